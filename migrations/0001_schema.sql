@@ -24,6 +24,9 @@ CREATE TABLE company (
     paused_at      timestamptz,
     quiet_hours    integer CHECK (quiet_hours BETWEEN 1 AND 8760),
     quiet_since    timestamptz,
+    time_zone      text CHECK (time_zone <> ''),
+    locale         text CHECK (locale <> ''),
+    lead_url       text CHECK (lead_url <> ''),
     CHECK ((quiet_hours IS NULL) = (quiet_since IS NULL))
 );
 COMMENT ON TABLE company IS 'Who collects leads';
@@ -35,6 +38,9 @@ COMMENT ON COLUMN company.config_version IS 'Raised by every change of the compa
 COMMENT ON COLUMN company.created_at IS 'When it was created';
 COMMENT ON COLUMN company.paused_at IS 'Since when nothing is pushed for it; leads are accepted all the same. Null while it is not paused';
 COMMENT ON COLUMN company.quiet_hours IS 'After so many hours without a lead a notice says so; null for never';
+COMMENT ON COLUMN company.time_zone IS 'By whose clock its people are told times, as the IANA database names it; null for the sender''s';
+COMMENT ON COLUMN company.locale IS 'How days and amounts are written for its people, as en-GB; null for that one';
+COMMENT ON COLUMN company.lead_url IS 'Where its people open a lead, with {uuid} for the lead''s; null if nowhere';
 COMMENT ON COLUMN company.quiet_since IS 'When those hours were set: they count from here at the earliest';
 
 CREATE TABLE intake_key (
@@ -84,6 +90,7 @@ CREATE TABLE integration (
     credentials_for      text,
     account              text,
     findings             jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
+    proposals            jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(proposals) = 'array'),
     checked_at           timestamptz,
     needs_consent        boolean NOT NULL DEFAULT false,
     ids_from             timestamptz,
@@ -115,6 +122,7 @@ COMMENT ON COLUMN integration.sealed_credentials IS 'What we log in with, one JS
 COMMENT ON COLUMN integration.credentials_for IS 'The origins, as the configuration named them, that these credentials were given for: they are sent to no others; null for none';
 COMMENT ON COLUMN integration.account IS 'Whose account it is, in the target''s words; null until a probe was told';
 COMMENT ON COLUMN integration.findings IS 'What the last probe found wrong with the mapping or missing at the target, a sentence each';
+COMMENT ON COLUMN integration.proposals IS 'What the last probe proposed to add to the mapping, from the target''s own fields: objects with field, rule and why';
 COMMENT ON COLUMN integration.checked_at IS 'When a probe last looked at the mapping; null if never';
 COMMENT ON COLUMN integration.needs_consent IS 'Only leads that consented may be pushed, the connector says: deliveries of the others are skipped';
 COMMENT ON COLUMN integration.ids_from IS 'What was kept earlier in vendor_id is another target''s, as the address or the account was changed then; none if it never was';

@@ -10,6 +10,10 @@ use std::{
 
 #[path = "tidy/connectors.rs"]
 mod connectors;
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/proto.rs"]
+mod proto;
 #[path = "tidy/store.rs"]
 mod store;
 #[path = "tidy/types.rs"]
@@ -438,24 +442,4 @@ fn every_dependency_is_used() {
 fn is_used_by_generated_code(folder: &str, name: &str) -> bool {
     [("proto", "prost"), ("proto", "prost_types"), ("proto", "tonic_prost"), ("daemon", "jiff_sqlx")]
         .contains(&(folder, name))
-}
-
-#[test]
-fn links_between_documents_lead_somewhere() {
-    let mut findings = Vec::new();
-    for (path, text) in files("", ".md") {
-        let folder = root().join(&path).parent().unwrap().to_owned();
-        for (at, _) in text.match_indices("](") {
-            let target = text[at + 2..].split([')', ' ']).next().unwrap();
-            let file = target.split('#').next().unwrap();
-            if !target.contains("://")
-                && !target.starts_with("mailto:")
-                && !file.is_empty()
-                && !folder.join(file).exists()
-            {
-                findings.push(format!("{path}: {target}"));
-            }
-        }
-    }
-    check("links that lead nowhere", &findings);
 }

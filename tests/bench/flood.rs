@@ -16,8 +16,8 @@ use futures::{
 };
 use leadline_proto::v1::{
     self,
-    watch_response::Message,
-    watch_service_server::{WatchService, WatchServiceServer},
+    integration_service_server::{IntegrationService, IntegrationServiceServer},
+    watch_integrations_response::Message,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -53,7 +53,7 @@ impl Flood {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let server = Server::builder().add_service(WatchServiceServer::new(service));
+            let server = Server::builder().add_service(IntegrationServiceServer::new(service));
             server.serve_with_incoming(incoming).await.unwrap();
         });
         Self { server: format!("unix:{}", socket.display()), sent, _tasks: tasks, _dir: dir }
@@ -74,7 +74,7 @@ struct Changes {
 /// An integration as it is after its n-th change.
 fn integration(id: u64, n: u64) -> v1::Integration {
     let health = v1::Health {
-        badge: if id.is_multiple_of(10) { "failing" } else { "ok" }.to_owned(),
+        badge: if id.is_multiple_of(10) { v1::Badge::Failing } else { v1::Badge::Ok }.into(),
         failure_count: n,
         dead: n % 7,
         pending: n % 90,
@@ -97,43 +97,69 @@ fn integration(id: u64, n: u64) -> v1::Integration {
     }
 }
 
-fn response(cursor: u64, message: Message) -> Result<v1::WatchResponse, Status> {
-    Ok(v1::WatchResponse { cursor: cursor.to_string(), message: Some(message) })
+fn response(cursor: u64, message: Message) -> Result<v1::WatchIntegrationsResponse, Status> {
+    Ok(v1::WatchIntegrationsResponse { cursor: cursor.to_string(), message: Some(message) })
 }
 
-#[tonic::async_trait]
-impl WatchService for Changes {
-    type WatchStream = BoxStream<'static, Result<v1::WatchResponse, Status>>;
-    type WatchAttemptsStream = BoxStream<'static, Result<v1::WatchAttemptsResponse, Status>>;
+/// The service with what it does, and what it does not.
+macro_rules! stand_in {
+    ({ $($own:tt)* } $($name:ident($request:ident) -> $answer:ident;)*) => {
+        #[tonic::async_trait]
+        impl IntegrationService for Changes {
+            $($own)*
+            $(
+                async fn $name(&self, _: Request<v1::$request>) -> Result<Response<v1::$answer>, Status> {
+                    Err(Status::unimplemented("integrations only change here"))
+                }
+            )*
+        }
+    };
+}
 
-    async fn watch(&self, _: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let (count, sent) = (self.integrations, Arc::clone(&self.sent));
-        let snapshot = v1::Snapshot {
-            integrations: (0..count).map(|id| integration(id, 0)).collect(),
-            daemon_version: "0.0.0".to_owned(),
-        };
-        let mut beat = interval(BEAT);
-        // What is late is made up for: the rate is a promise.
-        beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let a_beat = self.per_second * u64::try_from(BEAT.as_millis()).unwrap() / 1000;
-        let beats = stream::unfold(beat, |mut beat| async move {
-            beat.tick().await;
-            Some(((), beat))
-        });
-        let changes = beats.flat_map(move |()| stream::iter(0..a_beat)).map(move |_| {
-            let n = sent.fetch_add(1, Ordering::Relaxed);
-            // Neighbours in the list change together, and all of them in turn.
-            let changed = vec![integration(n * 7 % count, n)];
-            response(n, Message::Changes(v1::Changes { changed, removed: Vec::new() }))
-        });
-        let first = stream::iter([response(0, Message::Snapshot(snapshot))]);
-        Ok(Response::new(first.chain(changes).boxed()))
-    }
+stand_in! {
+    {
+        type WatchIntegrationsStream = BoxStream<'static, Result<v1::WatchIntegrationsResponse, Status>>;
 
-    async fn watch_attempts(
-        &self,
-        _: Request<v1::WatchAttemptsRequest>,
-    ) -> Result<Response<Self::WatchAttemptsStream>, Status> {
-        Ok(Response::new(stream::pending().boxed()))
+        async fn watch_integrations(
+            &self,
+            _: Request<v1::WatchIntegrationsRequest>,
+        ) -> Result<Response<Self::WatchIntegrationsStream>, Status> {
+            let (count, sent) = (self.integrations, Arc::clone(&self.sent));
+            let snapshot = v1::Snapshot {
+                integrations: (0..count).map(|id| integration(id, 0)).collect(),
+                daemon_version: "0.0.0".to_owned(),
+            };
+            let mut beat = interval(BEAT);
+            // What is late is made up for: the rate is a promise.
+            beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let a_beat = self.per_second * u64::try_from(BEAT.as_millis()).unwrap() / 1000;
+            let beats = stream::unfold(beat, |mut beat| async move {
+                beat.tick().await;
+                Some(((), beat))
+            });
+            let changes = beats.flat_map(move |()| stream::iter(0..a_beat)).map(move |_| {
+                let n = sent.fetch_add(1, Ordering::Relaxed);
+                // Neighbours in the list change together, and all of them in turn.
+                let changed = vec![integration(n * 7 % count, n)];
+                response(n, Message::Changes(v1::Changes { changed, removed: Vec::new() }))
+            });
+            let first = stream::iter([response(0, Message::Snapshot(snapshot))]);
+            Ok(Response::new(first.chain(changes).boxed()))
+        }
     }
+    create_integration(CreateIntegrationRequest) -> CreateIntegrationResponse;
+    list_integrations(ListIntegrationsRequest) -> ListIntegrationsResponse;
+    get_integration(GetIntegrationRequest) -> GetIntegrationResponse;
+    update_integration(UpdateIntegrationRequest) -> UpdateIntegrationResponse;
+    enable_integration(EnableIntegrationRequest) -> EnableIntegrationResponse;
+    disable_integration(DisableIntegrationRequest) -> DisableIntegrationResponse;
+    delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
+    reset_integration(ResetIntegrationRequest) -> ResetIntegrationResponse;
+    test_integration(TestIntegrationRequest) -> TestIntegrationResponse;
+    check_integration(CheckIntegrationRequest) -> CheckIntegrationResponse;
+    preview_integration(PreviewIntegrationRequest) -> PreviewIntegrationResponse;
+    set_credentials(SetCredentialsRequest) -> SetCredentialsResponse;
+    rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
+    cut_over(CutOverRequest) -> CutOverResponse;
+    revoke_secret(RevokeSecretRequest) -> RevokeSecretResponse;
 }

@@ -109,6 +109,12 @@ class Service:
         return lambda **fields: call(request(**fields), timeout=60)
 
 
+def state(attempt):
+    """The name of an attempt's state."""
+    field = attempt.DESCRIPTOR.fields_by_name["state"]
+    return field.enum_type.values_by_number[attempt.state].name
+
+
 def work(channel, receiver):
     """What an operator's script does: makes things, tests them, lists them, retries, watches."""
     reflection = Reflection(channel)
@@ -120,19 +126,19 @@ def work(channel, receiver):
     def new():
         return str(uuid.uuid4())
 
-    company = services["CompanyService"].CreateCompany(request_id=new(), name="The Mill", plan="pro")
+    company = services["CompanyService"].CreateCompany(request_id=new(), name="The Mill", plan="PLAN_PRO").company
     created = integrations.CreateIntegration(
         request_id=new(), company="The Mill", connector="webhook", name="script", config=json.dumps({"url": receiver}))
     listed = integrations.ListIntegrations(company=str(company.id)).integrations
     tested = integrations.TestIntegration(request_id=new(), integration=created.integration.id)
     attempt = services["AttemptService"].AwaitAttempt(attempt=tested.attempt_id).attempt
-    dead = deliveries.ListDeliveries(filter={"states": ["dead"]}).deliveries
+    dead = deliveries.ListDeliveries(filter={"states": ["DELIVERY_STATE_DEAD"]}).deliveries
     retried = deliveries.RetryDeliveries(request_id=new(), ids=[delivery.id for delivery in dead])
     outcomes = [
-        services["AttemptService"].AwaitAttempt(delivery=delivery.id, after_number=delivery.attempts).attempt.state
+        state(services["AttemptService"].AwaitAttempt(delivery=delivery.id, after_number=delivery.attempts).attempt)
         for delivery in dead
     ]
-    watch = services["WatchService"].Watch()
+    watch = integrations.WatchIntegrations()
     snapshot = next(iter(watch)).snapshot
     watch.cancel()
     try:
@@ -146,7 +152,7 @@ def work(channel, receiver):
         "company": json_format.MessageToDict(company, preserving_proto_field_name=True),
         "signing_secret": created.signing_secret,
         "listed": [integration.name for integration in listed],
-        "test": attempt.state,
+        "test": state(attempt),
         "retried": retried.count,
         "outcomes": outcomes,
         "snapshot": sorted(integration.name for integration in snapshot.integrations),

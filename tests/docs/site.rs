@@ -107,3 +107,23 @@ fn every_setting_that_a_page_names_is_there() {
         }
     }
 }
+
+#[test]
+fn every_connectors_page_says_where_its_facts_are_from_and_which_are_unverified() {
+    let mut lacking = Vec::new();
+    for page in pages().into_iter().filter(|page| page.starts_with("connectors/")) {
+        let page_text = text(&page);
+        let Some((_, from)) = page_text.split_once("\n## Where this is from\n") else {
+            lacking.push(format!("{page} has no section Where this is from"));
+            continue;
+        };
+        let is_dated = ["2026-", "November 2026"].iter().any(|date| from.contains(date));
+        let says = from.lines().any(|line| line.starts_with("Unverified: "));
+        if !is_dated || !says {
+            lacking.push(format!(
+                "{page} lacks the date of its sources, or a line that begins with Unverified:"
+            ));
+        }
+    }
+    assert!(lacking.is_empty(), "{lacking:#?}");
+}

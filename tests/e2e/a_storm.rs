@@ -142,10 +142,13 @@ impl Storm {
     /// What is dead died of what its vendor did to a call for this lead, or of the kill. The answer is how many died.
     async fn check_reasons(&self, wrong: &[Wrong]) -> usize {
         let operator = self.operator().await;
-        let filter =
-            v1::DeliveryFilter { company: "7".into(), states: vec!["dead".into()], ..Default::default() };
-        let page = Some(v1::Page { limit: 1000, ..Default::default() });
-        let request = v1::ListDeliveriesRequest { filter: Some(filter), page };
+        let filter = v1::DeliveryFilter {
+            company: "7".into(),
+            states: vec![v1::DeliveryState::Dead.into()],
+            ..Default::default()
+        };
+        let request =
+            v1::ListDeliveriesRequest { filter: Some(filter), page_size: 1000, ..Default::default() };
         let dead = operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries;
         for delivery in &dead {
             let lead = self.leads.iter().find(|lead| lead.uuid.eq_ignore_ascii_case(&delivery.lead)).unwrap();

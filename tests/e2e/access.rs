@@ -2,6 +2,7 @@
 //! company's token, over the network with TLS.
 
 mod doors;
+mod pages;
 mod people;
 mod walk;
 

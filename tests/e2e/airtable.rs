@@ -72,7 +72,7 @@ async fn a_column_that_is_missing_is_named_by_the_test_and_by_the_push() {
     fake.with(|vendor| {
         vendor.columns.iter_mut().find(|(name, _)| name == "Guests").unwrap().0 = "Guest".into()
     });
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     let view = scene.operator.integration(&scene.integration).await;
     assert_eq!(view.account, "ada@example.com");
     assert_eq!(view.findings, ["lead.guest_count: unknown column Guests; did you mean Guest?"]);
@@ -91,7 +91,7 @@ async fn a_column_that_is_missing_is_named_by_the_test_and_by_the_push() {
 async fn credentials_that_do_not_work_never_replace_those_that_do() {
     let (scene, fake) = scene().await;
     let refused = scene.operator.set_credentials(&scene.integration, json!({"token": "patWrong"})).await;
-    assert_eq!((refused.state.as_str(), refused.failure_class.as_str()), ("failed", "credentials"));
+    assert_eq!((refused.state().word(), refused.failure_class().word()), ("failed", "credentials"));
     assert!(refused.error.starts_with("airtable AUTHENTICATION_REQUIRED"), "{}", refused.error);
     scene.post(1, |_| {}).await;
     scene.wait_for(1, "delivered").await;
@@ -102,7 +102,7 @@ async fn credentials_that_do_not_work_never_replace_those_that_do() {
     assert_eq!(scene.operator.badge(&scene.integration).await, "credentials");
     let taken =
         scene.operator.set_credentials(&scene.integration, json!({"token": "patNew0123456789"})).await;
-    assert_eq!(taken.state, "delivered", "{}", taken.error);
+    assert_eq!(taken.state().word(), "delivered", "{}", taken.error);
     scene.post(3, |_| {}).await;
     scene.wait_for(2, "delivered").await;
     scene.end().await;

@@ -136,7 +136,7 @@ async fn leads_without_consent_are_skipped_and_the_quota_is_kept() {
     let fake = Fake::start(Brevo::default()).await.unwrap();
     let (config, login) = settings(&fake, json!({}));
     let scene = Scene::with("brevo", config, login).await;
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     let view = scene.operator.integration(&scene.integration).await;
     assert_eq!((view.account.as_str(), view.findings.len()), ("The Old Barn, Leads", 0));
     let answer = scene.post(1, |lead| lead["lead"]["gdpr_consent"] = false.into()).await;

@@ -116,7 +116,13 @@ async fn a_browser_posts_the_form_of_the_docs_and_a_script_uses_its_key() {
         allow_origins: vec![site.clone()],
         ..Default::default()
     };
-    let form = FormServiceClient::new(daemon.control().await).create_form(form).await.unwrap().into_inner();
+    let form = FormServiceClient::new(daemon.control().await)
+        .create_form(form)
+        .await
+        .unwrap()
+        .into_inner()
+        .form
+        .unwrap();
     let key = |origins: Vec<String>| {
         let request = v1::CreateIntakeKeyRequest {
             request_id: request_id(),

@@ -102,7 +102,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
         receiver.set(Behaviour::RefuseAll(401, format!("who is {}?", own.join(" or "))));
         let id = operator.connect(7, connector, made.config, made.credentials.clone()).await.id;
         let tried = operator.set_credentials(&id, made.credentials).await;
-        assert!(tried.state == "failed" || tried.status_code.is_none(), "{connector}: {tried:?}");
+        assert!(tried.state().word() == "failed" || tried.status_code.is_none(), "{connector}: {tried:?}");
         receivers.push((connector, id, receiver));
         secrets.extend(own);
     }
@@ -208,7 +208,7 @@ async fn a_redirect_that_quotes_the_url_gives_no_credential_away() {
         let lead = sample_lead(1);
         post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
         wait_until(&format!("{connector} was sent away"), async || {
-            operator.finished(&id).await.iter().any(|attempt| attempt.failure_class == "blocked")
+            operator.finished(&id).await.iter().any(|attempt| attempt.failure_class().word() == "blocked")
         })
         .await;
         shown += &cli.json(&["integration", "show", &id]).await.to_string();
@@ -252,7 +252,7 @@ async fn a_mail_server_that_quotes_a_login_tells_nobody() {
         let key = operator.company(company).await;
         let id = operator.connect(company, "email", config, credentials.clone()).await.id;
         let tried = operator.set_credentials(&id, credentials).await;
-        assert_eq!(tried.state == "failed", stage == Stage::Auth, "{tried:?}");
+        assert_eq!(tried.state().word() == "failed", stage == Stage::Auth, "{tried:?}");
         assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await.0, 202);
         wait_until("the lead is refused", async || operator.finished(&id).await.len() > 1).await;
         shown += &cli.json(&["integration", "show", &id]).await.to_string();

@@ -159,7 +159,7 @@ async fn what_is_gone_says_what_to_do() {
 async fn discord_is_tested_silently_and_never_too_fast() {
     let (fake, config) = discord().await;
     let scene = Scene::with("discord", config, discord_login()).await;
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     assert_eq!(fake.with(|discord| discord.messages.len()), 0);
     assert_eq!(scene.operator.integration(&scene.integration).await.account, "Leads (server 77)");
     for n in 0..7 {
@@ -175,7 +175,7 @@ async fn discord_is_tested_silently_and_never_too_fast() {
 async fn a_test_of_teams_posts_a_sample() {
     let (fake, config) = teams().await;
     let scene = Scene::with("teams", config, teams_login()).await;
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     let reported = |card: &Value| card["body"][0]["inlines"][0]["text"].as_str().unwrap().to_owned();
     assert!(fake.with(|teams| reported(&teams.cards[0])).starts_with("Test lead: "));
     scene.post(1, |_| {}).await;

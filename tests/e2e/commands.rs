@@ -87,7 +87,7 @@ fn integration_shape() -> Value {
         "lane": {"running": "integer", "concurrency": "integer", "rate_per_second": null, "waits_for": null,
             "waits_until": null},
         "rotation": "text", "grace_until": null, "secret_version": "integer", "has_credentials": "bool",
-        "account": null, "findings": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
+        "account": null, "findings": [], "proposals": [], "checked_at": null, "staged_secret_version": null, "awaits_cut_over": "bool",
         "company_paused_at": null, "notices": "bool", "config": {"url": "text"},
         "mapping": {}, "events": ["text", "text"], "payload": "text", "routing": "text", "created_at": "time",
     })
@@ -130,7 +130,7 @@ async fn companies_and_keys() {
     assert_eq!(mill, json!({"id": id, "name": "The Mill", "plan": "starter"}));
 
     let whole = json!({"id": "integer", "name": "text", "plan": "text", "brand": null, "created_at": "time",
-        "paused_at": null, "quiet_hours": null, "last_lead_at": null});
+        "paused_at": null, "quiet_hours": null, "last_lead_at": null, "time_zone": null, "locale": null, "lead_url": null});
     let list = cli.json(&["company", "list"]).await;
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"brand": "text"})), whole]));
     assert_eq!((&list[0]["name"], &list[1]["name"]), (&json!("The Mill"), &json!("The Old Barn")));

@@ -85,7 +85,8 @@ async fn an_integration_keeps_its_connections_when_it_is_changed() {
         post_lead(&daemon.url("/v1/leads"), &key, sample_lead(n).to_string()).await;
         receiver.wait_for(n).await;
         wait_until("it is delivered", async || {
-            operator.deliveries_of(&id).await.iter().filter(|it| it.state == "delivered").count() == n
+            operator.deliveries_of(&id).await.iter().filter(|it| it.state().word() == "delivered").count()
+                == n
         })
         .await;
         let request = v1::UpdateIntegrationRequest {

@@ -100,15 +100,16 @@ async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
     let operator = Operator::new(daemon.control().await);
     let undelivered = async || {
         let filter = leadline_proto::v1::DeliveryFilter { undelivered: true, ..Default::default() };
-        let request = leadline_proto::v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+        let request =
+            leadline_proto::v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
         operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries
     };
     // A delivery during which two daemons died takes its turn, one a minute in each lane; a third one that dies during
     // that push takes it for what killed them: it ends visibly, with that reason.
-    let is_left = |it: &leadline_proto::v1::Delivery| it.state == "dead" || it.attempts >= 2;
+    let is_left = |it: &leadline_proto::v1::Delivery| it.state().word() == "dead" || it.attempts >= 2;
     wait_until("only suspects are left to do", async || undelivered().await.iter().all(is_left)).await;
     let suspects = undelivered().await;
-    let poison: Vec<_> = suspects.iter().filter(|it| it.state == "dead").collect();
+    let poison: Vec<_> = suspects.iter().filter(|it| it.state().word() == "dead").collect();
     assert!(poison.iter().all(|it| it.reason.starts_with("poison")), "{poison:?}");
     assert!(poison.len() <= KILLS / 3, "each took three kills: {poison:?}");
     // A kill meets what is in flight and what is not yet written, and each took two of them.
@@ -179,7 +180,7 @@ async fn what_a_dead_daemon_was_pushing_another_takes_over() {
     wait_until("it is delivered", async || operator.badge(&id).await == "ok").await;
     let attempts = operator.finished(&id).await;
     let seen: Vec<_> =
-        attempts.iter().map(|a| (a.number, a.state.as_str(), a.failure_class.as_str())).collect();
+        attempts.iter().map(|a| (a.number, a.state().word(), a.failure_class().word())).collect();
     assert_eq!(seen, [(1, "failed", "unknown"), (2, "delivered", "")]);
     heir.stop().await;
     check_invariants(&database.pool().await).await;
@@ -214,11 +215,13 @@ async fn what_people_were_being_told_when_the_daemon_was_killed_they_are_told_ag
     daemon.restart().await;
     let operator = Operator::new(daemon.control().await);
     for id in &ids {
-        wait_until("it is delivered", async || operator.deliveries_of(id).await[0].state == "delivered")
-            .await;
+        wait_until("it is delivered", async || {
+            operator.deliveries_of(id).await[0].state().word() == "delivered"
+        })
+        .await;
         let attempts = operator.finished(id).await;
         let seen: Vec<_> =
-            attempts.iter().map(|a| (a.number, a.trigger.as_str(), a.failure_class.as_str())).collect();
+            attempts.iter().map(|a| (a.number, a.trigger().word(), a.failure_class().word())).collect();
         assert_eq!(seen, [(1, "first", "unknown"), (2, "retry", "")], "{attempts:?}");
         assert!(attempts[0].error.ends_with("maybe delivered"), "{}", attempts[0].error);
     }

@@ -129,9 +129,9 @@ async fn a_probe_tells_the_organization_and_what_is_wrong_with_the_mapping() {
         [
             "alternate_key: leads have no column new_ref",
             "lead.event_date: unknown column new_event_dat; did you mean new_event_date?",
-            "lead.guest_count: description holds a Memo, and this is a number",
-            "lead.name: new_guests holds a Integer, and this is a text",
-            "new_event_date is required for leads, and nothing is mapped to it",
+            "lead.guest_count: description is of type Memo, and this is a number",
+            "lead.name: new_guests is of type Integer, and this is a text",
+            "new_event_date is required, and nothing is mapped to it",
         ]
     );
     fake.stop().await;

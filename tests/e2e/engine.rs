@@ -44,7 +44,7 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     let enable = v1::EnableIntegrationRequest {
         request_id: request_id(),
         integration: scene.integration.clone(),
-        held: "release".into(),
+        held: v1::HeldChoice::Release.into(),
     };
     let answer = scene.operator.integrations().enable_integration(enable).await.unwrap().into_inner();
     assert_eq!(answer.held, held as u64);
@@ -167,7 +167,7 @@ async fn an_update_that_came_while_disabled_is_pushed_once_when_released() {
     let request = v1::EnableIntegrationRequest {
         request_id: request_id(),
         integration: scene.integration.clone(),
-        held: "release".into(),
+        held: v1::HeldChoice::Release.into(),
     };
     scene.operator.integrations().enable_integration(request).await.unwrap();
     all_delivered(&scene).await;
@@ -325,7 +325,7 @@ async fn only_a_suspect_whose_claim_was_its_own_is_taken_for_poison_and_none_sto
     let request = v1::EnableIntegrationRequest {
         request_id: request_id(),
         integration: scene.integration.clone(),
-        held: "keep".into(),
+        held: v1::HeldChoice::Keep.into(),
     };
     scene.operator.integrations().enable_integration(request).await.unwrap();
     // One goes; the others let their lane go on, and take their turns a minute apart.

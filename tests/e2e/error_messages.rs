@@ -21,7 +21,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("company set-plan 7 --plan starter", 1, r#"plan starter allows 1 enabled integration and "flowed", "hook" are enabled: name those to disable with `leadline company set-plan 7 --plan starter --disable ID`"#),
     ("company set-plan 7 --plan free --disable nothing", 1, r#"no integration "nothing": `leadline integration list` shows those there are"#),
     ("company set-plan 10 --plan free", 1, r#"plan free allows no enabled integration and "one" is enabled: name those to disable with `leadline company set-plan 10 --plan free --disable ID`"#),
-    ("company list --after x", 1, r#"after "x" is not a company's id"#),
+    ("company list --after x", 1, r#"page_token "x": give the next_page_token of the page before, or the last id on it"#),
     ("intake-key create --company 7 --rate-per-second 0", 1, "rate_per_second 0: give 0.001 to 1000000, or leave it out for no limit"),
     ("intake-key create --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("intake-key revoke x", 1, r#"intake key "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
@@ -50,7 +50,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("integration update hook", 2, "the following required arguments were not provided: <--name <NAME>|--config <JSON>|--mapping <JSON>|--events <EVENTS>|--payload <PAYLOAD>|--routing <ROUTING>|--notices <BOOL>>; --help tells more"),
     ("integration check hook", 1, "connector webhook has no fields of the target's to compare with: `leadline integration test` pushes a sample"),
     ("integration rotate-secret chat", 1, "connector slack signs nothing: there is no secret to rotate"),
-    ("integration rotate-secret hook --grace 8d", 1, "grace of 691200 s: at most 604800 s, 7 days"),
+    ("integration rotate-secret hook --grace 8d", 1, "grace of 691200 s: give whole seconds, at most 604800, 7 days"),
     ("integration rotate-secret hook --grace 1mo", 2, "invalid value '1mo' for '--grace <SPAN>': give it in days, hours, minutes or seconds; --help tells more"),
     ("integration rotate-secret hook --grace 0.5s", 2, "invalid value '0.5s' for '--grace <SPAN>': give whole seconds, not negative; --help tells more"),
     ("integration rotate-secret hook --grace soon", 2, "invalid value 'soon' for '--grace <SPAN>': give a span such as 90s, 24h or 7d; --help tells more"),
@@ -115,7 +115,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("flow test $none", 1, r#"no flow "$none": `leadline flow list` shows those there are"#),
     ("flow ask-again --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("audit list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
-    ("audit list --after x", 1, r#"after "x" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
+    ("audit list --after x", 1, r#"page_token "x": give the next_page_token of the page before, or the last id on it"#),
     ("audit list --since sometime", 2, "invalid value 'sometime' for '--since <WHEN>': give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z; --help tells more"),
     ("notice list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("watch --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
@@ -135,7 +135,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("lead import $dir/wide.csv --company 7", 1, "columns: at most 1000; leave out those that no lead needs"),
     ("lead import $dir/bad.ndjson --company 7 --dry-run", 1, "2 of 2 lines would be refused: correct them and import the file again, what is in stays as it is"),
     ("lead import $dir/strange.csv --company 7 --dry-run --strict", 1, r#"column "wedding day" is called like no field: add it to the map, with null to leave it out"#),
-    ("company update", 2, "the following required arguments were not provided: <--name <NAME>|--brand <NAME[/VERSION]>|--clear-brand|--quiet-hours <HOURS>> <COMPANY>; --help tells more"),
+    ("company update", 2, "the following required arguments were not provided: <--name <NAME>|--brand <NAME[/VERSION]>|--clear-brand|--quiet-hours <HOURS>|--time-zone <ZONE>|--locale <TAG>|--lead-url <URL>> <COMPANY>; --help tells more"),
 ];
 
 /// A daemon with things in every state, and the words that commands use for their ids.

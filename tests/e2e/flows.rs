@@ -295,7 +295,7 @@ async fn ten_flows_over_two_hundred_integrations_leave_a_row_for_each() {
             connector: "webhook".into(),
             name: name.clone(),
             config: json!({ "url": scene.receiver.url("/") }).to_string(),
-            routing: "flows".into(),
+            routing: v1::Routing::Flows.into(),
             ..Default::default()
         };
         scene.operator.integrations().create_integration(request).await.unwrap();

@@ -70,7 +70,7 @@ impl Scene {
 #[tokio::test]
 async fn a_form_is_made_posted_changed_and_removed() {
     let mut scene = Scene::start().await;
-    let form = scene.forms.create_form(scene.new_form("contact")).await.unwrap().into_inner();
+    let form = scene.forms.create_form(scene.new_form("contact")).await.unwrap().into_inner().form.unwrap();
     assert_eq!(form.path, format!("/v1/forms/{}", form.id));
     let thanks = json!({"status": "accepted", "redirect": null});
     assert_eq!(scene.post_form(&form.path).await, (202, thanks));
@@ -84,7 +84,7 @@ async fn a_form_is_made_posted_changed_and_removed() {
         redirect: Some("https://example.com/thanks".into()),
         ..Default::default()
     };
-    let updated = scene.forms.update_form(update).await.unwrap().into_inner();
+    let updated = scene.forms.update_form(update).await.unwrap().into_inner().form.unwrap();
     assert_eq!(
         (updated.honeypot.as_str(), updated.redirect.as_str()),
         ("website", "https://example.com/thanks")
@@ -96,7 +96,7 @@ async fn a_form_is_made_posted_changed_and_removed() {
         "the change counts at once"
     );
     leadline_tests::wait_until("the refusal is kept", async || {
-        let request = v1::ListFormRefusalsRequest { form: form.id.clone(), page: None };
+        let request = v1::ListFormRefusalsRequest { form: form.id.clone(), ..Default::default() };
         let refused = scene.forms.clone().list_form_refusals(request).await.unwrap().into_inner().refusals;
         refused.len() == 1 && refused[0].path == "/v1/forms/{form}"
     })
@@ -113,8 +113,8 @@ async fn a_form_is_made_posted_changed_and_removed() {
 async fn forms_that_cannot_be_are_refused_in_these_words() {
     let mut scene = Scene::start().await;
     scene.forms.create_form(scene.new_form("contact")).await.unwrap();
-    let id =
-        scene.forms.get_form(v1::GetFormRequest { form: "contact".into() }).await.unwrap().into_inner().id;
+    let contact = v1::GetFormRequest { form: "contact".into() };
+    let id = scene.forms.get_form(contact).await.unwrap().into_inner().form.unwrap().id;
     type Change<'a> = &'a dyn Fn(&mut v1::CreateFormRequest);
     let long = "x".repeat(201);
     let cases: [(Change<'_>, String); 7] = [
@@ -161,10 +161,10 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
     let key = v1::CreateIntakeKeyRequest {
         request_id: request_id(),
         company: "7".into(),
-        signature: "md5".into(),
+        signature: 9,
         ..Default::default()
     };
-    let reported = "signature \"md5\": use standard or simple, or leave it out for either";
+    let reported = "signature 9: use a value of SignatureKind";
     assert_eq!(scene.operator.keys().create_intake_key(key).await.unwrap_err().message(), reported);
     let pool = scene.daemon.database().pool().await;
     sqlx::query(
@@ -221,7 +221,7 @@ async fn a_flat_lead_of_another_key_is_not_named() {
 #[tokio::test]
 async fn a_signed_post_is_remembered_by_the_database() {
     let scene = Scene::start().await;
-    let key = scene.key(|it| it.signature = "standard".into()).await;
+    let key = scene.key(|it| it.signature = v1::SignatureKind::Standard.into()).await;
     let second = Daemon::start_on(scene.daemon.database()).await;
     let mut lead = sample_lead(1);
     lead["lead"].as_object_mut().unwrap().remove("uuid");

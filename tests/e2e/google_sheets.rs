@@ -192,7 +192,7 @@ async fn leads_come_one_after_the_other_and_a_test_changes_nothing() {
     let fake = Fake::start(GoogleSheets::default()).await.unwrap();
     let (config, file) = settings(&fake);
     let scene = Scene::with("google_sheets", config, file).await;
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     let is_blank = fake.with(|google| google.sheet().rows.concat().iter().all(Value::is_null));
     assert!(is_blank, "a null is no value");
     let view = scene.operator.integration(&scene.integration).await;

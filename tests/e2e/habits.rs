@@ -240,7 +240,7 @@ async fn a_refresh_token_that_rotates_is_kept_before_it_is_needed() {
     // What the target calls the lead's things is shown, and each call as it was.
     let cli = Cli::new(daemon.socket());
     wait_until("all are delivered", async || {
-        operator.deliveries_of(&made.id).await.iter().all(|it| it.state == "delivered")
+        operator.deliveries_of(&made.id).await.iter().all(|it| it.state().word() == "delivered")
     })
     .await;
     let trace = cli.json(&["lead", "trace", &uuid]).await;

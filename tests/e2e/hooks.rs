@@ -47,7 +47,7 @@ async fn each_product_gets_signed_events_that_it_can_tell_apart() {
             create(&operator, connector, json!({"base_url": fake.url()}), credentials).await.unwrap();
         let (integration, secret) = (created.integration.unwrap().id, created.signing_secret);
 
-        assert_eq!(operator.test(&integration).await.state, "delivered");
+        assert_eq!(operator.test(&integration).await.state().word(), "delivered");
         fake.fault("POST", Fault::Answer(Reply::status(502).body("bad gateway")));
         let lead = sample_lead(n + 1).to_string();
         assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
@@ -96,14 +96,14 @@ async fn a_shut_door_is_said_in_words_that_help() {
         let test = operator.test(&integration).await;
         // A workflow of n8n is away for some seconds while it is saved.
         let class = if connector == "n8n" { "transient" } else { "rejected" };
-        assert_eq!((test.failure_class.as_str(), test.status_code), (class, Some(404)), "{}", test.error);
+        assert_eq!((test.failure_class().word(), test.status_code), (class, Some(404)), "{}", test.error);
         assert!(test.error.starts_with(&format!("{connector} 404 ")), "{}", test.error);
         assert!(!format!("{test:?}").contains("abcdefghijkl"), "{test:?}");
         fake.with(|hooks| hooks.hooks.insert(path.to_owned(), Scenario::Full));
         let test = operator.test(&integration).await;
-        assert!(["throttled", "transient"].contains(&test.failure_class.as_str()), "{}", test.error);
+        assert!(["throttled", "transient"].contains(&test.failure_class().word()), "{}", test.error);
         fake.with(|hooks| hooks.hooks.insert(path.to_owned(), Scenario::On));
-        assert_eq!(operator.test(&integration).await.state, "delivered");
+        assert_eq!(operator.test(&integration).await.state().word(), "delivered");
         fake.stop().await;
     }
     daemon.stop().await;

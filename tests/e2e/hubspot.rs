@@ -159,8 +159,8 @@ async fn a_probe_tells_the_account_and_what_is_wrong_with_the_mapping() {
         report.findings,
         [
             "lead.event_date: unknown property weding_date; did you mean wedding_date?",
-            "lead.name: guests holds a number, and this is a text",
-            "lead.guest_count: hs_object_id cannot be written; HubSpot sets it by itself",
+            "lead.name: guests is of type number, and this is a text",
+            "lead.guest_count: hs_object_id cannot be written: HubSpot sets it by itself",
             "lead.event_type: kind_of_event has no option corporate, private_dining, birthday",
         ]
     );
@@ -185,11 +185,14 @@ async fn a_daemon_pushes_within_the_quota_and_takes_new_credentials_after_a_look
     let config = json!({ "base_url": fake.url(), "calls_per_10_seconds": 20 });
     let made = operator.connect(7, "hubspot", config, json!({ "token": "pat-eu1-bad" })).await;
     let attempt = operator.test(&made.id).await;
-    assert_eq!((attempt.state.as_str(), attempt.failure_class.as_str()), ("failed", "credentials"));
+    assert_eq!((attempt.state().word(), attempt.failure_class().word()), ("failed", "credentials"));
     assert!(!format!("{attempt:?}").contains("pat-eu1-bad"), "{attempt:?}");
-    assert_eq!(operator.set_credentials(&made.id, json!({ "token": "worse" })).await.state, "failed");
     assert_eq!(
-        operator.set_credentials(&made.id, json!({ "token": "pat-eu1-good" })).await.state,
+        operator.set_credentials(&made.id, json!({ "token": "worse" })).await.state().word(),
+        "failed"
+    );
+    assert_eq!(
+        operator.set_credentials(&made.id, json!({ "token": "pat-eu1-good" })).await.state().word(),
         "delivered"
     );
     // With the looks at the account that is one call more than the quota.

@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::PathBuf};
 
 use leadline_fakes::sample_lead;
-use leadline_proto::v1::{self, intake_service_client::IntakeServiceClient};
+use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
 use leadline_tests::request_id;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -255,23 +255,23 @@ async fn a_key_keeps_a_repeat_harmless_and_own_columns_go_in() {
     let requests = scene.receiver.wait_for(2).await;
     let event: Value = serde_json::from_slice(&requests[1].body).unwrap();
     assert_eq!((&event["event"], &event["lead"]["wedding_budget"]), (&json!("lead.updated"), &json!("£5k")));
-    let mut intake = IntakeServiceClient::new(scene.daemon.control().await);
+    let mut intake = LeadServiceClient::new(scene.daemon.control().await);
     let start = v1::ImportStart {
         request_id: request_id(),
         company: "7".into(),
-        date_order: "ydm".into(),
+        date_order: 9,
         ..Default::default()
     };
     let start = v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() };
     let refused = intake.import_leads(futures::stream::iter([start])).await.unwrap_err();
-    assert_eq!(refused.message(), "date_order \"ydm\": use day_first or month_first");
+    assert_eq!(refused.message(), "date_order 9: use a value of DateOrder");
     scene.end().await;
 }
 
 #[tokio::test]
 async fn an_import_that_is_asked_for_again_tells_what_it_came_to() {
     let scene = Scene::start().await;
-    let mut intake = IntakeServiceClient::new(scene.daemon.control().await);
+    let mut intake = LeadServiceClient::new(scene.daemon.control().await);
     let start = v1::ImportStart { request_id: request_id(), company: "7".into(), ..Default::default() };
     let messages = |lead: usize| {
         let line = v1::ImportLine { number: 1, json: sample_lead(lead).to_string().into_bytes() };

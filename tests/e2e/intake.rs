@@ -30,7 +30,7 @@ async fn integration(operator: &Operator, name: &str, url: &str, payload: &str) 
         connector: "webhook".into(),
         name: name.into(),
         config: json!({"url": url}).to_string(),
-        payload: payload.into(),
+        payload: v1::Payload::from_word(payload).unwrap().into(),
         ..Default::default()
     };
     let created = operator.integrations().create_integration(request).await.unwrap().into_inner();
@@ -188,13 +188,13 @@ async fn each_integration_gets_the_payload_that_it_names() {
     let update = |payload: &str, mapping: Option<&str>| v1::UpdateIntegrationRequest {
         request_id: request_id(),
         integration: id.clone(),
-        payload: Some(payload.into()),
+        payload: Some(v1::Payload::from_word(payload).map_or(9, i32::from)),
         mapping: mapping.map(Into::into),
         ..Default::default()
     };
     let mut integrations = operator.integrations();
     let refused = integrations.update_integration(update("v2", None)).await.unwrap_err();
-    assert_eq!(refused.message(), "payload \"v2\": use v1 or save_lead");
+    assert_eq!(refused.message(), "payload 9: use a value of Payload");
     let mapping = Some(r#"{"lead.name": "who"}"#);
     let refused = integrations.update_integration(update("save_lead", mapping)).await.unwrap_err();
     assert_eq!(
@@ -202,7 +202,7 @@ async fn each_integration_gets_the_payload_that_it_names() {
         "mapping: payload save_lead has a shape of its own; leave the mapping out, or use payload v1 or a body template"
     );
     let switched = integrations.update_integration(update("save_lead", None)).await.unwrap().into_inner();
-    assert_eq!(switched.payload, "save_lead");
+    assert_eq!(switched.integration.unwrap().payload(), v1::Payload::SaveLead);
     post_lead(&daemon.url("/v1/leads"), &key, LEAD.replacen("Sarah Patel", "Sarah", 1)).await;
     let requests = receiver.wait_for(4).await;
     let flat = requests.iter().filter(|request| request.header("x-leadline-event") == Some("save_lead"));

@@ -57,7 +57,7 @@ fn company(name: &str, id: i64) -> v1::CreateCompanyRequest {
     v1::CreateCompanyRequest {
         request_id: request_id(),
         name: name.into(),
-        plan: "free".into(),
+        plan: v1::Plan::Free.into(),
         id: Some(id),
         brand: String::new(),
     }
@@ -206,9 +206,9 @@ async fn configurations_that_could_not_be_pushed_with_are_refused() {
         (|it| it.config = "[]".into(), &["config: give one JSON object"]),
         (|it| it.connector = "webhok".into(), &["webhok", "webhook"]),
         (|it| it.mapping = r#"{"lead.event_dat": "x"}"#.into(), &["lead.event_dat", "lead.event_date"]),
-        (|it| it.events = vec!["webhook.test".into()], &["lead.created or lead.updated"]),
-        (|it| it.payload = "v2".into(), &["payload", "v1"]),
-        (|it| it.routing = "flow".into(), &["routing \"flow\"", "use all or flows"]),
+        (|it| it.events = vec![v1::Event::WebhookTest.into()], &["LEAD_CREATED or LEAD_UPDATED"]),
+        (|it| it.payload = 9, &["payload 9", "a value of Payload"]),
+        (|it| it.routing = 9, &["routing 9", "use a value of Routing"]),
         (|it| it.name = " ".into(), &["name: give 1 to 200 characters without control characters"]),
         (
             |it| it.signing_secret = "short".into(),
@@ -234,7 +234,7 @@ async fn commands_that_do_not_fit_the_state_of_things_are_refused() {
     Scene::refused(companies.create_company(company("Another", 7)).await, Code::AlreadyExists, &["7"]);
     let bad = v1::CreateCompanyRequest { brand: "Inn kept".into(), ..company("Another", 10) };
     Scene::refused(companies.create_company(bad).await, Code::InvalidArgument, &["brand"]);
-    let bad = v1::CreateCompanyRequest { plan: "gold".into(), ..company("Another", 10) };
+    let bad = v1::CreateCompanyRequest { plan: 0, ..company("Another", 10) };
     Scene::refused(
         companies.create_company(bad).await,
         Code::InvalidArgument,
@@ -262,7 +262,7 @@ async fn commands_that_do_not_fit_the_state_of_things_are_refused() {
     let rotate = v1::RotateSecretRequest {
         request_id: request_id(),
         integration: "hook".into(),
-        grace_seconds: Some(700_000),
+        grace: Some(prost_types::Duration { seconds: 700_000, nanos: 0 }),
         ..Default::default()
     };
     Scene::refused(integrations.rotate_secret(rotate).await, Code::InvalidArgument, &["7 days"]);
@@ -297,7 +297,7 @@ async fn what_cannot_be_retried_is_refused_with_the_way_out() {
         ids: ids.iter().map(ToString::to_string).collect(),
         filter: (!integration.is_empty()).then(|| v1::DeliveryFilter {
             integration: integration.into(),
-            states: vec!["delivered".into()],
+            states: vec![v1::DeliveryState::Delivered.into()],
             ..Default::default()
         }),
         re_render: false,

@@ -194,7 +194,7 @@ async fn a_disabled_integration_holds_new_leads_and_enabling_releases_them() {
     let enable = leadline_proto::v1::EnableIntegrationRequest {
         request_id: leadline_tests::request_id(),
         integration: id.clone(),
-        held: "release".into(),
+        held: leadline_proto::v1::HeldChoice::Release.into(),
     };
     let enabled = operator.integrations().enable_integration(enable).await.unwrap().into_inner();
     assert_eq!(enabled.held, 1);

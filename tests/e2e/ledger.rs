@@ -9,7 +9,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
-use leadline_proto::v1::{self, hold_service_client::HoldServiceClient};
+use leadline_proto::v1::{self, delivery_service_client::DeliveryServiceClient};
 use leadline_tests::{Daemon, Database, Operator, check_invariants, http, post_lead, request_id, wait_until};
 use leadlined::domain::{delivery::Reason, ids::DeliveryId};
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ impl Scene {
         let new = v1::CreateCompanyRequest {
             request_id: request_id(),
             name: "The Old Barn".into(),
-            plan: "starter".into(),
+            plan: v1::Plan::Starter.into(),
             id: Some(7),
             ..Default::default()
         };
@@ -201,7 +201,7 @@ impl Scene {
             connector: if is_mailchimp { "mailchimp" } else { "webhook" }.into(),
             name: format!("{group} {n}"),
             config: config.to_string(),
-            routing: if by_flows { "flows" } else { "all" }.into(),
+            routing: if by_flows { v1::Routing::Flows } else { v1::Routing::All }.into(),
             disabled: is_mailchimp || group == "off",
             ..Default::default()
         };
@@ -224,10 +224,10 @@ impl Scene {
         let request = v1::SetPlanRequest {
             request_id: request_id(),
             company: "7".into(),
-            plan: plan.into(),
+            plan: v1::Plan::from_word(plan).unwrap().into(),
             ..Default::default()
         };
-        Ok(self.operator.companies().set_plan(request).await?.into_inner())
+        Ok(self.operator.companies().set_plan(request).await?.into_inner().company.unwrap())
     }
 
     /// Posts leads as one batch, each of which must come to this with so many deliveries. What a busy daemon asks to be
@@ -294,11 +294,11 @@ impl Scene {
                 lead: lead["lead"]["uuid"].as_str().unwrap().to_owned(),
                 ..Default::default()
             };
-            let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+            let request = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
             let found = self.operator.deliveries().list_deliveries(request).await.unwrap().into_inner();
             ids.entry(how).or_default().extend(found.deliveries.into_iter().map(|delivery| delivery.id));
         }
-        let mut holds = HoldServiceClient::new(self.daemon.control().await);
+        let mut holds = DeliveryServiceClient::new(self.daemon.control().await);
         let hold = v1::HoldDeliveriesRequest {
             request_id: request_id(),
             ids: ids.remove("held").unwrap(),
@@ -344,7 +344,7 @@ impl Scene {
     async fn why(&self, id: &str) -> String {
         let id = ulid::Ulid::from(id.parse::<uuid::Uuid>().unwrap()).to_string();
         let request = v1::ExplainDeliveryRequest { id };
-        HoldServiceClient::new(self.daemon.control().await)
+        DeliveryServiceClient::new(self.daemon.control().await)
             .explain_delivery(request)
             .await
             .unwrap()

@@ -54,7 +54,7 @@ async fn mail_goes_over_tls_to_servers_that_prove_who_they_are() {
         let server = MailServer::start(house(&ours, is_implicit)).await.unwrap();
         let id = operator.connect(company, "email", config(&server, tls), login()).await.id;
         let test = operator.test(&id).await;
-        assert_eq!(test.state, "delivered", "{tls}: {}", test.error);
+        assert_eq!(test.state().word(), "delivered", "{tls}: {}", test.error);
         let lead = sample_lead(1).to_string();
         assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead).await.0, 202);
         let message = server.wait_for(1).await.remove(0);
@@ -65,7 +65,7 @@ async fn mail_goes_over_tls_to_servers_that_prove_who_they_are() {
         operator.company(company + 10).await;
         let id = operator.connect(company + 10, "email", config(&stranger, tls), login()).await.id;
         let test = operator.test(&id).await;
-        assert_eq!(test.failure_class, "transient", "{tls}: {}", test.error);
+        assert_eq!(test.failure_class().word(), "transient", "{tls}: {}", test.error);
         assert!(test.error.contains("certificate"), "{tls}: {}", test.error);
         assert!(!stranger.said().iter().any(|said| said == "AUTH"), "{:?}", stranger.said());
         stranger.stop().await;
@@ -86,18 +86,23 @@ async fn what_somebody_puts_behind_the_reply_to_starttls_is_not_believed() {
     let id = operator.connect(7, "email", config(&server, "starttls"), login()).await.id;
     server.fault(Stage::StartTls, MailFault::Inject("250-evil.example\r\n250 AUTH PLAIN"));
     let test = operator.test(&id).await;
-    assert_eq!(test.failure_class, "transient", "{}", test.error);
+    assert_eq!(test.failure_class().word(), "transient", "{}", test.error);
     assert!(test.error.contains("STARTTLS"), "{}", test.error);
     assert!(!server.said().iter().any(|said| said == "AUTH"), "{:?}", server.said());
-    assert_eq!(operator.test(&id).await.state, "delivered", "alone it is fine");
+    assert_eq!(operator.test(&id).await.state().word(), "delivered", "alone it is fine");
 
     let bare = MailServer::start(House::default()).await.unwrap();
     let change = v1_update(&id, &config(&bare, "starttls"));
     operator.integrations().update_integration(change).await.unwrap();
     let test = operator.test(&id).await;
-    assert_eq!(test.failure_class, "credentials", "another server gets no login of this one: {}", test.error);
+    assert_eq!(
+        test.failure_class().word(),
+        "credentials",
+        "another server gets no login of this one: {}",
+        test.error
+    );
     let test = operator.set_credentials(&id, login()).await;
-    assert_eq!(test.failure_class, "blocked", "{}", test.error);
+    assert_eq!(test.failure_class().word(), "blocked", "{}", test.error);
     assert_eq!(bare.said().iter().filter(|said| !said.starts_with("EHLO") && *said != "QUIT").count(), 0);
     server.stop().await;
     bare.stop().await;

@@ -58,7 +58,10 @@ async fn one_token_serves_all_mail_and_is_renewed_once_when_it_is_refused() {
     scene.wait_for(12, "delivered").await;
     assert_eq!((identity.with(|vendor| vendor.logins), server.taken().len()), (2, 12));
     let attempts = scene.operator.finished(&scene.integration).await;
-    assert!(attempts.iter().all(|attempt| attempt.state == "delivered"), "a renewed token is no failure");
+    assert!(
+        attempts.iter().all(|attempt| attempt.state().word() == "delivered"),
+        "a renewed token is no failure"
+    );
 
     server.set_tokens([]);
     scene.post(12, |_| {}).await;
@@ -72,11 +75,11 @@ async fn one_token_serves_all_mail_and_is_renewed_once_when_it_is_refused() {
     let revoked = "email login refused: invalid_grant the token was revoked";
     assert_eq!(scene.last_failure().await, ("credentials".into(), revoked.into()));
     let tried = scene.operator.set_credentials(&scene.integration, on_behalf).await;
-    assert_eq!((tried.failure_class.as_str(), tried.error.as_str()), ("credentials", revoked));
+    assert_eq!((tried.failure_class().word(), tried.error.as_str()), ("credentials", revoked));
 
     server.set_tokens((1..20).map(token));
     let right = app(&identity, &json!({"refresh_token": "refresh-9876543210"}));
-    assert_eq!(scene.operator.set_credentials(&scene.integration, right).await.state, "delivered");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, right).await.state().word(), "delivered");
     assert_eq!(
         scene.operator.integration(&scene.integration).await.account,
         format!("{MAILBOX} at 127.0.0.1")
@@ -100,7 +103,10 @@ async fn a_token_may_be_brought_or_got_by_an_app_on_its_own() {
     scene.wait_for(1, "delivered").await;
 
     let on_its_own = app(&identity, &json!({"scope": "https://outlook.office365.com/.default"}));
-    assert_eq!(scene.operator.set_credentials(&scene.integration, on_its_own).await.state, "delivered");
+    assert_eq!(
+        scene.operator.set_credentials(&scene.integration, on_its_own).await.state().word(),
+        "delivered"
+    );
     scene.post(2, |_| {}).await;
     scene.wait_for(2, "delivered").await;
     let form = String::from_utf8(identity.requests()[0].body.to_vec()).unwrap();
@@ -112,7 +118,7 @@ async fn a_token_may_be_brought_or_got_by_an_app_on_its_own() {
     let over = json!({"username": MAILBOX, "access_token": "it-has-run-out"});
     let tried = scene.operator.set_credentials(&scene.integration, over).await;
     let refused = "email 535 5.7.8 user name or password not accepted (AUTH)";
-    assert_eq!((tried.failure_class.as_str(), tried.error.as_str()), ("credentials", refused));
+    assert_eq!((tried.failure_class().word(), tried.error.as_str()), ("credentials", refused));
     scene.end().await;
     server.stop().await;
     identity.stop().await;

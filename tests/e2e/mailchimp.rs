@@ -73,7 +73,7 @@ async fn who_took_back_consent_is_not_subscribed_by_an_older_event() {
     let enable = v1::EnableIntegrationRequest {
         request_id: request_id(),
         integration: scene.integration.clone(),
-        held: "release".to_owned(),
+        held: v1::HeldChoice::Release.into(),
     };
     scene.operator.integrations().enable_integration(enable).await.unwrap();
     scene.wait_for(2, "skipped").await;
@@ -82,7 +82,11 @@ async fn who_took_back_consent_is_not_subscribed_by_an_older_event() {
     let (_, error) = scene.last_failure().await;
     assert_eq!(error, "nothing was sent: the lead took back its consent after this event");
     let health = scene.operator.integration(&scene.integration).await.health.unwrap();
-    assert_eq!((&*health.badge, health.failure_count), ("ok", 0), "nothing is wrong with the integration");
+    assert_eq!(
+        (health.badge().word(), health.failure_count),
+        ("ok", 0),
+        "nothing is wrong with the integration"
+    );
     assert_eq!(fake.calls().iter().filter(|call| call.starts_with("PUT ")).count(), 0);
     scene.end().await;
     fake.stop().await;
@@ -112,7 +116,7 @@ async fn a_lead_without_consent_is_skipped_when_it_is_pushed_too() {
     );
     let made = scene.operator.deliveries_of(&later).await;
     assert_eq!(made.len(), 1);
-    assert_eq!((&*made[0].state, &*made[0].reason), ("skipped", "consent"));
+    assert_eq!((made[0].state().word(), &*made[0].reason), ("skipped", "consent"));
     let again = cli.run(&["lead", "push", uuid["lead"].as_str().unwrap(), "--integration", &later]).await;
     assert_eq!((again.code, scene.operator.deliveries_of(&later).await.len()), (0, 1), "said once");
     assert_eq!(fake.with(|vendor| vendor.members.len()), 0);
@@ -129,7 +133,7 @@ async fn consent_that_comes_with_an_update_makes_a_new_lead() {
             let change = v1::UpdateIntegrationRequest {
                 request_id: request_id(),
                 integration: scene.integration.clone(),
-                events: vec!["lead.created".into()],
+                events: vec![v1::Event::LeadCreated.into()],
                 ..Default::default()
             };
             scene.operator.integrations().update_integration(change).await.unwrap();
@@ -151,7 +155,7 @@ async fn consent_that_comes_with_an_update_makes_a_new_lead() {
         let left = 1 + updates;
         scene.wait_for(left, "delivered").await;
         let deliveries = scene.deliveries().await;
-        let reported: Vec<_> = deliveries.iter().map(|it| (it.event.as_str(), it.state.as_str())).collect();
+        let reported: Vec<_> = deliveries.iter().map(|it| (it.event().word(), it.state().word())).collect();
         let (created, updated) = ("lead.created", "lead.updated");
         if only_created {
             assert_eq!(reported, [(created, "skipped"), (created, "delivered")]);
@@ -242,7 +246,7 @@ async fn a_throttle_dressed_as_a_refusal_makes_the_integration_wait() {
     fake.fault("PUT ", Fault::Answer(Reply::status(403)));
     scene.post(1, |_| {}).await;
     assert_eq!(scene.last_failure().await, ("throttled".into(), "mailchimp 403 Forbidden".into()));
-    assert_eq!(scene.deliveries().await[0].state, "pending");
+    assert_eq!(scene.deliveries().await[0].state().word(), "pending");
     scene.end().await;
     fake.stop().await;
 }
@@ -251,12 +255,12 @@ async fn a_throttle_dressed_as_a_refusal_makes_the_integration_wait() {
 async fn a_test_names_the_account_and_a_key_is_tried_first() {
     let (scene, fake) = scene(json!({"tags": "Wedding, Leadline"})).await;
     fake.with(|vendor| vendor.merge_fields.retain(|(tag, _)| tag != "PHONE"));
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     let view = scene.operator.integration(&scene.integration).await;
     assert_eq!(view.account, "Innkept Ltd, audience Leads (0 members)");
     assert_eq!(view.findings, ["lead.phone: unknown merge field PHONE"]);
     let refused = scene.operator.set_credentials(&scene.integration, json!({"api_key": "wrong-us21"})).await;
-    assert_eq!((refused.state.as_str(), refused.failure_class.as_str()), ("failed", "credentials"));
+    assert_eq!((refused.state().word(), refused.failure_class().word()), ("failed", "credentials"));
     scene.end().await;
     fake.stop().await;
 }

@@ -15,7 +15,7 @@ async fn update(scene: &Scene, config: &Value) -> v1::Integration {
         config: Some(config.to_string()),
         ..Default::default()
     };
-    scene.operator.integrations().update_integration(request).await.unwrap().into_inner()
+    scene.operator.integrations().update_integration(request).await.unwrap().into_inner().integration.unwrap()
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn credentials_do_not_go_to_another_origin_until_they_are_given_again() {
     scene.wait_for(1, "dead").await;
     let failure = scene.last_failure().await;
     assert_eq!(failure, ("credentials".to_owned(), format!("nothing was sent: {sentence}")));
-    assert_eq!(scene.operator.test(&scene.integration).await.failure_class, "credentials");
+    assert_eq!(scene.operator.test(&scene.integration).await.failure_class().word(), "credentials");
     assert_eq!(new.requests().len(), 0, "the new address was told nothing");
 
     // Back at the old address they are good again; how fast it is pushed changes nothing of whom they were given to.
@@ -48,7 +48,7 @@ async fn credentials_do_not_go_to_another_origin_until_they_are_given_again() {
     scene.wait_for(2, "delivered").await;
 
     update(&scene, &json!({"base_url": new.url()})).await;
-    assert_eq!(scene.operator.set_credentials(&scene.integration, good).await.state, "delivered");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, good).await.state().word(), "delivered");
     scene.post(4, |_| {}).await;
     scene.wait_for(3, "delivered").await;
     wait_until("the lead is at the new address", async || {

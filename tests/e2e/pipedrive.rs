@@ -167,7 +167,7 @@ async fn a_probe_tells_the_account_and_what_is_wrong() {
             format!("lead_field: there is no field deal.{}", "d".repeat(40)),
             "lead.event_date: unknown field deal.expected_close_dat; did you mean deal.expected_close_date?"
                 .to_owned(),
-            format!("lead.profile.notes: deal.{} holds a double, and this is a text", "c".repeat(40)),
+            format!("lead.profile.notes: deal.{} is of type double, and this is a text", "c".repeat(40)),
         ]
     );
     fake.with(|pipedrive| pipedrive.api_token = "changed".to_owned());

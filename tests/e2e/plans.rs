@@ -35,7 +35,7 @@ async fn plans_allow_none_one_or_any_number() {
         let request = v1::CreateCompanyRequest {
             request_id: request_id(),
             name: plan.into(),
-            plan: plan.into(),
+            plan: v1::Plan::from_word(plan).unwrap().into(),
             ..Default::default()
         };
         operator.companies().create_company(request).await.unwrap();

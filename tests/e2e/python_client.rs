@@ -49,7 +49,7 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
     assert!(output.status.success(), "{reported}");
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     let services: Vec<_> = seen["services"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    for service in ["Company", "IntakeKey", "Integration", "Lead", "Delivery", "Attempt", "Watch"] {
+    for service in ["Company", "IntakeKey", "Integration", "Lead", "Delivery", "Attempt", "Connector"] {
         assert!(services.contains(&&*format!("leadline.control.v1.{service}Service")), "{services:?}");
     }
     assert!(services.contains(&"grpc.health.v1.Health"), "{services:?}");
@@ -62,10 +62,13 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
         but_reflection(&seen["services_before"]),
         "v1alpha tells the same"
     );
-    assert_eq!((&seen["company"]["name"], &seen["company"]["plan"]), (&json!("The Mill"), &json!("pro")));
+    assert_eq!(
+        (&seen["company"]["name"], &seen["company"]["plan"]),
+        (&json!("The Mill"), &json!("PLAN_PRO"))
+    );
     assert!(seen["signing_secret"].as_str().unwrap().starts_with("whsec_"));
-    assert_eq!((&seen["listed"], &seen["test"]), (&json!(["script"]), &json!("delivered")));
-    assert_eq!((&seen["retried"], &seen["outcomes"]), (&json!(1), &json!(["delivered"])));
+    assert_eq!((&seen["listed"], &seen["test"]), (&json!(["script"]), &json!("ATTEMPT_STATE_DELIVERED")));
+    assert_eq!((&seen["retried"], &seen["outcomes"]), (&json!(1), &json!(["ATTEMPT_STATE_DELIVERED"])));
     assert_eq!(seen["snapshot"], json!(["crm", "script"]));
     assert_eq!(seen["refusal"]["code"], "NOT_FOUND");
     assert!(receiver.requests().iter().any(|request| request.path == "/script"));

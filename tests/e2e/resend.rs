@@ -30,7 +30,7 @@ impl Scene {
         self.retry(&delivery.id, false).await;
         wait_until("it was pushed once more", async || {
             let again = self.deliveries().await.remove(0);
-            again.state == "delivered" && again.attempts == delivery.attempts + 1
+            again.state().word() == "delivered" && again.attempts == delivery.attempts + 1
         })
         .await;
     }
@@ -159,7 +159,7 @@ async fn what_one_account_calls_a_lead_is_never_asked_of_another() {
     scene.operator.integrations().update_integration(update).await.unwrap();
     let token = other.with(|pipedrive| pipedrive.api_token.clone());
     let tried = scene.operator.set_credentials(&scene.integration, json!({"api_token": token})).await;
-    assert_eq!(tried.state, "delivered", "{}", tried.error);
+    assert_eq!(tried.state().word(), "delivered", "{}", tried.error);
     scene.post(1, lead("2")).await;
     scene.wait_for(2, "delivered").await;
     assert_eq!(in_pipedrive(&other), (2, 1, 1));
@@ -171,7 +171,7 @@ async fn what_one_account_calls_a_lead_is_never_asked_of_another() {
         pipedrive.company = "Another Barn".to_owned();
     });
     let tried = scene.operator.set_credentials(&scene.integration, json!({"api_token": "another"})).await;
-    assert_eq!(tried.state, "delivered", "{}", tried.error);
+    assert_eq!(tried.state().word(), "delivered", "{}", tried.error);
     let calls = other.calls().len();
     scene.post(1, lead("3")).await;
     scene.wait_for(3, "delivered").await;

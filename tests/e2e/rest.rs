@@ -37,7 +37,12 @@ async fn one_login_serves_all_pushes_until_its_token_runs_out() {
     scene.wait_for(10, "delivered").await;
     assert_eq!(fake.with(|vendor| (vendor.logins, vendor.leads.len())), (2, 10));
     assert!(
-        scene.operator.finished(&scene.integration).await.iter().all(|attempt| attempt.state == "delivered")
+        scene
+            .operator
+            .finished(&scene.integration)
+            .await
+            .iter()
+            .all(|attempt| attempt.state().word() == "delivered")
     );
 
     fake.with(|vendor| {
@@ -51,7 +56,7 @@ async fn one_login_serves_all_pushes_until_its_token_runs_out() {
         ("credentials".into(), "rest invalid_client no such client".into())
     );
     let taken = json!({"client_id": "leadline", "client_secret": "another secret"});
-    assert_eq!(scene.operator.set_credentials(&scene.integration, taken).await.state, "delivered");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, taken).await.state().word(), "delivered");
     scene.end().await;
     fake.stop().await;
 }
@@ -101,7 +106,7 @@ async fn a_refusal_in_a_200_is_a_refusal() {
 #[tokio::test]
 async fn a_test_logs_in_and_pushes_nothing() {
     let (scene, fake) = scene(json!({})).await;
-    assert_eq!(scene.operator.test(&scene.integration).await.state, "delivered");
+    assert_eq!(scene.operator.test(&scene.integration).await.state().word(), "delivered");
     assert_eq!(fake.calls(), ["POST /token", "GET /me"]);
     assert_eq!(fake.with(|vendor| vendor.leads.len()), 0);
     let view = scene.operator.integration(&scene.integration).await;

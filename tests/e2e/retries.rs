@@ -24,7 +24,7 @@ async fn a_receiver_that_answers_500_gets_four_attempts_on_schedule_then_the_car
     let attempts = scene.operator.finished(&scene.integration).await;
     let seen: Vec<_> = attempts
         .iter()
-        .map(|a| (a.number, a.trigger.as_str(), a.status_code, a.failure_class.as_str()))
+        .map(|a| (a.number, a.trigger().word(), a.status_code, a.failure_class().word()))
         .collect();
     let expected = [(1, "first"), (2, "retry"), (3, "retry"), (4, "retry")];
     assert_eq!(seen, expected.map(|(number, trigger)| (number, trigger, Some(500), "transient")));
@@ -36,7 +36,7 @@ async fn a_receiver_that_answers_500_gets_four_attempts_on_schedule_then_the_car
         health.last_error
     );
     let delivery = scene.operator.deliveries_of(&scene.integration).await.remove(0);
-    assert_eq!((delivery.state.as_str(), delivery.attempts), ("dead", 4));
+    assert_eq!((delivery.state().word(), delivery.attempts), ("dead", 4));
 
     scene.receiver.set(Behaviour::Good);
     let dry = v1::RetryDeliveriesRequest {
@@ -73,7 +73,7 @@ async fn a_429_with_retry_after_pauses_the_whole_lane_and_uses_up_no_retry() {
     }
     scene.wait_for_badge("ok").await;
     let attempts = scene.operator.finished(&scene.integration).await;
-    assert_eq!(attempts[0].failure_class, "throttled");
+    assert_eq!(attempts[0].failure_class().word(), "throttled");
     scene.end().await;
 }
 
@@ -89,9 +89,9 @@ async fn what_no_retry_can_mend_is_tried_once() {
         scene.wait_for_badge(badge).await;
         let attempts = scene.operator.finished(&scene.integration).await;
         assert_eq!(attempts.len(), 1, "{class}");
-        assert_eq!(attempts[0].failure_class, class);
+        assert_eq!(attempts[0].failure_class().word(), class);
         assert_eq!(scene.receiver.count(), 1);
-        assert_eq!(scene.operator.deliveries_of(&scene.integration).await[0].state, "dead");
+        assert_eq!(scene.operator.deliveries_of(&scene.integration).await[0].state().word(), "dead");
         scene.end().await;
     }
 }
@@ -103,7 +103,7 @@ async fn an_answer_that_never_comes_is_unknown_and_tried_again() {
     scene.receiver.wait_for(2).await;
     scene.wait_for_badge("ok").await;
     let attempts = scene.operator.finished(&scene.integration).await;
-    let classes: Vec<_> = attempts.iter().map(|attempt| attempt.failure_class.as_str()).collect();
+    let classes: Vec<_> = attempts.iter().map(|attempt| attempt.failure_class().word()).collect();
     assert_eq!(classes, ["unknown", ""]);
     scene.end().await;
 }
@@ -119,13 +119,13 @@ async fn a_test_push_arrives_and_never_counts_as_a_failure() {
         let request = v1::AwaitAttemptRequest { attempt: attempt.clone(), ..Default::default() };
         let answer = scene.operator.attempts().await_attempt(request).await.unwrap().into_inner();
         let finished = answer.attempt.unwrap();
-        assert_eq!((finished.state.as_str(), finished.trigger.as_str()), (state, "test"));
+        assert_eq!((finished.state().word(), finished.trigger().word()), (state, "test"));
         let request = scene.receiver.wait_for(number).await.remove(number - 1);
         assert_eq!(request.header("x-leadline-event"), Some("webhook.test"));
         assert_eq!(request.header("webhook-id"), Some(attempt.as_str()));
     }
     let health = scene.operator.integration(&scene.integration).await.health.unwrap();
-    assert_eq!((health.failure_count, health.badge.as_str()), (0, "ok"));
+    assert_eq!((health.failure_count, health.badge().word()), (0, "ok"));
     scene.end().await;
 }
 

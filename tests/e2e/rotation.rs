@@ -123,7 +123,7 @@ impl Scene {
         let request =
             leadline_proto::v1::ListAttemptsRequest { integration: self.hook.clone(), ..Default::default() };
         let attempts = self.operator.attempts().list_attempts(request).await.unwrap().into_inner().attempts;
-        attempts.iter().filter(|attempt| attempt.state == "running").count()
+        attempts.iter().filter(|attempt| attempt.state().word() == "running").count()
     }
 
     /// Everything has reached the receiver, and it refused nothing.
@@ -136,7 +136,7 @@ impl Scene {
         .await;
         assert_eq!(self.knows.refused.load(Ordering::SeqCst), 0, "a push was refused");
         let attempts = self.operator.finished(&self.hook).await;
-        let failed: Vec<_> = attempts.iter().filter(|attempt| attempt.state == "failed").collect();
+        let failed: Vec<_> = attempts.iter().filter(|attempt| attempt.state().word() == "failed").collect();
         let health = self.operator.integration(&self.hook).await.health.unwrap();
         assert_eq!((health.failure_count, health.dead), (0, 0), "{:?}: {failed:?}", health.last_error);
         let leads = self.receiver.requests();

@@ -162,10 +162,10 @@ async fn a_probe_tells_the_organization_and_what_is_wrong() {
         report.findings,
         [
             "lead.event_date: unknown field Event_Dat__c; did you mean Event_Date__c?",
-            "lead.phone: Guests__c holds a double, and this is a text",
-            "lead.guest_count: this user may not write Id",
+            "lead.phone: Guests__c is of type double, and this is a text",
+            "lead.guest_count: Id cannot be written: this user may not",
+            "Region__c is required, and nothing is mapped to it",
             "external_id_field: Lead has no field Lead_Ref_c",
-            "Region__c is required for Leads, and nothing is mapped to it",
         ]
     );
     fake.with(|salesforce| (salesforce.sessions.clear(), salesforce.client.1 = "changed".to_owned()));
@@ -207,7 +207,7 @@ async fn a_daemon_logs_in_once_for_many_pushes_and_waits_out_a_quota() {
     .await;
     let attempts = operator.finished(&made.id).await;
     let last = attempts.last().unwrap();
-    assert_eq!(last.failure_class, "throttled");
+    assert_eq!(last.failure_class().word(), "throttled");
     assert_eq!(
         last.error,
         "salesforce quota: 898 of the day's 100000 calls are left, and are left to others"

@@ -98,7 +98,7 @@ async fn wait_state(operator: &Operator, integration: &str, state: &str, count: 
     let what = format!("{count} are {state}");
     wait_until(&what, async || {
         let deliveries = operator.deliveries_of(integration).await;
-        deliveries.iter().filter(|delivery| delivery.state == state).count() == count
+        deliveries.iter().filter(|delivery| delivery.state().word() == state).count() == count
     })
     .await;
 }
@@ -294,7 +294,7 @@ async fn a_flow_that_kept_a_lead_away_is_seen_changed_and_passed_by() {
     let routing = v1::UpdateIntegrationRequest {
         request_id: request_id(),
         integration: id.clone(),
-        routing: Some("flows".into()),
+        routing: Some(v1::Routing::Flows.into()),
         ..Default::default()
     };
     operator.integrations().update_integration(routing).await.unwrap();
@@ -348,7 +348,7 @@ async fn a_company_that_fell_silent_is_seen_without_being_looked_for() {
         let quiet = v1::UpdateCompanyRequest {
             request_id: request_id(),
             company: company.into(),
-            quiet_hours: Some(4),
+            quiet_after: Some(prost_types::Duration { seconds: 4 * 3600, nanos: 0 }),
             ..Default::default()
         };
         operator.companies().update_company(quiet).await.unwrap();

@@ -275,7 +275,7 @@ async fn slack_is_tested_silently_told_in_order_and_never_too_fast() {
     let credentials = json!({"webhook_url": HOOK});
     let scene = Scene::start("slack", json!({"base_url": fake.url()}), credentials).await;
     let test = scene.operator.test(&scene.integration).await;
-    assert_eq!((test.state.as_str(), fake.with(|slack| slack.messages.len())), ("delivered", 0));
+    assert_eq!((test.state().word(), fake.with(|slack| slack.messages.len())), ("delivered", 0));
     for n in 0..3 {
         scene.post(n).await;
     }
@@ -288,15 +288,15 @@ async fn slack_is_tested_silently_told_in_order_and_never_too_fast() {
     scene.post(3).await;
     scene.wait_for_badge("credentials").await;
     let attempt = scene.operator.finished(&scene.integration).await.pop().unwrap();
-    assert_eq!((attempt.status_code, attempt.failure_class.as_str()), (Some(404), "credentials"));
+    assert_eq!((attempt.status_code, attempt.failure_class().word()), (Some(404), "credentials"));
     assert!(attempt.error.starts_with("slack no_service"), "{}", attempt.error);
     assert!(!format!("{attempt:?}").contains("abcdefghijklmnop"), "{attempt:?}");
 
     let wrong = json!({"webhook_url": "https://hooks.slack.com/services/T1/B1/another-wrong-one"});
-    assert_eq!(scene.operator.set_credentials(&scene.integration, wrong).await.state, "failed");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, wrong).await.state().word(), "failed");
     fake.with(|slack| slack.webhooks.insert("/services/T1/B2/new".into(), Channel::Open));
     let right = json!({"webhook_url": "https://hooks.slack.com/services/T1/B2/new"});
-    assert_eq!(scene.operator.set_credentials(&scene.integration, right).await.state, "delivered");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, right).await.state().word(), "delivered");
     scene.post(4).await;
     wait_until("the fourth message", async || fake.with(|slack| slack.messages.len()) == 4).await;
     scene.end().await;
@@ -309,9 +309,9 @@ async fn mail_is_tested_silently_and_told_once() {
     let wrong = json!({"username": "leads", "password": "another-password"});
     let scene = Scene::start("email", mail_config(&server), wrong).await;
     let test = scene.operator.test(&scene.integration).await;
-    assert_eq!((test.failure_class.as_str(), test.status_code), ("credentials", Some(535)), "{}", test.error);
+    assert_eq!((test.failure_class().word(), test.status_code), ("credentials", Some(535)), "{}", test.error);
     assert!(!format!("{test:?}").contains("another-password"), "{test:?}");
-    assert_eq!(scene.operator.set_credentials(&scene.integration, login()).await.state, "delivered");
+    assert_eq!(scene.operator.set_credentials(&scene.integration, login()).await.state().word(), "delivered");
     assert_eq!(scene.operator.integration(&scene.integration).await.account, "leads at 127.0.0.1");
     server.fault(Stage::RcptTo, MailFault::Say("451 4.3.0 one moment"));
     scene.post(1).await;
@@ -322,7 +322,7 @@ async fn mail_is_tested_silently_and_told_once() {
             .deliveries_of(&scene.integration)
             .await
             .iter()
-            .all(|delivery| delivery.state == "delivered")
+            .all(|delivery| delivery.state().word() == "delivered")
     })
     .await;
     assert_eq!((messages.len(), server.taken().len()), (1, 1));

@@ -39,18 +39,22 @@ async fn the_sweep_sends_one_canary_and_the_rest_only_when_it_arrives() {
     scene.wait_for_states(&["dead"; 4]).await;
     let swept = async || -> Vec<v1::Attempt> {
         let mut attempts = scene.operator.finished(&scene.integration).await;
-        attempts.retain(|attempt| attempt.trigger == "sweep");
+        attempts.retain(|attempt| attempt.trigger().word() == "sweep");
         attempts
     };
     wait_until("the sweep came three times", async || swept().await.len() >= 3).await;
     let oldest = scene.deliveries().await.remove(0).id;
     let before = swept().await;
     assert!(before.iter().all(|attempt| attempt.delivery_id == oldest), "only the canary goes: {before:#?}");
-    assert!(before.iter().all(|attempt| attempt.state == "failed"), "one try for each visit");
+    assert!(before.iter().all(|attempt| attempt.state().word() == "failed"), "one try for each visit");
     scene.receiver.set(Behaviour::Good);
     scene.wait_for_states(&["delivered"; 4]).await;
-    let arrived: Vec<_> =
-        swept().await.into_iter().filter(|it| it.state == "delivered").map(|it| it.delivery_id).collect();
+    let arrived: Vec<_> = swept()
+        .await
+        .into_iter()
+        .filter(|it| it.state().word() == "delivered")
+        .map(|it| it.delivery_id)
+        .collect();
     assert_eq!((arrived.len(), &arrived[0]), (4, &oldest));
     wait_until("nothing is left to sweep", async || scene.health().await.sweep_at.is_none()).await;
     assert_eq!(scene.health().await.dead, 0);
@@ -126,7 +130,10 @@ async fn the_breaker_holds_retries_back_until_the_target_answers() {
     for n in 1..=25 {
         scene.post(n).await;
     }
-    wait_until("the breaker is open", async || scene.health().await.breaker.unwrap().state == "open").await;
+    wait_until("the breaker is open", async || {
+        scene.health().await.breaker.unwrap().state().word() == "open"
+    })
+    .await;
     let breaker = scene.health().await.breaker.unwrap();
     assert!(breaker.until.is_some());
     assert!(
@@ -137,16 +144,18 @@ async fn the_breaker_holds_retries_back_until_the_target_answers() {
     scene.post(26).await;
     wait_until("a new lead has its first attempt all the same", async || {
         let attempts = scene.operator.finished(&scene.integration).await;
-        attempts.iter().filter(|attempt| attempt.trigger == "first").count() == 26
+        attempts.iter().filter(|attempt| attempt.trigger().word() == "first").count() == 26
     })
     .await;
-    wait_until("retries wait for it", async || scene.health().await.lane.unwrap().waits_for == "breaker")
-        .await;
+    wait_until("retries wait for it", async || {
+        scene.health().await.lane.unwrap().waits_for().word() == "breaker"
+    })
+    .await;
     scene.receiver.set(Behaviour::Good);
     scene.post(27).await;
     scene.wait_for_states(&["delivered"; 27]).await;
     let closed = scene.health().await.breaker.unwrap();
-    assert_eq!((closed.state.as_str(), closed.why.as_str(), closed.until), ("closed", "", None));
+    assert_eq!((closed.state().word(), closed.why.as_str(), closed.until), ("closed", "", None));
     scene.end().await;
 }
 
@@ -157,7 +166,7 @@ async fn what_waits_for_the_breaker_is_pushed_now_if_an_operator_says_so() {
         scene.post(n).await;
     }
     wait_until("retries wait for the breaker", async || {
-        scene.health().await.lane.unwrap().waits_for == "breaker"
+        scene.health().await.lane.unwrap().waits_for().word() == "breaker"
     })
     .await;
     scene.receiver.set(Behaviour::Good);
@@ -182,15 +191,15 @@ async fn a_job_brings_the_dead_back_oldest_first_and_tells_how_far_it_is() {
     let started = scene.retry(all_dead(&scene)).await;
     assert_eq!((started.count, started.sample.len()), (12, 10));
     let mut jobs = JobServiceClient::new(scene.daemon.control().await);
-    let request = v1::GetJobRequest { id: started.job_id.clone() };
+    let request = v1::WatchJobRequest { id: started.job_id.clone() };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
     let mut reported = Vec::new();
-    while let Some(job) = changes.message().await.unwrap() {
-        reported.push(job);
+    while let Some(told) = changes.message().await.unwrap() {
+        reported.push(told.job.unwrap());
     }
     let last = reported.pop().unwrap();
-    assert_eq!((last.state.as_str(), last.total, last.released, last.delivered), ("done", 12, 12, 12));
-    assert!(reported.iter().all(|job| job.state == "running"));
+    assert_eq!((last.state().word(), last.total, last.released, last.delivered), ("done", 12, 12, 12));
+    assert!(reported.iter().all(|job| job.state().word() == "running"));
     let pushed: Vec<_> = scene.receiver.requests()[12..]
         .iter()
         .map(|request| request.header("webhook-id").unwrap().to_owned())
@@ -224,14 +233,15 @@ async fn a_cancelled_job_leaves_the_others_as_they_are() {
     let started = scene.retry(all_dead(&scene)).await;
     let mut jobs = JobServiceClient::new(scene.daemon.control().await);
     wait_until("the first ones are back", async || {
-        scene.deliveries().await.iter().any(|delivery| delivery.state != "dead")
+        scene.deliveries().await.iter().any(|delivery| delivery.state().word() != "dead")
     })
     .await;
     let cancel = v1::CancelJobRequest { request_id: request_id(), id: started.job_id.clone() };
-    let job = jobs.cancel_job(cancel).await.unwrap().into_inner();
-    assert_eq!((job.state.as_str(), job.total), ("cancelled", 30));
+    let job = jobs.cancel_job(cancel).await.unwrap().into_inner().job.unwrap();
+    assert_eq!((job.state().word(), job.total), ("cancelled", 30));
     assert!((1..30).contains(&job.released), "{job:?}");
-    let dead = scene.deliveries().await.iter().filter(|delivery| delivery.state == "dead").count() as u64;
+    let dead =
+        scene.deliveries().await.iter().filter(|delivery| delivery.state().word() == "dead").count() as u64;
     assert_eq!(dead, 30 - job.released, "what it had not brought back is dead still");
     scene.end().await;
 }

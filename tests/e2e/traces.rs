@@ -102,7 +102,7 @@ async fn one_trace_reaches_from_the_sender_over_the_push_to_the_receiver() {
     post(&scene, 1, Some(SENDER)).await;
     let received = scene.receiver.wait_for(1).await.remove(0);
     wait_until("the attempt is written", async || {
-        scene.operator.deliveries_of(&scene.integration).await[0].state == "dead"
+        scene.operator.deliveries_of(&scene.integration).await[0].state().word() == "dead"
     })
     .await;
     // Spans are exported in batches, the last ones when the daemon stops.

@@ -282,7 +282,7 @@ async fn wrong_causes_and_pages_are_refused() {
         ),
         (
             &["failure", "list", "--after", "x"],
-            "page_token \"x\": send the next_page_token of the page before",
+            "page_token \"x\": give the next_page_token of the page before, or the last id on it",
         ),
     ] {
         let refused = cli.run(args).await;
@@ -306,7 +306,7 @@ async fn activity_and_the_system_are_told_as_they_are() {
     scene.post(1).await;
     let next = reported.message().await.unwrap().unwrap();
     let Some(v1::activity::What::Attempt(attempt)) = &next.activities[0].what else { panic!("{next:?}") };
-    assert_eq!((attempt.state.as_str(), attempt.integration_name.as_str()), ("delivered", "crm"));
+    assert_eq!((attempt.state().word(), attempt.integration_name.as_str()), ("delivered", "crm"));
     assert_eq!(next.activities[0].company_name, "The Old Barn");
 
     let printed = cli.run(&["activity", "-o", "json"]).await.stdout;

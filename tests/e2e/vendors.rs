@@ -45,7 +45,8 @@ impl Scene {
     /// Waits until so many deliveries are in this state.
     pub(crate) async fn wait_for(&self, count: usize, state: &str) {
         wait_until(&format!("{count} deliveries are {state}"), async || {
-            self.deliveries().await.iter().filter(|delivery| delivery.state == state).count() == count
+            self.deliveries().await.iter().filter(|delivery| delivery.state().word() == state).count()
+                == count
         })
         .await;
     }
@@ -55,12 +56,12 @@ impl Scene {
         let mut pushes = Vec::new();
         wait_until("a push has finished", async || {
             pushes = self.operator.finished(&self.integration).await;
-            pushes.retain(|attempt| attempt.trigger != "test");
+            pushes.retain(|attempt| attempt.trigger().word() != "test");
             !pushes.is_empty()
         })
         .await;
         let last = pushes.pop().unwrap();
-        (last.failure_class, last.error)
+        (last.failure_class().word().to_owned(), last.error)
     }
 
     /// The daemon goes and another one comes.

@@ -112,7 +112,7 @@ async fn a_target_that_asks_for_one_wait_after_another_is_failing() {
     let scene = Scene::with(Behaviour::Script(vec![throttle("2"), throttle("600")])).await;
     scene.post(0).await;
     scene.wait_until("SELECT bool_and(waits = 1 AND retries = 0) FROM delivery").await;
-    assert_eq!(scene.health().await.badge, "retrying");
+    assert_eq!(scene.health().await.badge().word(), "retrying");
     // It has asked twice in between.
     sqlx::query("UPDATE delivery SET waits = 3").execute(&scene.pool).await.unwrap();
     scene.wait_for_badge("failing").await;

@@ -131,10 +131,10 @@ async fn a_probe_tells_the_organization_and_what_is_wrong_with_the_mapping() {
     assert_eq!(
         findings,
         [
-            "Event_Date is required for Leads, and nothing is mapped to it",
+            "Event_Date is required, and nothing is mapped to it",
             "lead.event_date: unknown field Event_Dat; did you mean Event_Date?",
-            "lead.guest_count: Description holds a textarea, and this is a number",
-            "lead.name: Guests holds a integer, and this is a text",
+            "lead.guest_count: Description is of type textarea, and this is a number",
+            "lead.name: Guests is of type integer, and this is a text",
         ]
     );
     fake.with(|zoho| zoho.scopes = ["modules"].into());

@@ -27,7 +27,7 @@ async fn works_with(case: &str, log: Stdio, is_lost: bool) {
     figure(case, "posts refused", refused.into(), 0.0);
     wait_until("every push has ended", async || {
         let deliveries = operator.deliveries_of(&id).await;
-        deliveries.len() == LEADS && deliveries.iter().all(|delivery| delivery.state == "dead")
+        deliveries.len() == LEADS && deliveries.iter().all(|delivery| delivery.state().word() == "dead")
     })
     .await;
     figure(case, "seconds until every push has ended", started.elapsed().as_secs_f64(), 30.0);

@@ -82,13 +82,14 @@ impl Scene {
         let Self { operator, integration, posted, .. } = &self;
         // A connection that the fault broke may still be met.
         let filter = v1::DeliveryFilter { integration: integration.clone(), ..Default::default() };
-        let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+        let request = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
         wait_until("every accepted lead is delivered", async || {
             let Ok(listed) = operator.deliveries().list_deliveries(request.clone()).await else {
                 return false;
             };
             let deliveries = listed.into_inner().deliveries;
-            deliveries.len() == *posted && deliveries.iter().all(|delivery| delivery.state == "delivered")
+            deliveries.len() == *posted
+                && deliveries.iter().all(|delivery| delivery.state().word() == "delivered")
         })
         .await;
         assert_eq!(self.daemon.stop().await, Some(0));

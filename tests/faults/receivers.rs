@@ -23,8 +23,8 @@ async fn post(daemon: &ChildDaemon, key: &str, n: usize) {
 }
 
 async fn dead(operator: &Operator) -> Vec<v1::Delivery> {
-    let filter = v1::DeliveryFilter { states: vec!["dead".to_owned()], ..Default::default() };
-    let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+    let filter = v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() };
+    let request = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
     operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries
 }
 
@@ -110,7 +110,8 @@ async fn a_neighbour_that_closes_its_connections_costs_nobody_a_push() {
     for (at, integration) in integrations.iter().enumerate() {
         wait_until("every push has arrived", async || {
             let deliveries = operator.deliveries_of(integration).await;
-            deliveries.len() == HEALTHY && deliveries.iter().all(|delivery| delivery.state == "delivered")
+            deliveries.len() == HEALTHY
+                && deliveries.iter().all(|delivery| delivery.state().word() == "delivered")
         })
         .await;
         let health = operator.integration(integration).await.health.unwrap();

@@ -71,7 +71,7 @@ async fn rows_are_locked_by_somebody() {
         n += 1;
     }
     wait_until("everything is delivered", async || {
-        scene.deliveries().await.iter().all(|delivery| delivery.state == "delivered")
+        scene.deliveries().await.iter().all(|delivery| delivery.state().word() == "delivered")
     })
     .await;
     healthy.stop().await;
@@ -96,7 +96,7 @@ async fn operators_hold_and_release_while_pushes_arrive() {
                 ..v1::ReleaseDeliveriesRequest::default()
             };
             let channel = scene.daemon.control().await;
-            let mut operator = v1::hold_service_client::HoldServiceClient::new(channel);
+            let mut operator = v1::delivery_service_client::DeliveryServiceClient::new(channel);
             operator.hold_deliveries(hold).await.unwrap();
             operator.release_deliveries(release).await.unwrap();
         }
@@ -115,9 +115,9 @@ async fn operators_hold_and_release_while_pushes_arrive() {
             ..v1::ReleaseDeliveriesRequest::default()
         };
         let channel = scene.daemon.control().await;
-        let mut operator = v1::hold_service_client::HoldServiceClient::new(channel);
+        let mut operator = v1::delivery_service_client::DeliveryServiceClient::new(channel);
         operator.release_deliveries(release).await.unwrap();
-        scene.deliveries().await.iter().all(|delivery| delivery.state == "delivered")
+        scene.deliveries().await.iter().all(|delivery| delivery.state().word() == "delivered")
     })
     .await;
     let ghosts: i64 =

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::stream::Pending;
 use leadline_client::{Address, Client, ClientError, PAGE_MAX};
 use leadline_proto::v1::{
     self,
     attempt_service_server::{AttemptService, AttemptServiceServer},
     delivery_service_server::{DeliveryService, DeliveryServiceServer},
-    hold_service_server::{HoldService, HoldServiceServer},
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, task::JoinSet};
@@ -43,7 +43,6 @@ impl FakeDaemon {
         let server = Server::builder()
             .add_service(DeliveryServiceServer::new(service.clone()))
             .add_service(AttemptServiceServer::new(service.clone()))
-            .add_service(HoldServiceServer::new(service.clone()))
             .serve_with_incoming_shutdown(
                 UnixListenerStream::new(listener),
                 stopping.clone().cancelled_owned(),
@@ -64,21 +63,30 @@ impl FakeDaemon {
     }
 }
 
+type Reply<T> = Result<Response<T>, Status>;
+
 fn delivery(id: &str) -> v1::Delivery {
-    v1::Delivery { id: id.to_owned(), state: "dead".to_owned(), attempts: 4, ..Default::default() }
+    v1::Delivery {
+        id: id.to_owned(),
+        state: v1::DeliveryState::Dead.into(),
+        attempts: 4,
+        ..Default::default()
+    }
 }
 
+/// It retries and explains, and moves nothing.
 #[tonic::async_trait]
 impl DeliveryService for Service {
     async fn list_deliveries(
         &self,
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Result<Response<v1::ListDeliveriesResponse>, Status> {
-        let page = request.into_inner().page.unwrap_or_default();
-        let first = page.after.parse::<usize>().map_or(0, |after| after + 1);
-        let ids = (first..FakeDaemon::DEAD).take(page.limit as usize);
-        let deliveries = ids.map(|id| delivery(&id.to_string())).collect();
-        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, ..Default::default() }))
+        let request = request.into_inner();
+        let first = request.page_token.parse::<usize>().unwrap_or_default();
+        let end = FakeDaemon::DEAD.min(first + request.page_size as usize);
+        let deliveries = (first..end).map(|id| delivery(&id.to_string())).collect();
+        let next_page_token = if end < FakeDaemon::DEAD { end.to_string() } else { String::new() };
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
     }
 
     async fn get_delivery(
@@ -101,22 +109,25 @@ impl DeliveryService for Service {
         self.retried.lock().unwrap().push(request.into_inner());
         Ok(Response::new(v1::RetryDeliveriesResponse::default()))
     }
-}
 
-type Moved = Result<Response<v1::MovedDeliveriesResponse>, Status>;
-
-/// It explains, and moves nothing.
-#[tonic::async_trait]
-impl HoldService for Service {
-    async fn hold_deliveries(&self, _: Request<v1::HoldDeliveriesRequest>) -> Moved {
+    async fn hold_deliveries(
+        &self,
+        _: Request<v1::HoldDeliveriesRequest>,
+    ) -> Reply<v1::HoldDeliveriesResponse> {
         Err(Status::unimplemented("nothing is held here"))
     }
 
-    async fn release_deliveries(&self, _: Request<v1::ReleaseDeliveriesRequest>) -> Moved {
+    async fn release_deliveries(
+        &self,
+        _: Request<v1::ReleaseDeliveriesRequest>,
+    ) -> Reply<v1::ReleaseDeliveriesResponse> {
         Err(Status::unimplemented("nothing is held here"))
     }
 
-    async fn skip_deliveries(&self, _: Request<v1::SkipDeliveriesRequest>) -> Moved {
+    async fn skip_deliveries(
+        &self,
+        _: Request<v1::SkipDeliveriesRequest>,
+    ) -> Reply<v1::SkipDeliveriesResponse> {
         Err(Status::unimplemented("nothing is skipped here"))
     }
 
@@ -131,7 +142,7 @@ impl HoldService for Service {
         &self,
         request: Request<v1::ExplainDeliveryRequest>,
     ) -> Result<Response<v1::ExplainDeliveryResponse>, Status> {
-        let (id, state) = (request.into_inner().id, "dead".to_owned());
+        let (id, state) = (request.into_inner().id, v1::DeliveryState::Dead.into());
         Ok(Response::new(v1::ExplainDeliveryResponse { id, state, why: "It died.".to_owned() }))
     }
 }
@@ -152,19 +163,26 @@ impl AttemptService for Service {
         Err(Status::permission_denied("a viewer may not"))
     }
 
+    type WatchAttemptsStream = Pending<Result<v1::WatchAttemptsResponse, Status>>;
+
+    async fn watch_attempts(&self, _: Request<v1::WatchAttemptsRequest>) -> Reply<Self::WatchAttemptsStream> {
+        Err(Status::unimplemented("nothing happens here"))
+    }
+
     async fn await_attempt(
         &self,
         request: Request<v1::AwaitAttemptRequest>,
-    ) -> Result<Response<v1::GetAttemptResponse>, Status> {
+    ) -> Result<Response<v1::AwaitAttemptResponse>, Status> {
         let request = request.into_inner();
-        let state = if request.delivery == "bad" { "failed" } else { "delivered" };
+        let is_bad = request.delivery == "bad";
+        let state = if is_bad { v1::AttemptState::Failed } else { v1::AttemptState::Delivered };
         let attempt = Some(v1::Attempt {
             delivery_id: request.delivery,
             number: request.after_number + 1,
-            state: state.to_owned(),
+            state: state.into(),
             ..Default::default()
         });
-        Ok(Response::new(v1::GetAttemptResponse { attempt, detail: None }))
+        Ok(Response::new(v1::AwaitAttemptResponse { attempt, detail: None }))
     }
 }
 

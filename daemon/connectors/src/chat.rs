@@ -46,7 +46,7 @@ impl Chat {
         let event = crm::event(push)?;
         let proposal = event.at("quote.proposal_url").and_then(|url| Url::parse(&crm::text(url)).ok());
         Ok(Told {
-            headline: summary::headline(&event, push.event),
+            headline: summary::headline(&event, push),
             text: summary::body(&self.mapping, &event, push)?,
             proposal: proposal.filter(|url| matches!(url.scheme(), "https" | "http")),
         })

@@ -13,6 +13,7 @@ use leadline_domain::{
     integration::{Integration, Policy},
     mapping::Mapping,
     outcome::Failure,
+    schema::{self, Proposal, TargetField},
 };
 
 /// What a connector is, before anything is configured.
@@ -84,6 +85,11 @@ pub trait TypedConnector: Send + Sync {
         None
     }
 
+    /// Whether it knows of a record that it makes that it is new: then a mapping may keep a value for such.
+    fn tells_new(&self) -> bool {
+        false
+    }
+
     /// What is wrong with a configuration whose keys are right, each for itself. A key that is wrong counts as absent
     /// here, and is told of already.
     fn problems(&self, config: &Self::Config, given: &Given<'_>) -> Vec<Problem> {
@@ -138,6 +144,8 @@ pub trait Connector: Send + Sync {
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<Problem>;
     /// Everything that is wrong with credentials, alike.
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<Problem>;
+    /// Where the fields that a mapping says nothing of could go, among the target's own.
+    fn propose(&self, operators: &Value, targets: &[TargetField]) -> Vec<Proposal>;
     /// As [`TypedConnector::quota`].
     fn account(&self, config: &Value, credentials: &Value) -> String;
     /// The configuration with credentials shortened, fit to be shown.
@@ -160,7 +168,9 @@ impl<T: TypedConnector> Connector for T {
         let given = Given { common: &common, mapping, egress, brand };
         let mapping = match self.mapping(mapping) {
             Ok(mapping) => {
-                Vec::from_iter(self.email_target().and_then(|target| crm::moved_email(&mapping, target)))
+                let moved = self.email_target().and_then(|target| crm::moved_email(&mapping, target));
+                let new = crm::untold_new(&mapping).filter(|_| !self.tells_new());
+                moved.into_iter().chain(new).collect()
             }
             Err(problems) => problems,
         };
@@ -177,6 +187,10 @@ impl<T: TypedConnector> Connector for T {
     fn check_credentials(&self, credentials: &Value, egress: &EgressPolicy) -> Vec<Problem> {
         let (own, problems) = config::checked_credentials::<T::Credentials>(credentials);
         if problems.is_empty() { self.credential_problems(&own, egress) } else { problems }
+    }
+
+    fn propose(&self, operators: &Value, targets: &[TargetField]) -> Vec<Proposal> {
+        self.mapping(operators).map_or_else(|_| Vec::new(), |mapping| schema::propose(&mapping, targets))
     }
 
     fn account(&self, config: &Value, credentials: &Value) -> String {

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{Push, config::Problem};
-pub use crate::told::{html_within, lines, plain};
+pub use crate::told::{html_within, plain};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
-    nearest::unknown,
     outcome::{Failure, FailureClass},
     template::Context,
 };
@@ -43,6 +42,15 @@ pub fn moved_email(mapping: &Mapping, target: &str) -> Option<Problem> {
     let problem = format!(
         "lead.email: goes to {target} as it is, for leads are found by it; take lead.email out of the mapping"
     );
+    Some(Problem::at("mapping", problem))
+}
+
+/// What is wrong with the mapping of a connector that cannot tell which records are new.
+#[must_use]
+pub fn untold_new(mapping: &Mapping) -> Option<Problem> {
+    let rule = mapping.rules().iter().find(|rule| rule.is_for_new())?;
+    let problem =
+        format!("{}: \"new\" must go: this connector cannot tell which records are new", rule.field);
     Some(Problem::at("mapping", problem))
 }
 
@@ -211,18 +219,6 @@ pub fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// What is wrong with the targets of a mapping, given the names that exist at the vendor.
-#[must_use]
-pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
-    mapping
-        .targets()
-        .filter(|(_, target)| !existing.iter().any(|name| name == target))
-        .map(|(rule, target)| {
-            format!("{}: {}", rule.field, unknown(what, target, existing.iter().map(String::as_str)))
-        })
-        .collect()
-}
-
 /// The members of an object as they are, for requests that are built from such.
 #[must_use]
 pub fn strings_of(fields: &Json) -> Map<String, Value> {
@@ -277,15 +273,5 @@ mod tests {
         ] {
             assert_eq!(split_name(name), expected);
         }
-    }
-
-    #[test]
-    fn an_unknown_target_is_named_with_the_nearest() {
-        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
-        let existing = ["email".to_owned(), "phone".to_owned()];
-        assert_eq!(
-            unknown_targets(&mapping, "property", &existing),
-            ["lead.phone: unknown property phne; did you mean phone?"]
-        );
     }
 }

@@ -21,6 +21,9 @@ const NOTE_MAX: usize = 30_000;
 /// The longest title of a note, in UTF-16 units.
 const TITLE_MAX: usize = 120;
 
+/// How the id of an owner is written: under which name, and as what.
+pub(super) type WriteOwner = fn(&str) -> (&'static str, Json);
+
 /// What a vendor calls the fields of a Lead that matter to all of us.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
@@ -30,6 +33,8 @@ pub(super) struct Names {
     pub(super) last: &'static str,
     /// How many UTF-16 units fields take; whatever is not named is told by the vendor.
     pub(super) limits: &'static [(&'static str, usize)],
+    /// The field that says whose a Lead is, and how it is written, if not as it stands.
+    pub(super) owner: (&'static str, WriteOwner),
 }
 
 /// What all calls of a push are made from. Numbers keep their text: no amount is ever rounded.
@@ -54,12 +59,16 @@ impl LeadPlan {
         let mut fields = crm::fields(mapping, &event, push)?;
         crm::add_names(&mut fields, mapping, &event);
         crm::drop_made_name(&mut fields, mapping, &event);
-        let mut update = Json::Object(Vec::new());
+        let (mut create, mut update) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
         for (name, value) in &fields {
-            update.insert(usize::MAX, name, names.limited(name, value));
+            let (written, value) = names.written(name, value);
+            create.insert(usize::MAX, written, value.clone());
+            if !mapping.is_for_new(name) {
+                update.insert(usize::MAX, written, value);
+            }
         }
+        create.insert(usize::MAX, names.email, Json::string(&email));
         update.insert(usize::MAX, names.email, Json::string(&email));
-        let mut create = update.clone();
         let has_made_name = create.get(names.last).is_none();
         if has_made_name {
             let first = create.take_at(names.first);
@@ -70,9 +79,9 @@ impl LeadPlan {
             });
             create.insert(usize::MAX, names.last, names.limited(names.last, &made));
         }
-        let title = summary::headline(&event, push.event);
+        let title = summary::headline(&event, push);
         // The delivery's id is what a note whose answer was lost is found by.
-        let note = format!("Delivery: {}\n{}", push.id, crm::plain(&event));
+        let note = format!("Delivery: {}\n{}", push.id, crm::plain(&event, push));
         Ok(Self {
             lead: event.at("lead.uuid").map(crm::text).unwrap_or_default(),
             email,
@@ -122,6 +131,16 @@ impl LeadPlan {
 }
 
 impl Names {
+    /// A field as it is written.
+    fn written<'a>(self, name: &'a str, value: &Json) -> (&'a str, Json) {
+        let (owner, write) = self.owner;
+        if name == owner && !value.is_null() {
+            write(&crm::text(value))
+        } else {
+            (name, self.limited(name, value))
+        }
+    }
+
     fn limited(self, name: &str, value: &Json) -> Json {
         let limit = self.limits.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit);
         match (value.as_str(), limit) {

@@ -14,7 +14,6 @@ pub mod crm;
 mod discord;
 mod dynamics;
 mod email;
-mod field_kind;
 mod google_sheets;
 mod hook_url;
 mod hooks;
@@ -59,6 +58,8 @@ use url::Url;
 use leadline_domain::{
     integration::{EventKind, Policy, ProbeKind},
     outcome::{Failure, Outcome},
+    schema::TargetField,
+    telling::Telling,
 };
 
 /// An integration ready to push.
@@ -75,6 +76,10 @@ pub trait Prepared: Send + Sync {
     /// How calls get a token that runs out, if they need one.
     fn login(&self) -> Option<&dyn Login> {
         None
+    }
+    /// Whether people are told of an update, who want to hear what it changed.
+    fn tells_changes(&self) -> bool {
+        false
     }
     /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
     fn keeps_ids(&self) -> bool {
@@ -209,6 +214,10 @@ pub struct Push<'a> {
     pub since: i64,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
+    /// The event as it was before an update, where that is known and told to people.
+    pub before: Option<&'a Bytes>,
+    /// How the company's people are told things.
+    pub telling: &'a Telling,
     /// Seconds since 1970, by the database's clock.
     pub now: i64,
 }
@@ -251,16 +260,28 @@ pub struct Found {
     pub account: Option<String>,
     /// What is wrong with the mapping or missing at the target, each in a sentence with the nearest existing name.
     pub findings: Vec<String>,
+    /// The fields that the target has of its own, where its schema tells.
+    pub targets: Vec<TargetField>,
 }
 
 /// What a probe came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Report {
     pub outcome: Outcome,
     /// As in [`Found`].
     pub account: Option<String>,
     /// As in [`Found`]; none where the probe failed.
     pub findings: Vec<String>,
+    /// As in [`Found`].
+    pub targets: Vec<TargetField>,
+}
+
+impl Report {
+    /// Nothing could be looked at.
+    #[must_use]
+    pub fn failed(failure: Failure) -> Self {
+        Self { outcome: Outcome::Failed(failure), account: None, findings: Vec::new(), targets: Vec::new() }
+    }
 }
 
 /// Every connector there is.

@@ -121,7 +121,7 @@ pub async fn probe(
             Outcome::Failed(failure)
         }
     };
-    Some(Report { outcome, account: found.account, findings: found.findings })
+    Some(Report { outcome, account: found.account, findings: found.findings, targets: found.targets })
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.

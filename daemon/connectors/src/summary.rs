@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 
-use super::{Prepared, Push, crm};
+use super::{Prepared, Push, crm, told};
 use leadline_domain::{
-    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, outcome::Failure, template::Context,
+    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, outcome::Failure, telling::Telling,
+    template::Context,
 };
 
 /// Which line tells which field, so that a mapping can rename it or leave it out.
@@ -44,9 +45,20 @@ const LINES: [(&str, &str); 31] = [
     ("lead.uuid", "Lead"),
 ];
 
-/// The lines of a lead: what each is called and what stands there.
+/// The lines of a lead: what each is called and what stands there; first what an update changed.
 fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
-    let mut lines = crm::lines(event);
+    let now = mapped(mapping, event, push)?;
+    let mut lines = match told::before(push) {
+        Some(before) => told::changes(&mapped(mapping, &before, push)?, &now),
+        None => Vec::new(),
+    };
+    lines.extend(now);
+    Ok(lines)
+}
+
+/// The lines as the mapping wants them.
+fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let mut lines = told::lines_of(event, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
         let canonical =
@@ -75,18 +87,20 @@ fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String
 }
 
 /// What happened, in a line: `New lead: Sarah Patel, wedding on 2026-09-12`.
-pub(super) fn headline(event: &Json, kind: EventKind) -> String {
+pub(super) fn headline(event: &Json, push: &Push<'_>) -> String {
     let at = |path: &str| {
         event.at(path).filter(|value| !value.is_null()).map(crm::text).filter(|text| !text.trim().is_empty())
     };
-    let what = match kind {
+    let what = match push.event {
         EventKind::Created => "New lead",
         EventKind::Updated => "Lead updated",
         EventKind::Test => "Test lead",
         EventKind::Notice(notice) => return title(notice),
     };
     let who = at("lead.name").or_else(|| at("lead.email")).unwrap_or_else(|| "no name".to_owned());
-    let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), at("lead.event_date")) {
+    let date = at("lead.event_date");
+    let date = date.map(|date| push.telling.locale.map_or_else(|| date.clone(), |locale| locale.day(&date)));
+    let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), date) {
         (Some(kind), Some(date)) => format!(", {kind} on {date}"),
         (Some(kind), None) => format!(", {kind}"),
         (None, Some(date)) => format!(", {date}"),
@@ -102,13 +116,13 @@ fn title(notice: Notice) -> String {
 }
 
 /// What a notice tells, which is about no lead and so is not mapped: its sentence, then what it is about.
-fn notice(event: &Json) -> String {
+fn notice(event: &Json, telling: &Telling) -> String {
     let at = |path: &str| event.at(path).filter(|value| !value.is_null()).map(crm::text);
     let lines = [
         ("Company", at("company.name")),
         ("Integration", at("integration.name")),
         ("Connector", at("integration.connector")),
-        ("At", at("at")),
+        ("At", at("at").map(|at| told::time(&at, telling))),
     ];
     let lines: Vec<(String, String)> =
         lines.into_iter().filter_map(|(label, value)| Some((label.to_owned(), clean(&value?)))).collect();
@@ -118,7 +132,7 @@ fn notice(event: &Json) -> String {
 /// What happened, told as a text: the lines of a lead, or what a notice says.
 pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String, Failure> {
     match push.event {
-        EventKind::Notice(_) => Ok(notice(event)),
+        EventKind::Notice(_) => Ok(notice(event, push.telling)),
         _ => lines(mapping, event, push).map(|lines| text(&lines)),
     }
 }
@@ -203,10 +217,14 @@ mod tests {
             (EventKind::Updated, "Lead updated: Sarah Bcc: x@example.com, private dining"),
             (EventKind::Test, "Test lead: Sarah Bcc: x@example.com, private dining"),
         ] {
-            assert_eq!(headline(&event, kind), expected);
+            assert_eq!(headline(&event, &Push { event: kind, ..push(&Bytes::new()) }), expected);
         }
         let bare = Json::parse(br#"{"lead":{"email":"a@b.c","event_date":"2026-09-12"}}"#).unwrap();
-        assert_eq!(headline(&bare, EventKind::Created), "New lead: a@b.c, 2026-09-12");
+        let body = Bytes::new();
+        assert_eq!(headline(&bare, &push(&body)), "New lead: a@b.c, 2026-09-12");
+        let telling = Telling::of(None, Some("en-GB"), None);
+        let chosen = Push { telling: &telling, ..push(&body) };
+        assert_eq!(headline(&bare, &chosen), "New lead: a@b.c, 12 September 2026");
     }
 
     #[test]
@@ -216,8 +234,8 @@ mod tests {
             "company":{"id":7,"name":"The Old Barn"},"integration":{"name":"CRM\nAt: never","connector":"hubspot"}}"#,
         );
         let (event, kind) = (Json::parse(&notice).unwrap(), EventKind::Notice(Notice::IntegrationFailing));
-        assert_eq!(headline(&event, kind), "Leadline: integration failing");
         let push = Push { event: kind, ..push(&notice) };
+        assert_eq!(headline(&event, &push), "Leadline: integration failing");
         assert_eq!(
             body(&Mapping::default(), &event, &push).unwrap(),
             "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"

@@ -24,6 +24,7 @@ use leadline_domain::{
     ids::{CompanyId, IntegrationId},
     integration::{EventKind, Integration, ProbeKind},
     outcome::{Failure, FailureClass, Outcome},
+    telling::Telling,
 };
 
 /// A lead that no push came before.
@@ -47,6 +48,7 @@ pub(super) fn integration(connector: &str, config: Value, credentials: Value, ma
         version: 1,
         credentials_for: None,
         brand: None,
+        telling: Telling::default(),
         secrets: Vec::new(),
     }
 }
@@ -77,9 +79,14 @@ pub(super) fn push(body: &Bytes) -> Push<'_> {
         same: &[],
         since: NOW,
         ids: &NO_IDS,
+        before: None,
+        telling: &TELLING,
         now: NOW,
     }
 }
+
+/// As people are told things whose company says nothing of it.
+pub(super) static TELLING: Telling = Telling { zone: None, locale: None, lead_url: None };
 
 /// The outside of a connector, written down beforehand. Where no answer is left the daemon dies.
 #[derive(Debug)]

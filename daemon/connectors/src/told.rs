@@ -1,24 +1,70 @@
 //! The lead told to a person: every field that came, in the order in which somebody who sells reads, amounts and times as
 //! a person writes them, and what the sender added of its own at the end.
 
-use jiff::{Zoned, civil::Date};
+use jiff::Zoned;
 
-use super::crm::{cut, escape_html, text, units};
-use leadline_domain::{fields, json::Json, money};
+use super::{
+    Push,
+    crm::{cut, escape_html, text, units},
+};
+use leadline_domain::{fields, integration::EventKind, json::Json, telling::Telling};
 
 /// So many lines tell of what a sender added, and of a quote's items.
 const OWN_MAX: usize = 40;
 const ITEMS_MAX: usize = 30;
 /// The longest text of a field that only a sender knows, in characters.
 const OWN_TEXT_MAX: usize = 2_000;
+/// So many changes are told, and so much of each value, in characters.
+const CHANGES_MAX: usize = 20;
+const CHANGE_TEXT_MAX: usize = 120;
 /// What is told elsewhere, or is no news to a person.
 const SILENT: [&str; 6] = ["event", "version", "event_id", "test", "company", "lead.uuid"];
 
-/// The lead as lines, each a label and what stands there. What the lead does not have is left out.
-#[must_use]
-pub fn lines(event: &Json) -> Vec<(String, String)> {
+/// The lead of a push as lines, each a label and what stands there: what an update changed, then all that the lead has.
+fn lines(event: &Json, push: &Push<'_>) -> Vec<(String, String)> {
+    let now = lines_of(event, push.telling);
+    let before = before(push).map(|before| lines_of(&before, push.telling));
+    let mut lines = before.map_or_else(Vec::new, |before| changes(&before, &now));
+    lines.extend(now);
+    lines
+}
+
+/// What the lead was before an update, if that is known.
+pub(super) fn before(push: &Push<'_>) -> Option<Json> {
+    let before = push.before.filter(|_| push.event == EventKind::Updated)?;
+    Json::parse(before).ok()
+}
+
+/// What is told otherwise now, a line each: `Guests changed: 80 → 120`.
+pub(super) fn changes(before: &[(String, String)], now: &[(String, String)]) -> Vec<(String, String)> {
+    let of = |lines: &[(String, String)], label: &str| {
+        lines.iter().find(|(own, _)| own == label).map(|(_, value)| value.clone())
+    };
+    let told = |value: Option<String>| {
+        let value = value.unwrap_or_else(|| "none".to_owned());
+        cut(&value.split_ascii_whitespace().collect::<Vec<_>>().join(" "), CHANGE_TEXT_MAX).into_owned()
+    };
+    let gone = before.iter().filter(|(label, _)| of(now, label).is_none());
+    let labels = now.iter().chain(gone).map(|(label, _)| label);
+    let changed = labels.filter_map(|label| {
+        let (old, new) = (of(before, label), of(now, label));
+        (old != new).then(|| (format!("{label} changed"), format!("{} → {}", told(old), told(new))))
+    });
+    let mut changes: Vec<_> = changed.collect();
+    let more = changes.len().saturating_sub(CHANGES_MAX);
+    changes.truncate(CHANGES_MAX);
+    if more > 0 {
+        changes.push(("Also changed".to_owned(), format!("{more} more fields")));
+    }
+    changes
+}
+
+/// A lead as lines. What it does not have is left out.
+pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<(String, String)> {
     let at = |path: &str| filled(event.at(path));
-    let price = |path: &str| event.at(path)?.as_integer().map(|minor| amount(minor, at("quote.currency")));
+    let locale = telling.locale();
+    let amount = |minor| locale.amount(minor, &at("quote.currency").unwrap_or_default());
+    let price = |path: &str| event.at(path)?.as_integer().map(amount);
     let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
         Some("true") => Some("yes".to_owned()),
         Some("false") => Some("no".to_owned()),
@@ -39,13 +85,13 @@ pub fn lines(event: &Json) -> Vec<(String, String)> {
         ("LinkedIn", at("lead.profile.linkedin")),
         ("Score", at("lead.profile.score")),
         ("Event type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
-        ("Event date", at("lead.event_date").map(|date| day(&date))),
+        ("Event date", at("lead.event_date").map(|date| locale.day(&date))),
         ("Guests", at("lead.guest_count")),
         ("Quote total", price("quote.total_pence")),
         ("Of it VAT", price("quote.vat_pence")),
-        ("Items", items(event)),
+        ("Items", items(event, amount)),
         ("Proposal", at("quote.proposal_url")),
-        ("Viewing", viewing(at("viewing.starts_at"), at("viewing.ends_at"))),
+        ("Viewing", viewing(at("viewing.starts_at"), at("viewing.ends_at"), telling)),
         ("Venue", at("location.name").or_else(|| at("company.name"))),
         ("Notes", at("lead.profile.notes")),
         ("Consent", consent),
@@ -62,7 +108,8 @@ pub fn lines(event: &Json) -> Vec<(String, String)> {
     if more > 0 {
         lines.push(("And".to_owned(), format!("{more} more fields, in Leadline")));
     }
-    lines.extend(at("lead.uuid").map(|uuid| ("Lead".to_owned(), uuid)));
+    let page = |uuid: String| telling.page_of(&uuid).unwrap_or(uuid);
+    lines.extend(at("lead.uuid").map(|uuid| ("Lead".to_owned(), page(uuid))));
     lines
 }
 
@@ -92,34 +139,9 @@ fn gather(value: &Json, path: &str, own: &mut Vec<(String, String)>) {
     }
 }
 
-/// `£12,696.00`; a currency without a sign of its own goes behind.
-fn amount(minor: i128, currency: Option<String>) -> String {
-    let currency = currency.unwrap_or_default().trim().to_uppercase();
-    let decimal = money::decimal(minor, &currency);
-    let (sign, digits) = decimal.strip_prefix('-').map_or(("", decimal.as_str()), |digits| ("-", digits));
-    let (whole, part) = digits.split_once('.').map_or((digits, ""), |(whole, part)| (whole, part));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    if !part.is_empty() {
-        grouped = format!("{grouped}.{part}");
-    }
-    match currency.as_str() {
-        "GBP" => format!("{sign}£{grouped}"),
-        "EUR" => format!("{sign}€{grouped}"),
-        "" => format!("{sign}{grouped}"),
-        other => format!("{sign}{grouped} {other}"),
-    }
-}
-
 /// A line for each item of the quote: its name, how many, and what they cost.
-fn items(event: &Json) -> Option<String> {
+fn items(event: &Json, amount: impl Fn(i128) -> String) -> Option<String> {
     let Json::Array(items) = event.at("quote.items")? else { return None };
-    let currency = || filled(event.at("quote.currency"));
     let told = |item: &Json| {
         let name = filled(item.get("name").or_else(|| item.get("description")));
         let quantity = filled(item.get("quantity")).filter(|many| many != "1");
@@ -128,7 +150,7 @@ fn items(event: &Json) -> Option<String> {
             .find_map(|key| item.get(key)?.as_integer());
         let name = name.unwrap_or_else(|| cut(&item.to_string(), 200).into_owned());
         let many = quantity.map(|many| format!("{many} × ")).unwrap_or_default();
-        let cost = cost.map(|minor| format!(", {}", amount(minor, currency()))).unwrap_or_default();
+        let cost = cost.map(|minor| format!(", {}", amount(minor))).unwrap_or_default();
         format!("{many}{name}{cost}")
     };
     let mut lines: Vec<String> = items.iter().take(ITEMS_MAX).map(told).collect();
@@ -138,30 +160,31 @@ fn items(event: &Json) -> Option<String> {
     Some(lines.join("\n")).filter(|lines| !lines.is_empty())
 }
 
-/// `12 September 2026`; what is no date stays as it is.
-fn day(text: &str) -> String {
-    text.trim()
-        .parse::<Date>()
-        .map_or_else(|_| text.to_owned(), |date| date.strftime("%-d %B %Y").to_string())
-}
-
-/// `4 September 2026, 14:00 to 15:00 (+01:00)`, by the sender's clock.
-fn viewing(starts: Option<String>, ends: Option<String>) -> Option<String> {
+/// `4 September 2026, 14:00 to 15:00 (+01:00)`, by the sender's clock; by the company's, with its zone, where it has one.
+fn viewing(starts: Option<String>, ends: Option<String>, telling: &Telling) -> Option<String> {
     let starts = starts?;
     let Some(start) = moment(&starts) else {
         return Some(ends.map_or_else(|| starts.clone(), |end| format!("{starts} to {end}")));
     };
+    let start = telling.zone.clone().map_or_else(|| start.clone(), |zone| start.with_time_zone(zone));
+    let (locale, zone) = (telling.locale(), start.time_zone().clone());
+    let whole = format!("{}, {}", locale.day, locale.time);
     let end = ends.and_then(|end| moment(&end)).map(|end| {
-        let end = end.with_time_zone(start.time_zone().clone());
-        let same_day = end.date() == start.date();
-        end.strftime(if same_day { " to %H:%M" } else { " to %-d %B %Y, %H:%M" }).to_string()
+        let end = end.with_time_zone(zone.clone());
+        let wanted = if end.date() == start.date() { locale.time } else { &whole };
+        format!(" to {}", end.strftime(wanted))
     });
-    Some(format!(
-        "{}{} ({})",
-        start.strftime("%-d %B %Y, %H:%M"),
-        end.unwrap_or_default(),
-        start.strftime("%:z")
-    ))
+    let named = zone.iana_name().filter(|_| telling.zone.is_some());
+    let place = named.map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
+    Some(format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default()))
+}
+
+/// A time as people of a company read it; what is none stays as it is.
+pub(super) fn time(text: &str, telling: &Telling) -> String {
+    let Some((zone, time)) = telling.zone.clone().zip(moment(text)) else { return text.to_owned() };
+    let (locale, time) = (telling.locale(), time.with_time_zone(zone));
+    let place = time.time_zone().iana_name().unwrap_or_default().to_owned();
+    format!("{} ({place})", time.strftime(&format!("{}, {}", locale.day, locale.time)))
 }
 
 /// A time with its offset.
@@ -173,23 +196,27 @@ fn moment(text: &str) -> Option<Zoned> {
 
 /// The lead as plain text, a line each.
 #[must_use]
-pub fn plain(event: &Json) -> String {
-    let lines: Vec<String> = lines(event).iter().map(|(label, value)| format!("{label}: {value}")).collect();
+pub fn plain(event: &Json, push: &Push<'_>) -> String {
+    let lines: Vec<String> =
+        lines(event, push).iter().map(|(label, value)| format!("{label}: {value}")).collect();
     lines.join("\n")
 }
 
 /// The lead as HTML of at most so many UTF-16 units, a few hundred or more: the longest values are cut. What it contains
 /// is escaped.
 #[must_use]
-pub fn html_within(event: &Json, max: usize) -> String {
-    let lines = lines(event);
+pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
+    let lines = lines(event, push);
     let mut told = String::new();
     for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
         let cut: Vec<String> = lines
             .iter()
             .map(|(label, value)| {
-                let value = escape_html(&cut(value, limit)).replace('\n', "<br>");
-                format!("<b>{}:</b> {value}", escape_html(label))
+                let told = escape_html(&cut(value, limit)).replace('\n', "<br>");
+                if label == "Lead" && value.contains("://") {
+                    return format!("<b>Lead:</b> <a href=\"{0}\">{0}</a>", escape_html(value));
+                }
+                format!("<b>{}:</b> {told}", escape_html(label))
             })
             .collect();
         told = cut.join("<br>");
@@ -202,10 +229,13 @@ pub fn html_within(event: &Json, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::testkit::push;
 
     fn told(event: &str) -> String {
-        plain(&Json::parse(event.as_bytes()).unwrap())
+        plain(&Json::parse(event.as_bytes()).unwrap(), &push(&Bytes::new()))
     }
 
     #[test]
@@ -216,7 +246,7 @@ mod tests {
             told(event),
             "Name: A <b>\nEmail: a@b.c\nEvent type: private dining\nQuote total: -£0.05\nConsent: yes\nCampaign: google / cpc\nLead: U1"
         );
-        let html = html_within(&Json::parse(event.as_bytes()).unwrap(), usize::MAX);
+        let html = html_within(&Json::parse(event.as_bytes()).unwrap(), &push(&Bytes::new()), usize::MAX);
         assert!(html.starts_with("<b>Name:</b> A &lt;b&gt;<br>"));
     }
 
@@ -239,24 +269,13 @@ mod tests {
     fn what_a_sender_adds_is_bounded() {
         let own: Vec<String> = (0..60).map(|n| format!("\"f{n}\":\"{}\"", "x".repeat(5_000))).collect();
         let event = format!("{{\"lead\":{{{}}}}}", own.join(","));
-        let lines = lines(&Json::parse(event.as_bytes()).unwrap());
+        let lines = lines_of(&Json::parse(event.as_bytes()).unwrap(), &Telling::default());
         assert_eq!((lines.len(), lines.last().unwrap().1.as_str()), (41, "20 more fields, in Leadline"));
         assert!(lines.iter().all(|(_, value)| units(value) <= 2_000));
     }
 
     #[test]
-    fn money_days_and_times_are_written_as_a_person_writes_them() {
-        for (minor, currency, expected) in [
-            (1_269_600, "GBP", "£12,696.00"),
-            (-123_456, "eur", "-€1,234.56"),
-            (1_269_600, "JPY", "1,269,600 JPY"),
-            (12_345, "KWD", "12.345 KWD"),
-            (5, "", "0.05"),
-        ] {
-            assert_eq!(amount(minor, Some(currency.to_owned())), expected);
-        }
-        assert_eq!(day("2026-09-12"), "12 September 2026");
-        assert_eq!(day("soon"), "soon");
+    fn times_are_written_as_a_person_writes_them() {
         for (start, end, expected) in [
             (
                 "2026-09-04T14:00:00+01:00",
@@ -271,7 +290,49 @@ mod tests {
             ("2026-09-04T14:00:00Z", None, "4 September 2026, 14:00 (+00:00)"),
             ("tomorrow", Some("later"), "tomorrow to later"),
         ] {
-            assert_eq!(viewing(Some(start.to_owned()), end.map(str::to_owned)).as_deref(), Some(expected));
+            let told = viewing(Some(start.to_owned()), end.map(str::to_owned), &Telling::default());
+            assert_eq!(told.as_deref(), Some(expected));
         }
+        for (zone, locale, expected) in [
+            ("Europe/London", "en-GB", "4 September 2026, 14:00 to 15:30 (Europe/London)"),
+            ("America/New_York", "en-US", "September 4, 2026, 9:00 AM to 10:30 AM (America/New_York)"),
+            ("Europe/Berlin", "de-DE", "04.09.2026, 15:00 to 16:30 (Europe/Berlin)"),
+            ("Pacific/Auckland", "sv-SE", "2026-09-05, 01:00 to 02:30 (Pacific/Auckland)"),
+        ] {
+            let telling = Telling::of(Some(zone), Some(locale), None);
+            let at = |text: &str| Some(text.to_owned());
+            let told = viewing(at("2026-09-04T13:00:00Z"), at("2026-09-04T14:30:00Z"), &telling);
+            assert_eq!(told.as_deref(), Some(expected));
+        }
+        let berlin = Telling::of(Some("Europe/Berlin"), None, None);
+        assert_eq!(time("2026-11-21T12:00:00Z", &berlin), "21 November 2026, 13:00 (Europe/Berlin)");
+        assert_eq!(time("2026-11-21T12:00:00Z", &Telling::default()), "2026-11-21T12:00:00Z");
+    }
+
+    #[test]
+    fn an_update_tells_first_what_it_changed() {
+        let before = Bytes::from_static(
+            br#"{"event":"lead.created","lead":{"uuid":"U1","name":"Ann","guest_count":80,"phone":"+441","budget":"5000",
+            "profile":{"notes":"one\ntwo"}},"quote":{"total_pence":120000,"currency":"GBP"}}"#,
+        );
+        let now = Bytes::from_static(
+            br#"{"event":"lead.updated","lead":{"uuid":"U1","name":"Ann","guest_count":120,"email":"a@b.c","budget":"5000",
+            "profile":{"notes":"one\nthree"}},"quote":{"total_pence":180000,"currency":"GBP"}}"#,
+        );
+        let telling = Telling::of(None, Some("de-DE"), Some("https://example.com/{uuid}".to_owned()));
+        let update =
+            Push { event: EventKind::Updated, before: Some(&before), telling: &telling, ..push(&now) };
+        let event = Json::parse(&now).unwrap();
+        assert_eq!(
+            plain(&event, &update),
+            "Email changed: none → a@b.c\nGuests changed: 80 → 120\n\
+            Quote total changed: 1.200,00\u{a0}£ → 1.800,00\u{a0}£\nNotes changed: one two → one three\nPhone changed: +441 → none\n\
+            Name: Ann\nEmail: a@b.c\nGuests: 120\nQuote total: 1.800,00\u{a0}£\nNotes: one\nthree\nbudget: 5000\n\
+            Lead: https://example.com/U1"
+        );
+        let unchanged = Push { before: Some(&now), ..update };
+        assert!(plain(&event, &unchanged).starts_with("Name: Ann"));
+        let new = Push { event: EventKind::Created, ..update };
+        assert!(plain(&event, &new).starts_with("Name: Ann"), "only an update changes anything");
     }
 }

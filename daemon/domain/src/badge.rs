@@ -28,6 +28,9 @@ impl Badge {
         }
     }
 
+    /// Every badge, worst first.
+    pub const ALL: [Self; 5] = [Self::Disabled, Self::Credentials, Self::Failing, Self::Retrying, Self::Ok];
+
     /// The word that the API uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

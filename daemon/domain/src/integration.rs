@@ -10,6 +10,7 @@ use super::{
     lane::LaneId,
     notice::Notice,
     origins,
+    telling::Telling,
 };
 
 /// What happened to a lead.
@@ -96,6 +97,8 @@ pub struct Integration {
     pub version: i32,
     /// The company's brand, if it has one of its own.
     pub brand: Option<String>,
+    /// How the company's people are told things.
+    pub telling: Telling,
     /// Newest first: what is staged, the one that signs, one in its grace.
     pub secrets: Vec<SigningSecret>,
 }

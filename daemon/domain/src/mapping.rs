@@ -83,6 +83,12 @@ impl Mapping {
         self.rules.iter().filter_map(|rule| Some((rule, rule.to.as_deref()?)))
     }
 
+    /// Whether only a record that is made for the lead gets what goes to a target.
+    #[must_use]
+    pub fn is_for_new(&self, target: &str) -> bool {
+        self.targets().any(|(rule, to)| to == target && rule.is_for_new())
+    }
+
     /// Whether anything is said of a field.
     #[must_use]
     pub fn mentions(&self, field: &str) -> bool {

@@ -103,7 +103,7 @@ fn digits(text: &str) -> String {
 }
 
 /// Without case and accents, white space as single spaces.
-fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase) {
         match c {

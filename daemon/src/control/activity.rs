@@ -17,12 +17,13 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Control, Reply, attempt::stopping, check, convert, words};
+use super::{Control, Reply, attempt::stopping, check, convert};
 use crate::{
-    domain::ids::{CompanyId, IntegrationId},
+    domain::ids::{AttemptId, AuditId, CompanyId, IntegrationId},
     store::{
         Change,
         activity::{Activity, ActivityFilter, What},
+        operator::command::Refusal,
     },
 };
 
@@ -44,15 +45,19 @@ impl ActivityService for Control {
         request: Request<v1::ListActivityRequest>,
     ) -> Reply<v1::ListActivityResponse> {
         let request = request.into_inner();
-        let limit = words::page_size(request.page_size)?;
+        let (limit, token) = check::page(request.page_size, &request.page_token)?;
         let filter = ActivityFilter {
+            behind: behind(token)?,
             company: self.store.find_optional_company(check::optional(&request.company)).await?,
             before: convert::read_time("before", request.before.as_ref())?,
             ..ActivityFilter::default()
         };
-        let found = self.store.for_lists().await.activity(&filter, limit).await?;
-        let newest = found.into_iter().take(usize::try_from(limit).unwrap_or_default());
-        Ok(Response::new(v1::ListActivityResponse { activities: newest.map(v1::Activity::from).collect() }))
+        let mut found = self.store.for_lists().await.activity(&filter, limit).await?;
+        let more = found.len() >= usize::try_from(limit).unwrap_or_default();
+        found.truncate(usize::try_from(limit).unwrap_or_default());
+        let next_page_token = if more { page_token(&filter, &found) } else { String::new() };
+        let activities = found.into_iter().map(v1::Activity::from).collect();
+        Ok(Response::new(v1::ListActivityResponse { activities, next_page_token }))
     }
 
     type WatchActivityStream = ActivityStream;
@@ -69,6 +74,30 @@ impl ActivityService for Control {
             Ok(Some((message, watcher)))
         }))))
     }
+}
+
+/// Behind which attempt and which act a page begins: `ATTEMPT.ACT`, either of which may be empty.
+fn behind(token: &str) -> Result<(Option<AttemptId>, Option<AuditId>), Refusal> {
+    let Some((attempt, act)) = token.split_once('.') else {
+        return match token {
+            "" => Ok((None, None)),
+            token => Err(check::not_a_page(token)),
+        };
+    };
+    Ok((check::behind(attempt)?, check::behind(act)?))
+}
+
+/// The token of the page behind this one, which may have come to the last of its attempts before that of its acts.
+fn page_token(filter: &ActivityFilter, page: &[Activity]) -> String {
+    let (mut attempt, mut act) = filter.behind;
+    for activity in page {
+        match &activity.what {
+            What::Attempt(it) => attempt = Some(it.id),
+            What::Act(it) => act = Some(it.id),
+        }
+    }
+    let text = |id: Option<String>| id.unwrap_or_default();
+    format!("{}.{}", text(attempt.map(|id| id.to_string())), text(act.map(|id| id.to_string())))
 }
 
 /// A reader of what happens.
@@ -132,7 +161,7 @@ impl ActivityWatcher {
     }
 
     async fn read(&self, integrations: Vec<IntegrationId>) -> Result<Vec<Activity>, Status> {
-        let filter = ActivityFilter { company: self.company, integrations, before: None };
+        let filter = ActivityFilter { company: self.company, integrations, ..ActivityFilter::default() };
         Ok(self.control.store.for_lists().await.activity(&filter, WINDOW).await?)
     }
 }

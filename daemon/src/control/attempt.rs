@@ -9,7 +9,7 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Control, Reply, check, convert, words};
+use super::{Control, Reply, check, convert, watch::AttemptStream, words};
 use crate::{
     domain::{
         delivery::State,
@@ -38,8 +38,8 @@ impl AttemptService for Control {
         request: Request<v1::ListAttemptsRequest>,
     ) -> Reply<v1::ListAttemptsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let filter = AttemptFilter { after, ..self.attempt_filter(&request).await? };
         let attempts = self.store.for_lists().await.attempt_list(&filter, limit).await?;
         let next_page_token = words::next_page(&attempts, limit, |attempt| attempt.id.to_string());
@@ -51,13 +51,23 @@ impl AttemptService for Control {
         let id = check::id("attempt", &request.get_ref().id)?;
         let (attempt, detail) =
             self.store.attempt(id).await?.ok_or_else(|| Refusal::unknown("attempt", id))?;
-        Ok(Response::new(convert::attempt_answer(attempt, detail)))
+        let (attempt, detail) = convert::attempt_answer(attempt, detail);
+        Ok(Response::new(v1::GetAttemptResponse { attempt: Some(attempt), detail: Some(detail) }))
+    }
+
+    type WatchAttemptsStream = AttemptStream;
+
+    async fn watch_attempts(
+        &self,
+        request: Request<v1::WatchAttemptsRequest>,
+    ) -> Reply<Self::WatchAttemptsStream> {
+        self.attempts_as_they_happen(request).await
     }
 
     async fn await_attempt(
         &self,
         request: Request<v1::AwaitAttemptRequest>,
-    ) -> Reply<v1::GetAttemptResponse> {
+    ) -> Reply<v1::AwaitAttemptResponse> {
         let request = request.into_inner();
         // Listens before it looks, so that nothing can finish unnoticed in between.
         let mut changes = self.store.wake_ups().watch();
@@ -76,7 +86,9 @@ impl AttemptService for Control {
             let integration = match self.look(&awaited).await? {
                 Awaiting::Finished(found) => {
                     let (attempt, detail) = *found;
-                    return Ok(Response::new(convert::attempt_answer(attempt, detail)));
+                    let (attempt, detail) = convert::attempt_answer(attempt, detail);
+                    let answer = v1::AwaitAttemptResponse { attempt: Some(attempt), detail: Some(detail) };
+                    return Ok(Response::new(answer));
                 }
                 Awaiting::Waits(integration) => integration,
             };

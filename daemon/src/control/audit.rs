@@ -3,27 +3,27 @@
 use leadline_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, convert};
+use super::{Control, Reply, check, convert, words};
 use crate::store::operator::audit::{AuditFilter, AuditView};
 
 #[tonic::async_trait]
 impl AuditService for Control {
     async fn list_audit(&self, request: Request<v1::ListAuditRequest>) -> Reply<v1::ListAuditResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let at = request.at.unwrap_or_default();
         let filter = AuditFilter {
             company: self.store.find_optional_company(check::optional(&request.company)).await?,
             operator: check::optional(&request.operator).map(|name| name.replace('\0', "")),
             since: convert::read_time("since", at.since.as_ref())?,
             until: convert::read_time("until", at.until.as_ref())?,
-            after: check::optional_id("after", after)?,
+            after: check::behind(after)?,
             limit,
         };
         let lines = self.store.for_lists().await.audit_lines(&filter).await?;
-        Ok(Response::new(v1::ListAuditResponse {
-            lines: lines.into_iter().map(v1::AuditLine::from).collect(),
-        }))
+        let next_page_token = words::next_page(&lines, limit, |line| line.id.to_string());
+        let lines = lines.into_iter().map(v1::AuditLine::from).collect();
+        Ok(Response::new(v1::ListAuditResponse { lines, next_page_token }))
     }
 }
 

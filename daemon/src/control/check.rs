@@ -5,9 +5,10 @@ use std::str::FromStr;
 use leadline_proto::v1;
 use serde_json::Value;
 
+use super::words;
 use crate::{
     connectors::{self, Connector},
-    domain::{brand::Brand, fanout::Routing, payload, plan::Plan, signing::SignatureKind},
+    domain::{brand::Brand, integration::EventKind, plan::Plan},
     store::operator::command::Refusal,
 };
 
@@ -28,18 +29,18 @@ pub(super) fn name(name: &str) -> Result<&str, Refusal> {
     Ok(name)
 }
 
-/// A plan's word.
-pub(super) fn plan(word: &str) -> Result<Plan, Refusal> {
-    Plan::parse(word)
-        .ok_or_else(|| Refusal::Invalid(format!("plan {word:?}: use free, starter, pro or multi")))
+/// A plan, which must be named.
+pub(super) fn plan(number: i32) -> Result<Plan, Refusal> {
+    words::read_plan(number)?
+        .ok_or_else(|| Refusal::Invalid("plan: use free, starter, pro or multi".to_owned()))
 }
 
 /// After how many hours without a lead a notice says so; 0 is never.
-pub(super) fn quiet_hours(hours: u32) -> Result<Option<i32>, Refusal> {
-    match i32::try_from(hours) {
-        Ok(0) => Ok(None),
-        Ok(hours @ 1..=8760) => Ok(Some(hours)),
-        _ => invalid("quiet_hours: give 0 for no such notice, or 1 to 8760 hours"),
+pub(super) fn quiet_hours(span: prost_types::Duration) -> Result<Option<i32>, Refusal> {
+    match (i32::try_from(span.seconds / 3600), span.seconds % 3600, span.nanos) {
+        (Ok(0), 0, 0) => Ok(None),
+        (Ok(hours @ 1..=8760), 0, 0) => Ok(Some(hours)),
+        _ => invalid("quiet_after: give 0 for no such notice, or 1 to 8760 whole hours"),
     }
 }
 
@@ -75,28 +76,14 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// The events to subscribe to; none named means both.
-pub(super) fn events(words: &[String]) -> Result<Vec<String>, Refusal> {
-    const ALL: [&str; 2] = ["lead.created", "lead.updated"];
-    if let Some(word) = words.iter().find(|word| !ALL.contains(&&***word)) {
-        return invalid(format!("event {word:?}: use lead.created or lead.updated"));
+pub(super) fn events(asked: &[i32]) -> Result<Vec<EventKind>, Refusal> {
+    const ALL: [EventKind; 2] = [EventKind::Created, EventKind::Updated];
+    let number = |event: EventKind| words::event(event) as i32;
+    if let Some(other) = asked.iter().find(|asked| ALL.iter().all(|event| number(*event) != **asked)) {
+        return invalid(format!("event {other}: use LEAD_CREATED or LEAD_UPDATED"));
     }
-    let wanted = |event: &&&str| words.is_empty() || words.iter().any(|word| word == **event);
-    Ok(ALL.iter().filter(wanted).map(ToString::to_string).collect())
-}
-
-/// One of these words; the empty text is the first.
-pub(super) fn one_of<'a>(field: &str, word: &'a str, words: &[&'a str]) -> Result<&'a str, Refusal> {
-    match word {
-        "" => Ok(words[0]),
-        word if words.contains(&word) => Ok(word),
-        word => invalid(format!("{field} {word:?}: use {}", words.join(" or "))),
-    }
-}
-
-/// Which leads an integration takes; the empty text is all of them.
-pub(super) fn routing(word: &str) -> Result<Routing, Refusal> {
-    let known = [Routing::All, Routing::Flows].map(Routing::as_str);
-    Ok(Routing::parse(one_of("routing", word, &known)?).unwrap_or_default())
+    let wanted = |event: &EventKind| asked.is_empty() || asked.contains(&number(*event));
+    Ok(ALL.into_iter().filter(wanted).collect())
 }
 
 /// The connector of a name.
@@ -107,11 +94,11 @@ pub(super) fn connector(name: &str) -> Result<&'static dyn Connector, Refusal> {
     })
 }
 
-/// The payload of an integration; the empty text is the first. Where it would change nothing, only that one is taken.
-pub(super) fn payload<'a>(connector: &dyn Connector, word: &'a str) -> Result<&'a str, Refusal> {
-    let words = payload::names();
-    let payload = one_of("payload", word, &words)?;
-    if payload == words[0] || connector.manifest().takes_payloads() {
+/// The payload of an integration; unspecified is the first. Where it would change nothing, only that one is taken.
+pub(super) fn payload(connector: &dyn Connector, number: i32) -> Result<&'static str, Refusal> {
+    let first = v1::Payload::V1.word();
+    let payload = words::read_payload(number)?.unwrap_or(first);
+    if payload == first || connector.manifest().takes_payloads() {
         return Ok(payload);
     }
     let takers = connectors::ALL.iter().filter(|connector| connector.manifest().takes_payloads());
@@ -145,12 +132,23 @@ pub(super) fn optional(text: &str) -> Option<&str> {
 }
 
 /// How many rows a page has, and the id behind which it begins.
-pub(super) fn page(page: Option<&v1::Page>) -> Result<(i64, &str), Refusal> {
-    match page.map_or(0, |page| page.limit) {
-        0 => Ok((50, page.map_or("", |page| &page.after))),
-        limit @ 1..=1000 => Ok((i64::from(limit), page.map_or("", |page| &page.after))),
-        limit => invalid(format!("limit {limit}: at most 1000; take the next page with `after`")),
+pub(super) fn page(size: u32, token: &str) -> Result<(i64, &str), Refusal> {
+    match size {
+        0 => Ok((50, token)),
+        size @ 1..=1000 => Ok((size.into(), token)),
+        size => invalid(format!("page_size {size}: at most 1000; take the next page with `page_token`")),
     }
+}
+
+/// The id behind which a page begins; none for the first.
+pub(super) fn behind<T: FromStr>(token: &str) -> Result<Option<T>, Refusal> {
+    if token.is_empty() { Ok(None) } else { token.parse().map(Some).map_err(|_| not_a_page(token)) }
+}
+
+/// The refusal of a token that begins no page.
+pub(super) fn not_a_page(token: &str) -> Refusal {
+    let way_out = "give the next_page_token of the page before, or the last id on it";
+    Refusal::Invalid(format!("page_token {token:?}: {way_out}"))
 }
 
 /// A rate a second; none for no limit.
@@ -160,15 +158,6 @@ pub(super) fn rate(rate: Option<f64>) -> Result<Option<f64>, Refusal> {
             invalid(format!("rate_per_second {rate}: give 0.001 to 1000000, or leave it out for no limit"))
         }
         rate => Ok(rate),
-    }
-}
-
-/// Which signature a key takes; empty for either.
-pub(super) fn signature(word: &str) -> Result<SignatureKind, Refusal> {
-    match (word, SignatureKind::parse(word)) {
-        ("", _) => Ok(SignatureKind::Any),
-        (_, Some(kind @ (SignatureKind::Standard | SignatureKind::Simple))) => Ok(kind),
-        _ => invalid(format!("signature {word:?}: use standard or simple, or leave it out for either")),
     }
 }
 
@@ -263,16 +252,29 @@ mod tests {
 
     #[test]
     fn words_have_defaults() {
-        assert_eq!(events(&[]).unwrap(), ["lead.created", "lead.updated"]);
-        assert_eq!(events(&["lead.updated".into(), "lead.updated".into()]).unwrap(), ["lead.updated"]);
-        assert!(events(&["webhook.test".into()]).is_err());
-        assert_eq!(one_of("payload", "", &["v1", "save_lead"]).unwrap(), "v1");
+        let updated = v1::Event::LeadUpdated as i32;
+        assert_eq!(events(&[]).unwrap(), [EventKind::Created, EventKind::Updated]);
+        assert_eq!(events(&[updated, updated]).unwrap(), [EventKind::Updated]);
+        for bad in [0, v1::Event::WebhookTest as i32] {
+            let refusal = events(&[bad]).unwrap_err().to_string();
+            assert_eq!(refusal, format!("event {bad}: use LEAD_CREATED or LEAD_UPDATED"));
+        }
+        assert_eq!(plan(v1::Plan::Pro as i32).unwrap(), Plan::Pro);
+        assert_eq!(plan(0).unwrap_err().to_string(), "plan: use free, starter, pro or multi");
+        let hours = |seconds| quiet_hours(prost_types::Duration { seconds, nanos: 0 });
+        assert_eq!((hours(0).unwrap(), hours(7200).unwrap()), (None, Some(2)));
+        for bad in [-3600, 1800, 8761 * 3600] {
+            assert_eq!(
+                hours(bad).unwrap_err().to_string(),
+                "quiet_after: give 0 for no such notice, or 1 to 8760 whole hours"
+            );
+        }
+        assert_eq!(page(0, "").unwrap(), (50, ""));
+        assert_eq!(page(1000, "K").unwrap(), (1000, "K"));
         assert_eq!(
-            one_of("payload", "v2", &["v1", "save_lead"]).unwrap_err().to_string(),
-            "payload \"v2\": use v1 or save_lead"
+            page(1001, "").unwrap_err().to_string(),
+            "page_size 1001: at most 1000; take the next page with `page_token`"
         );
-        assert_eq!(page(None).unwrap(), (50, ""));
-        assert!(page(Some(&v1::Page { limit: 1001, after: String::new() })).is_err());
     }
 
     #[test]

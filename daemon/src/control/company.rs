@@ -7,7 +7,11 @@ use tonic::{Request, Response};
 use super::{Control, Reply, check, convert, words};
 use crate::{
     connectors,
-    domain::{ids::CompanyId, plan::UNCOUNTED},
+    domain::{
+        ids::CompanyId,
+        plan::UNCOUNTED,
+        telling::{self, BadTelling},
+    },
     store::{
         company::Company,
         integration::read::IntegrationFilter,
@@ -28,19 +32,25 @@ fn audited(company: &Company) -> Option<serde_json::Value> {
         "brand": company.brand,
         "paused": company.paused_at.is_some(),
         "quiet_hours": company.quiet_hours,
+        "time_zone": company.time_zone,
+        "locale": company.locale,
+        "lead_url": company.lead_url,
     }))
 }
 
 #[tonic::async_trait]
 impl CompanyService for Control {
-    async fn create_company(&self, request: Request<v1::CreateCompanyRequest>) -> Reply<v1::Company> {
+    async fn create_company(
+        &self,
+        request: Request<v1::CreateCompanyRequest>,
+    ) -> Reply<v1::CreateCompanyResponse> {
         self.mutate(request, |mut command, request| async move {
             let name = check::name(&request.name)?;
-            let plan = check::plan(&request.plan)?;
+            let plan = check::plan(request.plan)?;
             let brand = check::brand(&request.brand)?;
             let company = command.create_company(request.id, name, plan, brand).await?;
             command.audit(company.id, &format!("company {}", company.id), None, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::CreateCompanyResponse { company: Some(company.into()) }))
         })
         .await
     }
@@ -50,12 +60,10 @@ impl CompanyService for Control {
         request: Request<v1::ListCompaniesRequest>,
     ) -> Reply<v1::ListCompaniesResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let after = match after {
             "" => None,
-            id => Some(CompanyId(
-                id.parse().map_err(|_| Refusal::Invalid(format!("after {id:?} is not a company's id")))?,
-            )),
+            id => Some(CompanyId(id.parse().map_err(|_| check::not_a_page(id))?)),
         };
         let silent = words::read_duration("silent_for", request.silent_for.as_ref())?;
         let only = self.store.find_optional_company(check::optional(&request.company)).await?;
@@ -70,10 +78,10 @@ impl CompanyService for Control {
         Ok(Response::new(v1::ListCompaniesResponse { companies, next_page_token }))
     }
 
-    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Reply<v1::Company> {
+    async fn get_company(&self, request: Request<v1::GetCompanyRequest>) -> Reply<v1::GetCompanyResponse> {
         let company = self.store.company(&request.get_ref().company).await?;
-        let shown = self.with_last_leads(vec![company]).await?.pop();
-        Ok(Response::new(shown.unwrap_or_default()))
+        let company = self.with_last_leads(vec![company]).await?.pop();
+        Ok(Response::new(v1::GetCompanyResponse { company }))
     }
 
     async fn get_company_page(
@@ -87,7 +95,7 @@ impl CompanyService for Control {
         let keys = store.intake_keys(Some(&reference), None, PAGE).await?;
         let of_company = IntegrationFilter { company: Some(id), ..IntegrationFilter::default() };
         let integrations = store.integration_views(&of_company).await?;
-        let flows = store.flow_views(Some(&reference), PAGE).await?;
+        let flows = store.flow_views(Some(&reference), None, PAGE).await?;
         Ok(Response::new(v1::GetCompanyPageResponse {
             company: self.with_last_leads(vec![company]).await?.pop(),
             keys: keys.into_iter().map(v1::IntakeKey::from).collect(),
@@ -98,7 +106,10 @@ impl CompanyService for Control {
         }))
     }
 
-    async fn update_company(&self, request: Request<v1::UpdateCompanyRequest>) -> Reply<v1::Company> {
+    async fn update_company(
+        &self,
+        request: Request<v1::UpdateCompanyRequest>,
+    ) -> Reply<v1::UpdateCompanyResponse> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);
@@ -110,24 +121,25 @@ impl CompanyService for Control {
                 company.brand = check::brand(brand)?.map(ToOwned::to_owned);
                 brand_fits(self, &mut command, &company, old.as_deref()).await?;
             }
+            company.set_telling(&request)?;
             if let Some(paused) = request.paused {
                 command.pause_company(&mut company, paused).await?;
             }
-            if let Some(hours) = request.quiet_hours {
-                command.set_quiet_hours(&mut company, check::quiet_hours(hours)?).await?;
+            if let Some(span) = request.quiet_after {
+                command.set_quiet_hours(&mut company, check::quiet_hours(span)?).await?;
             }
             command.update_company(&company).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::UpdateCompanyResponse { company: Some(company.into()) }))
         })
         .await
     }
 
-    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Reply<v1::Company> {
+    async fn set_plan(&self, request: Request<v1::SetPlanRequest>) -> Reply<v1::SetPlanResponse> {
         self.mutate(request, |mut command, request| async move {
             let mut company = command.company(&request.company).await?;
             let before = audited(&company);
-            company.plan = check::plan(&request.plan)?;
+            company.plan = check::plan(request.plan)?;
             for reference in &request.disable {
                 let mut integration = command.integration_of(&company, reference).await?;
                 let enabled = integration.audited();
@@ -144,9 +156,26 @@ impl CompanyService for Control {
             }
             command.set_plan(company.id, company.plan).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, company.into()))
+            Ok((command, v1::SetPlanResponse { company: Some(company.into()) }))
         })
         .await
+    }
+}
+
+impl Company {
+    /// Takes over how its people are to be told things.
+    fn set_telling(&mut self, request: &v1::UpdateCompanyRequest) -> Result<(), Refusal> {
+        let invalid = |field: &str, error: BadTelling| Refusal::Invalid(format!("{field}: {error}"));
+        if let Some(zone) = &request.time_zone {
+            self.time_zone = telling::zone(zone).map_err(|error| invalid("time_zone", error))?;
+        }
+        if let Some(tag) = &request.locale {
+            self.locale = telling::tag(tag).map_err(|error| invalid("locale", error))?;
+        }
+        if let Some(url) = &request.lead_url {
+            self.lead_url = telling::lead_url(url).map_err(|error| invalid("lead_url", error))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,9 +6,7 @@ use prost_types::Timestamp;
 use super::{check, words};
 use crate::{
     connectors::{ConfigField, Connector},
-    domain::{
-        breaker, delivery::State, lane::LaneStatus, moment::Moment, outcome::FailureClass, rotation::Rotation,
-    },
+    domain::{breaker, delivery::State, lane::LaneStatus, moment::Moment, rotation::Rotation},
     store::{
         company::{Company, key::IntakeKey},
         delivery::{
@@ -17,6 +15,7 @@ use crate::{
             read::DeliveryView,
         },
         integration::{
+            probe::Proposed,
             read::{Health, IntegrationView},
             removal::Removal,
         },
@@ -57,12 +56,15 @@ impl From<Company> for v1::Company {
         Self {
             id: company.id.0,
             name: company.name,
-            plan: company.plan.to_string(),
+            plan: words::plan(company.plan).into(),
             brand: company.brand.unwrap_or_default(),
             created_at: Some(time(company.created_at)),
             paused_at: company.paused_at.map(time),
-            quiet_hours: company.quiet_hours.map_or(0, small),
+            quiet_after: company.quiet_hours.map(|hours| words::seconds(f64::from(hours) * 3600.0)),
             last_lead_at: None,
+            time_zone: company.time_zone.unwrap_or_default(),
+            locale: company.locale.unwrap_or_default(),
+            lead_url: company.lead_url.unwrap_or_default(),
         }
     }
 }
@@ -78,7 +80,7 @@ impl From<IntakeKey> for v1::IntakeKey {
             revoked_at: key.revoked_at.map(time),
             rate_per_second: key.rate_per_second,
             may_read: key.may_read,
-            signature: if key.require_signature { key.signature.as_str().to_owned() } else { String::new() },
+            signature: if key.require_signature { words::signature(key.signature).into() } else { 0 },
             allow_origins: key.allow_origins,
         }
     }
@@ -87,10 +89,8 @@ impl From<IntakeKey> for v1::IntakeKey {
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
         let mut health = v1::Health::from(view.health);
-        let is_open = health
-            .breaker
-            .as_ref()
-            .is_some_and(|breaker| breaker.state == breaker::BreakerState::Open.as_str());
+        let is_open =
+            health.breaker.as_ref().is_some_and(|breaker| breaker.state() == v1::BreakerState::Open);
         if !view.enabled
             || view.awaits_cut_over
             || view.company_paused_at.is_some()
@@ -108,14 +108,16 @@ impl From<IntegrationView> for v1::Integration {
             enabled: view.enabled,
             config: view.config.to_string(),
             mapping: view.mapping.to_string(),
-            events: view.events,
-            payload: view.payload,
-            routing: view.routing.as_str().to_owned(),
+            events: view.events.iter().map(|event| words::event(*event).into()).collect(),
+            payload: v1::Payload::from_word(&view.payload).unwrap_or_default().into(),
+            routing: words::routing(view.routing).into(),
             created_at: Some(time(view.created_at)),
             health: Some(health),
-            rotation: Rotation::of(view.staged_version.is_some(), view.grace_until.is_some())
-                .as_str()
-                .to_owned(),
+            rotation: words::rotation(Rotation::of(
+                view.staged_version.is_some(),
+                view.grace_until.is_some(),
+            ))
+            .into(),
             grace_until: view.grace_until.map(time),
             secret_version: view.secret_version.map_or(0, small),
             company_name: view.company_name,
@@ -127,7 +129,14 @@ impl From<IntegrationView> for v1::Integration {
             awaits_cut_over: view.awaits_cut_over,
             company_paused_at: view.company_paused_at.map(time),
             notices: view.notices,
+            proposals: Vec::new(),
         }
+    }
+}
+
+impl From<Proposed> for v1::MappingProposal {
+    fn from(one: Proposed) -> Self {
+        Self { field: one.field, rule: one.rule.to_string(), why: one.why }
     }
 }
 
@@ -137,7 +146,7 @@ impl From<Health> for v1::Health {
         let lane = lane(&health.lane);
         let (last_error, last_error_at) = health.last_error.unzip();
         Self {
-            badge: health.badge.as_str().to_owned(),
+            badge: words::badge(health.badge).into(),
             last_pushed_at: health.last_pushed_at.map(time),
             failure_count: count(health.failure_count),
             last_error: last_error.unwrap_or_default(),
@@ -163,7 +172,7 @@ fn breaker(health: &Health) -> v1::Breaker {
         format!("{} pushes in a row failed, the last one so: {error}", health.streak)
     };
     v1::Breaker {
-        state: state.as_str().to_owned(),
+        state: words::breaker_state(state).into(),
         why: if state == breaker::BreakerState::Closed { String::new() } else { why() },
         until: health.lane.breaker_until.filter(|_| state == breaker::BreakerState::Open).map(moment),
     }
@@ -175,7 +184,7 @@ fn lane(lane: &LaneStatus) -> v1::Lane {
         running: u32::try_from(lane.running).unwrap_or(u32::MAX),
         concurrency: lane.concurrency,
         rate_per_second: lane.rate_per_second,
-        waits_for: waits.map_or("", |(wait, _)| wait.as_str()).to_owned(),
+        waits_for: waits.map_or(v1::LaneWait::Unspecified, |(wait, _)| words::lane_wait(wait)).into(),
         waits_until: waits.and_then(|(_, until)| until).map(moment),
     }
 }
@@ -209,8 +218,8 @@ impl From<DeliveryView> for v1::Delivery {
             lead: delivery.lead,
             integration_id: delivery.integration.to_string(),
             integration_name: delivery.integration_name,
-            event: delivery.event.as_str().to_owned(),
-            state: delivery.state.to_string(),
+            event: words::event(delivery.event).into(),
+            state: words::delivery_state(delivery.state).into(),
             reason: delivery.reason.unwrap_or_default(),
             attempts: small(delivery.attempts),
             due_at: delivery.due_at.map(time),
@@ -232,9 +241,9 @@ impl From<AttemptView> for v1::Attempt {
     fn from(attempt: AttemptView) -> Self {
         let finished = attempt.finished.as_ref();
         let state = match finished {
-            None => "running",
-            Some(finished) if finished.delivered => "delivered",
-            Some(_) => "failed",
+            None => v1::AttemptState::Running,
+            Some(finished) if finished.delivered => v1::AttemptState::Delivered,
+            Some(_) => v1::AttemptState::Failed,
         };
         Self {
             id: attempt.id.to_string(),
@@ -242,17 +251,17 @@ impl From<AttemptView> for v1::Attempt {
             lead: attempt.lead.unwrap_or_default(),
             integration_id: attempt.integration.to_string(),
             number: small(attempt.number),
-            trigger: attempt.trigger.to_string(),
-            state: state.to_owned(),
+            trigger: words::attempt_trigger(attempt.trigger).into(),
+            state: state.into(),
             status_code: finished.and_then(|finished| finished.status_code).map(|code| small(code.into())),
             failure_class: finished
                 .and_then(|finished| finished.class)
-                .map_or("", FailureClass::as_str)
-                .to_owned(),
+                .map_or(v1::FailureClass::Unspecified, words::failure_class)
+                .into(),
             error: finished.and_then(|finished| finished.error.clone()).unwrap_or_default(),
             started_at: Some(time(attempt.started_at)),
-            duration_ms: finished.map(|finished| small(finished.duration_ms)),
-            event: attempt.event.as_str().to_owned(),
+            duration: finished.map(|finished| words::millis(small(finished.duration_ms))),
+            event: words::event(attempt.event).into(),
             company_id: attempt.company.0,
             company_name: attempt.company_name,
             integration_name: attempt.integration_name,
@@ -270,7 +279,10 @@ impl From<Removal> for v1::DeleteIntegrationResponse {
 }
 
 /// An attempt with its detail.
-pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1::GetAttemptResponse {
+pub(super) fn attempt_answer(
+    attempt: AttemptView,
+    detail: AttemptDetail,
+) -> (v1::Attempt, v1::AttemptDetail) {
     let headers = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
     };
@@ -287,7 +299,7 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
             .checked_add(jiff::SignedDuration::from_millis(call.after_ms.into()))
             .ok()
             .map(time),
-        duration_ms: call.duration_ms,
+        duration: Some(words::millis(call.duration_ms)),
         error: call.error.unwrap_or_default(),
     };
     let calls = detail.calls.into_iter().map(call).collect();
@@ -305,7 +317,7 @@ pub(super) fn attempt_answer(attempt: AttemptView, detail: AttemptDetail) -> v1:
         mapping_version: small(detail.config_version),
         operator: attempt.operator.clone().unwrap_or_default(),
     };
-    v1::GetAttemptResponse { attempt: Some(attempt.into()), detail: Some(detail) }
+    (attempt.into(), detail)
 }
 
 /// A connector as help and forms read it.
@@ -322,7 +334,7 @@ pub(super) fn connector(connector: &dyn Connector) -> v1::Connector {
 fn config_field(field: ConfigField) -> v1::ConfigField {
     v1::ConfigField {
         name: field.name.to_owned(),
-        kind: field.kind.as_str().to_owned(),
+        kind: words::field_kind(field.kind).into(),
         required: field.required,
         default_value: field.default.to_owned(),
         help: field.help.to_owned(),
@@ -336,26 +348,8 @@ pub(super) fn states(filter: &v1::DeliveryFilter) -> Result<Vec<State>, Refusal>
     match (filter.undelivered, filter.states.is_empty()) {
         (true, true) => Ok(State::UNDELIVERED.to_vec()),
         (true, false) => check::invalid("undelivered means pending, held and dead: send either it or states"),
-        (false, _) => {
-            let known = |word: &String| {
-                State::parse(word).ok_or_else(|| {
-                    let known = State::ALL.map(State::as_str).join(", ");
-                    Refusal::Invalid(format!("state {word:?}: use {known}"))
-                })
-            };
-            filter.states.iter().map(known).collect()
-        }
+        (false, _) => words::read_delivery_states(&filter.states),
     }
-}
-
-/// The failure class that a filter asks for.
-pub(super) fn failure_class(word: &str) -> Result<Option<FailureClass>, Refusal> {
-    let class = FailureClass::parse(word);
-    if word.is_empty() || class.is_some() {
-        return Ok(class);
-    }
-    let known = FailureClass::ALL.map(FailureClass::as_str).join(", ");
-    check::invalid(format!("failure class {word:?}: use one of {known}"))
 }
 
 #[cfg(test)]
@@ -366,6 +360,7 @@ mod tests {
             delivery::Trigger,
             ids::{AttemptId, CompanyId, IntegrationId},
             integration::EventKind,
+            outcome::FailureClass,
         },
         store::delivery::attempts::AttemptEnd,
     };
@@ -413,28 +408,26 @@ mod tests {
             }),
             ..running.clone()
         };
-        let state = |attempt: AttemptView| v1::Attempt::from(attempt).state;
-        assert_eq!(state(failed(None)), "delivered");
-        assert_eq!(state(failed(Some(FailureClass::Transient))), "failed");
-        let shown = attempt_answer(running, AttemptDetail::default());
-        let attempt = shown.attempt.unwrap();
-        assert_eq!((&*attempt.state, attempt.duration_ms, &*attempt.delivery_id), ("running", None, ""));
-        assert_eq!(shown.detail.unwrap().operator, "mara");
+        let state = |attempt: AttemptView| v1::Attempt::from(attempt).state();
+        assert_eq!(state(failed(None)), v1::AttemptState::Delivered);
+        assert_eq!(state(failed(Some(FailureClass::Transient))), v1::AttemptState::Failed);
+        let (attempt, detail) = attempt_answer(running, AttemptDetail::default());
+        assert_eq!((attempt.state(), attempt.duration), (v1::AttemptState::Running, None));
+        assert_eq!((&*attempt.delivery_id, &*detail.operator), ("", "mara"));
     }
 
     #[test]
     fn filters_are_read_in_known_words() {
-        let filter = |undelivered, words: &[&str]| v1::DeliveryFilter {
+        let filter = |undelivered, states: &[i32]| v1::DeliveryFilter {
             undelivered,
-            states: words.iter().map(ToString::to_string).collect(),
+            states: states.to_vec(),
             ..v1::DeliveryFilter::default()
         };
+        let dead = v1::DeliveryState::Dead as i32;
         assert_eq!(states(&filter(true, &[])).unwrap(), State::UNDELIVERED);
-        assert_eq!(states(&filter(false, &["dead"])).unwrap(), [State::Dead]);
-        assert!(states(&filter(true, &["dead"])).is_err());
-        assert!(states(&filter(false, &["failed"])).is_err());
-        assert_eq!(failure_class("").unwrap(), None);
-        assert_eq!(failure_class("transient").unwrap(), Some(FailureClass::Transient));
-        assert!(failure_class("timeout").is_err());
+        assert_eq!(states(&filter(false, &[dead])).unwrap(), [State::Dead]);
+        assert!(states(&filter(true, &[dead])).is_err());
+        let refusal = states(&filter(false, &[9])).unwrap_err().to_string();
+        assert_eq!(refusal, "state 9: use a value of DeliveryState");
     }
 }

@@ -1,15 +1,23 @@
-//! Deliveries: lists, and the filter that lists and retries share.
+//! Deliveries: lists, the filter that lists and bulk acts share, and why one stands where it does.
 
 use leadline_proto::v1::{self, delivery_service_server::DeliveryService};
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, convert, failure::cause_id, words};
-use crate::store::{
-    delivery::{
-        attempts::AttemptsOf,
-        read::{DeliveryFilter, Order},
+use super::{
+    Control, Reply, check, convert,
+    failure::cause_id,
+    hold::{MoveRequest, Verb},
+    mutate, words,
+};
+use crate::{
+    domain::{cause::Values, ids::DeliveryId, privacy, why},
+    store::{
+        delivery::{
+            attempts::AttemptsOf,
+            read::{DeliveryFilter, Order},
+        },
+        operator::command::Refusal,
     },
-    operator::command::Refusal,
 };
 
 /// How many attempts are shown with a delivery.
@@ -22,8 +30,8 @@ impl DeliveryService for Control {
         request: Request<v1::ListDeliveriesRequest>,
     ) -> Reply<v1::ListDeliveriesResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let asked = request.filter.unwrap_or_default();
         let filter = self.delivery_filter(&asked).await?;
         let order = if asked.undelivered { Order::OldestFirst } else { Order::NewestFirst };
@@ -56,6 +64,55 @@ impl DeliveryService for Control {
     ) -> Reply<v1::RetryDeliveriesResponse> {
         self.retry(request).await
     }
+
+    async fn hold_deliveries(
+        &self,
+        request: Request<v1::HoldDeliveriesRequest>,
+    ) -> Reply<v1::HoldDeliveriesResponse> {
+        let asked = MoveRequest::of(request.get_ref());
+        self.move_deliveries(Verb::Hold, request, asked).await
+    }
+
+    async fn release_deliveries(
+        &self,
+        request: Request<v1::ReleaseDeliveriesRequest>,
+    ) -> Reply<v1::ReleaseDeliveriesResponse> {
+        let asked = MoveRequest::of(request.get_ref());
+        self.move_deliveries(Verb::Release, request, asked).await
+    }
+
+    async fn skip_deliveries(
+        &self,
+        request: Request<v1::SkipDeliveriesRequest>,
+    ) -> Reply<v1::SkipDeliveriesResponse> {
+        let asked = MoveRequest::of(request.get_ref());
+        self.move_deliveries(Verb::Skip, request, asked).await
+    }
+
+    async fn unskip_deliveries(
+        &self,
+        request: Request<v1::UnskipDeliveriesRequest>,
+    ) -> Reply<v1::UnskipDeliveriesResponse> {
+        self.unskip(request).await
+    }
+
+    async fn explain_delivery(
+        &self,
+        request: Request<v1::ExplainDeliveryRequest>,
+    ) -> Reply<v1::ExplainDeliveryResponse> {
+        let id: DeliveryId = check::id("delivery", &request.get_ref().id)?;
+        let mut facts = self.store.facts(id).await?;
+        if mutate::caller(&request)?.masked
+            && let Some((_, error)) = &mut facts.failure
+        {
+            *error = privacy::text(error, &Values::default());
+        }
+        Ok(Response::new(v1::ExplainDeliveryResponse {
+            id: id.to_string(),
+            state: words::delivery_state(facts.state).into(),
+            why: why::why(&facts),
+        }))
+    }
 }
 
 impl Control {
@@ -68,7 +125,7 @@ impl Control {
             lead: check::optional_id("lead", &asked.lead)?,
             waiting: asked.waiting,
             states: convert::states(asked)?,
-            class: convert::failure_class(&asked.failure_class)?,
+            class: words::read_failure_class(asked.failure_class)?,
             error: check::optional(&asked.error).map(|error| error.replace('\0', "")),
             ..DeliveryFilter::default()
         };

@@ -21,12 +21,11 @@ impl FailureService for Control {
         request: Request<v1::ListFailuresRequest>,
     ) -> Reply<v1::ListFailuresResponse> {
         let request = request.into_inner();
-        let limit = usize::try_from(words::page_size(request.page_size)?).unwrap_or_default();
-        let skip = match &*request.page_token {
+        let (limit, token) = check::page(request.page_size, &request.page_token)?;
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let skip = match token {
             "" => 0,
-            token => token.parse().map_err(|_| {
-                Refusal::Invalid(format!("page_token {token:?}: send the next_page_token of the page before"))
-            })?,
+            token => token.parse().map_err(|_| check::not_a_page(token))?,
         };
         let mut filter = FailureFilter {
             company: self.store.find_optional_company(check::optional(&request.company)).await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leadline_proto::v1::{self, flow_service_server::FlowService};
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, convert::time};
+use super::{Control, Reply, check, convert::time, words};
 use crate::{
     compute::{Compute, ComputeError},
     domain::{
@@ -31,26 +31,37 @@ const SAMPLE: usize = 10;
 
 #[tonic::async_trait]
 impl FlowService for Control {
-    async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Reply<v1::Flow> {
+    async fn create_flow(&self, request: Request<v1::CreateFlowRequest>) -> Reply<v1::CreateFlowResponse> {
         let compute = self.compute.clone();
-        self.mutate(request, |command, request| create(compute, command, request)).await
+        self.mutate(request, |command, request| async move {
+            let (command, flow) = create(compute, command, request).await?;
+            Ok((command, v1::CreateFlowResponse { flow: Some(flow) }))
+        })
+        .await
     }
 
     async fn list_flows(&self, request: Request<v1::ListFlowsRequest>) -> Reply<v1::ListFlowsResponse> {
         let request = request.into_inner();
-        let page = v1::Page { limit: request.limit, after: String::new() };
-        let (limit, _) = check::page(Some(&page))?;
-        let flows = self.store.flow_views(check::optional(&request.company), limit).await?;
-        Ok(Response::new(v1::ListFlowsResponse { flows: flows.into_iter().map(v1::Flow::from).collect() }))
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
+        let flows = self.store.flow_views(check::optional(&request.company), after, limit).await?;
+        let next_page_token = words::next_page(&flows, limit, |flow| flow.id.to_string());
+        let flows = flows.into_iter().map(v1::Flow::from).collect();
+        Ok(Response::new(v1::ListFlowsResponse { flows, next_page_token }))
     }
 
-    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Reply<v1::Flow> {
-        Ok(Response::new(self.store.flow_view(&request.get_ref().flow).await?.into()))
+    async fn get_flow(&self, request: Request<v1::GetFlowRequest>) -> Reply<v1::GetFlowResponse> {
+        let flow = self.store.flow_view(&request.get_ref().flow).await?;
+        Ok(Response::new(v1::GetFlowResponse { flow: Some(flow.into()) }))
     }
 
-    async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Reply<v1::Flow> {
+    async fn update_flow(&self, request: Request<v1::UpdateFlowRequest>) -> Reply<v1::UpdateFlowResponse> {
         let compute = self.compute.clone();
-        self.mutate(request, |command, request| update(compute, command, request)).await
+        self.mutate(request, |command, request| async move {
+            let (command, flow) = update(compute, command, request).await?;
+            Ok((command, v1::UpdateFlowResponse { flow: Some(flow) }))
+        })
+        .await
     }
 
     async fn delete_flow(&self, request: Request<v1::DeleteFlowRequest>) -> Reply<v1::DeleteFlowResponse> {

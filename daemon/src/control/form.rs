@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, form_service_server::FormService};
 use serde_json::Value;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, convert::time};
+use super::{Control, Reply, check, convert::time, words};
 use crate::{
     domain::{
         form::Form,
@@ -22,24 +22,35 @@ const REDIRECT_MAX: usize = 2000;
 
 #[tonic::async_trait]
 impl FormService for Control {
-    async fn create_form(&self, request: Request<v1::CreateFormRequest>) -> Reply<v1::Form> {
-        self.mutate(request, create).await
+    async fn create_form(&self, request: Request<v1::CreateFormRequest>) -> Reply<v1::CreateFormResponse> {
+        self.mutate(request, |command, request| async move {
+            let (command, form) = create(command, request).await?;
+            Ok((command, v1::CreateFormResponse { form: Some(form) }))
+        })
+        .await
     }
 
     async fn list_forms(&self, request: Request<v1::ListFormsRequest>) -> Reply<v1::ListFormsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let forms = self.store.form_views(check::optional(&request.company), after, limit).await?;
-        Ok(Response::new(v1::ListFormsResponse { forms: forms.into_iter().map(v1::Form::from).collect() }))
+        let next_page_token = words::next_page(&forms, limit, |form| form.id.to_string());
+        let forms = forms.into_iter().map(v1::Form::from).collect();
+        Ok(Response::new(v1::ListFormsResponse { forms, next_page_token }))
     }
 
-    async fn get_form(&self, request: Request<v1::GetFormRequest>) -> Reply<v1::Form> {
-        Ok(Response::new(self.store.form_view(&request.get_ref().form).await?.into()))
+    async fn get_form(&self, request: Request<v1::GetFormRequest>) -> Reply<v1::GetFormResponse> {
+        let form = self.store.form_view(&request.get_ref().form).await?;
+        Ok(Response::new(v1::GetFormResponse { form: Some(form.into()) }))
     }
 
-    async fn update_form(&self, request: Request<v1::UpdateFormRequest>) -> Reply<v1::Form> {
-        self.mutate(request, update).await
+    async fn update_form(&self, request: Request<v1::UpdateFormRequest>) -> Reply<v1::UpdateFormResponse> {
+        self.mutate(request, |command, request| async move {
+            let (command, form) = update(command, request).await?;
+            Ok((command, v1::UpdateFormResponse { form: Some(form) }))
+        })
+        .await
     }
 
     async fn delete_form(&self, request: Request<v1::DeleteFormRequest>) -> Reply<v1::DeleteFormResponse> {
@@ -57,11 +68,12 @@ impl FormService for Control {
         request: Request<v1::ListFormRefusalsRequest>,
     ) -> Reply<v1::ListFormRefusalsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let refusals = self.store.form_refusals(&request.form, after, limit).await?;
+        let next_page_token = words::next_page(&refusals, limit, |refusal| refusal.id.to_string());
         let refusals = refusals.into_iter().map(v1::Refused::from).collect();
-        Ok(Response::new(v1::ListFormRefusalsResponse { refusals }))
+        Ok(Response::new(v1::ListFormRefusalsResponse { refusals, next_page_token }))
     }
 }
 

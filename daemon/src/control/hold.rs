@@ -1,20 +1,18 @@
-//! What operators do to deliveries beside retrying them: hold, release, skip; and why one stands where it does.
+//! What operators do to deliveries beside retrying them: hold, release, skip.
 
-use leadline_proto::v1::{self, hold_service_server::HoldService};
+use leadline_proto::v1;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
 use super::{
     Control, Reply, check, mutate,
     targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
+    words,
 };
 use crate::{
     domain::{
-        cause::Values,
-        delivery::Reason,
-        delivery::State,
+        delivery::{Reason, State},
         ids::{CompanyId, DeliveryId, JobId},
-        privacy, why,
     },
     store::{
         delivery::read::Target,
@@ -28,83 +26,84 @@ use crate::{
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Hold,
     Release,
     Skip,
 }
 
 /// A request of any verb.
-struct MoveRequest {
+pub(super) struct MoveRequest {
     ids: Vec<String>,
     filter: Option<v1::DeliveryFilter>,
+    dry_run: bool,
 }
 
-#[tonic::async_trait]
-impl HoldService for Control {
-    async fn hold_deliveries(
-        &self,
-        request: Request<v1::HoldDeliveriesRequest>,
-    ) -> Reply<v1::MovedDeliveriesResponse> {
-        let asked = request.get_ref();
-        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
-        self.move_deliveries(Verb::Hold, request, asked).await
-    }
+/// A request to move deliveries.
+pub(super) trait Moving: mutate::Mutating {
+    /// Its ids, its filter, and whether it only counts.
+    fn asked(&self) -> (&[String], Option<&v1::DeliveryFilter>, bool);
+}
 
-    async fn release_deliveries(
-        &self,
-        request: Request<v1::ReleaseDeliveriesRequest>,
-    ) -> Reply<v1::MovedDeliveriesResponse> {
-        let asked = request.get_ref();
-        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
-        self.move_deliveries(Verb::Release, request, asked).await
-    }
+/// What moving deliveries is answered with.
+pub(super) struct Outlook {
+    count: u64,
+    running: u64,
+    sample: Vec<v1::Delivery>,
+    /// How long pushing them will take, where they are released.
+    seconds: f64,
+    job: Option<JobId>,
+}
 
-    async fn skip_deliveries(
-        &self,
-        request: Request<v1::SkipDeliveriesRequest>,
-    ) -> Reply<v1::MovedDeliveriesResponse> {
-        let asked = request.get_ref();
-        let asked = (asked.dry_run, MoveRequest { ids: asked.ids.clone(), filter: asked.filter.clone() });
-        self.move_deliveries(Verb::Skip, request, asked).await
+impl From<Outlook> for v1::HoldDeliveriesResponse {
+    fn from(it: Outlook) -> Self {
+        Self { count: it.count, running: it.running, sample: it.sample }
     }
+}
 
-    async fn unskip_deliveries(
-        &self,
-        request: Request<v1::UnskipDeliveriesRequest>,
-    ) -> Reply<v1::UnskipDeliveriesResponse> {
-        self.unskip(request).await
+impl From<Outlook> for v1::ReleaseDeliveriesResponse {
+    fn from(it: Outlook) -> Self {
+        let estimated_duration = Some(words::seconds(it.seconds));
+        Self { count: it.count, running: it.running, sample: it.sample, estimated_duration }
     }
+}
 
-    async fn explain_delivery(
-        &self,
-        request: Request<v1::ExplainDeliveryRequest>,
-    ) -> Reply<v1::ExplainDeliveryResponse> {
-        let id: DeliveryId = check::id("delivery", &request.get_ref().id)?;
-        let mut facts = self.store.facts(id).await?;
-        if mutate::caller(&request)?.masked
-            && let Some((_, error)) = &mut facts.failure
-        {
-            *error = privacy::text(error, &Values::default());
+impl From<Outlook> for v1::SkipDeliveriesResponse {
+    fn from(it: Outlook) -> Self {
+        let job_id = it.job.map(|job| job.to_string()).unwrap_or_default();
+        Self { count: it.count, running: it.running, sample: it.sample, job_id }
+    }
+}
+
+macro_rules! moving {
+    ($($request:ident)*) => {$(
+        impl Moving for v1::$request {
+            fn asked(&self) -> (&[String], Option<&v1::DeliveryFilter>, bool) {
+                (&self.ids, self.filter.as_ref(), self.dry_run)
+            }
         }
-        Ok(Response::new(v1::ExplainDeliveryResponse {
-            id: id.to_string(),
-            state: facts.state.as_str().to_owned(),
-            why: why::why(&facts),
-        }))
+    )*};
+}
+
+moving! { HoldDeliveriesRequest ReleaseDeliveriesRequest SkipDeliveriesRequest }
+
+impl MoveRequest {
+    pub(super) fn of(request: &impl Moving) -> Self {
+        let (ids, filter, dry_run) = request.asked();
+        Self { ids: ids.to_vec(), filter: filter.cloned(), dry_run }
     }
 }
 
 impl Control {
-    async fn move_deliveries<Q: mutate::Mutating>(
+    pub(super) async fn move_deliveries<Q: mutate::Mutating, A: mutate::Repeatable + From<Outlook>>(
         &self,
         verb: Verb,
         request: Request<Q>,
-        (dry_run, asked): (bool, MoveRequest),
-    ) -> Reply<v1::MovedDeliveriesResponse> {
-        if dry_run {
+        asked: MoveRequest,
+    ) -> Reply<A> {
+        if asked.dry_run {
             let meant = self.to_move(verb, asked).await?;
-            return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?)));
+            return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?).into()));
         }
         let (call, _) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
@@ -139,8 +138,8 @@ impl Control {
             }
             tally.audit(&mut command, &call, filter, job).await?;
             let (count, running) = (moved.changed, moved.running);
-            let job_id = job.filter(|_| count > 0).map(|job| job.to_string()).unwrap_or_default();
-            Ok((command, v1::MovedDeliveriesResponse { count, running, job_id, ..outlook }))
+            let job = job.filter(|_| count > 0);
+            Ok((command, Outlook { count, running, job, ..outlook }.into()))
         })
         .await
     }
@@ -167,10 +166,10 @@ impl Control {
 
 impl Verb {
     /// Only what is released is pushed, and takes time.
-    fn outlook(self, forecast: Forecast) -> v1::MovedDeliveriesResponse {
+    fn outlook(self, forecast: Forecast) -> Outlook {
         let Forecast { count, seconds, sample } = forecast;
         let seconds = if self == Self::Release { seconds } else { 0.0 };
-        v1::MovedDeliveriesResponse { count, sample, seconds, ..Default::default() }
+        Outlook { count, running: 0, sample, seconds, job: None }
     }
 
     const fn word(self) -> &'static str {

@@ -11,11 +11,11 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Control, attempt::stopping, check, mutate};
+use super::{Control, attempt::stopping, check, mutate, words};
 use crate::{
     domain::{
         ids::{CompanyId, LeadId},
-        import::{DateOrder, Import, Wish},
+        import::{Import, Wish},
         integration::EventKind,
         lead::{self, AcceptContext, Accepted, LeadProblem, LeadRefusal},
     },
@@ -79,12 +79,7 @@ impl Control {
             check::invalid(format!("columns: at most {COLUMNS_MAX}; leave out those that no lead needs"))?;
         }
         let (map, set) = (check::object("map", &start.map)?, check::object("set", &start.set)?);
-        let Some(order) = DateOrder::parse(&start.date_order) else {
-            return Ok(check::invalid(format!(
-                "date_order {:?}: use day_first or month_first",
-                start.date_order
-            ))?);
-        };
+        let order = words::read_date_order(start.date_order)?;
         let wish = Wish {
             map: &map,
             set: &set,
@@ -164,11 +159,11 @@ impl Importing {
     fn count(&mut self, lines: &[v1::ImportedLine]) {
         for line in lines {
             self.summary.lines += 1;
-            match &*line.status {
-                "accepted" => self.summary.accepted += 1,
-                "duplicate" => self.summary.duplicate += 1,
-                "updated" => self.summary.updated += 1,
-                _ => self.summary.refused += 1,
+            match line.status() {
+                v1::ImportStatus::Accepted => self.summary.accepted += 1,
+                v1::ImportStatus::Duplicate => self.summary.duplicate += 1,
+                v1::ImportStatus::Updated => self.summary.updated += 1,
+                v1::ImportStatus::Refused | v1::ImportStatus::Unspecified => self.summary.refused += 1,
             }
         }
     }
@@ -235,12 +230,12 @@ impl Importing {
         let known = self.control.store.known_leads(self.company, &leads).await?;
         for (at, accepted) in waiting {
             match known.get(&accepted.lead) {
-                None => answers[at].close("accepted", &accepted),
+                None => answers[at].close(v1::ImportStatus::Accepted, &accepted),
                 Some(None) => answers[at].refuse(erased()),
                 Some(Some(digest)) if digest[..] == accepted.digest => {
-                    answers[at].close("duplicate", &accepted);
+                    answers[at].close(v1::ImportStatus::Duplicate, &accepted);
                 }
-                Some(Some(_)) => answers[at].close("updated", &accepted),
+                Some(Some(_)) => answers[at].close(v1::ImportStatus::Updated, &accepted),
             }
         }
         Ok(())
@@ -259,12 +254,12 @@ impl Importing {
         let flushed = if events.is_empty() { Vec::new() } else { store.accept(&events).await? };
         for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
             match flushed {
-                Flushed::Created => answers[*at].close("accepted", accepted),
+                Flushed::Created => answers[*at].close(v1::ImportStatus::Accepted, accepted),
                 // Decided on anew.
                 Flushed::Stale | Flushed::Locked => {}
                 Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
-                    Reaccepted::Duplicate(_) => answers[*at].close("duplicate", accepted),
-                    Reaccepted::Updated(_) => answers[*at].close("updated", accepted),
+                    Reaccepted::Duplicate(_) => answers[*at].close(v1::ImportStatus::Duplicate, accepted),
+                    Reaccepted::Updated(_) => answers[*at].close(v1::ImportStatus::Updated, accepted),
                     Reaccepted::Erased => answers[*at].refuse(erased()),
                     Reaccepted::Stale => {}
                 },
@@ -290,16 +285,16 @@ impl LineReply {
     }
 
     fn is_open(&self) -> bool {
-        self.0.status.is_empty()
+        self.0.status() == v1::ImportStatus::Unspecified
     }
 
-    fn close(&mut self, status: &str, accepted: &Accepted) {
-        self.0.status = status.to_owned();
+    fn close(&mut self, status: v1::ImportStatus, accepted: &Accepted) {
+        self.0.set_status(status);
         self.0.lead = accepted.uuid.clone();
     }
 
     fn refuse(&mut self, problems: Vec<LeadProblem>) {
-        self.0.status = "refused".to_owned();
+        self.0.set_status(v1::ImportStatus::Refused);
         let problems = problems.into_iter();
         self.0.problems =
             problems.map(|it| v1::FieldProblem { pointer: it.pointer, detail: it.detail }).collect();

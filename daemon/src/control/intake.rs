@@ -1,14 +1,11 @@
-//! What came in, and what did not.
+//! What the intake refused, what happened to a lead, and what is cleaned up behind removals.
 
 use std::time::Duration;
 
-use leadline_proto::v1::{self, intake_service_server::IntakeService};
-use serde_json::json;
-use tonic::{Request, Response, Streaming};
+use leadline_proto::v1;
 
-use super::{Control, Reply, check, convert::time, import::ImportReplies};
+use super::{Control, convert::time, words};
 use crate::{
-    domain::integration::EventKind,
     store::{
         Error,
         company::refusal::RefusalView,
@@ -23,57 +20,6 @@ use crate::{
 /// How often it is looked whether the pushes of what is to go have ended; housekeeping looks on after that.
 const CLEANINGS: usize = 120;
 const CLEANING_GAP: Duration = Duration::from_millis(500);
-
-#[tonic::async_trait]
-impl IntakeService for Control {
-    async fn list_refusals(
-        &self,
-        request: Request<v1::ListRefusalsRequest>,
-    ) -> Reply<v1::ListRefusalsResponse> {
-        let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
-        let key = check::id("intake key", &request.key)?;
-        let (_, refusals) = self.store.refusals(key, after, limit).await?;
-        let refusals = refusals.into_iter().map(v1::Refused::from).collect();
-        Ok(Response::new(v1::ListRefusalsResponse { refusals }))
-    }
-
-    type ImportLeadsStream = ImportReplies;
-
-    async fn import_leads(
-        &self,
-        request: Request<Streaming<v1::ImportLeadsRequest>>,
-    ) -> Reply<Self::ImportLeadsStream> {
-        self.import(request).await
-    }
-
-    async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Reply<v1::TraceLeadResponse> {
-        let request = request.into_inner();
-        let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
-        let records = self.records(lead.company, lead.id, None).await?;
-        let steps = steps.into_iter().map(v1::TraceStep::from).collect();
-        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps, records }))
-    }
-
-    async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Reply<v1::EraseLeadResponse> {
-        let answer = self
-            .mutate(request, |mut command, request| async move {
-                let erased = command.erase_lead(check::optional(&request.company), &request.uuid).await?;
-                let after = json!({
-                    "erased": true,
-                    "skipped": erased.skipped,
-                    "deliveries": erased.deliveries,
-                    "attempts": erased.attempts,
-                });
-                command.audit(erased.company, &format!("lead {}", erased.lead), None, Some(after)).await?;
-                Ok((command, erased.into()))
-            })
-            .await?;
-        self.clean_up_erasures();
-        Ok(answer)
-    }
-}
 
 impl Control {
     /// Cleans up behind pushes that were under way when their lead was erased.
@@ -152,16 +98,24 @@ impl From<TraceStep> for v1::TraceStep {
             Some((attempt, number)) => (attempt.to_string(), u32::try_from(number).unwrap_or_default()),
             None => Default::default(),
         };
+        let kind = v1::TraceStepKind::from_word(step.what.as_str()).unwrap_or_default();
+        let (delivery_state, attempt_state) = match step.state {
+            Some(StepState::Delivery(state)) => (words::delivery_state(state), v1::AttemptState::Unspecified),
+            Some(StepState::Arrived) => (v1::DeliveryState::Unspecified, v1::AttemptState::Delivered),
+            Some(StepState::Failed) => (v1::DeliveryState::Unspecified, v1::AttemptState::Failed),
+            None => Default::default(),
+        };
         Self {
             at: Some(time(step.at)),
-            what: step.what.as_str().to_owned(),
-            event: step.event.map_or("", EventKind::as_str).to_owned(),
+            kind: kind.into(),
+            event: step.event.map_or(v1::Event::Unspecified, words::event).into(),
             delivery_id,
             integration_id,
             integration_name,
             attempt_id,
             number,
-            state: step.state.map_or("", StepState::as_str).to_owned(),
+            delivery_state: delivery_state.into(),
+            attempt_state: attempt_state.into(),
             reason: step.reason.unwrap_or_default(),
         }
     }

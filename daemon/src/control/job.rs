@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
-use super::{Control, Reply, attempt::stopping, check};
+use super::{Control, Reply, attempt::stopping, check, words};
 use crate::{
     domain::{ids::JobId, why},
     store::{
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A watcher waits so many times as long as its last look took: the deliveries of a large job take a while to count.
 const REST: u32 = 10;
 
-type JobStream = Pin<Box<dyn Stream<Item = Result<v1::Job, Status>> + Send>>;
+type JobStream = Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl JobService for Control {
@@ -33,42 +33,42 @@ impl JobService for Control {
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let only = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let jobs = self.store.jobs(only, check::optional_id("after", after)?, limit).await?;
-        Ok(Response::new(v1::ListJobsResponse { jobs: jobs.into_iter().map(v1::Job::from).collect() }))
+        let jobs = self.store.jobs(only, check::behind(after)?, limit).await?;
+        let next_page_token = words::next_page(&jobs, limit, |job| job.id.to_string());
+        let jobs = jobs.into_iter().map(v1::Job::from).collect();
+        Ok(Response::new(v1::ListJobsResponse { jobs, next_page_token }))
     }
 
-    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Reply<v1::Job> {
+    async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Reply<v1::GetJobResponse> {
         let id = check::id("job", &request.get_ref().id)?;
-        Ok(Response::new(self.store.job(id).await?.into()))
+        Ok(Response::new(v1::GetJobResponse { job: Some(self.store.job(id).await?.into()) }))
     }
 
-    async fn watch_job(&self, request: Request<v1::GetJobRequest>) -> Reply<Self::WatchJobStream> {
+    async fn watch_job(&self, request: Request<v1::WatchJobRequest>) -> Reply<Self::WatchJobStream> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         let first: v1::Job = self.store.job(id).await?.into();
         let watcher = JobWatcher { control: self.clone(), id, sent: None, next: Some(first), gap: LOOK };
         Ok(Response::new(Box::pin(stream::try_unfold(watcher, |mut watcher| async move {
             let progress = watcher.next().await?;
-            Ok(progress.map(|progress| (progress, watcher)))
+            Ok(progress.map(|job| (v1::WatchJobResponse { job: Some(job) }, watcher)))
         }))))
     }
 
-    async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Reply<v1::Job> {
+    async fn cancel_job(&self, request: Request<v1::CancelJobRequest>) -> Reply<v1::CancelJobResponse> {
         let id: JobId = check::id("job", &request.get_ref().id)?;
         self.store.job(id).await?;
         let store = self.store.clone();
-        let cancelled = self
-            .mutate(request, |mut command, _| async move {
-                for company in command.cancel_job(id).await? {
-                    let after = json!({ "state": "cancelled" });
-                    command.audit(company, &format!("job {id}"), None, Some(after)).await?;
-                }
-                Ok((command, v1::Job { id: id.to_string(), ..v1::Job::default() }))
-            })
-            .await?;
-        drop(cancelled);
-        Ok(Response::new(store.job(id).await?.into()))
+        self.mutate(request, |mut command, _| async move {
+            for company in command.cancel_job(id).await? {
+                let after = json!({ "state": "cancelled" });
+                command.audit(company, &format!("job {id}"), None, Some(after)).await?;
+            }
+            Ok((command, v1::CancelJobResponse::default()))
+        })
+        .await?;
+        Ok(Response::new(v1::CancelJobResponse { job: Some(store.job(id).await?.into()) }))
     }
 
     async fn resume_job(&self, request: Request<v1::ResumeJobRequest>) -> Reply<v1::ResumeJobResponse> {
@@ -111,7 +111,7 @@ impl JobWatcher {
     /// The next change; none behind the last one.
     async fn next(&mut self) -> Result<Option<v1::Job>, Status> {
         loop {
-            if self.sent.as_ref().is_some_and(|sent| sent.state != "running") {
+            if self.sent.as_ref().is_some_and(|sent| sent.state() != v1::JobState::Running) {
                 return Ok(None);
             }
             let now = match self.next.take() {
@@ -154,7 +154,7 @@ impl From<JobView> for v1::Job {
         let count = |number: i64| number.max(0).unsigned_abs();
         Self {
             id: job.id.to_string(),
-            state: job.state.as_str().to_owned(),
+            state: words::job_state(job.state).into(),
             operator: job.operator,
             total: count(job.total),
             released: count(job.released),
@@ -165,7 +165,7 @@ impl From<JobView> for v1::Job {
             created_at: Some(super::convert::time(job.created_at)),
             finished_at: job.finished_at.map(super::convert::time),
             re_render: job.re_render,
-            kind: job.kind.as_str().to_owned(),
+            kind: words::job_kind(job.kind).into(),
             leads: job.leads.map(count),
             per_second: job.per_second,
         }

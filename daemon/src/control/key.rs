@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, secret};
+use super::{Control, Reply, check, secret, words};
 use crate::{domain::signing::SignatureKind, store::company::key::KeyRights};
 
 #[tonic::async_trait]
@@ -18,7 +18,7 @@ impl IntakeKeyService for Control {
             let rate = check::rate(request.rate_per_second)?;
             let company = command.company(&request.company).await?;
             let new = secret::new_intake_key(company.id);
-            let signature = check::signature(&request.signature)?;
+            let signature = words::read_signature(request.signature)?.unwrap_or_default();
             let wants_signature = request.require_signature || signature != SignatureKind::Any;
             let rights = KeyRights {
                 secret: wants_signature.then(secret::new_signing_secret),
@@ -54,20 +54,38 @@ impl IntakeKeyService for Control {
         request: Request<v1::ListIntakeKeysRequest>,
     ) -> Reply<v1::ListIntakeKeysResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let keys = self.store.intake_keys(check::optional(&request.company), after, limit).await?;
+        let next_page_token = words::next_page(&keys, limit, |key| key.id.to_string());
         let keys = keys.into_iter().map(v1::IntakeKey::from).collect();
-        Ok(Response::new(v1::ListIntakeKeysResponse { keys }))
+        Ok(Response::new(v1::ListIntakeKeysResponse { keys, next_page_token }))
     }
 
-    async fn revoke_intake_key(&self, request: Request<v1::RevokeIntakeKeyRequest>) -> Reply<v1::IntakeKey> {
+    async fn revoke_intake_key(
+        &self,
+        request: Request<v1::RevokeIntakeKeyRequest>,
+    ) -> Reply<v1::RevokeIntakeKeyResponse> {
         self.mutate(request, |mut command, request| async move {
             let key = command.revoke_key(check::id("intake key", &request.id)?).await?;
             let after = json!({ "prefix": key.prefix, "revoked": true });
             command.audit(key.company, &format!("intake key {}", key.id), None, Some(after)).await?;
-            Ok((command, key.into()))
+            Ok((command, v1::RevokeIntakeKeyResponse { key: Some(key.into()) }))
         })
         .await
+    }
+
+    async fn list_refusals(
+        &self,
+        request: Request<v1::ListRefusalsRequest>,
+    ) -> Reply<v1::ListRefusalsResponse> {
+        let request = request.into_inner();
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
+        let key = check::id("intake key", &request.key)?;
+        let (_, refusals) = self.store.refusals(key, after, limit).await?;
+        let next_page_token = words::next_page(&refusals, limit, |refusal| refusal.id.to_string());
+        let refusals = refusals.into_iter().map(v1::Refused::from).collect();
+        Ok(Response::new(v1::ListRefusalsResponse { refusals, next_page_token }))
     }
 }

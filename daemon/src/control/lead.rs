@@ -5,9 +5,9 @@ use std::pin::Pin;
 use futures::{Stream, stream};
 use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{Control, Reply, check, mutate, words};
+use super::{Control, Reply, check, import::ImportReplies, mutate, words};
 use crate::{
     domain::{
         evidence::Evidence,
@@ -24,8 +24,8 @@ type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>
 impl LeadService for Control {
     async fn list_leads(&self, request: Request<v1::ListLeadsRequest>) -> Reply<v1::ListLeadsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let state = words::read_lead_state(request.state)?;
         let leads = self
             .store
@@ -52,8 +52,8 @@ impl LeadService for Control {
     async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Reply<v1::FindLeadsResponse> {
         let masked = mutate::caller(&request)?.masked;
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let found = self
             .store
@@ -97,6 +97,45 @@ impl LeadService for Control {
             Err(_) => check::invalid(format!("format {}: use a value of EvidenceFormat", request.format))?,
         };
         Ok(Response::new(v1::GetEvidenceResponse { document, content_type: content_type.to_owned() }))
+    }
+
+    async fn trace_lead(&self, request: Request<v1::TraceLeadRequest>) -> Reply<v1::TraceLeadResponse> {
+        let request = request.into_inner();
+        let (lead, steps) = self.store.trace(check::optional(&request.company), &request.uuid).await?;
+        let records = self.records(lead.company, lead.id, None).await?;
+        let steps = steps.into_iter().map(v1::TraceStep::from).collect();
+        Ok(Response::new(v1::TraceLeadResponse { lead: Some(lead.into()), steps, records }))
+    }
+
+    async fn push_leads(&self, request: Request<v1::PushLeadsRequest>) -> Reply<v1::PushLeadsResponse> {
+        self.push(request).await
+    }
+
+    type ImportLeadsStream = ImportReplies;
+
+    async fn import_leads(
+        &self,
+        request: Request<Streaming<v1::ImportLeadsRequest>>,
+    ) -> Reply<Self::ImportLeadsStream> {
+        self.import(request).await
+    }
+
+    async fn erase_lead(&self, request: Request<v1::EraseLeadRequest>) -> Reply<v1::EraseLeadResponse> {
+        let answer = self
+            .mutate(request, |mut command, request| async move {
+                let erased = command.erase_lead(check::optional(&request.company), &request.uuid).await?;
+                let after = json!({
+                    "erased": true,
+                    "skipped": erased.skipped,
+                    "deliveries": erased.deliveries,
+                    "attempts": erased.attempts,
+                });
+                command.audit(erased.company, &format!("lead {}", erased.lead), None, Some(after)).await?;
+                Ok((command, erased.into()))
+            })
+            .await?;
+        self.clean_up_erasures();
+        Ok(answer)
     }
 
     type ExportPersonStream = Pieces;

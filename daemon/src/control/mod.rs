@@ -6,14 +6,12 @@ use std::{io, os::unix::fs::MetadataExt as _, sync::Arc};
 use leadline_proto::v1::{
     activity_service_server::ActivityServiceServer, attempt_service_server::AttemptServiceServer,
     audit_service_server::AuditServiceServer, company_service_server::CompanyServiceServer,
-    delivery_service_server::DeliveryServiceServer, failure_service_server::FailureServiceServer,
-    flow_service_server::FlowServiceServer, form_service_server::FormServiceServer,
-    hold_service_server::HoldServiceServer, intake_key_service_server::IntakeKeyServiceServer,
-    intake_service_server::IntakeServiceServer, integration_service_server::IntegrationServiceServer,
-    job_service_server::JobServiceServer, lead_service_server::LeadServiceServer,
-    notice_service_server::NoticeServiceServer, preview_service_server::PreviewServiceServer,
-    push_service_server::PushServiceServer, system_service_server::SystemServiceServer,
-    token_service_server::TokenServiceServer, watch_service_server::WatchServiceServer,
+    connector_service_server::ConnectorServiceServer, delivery_service_server::DeliveryServiceServer,
+    failure_service_server::FailureServiceServer, flow_service_server::FlowServiceServer,
+    form_service_server::FormServiceServer, intake_key_service_server::IntakeKeyServiceServer,
+    integration_service_server::IntegrationServiceServer, job_service_server::JobServiceServer,
+    lead_service_server::LeadServiceServer, notice_service_server::NoticeServiceServer,
+    system_service_server::SystemServiceServer, token_service_server::TokenServiceServer,
 };
 use tokio::{net::UnixListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,6 +34,7 @@ mod change_log;
 mod check;
 mod company;
 mod connection;
+mod connector;
 mod convert;
 mod delivery;
 mod failure;
@@ -156,23 +155,19 @@ type Reply<T> = Result<Response<T>, Status>;
 async fn announce(health: &tonic_health::server::HealthReporter) {
     health.set_serving::<CompanyServiceServer<Control>>().await;
     health.set_serving::<IntakeKeyServiceServer<Control>>().await;
-    health.set_serving::<IntakeServiceServer<Control>>().await;
+    health.set_serving::<ConnectorServiceServer<Control>>().await;
     health.set_serving::<IntegrationServiceServer<Control>>().await;
     health.set_serving::<LeadServiceServer<Control>>().await;
     health.set_serving::<DeliveryServiceServer<Control>>().await;
-    health.set_serving::<HoldServiceServer<Control>>().await;
     health.set_serving::<AuditServiceServer<Control>>().await;
     health.set_serving::<NoticeServiceServer<Control>>().await;
     health.set_serving::<AttemptServiceServer<Control>>().await;
     health.set_serving::<FlowServiceServer<Control>>().await;
     health.set_serving::<FormServiceServer<Control>>().await;
-    health.set_serving::<PreviewServiceServer<Control>>().await;
     health.set_serving::<JobServiceServer<Control>>().await;
-    health.set_serving::<PushServiceServer<Control>>().await;
     health.set_serving::<FailureServiceServer<Control>>().await;
     health.set_serving::<ActivityServiceServer<Control>>().await;
     health.set_serving::<SystemServiceServer<Control>>().await;
-    health.set_serving::<WatchServiceServer<Control>>().await;
     health.set_serving::<TokenServiceServer<Control>>().await;
 }
 
@@ -222,24 +217,20 @@ pub async fn serve(
         .add_service(reflection_before)
         .add_service(CompanyServiceServer::new(control.clone()))
         .add_service(IntakeKeyServiceServer::new(control.clone()))
-        .add_service(IntakeServiceServer::new(control.clone()))
+        .add_service(ConnectorServiceServer::new(control.clone()))
         .add_service(IntegrationServiceServer::new(control.clone()))
         .add_service(LeadServiceServer::new(control.clone()))
         .add_service(DeliveryServiceServer::new(control.clone()))
-        .add_service(HoldServiceServer::new(control.clone()))
         .add_service(AuditServiceServer::new(control.clone()))
         .add_service(NoticeServiceServer::new(control.clone()))
         .add_service(AttemptServiceServer::new(control.clone()))
         .add_service(FlowServiceServer::new(control.clone()))
         .add_service(FormServiceServer::new(control.clone()))
-        .add_service(PreviewServiceServer::new(control.clone()))
         .add_service(JobServiceServer::new(control.clone()))
-        .add_service(PushServiceServer::new(control.clone()))
         .add_service(FailureServiceServer::new(control.clone()))
         .add_service(ActivityServiceServer::new(control.clone()))
         .add_service(SystemServiceServer::new(control.clone()))
         .add_service(TokenServiceServer::new(control.clone()))
-        .add_service(WatchServiceServer::new(control))
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;
     while accepting.join_next().await.is_some() {}

@@ -77,28 +77,48 @@ pub(super) trait Repeatable: prost::Message + Default + Clone {
     }
 }
 
-impl Repeatable for v1::Company {}
-impl Repeatable for v1::IntakeKey {}
-impl Repeatable for v1::Integration {}
-impl Repeatable for v1::EnableIntegrationResponse {}
-impl Repeatable for v1::DeleteIntegrationResponse {}
-impl Repeatable for v1::TestIntegrationResponse {}
-impl Repeatable for v1::RetryDeliveriesResponse {}
-impl Repeatable for v1::ResumeJobResponse {}
-impl Repeatable for v1::Form {}
-impl Repeatable for v1::DeleteFormResponse {}
-impl Repeatable for v1::Flow {}
-impl Repeatable for v1::DeleteFlowResponse {}
-impl Repeatable for v1::AskFlowsAgainResponse {}
-impl Repeatable for v1::MovedDeliveriesResponse {}
-impl Repeatable for v1::UnskipDeliveriesResponse {}
-impl Repeatable for v1::EraseLeadResponse {}
-impl Repeatable for v1::ImportSummary {}
-impl Repeatable for v1::ErasePersonResponse {}
-impl Repeatable for v1::SnoozeFailureResponse {}
-impl Repeatable for v1::Job {}
-impl Repeatable for v1::PushLeadsResponse {}
-impl Repeatable for v1::Token {}
+macro_rules! repeatable {
+    ($($answer:ident)*) => {
+        $(impl Repeatable for v1::$answer {})*
+    };
+}
+
+repeatable! {
+    AskFlowsAgainResponse
+    CancelJobResponse
+    CheckIntegrationResponse
+    CreateCompanyResponse
+    CreateFlowResponse
+    CreateFormResponse
+    CutOverResponse
+    DeleteFlowResponse
+    DeleteFormResponse
+    DeleteIntegrationResponse
+    DisableIntegrationResponse
+    EnableIntegrationResponse
+    EraseLeadResponse
+    ErasePersonResponse
+    HoldDeliveriesResponse
+    PushLeadsResponse
+    ReleaseDeliveriesResponse
+    ResetIntegrationResponse
+    ResumeJobResponse
+    RetryDeliveriesResponse
+    RevokeIntakeKeyResponse
+    RevokeSecretResponse
+    RevokeTokenResponse
+    SetCredentialsResponse
+    SetPlanResponse
+    SkipDeliveriesResponse
+    SnoozeFailureResponse
+    TestIntegrationResponse
+    UnskipDeliveriesResponse
+    UpdateCompanyResponse
+    UpdateFlowResponse
+    UpdateFormResponse
+    UpdateIntegrationResponse
+    ImportSummary
+}
 
 impl Repeatable for v1::CreateTokenResponse {
     fn repeated(&self) -> Self {
@@ -261,7 +281,7 @@ mod tests {
     async fn nobody_and_a_damaged_answer_are_refused() {
         let nobody = call(Request::new(v1::CreateCompanyRequest::default())).await.unwrap_err();
         assert_eq!(nobody.message(), "nobody is at the other end");
-        let damaged = repeat::<v1::Company>(b"\xff").unwrap_err();
+        let damaged = repeat::<v1::CreateCompanyResponse>(b"\xff").unwrap_err();
         assert_eq!(
             damaged.message(),
             "the stored answer of this request cannot be read: look at what it changed"

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use leadline_proto::v1::{self, preview_service_server::PreviewService};
+use leadline_proto::v1;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, unchecked};
+use super::{Control, Reply, check, unchecked, words};
 use crate::{
     connectors::{
         self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
@@ -22,11 +22,8 @@ use crate::{
     store::operator::command::Refusal,
 };
 
-const EVENTS: [EventKind; 3] = [EventKind::Created, EventKind::Updated, EventKind::Test];
-
-#[tonic::async_trait]
-impl PreviewService for Control {
-    async fn preview_integration(
+impl Control {
+    pub(super) async fn preview(
         &self,
         request: Request<v1::PreviewIntegrationRequest>,
     ) -> Reply<v1::PreviewIntegrationResponse> {
@@ -46,9 +43,7 @@ impl PreviewService for Control {
         let (call, driven) = pushed.map_err(|undone| unchecked(undone.error))?;
         Ok(Response::new(shown(canonical.clone(), call, driven)))
     }
-}
 
-impl Control {
     /// The integration with what the request puts in the place of what is saved. What is put there is checked as if it
     /// were saved.
     async fn as_asked(
@@ -63,7 +58,7 @@ impl Control {
         if let Some(mapping) = &request.mapping {
             integration.mapping = check::object("mapping", mapping)?;
         }
-        if let Some(payload) = &request.payload {
+        if let Some(payload) = request.payload {
             integration.payload = check::payload(connector, payload)?.to_owned();
         }
         if request.config.is_some() || request.mapping.is_some() {
@@ -96,14 +91,8 @@ impl Control {
 
 /// What happened, as far as the push is told.
 fn event(request: &v1::PreviewIntegrationRequest) -> Result<EventKind, Refusal> {
-    match request.event.as_str() {
-        "" if request.lead.is_empty() => Ok(EventKind::Test),
-        "" => Ok(EventKind::Created),
-        word => EVENTS.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
-            let known = EVENTS.map(EventKind::as_str).join(", ");
-            Refusal::Invalid(format!("event {word:?}: use one of {known}"))
-        }),
-    }
+    let usual = if request.lead.is_empty() { EventKind::Test } else { EventKind::Created };
+    Ok(words::read_event(request.event)?.unwrap_or(usual))
 }
 
 /// Stands where the network would: it takes the first call down, and ends the push there. Nothing is asked of the target,
@@ -161,6 +150,8 @@ async fn first_call(
         same: &[],
         since: now,
         ids: &Ids::new(),
+        before: None,
+        telling: &integration.telling,
         now,
     };
     let mut recorder = Recorder::default();
@@ -182,10 +173,11 @@ fn shown(canonical: Bytes, call: Option<Call>, driven: Driven) -> v1::PreviewInt
             v1::PreviewIntegrationResponse { request: Some(request), ..answer }
         }
         (None, Outcome::Delivered) => {
-            v1::PreviewIntegrationResponse { outcome: "delivered".to_owned(), ..answer }
+            v1::PreviewIntegrationResponse { outcome: v1::PreviewOutcome::Delivered.into(), ..answer }
         }
         (None, Outcome::Failed(failure)) => v1::PreviewIntegrationResponse {
-            outcome: failure.class.as_str().to_owned(),
+            outcome: v1::PreviewOutcome::Failed.into(),
+            failure_class: words::failure_class(failure.class).into(),
             error: failure.error,
             ..answer
         },

@@ -1,10 +1,10 @@
 //! Pushing leads that are known already: one at once, many as a job.
 
-use leadline_proto::v1::{self, push_service_server::PushService};
+use leadline_proto::v1;
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, job, mutate};
+use super::{Control, Reply, check, job, mutate, words};
 use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, LeadId},
@@ -26,9 +26,8 @@ enum PushSelection {
     Many { company: CompanyId, choice: Choice, lanes: Vec<JobLane>, leads: i64, sample: Vec<LeadId> },
 }
 
-#[tonic::async_trait]
-impl PushService for Control {
-    async fn push_leads(&self, request: Request<v1::PushLeadsRequest>) -> Reply<v1::PushLeadsResponse> {
+impl Control {
+    pub(super) async fn push(&self, request: Request<v1::PushLeadsRequest>) -> Reply<v1::PushLeadsResponse> {
         if request.get_ref().dry_run {
             let (call, request) = mutate::call(request).await?;
             let asked = self.asked_to_push(&request).await?;
@@ -76,9 +75,7 @@ impl PushService for Control {
         })
         .await
     }
-}
 
-impl Control {
     async fn asked_to_push(&self, request: &v1::PushLeadsRequest) -> Result<PushSelection, Refusal> {
         let (company, lead) = match (check::optional(&request.lead), request.unsynced) {
             (Some(_), true) => {
@@ -160,7 +157,8 @@ impl Control {
             seconds = seconds.max(pace.map_or(0.0, |pace| pace.seconds(count)));
         }
         let sample = self.store.lead_uuids(company, &sample).await?;
-        Ok(v1::PushLeadsResponse { count: leads, seconds, sample, ..v1::PushLeadsResponse::default() })
+        let estimated_duration = Some(words::seconds(seconds));
+        Ok(v1::PushLeadsResponse { count: leads, estimated_duration, sample, ..Default::default() })
     }
 }
 

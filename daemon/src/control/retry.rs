@@ -9,6 +9,7 @@ use tonic::{Request, Response};
 use super::{
     Control, Reply, check, job, mutate,
     targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
+    words,
 };
 use crate::{
     domain::{
@@ -144,7 +145,7 @@ impl Control {
 impl From<Forecast> for v1::RetryDeliveriesResponse {
     fn from(forecast: Forecast) -> Self {
         let Forecast { count, seconds, sample } = forecast;
-        Self { count, seconds, sample, ..Self::default() }
+        Self { count, estimated_duration: Some(words::seconds(seconds)), sample, ..Self::default() }
     }
 }
 

@@ -143,15 +143,18 @@ pub(super) fn audited(filter: &v1::DeliveryFilter) -> Value {
         ("company", &filter.company),
         ("integration", &filter.integration),
         ("lead", &filter.lead),
-        ("failure_class", &filter.failure_class),
         ("cause", &filter.cause),
         ("job", &filter.job_id),
     ];
     for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
         kept.insert(key.to_owned(), Value::from(text.as_str()));
     }
+    if filter.failure_class() != v1::FailureClass::Unspecified {
+        kept.insert("failure_class".to_owned(), Value::from(filter.failure_class().word()));
+    }
     if !filter.states.is_empty() {
-        kept.insert("states".to_owned(), json!(filter.states));
+        let states: Vec<&str> = filter.states().map(v1::DeliveryState::word).collect();
+        kept.insert("states".to_owned(), json!(states));
     }
     let flags = [
         ("undelivered", filter.undelivered),
@@ -247,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_filter_must_say_whose_deliveries_it_means() {
-        let none = v1::DeliveryFilter { states: vec!["dead".into()], ..Default::default() };
+        let none = v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() };
         assert_eq!(
             has_scope(&none).unwrap_err().to_string(),
             "say which deliveries: name a company, an integration, a lead, a cause or a job"

@@ -70,21 +70,22 @@ impl TokenService for Control {
 
     async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Reply<v1::ListTokensResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
-        let after = check::optional_id("after", after)?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
+        let after = check::behind(after)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let tokens = self.store.tokens(company, after, limit).await?;
+        let next_page_token = words::next_page(&tokens, limit, |token| token.id.to_string());
         let tokens = tokens.into_iter().map(v1::Token::from).collect();
-        Ok(Response::new(v1::ListTokensResponse { tokens }))
+        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }))
     }
 
-    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Reply<v1::Token> {
+    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Reply<v1::RevokeTokenResponse> {
         self.mutate(request, |mut command, request| async move {
             let token = command.revoke_token(check::id("token", &request.id)?).await?;
             let company = token.company.as_ref().map_or(ALL, |(id, _)| *id);
             let after = json!({ "name": token.name, "prefix": token.prefix, "revoked": true });
             command.audit(company, &format!("token {}", token.id), None, Some(after)).await?;
-            Ok((command, token.into()))
+            Ok((command, v1::RevokeTokenResponse { token: Some(token.into()) }))
         })
         .await
     }

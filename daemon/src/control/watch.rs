@@ -4,7 +4,7 @@
 use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
-use leadline_proto::v1::{self, watch_response::Message, watch_service_server::WatchService};
+use leadline_proto::v1::{self, watch_integrations_response::Message};
 use tokio::{
     sync::{broadcast, watch},
     time,
@@ -42,12 +42,16 @@ const WINDOW: i64 = 500;
 
 type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-#[tonic::async_trait]
-impl WatchService for Control {
-    type WatchStream = MessageStream<v1::WatchResponse>;
-    type WatchAttemptsStream = MessageStream<v1::WatchAttemptsResponse>;
+/// What a reader of integrations gets.
+pub(super) type IntegrationStream = MessageStream<v1::WatchIntegrationsResponse>;
+/// What a reader of one integration's attempts gets.
+pub(super) type AttemptStream = MessageStream<v1::WatchAttemptsResponse>;
 
-    async fn watch(&self, request: Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
+impl Control {
+    pub(super) async fn integrations_as_they_change(
+        &self,
+        request: Request<v1::WatchIntegrationsRequest>,
+    ) -> Reply<IntegrationStream> {
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let news = self.change_log.watch();
@@ -63,10 +67,10 @@ impl WatchService for Control {
         Ok(Response::new(Box::pin(changes)))
     }
 
-    async fn watch_attempts(
+    pub(super) async fn attempts_as_they_happen(
         &self,
         request: Request<v1::WatchAttemptsRequest>,
-    ) -> Reply<Self::WatchAttemptsStream> {
+    ) -> Reply<AttemptStream> {
         let changes = self.store.wake_ups().watch();
         let lane = self.store.find_integration(None, &request.get_ref().integration).await?;
         let watcher = AttemptWatcher { control: self.clone(), lane, changes, sent: None };
@@ -79,10 +83,10 @@ impl WatchService for Control {
 
 /// Responses that say no more than that the daemon runs. They wait for no database, so that one that hangs is told from
 /// a daemon that does.
-fn heartbeats() -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
+fn heartbeats() -> impl Stream<Item = Result<v1::WatchIntegrationsResponse, Status>> + Send {
     stream::unfold(Duration::ZERO, |pause| async move {
         time::sleep(pause).await;
-        Some((Ok(v1::WatchResponse::default()), HEARTBEAT))
+        Some((Ok(v1::WatchIntegrationsResponse::default()), HEARTBEAT))
     })
 }
 
@@ -98,7 +102,7 @@ struct IntegrationWatcher {
 }
 
 impl IntegrationWatcher {
-    async fn next(&mut self) -> Result<v1::WatchResponse, Status> {
+    async fn next(&mut self) -> Result<v1::WatchIntegrationsResponse, Status> {
         loop {
             let Some(entry) = self.entry else { return self.snapshot().await };
             self.news.mark_unchanged();
@@ -129,14 +133,18 @@ impl IntegrationWatcher {
         }
     }
 
-    async fn snapshot(&mut self) -> Result<v1::WatchResponse, Status> {
+    async fn snapshot(&mut self) -> Result<v1::WatchIntegrationsResponse, Status> {
         let latest = self.control.change_log.latest();
         let integrations = self.read(None).await?;
         let snapshot = v1::Snapshot { integrations, daemon_version: env!("CARGO_PKG_VERSION").to_owned() };
         Ok(self.message(latest, Message::Snapshot(snapshot)))
     }
 
-    async fn changes(&mut self, ids: Vec<IntegrationId>, latest: u64) -> Result<v1::WatchResponse, Status> {
+    async fn changes(
+        &mut self,
+        ids: Vec<IntegrationId>,
+        latest: u64,
+    ) -> Result<v1::WatchIntegrationsResponse, Status> {
         let changed = if ids.is_empty() { Vec::new() } else { self.read(Some(ids.clone())).await? };
         let there = |id: &str| changed.iter().any(|integration| integration.id == id);
         let removed = ids.iter().map(ToString::to_string).filter(|id| !there(id)).collect();
@@ -149,10 +157,13 @@ impl IntegrationWatcher {
         Ok(views.into_iter().map(v1::Integration::from).collect())
     }
 
-    fn message(&mut self, latest: u64, message: Message) -> v1::WatchResponse {
+    fn message(&mut self, latest: u64, message: Message) -> v1::WatchIntegrationsResponse {
         self.entry = Some(latest);
         self.greeted = true;
-        v1::WatchResponse { cursor: self.control.change_log.cursor(latest), message: Some(message) }
+        v1::WatchIntegrationsResponse {
+            cursor: self.control.change_log.cursor(latest),
+            message: Some(message),
+        }
     }
 }
 

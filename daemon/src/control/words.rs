@@ -1,97 +1,124 @@
-//! The store's words as the API's enums, and back. Pure.
+//! The domain's words as the API's enums, and back. Pure.
 
 use leadline_proto::v1;
 
 use super::check;
 use crate::{
-    domain::{badge::Badge, delivery::LeadState, outcome::FailureClass, role::Role},
+    connectors::config::SettingKind,
+    domain::{
+        badge::Badge,
+        breaker::BreakerState,
+        delivery::{LeadState, State, Trigger},
+        fanout::Routing,
+        import::DateOrder,
+        integration::EventKind,
+        job::{JobKind, JobState},
+        lane::Wait,
+        notice::{Notice, NoticeState},
+        outcome::FailureClass,
+        payload,
+        plan::Plan,
+        role::Role,
+        rotation::Rotation,
+        signing::SignatureKind,
+    },
     store::operator::command::Refusal,
 };
 
-/// The state of a lead.
-pub(super) const fn lead_state(state: LeadState) -> v1::LeadState {
-    match state {
-        LeadState::Unsynced => v1::LeadState::Unsynced,
-        LeadState::Pushed => v1::LeadState::Pushed,
-        LeadState::Complete => v1::LeadState::Complete,
-    }
+/// A value of the domain as the API's value of the same word.
+macro_rules! told {
+    ($($name:ident: $domain:ty => $api:ident;)*) => {$(
+        pub(super) fn $name(value: $domain) -> v1::$api {
+            v1::$api::from_word(value.as_str()).unwrap_or_default()
+        }
+    )*};
 }
 
-/// The state of a lead that a request asks for; none for any.
-pub(super) fn read_lead_state(state: i32) -> Result<Option<LeadState>, Refusal> {
-    match v1::LeadState::try_from(state) {
-        Ok(v1::LeadState::Unspecified) => Ok(None),
-        Ok(v1::LeadState::Unsynced) => Ok(Some(LeadState::Unsynced)),
-        Ok(v1::LeadState::Pushed) => Ok(Some(LeadState::Pushed)),
-        Ok(v1::LeadState::Complete) => Ok(Some(LeadState::Complete)),
-        Err(_) => check::invalid(format!("state {state}: use a value of LeadState")),
-    }
+told! {
+    attempt_trigger: Trigger => AttemptTrigger;
+    event: EventKind => Event;
+    badge: Badge => Badge;
+    breaker_state: BreakerState => BreakerState;
+    delivery_state: State => DeliveryState;
+    failure_class: FailureClass => FailureClass;
+    field_kind: SettingKind => ConfigFieldKind;
+    job_kind: JobKind => JobKind;
+    job_state: JobState => JobState;
+    lane_wait: Wait => LaneWait;
+    lead_state: LeadState => LeadState;
+    notice_event: Notice => NoticeEvent;
+    notice_state: NoticeState => NoticeState;
+    plan: Plan => Plan;
+    role: Role => Role;
+    rotation: Rotation => Rotation;
+    routing: Routing => Routing;
+    signature: SignatureKind => SignatureKind;
 }
 
-/// A caller's role.
-pub(super) const fn role(role: Role) -> v1::Role {
-    match role {
-        Role::Viewer => v1::Role::Viewer,
-        Role::Operator => v1::Role::Operator,
-        Role::Admin => v1::Role::Admin,
-    }
+/// What a request names, as the domain's value of the same word; none for what is unspecified.
+macro_rules! read {
+    ($($name:ident: $what:literal $api:ident => $domain:ty, $parse:expr;)*) => {$(
+        pub(super) fn $name(number: i32) -> Result<Option<$domain>, Refusal> {
+            let value = v1::$api::try_from(number).ok();
+            if value == Some(v1::$api::Unspecified) {
+                return Ok(None);
+            }
+            let known = value.and_then(|value| $parse(value.word()));
+            known.map(Some).ok_or_else(|| unknown($what, number, stringify!($api)))
+        }
+    )*};
 }
 
-/// The class of a failure.
-pub(super) const fn failure_class(class: FailureClass) -> v1::FailureClass {
-    match class {
-        FailureClass::Mapping => v1::FailureClass::Mapping,
-        FailureClass::Blocked => v1::FailureClass::Blocked,
-        FailureClass::Throttled => v1::FailureClass::Throttled,
-        FailureClass::Transient => v1::FailureClass::Transient,
-        FailureClass::Credentials => v1::FailureClass::Credentials,
-        FailureClass::Rejected => v1::FailureClass::Rejected,
-        FailureClass::Unknown => v1::FailureClass::Unknown,
-    }
+read! {
+    read_date_order: "date_order" DateOrder => DateOrder, |word| DateOrder::parse(word).flatten();
+    read_event: "event" Event => EventKind, EventKind::parse;
+    read_failure_class: "failure class" FailureClass => FailureClass, FailureClass::parse;
+    read_lead_state: "state" LeadState => LeadState, |word| named(&LeadState::ALL, LeadState::as_str, word);
+    read_payload: "payload" Payload => &'static str, |word| payload::find(word).map(|payload| payload.name);
+    read_plan: "plan" Plan => Plan, Plan::parse;
+    read_routing: "routing" Routing => Routing, Routing::parse;
+    read_signature: "signature" SignatureKind => SignatureKind, SignatureKind::parse;
+    read_delivery_state: "state" DeliveryState => State, State::parse;
+    read_badge: "badge" Badge => Badge, |word| named(&Badge::ALL, Badge::as_str, word);
+    read_attempt_state: "state" AttemptState => v1::AttemptState, v1::AttemptState::from_word;
+    read_held: "held" HeldChoice => v1::HeldChoice, v1::HeldChoice::from_word;
+}
+
+fn unknown(what: &str, number: i32, of: &str) -> Refusal {
+    Refusal::Invalid(format!("{what} {number}: use a value of {of}"))
+}
+
+fn named<T: Copy>(all: &[T], word_of: impl Fn(T) -> &'static str, word: &str) -> Option<T> {
+    all.iter().copied().find(|value| word_of(*value) == word)
+}
+
+/// Each value of a list, of which none may be unspecified.
+fn each<T>(
+    numbers: &[i32],
+    read: impl Fn(i32) -> Result<Option<T>, Refusal>,
+    (what, of): (&str, &str),
+) -> Result<Vec<T>, Refusal> {
+    numbers.iter().map(|number| read(*number)?.ok_or_else(|| unknown(what, *number, of))).collect()
 }
 
 /// The classes that a request asks for; none for any.
 pub(super) fn read_failure_classes(classes: &[i32]) -> Result<Vec<FailureClass>, Refusal> {
-    let class = |word: &i32| {
-        let known = FailureClass::ALL.into_iter().find(|class| failure_class(*class) as i32 == *word);
-        known.ok_or_else(|| Refusal::Invalid(format!("failure class {word}: use a value of FailureClass")))
-    };
-    classes.iter().map(class).collect()
+    each(classes, read_failure_class, ("failure class", "FailureClass"))
 }
 
 /// The badges that a request asks for; none for any.
 pub(super) fn read_badges(badges: &[i32]) -> Result<Vec<Badge>, Refusal> {
-    let badge = |word: &i32| match v1::Badge::try_from(*word) {
-        Ok(v1::Badge::Disabled) => Ok(Badge::Disabled),
-        Ok(v1::Badge::Credentials) => Ok(Badge::Credentials),
-        Ok(v1::Badge::Failing) => Ok(Badge::Failing),
-        Ok(v1::Badge::Retrying) => Ok(Badge::Retrying),
-        Ok(v1::Badge::Ok) => Ok(Badge::Ok),
-        Ok(v1::Badge::Unspecified) | Err(_) => check::invalid(format!("badge {word}: use a value of Badge")),
-    };
-    badges.iter().map(badge).collect()
+    each(badges, read_badge, ("badge", "Badge"))
+}
+
+/// The states of deliveries that a request asks for; none for any.
+pub(super) fn read_delivery_states(states: &[i32]) -> Result<Vec<State>, Refusal> {
+    each(states, read_delivery_state, ("state", "DeliveryState"))
 }
 
 /// The states of attempts that a request asks for.
 pub(super) fn read_attempt_states(states: &[i32]) -> Result<Vec<v1::AttemptState>, Refusal> {
-    let state = |word: &i32| match v1::AttemptState::try_from(*word) {
-        Ok(v1::AttemptState::Unspecified) | Err(_) => {
-            check::invalid(format!("state {word}: use a value of AttemptState"))
-        }
-        Ok(state) => Ok(state),
-    };
-    states.iter().map(state).collect()
-}
-
-/// A page of this size; 0 means 50.
-pub(super) fn page_size(size: u32) -> Result<i64, Refusal> {
-    match size {
-        0 => Ok(50),
-        size @ 1..=1000 => Ok(size.into()),
-        size => {
-            check::invalid(format!("page_size {size}: at most 1000; take the next page with `page_token`"))
-        }
-    }
+    each(states, read_attempt_state, ("state", "AttemptState"))
 }
 
 /// The token of the page behind a full one: the id of its last row.
@@ -108,6 +135,16 @@ pub(super) fn duration(span: std::time::Duration) -> prost_types::Duration {
         seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(span.subsec_nanos()).unwrap_or_default(),
     }
+}
+
+/// A span of so many seconds; one that is none counts as the longest.
+pub(super) fn seconds(seconds: f64) -> prost_types::Duration {
+    duration(std::time::Duration::try_from_secs_f64(seconds).unwrap_or(std::time::Duration::MAX))
+}
+
+/// A span of so many milliseconds.
+pub(super) fn millis(millis: u32) -> prost_types::Duration {
+    duration(std::time::Duration::from_millis(millis.into()))
 }
 
 /// A span that a request names, at most a year.
@@ -130,13 +167,66 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_has_a_value_and_comes_back() {
+    fn every_word_has_a_value_and_comes_back() {
         let all = FailureClass::ALL.map(|class| failure_class(class) as i32);
         assert_eq!(read_failure_classes(&all).unwrap(), FailureClass::ALL);
+        let all = State::ALL.map(|state| delivery_state(state) as i32);
+        assert_eq!(read_delivery_states(&all).unwrap(), State::ALL);
+        let all = Badge::ALL.map(|it| badge(it) as i32);
+        assert_eq!(read_badges(&all).unwrap(), Badge::ALL);
         for state in LeadState::ALL {
             assert_eq!(read_lead_state(lead_state(state) as i32).unwrap(), Some(state));
         }
+        for it in Plan::ALL {
+            assert_eq!(read_plan(plan(it) as i32).unwrap(), Some(it));
+        }
+        for it in [Routing::All, Routing::Flows] {
+            assert_eq!(read_routing(routing(it) as i32).unwrap(), Some(it));
+        }
+        for it in [SignatureKind::Any, SignatureKind::Standard, SignatureKind::Simple] {
+            assert_eq!(read_signature(signature(it) as i32).unwrap(), Some(it));
+        }
+        for kind in [EventKind::Created, EventKind::Updated, EventKind::Test] {
+            assert_eq!(read_event(event(kind) as i32).unwrap(), Some(kind));
+        }
+        for it in v1::DateOrder::ALL {
+            assert!(read_date_order(*it as i32).unwrap().is_some());
+        }
+        for it in v1::Payload::ALL {
+            assert_eq!(read_payload(*it as i32).unwrap(), Some(it.word()));
+        }
         assert_eq!(read_lead_state(0).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_only_answered_has_a_value_too() {
+        let told: [i32; 22] = [
+            attempt_trigger(Trigger::First).into(),
+            attempt_trigger(Trigger::Retry).into(),
+            attempt_trigger(Trigger::Sweep).into(),
+            attempt_trigger(Trigger::Manual).into(),
+            attempt_trigger(Trigger::Test).into(),
+            breaker_state(BreakerState::Closed).into(),
+            breaker_state(BreakerState::Open).into(),
+            breaker_state(BreakerState::HalfOpen).into(),
+            field_kind(SettingKind::Integer).into(),
+            field_kind(SettingKind::Object).into(),
+            job_kind(JobKind::Push).into(),
+            job_kind(JobKind::Retry).into(),
+            job_kind(JobKind::Skip).into(),
+            job_state(JobState::Cancelled).into(),
+            job_state(JobState::Done).into(),
+            job_state(JobState::Running).into(),
+            lane_wait(Wait::Breaker).into(),
+            lane_wait(Wait::Concurrency).into(),
+            lane_wait(Wait::Throttled).into(),
+            rotation(Rotation::Grace).into(),
+            rotation(Rotation::None).into(),
+            rotation(Rotation::Staged).into(),
+        ];
+        assert!(!told.contains(&0), "{told:?}");
+        assert!(Notice::ALL.into_iter().all(|it| notice_event(it) != v1::NoticeEvent::Unspecified));
+        assert!(NoticeState::ALL.into_iter().all(|it| notice_state(it) != v1::NoticeState::Unspecified));
     }
 
     #[test]
@@ -148,17 +238,19 @@ mod tests {
         );
         assert_eq!(refused(read_lead_state(9).unwrap_err()), "state 9: use a value of LeadState");
         assert_eq!(refused(read_badges(&[9]).unwrap_err()), "badge 9: use a value of Badge");
-        assert_eq!(read_badges(&[3, 5]).unwrap(), [Badge::Failing, Badge::Ok]);
         assert_eq!(refused(read_attempt_states(&[0]).unwrap_err()), "state 0: use a value of AttemptState");
-        assert_eq!(
-            refused(page_size(1001).unwrap_err()),
-            "page_size 1001: at most 1000; take the next page with `page_token`"
-        );
         let long = prost_types::Duration { seconds: 400 * 24 * 60 * 60, nanos: 0 };
         assert_eq!(
             refused(read_duration("span", Some(&long)).unwrap_err()),
             "span: give a span of 0 seconds to 366 days"
         );
+    }
+
+    #[test]
+    fn spans_keep_their_fractions() {
+        assert_eq!(millis(1500), prost_types::Duration { seconds: 1, nanos: 500_000_000 });
+        assert_eq!(seconds(0.5), millis(500));
+        assert_eq!(seconds(f64::INFINITY).seconds, i64::MAX);
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub(super) async fn attempt(
         same: &same,
         since: began.chain([request.created_at]).min().unwrap_or(request.created_at).as_seconds(),
         ids: &past.ids,
+        before: past.before.as_ref(),
+        telling: &ready.integration.telling,
         now: request.now.as_seconds(),
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
@@ -159,10 +161,7 @@ pub(super) async fn probe(
     let started = Instant::now();
     let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
-        Err(failure) => {
-            let outcome = Outcome::Failed(failure.clone());
-            Report { outcome, account: None, findings: Vec::new() }
-        }
+        Err(failure) => Report::failed(failure.clone()),
         Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
     };
     Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::{Lanes, Loaded},
-    membership::{DaemonLease, owner},
+    membership::{BEAT, DaemonLease, owner},
     pusher::Pusher,
     suspects::Suspects,
     tasks::Tasks,
@@ -279,6 +279,10 @@ impl Engine {
             Event::Living(living) => {
                 let me = self.lease.id();
                 self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), now);
+                if living != self.living {
+                    // Those that lose a lane hear of it a beat later at most.
+                    self.integrations.meet_others(Instant::now() + BEAT);
+                }
                 self.living = living;
                 self.start_discover();
             }

@@ -72,6 +72,8 @@ pub(super) struct IntegrationCache {
     brand: String,
     /// When this daemon began, by its timer, and by the database's clock.
     began: (Instant, Moment),
+    /// Until when other daemons may have pushed, since then.
+    others: Mutex<Option<Instant>>,
     /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     lasting: Mutex<HashMap<IntegrationId, Lasting>>,
@@ -87,6 +89,7 @@ impl IntegrationCache {
             compute,
             brand,
             began: (Instant::now(), now),
+            others: Mutex::default(),
             ready: RwLock::default(),
             lasting: Mutex::default(),
             quotas: Quotas::default(),
@@ -157,12 +160,20 @@ impl IntegrationCache {
         Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await))
     }
 
-    /// Until when an earlier daemon may have pushed to an integration. A daemon that was restarted knows nothing of the calls
+    /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
+    /// target. It lets no window begin anew.
+    pub(super) fn meet_others(&self, until: Instant) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.quotas.meet_others(until);
+    }
+
+    /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows nothing of the calls
     /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
     /// is not known, and at stake is one window.
     fn others_until(&self, id: IntegrationId) -> Option<Instant> {
         let (began, began_at) = self.began;
-        (id.made_at() < began_at).then_some(began)
+        let earlier = (id.made_at() < began_at).then_some(began);
+        earlier.max(*self.others.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Closes connections to targets that nobody has pushed over for a while.

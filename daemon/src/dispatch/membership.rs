@@ -27,7 +27,7 @@ use crate::{
 
 /// How long a daemon that is silent is taken to be alive.
 const LEASE: Duration = Duration::from_secs(10);
-const BEAT: Duration = Duration::from_secs(2);
+pub(super) const BEAT: Duration = Duration::from_secs(2);
 /// Past this part of the lease since the last good beat was sent, no push starts.
 const TRUST: f64 = 0.75;
 /// How often the others are listened to.

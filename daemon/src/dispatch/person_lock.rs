@@ -25,7 +25,7 @@ type Met = Option<Instant>;
 pub(super) struct PersonLocks {
     hasher: RandomState,
     /// Until when others may have met anybody.
-    others_until: Met,
+    others_until: Mutex<Met>,
     people: Mutex<HashMap<u64, Arc<AsyncMutex<Met>>>>,
 }
 
@@ -56,7 +56,12 @@ impl Drop for PersonLock {
 impl PersonLocks {
     /// Nobody is known. Others may have pushed for anybody until that time: whom they met is not known here.
     pub(super) fn new(others_until: Option<Instant>) -> Self {
-        Self { others_until, ..Self::default() }
+        Self { others_until: others_until.into(), ..Self::default() }
+    }
+
+    /// Other daemons may have pushed for anybody until then.
+    pub(super) fn meet_others(&self, until: Instant) {
+        *self.others_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     /// Waits until no other push for this person is under way.
@@ -69,7 +74,8 @@ impl PersonLocks {
             }
             Arc::clone(people.entry(self.hasher.hash_one(person)).or_default())
         };
-        PersonLock { met: person.lock_owned().await, others_until: self.others_until }
+        let met = person.lock_owned().await;
+        PersonLock { met, others_until: *self.others_until.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
@@ -106,5 +112,8 @@ mod tests {
     async fn whom_another_daemon_met_is_not_known() {
         assert!(PersonLocks::new(Some(Instant::now())).alone("ada").await.recently_pushed());
         assert!(!PersonLocks::new(Instant::now().checked_sub(RECENT)).alone("ada").await.recently_pushed());
+        let people = PersonLocks::default();
+        people.meet_others(Instant::now());
+        assert!(people.alone("ada").await.recently_pushed());
     }
 }

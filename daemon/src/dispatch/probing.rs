@@ -12,19 +12,20 @@ use super::{
     tasks::caught,
 };
 use crate::{
-    connectors::Report,
+    connectors::{self, Report},
     domain::{
         delivery::Trigger,
-        integration::{EventKind, ProbeKind},
+        integration::{EventKind, Integration, ProbeKind},
         lead,
         moment::Moment,
         origins::origins,
         outcome::{Failure, FailureClass, Outcome},
+        schema::Proposal,
     },
     store::{
         Error,
         delivery::vendor_id::Past,
-        integration::probe::{Probe, ProbeFindings},
+        integration::probe::{Probe, ProbeFindings, Proposed},
         queue::finish::AttemptRecord,
     },
     telemetry,
@@ -37,6 +38,10 @@ impl Pusher {
             Ok(Some(ready)) => {
                 let looked = caught("probe", self.look(&probe, &ready)).await;
                 let (tried, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
+                let report = report.map(|report| {
+                    let proposals = proposed(&ready.integration, &report);
+                    (report, proposals)
+                });
                 (tried, report, ready.integration.version, origins(&ready.integration.config))
             }
             // Its row would keep the integration from being removed.
@@ -61,8 +66,9 @@ impl Pusher {
             note: tried.note,
             config_version: version,
         };
-        let found = report.map(|report| ProbeFindings {
+        let found = report.map(|(report, proposals)| ProbeFindings {
             account: report.account,
+            proposals,
             // Nobody waits for the look that follows a save: why it failed must stand where it is seen.
             findings: match (&record.failure, probe.kind) {
                 (Some(failure), ProbeKind::Mapping) => vec![failure.error.clone()],
@@ -157,6 +163,14 @@ impl Pusher {
             }
         }
     }
+}
+
+/// What could be added to the mapping, going by the fields that the target has.
+fn proposed(integration: &Integration, report: &Report) -> Vec<Proposed> {
+    let Some(connector) = connectors::find(&integration.connector) else { return Vec::new() };
+    let proposals = connector.propose(&integration.mapping, &report.targets);
+    let kept = |one: Proposal| Proposed { field: one.field, rule: one.rule, why: one.why };
+    proposals.into_iter().map(kept).collect()
 }
 
 fn panicked() -> Failure {

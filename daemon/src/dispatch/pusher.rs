@@ -19,7 +19,7 @@ use crate::{
         breaker::Sign,
         delivery::{DeliveryFacts, Reason, Transition, Trigger, decide},
         ids::LeadId,
-        integration::Policy,
+        integration::{EventKind, Policy},
         lane::LaneId,
         lead,
         outcome::{Failure, FailureClass, Outcome},
@@ -204,22 +204,33 @@ impl Pusher {
         (!result.is_void).then_some(result)
     }
 
-    /// What is kept of earlier pushes of the lead, where the connector asks for it.
+    /// What is known of the lead from before, where the connector asks for it.
     async fn past(
         &self,
         ready: &PreparedIntegration,
         item: &Claimed,
         pending: &PendingDelivery,
     ) -> Result<Past, Failure> {
-        if !ready.prepared.as_ref().is_ok_and(|prepared| prepared.keeps_ids()) {
-            return Ok(Past::default());
+        let Ok(prepared) = &ready.prepared else { return Ok(Past::default()) };
+        let mut past = Past::default();
+        if prepared.keeps_ids() {
+            past = loop {
+                let past = self.store.past(item.lane, pending.lead, item.delivery);
+                if let Some(answer) = settled(Box::pin(past).await).await {
+                    break answer.map_err(|error| unkept(&error))?;
+                }
+            };
         }
-        loop {
-            let past = self.store.past(item.lane, pending.lead, item.delivery);
-            if let Some(answer) = settled(Box::pin(past).await).await {
-                return answer.map_err(|error| unkept(&error));
-            }
+        // What was rendered already tells it.
+        if prepared.tells_changes() && pending.event == EventKind::Updated && pending.rendered.is_none() {
+            past.before = loop {
+                let before = self.store.before(item.lane, pending.lead, item.delivery);
+                if let Some(answer) = settled(Box::pin(before).await).await {
+                    break answer.map_err(|error| unkept(&error))?;
+                }
+            };
         }
+        Ok(past)
     }
 
     /// Whether the lead took back its consent since this event, at a target that asks for it.

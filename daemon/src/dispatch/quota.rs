@@ -73,6 +73,15 @@ impl Quota {
         Some(turn)
     }
 
+    /// Other daemons may have called until then: the window is full of what they did.
+    fn meet_others(&self, until: Instant) {
+        self.people.meet_others(until);
+        if let Some(window) = &self.window {
+            let mut ended = window.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.iter_mut().for_each(|ended| *ended = Some(until));
+        }
+    }
+
     /// Lets pushes fail so until the failure's wait has passed; with none, lets them go.
     pub(super) fn rest(&self, failure: Option<Failure>) {
         let rest = failure.map(|failure| (Instant::now() + failure.retry_after.unwrap_or_default(), failure));
@@ -96,6 +105,12 @@ type AccountHash = [u8; 32];
 pub(super) struct Quotas(Mutex<HashMap<AccountHash, Weak<Quota>>>);
 
 impl Quotas {
+    /// Other daemons may have pushed to any account until then.
+    pub(super) fn meet_others(&self, until: Instant) {
+        let quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        quotas.values().filter_map(Weak::upgrade).for_each(|quota| quota.meet_others(until));
+    }
+
     /// The quota of a connector's account: one for all integrations that name the same. One that was not known yet
     /// begins as if others had called until that time.
     pub(super) fn of(
@@ -200,6 +215,16 @@ mod tests {
         let pace = Some(Pace { calls: 5, per: hour });
         assert!(!is_there_room(&Arc::new(Quota::new(pace, Some(now)))).await);
         assert!(is_there_room(&Arc::new(Quota::new(pace, Some(now - hour)))).await);
+    }
+
+    #[tokio::test]
+    async fn what_other_daemons_did_meanwhile_fills_the_window_too() {
+        let quotas = Quotas::default();
+        let pace = Some(Pace { calls: 5, per: Duration::from_secs(3600) });
+        let quota = quotas.of("hubspot", "token", pace, None);
+        assert!(is_there_room(&quota).await);
+        quotas.meet_others(Instant::now());
+        assert!(!is_there_room(&quota).await);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::{
     },
     operator::audit::{AuditFilter, AuditView},
 };
-use crate::domain::ids::{CompanyId, IntegrationId};
+use crate::domain::ids::{AttemptId, AuditId, CompanyId, IntegrationId};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct ActivityFilter {
     /// Attempts of these only.
     pub integrations: Vec<IntegrationId>,
     pub before: Option<jiff::Timestamp>,
+    /// Attempts behind the one, and acts behind the other.
+    pub behind: (Option<AttemptId>, Option<AuditId>),
 }
 
 impl Activity {
@@ -54,6 +56,17 @@ impl Activity {
     }
 }
 
+/// Two lists as one, the newer first. Each keeps its order, so that where a page ends says where each list goes on.
+fn merged(attempts: impl Iterator<Item = Activity>, acts: impl Iterator<Item = Activity>) -> Vec<Activity> {
+    let (mut attempts, mut acts) = (attempts.peekable(), acts.peekable());
+    std::iter::from_fn(|| match (attempts.peek(), acts.peek()) {
+        (Some(attempt), Some(act)) if attempt.at() < act.at() => acts.next(),
+        (Some(_), _) => attempts.next(),
+        (None, _) => acts.next(),
+    })
+    .collect()
+}
+
 impl Store {
     /// What happened last, newest first: so many attempts and so many acts at most, in one list.
     pub async fn activity(&self, filter: &ActivityFilter, limit: i64) -> Result<Vec<Activity>, Error> {
@@ -62,11 +75,17 @@ impl Store {
             integrations: filter.integrations.clone(),
             states: vec![AttemptState::Delivered, AttemptState::Failed],
             until: filter.before,
+            after: filter.behind.0,
             ..AttemptFilter::default()
         };
         let attempts = self.attempt_list(&attempts, limit).await?;
-        let acts =
-            AuditFilter { company: filter.company, until: filter.before, limit, ..AuditFilter::default() };
+        let acts = AuditFilter {
+            company: filter.company,
+            until: filter.before,
+            after: filter.behind.1,
+            limit,
+            ..AuditFilter::default()
+        };
         let acts = self.audit_lines(&acts).await?;
         let names = self.company_names(acts.iter().map(|line| line.company.0)).await?;
         let attempts = attempts.into_iter().map(|attempt| Activity {
@@ -77,9 +96,7 @@ impl Store {
             company_name: names.get(&line.company.0).cloned().unwrap_or_default(),
             what: What::Act(line),
         });
-        let mut all: Vec<_> = attempts.chain(acts).collect();
-        all.sort_by_key(|activity| std::cmp::Reverse(activity.at()));
-        Ok(all)
+        Ok(merged(attempts, acts))
     }
 
     /// The names of companies by their ids.

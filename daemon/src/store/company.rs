@@ -35,6 +35,10 @@ pub struct Company {
     pub paused_at: Option<jiff::Timestamp>,
     /// After so many hours without a lead a notice says so.
     pub quiet_hours: Option<i32>,
+    /// How its people are told things, each as a name or template; see [`crate::domain::telling`].
+    pub time_zone: Option<String>,
+    pub locale: Option<String>,
+    pub lead_url: Option<String>,
 }
 
 pub(super) struct CompanyRow {
@@ -45,6 +49,9 @@ pub(super) struct CompanyRow {
     created_at: jiff_sqlx::Timestamp,
     paused_at: Option<jiff_sqlx::Timestamp>,
     quiet_hours: Option<i32>,
+    time_zone: Option<String>,
+    locale: Option<String>,
+    lead_url: Option<String>,
 }
 
 impl TryFrom<CompanyRow> for Company {
@@ -59,6 +66,9 @@ impl TryFrom<CompanyRow> for Company {
             created_at: row.created_at.to_jiff(),
             paused_at: row.paused_at.map(jiff_sqlx::Timestamp::to_jiff),
             quiet_hours: row.quiet_hours,
+            time_zone: row.time_zone,
+            locale: row.locale,
+            lead_url: row.lead_url,
         })
     }
 }
@@ -108,7 +118,7 @@ impl Store {
         let id = find_company(&mut db, reference).await?;
         let row = sqlx::query_as!(
             CompanyRow,
-            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1",
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url FROM company WHERE id = $1",
             id.0
         )
         .fetch_one(&mut *db)
@@ -138,7 +148,7 @@ impl Store {
     ) -> Result<Vec<Company>, Error> {
         sqlx::query_as!(
             CompanyRow,
-            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url FROM company
              WHERE ($1::bigint IS NULL OR (created_at, id) < (SELECT created_at, id FROM company WHERE id = $1))
                AND ($3::bigint IS NULL OR id = $3)
              ORDER BY created_at DESC, id DESC LIMIT $2",
@@ -165,7 +175,7 @@ impl Command {
         let row = sqlx::query_as!(
             CompanyRow,
             "UPDATE company SET config_version = config_version + 1 WHERE id = $1
-             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours",
+             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url",
             id.0,
         )
         .fetch_one(&mut *self.tx)
@@ -177,7 +187,7 @@ impl Command {
     pub(super) async fn hold_company(&mut self, id: CompanyId) -> Result<Company, Refusal> {
         let row = sqlx::query_as!(
             CompanyRow,
-            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM company WHERE id = $1 FOR UPDATE",
+            "SELECT id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url FROM company WHERE id = $1 FOR UPDATE",
             id.0,
         )
         .fetch_one(&mut *self.tx)
@@ -205,7 +215,7 @@ impl Command {
             "INSERT INTO company (id, name, plan, brand)
              SELECT coalesce($1, (SELECT coalesce(max(id), 0) + 1 FROM company)), $2, $3, $4
              ON CONFLICT (id) DO NOTHING
-             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours",
+             RETURNING id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url",
             id,
             name,
             plan.as_str(),
@@ -222,13 +232,17 @@ impl Command {
         Ok(row.try_into()?)
     }
 
-    /// Writes name and brand of a locked company; both are part of what its integrations push.
+    /// Writes name, brand and how its people are told things, of a locked company: all are part of what its integrations
+    /// push.
     pub async fn update_company(&mut self, company: &Company) -> Result<(), Refusal> {
         sqlx::query!(
-            "UPDATE company SET name = $2, brand = $3 WHERE id = $1",
+            "UPDATE company SET name = $2, brand = $3, time_zone = $4, locale = $5, lead_url = $6 WHERE id = $1",
             company.id.0,
             company.name,
             company.brand,
+            company.time_zone,
+            company.locale,
+            company.lead_url,
         )
         .execute(&mut *self.tx)
         .await?;

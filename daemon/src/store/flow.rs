@@ -147,6 +147,7 @@ async fn views(
     db: &mut PgConnection,
     company: Option<CompanyId>,
     id: Option<FlowId>,
+    after: Option<FlowId>,
     limit: i64,
 ) -> Result<Vec<FlowView>, Error> {
     let rows = sqlx::query_as!(
@@ -159,9 +160,12 @@ async fn views(
            LEFT JOIN integration i
                ON i.company_id = t.company_id AND i.id = t.integration_id AND i.deleted_at IS NULL
            WHERE ($1::bigint IS NULL OR f.company_id = $1) AND ($2::uuid IS NULL OR f.id = $2)
-           GROUP BY f.company_id, f.id ORDER BY f.company_id, f.position, f.id LIMIT $3"#,
+             AND ($3::uuid IS NULL OR (f.company_id, f.position, f.id) >
+                 (SELECT a.company_id, a.position, a.id FROM flow a WHERE a.id = $3))
+           GROUP BY f.company_id, f.id ORDER BY f.company_id, f.position, f.id LIMIT $4"#,
         company.map(|id| id.0),
         id.map(FlowId::uuid),
+        after.map(FlowId::uuid),
         limit,
     )
     .fetch_all(db)
@@ -170,16 +174,21 @@ async fn views(
 }
 
 async fn one(db: &mut PgConnection, company: CompanyId, id: FlowId) -> Result<FlowView, Refusal> {
-    let found = views(db, Some(company), Some(id), 1).await?.pop();
+    let found = views(db, Some(company), Some(id), None, 1).await?.pop();
     found.ok_or_else(|| Refusal::unknown("flow", id))
 }
 
 impl Store {
-    /// The flows of a company or of all, in the order in which they are asked.
-    pub async fn flow_views(&self, company: Option<&str>, limit: i64) -> Result<Vec<FlowView>, Refusal> {
+    /// The flows of a company or of all, in the order in which they are asked, those behind `after` only.
+    pub async fn flow_views(
+        &self,
+        company: Option<&str>,
+        after: Option<FlowId>,
+        limit: i64,
+    ) -> Result<Vec<FlowView>, Refusal> {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?;
-        Ok(views(&mut db, company, None, limit).await?)
+        Ok(views(&mut db, company, None, after, limit).await?)
     }
 
     /// The flow that a reference means.

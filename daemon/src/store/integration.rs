@@ -9,14 +9,15 @@ use crate::{
     domain::{
         fanout::Routing,
         ids::{CompanyId, IntegrationId},
-        integration::Integration,
+        integration::{EventKind, Integration},
         lane::LaneId,
         origins::origins,
+        telling::Telling,
     },
     store::{
         Error, Store,
         company::{Company, find_optional_company},
-        known,
+        event_words, events, known,
         operator::command::{Command, Refusal},
         sealed,
     },
@@ -39,7 +40,7 @@ pub struct NewIntegration<'a> {
     pub config: &'a Value,
     pub shown: &'a Value,
     pub mapping: &'a Value,
-    pub events: &'a [String],
+    pub events: &'a [EventKind],
     pub payload: &'a str,
     pub routing: Routing,
     /// Only leads that consented may be pushed to it.
@@ -63,7 +64,7 @@ pub struct LockedIntegration {
     /// The configuration fit to be shown.
     pub shown: Value,
     pub mapping: Value,
-    pub events: Vec<String>,
+    pub events: Vec<EventKind>,
     pub payload: String,
     pub routing: Routing,
     /// Whether it is told what operators should hear of.
@@ -86,7 +87,7 @@ impl LockedIntegration {
             "enabled": self.enabled,
             "config": self.shown,
             "mapping": self.mapping,
-            "events": self.events,
+            "events": event_words(&self.events),
             "payload": self.payload,
             "routing": self.routing.as_str(),
             "notices": self.notices,
@@ -200,7 +201,7 @@ impl Store {
         let LaneId { company, integration: id } = lane;
         let mut db = self.pool.acquire().await?;
         let row = sqlx::query!(
-            r#"SELECT c.name AS company_name, c.brand, i.name, i.connector, i.sealed_config, i.sealed_credentials,
+            r#"SELECT c.name AS company_name, c.brand, c.time_zone, c.locale, c.lead_url, i.name, i.connector, i.sealed_config, i.sealed_credentials,
                     i.credentials_for,
                     i.mapping, i.payload, i.version,
                     lane_is_open(i, c) AS "enabled!"
@@ -226,6 +227,7 @@ impl Store {
             payload: row.payload,
             version: row.version,
             brand: row.brand,
+            telling: Telling::of(row.time_zone.as_deref(), row.locale.as_deref(), row.lead_url),
             secrets: secret::live(self, &mut db, company, id).await?,
         }))
     }
@@ -302,7 +304,7 @@ impl Command {
             config,
             shown: row.config,
             mapping: row.mapping,
-            events: row.events,
+            events: events(&row.events)?,
             payload: row.payload,
             routing: known("routing", &row.routing, Routing::parse)?,
             notices: row.notices,
@@ -343,7 +345,7 @@ impl Command {
             new.shown,
             self.store.sealer.seal(&sealed::config(new.company, id), new.config.to_string().as_bytes()),
             new.mapping,
-            new.events,
+            &event_words(new.events) as &[&str],
             new.payload,
             new.routing.as_str(),
             new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
@@ -399,7 +401,7 @@ impl Command {
             integration.shown,
             sealed,
             integration.mapping,
-            &integration.events,
+            &event_words(&integration.events) as &[&str],
             integration.payload,
             integration.routing.as_str(),
             integration.notices,

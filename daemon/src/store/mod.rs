@@ -10,7 +10,7 @@ use tokio::time::error::Elapsed;
 use crate::{
     domain::{
         delivery::{LaneKind, State},
-        integration::Policy,
+        integration::{EventKind, Policy},
         moment::Moment,
         outcome::FailureClass,
     },
@@ -271,6 +271,16 @@ fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T
 /// The state of a delivery's row.
 fn state(word: &str) -> Result<State, Error> {
     known("delivery state", word, State::parse)
+}
+
+/// The events that a row subscribes to.
+fn events(words: &[String]) -> Result<Vec<EventKind>, Error> {
+    words.iter().map(|word| known("event", word, EventKind::parse)).collect()
+}
+
+/// Events as a row keeps them.
+fn event_words(events: &[EventKind]) -> Vec<&'static str> {
+    events.iter().map(|event| event.as_str()).collect()
 }
 
 /// The failure class of a row.

@@ -35,10 +35,10 @@ use leadlined::{
     },
 };
 use serde_json::json;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::{OnceCell, mpsc};
 
-use super::later_schema;
+use super::server;
 
 const TEMPLATE: &str = "migrated";
 const LEASE_SECONDS: f64 = 600.0;
@@ -48,12 +48,11 @@ static SERVER: OnceCell<Cluster> = OnceCell::const_new();
 
 async fn start() -> Cluster {
     let cluster = Cluster::ephemeral().await.unwrap();
-    copy(&cluster, TEMPLATE, "template1").await;
+    server::settle(&cluster).await;
+    server::create(&cluster, TEMPLATE, "template1").await;
     let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
     ensure_partitions(&pool).await.unwrap();
-    if std::env::var_os(later_schema::ASKED).is_some() {
-        sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
-    }
+    server::widen_if_asked(&pool).await;
     // A database that somebody is connected to cannot be a template.
     pool.close().await;
     master_key::create(&cluster.directory().join("tests.key")).unwrap();
@@ -63,12 +62,6 @@ async fn start() -> Cluster {
 /// The file of the key that everything is sealed with.
 pub(crate) async fn master_key() -> std::path::PathBuf {
     SERVER.get_or_init(start).await.directory().join("tests.key")
-}
-
-async fn copy(cluster: &Cluster, name: &str, template: &str) {
-    let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
-    let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
 }
 
 /// A lead, and its deliveries in the order of their integrations.
@@ -101,20 +94,19 @@ pub(crate) fn call() -> Mutation {
 pub(crate) async fn open(
     settings: &[(&str, &str)],
 ) -> (Store, PgPool, mpsc::UnboundedReceiver<Vec<DueHint>>) {
-    let server = SERVER.get_or_init(start).await;
+    let cluster = SERVER.get_or_init(start).await;
     let name = format!("test_{}", JobId::generate().uuid().simple());
-    copy(server, &name, TEMPLATE).await;
-    let options: PgConnectOptions =
-        server.connect_options(&name).options([("synchronous_commit", "off")]).options(settings.to_vec());
+    server::create(cluster, &name, TEMPLATE).await;
+    let options = cluster.connect_options(&name).options(settings.to_vec());
     let pool = setup::connect(&options).await.unwrap();
-    let sealer = setup::unseal(&pool, &server.directory().join("tests.key")).await.unwrap();
+    let sealer = setup::unseal(&pool, &cluster.directory().join("tests.key")).await.unwrap();
     let (wake_ups, hints) = WakeUps::new();
     (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool, hints)
 }
 
 /// Adds an integration that takes every lead.
 pub(crate) async fn add_integration(command: &mut Command, company: CompanyId, name: &str) -> IntegrationId {
-    let (config, events) = (json!({}), ["lead.created".to_owned(), "lead.updated".to_owned()]);
+    let (config, events) = (json!({}), [EventKind::Created, EventKind::Updated]);
     let new = NewIntegration {
         company,
         name,

@@ -42,7 +42,7 @@ impl Bench {
     }
 
     async fn flows(&self) -> Vec<(String, i32)> {
-        let flows = self.store.flow_views(Some("The Old Barn"), 10).await.unwrap();
+        let flows = self.store.flow_views(Some("The Old Barn"), None, 10).await.unwrap();
         flows.into_iter().map(|flow| (flow.name, flow.position)).collect()
     }
 

@@ -10,7 +10,7 @@ use leadlined::{
     store::{
         integration::{
             LockedIntegration,
-            probe::ProbeFindings,
+            probe::{ProbeFindings, Proposed},
             read::IntegrationFilter,
             secret::{SecretEntry, SecretState},
         },
@@ -60,7 +60,7 @@ impl Bench {
             config: &sealed,
             shown: &sealed,
             mapping: &sealed,
-            events: &["lead.created".to_owned()],
+            events: &[EventKind::Created],
             payload: "v1",
             routing: leadlined::domain::fanout::Routing::All,
             needs_consent: false,
@@ -262,8 +262,13 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!((taken.len(), taken[0].attempt, &*taken[0].operator), (1, id, "ann"));
     assert_eq!(taken[0].candidate.as_ref().unwrap().expose_secret(), &candidate.to_string());
     assert!(bench.store.take_probes(bench.daemon).await.unwrap().is_empty());
-    let found =
-        ProbeFindings { account: Some("Barn (1)".to_owned()), findings: vec!["no field x".to_owned()] };
+    let proposed =
+        Proposed { field: "lead.phone".to_owned(), rule: json!("tel"), why: "tel is free".to_owned() };
+    let found = ProbeFindings {
+        account: Some("Barn (1)".to_owned()),
+        findings: vec!["no field x".to_owned()],
+        proposals: vec![proposed.clone()],
+    };
     let attempt = probed(&bench, id, record);
     bench.store.finish_probe(&attempt, Some(b"asked"), Some(&found), "").await.unwrap();
     assert_eq!(bench.count("probe").await, 0);
@@ -271,6 +276,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!(integration.credentials, candidate);
     let view = bench.store.integration_view("crm").await.unwrap();
     assert_eq!((view.account.as_deref(), view.findings), (Some("Barn (1)"), vec!["no field x".to_owned()]));
+    assert_eq!(bench.store.proposals(lane).await.unwrap(), [proposed]);
     let (_, detail) = bench.store.attempt(id).await.unwrap().unwrap();
     assert_eq!(detail.config_version, attempt.config_version);
     bench.store.finish_probe(&attempt, None, None, "").await.unwrap();

@@ -23,8 +23,6 @@ mod integrations;
 mod invariants;
 mod jobs;
 mod keeping;
-#[path = "../../../tests/src/harness/later_schema.rs"]
-mod later_schema;
 mod leads;
 mod lines;
 mod lists;
@@ -41,6 +39,9 @@ mod reads;
 mod reasons;
 mod retries;
 mod selections;
+#[path = "../../../tests/src/harness/server.rs"]
+mod server;
 mod sweeps;
+mod targets;
 mod tokens;
 mod watching;

@@ -55,7 +55,7 @@ async fn fill(leadline: &Leadline, leads: i64) {
 async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
     let operator = leadline.operator().await;
     let mut deliveries = operator.deliveries();
-    let dead = v1::DeliveryFilter { states: vec!["dead".into()], ..Default::default() };
+    let dead = v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() };
     let page = deliveries.list_deliveries(listing(dead.clone())).await.unwrap().into_inner();
     let one = page.deliveries[0].clone();
     let uuid: ulid::Ulid =
@@ -122,7 +122,8 @@ async fn searches(operator: &Operator, times: usize, report: &mut Report) {
         ("a few hundred", "patel 4f"),
     ] {
         for company in ["", "7"] {
-            let request = || v1::FindLeadsRequest { text: text.into(), company: company.into(), page: None };
+            let request =
+                || v1::FindLeadsRequest { text: text.into(), company: company.into(), ..Default::default() };
             timed(report, times, &format!("find {name}{}", of(company)), || async {
                 operator.leads().find_leads(request()).await
             })
@@ -136,7 +137,7 @@ fn of(company: &str) -> &'static str {
 }
 
 fn listing(filter: v1::DeliveryFilter) -> v1::ListDeliveriesRequest {
-    v1::ListDeliveriesRequest { filter: Some(filter), page: None }
+    v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() }
 }
 
 async fn timed<T>(

@@ -4,9 +4,7 @@ use leadline_fakes::{Behaviour, Receiver};
 use leadline_proto::v1::{
     self, Role, activity_service_client::ActivityServiceClient, attempt_service_client::AttemptServiceClient,
     delivery_service_client::DeliveryServiceClient, failure_service_client::FailureServiceClient,
-    hold_service_client::HoldServiceClient, intake_service_client::IntakeServiceClient,
-    integration_service_client::IntegrationServiceClient, preview_service_client::PreviewServiceClient,
-    watch_service_client::WatchServiceClient,
+    integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
 };
 use leadline_tests::{Cli, Operator, post_lead, wait_until};
 use serde_json::json;
@@ -41,12 +39,12 @@ async fn everything_else_is_closed(wire: &super::Wire, crm: &str, uuid: &str, de
     let asked = v1::GetDeliveryRequest { id: delivery.clone() };
     closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
     let asked = v1::ExplainDeliveryRequest { id: delivery };
-    closed("why", HoldServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
+    closed("why", DeliveryServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
     let failures =
         FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
     closed("failures", failures.unwrap().get_ref());
     let asked = v1::TraceLeadRequest { uuid: uuid.to_owned(), ..Default::default() };
-    closed("trace", IntakeServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
+    closed("trace", LeadServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
     let mut activity = ActivityServiceClient::new(wire.clone());
     closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
     let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
@@ -54,18 +52,19 @@ async fn everything_else_is_closed(wire: &super::Wire, crm: &str, uuid: &str, de
     let asked = v1::GetIntegrationRequest { integration: crm.to_owned() };
     let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
     closed("integration", shown.get_ref());
-    let mut watch = WatchServiceClient::new(wire.clone());
-    let mut stream = watch.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
+    let mut watch = IntegrationServiceClient::new(wire.clone());
+    let mut stream =
+        watch.watch_integrations(v1::WatchIntegrationsRequest::default()).await.unwrap().into_inner();
     closed("watch", &stream.message().await.unwrap().unwrap());
     let asked = v1::WatchAttemptsRequest { integration: crm.to_owned() };
-    let mut stream = watch.watch_attempts(asked).await.unwrap().into_inner();
+    let mut stream = attempts.watch_attempts(asked).await.unwrap().into_inner();
     closed("watched attempts", &stream.message().await.unwrap().unwrap());
     let asked = v1::PreviewIntegrationRequest {
         integration: crm.to_owned(),
         lead: uuid.to_owned(),
         ..Default::default()
     };
-    let preview = PreviewServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
+    let preview = IntegrationServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
     closed("preview", preview.get_ref());
 }
 

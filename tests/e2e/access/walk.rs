@@ -53,11 +53,11 @@ fn pool() -> DescriptorPool {
     DescriptorPool::decode(leadline_proto::DESCRIPTORS).unwrap()
 }
 
-fn methods() -> Vec<MethodDescriptor> {
+pub(super) fn methods() -> Vec<MethodDescriptor> {
     pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-fn path(method: &MethodDescriptor) -> PathAndQuery {
+pub(super) fn path(method: &MethodDescriptor) -> PathAndQuery {
     format!("/{}/{}", method.parent_service().full_name(), method.name()).parse().unwrap()
 }
 
@@ -141,7 +141,7 @@ async fn each_role_calls_what_its_rules_say_and_is_told_why_not() {
 }
 
 /// Two companies with one of everything, and what each thing of the second is called.
-async fn two_companies(daemon: &Daemon, receiver: &Receiver) -> BTreeMap<&'static str, String> {
+pub(super) async fn two_companies(daemon: &Daemon, receiver: &Receiver) -> BTreeMap<&'static str, String> {
     let cli = Cli::new(daemon.socket());
     let operator = Operator::new(daemon.control().await);
     let mut names = BTreeMap::new();

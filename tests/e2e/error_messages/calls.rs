@@ -45,7 +45,7 @@ fn new_flow(change: fn(&mut v1::CreateFlowRequest), reported: &str) -> Asked {
 fn list(filter: v1::DeliveryFilter, reported: &str) -> Asked {
     call(
         "DeliveryService/ListDeliveries",
-        v1::ListDeliveriesRequest { filter: Some(filter), page: None },
+        v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() },
         reported,
     )
 }
@@ -57,7 +57,7 @@ fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -
 
 fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> Asked {
     let request = v1::HoldDeliveriesRequest { request_id: request_id(), ids, filter, dry_run: false };
-    call("HoldService/HoldDeliveries", request, reported)
+    call("DeliveryService/HoldDeliveries", request, reported)
 }
 
 /// What the commands do not let through, or say themselves.
@@ -68,7 +68,6 @@ fn calls(scene: &Scene) -> Vec<Asked> {
     let named = || vec![put("$delivered")];
     let found = || Some(DeliveryFilter { integration: "hook".into(), ..Default::default() });
     let never = || Some(prost_types::Timestamp { seconds: i64::MIN, nanos: 0 });
-    let page = Some(Page { limit: 1001, after: String::new() });
     vec![
         call("AttemptService/ListAttempts", ListAttemptsRequest { status_code: 1000, ..Default::default() }, "status_code 1000: give a status of HTTP, or 0 for any"),
         call("LeadService/GetEvidence", GetEvidenceRequest { uuid: put("$lead"), format: 9, ..Default::default() }, "format 9: use a value of EvidenceFormat"),
@@ -76,19 +75,23 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         call("IntegrationService/GetIntegration", GetIntegrationRequest::default(), "name an integration, by its id or its name"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { attempt: put("$none"), delivery: put("$delivered"), after_number: 0 }, "send either an attempt or a delivery, not both"),
         call("AttemptService/AwaitAttempt", AwaitAttemptRequest { delivery: put("$delivered"), after_number: 5, ..Default::default() }, "delivery $delivered is delivered after 1 attempts and is not being pushed: retry or release it"),
-        call("CompanyService/ListCompanies", ListCompaniesRequest { page, silent_for: None, company: String::new() }, "limit 1001: at most 1000; take the next page with `after`"),
+        call("CompanyService/ListCompanies", ListCompaniesRequest { page_size: 1001, ..Default::default() }, "page_size 1001: at most 1000; take the next page with `page_token`"),
+        call("CompanyService/ListCompanies", ListCompaniesRequest { page_token: "x".into(), ..Default::default() }, "page_token \"x\": give the next_page_token of the page before, or the last id on it"),
+        call("ActivityService/ListActivity", ListActivityRequest { page_token: "x".into(), ..Default::default() }, "page_token \"x\": give the next_page_token of the page before, or the last id on it"),
+        call("ConnectorService/ListConnectors", ListConnectorsRequest { page_token: "x".into(), ..Default::default() }, "page_token \"x\": give the next_page_token of the page before, or the last id on it"),
         call("CompanyService/GetCompany", GetCompanyRequest::default(), "name a company, by its id or its name"),
         call("CompanyService/CreateCompany", CreateCompanyRequest::default(), "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters"),
-        call("CompanyService/CreateCompany", CreateCompanyRequest { request_id: request_id(), name: "X".into(), plan: "gold".into(), ..Default::default() }, "plan \"gold\": use free, starter, pro or multi"),
-        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), quiet_hours: Some(8761), ..Default::default() }, "quiet_hours: give 0 for no such notice, or 1 to 8760 hours"),
+        call("CompanyService/CreateCompany", CreateCompanyRequest { request_id: request_id(), name: "X".into(), ..Default::default() }, "plan: use free, starter, pro or multi"),
+        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), time_zone: Some("Mars".into()), ..Default::default() }, "time_zone: unknown time zone Mars: give a name of the IANA database, as Europe/London"),
+        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), quiet_after: Some(prost_types::Duration { seconds: 1800, nanos: 0 }), ..Default::default() }, "quiet_after: give 0 for no such notice, or 1 to 8760 whole hours"),
         new_integration(|it| it.config = "{".into(), "config is not JSON: EOF while parsing an object at line 1 column 1; give one object"),
         new_integration(|it| it.config = "[]".into(), "config: give one JSON object, as in {\"url\": \"https://…\"}"),
-        new_integration(|it| it.events = vec!["webhook.test".into()], "event \"webhook.test\": use lead.created or lead.updated"),
-        new_integration(|it| it.payload = "v2".into(), "payload \"v2\": use v1 or save_lead"),
-        new_integration(|it| it.routing = "flow".into(), "routing \"flow\": use all or flows"),
-        list(DeliveryFilter { undelivered: true, states: vec!["dead".into()], ..Default::default() }, "undelivered means pending, held and dead: send either it or states"),
-        list(DeliveryFilter { states: vec!["lost".into()], ..Default::default() }, "state \"lost\": use pending, held, delivered, dead, skipped"),
-        list(DeliveryFilter { failure_class: "lost".into(), ..Default::default() }, "failure class \"lost\": use one of mapping, blocked, throttled, transient, credentials, rejected, unknown"),
+        new_integration(|it| it.events = vec![Event::WebhookTest.into()], "event 3: use LEAD_CREATED or LEAD_UPDATED"),
+        new_integration(|it| it.payload = 9, "payload 9: use a value of Payload"),
+        new_integration(|it| it.routing = 9, "routing 9: use a value of Routing"),
+        list(DeliveryFilter { undelivered: true, states: vec![v1::DeliveryState::Dead.into()], ..Default::default() }, "undelivered means pending, held and dead: send either it or states"),
+        list(DeliveryFilter { states: vec![9], ..Default::default() }, "state 9: use a value of DeliveryState"),
+        list(DeliveryFilter { failure_class: 9, ..Default::default() }, "failure class 9: use a value of FailureClass"),
         list(DeliveryFilter { at: Some(Window { since: never(), until: None }), ..Default::default() }, "since: give a time in the years 0 to 9999"),
         call("AuditService/ListAudit", ListAuditRequest { at: Some(Window { since: None, until: never() }), ..Default::default() }, "until: give a time in the years 0 to 9999"),
         retry(vec![], None, "name deliveries to retry, or send a filter"),
@@ -107,13 +110,13 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         new_flow(|it| it.when = "x".repeat(5000), "when: the condition is longer than 2000 bytes; make two flows of it"),
         new_flow(|it| it.when = "a\0".into(), "when: take out the NUL character"),
         new_flow(|it| (it.company, it.then) = ("11".into(), vec!["full".into()]), "company 11 has 200 flows, and 200 are the most: delete one, or make one of two with ||"),
-        call("IntakeService/ImportLeads", ImportLeadsRequest::default(), "start: the first message must have it"),
-        call("PreviewService/PreviewIntegration", PreviewIntegrationRequest { integration: "hook".into(), event: "lead.gone".into(), ..Default::default() }, "event \"lead.gone\": use one of lead.created, lead.updated, webhook.test"),
-        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), per_second: Some(1.0), ..Default::default() }, "per_second: it is a job that keeps a pace, ask for all that are unsynced"),
+        call("LeadService/ImportLeads", ImportLeadsRequest::default(), "start: the first message must have it"),
+        call("IntegrationService/PreviewIntegration", PreviewIntegrationRequest { integration: "hook".into(), event: 9, ..Default::default() }, "event 9: use a value of Event"),
+        call("LeadService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), per_second: Some(1.0), ..Default::default() }, "per_second: it is a job that keeps a pace, ask for all that are unsynced"),
         call("DeliveryService/RetryDeliveries", RetryDeliveriesRequest { request_id: request_id(), ids: vec![put("$delivered")], per_second: Some(1.0), ..Default::default() }, "per_second: it is a job that keeps a pace, send a filter"),
         call("DeliveryService/RetryDeliveries", RetryDeliveriesRequest { request_id: request_id(), filter: Some(DeliveryFilter { all: true, ..Default::default() }), per_second: Some(0.0), ..Default::default() }, "per_second 0: give 0.001 to 10000"),
-        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), ..Default::default() }, "name a lead to push, or ask for all that are unsynced of a company"),
-        call("PushService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), unsynced: true, ..Default::default() }, "send either a lead or unsynced, not both"),
+        call("LeadService/PushLeads", PushLeadsRequest { request_id: request_id(), ..Default::default() }, "name a lead to push, or ask for all that are unsynced of a company"),
+        call("LeadService/PushLeads", PushLeadsRequest { request_id: request_id(), lead: put("$lead"), unsynced: true, ..Default::default() }, "send either a lead or unsynced, not both"),
     ]
 }
 
@@ -161,7 +164,7 @@ async fn calls_are_refused_in_these_words_and_change_nothing() {
         v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() },
         v1::ImportLeadsRequest { start: None, lines: vec![v1::ImportLine::default(); 1001] },
     ]);
-    let mut intake = v1::intake_service_client::IntakeServiceClient::new(scene.channel.clone());
+    let mut intake = v1::lead_service_client::LeadServiceClient::new(scene.channel.clone());
     let mut answers = intake.import_leads(import).await.unwrap().into_inner();
     let refused = answers.message().await.unwrap_err();
     assert_eq!(refused.message(), "lines: at most 1000 in a message; send more messages");

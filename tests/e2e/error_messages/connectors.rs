@@ -22,6 +22,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"teams --credentials-stdin < {"workflow_url":"https://example.com/a/b"}"#, "workflow_url: must be the URL that the workflow shows: https://….api.powerplatform.com/…"),
     (r#"google_sheets --config {"spreadsheet_id":"Wedding~leads","sheet":"Leads"}"#, "spreadsheet_id must be the id between /d/ and /edit in the spreadsheet's address, or that address"),
     (r#"google_sheets --config {"spreadsheet_id":"1abcdefghijklmnopqrst","sheet":"Leads"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column as it is, for rows are found by it"),
+    (r#"brevo --config {"list_ids":"3"} --mapping {"OWNER":{"value":"Ada","new":true}}"#, "OWNER: \"new\" must go: this connector cannot tell which records are new"),
     (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),

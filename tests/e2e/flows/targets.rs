@@ -24,7 +24,7 @@ async fn a_flow_pushes_to_a_crm_and_to_slack_and_keeps_the_others_away() {
             name: connector.into(),
             config: json!({ "base_url": url }).to_string(),
             credentials: credentials.to_string(),
-            routing: "flows".into(),
+            routing: v1::Routing::Flows.into(),
             ..Default::default()
         };
         let made = scene.operator.integrations().create_integration(request).await.unwrap().into_inner();
@@ -73,8 +73,13 @@ async fn all_unsynced_leads_go_to_what_flows_chose_and_nowhere_else() {
     assert_eq!((&job["leads"], &job["delivered"]), (&json!(1), &json!(1)), "{job}");
     assert_eq!(scene.receiver.count(), before + 1);
     let kept = if chosen == &large { &small } else { &large };
-    let states: Vec<_> =
-        scene.operator.deliveries_of(kept).await.into_iter().map(|delivery| delivery.state).collect();
+    let states: Vec<_> = scene
+        .operator
+        .deliveries_of(kept)
+        .await
+        .into_iter()
+        .map(|delivery| delivery.state().word())
+        .collect();
     assert_eq!(states, ["skipped"], "the flow kept it away");
     scene.end().await;
 }

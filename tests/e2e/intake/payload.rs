@@ -23,7 +23,7 @@ async fn a_connector_that_makes_its_own_shape_takes_no_other_payload() {
         connector: connector.into(),
         name: connector.into(),
         config: config.to_string(),
-        payload: "save_lead".into(),
+        payload: v1::Payload::SaveLead.into(),
         ..Default::default()
     };
     for (connector, config) in [
@@ -37,22 +37,22 @@ async fn a_connector_that_makes_its_own_shape_takes_no_other_payload() {
         assert_eq!((answer.code(), answer.message()), (Code::InvalidArgument, refused(connector).as_str()));
     }
     let id = operator.connect(7, "email", config, Value::Null).await.id;
-    let update = |payload: &str| v1::UpdateIntegrationRequest {
+    let update = |payload: v1::Payload| v1::UpdateIntegrationRequest {
         request_id: request_id(),
         integration: id.clone(),
         payload: Some(payload.into()),
         ..Default::default()
     };
-    let answer = operator.integrations().update_integration(update("save_lead")).await.unwrap_err();
+    let answer = operator.integrations().update_integration(update(v1::Payload::SaveLead)).await.unwrap_err();
     assert_eq!(answer.message(), refused("email"));
     let preview = v1::PreviewIntegrationRequest {
         integration: id.clone(),
-        payload: Some("save_lead".into()),
+        payload: Some(v1::Payload::SaveLead.into()),
         ..Default::default()
     };
-    let answer = operator.previews().preview_integration(preview).await.unwrap_err();
+    let answer = operator.integrations().preview_integration(preview).await.unwrap_err();
     assert_eq!(answer.message(), refused("email"));
     // What changes nothing is no mistake.
-    operator.integrations().update_integration(update("v1")).await.unwrap();
+    operator.integrations().update_integration(update(v1::Payload::V1)).await.unwrap();
     daemon.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Acts on many deliveries: whose they are must be said, what was asked for is kept, and a skip can be undone for a day.
 
-use leadline_proto::v1::{self, hold_service_client::HoldServiceClient};
+use leadline_proto::v1::{self, delivery_service_client::DeliveryServiceClient};
 use leadline_tests::request_id;
 use tonic::Code;
 
@@ -22,8 +22,9 @@ async fn no_bulk_act_means_every_company_by_mistake() {
     assert!(
         ran.error(2).ends_with("This skips 1 deliveries: they are not pushed any more. Add --yes to do so")
     );
-    let mut holds = HoldServiceClient::new(scene.daemon.control().await);
-    let filter = Some(v1::DeliveryFilter { states: vec!["dead".into()], ..Default::default() });
+    let mut holds = DeliveryServiceClient::new(scene.daemon.control().await);
+    let filter =
+        Some(v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() });
     let skip = v1::SkipDeliveriesRequest { request_id: request_id(), filter, ..Default::default() };
     let status = holds.skip_deliveries(skip).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -160,7 +161,7 @@ async fn what_is_older_than_what_went_stays_skipped() {
     let ran = cli.run(&["delivery", "unskip", &old, &created]).await;
     let left = 2;
     assert!(ran.error(1).contains(&format!("{left} of these {} deliveries", 2)), "{ran:?}");
-    let mut holds = HoldServiceClient::new(scene.daemon.control().await);
+    let mut holds = DeliveryServiceClient::new(scene.daemon.control().await);
     for (ids, job_id, reported) in [
         (vec![], String::new(), "name deliveries, or the job of a bulk skip"),
         (vec![old.clone()], old.clone(), "send either ids or a job, not both"),

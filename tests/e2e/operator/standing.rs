@@ -111,7 +111,7 @@ async fn a_job_renders_each_delivery_anew_once() {
     let ran = scene.cli.run(&[&all[..], &["-o", "json"]].concat()).await;
     assert_eq!((ran.json()["released"].as_u64(), ran.json()["dead"].as_u64()), (Some(7), Some(7)), "{ran:?}");
     let deliveries = scene.operator.deliveries_of(&scene.integration).await;
-    let count = |state: &str| deliveries.iter().filter(|it| it.state == state).count();
+    let count = |state: &str| deliveries.iter().filter(|it| it.state().word() == state).count();
     assert_eq!((deliveries.len(), count("skipped"), count("dead")), (14, 7, 7));
     scene.check().await;
     scene.end().await;
@@ -129,7 +129,7 @@ async fn a_retry_waits_while_its_integration_is_disabled_and_a_test_does_not() {
     assert_eq!(moved.unwrap().rows_affected(), 1);
     scene.receiver.set(Behaviour::Good);
     let test = scene.operator.test(&scene.integration).await;
-    assert_eq!((test.state.as_str(), test.trigger.as_str()), ("delivered", "test"));
+    assert_eq!((test.state().word(), test.trigger().word()), ("delivered", "test"));
     scene
         .why(&delivery, &["because integration \"hook\" is disabled", "`leadline integration enable "])
         .await;
@@ -139,7 +139,7 @@ async fn a_retry_waits_while_its_integration_is_disabled_and_a_test_does_not() {
     assert_eq!(scene.cli.json(&["integration", "enable", "hook"]).await["were_held"], 0);
     scene.wait_for(&delivery, "delivered").await;
     let last = scene.operator.finished(&scene.integration).await.pop().unwrap();
-    assert_eq!((last.delivery_id, last.number, &*last.trigger), (delivery, 4, "retry"));
+    assert_eq!((&last.delivery_id, last.number, last.trigger().word()), (&delivery, 4, "retry"));
     scene.check().await;
     scene.end().await;
 }

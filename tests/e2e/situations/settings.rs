@@ -103,7 +103,7 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
     let plan = v1::SetPlanRequest {
         request_id: request_id(),
         company: "7".into(),
-        plan: "starter".into(),
+        plan: v1::Plan::Starter.into(),
         disable: Vec::new(),
     };
     operator.companies().set_plan(plan).await.unwrap();

@@ -39,7 +39,7 @@ impl Filtered {
             scene.receiver.set(behaviour);
             scene.post(n + 1).await;
             wait_until(&format!("lead {} is {state}", n + 1), async || {
-                scene.deliveries().await.get(n).is_some_and(|it| it.state == state)
+                scene.deliveries().await.get(n).is_some_and(|it| it.state().word() == state)
             })
             .await;
             let delivery = scene.deliveries().await.remove(n);
@@ -72,16 +72,17 @@ impl Filtered {
     /// Filters, and the leads that each means in a retry.
     fn cases(&self) -> Vec<(v1::DeliveryFilter, &'static [usize])> {
         let all = || self.filter();
-        let class = |class: &str| v1::DeliveryFilter { failure_class: class.into(), ..all() };
+        let named = |class: &str| v1::FailureClass::from_word(class).unwrap().into();
+        let class = |class: &str| v1::DeliveryFilter { failure_class: named(class), ..all() };
         let error = |error: &str| v1::DeliveryFilter { error: error.into(), ..all() };
         let at = |since, until| v1::DeliveryFilter { at: between(since, until), ..all() };
         let lead = |n: usize| v1::DeliveryFilter { lead: self.leads[n - 1].clone(), ..all() };
         let states = |states: &[&str], more: v1::DeliveryFilter| v1::DeliveryFilter {
-            states: states.iter().map(ToString::to_string).collect(),
+            states: states.iter().map(|word| v1::DeliveryState::from_word(word).unwrap().into()).collect(),
             ..more
         };
         let together = |class: &str, error: &str, n: usize| v1::DeliveryFilter {
-            failure_class: class.into(),
+            failure_class: named(class),
             error: error.into(),
             at: between(Some(6), Some(2)),
             ..lead(n)
@@ -103,7 +104,7 @@ impl Filtered {
             (v1::DeliveryFilter { error: "such".into(), ..class("transient") }, &[]),
             (v1::DeliveryFilter { at: between(Some(2), None), ..class("rejected") }, &[3]),
             (v1::DeliveryFilter { at: between(None, Some(6)), ..error("such") }, &[1]),
-            (v1::DeliveryFilter { failure_class: "rejected".into(), ..lead(2) }, &[]),
+            (v1::DeliveryFilter { failure_class: v1::FailureClass::Rejected.into(), ..lead(2) }, &[]),
             (together("transient", "order", 2), &[2]),
             (together("rejected", "order", 2), &[]),
             (together("transient", "such", 2), &[]),
@@ -144,7 +145,7 @@ async fn a_filter_means_what_all_its_conditions_say() {
         if filter.states.is_empty() && !filter.undelivered {
             continue;
         }
-        let list = v1::ListDeliveriesRequest { filter: Some(filter.clone()), page: None };
+        let list = v1::ListDeliveriesRequest { filter: Some(filter.clone()), ..Default::default() };
         let mut list =
             filtered.scene.operator.deliveries().list_deliveries(list).await.unwrap().into_inner().deliveries;
         list.sort_by(|one, other| one.id.cmp(&other.id));
@@ -160,12 +161,12 @@ async fn a_job_pushes_what_its_filter_means_and_nothing_else() {
     let scene = &filtered.scene;
     scene.receiver.set(Behaviour::Good);
     let lost = v1::DeliveryFilter {
-        states: vec!["delivered".into()],
+        states: vec![v1::DeliveryState::Delivered.into()],
         at: between(Some(2), None),
         ..filtered.filter()
     };
     let date = v1::DeliveryFilter {
-        failure_class: "rejected".into(),
+        failure_class: v1::FailureClass::Rejected.into(),
         error: "such date".into(),
         at: between(None, Some(6)),
         lead: filtered.leads[0].clone(),
@@ -177,13 +178,13 @@ async fn a_job_pushes_what_its_filter_means_and_nothing_else() {
         let started =
             scene.retry(v1::RetryDeliveriesRequest { filter: Some(filter), ..Default::default() }).await;
         let mut changes =
-            jobs.watch_job(v1::GetJobRequest { id: started.job_id }).await.unwrap().into_inner();
+            jobs.watch_job(v1::WatchJobRequest { id: started.job_id }).await.unwrap().into_inner();
         let mut last = None;
-        while let Some(job) = changes.message().await.unwrap() {
-            last = Some(job);
+        while let Some(told) = changes.message().await.unwrap() {
+            last = told.job;
         }
         let job = last.unwrap();
-        assert_eq!((job.state.as_str(), job.total, job.delivered), ("done", 1, 1), "{job:?}");
+        assert_eq!((job.state().word(), job.total, job.delivered), ("done", 1, 1), "{job:?}");
         let pushed: Vec<Value> = scene.receiver.requests()[before..]
             .iter()
             .map(|request| serde_json::from_slice(&request.body).unwrap())

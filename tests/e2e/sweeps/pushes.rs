@@ -1,6 +1,6 @@
 //! Leads that are known already: pushed to where they never arrived.
 
-use leadline_proto::v1::push_service_client::PushServiceClient;
+use leadline_proto::v1::lead_service_client::LeadServiceClient;
 use leadline_tests::Cli;
 
 use super::*;
@@ -28,7 +28,7 @@ async fn leads_that_came_before_an_integration_are_pushed_to_it_once() {
         later.requests().iter().map(|it| it.header("x-leadline-event").unwrap().to_owned()).collect();
     assert_eq!(events, ["lead.created"; 4]);
     let pushed = scene.operator.deliveries_of(&new).await;
-    assert!(pushed.iter().all(|delivery| delivery.state == "delivered"));
+    assert!(pushed.iter().all(|delivery| delivery.state().word() == "delivered"));
     assert_eq!(cli.json(&missing).await["leads"], 0, "nothing is missing any more");
     let dead = ["delivery", "retry", "--integration", "later"];
     assert_eq!(cli.json(&dead).await["kind"], "retry");
@@ -65,7 +65,8 @@ async fn unsynced_leads_are_pushed_everywhere_with_their_current_content() {
     let job = cli.json(&["lead", "push", "--company", "7", "--unsynced"]).await;
     assert_eq!((&job["leads"], &job["delivered"]), (&json!(2), &json!(2)), "one delivery a lead: {job}");
     let deliveries = scene.deliveries().await;
-    let dead = deliveries.iter().filter(|it| it.state == "skipped" && it.reason.starts_with("replaced by"));
+    let dead =
+        deliveries.iter().filter(|it| it.state().word() == "skipped" && it.reason.starts_with("replaced by"));
     assert_eq!(dead.count(), 3);
     let bodies: Vec<Value> = scene.receiver.requests()[3..]
         .iter()
@@ -97,7 +98,7 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
         scene.operator.webhook(7, name, &later.url(&format!("/{name}")), json!({})).await;
     }
     scene.receiver.set(Behaviour::Good);
-    let mut push = PushServiceClient::new(scene.daemon.control().await);
+    let mut push = LeadServiceClient::new(scene.daemon.control().await);
     let request = v1::PushLeadsRequest {
         request_id: request_id(),
         company: "7".into(),
@@ -106,17 +107,14 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
     };
     let started = push.push_leads(request).await.unwrap().into_inner();
     let mut jobs = JobServiceClient::new(scene.daemon.control().await);
-    let request = v1::GetJobRequest { id: started.job_id };
+    let request = v1::WatchJobRequest { id: started.job_id };
     let mut changes = jobs.watch_job(request).await.unwrap().into_inner();
     let mut reported = Vec::new();
-    while let Some(job) = changes.message().await.unwrap() {
-        reported.push((job.state, job.total, job.leads, job.released, job.delivered));
+    while let Some(told) = changes.message().await.unwrap() {
+        let job = told.job.unwrap();
+        reported.push((job.state().word(), job.total, job.leads, job.released, job.delivered));
     }
-    assert_eq!(
-        reported.last(),
-        Some(&("done".to_owned(), 12, Some(4), 12, 12)),
-        "each lead to each of three"
-    );
+    assert_eq!(reported.last(), Some(&("done", 12, Some(4), 12, 12)), "each lead to each of three");
     assert!(reported.is_sorted_by_key(|it| it.3 + it.4), "how far it is only grows: {reported:?}");
     let mut pushed: Vec<_> = later.requests().into_iter().map(|request| request.path).collect();
     pushed.sort();
@@ -129,7 +127,7 @@ async fn all_unsynced_leads_go_to_every_integration_and_the_job_tells_how_far_it
 #[tokio::test]
 async fn pushes_that_mean_nothing_are_refused_with_the_way_out() {
     let scene = scene_of(Behaviour::Good, json!({}), Duration::from_secs(900)).await;
-    let mut push = PushServiceClient::new(scene.daemon.control().await);
+    let mut push = LeadServiceClient::new(scene.daemon.control().await);
     let request = v1::PushLeadsRequest { request_id: request_id(), ..Default::default() };
     for (request, words) in [
         (request.clone(), "name a lead to push"),

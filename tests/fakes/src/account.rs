@@ -43,6 +43,11 @@ impl Record {
         Self { kind, id: id.to_string(), of: None, fields }
     }
 
+    /// Such texts, numbered as they came.
+    pub fn texts<T: fmt::Display>(kind: &'static str, texts: &[T]) -> Vec<Self> {
+        texts.iter().enumerate().map(|(n, text)| Self::text(kind, n, &text.to_string())).collect()
+    }
+
     /// With a field, unless it is blank.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -160,6 +165,15 @@ pub trait Account {
     /// Ends every login; whether there is any.
     fn end_logins(&mut self) -> bool {
         false
+    }
+    /// What a mapping to its own fields has beyond the default, an administrator having made such; null if its schema
+    /// cannot be read.
+    fn proposed(&mut self) -> Value {
+        Value::Null
+    }
+    /// The field by which a mapping says whose a record is, and the id of somebody who may own one.
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        None
     }
     /// Lets people do this to all records; whether they can there.
     fn suffer(&mut self, deed: Deed) -> bool {

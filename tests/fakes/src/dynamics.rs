@@ -70,6 +70,8 @@ impl Default for Dynamics {
             ("new_guests", "Integer"),
             ("new_event_date", "DateTime"),
             ("new_leadref", "String"),
+            ("ownerid", "Owner"),
+            ("ownerid@odata.bind", ""),
         ];
         Self {
             tenant: "0f1e2d3c-0000-4000-8000-000000000001".to_owned(),
@@ -127,6 +129,9 @@ impl Dynamics {
         match (route.method.as_str(), set, key) {
             ("GET", "organizations", "") => Reply::json(200, &json!({"value": [{"name": "Innkept Ltd"}]})),
             ("GET", "EntityDefinitions", _) => self.describe(),
+            ("GET", "systemusers", _) => {
+                Reply::json(200, &json!({"value": [{"systemuserid": "41", "fullname": "Sam"}]}))
+            }
             ("GET", "leads", "") => self.find(route.asked("$filter")),
             ("GET", "leads", id) => match self.leads.get(id) {
                 Some(lead) => Reply::json(200, &shown(id, lead)),
@@ -146,12 +151,14 @@ impl Dynamics {
     }
 
     fn describe(&self) -> Reply {
+        let columns = self.columns.iter().filter(|(_, kind)| !kind.is_empty());
         let column = |(name, kind): &(String, &str)| {
             let level = if self.required.contains(name) { "ApplicationRequired" } else { "None" };
-            json!({"LogicalName": name, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
+            let label = name.trim_start_matches("new_").replace('_', " ");
+            json!({"LogicalName": name, "DisplayName": {"UserLocalizedLabel": {"Label": label}}, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
                 "RequiredLevel": {"Value": level}})
         };
-        Reply::json(200, &json!({"value": self.columns.iter().map(column).collect::<Vec<_>>()}))
+        Reply::json(200, &json!({"value": columns.map(column).collect::<Vec<_>>()}))
     }
 
     fn find(&self, filter: &str) -> Reply {
@@ -174,7 +181,7 @@ impl Dynamics {
     }
 
     fn create(&mut self, request: &Request, body: &Value) -> Reply {
-        let fields = body.as_object().cloned().unwrap_or_default();
+        let mut fields = body.as_object().cloned().unwrap_or_default();
         if let Some(reply) = self.wrong(&fields) {
             return reply;
         }
@@ -187,7 +194,8 @@ impl Dynamics {
             return error(412, "0x80040333", message);
         }
         let id = self.id();
-        self.leads.insert(id.clone(), Lead { fields, owner: "app".to_owned(), state: 0 });
+        let owner = bound(&mut fields).unwrap_or_else(|| "app".to_owned());
+        self.leads.insert(id.clone(), Lead { fields, owner, state: 0 });
         Reply::json(201, &json!({"leadid": id}))
     }
 
@@ -228,6 +236,7 @@ impl Dynamics {
         if let Some(state) = fields.remove("statecode").and_then(|state| state.as_i64()) {
             lead.state = state;
         }
+        lead.owner = bound(&mut fields).unwrap_or_else(|| lead.owner.clone());
         lead.fields.extend(fields);
         Reply::json(200, &json!({"leadid": id}))
     }
@@ -318,4 +327,10 @@ fn missing(id: &str) -> Reply {
 
 fn error(status: u16, code: &str, message: &str) -> Reply {
     Reply::json(status, &json!({"error": {"code": code, "message": message}}))
+}
+
+/// Whom fields bind as the owner.
+fn bound(fields: &mut Map<String, Value>) -> Option<String> {
+    let owner = fields.remove("ownerid@odata.bind")?;
+    Some(owner.as_str()?.strip_prefix("/systemusers(")?.trim_end_matches(')').to_owned())
 }

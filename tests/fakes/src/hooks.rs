@@ -51,7 +51,7 @@ impl Hooks {
         let quota = match product {
             Product::Zapier => Quota::new(30, Duration::from_secs(1)),
             Product::Make => Quota::new(300, Duration::from_secs(10)),
-            Product::N8n | Product::Own => Quota::new(usize::MAX, Duration::from_secs(1)),
+            Product::N8n | Product::Own => Quota::unlimited(),
         };
         let hooks = BTreeMap::from([(path.to_owned(), Scenario::On)]);
         Self { product, hooks, api_key: None, runs: Vec::new(), quota }

@@ -143,6 +143,10 @@ impl Hubspot {
                 &json!({ "portalId": 1_234_567, "uiDomain": "app-eu1.hubspot.com", "timeZone": "Europe/London" }),
             ),
             ("GET", ["crm", "properties", "2026-03", "contacts"]) => self.list_properties(),
+            ("GET", ["crm", "owners", "2026-03"]) => Reply::json(
+                200,
+                &json!({ "results": [{ "id": "41", "email": "sam@barn.example", "archived": false }] }),
+            ),
             ("GET", ["crm", "objects", "2026-03", "contacts"]) => {
                 let contacts = self.contacts.iter();
                 let contacts = contacts.map(|(id, contact)| object(*id, json!(contact.properties)));

@@ -16,6 +16,9 @@ use crate::{
     vendor::{Quota, Route, Vendor, basic, pairs},
 };
 
+/// What a call may say of a person.
+const PERSON: [&str; 5] = ["name", "emails", "phones", "custom_fields", "owner_id"];
+
 /// Who goes on calling over the quota so often is shut out.
 const REFUSED_MAX: usize = 50;
 
@@ -33,6 +36,8 @@ pub struct Pipedrive {
     pub notes: BTreeMap<u64, Value>,
     /// Keys of the account's own fields of persons and deals, with their types.
     pub custom: BTreeMap<String, &'static str>,
+    /// What people read above fields, where that is not the key.
+    pub labels: BTreeMap<String, &'static str>,
     /// How long the search does not know of a new person.
     pub search_lag: Duration,
     /// The plan allows no more than so many deals.
@@ -60,6 +65,7 @@ impl Default for Pipedrive {
             persons: BTreeMap::new(),
             deals: BTreeMap::new(),
             notes: BTreeMap::new(),
+            labels: BTreeMap::new(),
             custom: BTreeMap::from([
                 ("a".repeat(40), "varchar"),
                 ("b".repeat(40), "date"),
@@ -151,6 +157,9 @@ impl Pipedrive {
             ("PATCH", ["api", "v2", "deals", id]) => self.update(id, &route.body, true),
             ("GET", ["api", "v1", "notes"]) => self.list_notes(route),
             ("POST", ["api", "v1", "notes"]) => self.create_note(&route.body),
+            ("GET", ["api", "v1", "users"]) => {
+                good(&json!([{ "id": 41, "name": "Sam", "active_flag": true }]))
+            }
             ("GET", ["api", "v2", "pipelines"]) => good(&json!([{ "id": 1, "name": "Weddings" }])),
             ("GET", ["api", "v2", "stages"]) => good(
                 &json!([{ "id": 5, "name": "New", "pipeline_id": 1 }, { "id": 6, "name": "Viewing", "pipeline_id": 1 }]),
@@ -200,7 +209,7 @@ impl Pipedrive {
         if body["name"].as_str().is_none_or(str::is_empty) {
             return refuse(400, "Validation failed: name: Required", "ERR_SCHEMA_VALIDATION_FAILED");
         }
-        if let Some(reply) = self.wrong(body, &["name", "emails", "phones", "custom_fields"]) {
+        if let Some(reply) = self.wrong(body, &PERSON) {
             return reply;
         }
         let id = self.id();
@@ -248,13 +257,13 @@ impl Pipedrive {
             "stage_id",
             "custom_fields",
             "expected_close_date",
+            "owner_id",
         ];
         self.wrong(body, &known)
     }
 
     fn update(&mut self, id: &str, body: &Value, is_deal: bool) -> Reply {
-        let known = ["name", "emails", "phones", "custom_fields"];
-        if let Some(reply) = if is_deal { self.wrong_deal(body) } else { self.wrong(body, &known) } {
+        if let Some(reply) = if is_deal { self.wrong_deal(body) } else { self.wrong(body, &PERSON) } {
             return reply;
         }
         let records = if is_deal { &mut self.deals } else { &mut self.persons };
@@ -284,6 +293,9 @@ impl Pipedrive {
             Some(_) => !value.is_string(),
             None => false,
         };
+        if !body["owner_id"].is_null() && body["owner_id"] != 41 {
+            return Some(refuse(400, "Validation failed: owner_id", "ERR_SCHEMA_VALIDATION_FAILED"));
+        }
         let is_mistyped = custom.iter().any(is_wrong);
         is_mistyped.then(|| refuse(400, "Validation failed: custom_fields", "ERR_SCHEMA_VALIDATION_FAILED"))
     }
@@ -321,7 +333,11 @@ impl Pipedrive {
 
     fn fields(&self, own: &[(&str, &str)]) -> Reply {
         let custom = self.custom.iter().map(|(key, kind)| (key.as_str(), *kind));
-        let field = |(code, kind): (&str, &str)| json!({ "field_code": code, "field_name": code, "field_type": kind, "is_custom_field": code.len() == 40 });
+        let options = json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]);
+        let field = |(code, kind): (&str, &str)| {
+            json!({ "field_code": code, "field_type": kind,
+            "field_name": self.labels.get(code).copied().unwrap_or(code), "is_custom_field": code.len() == 40, "options": (kind == "enum").then_some(&options) })
+        };
         good(&own.iter().copied().chain(custom).map(field).collect())
     }
 

@@ -253,6 +253,12 @@ impl Quota {
         Self { calls, per, taken: VecDeque::new(), refused: 0 }
     }
 
+    /// A quota that no calls exceed.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::new(usize::MAX, Duration::from_secs(1))
+    }
+
     /// Takes a call in, unless it is one too many.
     pub fn admit(&mut self, at: Instant) -> bool {
         while self.taken.front().is_some_and(|first| at.duration_since(*first) >= self.per) {

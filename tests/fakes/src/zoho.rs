@@ -80,6 +80,7 @@ impl Default for Zoho {
             ("Description", "textarea"),
             ("Guests", "integer"),
             ("Event_Date", "date"),
+            ("Owner", "ownerlookup"),
         ];
         Self {
             api_domain: String::new(),
@@ -138,6 +139,9 @@ impl Zoho {
         match (method, &path[..]) {
             ("GET", ["crm", "v8", "org"]) => {
                 Reply::json(200, &json!({"org": [{"company_name": "Innkept Ltd"}]}))
+            }
+            ("GET", ["crm", "v8", "users"]) => {
+                Reply::json(200, &json!({"users": [{"id": "41", "full_name": "Sam", "status": "active"}]}))
             }
             ("GET", ["crm", "v8", "settings", "fields"]) if route.asked("module") == "Leads" => {
                 self.describe()
@@ -223,8 +227,9 @@ impl Zoho {
             return reply;
         }
         let id = self.id();
-        let fields = record.as_object().cloned().unwrap_or_default();
-        let lead = Lead { fields, owner: owner.to_owned(), is_converted: false, made: at };
+        let mut fields = record.as_object().cloned().unwrap_or_default();
+        let owner = named(fields.remove("Owner").as_ref()).unwrap_or_else(|| owner.to_owned());
+        let lead = Lead { fields, owner, is_converted: false, made: at };
         self.leads.insert(id.clone(), lead);
         done(&id, "insert")
     }
@@ -240,6 +245,8 @@ impl Zoho {
             }
             Some(lead) => {
                 lead.fields.extend(record.as_object().cloned().unwrap_or_default());
+                lead.owner =
+                    named(lead.fields.remove("Owner").as_ref()).unwrap_or_else(|| lead.owner.clone());
                 done(id, "update")
             }
         }
@@ -254,6 +261,8 @@ impl Zoho {
                 None => continue,
                 Some("integer") if value.is_number() => continue,
                 Some("integer") => "integer",
+                Some("ownerlookup") if value["id"] == "41" => continue,
+                Some("ownerlookup") => "jsonobject",
                 Some(_) if value.is_string() => {
                     let max = self.lengths.get(name.as_str()).copied().unwrap_or(255);
                     let units = value.as_str().map_or(0, |text| text.encode_utf16().count());
@@ -346,4 +355,9 @@ fn refused(status: u16, code: &str, message: &str, details: Value) -> Reply {
     let entry = json!({"code": code, "message": message, "status": "error", "details": details});
     let is_call = matches!(status, 401 | 404 | 429);
     Reply::json(status, &if is_call { entry } else { json!({"data": [entry]}) })
+}
+
+/// Whom an owner's object names.
+fn named(owner: Option<&Value>) -> Option<String> {
+    owner?["id"].as_str().map(str::to_owned)
 }

@@ -1,7 +1,6 @@
 //! One private cluster for all tests of a process, and a database of its own for each.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,14 +16,9 @@ use leadlined::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{child::executables, later_schema, wait::wait_until};
+use super::{child::executables, server, wait::wait_until};
 
 const TEMPLATE: &str = "migrated";
-/// Nobody looks at the shared server's data after a power cut. Without statistics plans are as in a new database, and
-/// nothing goes through those that earlier tests left.
-const SETTINGS: [&str; 4] =
-    ["fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off"];
-
 /// The tables that operators and senders can change.
 const CONTENTS: [&str; 20] = [
     "company",
@@ -62,13 +56,11 @@ impl Shared {
     async fn start() -> Self {
         tokio::task::spawn_blocking(executables).await.unwrap();
         let cluster = Cluster::ephemeral().await.unwrap();
-        settle(&cluster).await;
-        create(&cluster, TEMPLATE, "template1").await;
+        server::settle(&cluster).await;
+        server::create(&cluster, TEMPLATE, "template1").await;
         let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
         ensure_partitions(&pool).await.unwrap();
-        if env::var_os(later_schema::ASKED).is_some() {
-            sqlx::raw_sql(later_schema::WIDEN).execute(&pool).await.unwrap();
-        }
+        server::widen_if_asked(&pool).await;
         // A database that somebody is connected to cannot be a template.
         pool.close().await;
         let master_key = cluster.directory().join("tests.key");
@@ -104,7 +96,7 @@ impl Database {
 
         let shared = SHARED.get_or_init(Shared::start).await;
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        create(&shared.cluster, &name, template).await;
+        server::create(&shared.cluster, &name, template).await;
         Self {
             url: shared.cluster.url(&name),
             options: shared.cluster.connect_options(&name),
@@ -182,21 +174,4 @@ impl Database {
     pub async fn pool(&self) -> PgPool {
         PgPool::connect_lazy_with(self.options.clone())
     }
-}
-
-async fn settle(cluster: &Cluster) {
-    let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
-    for setting in SETTINGS {
-        sqlx::raw_sql(AssertSqlSafe(format!("ALTER SYSTEM SET {setting}")))
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    }
-    sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut connection).await.unwrap();
-}
-
-async fn create(cluster: &Cluster, name: &str, template: &str) {
-    let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
-    let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
 }

@@ -4,8 +4,7 @@ use leadline_proto::v1::{
     self, attempt_service_client::AttemptServiceClient, company_service_client::CompanyServiceClient,
     delivery_service_client::DeliveryServiceClient, flow_service_client::FlowServiceClient,
     intake_key_service_client::IntakeKeyServiceClient, integration_service_client::IntegrationServiceClient,
-    lead_service_client::LeadServiceClient, preview_service_client::PreviewServiceClient,
-    watch_service_client::WatchServiceClient,
+    lead_service_client::LeadServiceClient,
 };
 use serde_json::{Value, json};
 use tonic::transport::Channel;
@@ -71,24 +70,12 @@ impl Operator {
         FlowServiceClient::new(self.channel.clone())
     }
 
-    /// Previews.
-    #[must_use]
-    pub fn previews(&self) -> PreviewServiceClient<Channel> {
-        PreviewServiceClient::new(self.channel.clone())
-    }
-
-    /// The streams.
-    #[must_use]
-    pub fn watch(&self) -> WatchServiceClient<Channel> {
-        WatchServiceClient::new(self.channel.clone())
-    }
-
     /// A company on the largest plan, with a key of its own. The answer is the key.
     pub async fn company(&self, id: i64) -> String {
         let request = v1::CreateCompanyRequest {
             request_id: request_id(),
             name: "The Old Barn".into(),
-            plan: "pro".into(),
+            plan: v1::Plan::Pro.into(),
             id: Some(id),
             brand: String::new(),
         };
@@ -174,19 +161,19 @@ impl Operator {
     /// An integration with its health now.
     pub async fn integration(&self, id: &str) -> v1::Integration {
         let request = v1::GetIntegrationRequest { integration: id.into() };
-        self.integrations().get_integration(request).await.unwrap().into_inner()
+        self.integrations().get_integration(request).await.unwrap().into_inner().integration.unwrap()
     }
 
     /// An integration's badge now.
-    pub async fn badge(&self, id: &str) -> String {
-        self.integration(id).await.health.unwrap_or_default().badge
+    pub async fn badge(&self, id: &str) -> &'static str {
+        self.integration(id).await.health.unwrap_or_default().badge().word()
     }
 
     /// The finished attempts of an integration, oldest first.
     pub async fn finished(&self, integration: &str) -> Vec<v1::Attempt> {
         let request = v1::ListAttemptsRequest { integration: integration.into(), ..Default::default() };
         let mut attempts = self.attempts().list_attempts(request).await.unwrap().into_inner().attempts;
-        attempts.retain(|attempt| attempt.state != "running");
+        attempts.retain(|attempt| attempt.state().word() != "running");
         attempts.reverse();
         attempts
     }
@@ -194,7 +181,7 @@ impl Operator {
     /// The deliveries of an integration, oldest first.
     pub async fn deliveries_of(&self, integration: &str) -> Vec<v1::Delivery> {
         let filter = v1::DeliveryFilter { integration: integration.into(), ..Default::default() };
-        let request = v1::ListDeliveriesRequest { filter: Some(filter), page: None };
+        let request = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
         let mut deliveries =
             self.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries;
         deliveries.reverse();

@@ -13,6 +13,7 @@ use leadlined::{
         ids::{CompanyId, IntegrationId},
         integration::{EventKind, Integration, ProbeKind, SigningSecret},
         outcome::{Failure, FailureClass, Outcome},
+        telling::Telling,
     },
     push::{Client, PROBE_CAP, PUSH_CAP, Pool},
 };
@@ -27,6 +28,10 @@ pub struct Pushing {
     /// How long a call may take.
     pub timeout: Duration,
     ids: HashMap<String, Ids>,
+    /// The events that were brought last, by their leads.
+    brought: HashMap<String, Bytes>,
+    /// How people are told things.
+    pub telling: Telling,
     token: Option<Arc<Token>>,
     refresh: Option<SecretString>,
     /// Seconds since 1970; tests let time pass by raising it.
@@ -175,6 +180,7 @@ impl Pushing {
             version: 1,
             credentials_for: None,
             brand: None,
+            telling: Telling::default(),
             secrets: vec![SigningSecret {
                 version: 1,
                 secret: "whsec_c2VjcmV0".into(),
@@ -188,11 +194,19 @@ impl Pushing {
             pool: Pool::new(1),
             timeout,
             ids: HashMap::new(),
+            brought: HashMap::new(),
+            telling: Telling::default(),
             token: None,
             refresh: None,
             now: 1_795_000_000,
             note: None,
         }
+    }
+
+    /// Whether people are told what an update changed.
+    #[must_use]
+    pub fn tells_changes(&self) -> bool {
+        self.prepared.tells_changes()
     }
 
     /// What all calls of a push are made from; empty where one call says all.
@@ -208,6 +222,8 @@ impl Pushing {
             same: &[],
             since: self.now,
             ids: &ids,
+            before: None,
+            telling: &self.telling,
             now: self.now,
         };
         self.prepared.render(&push).unwrap().unwrap_or_default()
@@ -222,6 +238,7 @@ impl Pushing {
     pub async fn attempt_until(&mut self, bringing: &mut Bringing, calls: usize) -> Option<Outcome> {
         let known = self.ids.entry(bringing.lead.clone()).or_default();
         let ids = known.clone();
+        let before = self.brought.get(&bringing.lead).cloned();
         let push = Push {
             id: &bringing.id,
             event: bringing.event,
@@ -231,6 +248,8 @@ impl Pushing {
             same: &[],
             since: *bringing.since.get_or_insert(self.now),
             ids: &ids,
+            before: before.as_ref(),
+            telling: &self.telling,
             now: self.now,
         };
         let mut network = Network {
@@ -254,6 +273,9 @@ impl Pushing {
             return None;
         }
         bringing.rendered = bringing.rendered.take().or(rendered);
+        if outcome == Outcome::Delivered {
+            self.brought.insert(bringing.lead.clone(), bringing.body.clone());
+        }
         Some(outcome)
     }
 

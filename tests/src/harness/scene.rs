@@ -125,7 +125,8 @@ impl Scene {
 
     /// Waits for a badge.
     pub async fn wait_for_badge(&self, badge: &str) {
-        wait_until(&format!("the badge is {badge}"), async || self.health().await.badge == badge).await;
+        wait_until(&format!("the badge is {badge}"), async || self.health().await.badge().word() == badge)
+            .await;
     }
 
     /// The deliveries of the integration, oldest first.
@@ -136,7 +137,7 @@ impl Scene {
     /// Waits until the deliveries, oldest first, are in these states.
     pub async fn wait_for_states(&self, expected: &[&str]) {
         wait_until(&format!("the deliveries are {expected:?}"), async || {
-            self.deliveries().await.iter().map(|it| it.state.clone()).collect::<Vec<_>>() == expected
+            self.deliveries().await.iter().map(|it| it.state().word()).collect::<Vec<_>>() == expected
         })
         .await;
     }

@@ -3,6 +3,7 @@
 mod address;
 mod error;
 mod reach;
+mod reading;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use ulid::Ulid;
 pub use address::{Address, candidates};
 pub use error::{ClientError, Why};
 pub use reach::Reach;
+pub use reading::{millis, outcome, seconds, span};
 
 use reach::Bearer;
 
@@ -118,18 +120,26 @@ impl Client {
         &self,
         filter: &v1::DeliveryFilter,
     ) -> Result<Vec<v1::Delivery>, ClientError> {
-        let mut found: Vec<v1::Delivery> = Vec::new();
+        let (mut found, mut page_token) = (Vec::new(), String::new());
         loop {
-            let after = found.last().map(|delivery| delivery.id.clone()).unwrap_or_default();
-            let page = v1::Page { limit: PAGE_MAX, after };
-            let request = v1::ListDeliveriesRequest { filter: Some(filter.clone()), page: Some(page) };
-            let deliveries = self.list_deliveries(request).await?.deliveries;
-            let is_last = deliveries.len() < PAGE_MAX as usize;
-            found.extend(deliveries);
-            if is_last {
+            let request = v1::ListDeliveriesRequest {
+                filter: Some(filter.clone()),
+                page_size: PAGE_MAX,
+                page_token: page_token.clone(),
+            };
+            let answer = self.list_deliveries(request).await?;
+            found.extend(answer.deliveries);
+            page_token = answer.next_page_token;
+            if page_token.is_empty() {
                 return Ok(found);
             }
         }
+    }
+
+    /// What the daemon can speak to, all of it.
+    pub async fn all_connectors(&self) -> Result<Vec<v1::Connector>, ClientError> {
+        let request = v1::ListConnectorsRequest { page_size: PAGE_MAX, ..Default::default() };
+        Ok(self.list_connectors(request).await?.connectors)
     }
 
     /// Integrations with their health: a snapshot, then changes, and heartbeats if they are wanted. Empty texts: all
@@ -139,10 +149,11 @@ impl Client {
         company: &str,
         cursor: &str,
         heartbeat: bool,
-    ) -> Result<Watch<v1::WatchResponse>, ClientError> {
-        let request = v1::WatchRequest { company: company.to_owned(), cursor: cursor.to_owned(), heartbeat };
-        let service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
-        self.open(service.max_decoding_message_size(SNAPSHOT_MAX).watch(request)).await
+    ) -> Result<Watch<v1::WatchIntegrationsResponse>, ClientError> {
+        let (company, cursor) = (company.to_owned(), cursor.to_owned());
+        let request = v1::WatchIntegrationsRequest { company, cursor, heartbeat };
+        let service = v1::integration_service_client::IntegrationServiceClient::new(self.channel.clone());
+        self.open(service.max_decoding_message_size(SNAPSHOT_MAX).watch_integrations(request)).await
     }
 
     /// The last 50 attempts of an integration, then each as it starts and finishes.
@@ -151,7 +162,7 @@ impl Client {
         integration: &str,
     ) -> Result<Watch<v1::WatchAttemptsResponse>, ClientError> {
         let request = v1::WatchAttemptsRequest { integration: integration.to_owned() };
-        let mut service = v1::watch_service_client::WatchServiceClient::new(self.channel.clone());
+        let mut service = v1::attempt_service_client::AttemptServiceClient::new(self.channel.clone());
         self.open(service.watch_attempts(request)).await
     }
 
@@ -176,9 +187,11 @@ impl Client {
 
     /// How far a job is, each time that changes, until it ends.
     pub async fn watch_job(&self, id: &str) -> Result<Watch<v1::Job>, ClientError> {
-        let request = v1::GetJobRequest { id: id.to_owned() };
+        let request = v1::WatchJobRequest { id: id.to_owned() };
         let mut service = v1::job_service_client::JobServiceClient::new(self.channel.clone());
-        self.open(service.watch_job(request)).await
+        let (changes, address) = (self.open(service.watch_job(request)).await?, self.address.clone());
+        let job = move |told: v1::WatchJobResponse| told.job.ok_or_else(|| incomplete(&address, "job"));
+        Ok(changes.map(move |item| item.and_then(&job)).boxed())
     }
 
     /// Hands lines of leads to the daemon; answers come while it reads on.
@@ -189,7 +202,7 @@ impl Client {
     ) -> Result<Watch<v1::ImportLeadsResponse>, ClientError> {
         stamp(&mut start.request_id);
         let first = v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() };
-        let mut service = v1::intake_service_client::IntakeServiceClient::new(self.channel.clone());
+        let mut service = v1::lead_service_client::LeadServiceClient::new(self.channel.clone());
         self.open(service.import_leads(stream::iter([first]).chain(lines))).await
     }
 
@@ -208,6 +221,12 @@ impl Client {
     fn error(&self, deadline: Duration, status: &Status) -> ClientError {
         ClientError::from_status(&self.address, deadline, status)
     }
+}
+
+/// The error of an answer without what it is about.
+fn incomplete(address: &Address, part: &str) -> ClientError {
+    let message = format!("the daemon's answer has no {part}");
+    ClientError::from_status(address, CALL_DEADLINE, &Status::unimplemented(message))
 }
 
 /// The places that were tried in one error; a socket that is closed to us is the likelier cause.
@@ -237,18 +256,27 @@ fn stamp(request_id: &mut String) {
 }
 
 macro_rules! calls {
-    ($module:ident::$service:ident: $($(#[$doc:meta])* $kind:ident $name:ident($request:ident) -> $answer:ident;)*) => {
+    ($module:ident::$service:ident: $(
+        $(#[$doc:meta])* $kind:ident $name:ident($request:ident) -> $answer:ident $(.$part:ident: $thing:ident)?;
+    )*) => {
         impl Client {$(
             $(#[$doc])*
-            pub async fn $name(&self, request: v1::$request) -> Result<v1::$answer, ClientError> {
+            pub async fn $name(&self, request: v1::$request) -> Result<calls!(@answer $answer $($thing)?), ClientError> {
                 calls!(@$kind request deadline);
                 let mut call = Request::new(request);
                 call.set_timeout(deadline);
                 let mut service = v1::$module::$service::new(self.channel.clone());
                 let answer = service.$name(call).await.map_err(|status| self.error(deadline, &status))?;
-                Ok(answer.into_inner())
+                calls!(@take self answer $($part)?)
             }
         )*}
+    };
+    (@answer $answer:ident) => { v1::$answer };
+    // What the answer is about, alone.
+    (@answer $answer:ident $thing:ident) => { v1::$thing };
+    (@take $client:ident $answer:ident) => { Ok($answer.into_inner()) };
+    (@take $client:ident $answer:ident $part:ident) => {
+        $answer.into_inner().$part.ok_or_else(|| incomplete(&$client.address, stringify!($part)))
     };
     (@read $request:ident $deadline:ident) => {
         let $deadline = CALL_DEADLINE;
@@ -271,17 +299,17 @@ macro_rules! calls {
 
 calls! { company_service_client::CompanyServiceClient:
     /// Makes a company.
-    change create_company(CreateCompanyRequest) -> Company;
+    change create_company(CreateCompanyRequest) -> CreateCompanyResponse.company: Company;
     /// Companies, newest first.
     read list_companies(ListCompaniesRequest) -> ListCompaniesResponse;
     /// One company.
-    read get_company(GetCompanyRequest) -> Company;
+    read get_company(GetCompanyRequest) -> GetCompanyResponse.company: Company;
     /// Everything of a company on one page.
     read get_company_page(GetCompanyPageRequest) -> GetCompanyPageResponse;
     /// Changes the name or the brand.
-    change update_company(UpdateCompanyRequest) -> Company;
+    change update_company(UpdateCompanyRequest) -> UpdateCompanyResponse.company: Company;
     /// Changes the plan, and disables what no longer fits.
-    change set_plan(SetPlanRequest) -> Company;
+    change set_plan(SetPlanRequest) -> SetPlanResponse.company: Company;
 }
 
 calls! { intake_key_service_client::IntakeKeyServiceClient:
@@ -290,7 +318,9 @@ calls! { intake_key_service_client::IntakeKeyServiceClient:
     /// Keys, newest first, without the keys themselves.
     read list_intake_keys(ListIntakeKeysRequest) -> ListIntakeKeysResponse;
     /// Closes the intake for a key.
-    change revoke_intake_key(RevokeIntakeKeyRequest) -> IntakeKey;
+    change revoke_intake_key(RevokeIntakeKeyRequest) -> RevokeIntakeKeyResponse.key: IntakeKey;
+    /// What the intake refused of a key, newest first.
+    read list_refusals(ListRefusalsRequest) -> ListRefusalsResponse;
 }
 
 calls! { token_service_client::TokenServiceClient:
@@ -299,18 +329,9 @@ calls! { token_service_client::TokenServiceClient:
     /// Tokens, newest first, without the tokens themselves.
     read list_tokens(ListTokensRequest) -> ListTokensResponse;
     /// Closes the control API for a token.
-    change revoke_token(RevokeTokenRequest) -> Token;
+    change revoke_token(RevokeTokenRequest) -> RevokeTokenResponse.token: Token;
     /// Who we are, and what that allows.
     read who_am_i(WhoAmIRequest) -> WhoAmIResponse;
-}
-
-calls! { intake_service_client::IntakeServiceClient:
-    /// What the intake refused of a key, newest first.
-    read list_refusals(ListRefusalsRequest) -> ListRefusalsResponse;
-    /// Everything that happened to a lead.
-    read trace_lead(TraceLeadRequest) -> TraceLeadResponse;
-    /// Removes a person.
-    change erase_lead(EraseLeadRequest) -> EraseLeadResponse;
 }
 
 calls! { integration_service_client::IntegrationServiceClient:
@@ -319,40 +340,40 @@ calls! { integration_service_client::IntegrationServiceClient:
     /// Integrations, newest first.
     read list_integrations(ListIntegrationsRequest) -> ListIntegrationsResponse;
     /// One integration with its health.
-    read get_integration(GetIntegrationRequest) -> Integration;
+    read get_integration(GetIntegrationRequest) -> GetIntegrationResponse.integration: Integration;
     /// Changes what the request names.
-    change update_integration(UpdateIntegrationRequest) -> Integration;
+    change update_integration(UpdateIntegrationRequest) -> UpdateIntegrationResponse.integration: Integration;
     /// Lets pushes go again.
     work enable_integration(EnableIntegrationRequest) -> EnableIntegrationResponse;
     /// Holds new pushes.
-    change disable_integration(DisableIntegrationRequest) -> Integration;
+    change disable_integration(DisableIntegrationRequest) -> DisableIntegrationResponse.integration: Integration;
     /// Removes an integration with its deliveries, or counts them.
     work delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
     /// Sets the failure count to zero.
-    change reset_integration(ResetIntegrationRequest) -> Integration;
+    change reset_integration(ResetIntegrationRequest) -> ResetIntegrationResponse.integration: Integration;
     /// Starts a test push; `await_attempt` waits for it.
     change test_integration(TestIntegrationRequest) -> TestIntegrationResponse;
-    change check_integration(CheckIntegrationRequest) -> TestIntegrationResponse;
-    change set_credentials(SetCredentialsRequest) -> TestIntegrationResponse;
+    change check_integration(CheckIntegrationRequest) -> CheckIntegrationResponse;
+    change set_credentials(SetCredentialsRequest) -> SetCredentialsResponse;
     /// Makes a new signing secret; the answer shows it once.
     change rotate_secret(RotateSecretRequest) -> RotateSecretResponse;
     /// Makes the staged signing secret the one that signs.
-    work cut_over(CutOverRequest) -> Integration;
+    work cut_over(CutOverRequest) -> CutOverResponse.integration: Integration;
     /// Ends the grace of the old signing secret, or cancels the staged one.
-    work revoke_secret(RevokeSecretRequest) -> Integration;
-    /// What the daemon can speak to.
-    read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
+    work revoke_secret(RevokeSecretRequest) -> RevokeSecretResponse.integration: Integration;
+    /// Renders a lead for an integration without sending it.
+    read preview_integration(PreviewIntegrationRequest) -> PreviewIntegrationResponse;
 }
 
 calls! { flow_service_client::FlowServiceClient:
     /// Makes a flow.
-    change create_flow(CreateFlowRequest) -> Flow;
+    change create_flow(CreateFlowRequest) -> CreateFlowResponse.flow: Flow;
     /// Flows, in the order in which they are asked.
     read list_flows(ListFlowsRequest) -> ListFlowsResponse;
     /// One flow.
-    read get_flow(GetFlowRequest) -> Flow;
+    read get_flow(GetFlowRequest) -> GetFlowResponse.flow: Flow;
     /// Changes what the request names.
-    change update_flow(UpdateFlowRequest) -> Flow;
+    change update_flow(UpdateFlowRequest) -> UpdateFlowResponse.flow: Flow;
     /// Removes a flow.
     change delete_flow(DeleteFlowRequest) -> DeleteFlowResponse;
     /// Asks flows again about the deliveries that they hold.
@@ -363,22 +384,17 @@ calls! { flow_service_client::FlowServiceClient:
 
 calls! { form_service_client::FormServiceClient:
     /// Makes a form.
-    change create_form(CreateFormRequest) -> Form;
+    change create_form(CreateFormRequest) -> CreateFormResponse.form: Form;
     /// Forms, newest first.
     read list_forms(ListFormsRequest) -> ListFormsResponse;
     /// One form.
-    read get_form(GetFormRequest) -> Form;
+    read get_form(GetFormRequest) -> GetFormResponse.form: Form;
     /// Changes what the request names.
-    change update_form(UpdateFormRequest) -> Form;
+    change update_form(UpdateFormRequest) -> UpdateFormResponse.form: Form;
     /// Removes a form.
     change delete_form(DeleteFormRequest) -> DeleteFormResponse;
     /// What a form refused.
     read list_form_refusals(ListFormRefusalsRequest) -> ListFormRefusalsResponse;
-}
-
-calls! { preview_service_client::PreviewServiceClient:
-    /// Renders a lead for an integration without sending it.
-    read preview_integration(PreviewIntegrationRequest) -> PreviewIntegrationResponse;
 }
 
 calls! { lead_service_client::LeadServiceClient:
@@ -394,6 +410,12 @@ calls! { lead_service_client::LeadServiceClient:
     read get_evidence(GetEvidenceRequest) -> GetEvidenceResponse;
     /// Removes all leads of a person, or counts them.
     work erase_person(ErasePersonRequest) -> ErasePersonResponse;
+    /// Pushes leads that are known already, or counts them.
+    work push_leads(PushLeadsRequest) -> PushLeadsResponse;
+    /// Everything that happened to a lead.
+    read trace_lead(TraceLeadRequest) -> TraceLeadResponse;
+    /// Removes a person.
+    change erase_lead(EraseLeadRequest) -> EraseLeadResponse;
 }
 
 calls! { delivery_service_client::DeliveryServiceClient:
@@ -403,15 +425,12 @@ calls! { delivery_service_client::DeliveryServiceClient:
     read get_delivery(GetDeliveryRequest) -> GetDeliveryResponse;
     /// Pushes again, or counts what would be pushed.
     work retry_deliveries(RetryDeliveriesRequest) -> RetryDeliveriesResponse;
-}
-
-calls! { hold_service_client::HoldServiceClient:
     /// Holds pending deliveries.
-    work hold_deliveries(HoldDeliveriesRequest) -> MovedDeliveriesResponse;
+    work hold_deliveries(HoldDeliveriesRequest) -> HoldDeliveriesResponse;
     /// Makes held deliveries pending.
-    work release_deliveries(ReleaseDeliveriesRequest) -> MovedDeliveriesResponse;
+    work release_deliveries(ReleaseDeliveriesRequest) -> ReleaseDeliveriesResponse;
     /// Skips deliveries that are not final.
-    work skip_deliveries(SkipDeliveriesRequest) -> MovedDeliveriesResponse;
+    work skip_deliveries(SkipDeliveriesRequest) -> SkipDeliveriesResponse;
     /// Undoes skips of the last 24 hours.
     work unskip_deliveries(UnskipDeliveriesRequest) -> UnskipDeliveriesResponse;
     /// Why a delivery stands where it does.
@@ -428,19 +447,14 @@ calls! { notice_service_client::NoticeServiceClient:
     read list_notices(ListNoticesRequest) -> ListNoticesResponse;
 }
 
-calls! { push_service_client::PushServiceClient:
-    /// Pushes leads that are known already, or counts them.
-    work push_leads(PushLeadsRequest) -> PushLeadsResponse;
-}
-
 calls! { job_service_client::JobServiceClient:
     /// Jobs, newest first.
     read list_jobs(ListJobsRequest) -> ListJobsResponse;
     /// How far a job is.
-    read get_job(GetJobRequest) -> Job;
+    read get_job(GetJobRequest) -> GetJobResponse.job: Job;
     /// Ends what a job has not brought back yet.
-    change cancel_job(CancelJobRequest) -> Job;
-    change resume_job(ResumeJobRequest) -> ResumeJobResponse;
+    change cancel_job(CancelJobRequest) -> CancelJobResponse.job: Job;
+    change resume_job(ResumeJobRequest) -> ResumeJobResponse.job: Job;
 }
 
 calls! { failure_service_client::FailureServiceClient:
@@ -468,5 +482,22 @@ calls! { attempt_service_client::AttemptServiceClient:
     /// An attempt with what was sent and what came back.
     read get_attempt(GetAttemptRequest) -> GetAttemptResponse;
     /// Waits until an attempt is finished.
-    wait await_attempt(AwaitAttemptRequest) -> GetAttemptResponse;
+    wait await_attempt(AwaitAttemptRequest) -> AwaitAttemptResponse;
+}
+
+calls! { connector_service_client::ConnectorServiceClient:
+    /// What the daemon can speak to.
+    read list_connectors(ListConnectorsRequest) -> ListConnectorsResponse;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_what_it_is_about_is_of_another_version() {
+        let address = Address::in_data_dir(std::path::Path::new("/nowhere"));
+        let error = incomplete(&address, "job");
+        assert_eq!((error.code(), &*error.to_string()), ("unimplemented", "the daemon's answer has no job"));
+    }
 }

@@ -32,7 +32,7 @@ impl Activity {
         let client = context.client().await?;
         let company = self.company.unwrap_or_default();
         if !self.follow {
-            let request = v1::ListActivityRequest { company, page_size: self.limit, before: None };
+            let request = v1::ListActivityRequest { company, page_size: self.limit, ..Default::default() };
             let found = client.list_activity(request).await?.activities;
             return found.into_iter().rev().try_for_each(|activity| line(context, activity));
         }

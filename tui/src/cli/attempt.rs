@@ -11,10 +11,6 @@ use super::{
     output_types::{Attempt, AttemptShown, shapes},
 };
 
-/// The failure classes, as filters name them.
-pub(crate) const CLASSES: [&str; 7] =
-    ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"];
-
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -53,11 +49,11 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "UUID")]
     lead: Option<String>,
     /// That failed so
-    #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = CLASSES)]
-    classes: Vec<String>,
+    #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = input::one_of(v1::FailureClass::ALL, v1::FailureClass::word))]
+    classes: Vec<v1::FailureClass>,
     /// In one of these states
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = ["running", "delivered", "failed"])]
-    states: Vec<String>,
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = input::one_of(v1::AttemptState::ALL, v1::AttemptState::word))]
+    states: Vec<v1::AttemptState>,
     /// Answered with this HTTP status
     #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u32).range(100..=999))]
     status: Option<u32>,
@@ -71,11 +67,6 @@ pub(crate) struct Filter {
 
 impl Filter {
     fn into_proto(self) -> v1::ListAttemptsRequest {
-        let state = |word: &String| match word.as_str() {
-            "running" => v1::AttemptState::Running,
-            "delivered" => v1::AttemptState::Delivered,
-            _ => v1::AttemptState::Failed,
-        };
         let at =
             v1::Window { since: self.since.map(input::proto_time), until: self.until.map(input::proto_time) };
         v1::ListAttemptsRequest {
@@ -83,11 +74,11 @@ impl Filter {
             integration: self.integration.unwrap_or_default(),
             delivery: self.delivery.unwrap_or_default(),
             lead: self.lead.unwrap_or_default(),
-            failure_classes: self.classes.iter().map(|word| input::failure_class(word).into()).collect(),
-            states: self.states.iter().map(|word| state(word).into()).collect(),
+            failure_classes: self.classes.into_iter().map(i32::from).collect(),
+            states: self.states.into_iter().map(i32::from).collect(),
             status_code: self.status.unwrap_or_default(),
             at: (at != v1::Window::default()).then_some(at),
-            page: None,
+            ..Default::default()
         }
     }
 }
@@ -98,7 +89,11 @@ impl Verb {
         let client = context.client().await?;
         match self {
             Self::List { filter, page } => {
-                let request = v1::ListAttemptsRequest { page: Some(page.into()), ..filter.into_proto() };
+                let request = v1::ListAttemptsRequest {
+                    page_size: page.limit,
+                    page_token: page.token(),
+                    ..filter.into_proto()
+                };
                 let answer = client.list_attempts(request).await?;
                 let more = answer.next_page_token;
                 let attempts: Vec<Attempt> = shapes(answer.attempts);

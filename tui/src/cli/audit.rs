@@ -46,7 +46,8 @@ impl Verb {
             company: company.unwrap_or_default(),
             operator: operator.unwrap_or_default(),
             at: Some(v1::Window { since: since.map(proto_time), until: until.map(proto_time) }),
-            page: Some(page.into()),
+            page_size: page.limit,
+            page_token: page.token(),
         };
         let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);
         context.out.page(&lines, limit, "id")

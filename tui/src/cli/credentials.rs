@@ -20,7 +20,7 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
     };
     let attempt = client.set_credentials(request).await?.attempt_id;
     let tried = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
-    if tried.state != "delivered" {
+    if tried.state() != v1::AttemptState::Delivered {
         context.out.object(&Attempt::from(tried.clone()))?;
         return Err(CliError::Failed(format!("the old credentials stay: {}", tried.error)));
     }
@@ -40,7 +40,7 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
 async fn ask(client: &Client, integration: &str) -> Result<String, CliError> {
     let request = v1::GetIntegrationRequest { integration: integration.to_owned() };
     let found = client.get_integration(request).await?;
-    let connectors = client.list_connectors(v1::ListConnectorsRequest {}).await?.connectors;
+    let connectors = client.all_connectors().await?;
     let fields = connectors
         .into_iter()
         .find(|connector| connector.name == found.connector)
@@ -59,15 +59,42 @@ async fn ask(client: &Client, integration: &str) -> Result<String, CliError> {
     Ok(Value::Object(credentials).to_string())
 }
 
-/// Looks at the target and shows what does not fit.
-pub(crate) async fn check(context: &Context, client: &Client, integration: String) -> Result<(), CliError> {
+/// Looks at the target and shows what does not fit, or what could be added to the mapping.
+pub(crate) async fn check(
+    context: &Context,
+    client: &Client,
+    integration: String,
+    propose: bool,
+) -> Result<(), CliError> {
     let request = v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
     let attempt = client.check_integration(request).await?.attempt_id;
-    wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
+    let looked = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
     let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+    if propose && looked.state() == v1::AttemptState::Delivered {
+        return show_proposals(context, &found);
+    }
     let findings = found.findings.len();
     context.out.object(&Integration::from(found))?;
     fits(findings)
+}
+
+/// Prints the mapping as it would be with all that is proposed, and on stderr why.
+fn show_proposals(context: &Context, found: &v1::Integration) -> Result<(), CliError> {
+    let mut mapping: Map<String, Value> = serde_json::from_str(&found.mapping).unwrap_or_default();
+    for proposal in &found.proposals {
+        context.out.remark(&format!("{}: {}", proposal.field, proposal.why));
+        let rule = serde_json::from_str(&proposal.rule).unwrap_or_default();
+        mapping.insert(proposal.field.clone(), rule);
+    }
+    for finding in &found.findings {
+        context.out.remark(&format!("does not fit: {finding}"));
+    }
+    if found.proposals.is_empty() {
+        context
+            .out
+            .remark("nothing to propose: no free field of the target's is called as a field of a lead's is");
+    }
+    context.out.json(&mapping)
 }
 
 fn fits(findings: usize) -> Result<(), CliError> {

@@ -6,16 +6,14 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context, Page,
-    attempt::CLASSES,
     hold::{Move, Unskip, Which, why},
+    input,
     input::proto_time,
     moment::moment,
     note_more,
     output_types::{Delivery, DeliveryShown, shapes},
     wait,
 };
-
-const STATES: [&str; 5] = ["pending", "held", "delivered", "dead", "skipped"];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -121,11 +119,11 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "UUID")]
     lead: Option<String>,
     /// In one of these states
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = STATES)]
-    states: Vec<String>,
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = input::one_of(v1::DeliveryState::ALL, v1::DeliveryState::word))]
+    states: Vec<v1::DeliveryState>,
     /// Whose last attempt failed so
-    #[arg(long, value_parser = CLASSES)]
-    class: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::FailureClass::ALL, v1::FailureClass::word))]
+    class: Option<v1::FailureClass>,
     /// Whose last error contains this
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
@@ -155,9 +153,9 @@ impl Filter {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
             lead: self.lead.unwrap_or_default(),
-            states: self.states,
+            states: self.states.into_iter().map(i32::from).collect(),
             undelivered,
-            failure_class: self.class.unwrap_or_default(),
+            failure_class: self.class.unwrap_or_default().into(),
             error: self.error.unwrap_or_default(),
             at,
             all: self.all,
@@ -176,7 +174,8 @@ impl Verb {
             Self::List { filter, undelivered, page } => {
                 let client = context.client().await?;
                 let filter = Some(filter.into_proto(undelivered));
-                let request = v1::ListDeliveriesRequest { filter, page: Some(page.into()) };
+                let request =
+                    v1::ListDeliveriesRequest { filter, page_size: page.limit, page_token: page.token() };
                 let answer = client.list_deliveries(request).await?;
                 let more = answer.next_page_token;
                 let deliveries: Vec<Delivery> = shapes(answer.deliveries);
@@ -245,7 +244,7 @@ fn retry_request(
         && filter.states.is_empty()
         && !filter.waiting
     {
-        filter.states.push("dead".to_owned());
+        filter.states.push(v1::DeliveryState::Dead.into());
     }
     Ok(v1::RetryDeliveriesRequest { ids, filter, ..Default::default() })
 }
@@ -261,11 +260,11 @@ mod tests {
         let named = retry_request(vec!["D".into()], none()).unwrap();
         assert_eq!((named.ids, named.filter), (vec!["D".to_owned()], None));
         let found = retry_request(vec![], some()).unwrap();
-        assert_eq!(found.filter.unwrap().states, ["dead"]);
+        assert_eq!(found.filter.unwrap().states, [v1::DeliveryState::Dead as i32]);
         let waiting = retry_request(vec![], v1::DeliveryFilter { waiting: true, ..some() }).unwrap();
         assert!(waiting.filter.unwrap().states.is_empty());
         assert!(retry_request(vec![], v1::DeliveryFilter { all: true, ..none() }).is_ok());
-        let unbounded = || v1::DeliveryFilter { states: vec!["dead".into()], ..none() };
+        let unbounded = || v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..none() };
         for (ids, filter, reported) in [
             (
                 vec![],

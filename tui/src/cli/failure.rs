@@ -5,9 +5,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context,
-    attempt::CLASSES,
-    input, note_more,
+    CliError, Context, input, note_more,
     output_types::{Failure, Snoozed, shapes},
 };
 
@@ -41,8 +39,8 @@ pub(crate) struct Which {
     #[arg(long, value_name = "ID")]
     integration: Option<String>,
     /// Of these failure classes
-    #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = CLASSES)]
-    classes: Vec<String>,
+    #[arg(long = "class", value_name = "CLASS", value_delimiter = ',', value_parser = input::one_of(v1::FailureClass::ALL, v1::FailureClass::word))]
+    classes: Vec<v1::FailureClass>,
     /// Only causes of which something failed since then: a time, or how long ago (2h, 3d)
     #[arg(long, value_name = "WHEN", value_parser = super::moment::moment)]
     since: Option<Timestamp>,
@@ -113,7 +111,7 @@ impl Which {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
             since: self.since.map(input::proto_time),
-            failure_classes: self.classes.iter().map(|word| input::failure_class(word).into()).collect(),
+            failure_classes: self.classes.into_iter().map(i32::from).collect(),
             include_snoozed: self.snoozed,
             page_size: self.limit,
             page_token: self.after.unwrap_or_default(),

@@ -159,7 +159,11 @@ impl Verb {
         let flow = match self {
             Self::Create(create) => client.create_flow(create.request()).await?,
             Self::List { company, limit } => {
-                let request = v1::ListFlowsRequest { company: company.unwrap_or_default(), limit };
+                let request = v1::ListFlowsRequest {
+                    company: company.unwrap_or_default(),
+                    page_size: limit,
+                    ..Default::default()
+                };
                 let flows: Vec<Flow> = shapes(client.list_flows(request).await?.flows);
                 return context.out.list(&flows);
             }

@@ -142,7 +142,8 @@ impl Verb {
             Self::Create(create) => client.create_form(create.request()).await?,
             Self::List { company, page } => {
                 let (company, limit) = (company.unwrap_or_default(), page.limit);
-                let request = v1::ListFormsRequest { company, page: Some(page.into()) };
+                let request =
+                    v1::ListFormsRequest { company, page_size: page.limit, page_token: page.token() };
                 let forms: Vec<Form> = shapes(client.list_forms(request).await?.forms);
                 return context.out.page(&forms, limit, "id");
             }
@@ -150,7 +151,11 @@ impl Verb {
             Self::Update(update) => client.update_form(update.request()).await?,
             Self::Refusals { reference, page } => {
                 let limit = page.limit;
-                let request = v1::ListFormRefusalsRequest { form: reference.form, page: Some(page.into()) };
+                let request = v1::ListFormRefusalsRequest {
+                    form: reference.form,
+                    page_size: page.limit,
+                    page_token: page.token(),
+                };
                 let refusals: Vec<Refused> = shapes(client.list_form_refusals(request).await?.refusals);
                 return context.out.page(&refusals, limit, "id");
             }

@@ -38,26 +38,25 @@ impl Which {
         let (ids, filter) = named_or_found(self.ids, self.filter.into_proto(false))?;
         let client = context.client().await?;
         let request_id = String::new();
-        let moved = match how {
+        let moved: Moved = match how {
             Move::Hold => {
                 let request = v1::HoldDeliveriesRequest { request_id, ids, filter, dry_run };
-                client.hold_deliveries(request).await?
+                client.hold_deliveries(request).await?.into()
             }
             Move::Release => {
                 let request = v1::ReleaseDeliveriesRequest { request_id, ids, filter, dry_run };
-                client.release_deliveries(request).await?
+                client.release_deliveries(request).await?.into()
             }
             Move::Skip { yes } => {
                 let request = v1::SkipDeliveriesRequest { request_id, ids, filter, dry_run };
                 if !yes && !dry_run && request.filter.is_some() {
                     confirm_skip(&client, &request).await?;
                 }
-                client.skip_deliveries(request).await?
+                client.skip_deliveries(request).await?.into()
             }
         };
         let running = if dry_run { 0 } else { moved.running };
-        let job = moved.job_id.clone();
-        context.out.object(&Moved::from(moved))?;
+        context.out.object(&moved)?;
         match how {
             _ if running == 0 => {}
             Move::Hold => {
@@ -67,7 +66,7 @@ impl Which {
                 "{running} are being pushed and were left alone: ask again when that has ended."
             )),
         }
-        if !job.is_empty() {
+        if let Some(job) = &moved.job_id {
             context.out.note(&format!("For 24 hours `leadline delivery unskip --job {job}` undoes this."));
         }
         Ok(())

@@ -94,9 +94,9 @@ impl Import {
         let (map, set) = (json("--map", &self.map)?, json("--set", &self.set)?);
         let (source, columns) = Source::open(&self.file, self.format, self.encoding)?;
         let date_order = match self.dates {
-            None => "",
-            Some(Dates::DayFirst) => "day_first",
-            Some(Dates::MonthFirst) => "month_first",
+            None => v1::DateOrder::Unspecified,
+            Some(Dates::DayFirst) => v1::DateOrder::DayFirst,
+            Some(Dates::MonthFirst) => v1::DateOrder::MonthFirst,
         };
         let start = v1::ImportStart {
             request_id: String::new(),
@@ -107,7 +107,7 @@ impl Import {
             dry_run: self.dry_run,
             key: self.key.unwrap_or_default(),
             strict: self.strict,
-            date_order: date_order.to_owned(),
+            date_order: date_order.into(),
         };
         let seen = source.seen();
         let client = context.client().await?;

@@ -5,12 +5,12 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use crossterm::{
     event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
     terminal::{disable_raw_mode, enable_raw_mode},
 };
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
-use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 use super::CliError;
@@ -57,10 +57,13 @@ pub(crate) fn proto_time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
-/// The failure class of a word.
-pub(crate) fn failure_class(word: &str) -> v1::FailureClass {
-    let name = format!("FAILURE_CLASS_{}", word.to_ascii_uppercase());
-    v1::FailureClass::from_str_name(&name).unwrap_or_default()
+/// Reads one of an enum's words; whoever writes another is told them all.
+pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    word: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|value| word(*value)))
+        .try_map(move |chosen| all.iter().copied().find(|value| word(*value) == chosen).ok_or(chosen))
 }
 
 /// A secret from stdin, less one line end. A person is asked for it and does not see it.

@@ -4,9 +4,12 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, Page, input,
     output_types::{IntakeKey, KeyCreated, Refused, shapes},
 };
+
+/// The signatures that a key may ask for.
+const SIGNATURES: [v1::SignatureKind; 2] = [v1::SignatureKind::Standard, v1::SignatureKind::Simple];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -31,8 +34,8 @@ pub(crate) enum Verb {
         rate_per_second: Option<f64>,
         /// Accept only bodies with this signature: `standard` (Standard Webhooks, a repeat makes nothing new) or
         /// `simple` (X-Leadline-Signature, which can be sent again by whoever sees it)
-        #[arg(long, value_name = "KIND", value_parser = ["standard", "simple"])]
-        signature: Option<String>,
+        #[arg(long, value_name = "KIND", value_parser = input::one_of(&SIGNATURES, v1::SignatureKind::word))]
+        signature: Option<v1::SignatureKind>,
         /// Let it read what became of leads too (GET /v1/leads/{uuid}); a key writes only
         #[arg(long)]
         may_read: bool,
@@ -76,7 +79,7 @@ impl Verb {
                 may_read,
                 allow_origin: allow_origins,
             } => {
-                let signature = signature.unwrap_or_default();
+                let signature = signature.unwrap_or_default().into();
                 let request = v1::CreateIntakeKeyRequest {
                     request_id,
                     company,
@@ -93,13 +96,15 @@ impl Verb {
             Self::List { company, page } => {
                 let limit = page.limit;
                 let company = company.unwrap_or_default();
-                let request = v1::ListIntakeKeysRequest { company, page: Some(page.into()) };
+                let request =
+                    v1::ListIntakeKeysRequest { company, page_size: page.limit, page_token: page.token() };
                 let keys: Vec<IntakeKey> = shapes(client.list_intake_keys(request).await?.keys);
                 context.out.page(&keys, limit, "id")
             }
             Self::Refusals { id, page } => {
                 let limit = page.limit;
-                let request = v1::ListRefusalsRequest { key: id, page: Some(page.into()) };
+                let request =
+                    v1::ListRefusalsRequest { key: id, page_size: page.limit, page_token: page.token() };
                 let refusals: Vec<Refused> = shapes(client.list_refusals(request).await?.refusals);
                 context.out.page(&refusals, limit, "id")
             }

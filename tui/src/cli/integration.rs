@@ -13,11 +13,8 @@ use super::{
     rotation::Rotate,
     wait,
 };
-const EVENTS: [&str; 2] = ["lead.created", "lead.updated"];
-const PAYLOADS: [&str; 2] = ["v1", "save_lead"];
-const ROUTINGS: [&str; 2] = ["all", "flows"];
-
-const BADGES: [&str; 5] = ["disabled", "credentials", "failing", "retrying", "ok"];
+/// What an integration may be told of.
+const EVENTS: [v1::Event; 2] = [v1::Event::LeadCreated, v1::Event::LeadUpdated];
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -41,8 +38,8 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         /// Only with one of these badges
-        #[arg(long = "badge", value_name = "BADGE", value_delimiter = ',', value_parser = BADGES)]
-        badges: Vec<String>,
+        #[arg(long = "badge", value_name = "BADGE", value_delimiter = ',', value_parser = input::one_of(v1::Badge::ALL, v1::Badge::word))]
+        badges: Vec<v1::Badge>,
         #[command(flatten)]
         page: Page,
     },
@@ -55,8 +52,8 @@ pub(crate) enum Verb {
         #[command(flatten)]
         reference: Reference,
         /// What becomes of the deliveries that are held
-        #[arg(long, value_parser = ["keep", "release", "skip"], default_value = "keep")]
-        held: String,
+        #[arg(long, value_parser = input::one_of(v1::HeldChoice::ALL, v1::HeldChoice::word), default_value = "keep")]
+        held: v1::HeldChoice,
     },
     /// Hold what is to be pushed; pushes in flight finish
     Disable(Reference),
@@ -69,7 +66,13 @@ pub(crate) enum Verb {
         yes: bool,
     },
     /// Compare the field mapping with the target's own fields; exit 1 if something does not fit
-    Check(Reference),
+    Check {
+        #[command(flatten)]
+        reference: Reference,
+        /// Print the mapping with what could be added to it, for set-mapping, and say why on stderr
+        #[arg(long)]
+        propose: bool,
+    },
     /// Replace what we log in with: asked for, or one JSON object on stdin; tried before it counts
     SetCredentials(Reference),
     /// Push `webhook.test` with a sample lead, or look at the target, and wait for the outcome
@@ -141,14 +144,14 @@ struct Fields {
     #[arg(long, value_name = "JSON")]
     mapping: Option<String>,
     /// The events it gets [default: both]
-    #[arg(long, value_delimiter = ',', value_parser = EVENTS)]
-    events: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_parser = input::one_of(&EVENTS, v1::Event::word))]
+    events: Vec<v1::Event>,
     /// The shape of what webhook, zapier, make and n8n push [default: v1]
-    #[arg(long, value_parser = PAYLOADS)]
-    payload: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::Payload::ALL, v1::Payload::word))]
+    payload: Option<v1::Payload>,
     /// Which leads it gets: all, or what flows send it [default: all]
-    #[arg(long, value_parser = ROUTINGS)]
-    routing: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::Routing::ALL, v1::Routing::word))]
+    routing: Option<v1::Routing>,
     /// Make it, but push nothing yet
     #[arg(long)]
     disabled: bool,
@@ -178,17 +181,17 @@ struct Changes {
     #[arg(long, value_name = "JSON")]
     mapping: Option<String>,
     /// The events it gets from now on
-    #[arg(long, value_delimiter = ',', value_parser = EVENTS)]
-    events: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_parser = input::one_of(&EVENTS, v1::Event::word))]
+    events: Vec<v1::Event>,
     /// The shape of what is pushed from now on
-    #[arg(long, value_parser = PAYLOADS)]
-    payload: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::Payload::ALL, v1::Payload::word))]
+    payload: Option<v1::Payload>,
     /// Whether it is told what operators should hear of
     #[arg(long, value_name = "BOOL")]
     notices: Option<bool>,
     /// Which leads it gets from now on: all, or what flows send it
-    #[arg(long, value_parser = ROUTINGS)]
-    routing: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::Routing::ALL, v1::Routing::word))]
+    routing: Option<v1::Routing>,
 }
 
 /// An integration and what to change in it.
@@ -208,21 +211,21 @@ impl Verb {
         let integration = match self {
             Self::Create(create) => return create.run(context, &client).await,
             Self::List { company, badges, page } => {
-                return list(context, &client, company, &badges, page).await;
+                return list(context, &client, company, badges, page).await;
             }
             Self::Delete { reference, yes } => return delete(context, &client, reference, yes).await,
             Self::Test { reference, no_wait } => {
                 return wait::test(context, &client, reference.integration, no_wait).await;
             }
-            Self::Check(Reference { integration }) => {
-                return credentials::check(context, &client, integration).await;
+            Self::Check { reference, propose } => {
+                return credentials::check(context, &client, reference.integration, propose).await;
             }
             Self::SetCredentials(Reference { integration }) => {
                 return credentials::set(context, &client, integration).await;
             }
             Self::RotateSecret(rotate) => return rotate.run(context, &client).await,
             Self::Enable { reference: Reference { integration }, held } => {
-                let request = v1::EnableIntegrationRequest { request_id, integration, held };
+                let request = v1::EnableIntegrationRequest { request_id, integration, held: held.into() };
                 return enabled(context, client.enable_integration(request).await?);
             }
             Self::Preview(options) => return options.run(context, &client).await,
@@ -282,9 +285,9 @@ impl Fields {
             name: self.name,
             config: input::optional_json("--config", self.config.as_deref())?.unwrap_or_default(),
             mapping: input::optional_json("--mapping", self.mapping.as_deref())?.unwrap_or_default(),
-            events: self.events,
-            payload: self.payload.unwrap_or_default(),
-            routing: self.routing.unwrap_or_default(),
+            events: self.events.into_iter().map(i32::from).collect(),
+            payload: self.payload.unwrap_or_default().into(),
+            routing: self.routing.unwrap_or_default().into(),
             disabled: self.disabled,
             signing_secret: if self.secret_stdin { input::secret()? } else { String::new() },
             credentials: if self.credentials_stdin { input::piped_credentials()? } else { String::new() },
@@ -301,16 +304,16 @@ impl Update {
             name: self.changes.name,
             config: input::optional_json("--config", self.changes.config.as_deref())?,
             mapping: input::optional_json("--mapping", self.changes.mapping.as_deref())?,
-            events: self.changes.events,
-            payload: self.changes.payload,
+            events: self.changes.events.into_iter().map(i32::from).collect(),
+            payload: self.changes.payload.map(i32::from),
             notices: self.changes.notices,
-            routing: self.changes.routing,
+            routing: self.changes.routing.map(i32::from),
         })
     }
 }
 
 async fn help_connector(context: &Context, client: &Client, name: &str) -> Result<(), CliError> {
-    let connectors = client.list_connectors(v1::ListConnectorsRequest {}).await?.connectors;
+    let connectors = client.all_connectors().await?;
     let known: Vec<_> = connectors.iter().map(|connector| connector.name.clone()).collect();
     let Some(connector) = connectors.into_iter().find(|connector| connector.name == name) else {
         return Err(CliError::Failed(format!(
@@ -335,16 +338,14 @@ async fn list(
     context: &Context,
     client: &Client,
     company: Option<String>,
-    badges: &[String],
+    badges: Vec<v1::Badge>,
     page: Page,
 ) -> Result<(), CliError> {
-    let badge = |word: &String| {
-        v1::Badge::from_str_name(&format!("BADGE_{}", word.to_ascii_uppercase())).unwrap_or_default()
-    };
     let request = v1::ListIntegrationsRequest {
         company: company.unwrap_or_default(),
-        page: Some(page.into()),
-        badges: badges.iter().map(|word| badge(word).into()).collect(),
+        page_size: page.limit,
+        page_token: page.token(),
+        badges: badges.into_iter().map(i32::from).collect(),
     };
     let answer = client.list_integrations(request).await?;
     let more = answer.next_page_token;

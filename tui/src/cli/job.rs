@@ -52,7 +52,11 @@ impl Verb {
         let job = match self {
             Self::List { page } => {
                 let limit = page.limit;
-                let request = v1::ListJobsRequest { page: Some(page.into()), ..Default::default() };
+                let request = v1::ListJobsRequest {
+                    page_size: page.limit,
+                    page_token: page.token(),
+                    ..Default::default()
+                };
                 let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
                 return context.out.page(&jobs, limit, "id");
             }
@@ -64,7 +68,7 @@ impl Verb {
             }
             Self::Resume { id } => {
                 let request = v1::ResumeJobRequest { request_id: String::new(), id };
-                client.resume_job(request).await?.job.unwrap_or_default()
+                client.resume_job(request).await?
             }
         };
         context.out.object(&Job::from(job))

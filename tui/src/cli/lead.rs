@@ -32,8 +32,8 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         /// Only in this state
-        #[arg(long, value_parser = ["unsynced", "pushed", "complete"])]
-        state: Option<String>,
+        #[arg(long, value_parser = input::one_of(v1::LeadState::ALL, v1::LeadState::word))]
+        state: Option<v1::LeadState>,
         #[command(flatten)]
         page: Page,
     },
@@ -130,14 +130,12 @@ impl Verb {
         match self {
             Self::Push(push) => push.run(context).await,
             Self::List { company, state, page } => {
-                let state = match state.as_deref() {
-                    Some("unsynced") => v1::LeadState::Unsynced,
-                    Some("pushed") => v1::LeadState::Pushed,
-                    Some(_) => v1::LeadState::Complete,
-                    None => v1::LeadState::Unspecified,
+                let request = v1::ListLeadsRequest {
+                    company: company.unwrap_or_default(),
+                    page_size: page.limit,
+                    page_token: page.token(),
+                    state: state.unwrap_or_default().into(),
                 };
-                let company = company.unwrap_or_default();
-                let request = v1::ListLeadsRequest { company, page: Some(page.into()), state: state.into() };
                 let answer = client.list_leads(request).await?;
                 let more = answer.next_page_token;
                 let leads: Vec<Lead> = shapes(answer.leads);
@@ -159,7 +157,8 @@ impl Verb {
             }
             Self::Find { text, company, page } => {
                 let company = company.unwrap_or_default();
-                let request = v1::FindLeadsRequest { text, company, page: Some(page.into()) };
+                let request =
+                    v1::FindLeadsRequest { text, company, page_size: page.limit, page_token: page.token() };
                 let answer = client.find_leads(request).await?;
                 let leads: Vec<Found> = shapes(answer.leads);
                 context.out.list(&leads)?;

@@ -221,9 +221,10 @@ struct Page {
     after: Option<String>,
 }
 
-impl From<Page> for leadline_proto::v1::Page {
-    fn from(page: Page) -> Self {
-        Self { limit: page.limit, after: page.after.unwrap_or_default() }
+impl Page {
+    /// Where it begins, as the API takes it.
+    fn token(self) -> String {
+        self.after.unwrap_or_default()
     }
 }
 

@@ -30,8 +30,11 @@ impl Verb {
         let Self::List { company, page } = self;
         let limit = page.limit;
         let client = context.client().await?;
-        let request =
-            v1::ListNoticesRequest { company: company.unwrap_or_default(), page: Some(page.into()) };
+        let request = v1::ListNoticesRequest {
+            company: company.unwrap_or_default(),
+            page_size: page.limit,
+            page_token: page.token(),
+        };
         let notices: Vec<Notice> = shapes(client.list_notices(request).await?.notices);
         context.out.page(&notices, limit, "id")
     }

@@ -83,6 +83,11 @@ impl Out {
         if self.is_json() { self.object(item) } else { self.object(for_people) }
     }
 
+    /// Prints JSON for another command to take, whatever the format.
+    pub(crate) fn json(&self, item: &impl Serialize) -> Result<(), CliError> {
+        print(&pretty(item)?)
+    }
+
     /// [`Out::object`], where the JSON under `key` came from outside: if reading it changes a number in it, people
     /// too see the text as it came.
     pub fn object_with_json(&self, item: &impl Serialize, key: &str, json: &[u8]) -> Result<(), CliError> {

@@ -1,7 +1,7 @@
 //! `leadline integration preview`: the canonical event on one side, what would be sent on the other.
 
 use clap::Args;
-use leadline_client::Client;
+use leadline_client::{Client, outcome};
 use leadline_proto::v1;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "UUID")]
     lead: Option<String>,
     /// The event to render it as [default: lead.created, or webhook.test for the sample]
-    #[arg(long, value_parser = ["lead.created", "lead.updated", "webhook.test"])]
-    event: Option<String>,
+    #[arg(long, value_parser = input::one_of(v1::Event::ALL, v1::Event::word))]
+    event: Option<v1::Event>,
     /// Instead of the saved field mapping: JSON, or @FILE
     #[arg(long, value_name = "JSON")]
     mapping: Option<String>,
@@ -33,8 +33,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "JSON")]
     config: Option<String>,
     /// Instead of the saved payload version
-    #[arg(long, value_name = "VERSION")]
-    payload: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = input::one_of(v1::Payload::ALL, v1::Payload::word))]
+    payload: Option<v1::Payload>,
 }
 
 impl Options {
@@ -43,10 +43,10 @@ impl Options {
         let request = v1::PreviewIntegrationRequest {
             integration: self.integration,
             lead: self.lead.unwrap_or_default(),
-            event: self.event.unwrap_or_default(),
+            event: self.event.unwrap_or_default().into(),
             config: input::optional_json("--config", self.config.as_deref())?,
             mapping: input::optional_json("--mapping", self.mapping.as_deref())?,
-            payload: self.payload,
+            payload: self.payload.map(i32::from),
         };
         let preview = client.preview_integration(request).await?;
         if context.out.is_json() {
@@ -59,7 +59,7 @@ impl Options {
 /// The request as it goes over the wire, or why there is none.
 fn reported(preview: &v1::PreviewIntegrationResponse) -> String {
     let Some(request) = &preview.request else {
-        return format!("Nothing would be sent.\n{}: {}", preview.outcome, preview.error);
+        return format!("Nothing would be sent.\n{}: {}", outcome(preview), preview.error);
     };
     let mut text = format!("{} {}\n", request.method, request.url);
     for header in &request.headers {

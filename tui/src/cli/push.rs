@@ -69,8 +69,8 @@ impl Push {
         if self.unsynced {
             context.out.note("Nothing to push: every lead has arrived or is on its way.");
             let nothing = v1::Job {
-                kind: "push".to_owned(),
-                state: "done".to_owned(),
+                kind: v1::JobKind::Push.into(),
+                state: v1::JobState::Done.into(),
                 leads: Some(0),
                 ..Default::default()
             };

@@ -1,7 +1,9 @@
 //! `leadline integration rotate-secret`.
 
+use std::time::Duration;
+
 use clap::Args;
-use leadline_client::Client;
+use leadline_client::{Client, span};
 use leadline_proto::v1;
 
 use super::{CliError, Context, input, integration::Reference, output_types::SecretRotated};
@@ -36,7 +38,7 @@ impl Rotate {
         let request = v1::RotateSecretRequest {
             request_id: String::new(),
             integration: self.reference.integration,
-            grace_seconds: self.grace,
+            grace: self.grace.map(|grace| span(Duration::from_secs(grace.into()))),
             signing_secret,
             staged: self.staged,
             hold: self.hold,

@@ -80,7 +80,8 @@ impl Verb {
             Self::List { company, page } => {
                 let limit = page.limit;
                 let company = company.unwrap_or_default();
-                let request = v1::ListTokensRequest { company, page: Some(page.into()) };
+                let request =
+                    v1::ListTokensRequest { company, page_size: page.limit, page_token: page.token() };
                 let tokens: Vec<Token> = shapes(client.list_tokens(request).await?.tokens);
                 context.out.page(&tokens, limit, "id")
             }

@@ -121,7 +121,11 @@ pub(crate) async fn retry_found(
     let job = client.retry_deliveries(request).await?.job_id;
     if job.is_empty() {
         context.out.note("Nothing to retry: no delivery meets the filter.");
-        let nothing = v1::Job { kind: "retry".to_owned(), state: "done".to_owned(), ..Default::default() };
+        let nothing = v1::Job {
+            kind: v1::JobKind::Retry.into(),
+            state: v1::JobState::Done.into(),
+            ..Default::default()
+        };
         return context.out.object(&Job::from(nothing));
     }
     follow_job(context, client, &job, true).await
@@ -170,11 +174,11 @@ fn how_far(job: &v1::Job) -> String {
 }
 
 fn job_verdict(job: &v1::Job) -> Result<(), CliError> {
-    let v1::Job { id, state, total, released, left_alone, pending, dead, .. } = job;
+    let v1::Job { id, total, released, left_alone, pending, dead, .. } = job;
     let rest = total.saturating_sub(*released).saturating_sub(*left_alone);
-    match (state.as_str(), dead) {
-        ("done", 0) => Ok(()),
-        ("done", _) => Err(CliError::Failed(format!(
+    match (job.state(), dead) {
+        (v1::JobState::Done, 0) => Ok(()),
+        (v1::JobState::Done, _) => Err(CliError::Failed(format!(
             "{dead} of {released} pushes failed; `leadline delivery list --state dead` shows them"
         ))),
         _ => Err(CliError::Failed(format!(
@@ -204,12 +208,15 @@ pub(super) async fn outcome(
 }
 
 fn verdict(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
-    let failed: Vec<_> = outcomes.iter().filter(|attempt| attempt.state != "delivered").collect();
+    let failed: Vec<_> =
+        outcomes.iter().filter(|attempt| attempt.state() != v1::AttemptState::Delivered).collect();
     match failed.as_slice() {
         [] => Ok(()),
         [attempt] if outcomes.len() == 1 => Err(CliError::Failed(format!(
             "the push failed ({}): {}; `leadline attempt show {}` has what came back",
-            attempt.failure_class, attempt.error, attempt.id
+            attempt.failure_class().word(),
+            attempt.error,
+            attempt.id
         ))),
         [first, ..] => Err(CliError::Failed(format!(
             "{} of {} pushes failed; `leadline attempt show {}` has what came back to the first",
@@ -227,11 +234,11 @@ mod tests {
     use super::*;
     use crate::fake::FakeDaemon;
 
-    fn attempt(state: &str) -> v1::Attempt {
+    fn attempt(state: v1::AttemptState) -> v1::Attempt {
         v1::Attempt {
             id: "A".into(),
             state: state.into(),
-            failure_class: "rejected".into(),
+            failure_class: v1::FailureClass::Rejected.into(),
             error: "no such list".into(),
             ..Default::default()
         }
@@ -246,7 +253,7 @@ mod tests {
         };
         let outcomes = push_again(&daemon.client, named(&["D1", "bad"])).await.unwrap();
         let reported: Vec<_> =
-            outcomes.iter().map(|it| (it.delivery_id.as_str(), it.state.as_str(), it.number)).collect();
+            outcomes.iter().map(|it| (it.delivery_id.as_str(), it.state().word(), it.number)).collect();
         assert_eq!(reported, [("D1", "delivered", 5), ("bad", "failed", 5)]);
 
         let many: Vec<String> = (0..=PAGE_MAX).map(|id| id.to_string()).collect();
@@ -268,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_job_fails_the_command_if_a_push_failed_or_it_was_broken_off() {
-        let job = |state: &str, dead| v1::Job {
+        let job = |state: v1::JobState, dead| v1::Job {
             id: "J".into(),
             state: state.into(),
             total: 9,
@@ -278,10 +285,10 @@ mod tests {
             dead,
             ..Default::default()
         };
-        assert!(job_verdict(&job("done", 0)).is_ok());
-        let failed = job_verdict(&job("done", 2)).unwrap_err().to_string();
+        assert!(job_verdict(&job(v1::JobState::Done, 0)).is_ok());
+        let failed = job_verdict(&job(v1::JobState::Done, 2)).unwrap_err().to_string();
         assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --state dead` shows them");
-        for state in ["cancelled", "running"] {
+        for state in [v1::JobState::Cancelled, v1::JobState::Running] {
             let broken_off = job_verdict(&job(state, 0)).unwrap_err().to_string();
             assert_eq!(
                 broken_off,
@@ -292,19 +299,20 @@ mod tests {
 
     #[test]
     fn a_push_that_failed_fails_the_command() {
-        let message = |states: &[&str]| {
-            let outcomes: Vec<_> = states.iter().map(|state| attempt(state)).collect();
+        use v1::AttemptState::{Delivered, Failed};
+        let message = |states: &[v1::AttemptState]| {
+            let outcomes: Vec<_> = states.iter().map(|state| attempt(*state)).collect();
             verdict(&outcomes).err().map(|error| (error.exit_code(), error.to_string()))
         };
         assert_eq!(message(&[]), None);
-        assert_eq!(message(&["delivered", "delivered"]), None);
+        assert_eq!(message(&[Delivered, Delivered]), None);
         for (states, reported) in [
             (
-                &["failed"][..],
+                &[Failed][..],
                 "the push failed (rejected): no such list; `leadline attempt show A` has what came back",
             ),
             (
-                &["delivered", "failed"],
+                &[Delivered, Failed],
                 "1 of 2 pushes failed; `leadline attempt show A` has what came back to the first",
             ),
         ] {

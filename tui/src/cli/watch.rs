@@ -3,7 +3,7 @@
 use clap::Args;
 use futures::StreamExt as _;
 use leadline_client::{Client, ClientError};
-use leadline_proto::v1::watch_response::Message;
+use leadline_proto::v1::watch_integrations_response::Message;
 
 use super::{CliError, Context, output_types::Change};
 /// What to watch.

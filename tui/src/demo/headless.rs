@@ -6,7 +6,7 @@ use futures::{
     StreamExt as _,
     stream::{BoxStream, SelectAll},
 };
-use leadline_client::{Client, ClientError, PAGE_MAX};
+use leadline_client::{Client, ClientError, PAGE_MAX, millis};
 use leadline_proto::v1;
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -91,7 +91,7 @@ fn tell_attempts(
     reported: &mut HashSet<String>,
 ) -> Result<(), CliError> {
     for attempt in batch.attempts.iter().rev() {
-        if attempt.state != "running" && reported.insert(attempt.id.clone()) {
+        if attempt.state() != v1::AttemptState::Running && reported.insert(attempt.id.clone()) {
             print(&attempt_line(name, attempt))?;
         }
     }
@@ -99,15 +99,17 @@ fn tell_attempts(
 }
 
 fn attempt_line(name: &str, attempt: &v1::Attempt) -> String {
-    let mut line = format!("push  {}  {name:<8} attempt {} {}", attempt.lead, attempt.number, attempt.state);
+    let mut line =
+        format!("push  {}  {name:<8} attempt {} {}", attempt.lead, attempt.number, attempt.state().word());
     if let Some(status) = attempt.status_code {
         line.push_str(&format!(" {status}"));
     }
-    if let Some(milliseconds) = attempt.duration_ms {
+    if let Some(milliseconds) = attempt.duration.map(millis) {
         line.push_str(&format!(" in {milliseconds} ms"));
     }
-    if !attempt.failure_class.is_empty() {
-        line.push_str(&format!(" ({}: {})", attempt.failure_class, display_text(&attempt.error)));
+    if attempt.failure_class() != v1::FailureClass::Unspecified {
+        let class = attempt.failure_class().word();
+        line.push_str(&format!(" ({class}: {})", display_text(&attempt.error)));
     }
     line.push('\n');
     line
@@ -115,10 +117,10 @@ fn attempt_line(name: &str, attempt: &v1::Attempt) -> String {
 
 /// Deliveries that are neither delivered nor dead.
 async fn unsettled(client: &Client, limit: u32) -> Result<Vec<v1::Delivery>, CliError> {
-    let states = vec!["pending".to_owned(), "held".to_owned()];
+    let states = vec![v1::DeliveryState::Pending.into(), v1::DeliveryState::Held.into()];
     let filter = Some(v1::DeliveryFilter { states, ..Default::default() });
-    let page = Some(v1::Page { limit, after: String::new() });
-    Ok(client.list_deliveries(v1::ListDeliveriesRequest { filter, page }).await?.deliveries)
+    let request = v1::ListDeliveriesRequest { filter, page_size: limit, ..Default::default() };
+    Ok(client.list_deliveries(request).await?.deliveries)
 }
 
 fn stuck(deliveries: &[v1::Delivery]) -> CliError {
@@ -126,7 +128,13 @@ fn stuck(deliveries: &[v1::Delivery]) -> CliError {
         .iter()
         .take(5)
         .map(|it| {
-            format!("{} to {} is {} after {} attempts", it.id, it.integration_name, it.state, it.attempts)
+            format!(
+                "{} to {} is {} after {} attempts",
+                it.id,
+                it.integration_name,
+                it.state().word(),
+                it.attempts
+            )
         })
         .collect();
     CliError::Failed(format!(
@@ -142,9 +150,12 @@ async fn summary(client: &Client, scene: &Scene, leads: usize) -> Result<(), Cli
     for (integration, receiver) in &scene.integrations {
         let filter = v1::DeliveryFilter { integration: integration.id.clone(), ..Default::default() };
         let deliveries = client.all_deliveries(&filter).await?;
-        let dead: Vec<_> = deliveries.iter().filter(|delivery| delivery.state == "dead").collect();
-        let delivered = deliveries.iter().filter(|delivery| delivery.state == "delivered").count();
-        let skipped = deliveries.iter().filter(|delivery| delivery.state == "skipped").count();
+        let dead: Vec<_> =
+            deliveries.iter().filter(|delivery| delivery.state() == v1::DeliveryState::Dead).collect();
+        let delivered =
+            deliveries.iter().filter(|delivery| delivery.state() == v1::DeliveryState::Delivered).count();
+        let skipped =
+            deliveries.iter().filter(|delivery| delivery.state() == v1::DeliveryState::Skipped).count();
         let name = &integration.name;
         let mut line = format!("{name:<11} {delivered} delivered, {} dead", dead.len());
         if skipped > 0 {
@@ -169,7 +180,9 @@ async fn why(client: &Client, delivery: &v1::Delivery) -> Result<String, CliErro
     let request = v1::GetDeliveryRequest { id: delivery.id.clone() };
     let attempts = client.get_delivery(request).await?.attempts;
     match attempts.first() {
-        Some(last) if !last.failure_class.is_empty() => Ok(format!("{}: {}", last.failure_class, last.error)),
+        Some(last) if last.failure_class() != v1::FailureClass::Unspecified => {
+            Ok(format!("{}: {}", last.failure_class().word(), last.error))
+        }
         _ if !delivery.reason.is_empty() => Ok(delivery.reason.clone()),
         _ => Err(CliError::Failed(format!("delivery {} is dead without a reason", delivery.id))),
     }
@@ -184,17 +197,20 @@ mod tests {
         let failed = v1::Attempt {
             lead: "L".into(),
             number: 2,
-            state: "failed".into(),
+            state: v1::AttemptState::Failed.into(),
             status_code: Some(500),
-            duration_ms: Some(7),
-            failure_class: "transient".into(),
+            duration: Some(prost_types::Duration { seconds: 0, nanos: 7_000_000 }),
+            failure_class: v1::FailureClass::Transient.into(),
             error: "it said \x1b[2J".into(),
             ..Default::default()
         };
         let line = "push  L  flaky    attempt 2 failed 500 in 7 ms (transient: it said \\u{1b}[2J)\n";
         assert_eq!(attempt_line("flaky", &failed), line);
-        let lost =
-            v1::Attempt { state: "failed".into(), failure_class: "unknown".into(), ..Default::default() };
+        let lost = v1::Attempt {
+            state: v1::AttemptState::Failed.into(),
+            failure_class: v1::FailureClass::Unknown.into(),
+            ..Default::default()
+        };
         assert_eq!(attempt_line("slow", &lost), "push    slow     attempt 0 failed (unknown: )\n");
     }
 
@@ -203,7 +219,7 @@ mod tests {
         let delivery = v1::Delivery {
             id: "D".into(),
             integration_name: "slow".into(),
-            state: "held".into(),
+            state: v1::DeliveryState::Held.into(),
             ..Default::default()
         };
         let error = stuck(&vec![delivery; 7]).to_string();

@@ -26,7 +26,7 @@ impl Scene {
     pub(super) async fn set(client: &Client, with_vendors: bool) -> Result<Self, CliError> {
         let company = v1::CreateCompanyRequest {
             name: "The Old Barn".to_owned(),
-            plan: "pro".to_owned(),
+            plan: v1::Plan::Pro.into(),
             ..Default::default()
         };
         let company = client.create_company(company).await?.id.to_string();

@@ -103,6 +103,10 @@ impl Prepared for Ready {
         push::plan(&self.mapping, push).map(|plan| Some(plan.to_bytes()))
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.token()?;
         crm::consented(NAME, push)?;

@@ -3,12 +3,13 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config};
-use crate::{
-    Conversation, Found, crm,
-    field_kind::{Kind, kind_brought},
-    vendor::word,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    mapping::Mapping,
+    outcome::Failure,
+    schema::{self, Takes, TargetField},
 };
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
 
 pub(super) async fn look(
     ready: &Ready,
@@ -25,37 +26,28 @@ pub(super) async fn look(
         let list = word(&list["list"], "name").unwrap_or("?").to_owned();
         found.account = Some(format!("{host}, list {list} (as {user})"));
     }
-    found.findings = findings(&ready.mapping, &ready.fields(ctx).await?);
+    let fields = ready.fields(ctx).await?;
+    let custom = fields.iter().filter_map(|field| custom(&ready.mapping, field));
+    found.targets = config::OWN.map(own).into_iter().chain(custom).collect();
+    found.findings = schema::findings(&ready.mapping, "custom field", &found.targets);
     Ok(())
 }
 
-fn findings(mapping: &Mapping, fields: &[Value]) -> Vec<String> {
-    let of = |target: &str| {
-        let is_it = |field: &&Value| {
-            word(field, "id") == Some(target)
-                || word(field, "perstag")
-                    .is_some_and(|tag| tag.eq_ignore_ascii_case(target.trim_matches('%')))
-        };
-        fields.iter().find(is_it)
+/// A custom field, which mappings call by its tag, in any spelling, or by its number.
+fn custom(mapping: &Mapping, field: &Value) -> Option<TargetField> {
+    let (tag, id) = (word(field, "perstag")?, word(field, "id"));
+    let kind = word(field, "type").unwrap_or_default();
+    let takes = match kind {
+        "date" => Takes::Date,
+        "datetime" => Takes::Time,
+        _ => Takes::Scalar,
     };
-    // Each target as the account spells it, so that only those are unknown that it lacks.
-    let targets = mapping.rules().iter().filter_map(|rule| rule.to.as_deref());
-    let mut names: Vec<String> = targets.filter(|target| of(target).is_some()).map(str::to_owned).collect();
-    names.extend(config::OWN.map(str::to_owned));
-    names.extend(fields.iter().filter_map(|field| word(field, "perstag").map(str::to_owned)));
-    let mut findings = crm::unknown_targets(mapping, "custom field", &names);
-    for (rule, target) in mapping.targets() {
-        let Some((field, own)) = of(target).zip(kind_brought(rule)) else { continue };
-        let kind = word(field, "type").unwrap_or_default();
-        let fits = match kind {
-            "date" => own == Kind::Date,
-            "datetime" => own == Kind::Time,
-            _ => own != Kind::Whole,
-        };
-        if !fits {
-            let tag = word(field, "perstag").unwrap_or_default();
-            findings.push(format!("{}: {tag} holds a {kind}, and this is {own}", rule.field));
-        }
-    }
-    findings
+    let spelled = mapping.targets().map(|(_, name)| name);
+    let spelled = spelled.filter(|name| tag.eq_ignore_ascii_case(name.trim_matches('%')));
+    let aliases = spelled.chain(id).map(str::to_owned).collect();
+    Some(TargetField { aliases, ..TargetField::new(tag, kind, takes).labelled(word(field, "title")) })
+}
+
+fn own(name: &str) -> TargetField {
+    TargetField { is_ours: true, ..TargetField::new(name, "", Takes::Any) }
 }

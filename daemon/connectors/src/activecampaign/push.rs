@@ -38,7 +38,7 @@ pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json, Failure> 
     }
     // The delivery's id is what a note whose answer was lost is found by.
     let note =
-        format!("{}\nDelivery: {}\n{}", summary::headline(&event, push.event), push.id, crm::plain(&event));
+        format!("{}\nDelivery: {}\n{}", summary::headline(&event, push), push.id, crm::plain(&event, push));
     Ok(Json::object([
         ("contact", contact),
         ("fields", custom),

@@ -4,16 +4,12 @@ use http::Method;
 use serde_json::Value;
 
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{
-    Conversation, Found, Problem, Request, crm,
-    field_kind::{Kind, kind_brought},
-    vendor::word,
-};
+use crate::{Conversation, Found, Problem, Request, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
-    mapping::Mapping,
     nearest::unknown,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, TargetField},
 };
 
 /// The types of columns that Airtable merges on.
@@ -50,8 +46,10 @@ pub(super) async fn look(
     let path = ["v0", "meta", "bases", &ready.base_id, "tables"];
     let tables = ctx.send(Request::at(Method::GET, &ready.base, &path).bearer(token)).await?;
     if let Some(schema) = tables.json().filter(|_| tables.is_good()) {
-        found.findings = findings(&schema, &ready.table, &ready.mapping, &ready.key)
+        found.targets = columns(&schema, &ready.table)
             .map_err(|problem| Failure::new(FailureClass::Rejected, format!("{NAME} {problem}")))?;
+        found.findings = schema::findings(&ready.mapping, "column", &found.targets);
+        found.findings.extend(key_finding(&ready.key, &found.targets));
         return Ok(());
     }
     if tables.status != 403 || kind == ProbeKind::Mapping {
@@ -67,8 +65,8 @@ fn name_of(user: &Value) -> Option<String> {
     word(user, "email").or_else(|| word(user, "id")).map(str::to_owned)
 }
 
-/// What is wrong with the mapping, a sentence each; an error if the table is not there.
-fn findings(schema: &Value, table: &str, mapping: &Mapping, key: &str) -> Result<Vec<String>, Problem> {
+/// The columns of the table; an error if it is not there.
+fn columns(schema: &Value, table: &str) -> Result<Vec<TargetField>, Problem> {
     let tables = list(schema, "tables");
     let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
         let names = tables.iter().filter_map(|one| word(one, "name"));
@@ -77,41 +75,35 @@ fn findings(schema: &Value, table: &str, mapping: &Mapping, key: &str) -> Result
             format!("{}: the base does not have it", unknown("table", table, names)),
         ));
     };
-    let columns = list(found, "fields");
-    let names: Vec<String> = columns
-        .iter()
-        .flat_map(|column| [word(column, "name"), word(column, "id")])
-        .flatten()
-        .map(str::to_owned)
-        .collect();
-    let mut findings = crm::unknown_targets(mapping, "column", &names);
-    for rule in mapping.rules() {
-        let Some(target) = rule.to.as_deref() else { continue };
-        let column = columns.iter().find(|column| is_called(column, target));
-        let kind = column.and_then(|column| word(column, "type")).unwrap_or_default();
-        if COMPUTED.contains(&kind) {
-            findings
-                .push(format!("{}: Airtable fills column {target} itself ({kind}); use another", rule.field));
-        } else if target == key && !kind.is_empty() && !MERGED.contains(&kind) {
-            findings.push(format!(
-                "{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text"
-            ));
-        } else if let Some(own) = kind_brought(rule).filter(|own| !fits(kind, *own)) {
-            findings.push(format!("{}: column {target} holds {kind}, and this is {own}", rule.field));
-        }
-    }
-    Ok(findings)
+    Ok(list(found, "fields").iter().filter_map(column).collect())
 }
 
-/// Whether a column takes values of this kind. What holds text takes all: Airtable writes anything else as text.
-fn fits(column: &str, own: Kind) -> bool {
-    match column {
-        "number" | "currency" | "percent" | "duration" | "rating" => own == Kind::Number,
-        "checkbox" => own == Kind::Truth,
-        "date" | "dateTime" => matches!(own, Kind::Date | Kind::Time),
-        "barcode" | "multipleAttachments" | "multipleCollaborators" | "singleCollaborator" => false,
-        _ => true,
+fn column(column: &Value) -> Option<TargetField> {
+    let kind = word(column, "type").unwrap_or_default();
+    // What holds text takes all: Airtable writes anything else as text.
+    let takes = match kind {
+        "number" | "currency" | "percent" | "duration" | "rating" => Takes::Number,
+        "checkbox" => Takes::Truth,
+        "date" | "dateTime" => Takes::Day,
+        "barcode" | "multipleAttachments" | "multipleCollaborators" | "singleCollaborator" => Takes::Nothing,
+        _ => Takes::Any,
+    };
+    let column = TargetField {
+        aliases: word(column, "id").map(str::to_owned).into_iter().collect(),
+        ..TargetField::new(word(column, "name")?, kind, takes)
     }
+    .choosing(&column["options"]["choices"], "name", "name");
+    Some(column.fixed(COMPUTED.contains(&kind), "Airtable fills it itself"))
+}
+
+/// What is wrong with the column that records are found by.
+fn key_finding(key: &str, columns: &[TargetField]) -> Option<String> {
+    let column = columns.iter().find(|column| column.is_called(key) && column.fixed.is_none())?;
+    let kind = &column.kind;
+    let is_merged = kind.is_empty() || MERGED.contains(&kind.as_str());
+    (!is_merged).then(|| {
+        format!("{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text")
+    })
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {

@@ -197,8 +197,8 @@ fn a_test_names_the_account_and_what_is_missing() {
         report.findings,
         [
             "lead.name: unknown column Name; did you mean Names?",
+            "lead.phone: fld3 cannot be written: Airtable fills it itself",
             "lead.uuid: Airtable finds no records by a column of type email; make Ref single line text",
-            "lead.phone: Airtable fills column fld3 itself (formula); use another",
         ]
     );
     let (again, urls) = probe(ready.as_ref(), ProbeKind::Mapping, &[(200, SCHEMA)]);
@@ -209,35 +209,35 @@ fn a_test_names_the_account_and_what_is_missing() {
 fn a_column_of_another_type_is_named() {
     let columns = [
         ("lead.uuid", "Lead ID", "singleLineText", ""),
-        ("lead.name", "Name", "number", "lead.name: column Name holds number, and this is a text"),
+        ("lead.name", "Name", "number", "lead.name: Name is of type number, and this is a text"),
         ("lead.phone", "Phone", "singleLineText", ""),
         ("lead.event_type", "Event type", "singleSelect", ""),
         (
             "lead.event_date",
             "Event date",
             "checkbox",
-            "lead.event_date: column Event date holds checkbox, and this is a date",
+            "lead.event_date: Event date is of type checkbox, and this is a date",
         ),
         ("lead.guest_count", "Guests", "multilineText", ""),
         (
             "lead.gdpr_consent",
             "Consent",
             "date",
-            "lead.gdpr_consent: column Consent holds date, and this is true or false",
+            "lead.gdpr_consent: Consent is of type date, and this is true or false",
         ),
         ("quote.total_pence", "Quote total", "currency", ""),
         (
             "quote.items",
             "Items",
             "number",
-            "quote.items: column Items holds number, and this is an object or a list",
+            "quote.items: Items is of type number, and this is an object or a list",
         ),
         ("viewing.starts_at", "Viewing start", "dateTime", ""),
         (
             "location.name",
             "Venue",
             "multipleAttachments",
-            "location.name: column Venue holds multipleAttachments, and this is a text",
+            "location.name: Venue is of type multipleAttachments, and this is a text",
         ),
     ];
     let mut mapping: Value =

@@ -4,14 +4,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR};
-use crate::{
-    Conversation, Found, crm,
-    field_kind::{Kind, kind_brought},
-    vendor::word,
-};
+use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -39,44 +36,25 @@ pub(super) async fn look(
         found.account = Some(format!("{company}, {}", names.join(", ")));
     }
     let schema = VENDOR.json(ctx, ready.request(Method::GET, &["contacts", "attributes"])).await?;
-    found.findings = findings(ready, &schema);
+    found.targets = schema["attributes"].as_array().into_iter().flatten().filter_map(attribute).collect();
+    found.findings = schema::findings(&ready.mapping, "attribute", &found.targets);
     Ok(())
 }
 
-/// What is wrong with the mapping. Brevo takes no notice of a value whose type is another: nobody would see it missing.
-fn findings(ready: &Ready, schema: &Value) -> Vec<String> {
-    let attributes = schema["attributes"].as_array().map_or(&[][..], Vec::as_slice);
-    let names: Vec<String> =
-        attributes.iter().filter_map(|own| word(own, "name")).map(str::to_owned).collect();
-    let mut findings = crm::unknown_targets(&ready.mapping, "attribute", &names);
-    for rule in ready.mapping.rules() {
-        let target = rule.to.as_deref();
-        let Some(own) = attributes.iter().find(|own| target.is_some() && word(own, "name") == target) else {
-            continue;
-        };
-        let (target, category) = (target.unwrap_or_default(), word(own, "category").unwrap_or_default());
-        let kind = word(own, "type").unwrap_or(category);
-        if matches!(category, "calculated" | "global") {
-            findings.push(format!(
-                "{}: Brevo fills attribute {target} itself ({category}); use another",
-                rule.field
-            ));
-        } else if let Some(field) = kind_brought(rule).filter(|field| !fits(kind, *field)) {
-            findings
-                .push(format!("{}: attribute {target} is of type {kind}, and this is {field}", rule.field));
-        }
-    }
-    findings
-}
-
-/// Whether an attribute of this type takes values of this kind.
-fn fits(kind: &str, own: Kind) -> bool {
-    match kind {
-        "float" | "id" => own == Kind::Number,
-        "boolean" => own == Kind::Truth,
-        "date" => own == Kind::Date,
-        // Its values are numbers of its own, or words that it knows.
-        "category" | "multiple-choice" | "user" => false,
-        _ => true,
-    }
+/// Brevo takes no notice of a value whose type is another: nobody would see it missing.
+fn attribute(own: &Value) -> Option<TargetField> {
+    let category = word(own, "category").unwrap_or_default();
+    let kind = word(own, "type").unwrap_or(category);
+    let takes = match kind {
+        "float" | "id" => Takes::Number,
+        "boolean" => Takes::Truth,
+        "date" => Takes::Date,
+        // Its values are numbers of its own, told beside their words.
+        "category" if own["enumeration"].as_array().is_some_and(|words| !words.is_empty()) => Takes::Choice,
+        "category" | "multiple-choice" | "user" => Takes::Nothing,
+        _ => Takes::Any,
+    };
+    let target =
+        TargetField::new(word(own, "name")?, kind, takes).choosing(&own["enumeration"], "value", "label");
+    Some(target.fixed(matches!(category, "calculated" | "global"), "Brevo fills it itself"))
 }

@@ -261,9 +261,9 @@ fn a_test_names_the_lists_and_what_the_attributes_do_not_take() {
         report.findings,
         [
             "lead.profile.last_name: unknown attribute LASTNAME",
-            "lead.event_type: attribute KIND is of type category, and this is a text",
-            "lead.name: attribute WHEN is of type date, and this is a text",
-            "lead.source_url: Brevo fills attribute COUNT itself (global); use another",
+            "lead.event_type: KIND is of type category, and this is a text",
+            "lead.name: WHEN is of type date, and this is a text",
+            "lead.source_url: COUNT cannot be written: Brevo fills it itself",
         ]
     );
     let (report, _) = probe(prepared.as_ref(), ProbeKind::Test, &[(404, "{}")]);

@@ -60,6 +60,10 @@ impl Prepared for Ready {
         Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         push::post(self.0.url()?, push, summary::whole(self, push)?, ctx).await
     }

@@ -7,6 +7,7 @@ use crate::{
     config::{BaseUrl, Flag, Int, Problem, Required, parsed, settings, words},
     leads::Names,
 };
+use leadline_domain::json::Json;
 
 pub(super) const LOGIN: &str = "https://login.microsoftonline.com";
 pub(super) const VERSION: &str = "v9.2";
@@ -86,6 +87,7 @@ pub(super) const NAMES: Names = Names {
         ("websiteurl", 200),
         ("subject", 300),
     ],
+    owner: ("ownerid", |id| ("ownerid@odata.bind", Json::string(&format!("/systemusers({id})")))),
 };
 
 pub(super) fn own_mapping() -> Value {

@@ -58,6 +58,10 @@ impl TypedConnector for Dynamics {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some(config::NAMES.email)
     }
@@ -116,6 +120,10 @@ impl Prepared for Ready {
             plan.update.take_at(&key.0);
         }
         Ok(Some(plan.bytes()))
+    }
+
+    fn tells_changes(&self) -> bool {
+        true
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

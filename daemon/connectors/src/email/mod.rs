@@ -130,6 +130,10 @@ impl Prepared for Ready {
         self.message(push).map(Some)
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let message = summary::whole(self, push)?;
         let answer = ctx.send(self.mail(self.login.told(), message)).await?;

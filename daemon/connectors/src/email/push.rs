@@ -28,7 +28,7 @@ impl Ready {
     /// The whole message, as it goes over the wire.
     pub(super) fn message(&self, push: &Push<'_>) -> Result<Bytes, Failure> {
         let event = crm::event(push)?;
-        let headline = summary::headline(&event, push.event);
+        let headline = summary::headline(&event, push);
         let is_notice = matches!(push.event, EventKind::Notice(_));
         let subject = match &self.config.subject {
             Some(Subject(template)) if !is_notice => {

@@ -4,11 +4,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Ready, VENDOR, push};
-use crate::{Conversation, Found, crm, vendor::word};
+use crate::{Conversation, Found, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
     outcome::{Failure, FailureClass},
+    schema::{self, Takes, TargetField},
 };
 
 pub(super) async fn look(
@@ -34,6 +35,8 @@ pub(super) async fn look(
     }
     let header = push::look(ready, None, ctx).await?.header;
     if !header.is_empty() {
+        let named = header.iter().filter(|name| !name.is_empty());
+        found.targets = named.map(|name| TargetField::new(name, "", Takes::Scalar)).collect();
         found.findings = findings(ready, &header);
     }
     Ok(())
@@ -41,7 +44,7 @@ pub(super) async fn look(
 
 /// What the header lacks. An empty sheet gets its header with the first lead.
 fn findings(ready: &Ready, header: &[String]) -> Vec<String> {
-    let mut findings = crm::unknown_targets(&ready.mapping, "column", header);
+    let mut findings = schema::unknown_targets(&ready.mapping, "column", header);
     let doubled =
         header.iter().enumerate().filter(|(at, name)| !name.is_empty() && header[..*at].contains(name));
     findings.extend(

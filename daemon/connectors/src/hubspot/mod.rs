@@ -59,6 +59,10 @@ impl TypedConnector for Hubspot {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some("email")
     }
@@ -100,6 +104,10 @@ struct Ready {
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, push)?.bytes().map(Some)
+    }
+
+    fn tells_changes(&self) -> bool {
+        true
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// The key of the contact: trimmed and in lower case.
     pub(super) email: String,
     pub(super) properties: Map<String, Value>,
+    /// What a contact gets besides that is made for the lead.
+    pub(super) new: Map<String, Value>,
     pub(super) note: Value,
 }
 
@@ -38,25 +40,33 @@ impl Plan {
         crm::add_names(&mut fields, mapping, &event);
         crm::drop_made_name(&mut fields, mapping, &event);
         // HubSpot takes nothing but text.
-        let mut properties: Map<String, Value> = crm::strings(&fields)
+        let properties: Map<String, Value> = crm::strings(&fields)
             .into_iter()
             .map(|(name, value)| (name, json!(crm::cut(value.as_str().unwrap_or_default(), TEXT_MAX))))
             .collect();
+        let (new, mut properties): (Map<_, _>, Map<_, _>) =
+            properties.into_iter().partition(|(name, _)| mapping.is_for_new(name));
         properties.insert("email".to_owned(), json!(email));
         let heading = match push.event {
             EventKind::Updated => "Lead updated",
             EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
         };
-        let told = crm::html_within(&event, TEXT_MAX - FRAME);
+        let told = crm::html_within(&event, push, TEXT_MAX - FRAME);
         // The delivery's id is what a note whose answer was lost is found by.
         let body = format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{told}", push.id);
         let note = json!({ "hs_timestamp": (push.now * 1000).to_string(), "hs_note_body": body });
-        Ok(Self { email, properties, note })
+        Ok(Self { email, properties, new, note })
     }
 
     pub(super) fn bytes(&self) -> Result<Bytes, Failure> {
-        let plan = json!({ "email": self.email, "properties": self.properties, "note": self.note });
+        let (email, properties, new) = (&self.email, &self.properties, &self.new);
+        let plan = json!({ "email": email, "properties": properties, "new": new, "note": self.note });
         Ok(Bytes::from(plan.to_string()))
+    }
+
+    /// The properties of a contact that is made.
+    pub(super) fn created(&self) -> Map<String, Value> {
+        self.properties.iter().chain(&self.new).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The properties without the address.
@@ -72,7 +82,8 @@ impl Plan {
             let mut plan: Value = serde_json::from_slice(push.rendered?).ok()?;
             let email = plan["email"].as_str()?.to_owned();
             let Value::Object(properties) = plan["properties"].take() else { return None };
-            Some(Self { email, properties, note: plan["note"].take() })
+            let Value::Object(new) = plan["new"].take() else { return None };
+            Some(Self { email, properties, new, note: plan["note"].take() })
         };
         read().ok_or_else(|| {
             Failure::new(FailureClass::Mapping, "what was rendered for HubSpot earlier cannot be read")

@@ -5,11 +5,17 @@ use serde_json::Value;
 
 use super::{Ready, VENDOR};
 use crate::{
-    Conversation, Found, crm,
-    field_kind::{EVENT_TYPES, Kind, kind_brought},
-    vendor::id_of,
+    Conversation, Found,
+    vendor::{id_of, word},
 };
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use leadline_domain::{
+    integration::ProbeKind,
+    outcome::Failure,
+    schema::{self, Takes, TargetField},
+};
+
+/// Whose a contact is.
+const OWNER: [&str; 1] = ["hubspot_owner_id"];
 
 pub(super) async fn look(
     ready: &Ready,
@@ -29,46 +35,33 @@ pub(super) async fn look(
     }
     let path = ["crm", "properties", &ready.version, "contacts"];
     let properties = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
-    found.findings = findings(&ready.mapping, &properties);
+    found.targets = properties["results"].as_array().into_iter().flatten().filter_map(property).collect();
+    if schema::names_owner(&ready.mapping, &OWNER) {
+        let owners =
+            ready.request(Method::GET, &["crm", "owners", &ready.version]).query(&[("limit", "500")]);
+        let owners = VENDOR.json(ctx, owners).await;
+        let owners = owners.map(|owners| schema::choices(&owners["results"], "id", "email"));
+        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, owners));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "property", &found.targets));
     Ok(())
 }
 
-/// What is wrong with the mapping, going by the account's own properties.
-fn findings(mapping: &Mapping, properties: &Value) -> Vec<String> {
-    let properties: Vec<&Value> = properties["results"].as_array().into_iter().flatten().collect();
-    let names: Vec<String> =
-        properties.iter().filter_map(|property| property["name"].as_str().map(str::to_owned)).collect();
-    let mut findings = crm::unknown_targets(mapping, "property", &names);
-    for rule in mapping.rules() {
-        let Some(target) = rule.to.as_deref() else { continue };
-        let Some(property) = properties.iter().find(|property| property["name"] == target) else { continue };
-        if property["modificationMetadata"]["readOnlyValue"] == true || property["calculated"] == true {
-            findings.push(format!("{}: {target} cannot be written; HubSpot sets it by itself", rule.field));
-        } else if let Some(kind) = kind_brought(rule) {
-            findings.extend(mismatch(&rule.field, kind, target, property));
-        }
-    }
-    findings
-}
-
-fn mismatch(field: &str, kind: Kind, target: &str, property: &Value) -> Option<String> {
-    let wanted = property["type"].as_str()?;
-    let fits = match wanted {
-        "number" => kind == Kind::Number,
-        "bool" => kind == Kind::Truth,
-        "date" => kind == Kind::Date,
-        "datetime" => matches!(kind, Kind::Date | Kind::Time),
-        _ => true,
+fn property(property: &Value) -> Option<TargetField> {
+    let kind = word(property, "type").unwrap_or_default();
+    let takes = match kind {
+        "number" => Takes::Number,
+        "bool" => Takes::Truth,
+        "date" => Takes::Date,
+        "datetime" => Takes::Day,
+        "enumeration" => Takes::Choice,
+        _ => Takes::Any,
     };
-    if !fits {
-        return Some(format!("{field}: {target} holds a {wanted}, and this is {kind}"));
-    }
-    if wanted != "enumeration" || field != "lead.event_type" {
-        return None;
-    }
-    let options: Vec<&str> =
-        property["options"].as_array()?.iter().filter_map(|option| option["value"].as_str()).collect();
-    let missing: Vec<&str> = EVENT_TYPES.into_iter().filter(|kind| !options.contains(kind)).collect();
-    let is_short = !options.is_empty() && !missing.is_empty();
-    is_short.then(|| format!("{field}: {target} has no option {}", missing.join(", ")))
+    let is_fixed =
+        property["modificationMetadata"]["readOnlyValue"] == true || property["calculated"] == true;
+    let target = TargetField::new(word(property, "name")?, kind, takes)
+        .labelled(word(property, "label"))
+        .choosing(&property["options"], "value", "label")
+        .fixed(is_fixed, "HubSpot sets it by itself");
+    Some(TargetField { is_ours: property["hidden"] == true, ..target })
 }

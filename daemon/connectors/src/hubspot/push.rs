@@ -79,7 +79,7 @@ impl Ready {
         if let Some(contact) = self.settled(ctx, plan, &answer).await? {
             return Ok(contact);
         }
-        let answer = ctx.send(self.create(&plan.properties)).await?;
+        let answer = ctx.send(self.create(&plan.created())).await?;
         let contact = self.settled(ctx, plan, &answer).await?;
         contact.ok_or_else(|| error::failure(&answer, ctx.now))
     }

@@ -8,7 +8,7 @@ use super::{
     error,
 };
 use crate::{
-    Conversation, Push, Request, Response, crm,
+    Conversation, Push, Request, Response, crm, told,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
@@ -65,7 +65,7 @@ fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
         EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
     };
     let mut properties = Json::Object(Vec::new());
-    for (label, value) in crm::lines(event) {
+    for (label, value) in told::lines_of(event, push.telling) {
         properties.insert(usize::MAX, &label, Json::string(&crm::cut(&value, TEXT_MAX)));
     }
     let metric = Json::object([("name", Json::string(metric))]);

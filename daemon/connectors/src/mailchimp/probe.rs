@@ -7,12 +7,12 @@ use super::{
     Ready, VENDOR, error,
     plan::{Member, NAMES},
 };
-use crate::{
-    Conversation, Found, crm,
-    field_kind::{Kind, kind_brought},
-    vendor::word,
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    integration::ProbeKind,
+    outcome::Failure,
+    schema::{self, FieldChoice, Takes, TargetField},
 };
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
 
 pub(super) async fn look(
     ready: &Ready,
@@ -29,61 +29,48 @@ pub(super) async fn look(
         let list = get(&["lists", &ready.list], "fields=id,name,stats.member_count");
         found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
     }
-    let query = "count=1000&fields=merge_fields.tag,merge_fields.type,merge_fields.options";
+    let query = "count=1000&fields=merge_fields.tag,merge_fields.name,merge_fields.type,merge_fields.options";
     let schema = VENDOR.json(ctx, get(&["lists", &ready.list, "merge-fields"], query)).await?;
-    found.findings = findings(&ready.member, &schema);
+    found.targets = schema["merge_fields"].as_array().into_iter().flatten().filter_map(merge_field).collect();
+    found.findings = findings(&ready.member, &schema, &mut found.targets);
     Ok(())
 }
 
-/// What is wrong with the mapping, given the audience's merge fields.
-fn findings(member: &Member, schema: &Value) -> Vec<String> {
-    let fields = schema.get("merge_fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let tags: Vec<String> = fields.iter().filter_map(|field| word(field, "tag")).map(str::to_owned).collect();
-    let mut findings = crm::unknown_targets(&member.mapping, "merge field", &tags);
-    if member.splits_name {
-        let missing = NAMES.iter().filter(|name| !tags.iter().any(|tag| tag == *name));
-        findings.extend(missing.map(|name| {
-            format!("lead.name: the audience has no merge field {name}; map lead.name to one that it has, or to null")
-        }));
-    }
-    for rule in member.mapping.rules() {
-        let Some(target) = rule.to.as_deref() else { continue };
-        let field = fields.iter().find(|field| word(field, "tag") == Some(target));
-        let kind = field.and_then(|field| word(field, "type")).unwrap_or_default();
-        let format = field.and_then(|field| word(field.get("options")?, "phone_format"));
-        if kind == "phone" && format == Some("US") {
-            findings.push(format!(
-                "{}: merge field {target} takes numbers of the US only and refuses all others; set its phone format to international",
-                rule.field
-            ));
-        }
-        match kind_brought(rule) {
-            // It takes an object, which no mapping makes.
-            _ if kind == "address" => {
-                findings.push(format!(
-                    "{}: merge field {target} is of type address, which takes no text",
-                    rule.field
-                ));
-            }
-            Some(own) if !fits(kind, own) => {
-                findings.push(format!(
-                    "{}: merge field {target} is of type {kind}, and this is {own}",
-                    rule.field
-                ));
-            }
-            _ => {}
-        }
-    }
-    findings
+fn merge_field(field: &Value) -> Option<TargetField> {
+    let kind = word(field, "type").unwrap_or_default();
+    let takes = match kind {
+        "number" => Takes::Number,
+        "date" => Takes::Date,
+        // A day without a year is what no lead has, and an address is an object, which no mapping makes.
+        "birthday" | "address" => Takes::Nothing,
+        _ => Takes::Any,
+    };
+    let mut target = TargetField::new(word(field, "tag")?, kind, takes).labelled(word(field, "name"));
+    let choices = field["options"]["choices"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    target.choices = choices.map(|word| FieldChoice { value: word.into(), label: word.to_owned() }).collect();
+    Some(target)
 }
 
-/// Whether a merge field takes a value of this kind.
-fn fits(field: &str, own: Kind) -> bool {
-    match field {
-        "number" => own == Kind::Number,
-        "date" => own == Kind::Date,
-        // A day without a year is what no lead has.
-        "birthday" => false,
-        _ => true,
+/// What is wrong with the mapping, given the audience's merge fields.
+fn findings(member: &Member, schema: &Value, targets: &mut [TargetField]) -> Vec<String> {
+    let mut findings = schema::findings(&member.mapping, "merge field", targets);
+    for name in NAMES.iter().filter(|_| member.splits_name) {
+        match targets.iter_mut().find(|target| target.name == *name) {
+            Some(target) => target.is_ours = true,
+            None => findings.push(format!(
+                "lead.name: the audience has no merge field {name}; map lead.name to one that it has, or to null"
+            )),
+        }
     }
+    let us = schema["merge_fields"].as_array().into_iter().flatten();
+    let us =
+        us.filter(|field| word(field, "type") == Some("phone") && field["options"]["phone_format"] == "US");
+    let us: Vec<&str> = us.filter_map(|field| word(field, "tag")).collect();
+    for (rule, target) in member.mapping.targets().filter(|(_, target)| us.contains(target)) {
+        findings.push(format!(
+            "{}: merge field {target} takes numbers of the US only and refuses all others; set its phone format to international",
+            rule.field
+        ));
+    }
+    findings
 }

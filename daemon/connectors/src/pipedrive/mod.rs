@@ -70,6 +70,10 @@ impl TypedConnector for Pipedrive {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some("person.email")
     }
@@ -126,6 +130,10 @@ struct Ready {
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
+    }
+
+    fn tells_changes(&self) -> bool {
+        true
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

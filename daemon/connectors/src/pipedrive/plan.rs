@@ -33,6 +33,8 @@ pub(super) struct Plan {
     /// The person's name was made from its address: it is for a new one only.
     is_made_name: bool,
     pub(super) deal: Option<Json>,
+    /// What of these only a new person or deal gets, as a mapping calls it.
+    new: Vec<String>,
     pub(super) note: Option<String>,
 }
 
@@ -48,6 +50,11 @@ impl Plan {
             person: Json::Object(Vec::new()),
             is_made_name: crm::is_made_name(&event),
             deal: None,
+            new: mapping
+                .targets()
+                .filter(|(rule, _)| rule.is_for_new())
+                .map(|(_, to)| to.to_owned())
+                .collect(),
             note: None,
         };
         let mut deal = Json::object([("title", Json::string(&title(&event)))]);
@@ -93,6 +100,7 @@ impl Plan {
             ("person", self.person.clone()),
             ("is_made_name", Json::Bool(self.is_made_name)),
             ("deal", self.deal.clone().unwrap_or(Json::Null)),
+            ("new", Json::Array(self.new.iter().map(|name| Json::string(name)).collect())),
             ("note", optional(&self.note)),
         ])
         .to_bytes()
@@ -111,6 +119,10 @@ impl Plan {
                 person: plan.get("person")?.clone(),
                 is_made_name: plan.get("is_made_name") == Some(&Json::Bool(true)),
                 deal: plan.get("deal").filter(|deal| !deal.is_null()).cloned(),
+                new: match plan.get("new")? {
+                    Json::Array(names) => names.iter().map(crm::text).collect(),
+                    _ => return None,
+                },
                 note: text("note"),
             })
         };
@@ -132,6 +144,7 @@ impl Plan {
     /// What is new about a person that is there; its addresses and numbers are added to. None if nothing is.
     pub(super) fn person_changes(&self, there: &Value) -> Option<Json> {
         let mut changes = self.person.clone();
+        self.leave_to_new("person.", &mut changes);
         let name = changes.get("name").map(crm::text).unwrap_or_default();
         if self.is_made_name || is_part_of(&name, there["name"].as_str().unwrap_or_default()) {
             changes.take_at("name");
@@ -168,7 +181,15 @@ impl Plan {
         let mut changes =
             written.news(&self.written()).get("deal").cloned().unwrap_or(Json::Object(Vec::new()));
         changes.take_at("title");
+        self.leave_to_new("deal.", &mut changes);
         changes
+    }
+
+    /// Takes out what only a new person or deal gets.
+    fn leave_to_new(&self, of: &str, record: &mut Json) {
+        for name in self.new.iter().filter_map(|name| name.strip_prefix(of)) {
+            record.take_at(&placed(name));
+        }
     }
 }
 
@@ -185,11 +206,11 @@ fn put(record: &mut Json, name: &str, value: Json) {
         ("name" | "title", Some(text)) => Json::string(&crm::cut(&text, TEXT_MAX)),
         _ => value,
     };
-    if is_custom(name) {
-        record.set_at(&format!("custom_fields.{name}"), value);
-    } else {
-        record.set_at(name, value);
-    }
+    record.set_at(&placed(name), value);
+}
+
+fn placed(name: &str) -> String {
+    if is_custom(name) { format!("custom_fields.{name}") } else { name.to_owned() }
 }
 
 /// `wedding – Sarah Patel – 2026-09-12`
@@ -211,7 +232,7 @@ fn note(event: &Json, push: &Push<'_>) -> String {
         EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
     };
     // The delivery's id is what a note whose answer was lost is found by.
-    format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{}", push.id, crm::html_within(event, NOTE_MAX))
+    format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{}", push.id, crm::html_within(event, push, NOTE_MAX))
 }
 
 fn entry(value: &str, is_primary: bool) -> Json {

@@ -2,15 +2,18 @@
 
 use serde_json::Value;
 
-use super::{Ready, VENDOR};
-use crate::{
-    Conversation, Found, crm,
-    field_kind::{Kind, kind_brought},
+use super::{Ready, VENDOR, config::is_custom};
+use crate::{Conversation, Found, vendor::word};
+use leadline_domain::{
+    outcome::Failure,
+    schema::{self, Takes, TargetField},
 };
-use leadline_domain::{mapping::Mapping, outcome::Failure};
 
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];
+
+/// Whose persons and deals are, by the user's number.
+const OWNERS: [&str; 2] = ["person.owner_id", "deal.owner_id"];
 
 pub(super) async fn look(
     ready: &Ready,
@@ -34,13 +37,27 @@ pub(super) async fn look(
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
         let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
-        fields.extend(list["data"].as_array().into_iter().flatten().filter_map(|field| read(of, field)));
+        let all = list["data"].as_array().into_iter().flatten();
+        fields.extend(all.filter_map(|one| field(of, one)));
     }
-    let lead_field = ready.lead_field().map(|field| format!("deal.{field}"));
-    if let Some(field) = lead_field.filter(|wanted| !fields.iter().any(|(name, _)| name == wanted)) {
-        found.findings.push(format!("lead_field: there is no field {field}"));
+    if let Some(name) = ready.lead_field().map(|field| format!("deal.{field}")) {
+        match fields.iter_mut().find(|field| field.name == name) {
+            Some(field) => field.is_ours = true,
+            None => found.findings.push(format!("lead_field: there is no field {name}")),
+        }
     }
-    found.findings.extend(mapped(&ready.mapping, &fields));
+    fields.extend(
+        OURS.into_iter()
+            .chain(OWNERS)
+            .map(|name| TargetField { is_ours: true, ..TargetField::new(name, "", Takes::Any) }),
+    );
+    if schema::names_owner(&ready.mapping, &OWNERS) {
+        let users = VENDOR.json(ctx, ready.get_first(&["users"], &[])).await;
+        let users = users.map(|users| schema::choices(&users["data"], "id", "name"));
+        found.findings.extend(schema::owned_by(&mut fields, &OWNERS, users));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "field", &fields));
+    found.targets = fields;
     Ok(())
 }
 
@@ -54,29 +71,20 @@ fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {
     (!is_there).then(|| format!("{key}: there is no {wanted} among the {what}: {}", there.join(", ")))
 }
 
-/// A field's name and type. Its key is told under another name by each version.
-fn read(of: &str, field: &Value) -> Option<(String, String)> {
-    let key = field["field_code"].as_str().or_else(|| field["key"].as_str())?;
-    Some((format!("{of}.{key}"), field["field_type"].as_str().unwrap_or_default().to_owned()))
-}
-
-fn mapped(mapping: &Mapping, fields: &[(String, String)]) -> Vec<String> {
-    let names: Vec<String> =
-        fields.iter().map(|(name, _)| name.clone()).chain(OURS.map(str::to_owned)).collect();
-    let mut findings = crm::unknown_targets(mapping, "field", &names);
-    for (rule, target) in mapping.targets() {
-        let Some(kind) = kind_brought(rule) else { continue };
-        let Some((_, wanted)) = fields.iter().find(|(name, _)| name == target) else { continue };
-        let fits = match wanted.as_str() {
-            "int" | "double" | "monetary" => kind == Kind::Number,
-            "date" => kind == Kind::Date,
-            // Options are told by their number, which a lead does not have.
-            "enum" | "set" => false,
-            _ => true,
-        };
-        if !fits {
-            findings.push(format!("{}: {target} holds a {wanted}, and this is {kind}", rule.field));
-        }
-    }
-    findings
+/// A field of persons or deals. Its key and name are told under other names by each version.
+fn field(of: &str, field: &Value) -> Option<TargetField> {
+    let key = word(field, "field_code").or_else(|| word(field, "key"))?;
+    let label = word(field, "field_name").or_else(|| word(field, "name"));
+    let kind = word(field, "field_type").unwrap_or_default();
+    let takes = match kind {
+        "int" | "double" | "monetary" => Takes::Number,
+        "date" => Takes::Date,
+        // Its options are told by their numbers.
+        "enum" if field["options"].is_array() => Takes::Choice,
+        "enum" | "set" => Takes::Nothing,
+        _ => Takes::Any,
+    };
+    let target = TargetField::new(format!("{of}.{key}"), kind, takes).labelled(label);
+    let target = target.choosing(&field["options"], "id", "label");
+    Some(TargetField { is_ours: !is_custom(key), ..target })
 }

@@ -63,6 +63,10 @@ impl TypedConnector for Salesforce {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some("Email")
     }
@@ -110,6 +114,10 @@ struct Ready {
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
+    }
+
+    fn tells_changes(&self) -> bool {
+        true
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
@@ -196,6 +204,10 @@ impl Ready {
         };
         match &self.config.assignment_rule {
             Some(rule) => request.header(AUTO_ASSIGN, rule.0.clone()),
+            // The active rule would give the Lead to another.
+            None if plan.create.get("OwnerId").is_some() => {
+                request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE"))
+            }
             None => request,
         }
     }

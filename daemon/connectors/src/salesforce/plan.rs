@@ -61,7 +61,8 @@ impl Plan {
             if !value.is_null() {
                 create.insert(usize::MAX, name, limited(name, value));
             }
-            if !(value.is_null() && name == "LastName") {
+            let is_kept = mapping.is_for_new(name) || (value.is_null() && name == "LastName");
+            if !is_kept {
                 update.insert(usize::MAX, name, limited(name, value));
             }
         }
@@ -76,7 +77,7 @@ impl Plan {
             let made = if crm::text(&made).is_empty() { Json::string(&email) } else { made };
             create.insert(usize::MAX, "LastName", limited("LastName", &made));
         }
-        let told = crm::plain(&event);
+        let told = crm::plain(&event, push);
         add(&mut create, "Description", &Json::string(&told));
         // And a company: somebody who has none stands for one.
         let name = Some(text("lead.name")).filter(|name| !name.is_empty()).unwrap_or_else(|| email.clone());
@@ -129,7 +130,7 @@ impl Plan {
 
 /// The enquiry as a Task. The delivery's id is what one whose answer was lost is found by.
 fn task(event: &Json, push: &Push<'_>, told: &str) -> Json {
-    let subject = summary::headline(event, push.event);
+    let subject = summary::headline(event, push);
     let description = format!("Delivery: {}\n{told}", push.id);
     Json::object([
         ("Subject", limited("Subject", &Json::string(&subject))),

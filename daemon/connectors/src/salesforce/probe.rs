@@ -3,21 +3,47 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{Ready, VENDOR};
-use crate::{
-    Conversation, Found,
-    config::Flag,
-    crm,
-    field_kind::{Kind, kind_brought},
-};
+use super::{Ready, VENDOR, quoted};
+use crate::{Conversation, Found, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
-    mapping::Mapping,
     outcome::{Failure, FailureClass},
+    schema::{self, FieldChoice, Takes, TargetField},
 };
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
+
+/// Whose a Lead is.
+const OWNER: [&str; 1] = ["OwnerId"];
+
+/// Those of the users and queues that a mapping names.
+async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>, Failure> {
+    let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
+    let named: Vec<String> = named
+        .flat_map(|(rule, _)| rule.fixed_values())
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let mut owners = Vec::new();
+    for (object, which) in [("User", "IsActive = true"), ("Group", "Type = 'Queue'")] {
+        let ids: Vec<String> = named.iter().map(|id| format!("'{}'", quoted(id))).collect();
+        let soql = format!("SELECT Id, Name FROM {object} WHERE {which} AND Id IN ({})", ids.join(", "));
+        if !ids.is_empty() {
+            owners.extend(schema::choices(
+                &VENDOR.json(ctx, ready.query(&soql)).await?["records"],
+                "Id",
+                "Name",
+            ));
+        }
+    }
+    // Salesforce answers with the long form of an id; who has the short one means the same.
+    let short =
+        owners.iter().filter_map(|one| Some((one.value.as_str()?.get(..15)?.to_owned(), one.label.clone())));
+    let short: Vec<FieldChoice> = short.map(|(id, label)| FieldChoice { value: id.into(), label }).collect();
+    owners.extend(short);
+    Ok(owners)
+}
 
 pub(super) async fn look(
     ready: &Ready,
@@ -39,7 +65,14 @@ pub(super) async fn look(
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
         return Err(Failure::new(FailureClass::Credentials, error));
     }
-    found.findings = findings(&ready.mapping, ready.external(), &lead);
+    let fields = lead["fields"].as_array().into_iter().flatten();
+    found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
+    if schema::names_owner(&ready.mapping, &OWNER) {
+        let users = owners(ready, ctx).await;
+        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+    }
+    found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
+    found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
     if ready.config.tasks == Flag::Yes {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
         if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
@@ -57,57 +90,38 @@ fn organization(found: &Value) -> Option<String> {
     Some(if record["IsSandbox"] == true { format!("{name} (sandbox)") } else { name.to_owned() })
 }
 
-fn findings(mapping: &Mapping, external: Option<&str>, lead: &Value) -> Vec<String> {
-    let fields: Vec<&Value> = lead["fields"].as_array().into_iter().flatten().collect();
-    let named = |name: &str| fields.iter().copied().find(|field| field["name"] == name);
-    let names: Vec<String> =
-        fields.iter().filter_map(|field| field["name"].as_str().map(str::to_owned)).collect();
-    let mut findings = crm::unknown_targets(mapping, "field", &names);
-    for rule in mapping.rules() {
-        let Some(target) = rule.to.as_deref() else { continue };
-        let Some(field) = named(target) else { continue };
-        if field["createable"] == false || field["updateable"] == false {
-            findings.push(format!("{}: this user may not write {target}", rule.field));
-        } else if let Some(kind) = kind_brought(rule) {
-            let wanted = field["type"].as_str().unwrap_or_default();
-            findings.extend(mismatch(&rule.field, kind, target, wanted));
-        }
-    }
-    if let Some(external) = external {
-        match named(external) {
-            None => findings.push(format!("external_id_field: Lead has no field {external}")),
-            Some(field) if field["externalId"] == false => {
-                findings.push(format!("external_id_field: {external} is not marked as an external id"));
-            }
-            Some(_) => {}
-        }
-    }
-    let is_given = |name: &str| {
-        OURS.contains(&name)
-            || external == Some(name)
-            || mapping.rules().iter().any(|rule| rule.to.as_deref() == Some(name))
+fn field(field: &Value, external: Option<&str>) -> Option<TargetField> {
+    let (name, kind) = (word(field, "name")?, word(field, "type").unwrap_or_default());
+    let takes = match kind {
+        "int" | "double" | "currency" | "percent" => Takes::Number,
+        "boolean" => Takes::Truth,
+        "date" => Takes::Date,
+        "datetime" => Takes::Time,
+        "picklist" if field["restrictedPicklist"] == true => Takes::Choice,
+        "reference" => Takes::Nothing,
+        _ => Takes::Text,
     };
-    for field in fields {
-        let is_needed = field["nillable"] == false
-            && field["defaultedOnCreate"] == false
-            && field["createable"] == true
-            && field["type"] != "boolean";
-        if let Some(name) = field["name"].as_str().filter(|name| is_needed && !is_given(name)) {
-            findings.push(format!("{name} is required for Leads, and nothing is mapped to it"));
-        }
-    }
-    findings
+    let is_fixed = field["createable"] == false || field["updateable"] == false;
+    let target = TargetField::new(name, kind, takes)
+        .labelled(word(field, "label"))
+        .choosing(&field["picklistValues"], "value", "label")
+        .fixed(is_fixed, "this user may not");
+    let is_needed = field["nillable"] == false && field["defaultedOnCreate"] == false;
+    Some(TargetField {
+        is_ours: OURS.contains(&name) || external == Some(name),
+        is_required: is_needed && field["createable"] == true && kind != "boolean",
+        ..target
+    })
 }
 
-fn mismatch(field: &str, kind: Kind, target: &str, wanted: &str) -> Option<String> {
-    let fits = match wanted {
-        "int" | "double" | "currency" | "percent" => kind == Kind::Number,
-        "boolean" => kind == Kind::Truth,
-        "date" => kind == Kind::Date,
-        "datetime" => kind == Kind::Time,
-        "reference" => false,
-        // Text is taken from text alone: a number as JSON is refused.
-        _ => !matches!(kind, Kind::Number | Kind::Truth | Kind::Whole),
-    };
-    (!fits).then(|| format!("{field}: {target} holds a {wanted}, and this is {kind}"))
+/// What is wrong with the field that Leads are found by.
+fn external_finding(external: &str, lead: &Value) -> Option<String> {
+    let field = lead["fields"].as_array()?.iter().find(|field| field["name"] == external);
+    match field {
+        None => Some(format!("external_id_field: Lead has no field {external}")),
+        Some(field) if field["externalId"] == false => {
+            Some(format!("external_id_field: {external} is not marked as an external id"))
+        }
+        Some(_) => None,
+    }
 }

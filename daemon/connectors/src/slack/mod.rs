@@ -63,6 +63,10 @@ impl Prepared for Ready {
         Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
+    fn tells_changes(&self) -> bool {
+        true
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let url = self.0.url()?;
         let body = summary::whole(self, push)?;

@@ -21,6 +21,7 @@ use leadline_domain::{
     json::Json,
     outcome::{FailureClass, Outcome},
     signing::{self, StandardHeaders, verify_simple, verify_standard},
+    telling::Telling,
 };
 
 const EVENT: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","phone":null,"event_date":"2026-09-12","budget":1.10},"quote":{"total_pence":1269600},"company":{"id":7,"name":"The Old Barn"}}"#;
@@ -50,6 +51,7 @@ fn integration(config: Value, mapping: Value) -> Integration {
         version: 1,
         credentials_for: None,
         brand: None,
+        telling: Telling::default(),
         secrets: vec![secret(3, NEW, None), secret(2, OLD, Some(NOW + 1)), secret(1, "gone", Some(NOW))],
     }
 }
@@ -64,6 +66,8 @@ fn push(body: &Bytes) -> Push<'_> {
         same: &[],
         since: NOW,
         ids: &NO_IDS,
+        before: None,
+        telling: &testkit::TELLING,
         now: NOW,
     }
 }

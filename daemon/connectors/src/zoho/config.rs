@@ -7,6 +7,7 @@ use crate::{
     config::{BaseUrl, List, Problem, Required, parsed, settings},
     leads::Names,
 };
+use leadline_domain::json::Json;
 
 pub(super) const VERSION: &str = "v8";
 pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";
@@ -84,6 +85,7 @@ pub(super) const NAMES: Names = Names {
         ("Designation", 100),
         ("Website", 255),
     ],
+    owner: ("Owner", |id| ("Owner", Json::object([("id", Json::string(id))]))),
 };
 
 pub(super) fn own_mapping() -> Value {

@@ -58,6 +58,10 @@ impl TypedConnector for Zoho {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some(config::NAMES.email)
     }
@@ -101,6 +105,10 @@ impl Prepared for Ready {
         let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         plan.add("Lead_Source", Json::string(&self.settings.lead_source));
         Ok(Some(plan.bytes()))
+    }
+
+    fn tells_changes(&self) -> bool {
+        true
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {

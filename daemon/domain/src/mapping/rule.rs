@@ -19,12 +19,16 @@ pub struct Rule {
     /// The integration's field; none leaves the field out.
     pub to: Option<String>,
     value: Source,
+    /// The value, where it is the same for every lead.
+    constant: Option<Value>,
     default: Option<Json>,
     part: Option<Part>,
     /// What words become; under `*` what any other becomes.
     values: Option<Map<String, Value>>,
     kind: Option<As>,
     clears: bool,
+    /// Only a record that is made for the lead gets it: what is there keeps what people chose.
+    new: bool,
 }
 
 /// Where a value comes from.
@@ -61,7 +65,7 @@ const AS: [(&str, As); 5] = [
     ("date", As::Date),
 ];
 const PARTS: [(&str, Part); 3] = [("first", Part::First), ("rest", Part::Rest), ("last", Part::Last)];
-const KEYS: [&str; 7] = ["to", "value", "default", "part", "values", "as", "clear"];
+const KEYS: [&str; 8] = ["to", "value", "default", "part", "values", "as", "clear", "new"];
 /// A name that is so near to a canonical one is a slip.
 const SLIP: usize = 2;
 /// The objects under which senders have fields of their own.
@@ -78,6 +82,17 @@ impl Rule {
     #[must_use]
     pub fn kind(&self) -> Option<As> {
         self.kind
+    }
+
+    /// The values that it brings whatever the lead says: a constant, and what words become.
+    pub fn fixed_values(&self) -> impl Iterator<Item = &Value> {
+        self.constant.iter().chain(self.values.iter().flat_map(Map::values)).filter(|value| !value.is_null())
+    }
+
+    /// Whether only a record that is made for the lead gets it.
+    #[must_use]
+    pub fn is_for_new(&self) -> bool {
+        self.new
     }
 
     /// Whether the field goes to its target as it stands.
@@ -230,11 +245,13 @@ fn read(field: &str, value: &Value) -> Result<Rule, Vec<String>> {
         field: field.to_owned(),
         to,
         value: Source::Field,
+        constant: None,
         default: None,
         part: None,
         values: None,
         kind: None,
         clears: false,
+        new: false,
     };
     match value {
         Value::Null => Ok(plain(None)),
@@ -259,12 +276,14 @@ fn read_members(mut rule: Rule, members: &Map<String, Value>) -> Result<Rule, Ve
             ("value", Value::String(source)) => match Template::compile(source, Place::Text) {
                 Ok(template) => {
                     rule.value = Source::Template(template);
+                    rule.constant = Some(value.clone()).filter(|_| !source.contains('{'));
                     None
                 }
                 Err(problem) => Some(String::from(problem)),
             },
             ("value", Value::Number(_) | Value::Bool(_)) => {
                 rule.value = Source::Constant(Json::from(value));
+                rule.constant = Some(value.clone());
                 None
             }
             ("value", _) => {
@@ -297,6 +316,11 @@ fn read_members(mut rule: Rule, members: &Map<String, Value>) -> Result<Rule, Ve
                 None
             }
             ("clear", _) => Some("\"clear\" must be true or false".to_owned()),
+            ("new", Value::Bool(new)) => {
+                rule.new = *new;
+                None
+            }
+            ("new", _) => Some("\"new\" must be true or false".to_owned()),
             (key, _) => Some(unknown("key", key, KEYS)),
         };
         problems.extend(problem);

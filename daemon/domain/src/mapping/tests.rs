@@ -289,6 +289,7 @@ fn rules_that_say_nonsense_are_refused() {
             "lead.name: \"values\" must say what words become: {\"wedding\": \"Wedding\", \"*\": \"Other\"}",
         ),
         (json!({"lead.name": {"clear": "yes"}}), "lead.name: \"clear\" must be true or false"),
+        (json!({"lead.name": {"new": "yes"}}), "lead.name: \"new\" must be true or false"),
         (json!({"lead.name": []}), "lead.name: the list is empty; use null to leave the field out"),
         (json!({"lead.name": ["a", "a"]}), "lead.name and lead.name both go to a; give each its own"),
         (json!({"lead.emial": "x"}), "unknown field lead.emial; did you mean lead.email?"),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tonic::Request;
 
 use super::{
-    super::{Control, Reply, check, company::plan_allows, mutate},
+    super::{Control, Reply, company::plan_allows, mutate, words},
     save,
 };
 use crate::{
@@ -17,8 +17,6 @@ use crate::{
     },
 };
 
-const CHOICES: [&str; 3] = ["keep", "release", "skip"];
-
 impl Control {
     pub(in super::super) async fn enable(
         &self,
@@ -28,7 +26,7 @@ impl Control {
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
         }
-        let choice = check::one_of("held", &request.held, &CHOICES)?;
+        let choice = words::read_held(request.held)?.unwrap_or(v1::HeldChoice::Keep);
         let mut moved = 0;
         // While it is disabled nothing is pushed, so whatever breaks off in between can be asked for again.
         loop {
@@ -46,7 +44,7 @@ impl Control {
             command.commit().await?;
             moved += batch as u64;
         }
-        if choice == "keep" {
+        if choice == v1::HeldChoice::Keep {
             // Before the company is locked, at which intake would wait for the count.
             let lane = self.store.find_integration(None, &request.integration).await?;
             moved =
@@ -86,12 +84,12 @@ async fn enabled(command: &mut Command, reference: &str) -> Result<(Value, Locke
 async fn settle(
     command: &mut Command,
     integration: &LockedIntegration,
-    choice: &str,
+    choice: v1::HeldChoice,
 ) -> Result<usize, Refusal> {
     let (company, id) = (integration.company.id, integration.id);
     match choice {
-        "release" => command.release_held_for(company, id, &Reason::IntegrationDisabled).await,
-        "skip" => command.skip_held_for(company, id, &Reason::IntegrationDisabled).await,
-        _ => Ok(0),
+        v1::HeldChoice::Release => command.release_held_for(company, id, &Reason::IntegrationDisabled).await,
+        v1::HeldChoice::Skip => command.skip_held_for(company, id, &Reason::IntegrationDisabled).await,
+        v1::HeldChoice::Keep | v1::HeldChoice::Unspecified => Ok(0),
     }
 }

@@ -4,10 +4,9 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, mutate, words};
+use super::{Control, Reply, check, mutate, watch::IntegrationStream, words};
 use crate::{
-    connectors,
-    domain::ids::IntegrationId,
+    domain::{ids::IntegrationId, lane::LaneId},
     store::{Error, integration::read::IntegrationFilter},
 };
 
@@ -45,9 +44,9 @@ impl IntegrationService for Control {
         request: Request<v1::ListIntegrationsRequest>,
     ) -> Reply<v1::ListIntegrationsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page.as_ref())?;
+        let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let after = check::optional_id("after", after)?;
+        let after = check::behind(after)?;
         let badges = words::read_badges(&request.badges)?;
         // A badge is made of many things: it is looked for among all.
         let page = badges.is_empty().then_some(limit);
@@ -61,17 +60,24 @@ impl IntegrationService for Control {
         Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 
-    async fn get_integration(&self, request: Request<v1::GetIntegrationRequest>) -> Reply<v1::Integration> {
-        let mut found = [self.store.integration_view(&request.get_ref().integration).await?.into()];
+    async fn get_integration(
+        &self,
+        request: Request<v1::GetIntegrationRequest>,
+    ) -> Reply<v1::GetIntegrationResponse> {
+        let view = self.store.integration_view(&request.get_ref().integration).await?;
+        let proposals = self.store.proposals(LaneId { company: view.company, integration: view.id }).await?;
+        let mut found = [view.into()];
         self.count_skipped(&mut found).await?;
         let [integration] = found;
-        Ok(Response::new(integration))
+        let proposals = proposals.into_iter().map(Into::into).collect();
+        let integration = Some(v1::Integration { proposals, ..integration });
+        Ok(Response::new(v1::GetIntegrationResponse { integration }))
     }
 
     async fn update_integration(
         &self,
         request: Request<v1::UpdateIntegrationRequest>,
-    ) -> Reply<v1::Integration> {
+    ) -> Reply<v1::UpdateIntegrationResponse> {
         self.mutate(request, |command, request| save::update(self, command, request)).await
     }
 
@@ -85,7 +91,7 @@ impl IntegrationService for Control {
     async fn disable_integration(
         &self,
         request: Request<v1::DisableIntegrationRequest>,
-    ) -> Reply<v1::Integration> {
+    ) -> Reply<v1::DisableIntegrationResponse> {
         self.mutate(request, |mut command, request| async move {
             let mut integration = command.integration(&request.integration).await?;
             let before = integration.audited();
@@ -93,7 +99,7 @@ impl IntegrationService for Control {
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
             let view = command.integration_view(integration.lane()).await?;
-            Ok((command, view.into()))
+            Ok((command, v1::DisableIntegrationResponse { integration: Some(view.into()) }))
         })
         .await
     }
@@ -131,14 +137,14 @@ impl IntegrationService for Control {
     async fn reset_integration(
         &self,
         request: Request<v1::ResetIntegrationRequest>,
-    ) -> Reply<v1::Integration> {
+    ) -> Reply<v1::ResetIntegrationResponse> {
         self.mutate(request, |mut command, request| async move {
             let (lane, before) = command.reset_integration(&request.integration).await?;
             let after = json!({ "failure_count": 0, "last_error": null });
             let target = format!("integration {}", lane.integration);
             command.audit(lane.company, &target, Some(before), Some(after)).await?;
             let view = command.integration_view(lane).await?;
-            Ok((command, view.into()))
+            Ok((command, v1::ResetIntegrationResponse { integration: Some(view.into()) }))
         })
         .await
     }
@@ -153,14 +159,14 @@ impl IntegrationService for Control {
     async fn check_integration(
         &self,
         request: Request<v1::CheckIntegrationRequest>,
-    ) -> Reply<v1::TestIntegrationResponse> {
+    ) -> Reply<v1::CheckIntegrationResponse> {
         self.mutate(request, probes::check).await
     }
 
     async fn set_credentials(
         &self,
         request: Request<v1::SetCredentialsRequest>,
-    ) -> Reply<v1::TestIntegrationResponse> {
+    ) -> Reply<v1::SetCredentialsResponse> {
         self.mutate(request, |command, request| probes::set_credentials(self, command, request)).await
     }
 
@@ -171,20 +177,30 @@ impl IntegrationService for Control {
         self.mutate(request, secrets::rotate).await
     }
 
-    async fn cut_over(&self, request: Request<v1::CutOverRequest>) -> Reply<v1::Integration> {
+    async fn cut_over(&self, request: Request<v1::CutOverRequest>) -> Reply<v1::CutOverResponse> {
         self.cut_over_secret(request).await
     }
 
-    async fn revoke_secret(&self, request: Request<v1::RevokeSecretRequest>) -> Reply<v1::Integration> {
+    async fn revoke_secret(
+        &self,
+        request: Request<v1::RevokeSecretRequest>,
+    ) -> Reply<v1::RevokeSecretResponse> {
         self.revoke_secrets(request).await
     }
 
-    async fn list_connectors(
+    type WatchIntegrationsStream = IntegrationStream;
+
+    async fn watch_integrations(
         &self,
-        _request: Request<v1::ListConnectorsRequest>,
-    ) -> Reply<v1::ListConnectorsResponse> {
-        let connectors =
-            connectors::ALL.iter().map(|connector| super::convert::connector(*connector)).collect();
-        Ok(Response::new(v1::ListConnectorsResponse { connectors }))
+        request: Request<v1::WatchIntegrationsRequest>,
+    ) -> Reply<Self::WatchIntegrationsStream> {
+        self.integrations_as_they_change(request).await
+    }
+
+    async fn preview_integration(
+        &self,
+        request: Request<v1::PreviewIntegrationRequest>,
+    ) -> Reply<v1::PreviewIntegrationResponse> {
+        self.preview(request).await
     }
 }

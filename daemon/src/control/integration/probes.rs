@@ -13,14 +13,21 @@ use crate::{
     },
 };
 
-type ProbeAnswer = Result<(Box<Command>, v1::TestIntegrationResponse), Refusal>;
+type ProbeAnswer<T> = Result<(Box<Command>, T), Refusal>;
 
-pub(super) async fn test(command: Box<Command>, request: v1::TestIntegrationRequest) -> ProbeAnswer {
-    ask(command, &request.integration, ProbeKind::Test, |_| Ok(None)).await
+pub(super) async fn test(
+    command: Box<Command>,
+    request: v1::TestIntegrationRequest,
+) -> ProbeAnswer<v1::TestIntegrationResponse> {
+    let (command, attempt_id) = ask(command, &request.integration, ProbeKind::Test, |_| Ok(None)).await?;
+    Ok((command, v1::TestIntegrationResponse { attempt_id }))
 }
 
-pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRequest) -> ProbeAnswer {
-    ask(command, &request.integration, ProbeKind::Mapping, |connector| {
+pub(super) async fn check(
+    command: Box<Command>,
+    request: v1::CheckIntegrationRequest,
+) -> ProbeAnswer<v1::CheckIntegrationResponse> {
+    let (command, attempt_id) = ask(command, &request.integration, ProbeKind::Mapping, |connector| {
         if connector.manifest().checks_mapping {
             return Ok(None);
         }
@@ -28,18 +35,20 @@ pub(super) async fn check(command: Box<Command>, request: v1::CheckIntegrationRe
         let message = format!("connector {name} has no fields of the target's to compare with");
         Err(Known::new(RefusalReason::ChecksNothing, message).into())
     })
-    .await
+    .await?;
+    Ok((command, v1::CheckIntegrationResponse { attempt_id }))
 }
 
 pub(super) async fn set_credentials(
     control: &Control,
     command: Box<Command>,
     request: v1::SetCredentialsRequest,
-) -> ProbeAnswer {
-    ask(command, &request.integration, ProbeKind::Credentials, |connector| {
+) -> ProbeAnswer<v1::SetCredentialsResponse> {
+    let (command, attempt_id) = ask(command, &request.integration, ProbeKind::Credentials, |connector| {
         credentials(control, connector, &request.credentials).map(Some)
     })
-    .await
+    .await?;
+    Ok((command, v1::SetCredentialsResponse { attempt_id }))
 }
 
 /// Reads credentials and refuses those that cannot be right, naming keys and never values.
@@ -64,11 +73,11 @@ async fn ask(
     reference: &str,
     kind: ProbeKind,
     candidate: impl FnOnce(&dyn Connector) -> Result<Option<Value>, Refusal> + Send,
-) -> ProbeAnswer {
+) -> ProbeAnswer<String> {
     let (lane, connector) = command.probed(reference).await?;
     let candidate = candidate(check::connector(&connector)?)?;
     let attempt = command.request_probe(lane, kind, candidate.as_ref()).await?;
     let after = json!({ "probe": kind.as_str(), "attempt": attempt.to_string() });
     command.audit(lane.company, &format!("integration {}", lane.integration), None, Some(after)).await?;
-    Ok((command, v1::TestIntegrationResponse { attempt_id: attempt.to_string() }))
+    Ok((command, attempt.to_string()))
 }

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{
-    super::{Control, check, company::plan_allows, secret},
+    super::{Control, check, company::plan_allows, secret, words},
     probes,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         integration::{Integration, ProbeKind, SigningSecret},
         lane::LaneId,
         signing,
+        telling::Telling,
     },
     store::{
         company::Company,
@@ -32,8 +33,8 @@ pub(super) async fn create(
     let name = check::name(&request.name)?;
     let config = check::object("config", &request.config)?;
     let mapping = check::object("mapping", &request.mapping)?;
-    let payload = check::payload(connector, &request.payload)?;
-    let routing = check::routing(&request.routing)?;
+    let payload = check::payload(connector, request.payload)?;
+    let routing = words::read_routing(request.routing)?.unwrap_or_default();
     let events = if request.notices && request.events.is_empty() {
         Vec::new()
     } else {
@@ -88,7 +89,7 @@ pub(super) async fn update(
     control: &Control,
     mut command: Box<Command>,
     request: v1::UpdateIntegrationRequest,
-) -> Result<(Box<Command>, v1::Integration), Refusal> {
+) -> Result<(Box<Command>, v1::UpdateIntegrationResponse), Refusal> {
     let mut integration = command.integration(&request.integration).await?;
     let before = integration.audited();
     if let Some(name) = &request.name {
@@ -111,11 +112,11 @@ pub(super) async fn update(
     if !request.events.is_empty() {
         integration.events = check::events(&request.events)?;
     }
-    if let Some(payload) = &request.payload {
+    if let Some(payload) = request.payload {
         integration.payload = check::payload(connector, payload)?.to_owned();
     }
-    if let Some(routing) = &request.routing {
-        integration.routing = check::routing(routing)?;
+    if let Some(routing) = request.routing {
+        integration.routing = words::read_routing(routing)?.unwrap_or_default();
     }
     if let Some(notices) = request.notices {
         takes_notices(connector, notices)?;
@@ -137,7 +138,7 @@ pub(super) async fn update(
     }
     audit(&mut command, &integration, Some(before)).await?;
     let view = command.integration_view(integration.lane()).await?;
-    Ok((command, view.into()))
+    Ok((command, v1::UpdateIntegrationResponse { integration: Some(view.into()) }))
 }
 
 /// Refuses notices where they could not be told from leads: they are events of their own.
@@ -216,6 +217,7 @@ async fn check_config(
         payload: payload.to_owned(),
         version: 1,
         brand: company.brand.clone(),
+        telling: Telling::default(),
         secrets: vec![SigningSecret {
             version: 1,
             secret: secret::new_signing_secret(),

@@ -69,7 +69,7 @@ pub(super) async fn rotate(
 
 /// How the new secret comes in.
 fn entry(request: &v1::RotateSecretRequest) -> Result<SecretEntry, Refusal> {
-    match (request.staged, request.hold, request.grace_seconds) {
+    match (request.staged, request.hold, request.grace) {
         (true, _, Some(_)) => check::invalid(
             "a staged secret has no grace: cutting over retires the old one; leave the grace out",
         ),
@@ -77,9 +77,13 @@ fn entry(request: &v1::RotateSecretRequest) -> Result<SecretEntry, Refusal> {
         (false, true, _) => {
             check::invalid("only a staged rotation can hold pushes: send staged too, or leave hold out")
         }
-        (false, false, grace) => match grace.unwrap_or(GRACE) {
-            grace_seconds @ 0..=MAX_GRACE => Ok(SecretEntry::Now { grace_seconds }),
-            grace => check::invalid(format!("grace of {grace} s: at most {MAX_GRACE} s, 7 days")),
+        (false, false, None) => Ok(SecretEntry::Now { grace_seconds: GRACE }),
+        (false, false, Some(grace)) => match (u32::try_from(grace.seconds), grace.nanos) {
+            (Ok(grace_seconds @ 0..=MAX_GRACE), 0) => Ok(SecretEntry::Now { grace_seconds }),
+            _ => check::invalid(format!(
+                "grace of {} s: give whole seconds, at most {MAX_GRACE}, 7 days",
+                grace.seconds
+            )),
         },
     }
 }
@@ -89,7 +93,7 @@ impl Control {
     pub(super) async fn cut_over_secret(
         &self,
         request: Request<v1::CutOverRequest>,
-    ) -> Reply<v1::Integration> {
+    ) -> Reply<v1::CutOverResponse> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
@@ -107,7 +111,9 @@ impl Control {
             release_rest(&mut command, &integration).await?;
             command.cut_over(&integration).await?;
             let before = json!({ "secret_version": secrets.current });
-            finish(command, &integration, before, json!({ "secret_version": staged })).await
+            let after = json!({ "secret_version": staged });
+            let (command, integration) = finish(command, &integration, before, after).await?;
+            Ok((command, v1::CutOverResponse { integration: Some(integration) }))
         })
         .await
     }
@@ -116,7 +122,7 @@ impl Control {
     pub(super) async fn revoke_secrets(
         &self,
         request: Request<v1::RevokeSecretRequest>,
-    ) -> Reply<v1::Integration> {
+    ) -> Reply<v1::RevokeSecretResponse> {
         let (call, request) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
             return Ok(answer);
@@ -138,7 +144,9 @@ impl Control {
                     integration.name
                 )));
             };
-            finish(command, &integration, before, json!({ "secret_version": secrets.current })).await
+            let after = json!({ "secret_version": secrets.current });
+            let (command, integration) = finish(command, &integration, before, after).await?;
+            Ok((command, v1::RevokeSecretResponse { integration: Some(integration) }))
         })
         .await
     }
@@ -182,17 +190,22 @@ mod tests {
 
     #[test]
     fn a_secret_comes_in_one_way() {
-        let request = |staged, hold, grace_seconds| v1::RotateSecretRequest {
+        let request = |staged, hold, grace: Option<u32>| v1::RotateSecretRequest {
             staged,
             hold,
-            grace_seconds,
+            grace: grace.map(|seconds| prost_types::Duration { seconds: seconds.into(), nanos: 0 }),
             ..v1::RotateSecretRequest::default()
         };
         for (staged, hold, grace, reported) in [
             (false, false, None, "Now { grace_seconds: 86400 }"),
             (false, false, Some(0), "Now { grace_seconds: 0 }"),
             (false, false, Some(MAX_GRACE), "Now { grace_seconds: 604800 }"),
-            (false, false, Some(MAX_GRACE + 1), "grace of 604801 s: at most 604800 s, 7 days"),
+            (
+                false,
+                false,
+                Some(MAX_GRACE + 1),
+                "grace of 604801 s: give whole seconds, at most 604800, 7 days",
+            ),
             (true, false, None, "Staged { hold: false }"),
             (true, true, None, "Staged { hold: true }"),
             (

@@ -91,6 +91,7 @@ impl Scene {
             version: 1,
             credentials_for: None,
             brand: None,
+            telling: Default::default(),
             secrets: vec![secret],
         };
         let (company, id) = (integration.company, integration.id);

@@ -57,7 +57,7 @@ impl Store {
                            WHERE l.company_id = e.company_id AND l.id = e.lead_id OFFSET 0) l
                        WHERE e.company_id = c.id AND l.event_id = e.id ORDER BY e.id DESC LIMIT 1) l ON true
                )
-               SELECT id, name, plan, brand, created_at, paused_at, quiet_hours FROM silent
+               SELECT id, name, plan, brand, created_at, paused_at, quiet_hours, time_zone, locale, lead_url FROM silent
                WHERE since <= now() - $1 * interval '1 second'
                  AND ($2::bigint IS NULL OR (since, id) > (SELECT s.since, s.id FROM silent s WHERE s.id = $2))
                  AND ($4::bigint IS NULL OR id = $4)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jiff_sqlx::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -24,6 +25,8 @@ pub struct Past {
     pub tried: Vec<TriedDelivery>,
     /// Since when the integration's target is the one that it is, if it was ever another.
     pub from: Option<Timestamp>,
+    /// The event as it was before the one of the delivery, where it was asked for.
+    pub before: Option<Bytes>,
 }
 
 /// What an integration's target calls the things of a lead.
@@ -77,6 +80,27 @@ impl Store {
             }
         }
         Ok(past)
+    }
+
+    /// The event of a lead before the one that a delivery brings.
+    pub async fn before(
+        &self,
+        lane: LaneId,
+        lead: LeadId,
+        delivery: DeliveryId,
+    ) -> Result<Option<Bytes>, Error> {
+        let body = sqlx::query_scalar!(
+            "SELECT e.body FROM event e
+             WHERE e.company_id = $1 AND e.lead_id = $2
+               AND e.id < (SELECT event_id FROM delivery WHERE company_id = $1 AND id = $3)
+             ORDER BY e.id DESC LIMIT 1",
+            lane.company.0,
+            lead.uuid(),
+            delivery.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(body.map(Bytes::from))
     }
 
     /// What each integration's target calls the things of a lead, with the integration's name and whose account it is.

@@ -231,17 +231,6 @@ impl Store {
         Ok(counts)
     }
 
-    /// Until when these causes are snoozed, as far as they are.
-    async fn snoozes(&self, causes: Vec<i64>) -> Result<HashMap<i64, Timestamp>, Error> {
-        let rows = sqlx::query!(
-            r#"SELECT id, snoozed_until AS "until!" FROM cause WHERE id = ANY($1) AND snoozed_until IS NOT NULL"#,
-            &causes,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id, row.until.to_jiff())).collect())
-    }
-
     /// What is shown beside the causes of a page.
     async fn fill_in(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
         self.fill_in_places(page).await?;

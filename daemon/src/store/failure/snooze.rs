@@ -1,11 +1,16 @@
 //! Snoozing a cause: it is off the list until a time, and nothing about its deliveries changes.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 
 use crate::{
     domain::{cause::CauseId, ids::CompanyId},
-    store::operator::command::{Command, Refusal},
+    store::{
+        Error, Store,
+        operator::command::{Command, Refusal},
+    },
 };
 
 /// A cause as it was before, and whom it concerns.
@@ -48,5 +53,18 @@ impl Command {
             before: known.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
             companies: companies.into_iter().map(CompanyId).collect(),
         })
+    }
+}
+
+impl Store {
+    /// Until when these causes are snoozed, as far as they are.
+    pub(super) async fn snoozes(&self, causes: Vec<i64>) -> Result<HashMap<i64, Timestamp>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT id, snoozed_until AS "until!" FROM cause WHERE id = ANY($1) AND snoozed_until IS NOT NULL"#,
+            &causes,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.until.to_jiff())).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! Probes: asked for by control, carried out by dispatch, answered as an attempt of trigger `test`.
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -40,6 +41,16 @@ pub struct Probe {
 pub struct ProbeFindings {
     pub account: Option<String>,
     pub findings: Vec<String>,
+    pub proposals: Vec<Proposed>,
+}
+
+/// What could be added to the mapping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposed {
+    pub field: String,
+    /// As a mapping has it.
+    pub rule: Value,
+    pub why: String,
 }
 
 impl Command {
@@ -123,6 +134,22 @@ impl Store {
         probes.collect()
     }
 
+    /// What the last probe proposed to add to an integration's mapping.
+    pub async fn proposals(&self, lane: LaneId) -> Result<Vec<Proposed>, Error> {
+        let (company, integration) = (lane.company.0, lane.integration.uuid());
+        let proposals = sqlx::query_scalar!(
+            "SELECT proposals FROM integration WHERE company_id = $1 AND id = $2",
+            company,
+            integration
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        proposals.map_or_else(
+            || Ok(Vec::new()),
+            |proposals| serde_json::from_value(proposals).map_err(|_| Error::Corrupt("proposals")),
+        )
+    }
+
     /// Forgets a probe whose integration is gone.
     pub async fn drop_probe(&self, probe: &Probe) -> Result<(), Error> {
         let (company, id) = (probe.lane.company.0, probe.attempt.uuid());
@@ -141,7 +168,6 @@ impl Store {
         found: Option<&ProbeFindings>,
         origins: &str,
     ) -> Result<(), Error> {
-        let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
         sqlx::query!(
             r#"WITH gone AS (
@@ -156,6 +182,7 @@ impl Store {
                         AND split_part($21, ' (', 1) IS DISTINCT FROM split_part(i.account, ' (', 1)
                         THEN now() ELSE i.ids_from END,
                     findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
+                    proposals = CASE WHEN $20 THEN $26 ELSE i.proposals END,
                     checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
                     sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
                         THEN gone.sealed_candidate ELSE i.sealed_credentials END,
@@ -199,10 +226,11 @@ impl Store {
             attempt.operator,
             found.is_some(),
             found.and_then(|found| found.account.as_deref()),
-            findings,
+            found.and_then(|found| serde_json::to_value(&found.findings).ok()),
             calls::stored(&attempt.calls),
             attempt.note.as_deref(),
             origins,
+            found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
         )
         .execute(&self.pool)
         .await?;

@@ -55,18 +55,6 @@ pub enum StepState {
     Failed,
 }
 
-impl StepState {
-    /// The word that the API uses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivery(state) => state.as_str(),
-            Self::Arrived => State::Delivered.as_str(),
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// Something that happened to a lead.
 #[derive(Clone, Debug)]
 pub struct TraceStep {

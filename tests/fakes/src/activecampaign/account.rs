@@ -58,7 +58,7 @@ impl Account for ActiveCampaign {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -77,6 +77,10 @@ impl Account for ActiveCampaign {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.event_date": "EVENT_DATE", "lead.guest_count": "GUESTS"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -50,7 +50,7 @@ impl Account for Airtable {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -62,6 +62,11 @@ impl Account for Airtable {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        self.columns.push(("UTM term".to_owned(), "singleLineText".to_owned()));
+        json!({"lead.utm.term": "UTM term"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -1,8 +1,6 @@
 //! What is known of an account at Brevo as of one at any vendor.
 
-use std::time::Duration;
-
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Brevo;
 use crate::{
@@ -51,7 +49,7 @@ impl Account for Brevo {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -66,6 +64,10 @@ impl Account for Brevo {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.guest_count": "GUESTS"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -1,7 +1,5 @@
 //! What is known of a channel at Discord as of an account at any vendor.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::Discord;
@@ -28,8 +26,7 @@ impl Account for Discord {
     }
 
     fn records(&self) -> Vec<Record> {
-        let messages = self.messages.iter().enumerate();
-        messages.map(|(n, message)| Record::text("message", n, &message.to_string())).collect()
+        Record::texts("message", &self.messages)
     }
 
     fn refused(&self) -> usize {
@@ -37,6 +34,6 @@ impl Account for Discord {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 }

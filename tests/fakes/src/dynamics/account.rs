@@ -1,7 +1,5 @@
 //! What is known of an environment of Dynamics 365 as of an account at any vendor.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{Dynamics, text, throttled};
@@ -62,7 +60,7 @@ impl Account for Dynamics {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn end_logins(&mut self) -> bool {
@@ -107,6 +105,14 @@ impl Account for Dynamics {
         };
         self.leads.values_mut().for_each(|lead| lead.state = state);
         true
+    }
+
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("ownerid", json!("41")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.uuid": "new_leadref", "lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -1,8 +1,6 @@
 //! What is known of a spreadsheet at Google as of an account at any vendor.
 
-use std::time::Duration;
-
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{GoogleSheets, Sheet};
 use crate::{
@@ -57,8 +55,7 @@ impl Account for GoogleSheets {
     }
 
     fn lift_quotas(&mut self) {
-        let plenty = || Quota::new(usize::MAX, Duration::from_secs(60));
-        (self.reads, self.writes) = (plenty(), plenty());
+        (self.reads, self.writes) = (Quota::unlimited(), Quota::unlimited());
     }
 
     fn end_logins(&mut self) -> bool {
@@ -81,6 +78,12 @@ impl Account for GoogleSheets {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        let header = ["Lead ID", "Name", "UTM term"].map(Value::from).to_vec();
+        self.sheet().rows = vec![header];
+        json!({"lead.utm.term": "UTM term"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -63,8 +63,7 @@ impl Account for Hooks {
     }
 
     fn records(&self) -> Vec<Record> {
-        let events = self.events().into_iter().enumerate();
-        events.map(|(n, event)| Record::text("run", n, &event.to_string())).collect()
+        Record::texts("run", &self.events())
     }
 
     fn refused(&self) -> usize {
@@ -80,6 +79,6 @@ impl Account for Hooks {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 }

@@ -59,7 +59,7 @@ impl Account for Hubspot {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 
     fn end_logins(&mut self) -> bool {
@@ -91,6 +91,17 @@ impl Account for Hubspot {
             contact.properties.insert(name.to_owned(), text.to_owned());
         });
         true
+    }
+
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("hubspot_owner_id", json!("41")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({
+            "lead.event_date": "wedding_date", "lead.guest_count": "guests",
+            "lead.event_type": {"to": "kind_of_event", "values": {"wedding": "wedding", "other": "other", "*": "other"}},
+        })
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Mailchimp;
 use crate::{
@@ -67,6 +67,11 @@ impl Account for Mailchimp {
             _ => return false,
         }
         true
+    }
+
+    fn proposed(&mut self) -> Value {
+        self.merge_fields.push(("GUESTS".to_owned(), "number".to_owned()));
+        json!({"lead.guest_count": "GUESTS"})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

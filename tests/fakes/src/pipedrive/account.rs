@@ -77,8 +77,7 @@ impl Account for Pipedrive {
     }
 
     fn lift_quotas(&mut self) {
-        let plenty = || Quota::new(usize::MAX, Duration::from_secs(1));
-        (self.quota, self.searches) = (plenty(), plenty());
+        (self.quota, self.searches) = (Quota::unlimited(), Quota::unlimited());
     }
 
     fn slow_down(&mut self) {
@@ -123,6 +122,18 @@ impl Account for Pipedrive {
             Deed::Convert | Deed::Leave => return false,
         }
         true
+    }
+
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("deal.owner_id", json!(41)))
+    }
+
+    fn proposed(&mut self) -> Value {
+        let kind = "d".repeat(40);
+        self.custom.insert(kind.clone(), "enum");
+        self.labels.insert(kind.clone(), "Type of event");
+        let values = json!({"wedding": 1, "*": 2, "other": 2});
+        json!({"lead.event_type": {"to": format!("person.{kind}"), "values": values}})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -94,6 +94,19 @@ impl Account for Salesforce {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("OwnerId", json!("005000000000041AAA")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        self.fields.insert("Event_Type__c".to_owned(), "restricted");
+        let values = json!({"wedding": "Wedding Fair", "*": "Other", "other": "Other"});
+        json!({
+            "lead.uuid": "Lead_Ref__c", "lead.event_date": "Event_Date__c", "lead.guest_count": "Guests__c",
+            "lead.event_type": {"to": "Event_Type__c", "values": values},
+        })
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Required => {

@@ -15,6 +15,9 @@ const LIMITS: [(&str, usize); 6] = [
     ("Description", 32_000),
 ];
 
+/// What the restricted picklists take.
+const RESTRICTED: [&str; 3] = ["Trade Show", "Wedding Fair", "Other"];
+
 impl Salesforce {
     /// Why a Lead's fields are refused.
     pub(super) fn wrong(&self, body: &Value, is_new: bool) -> Option<Reply> {
@@ -33,7 +36,7 @@ impl Salesforce {
                     );
                     return Some(error(400, "INVALID_FIELD_FOR_INSERT_UPDATE", &message, &[name]));
                 }
-                Some(&"restricted") if value != "Trade Show" => {
+                Some(&"restricted") if !RESTRICTED.iter().any(|own| value == own) => {
                     let message = format!(
                         "{name}: bad value for restricted picklist field: {}",
                         value.as_str().unwrap_or_default()
@@ -69,8 +72,12 @@ impl Salesforce {
             .iter()
             .map(|(name, kind)| {
                 let is_own = name == "Id" || *kind == "formula";
-                let kind = if *kind == "restricted" { "picklist" } else { *kind };
-                json!({ "name": name, "type": kind, "createable": !is_own, "updateable": !is_own,
+                let is_restricted = *kind == "restricted";
+                let kind = if is_restricted { "picklist" } else { *kind };
+                let choice = |word: &&str| json!({ "value": word, "label": word, "active": true });
+                let choices: Vec<Value> = RESTRICTED.iter().filter(|_| is_restricted).map(choice).collect();
+                json!({ "name": name, "label": name, "type": kind, "restrictedPicklist": is_restricted,
+                    "picklistValues": choices, "createable": !is_own, "updateable": !is_own,
                     "nillable": !(is_own || self.required.contains(name)), "defaultedOnCreate": is_own,
                     "externalId": name == self.external_field })
             })

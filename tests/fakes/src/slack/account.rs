@@ -28,8 +28,7 @@ impl Account for Slack {
     }
 
     fn records(&self) -> Vec<Record> {
-        let messages = self.messages.iter().enumerate();
-        messages.map(|(n, message)| Record::text("message", n, &message.to_string())).collect()
+        Record::texts("message", &self.messages)
     }
 
     fn refused(&self) -> usize {
@@ -41,6 +40,6 @@ impl Account for Slack {
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::new(usize::MAX, Duration::from_secs(1));
+        self.quota = Quota::unlimited();
     }
 }

@@ -22,7 +22,6 @@ impl Account for Teams {
 
     /// A card that the channel could not show counts as none.
     fn records(&self) -> Vec<Record> {
-        let cards = self.cards.iter().enumerate();
-        cards.map(|(n, card)| Record::text("card", n, &card.to_string())).collect()
+        Record::texts("card", &self.cards)
     }
 }

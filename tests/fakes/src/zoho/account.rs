@@ -98,6 +98,14 @@ impl Account for Zoho {
         true
     }
 
+    fn owner(&self) -> Option<(&'static str, Value)> {
+        Some(("Owner", json!("41")))
+    }
+
+    fn proposed(&mut self) -> Value {
+        json!({"lead.event_date": "Event_Date", "lead.guest_count": "Guests"})
+    }
+
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::Required => {

@@ -1,10 +1,11 @@
 //! Attempts, with what was sent and what came back.
 
 use jiff::Timestamp;
+use leadline_client::millis;
 use leadline_proto::v1;
 use serde::Serialize;
 
-use super::{body, shapes, text, time};
+use super::{body, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, id};
 use crate::columns::attempt;
 
@@ -15,10 +16,10 @@ pub(crate) struct Attempt {
     delivery_id: Option<String>,
     lead: Option<String>,
     number: u32,
-    trigger: String,
-    state: String,
+    trigger: &'static str,
+    state: &'static str,
     status_code: Option<u32>,
-    failure_class: Option<String>,
+    failure_class: Option<&'static str>,
     error: Option<String>,
     started_at: Option<Timestamp>,
     duration_ms: Option<u32>,
@@ -49,7 +50,7 @@ impl Attempt {
     /// What came of it, in a line.
     pub(crate) fn sentence(&self) -> String {
         let lead = self.lead.as_deref().unwrap_or("test");
-        let class = self.failure_class.as_deref().map(|class| format!(" {class}")).unwrap_or_default();
+        let class = self.failure_class.map(|class| format!(" {class}")).unwrap_or_default();
         let error = self.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
         format!("{lead} attempt {} {}{class}{error}", self.number, self.state)
     }
@@ -58,17 +59,17 @@ impl Attempt {
 impl From<v1::Attempt> for Attempt {
     fn from(it: v1::Attempt) -> Self {
         Self {
+            trigger: it.trigger().word(),
+            state: it.state().word(),
+            failure_class: word(it.failure_class().word()),
             id: it.id,
             delivery_id: text(it.delivery_id),
             lead: text(it.lead),
             number: it.number,
-            trigger: it.trigger,
-            state: it.state,
             status_code: it.status_code,
-            failure_class: text(it.failure_class),
             error: text(it.error),
             started_at: time(it.started_at),
-            duration_ms: it.duration_ms,
+            duration_ms: it.duration.map(millis),
             integration: it.integration_name,
             company: it.company_name,
             lead_name: text(it.lead_name),
@@ -83,7 +84,7 @@ pub(crate) struct AttemptShown {
     #[serde(flatten)]
     attempt: Attempt,
     integration_id: String,
-    event: String,
+    event: &'static str,
     method: Option<String>,
     url: Option<String>,
     request_headers: Vec<Header>,
@@ -124,7 +125,7 @@ impl From<v1::AttemptCall> for Call {
             response_headers: shapes(it.response_headers),
             response_body: it.response_body,
             started_at: time(it.started_at),
-            duration_ms: it.duration_ms,
+            duration_ms: it.duration.map(millis).unwrap_or_default(),
             error: text(it.error),
         }
     }
@@ -148,7 +149,7 @@ impl From<v1::GetAttemptResponse> for AttemptShown {
         let detail = it.detail.unwrap_or_default();
         Self {
             integration_id: attempt.integration_id.clone(),
-            event: attempt.event.clone(),
+            event: attempt.event().word(),
             attempt: attempt.into(),
             method: text(detail.method),
             url: text(detail.url),

@@ -61,8 +61,8 @@ pub(crate) struct Notice {
     id: String,
     company_id: i64,
     integration_id: String,
-    event: String,
-    state: String,
+    event: &'static str,
+    state: &'static str,
     attempts: u32,
     error: Option<String>,
     created_at: Option<Timestamp>,
@@ -86,11 +86,11 @@ impl Row for Notice {
 impl From<v1::Notice> for Notice {
     fn from(it: v1::Notice) -> Self {
         Self {
+            event: it.event().word(),
+            state: it.state().word(),
             id: it.id,
             company_id: it.company_id,
             integration_id: it.integration_id,
-            event: it.event,
-            state: it.state,
             attempts: it.attempts,
             error: text(it.error),
             created_at: time(it.created_at),

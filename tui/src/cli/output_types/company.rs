@@ -1,10 +1,11 @@
 //! Companies and intake keys.
 
 use jiff::Timestamp;
+use leadline_client::seconds;
 use leadline_proto::v1;
 use serde::Serialize;
 
-use super::{Flow, shapes, text, time};
+use super::{Flow, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column};
 use crate::columns::company;
 
@@ -13,12 +14,12 @@ use crate::columns::company;
 pub(crate) struct CompanyCreated {
     id: i64,
     name: String,
-    plan: String,
+    plan: &'static str,
 }
 
 impl From<v1::Company> for CompanyCreated {
     fn from(it: v1::Company) -> Self {
-        Self { id: it.id, name: it.name, plan: it.plan }
+        Self { plan: it.plan().word(), id: it.id, name: it.name }
     }
 }
 
@@ -27,12 +28,15 @@ impl From<v1::Company> for CompanyCreated {
 pub(crate) struct Company {
     id: i64,
     name: String,
-    plan: String,
+    plan: &'static str,
     brand: Option<String>,
     created_at: Option<Timestamp>,
     paused_at: Option<Timestamp>,
     quiet_hours: Option<u32>,
     last_lead_at: Option<Timestamp>,
+    time_zone: Option<String>,
+    locale: Option<String>,
+    lead_url: Option<String>,
 }
 
 impl Row for Company {
@@ -43,14 +47,17 @@ impl Row for Company {
 impl From<v1::Company> for Company {
     fn from(it: v1::Company) -> Self {
         Self {
+            plan: it.plan().word(),
             id: it.id,
             name: it.name,
-            plan: it.plan,
             brand: text(it.brand),
             created_at: time(it.created_at),
             paused_at: time(it.paused_at),
-            quiet_hours: (it.quiet_hours > 0).then_some(it.quiet_hours),
+            quiet_hours: it.quiet_after.map(|span| (seconds(span) / 3600.0) as u32),
             last_lead_at: time(it.last_lead_at),
+            time_zone: text(it.time_zone),
+            locale: text(it.locale),
+            lead_url: text(it.lead_url),
         }
     }
 }
@@ -73,7 +80,7 @@ struct Card {
     id: String,
     name: String,
     connector: String,
-    badge: String,
+    badge: &'static str,
     dead: u64,
     held: u64,
     pending: u64,
@@ -88,7 +95,7 @@ impl From<v1::Integration> for Card {
             id: it.id,
             name: it.name,
             connector: it.connector,
-            badge: health.badge,
+            badge: health.badge().word(),
             dead: health.dead,
             held: health.held,
             pending: health.pending,
@@ -134,7 +141,7 @@ pub(crate) struct IntakeKey {
     prefix: String,
     require_signature: bool,
     /// any, standard or simple; null if none is required.
-    signature: Option<String>,
+    signature: Option<&'static str>,
     may_read: bool,
     allow_origins: Vec<String>,
     rate_per_second: Option<f64>,
@@ -158,11 +165,11 @@ impl Row for IntakeKey {
 impl From<v1::IntakeKey> for IntakeKey {
     fn from(it: v1::IntakeKey) -> Self {
         Self {
+            signature: word(it.signature().word()),
             id: it.id,
             company_id: it.company_id,
             prefix: it.prefix,
             require_signature: it.require_signature,
-            signature: text(it.signature),
             may_read: it.may_read,
             allow_origins: it.allow_origins,
             rate_per_second: it.rate_per_second,

@@ -1,11 +1,12 @@
 //! Leads, their deliveries and the attempts of those.
 
 use jiff::Timestamp;
+use leadline_client::seconds;
 use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Attempt, lead_state, raw, shapes, text, time, word};
+use super::{Attempt, raw, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column, id};
 use crate::columns::{delivery, job, lead};
 
@@ -18,7 +19,7 @@ pub(crate) struct Lead {
     name: Option<String>,
     email: Option<String>,
     phone: Option<String>,
-    state: String,
+    state: &'static str,
     undelivered: u32,
     received_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
@@ -32,7 +33,7 @@ impl Row for Lead {
 impl From<v1::Lead> for Lead {
     fn from(it: v1::Lead) -> Self {
         Self {
-            state: lead_state(it.state()),
+            state: it.state().word(),
             uuid: it.uuid,
             company_id: it.company_id,
             company: it.company_name,
@@ -74,7 +75,7 @@ impl From<v1::Lead> for Found {
 #[derive(Debug, Serialize)]
 pub(crate) struct LeadShown {
     uuid: String,
-    state: String,
+    state: &'static str,
     received_at: Option<Timestamp>,
     event: Option<Box<RawValue>>,
     deliveries: Vec<Delivery>,
@@ -84,7 +85,7 @@ impl From<v1::GetLeadResponse> for LeadShown {
     fn from(it: v1::GetLeadResponse) -> Self {
         let lead = it.lead.unwrap_or_default();
         Self {
-            state: lead_state(lead.state()),
+            state: lead.state().word(),
             uuid: lead.uuid,
             received_at: time(lead.received_at),
             event: raw(&it.event),
@@ -99,8 +100,8 @@ pub(crate) struct Delivery {
     id: String,
     lead: String,
     integration_id: String,
-    event: String,
-    state: String,
+    event: &'static str,
+    state: &'static str,
     reason: Option<String>,
     attempts: u32,
     due_at: Option<Timestamp>,
@@ -108,7 +109,7 @@ pub(crate) struct Delivery {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
-    failure_class: Option<String>,
+    failure_class: Option<&'static str>,
     error: Option<String>,
     cause: Option<String>,
     job_id: Option<String>,
@@ -134,12 +135,12 @@ impl Row for Delivery {
 impl From<v1::Delivery> for Delivery {
     fn from(it: v1::Delivery) -> Self {
         Self {
-            failure_class: text(word(it.failure_class().as_str_name(), "FAILURE_CLASS_")),
+            failure_class: word(it.failure_class().word()),
+            event: it.event().word(),
+            state: it.state().word(),
             id: it.id,
             lead: it.lead,
             integration_id: it.integration_id,
-            event: it.event,
-            state: it.state,
             reason: text(it.reason),
             attempts: it.attempts,
             due_at: time(it.due_at),
@@ -211,7 +212,8 @@ pub(crate) struct RetryPlan {
 
 impl From<v1::RetryDeliveriesResponse> for RetryPlan {
     fn from(it: v1::RetryDeliveriesResponse) -> Self {
-        Self { count: it.count, seconds: it.seconds, sample: shapes(it.sample), job_id: text(it.job_id) }
+        let seconds = it.estimated_duration.map_or(0.0, seconds);
+        Self { count: it.count, seconds, sample: shapes(it.sample), job_id: text(it.job_id) }
     }
 }
 
@@ -231,7 +233,7 @@ impl From<v1::PushLeadsResponse> for PushPlan {
     fn from(it: v1::PushLeadsResponse) -> Self {
         Self {
             count: it.count,
-            seconds: it.seconds,
+            seconds: it.estimated_duration.map_or(0.0, seconds),
             sample: it.sample,
             job_id: text(it.job_id),
             deliveries: it.pushed,
@@ -243,8 +245,8 @@ impl From<v1::PushLeadsResponse> for PushPlan {
 #[derive(Debug, Serialize)]
 pub(crate) struct Job {
     id: Option<String>,
-    kind: String,
-    state: String,
+    kind: &'static str,
+    state: &'static str,
     leads: Option<u64>,
     operator: Option<String>,
     re_render: bool,
@@ -276,9 +278,9 @@ impl Row for Job {
 impl From<v1::Job> for Job {
     fn from(it: v1::Job) -> Self {
         Self {
+            kind: it.kind().word(),
+            state: it.state().word(),
             id: text(it.id),
-            kind: it.kind,
-            state: it.state,
             leads: it.leads,
             operator: text(it.operator),
             re_render: it.re_render,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 use serde::Serialize;
 
-use super::{AuditLine, shapes, text, time, word};
+use super::{AuditLine, shapes, text, time};
 use crate::cli::columns::{Column, Row, column};
 use crate::columns::cause;
 
@@ -13,7 +13,7 @@ use crate::columns::cause;
 pub(crate) struct Failure {
     cause: String,
     connector: String,
-    failure_class: String,
+    failure_class: &'static str,
     text: String,
     deliveries: u64,
     dead: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Failure {
     sample_error: Option<String>,
     changed_before: Vec<AuditLine>,
     advice: String,
-    actions: Vec<String>,
+    actions: Vec<&'static str>,
     snoozed_until: Option<Timestamp>,
 }
 
@@ -69,8 +69,8 @@ impl Row for Failure {
 impl From<v1::Failure> for Failure {
     fn from(it: v1::Failure) -> Self {
         Self {
-            failure_class: word(it.failure_class().as_str_name(), "FAILURE_CLASS_"),
-            actions: it.actions().map(|action| word(action.as_str_name(), "FAILURE_ACTION_")).collect(),
+            failure_class: it.failure_class().word(),
+            actions: it.actions().map(v1::FailureAction::word).collect(),
             cause: it.cause,
             connector: it.connector,
             text: it.text,

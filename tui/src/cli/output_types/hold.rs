@@ -1,5 +1,6 @@
 //! What became of deliveries that were held, released or skipped, and why one stands where it does.
 
+use leadline_client::seconds;
 use leadline_proto::v1;
 use serde::Serialize;
 
@@ -9,21 +10,29 @@ use super::{Delivery, shapes, text};
 #[derive(Debug, Serialize)]
 pub(crate) struct Moved {
     count: u64,
-    running: u64,
+    pub(crate) running: u64,
     seconds: f64,
     sample: Vec<Delivery>,
-    job_id: Option<String>,
+    pub(crate) job_id: Option<String>,
 }
 
-impl From<v1::MovedDeliveriesResponse> for Moved {
-    fn from(it: v1::MovedDeliveriesResponse) -> Self {
-        Self {
-            count: it.count,
-            running: it.running,
-            seconds: it.seconds,
-            sample: shapes(it.sample),
-            job_id: text(it.job_id),
-        }
+impl From<v1::HoldDeliveriesResponse> for Moved {
+    fn from(it: v1::HoldDeliveriesResponse) -> Self {
+        Self { count: it.count, running: it.running, seconds: 0.0, sample: shapes(it.sample), job_id: None }
+    }
+}
+
+impl From<v1::ReleaseDeliveriesResponse> for Moved {
+    fn from(it: v1::ReleaseDeliveriesResponse) -> Self {
+        let seconds = it.estimated_duration.map_or(0.0, seconds);
+        Self { count: it.count, running: it.running, seconds, sample: shapes(it.sample), job_id: None }
+    }
+}
+
+impl From<v1::SkipDeliveriesResponse> for Moved {
+    fn from(it: v1::SkipDeliveriesResponse) -> Self {
+        let (sample, job_id) = (shapes(it.sample), text(it.job_id));
+        Self { count: it.count, running: it.running, seconds: 0.0, sample, job_id }
     }
 }
 
@@ -44,12 +53,12 @@ impl From<v1::UnskipDeliveriesResponse> for Unskipped {
 #[derive(Debug, Serialize)]
 pub(crate) struct Explained {
     id: String,
-    state: String,
+    state: &'static str,
     why: String,
 }
 
 impl From<v1::ExplainDeliveryResponse> for Explained {
     fn from(it: v1::ExplainDeliveryResponse) -> Self {
-        Self { id: it.id, state: it.state, why: it.why }
+        Self { state: it.state().word(), id: it.id, why: it.why }
     }
 }

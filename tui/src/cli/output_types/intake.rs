@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{delivery::Record, shapes, text, time};
+use super::{delivery::Record, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column, id};
 
 /// A request that the intake refused, nobody's data in it.
@@ -69,7 +69,7 @@ impl From<v1::Refused> for Refused {
 pub(crate) struct Trace {
     uuid: String,
     company_id: i64,
-    state: String,
+    state: &'static str,
     received_at: Option<Timestamp>,
     steps: Vec<Step>,
     records: Vec<Record>,
@@ -79,11 +79,11 @@ pub(crate) struct Trace {
 #[derive(Debug, Serialize)]
 struct Step {
     at: Option<Timestamp>,
-    what: String,
-    event: Option<String>,
+    what: &'static str,
+    event: Option<&'static str>,
     integration: Option<String>,
     number: Option<u32>,
-    state: Option<String>,
+    state: Option<&'static str>,
     reason: Option<String>,
     delivery_id: Option<String>,
     integration_id: Option<String>,
@@ -93,12 +93,12 @@ struct Step {
 impl From<v1::TraceStep> for Step {
     fn from(it: v1::TraceStep) -> Self {
         Self {
+            what: it.kind().word(),
+            event: word(it.event().word()),
+            state: word(it.delivery_state().word()).or_else(|| word(it.attempt_state().word())),
             at: time(it.at),
-            what: it.what,
-            event: text(it.event),
             integration: text(it.integration_name),
             number: (it.number > 0).then_some(it.number),
-            state: text(it.state),
             reason: text(it.reason),
             delivery_id: text(it.delivery_id),
             integration_id: text(it.integration_id),
@@ -111,7 +111,7 @@ impl From<v1::TraceLeadResponse> for Trace {
     fn from(it: v1::TraceLeadResponse) -> Self {
         let lead = it.lead.unwrap_or_default();
         Self {
-            state: super::lead_state(lead.state()),
+            state: lead.state().word(),
             uuid: lead.uuid,
             company_id: lead.company_id,
             received_at: time(lead.received_at),
@@ -228,11 +228,11 @@ impl Imported {
     /// Counts what became of a line.
     pub(crate) fn count(&mut self, line: v1::ImportedLine, problems_max: usize) {
         self.lines += 1;
-        match &*line.status {
-            "accepted" => self.accepted += 1,
-            "duplicate" => self.duplicate += 1,
-            "updated" => self.updated += 1,
-            _ => self.refused += 1,
+        match line.status() {
+            v1::ImportStatus::Accepted => self.accepted += 1,
+            v1::ImportStatus::Duplicate => self.duplicate += 1,
+            v1::ImportStatus::Updated => self.updated += 1,
+            v1::ImportStatus::Refused | v1::ImportStatus::Unspecified => self.refused += 1,
         }
         if !line.problems.is_empty() {
             self.note(line.number, shapes(line.problems), problems_max);

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{raw, text, time};
+use super::{raw, text, time, word};
 use crate::cli::columns::{Column, Row, id};
 use crate::columns::integration;
 
@@ -32,14 +32,14 @@ impl IntegrationCreated {
 pub(crate) struct SecretRotated {
     #[serde(flatten)]
     integration: IntegrationCreated,
-    rotation: String,
+    rotation: &'static str,
     grace_until: Option<Timestamp>,
 }
 
 impl SecretRotated {
     /// Joins the integration with its new secret.
     pub(crate) fn new(it: v1::Integration, signing_secret: String) -> Self {
-        let (rotation, grace_until) = (it.rotation.clone(), time(it.grace_until));
+        let (rotation, grace_until) = (it.rotation().word(), time(it.grace_until));
         Self { integration: IntegrationCreated::new(it, signing_secret), rotation, grace_until }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) struct Integration {
     enabled: bool,
     company_id: i64,
     company: String,
-    badge: String,
+    badge: &'static str,
     last_pushed_at: Option<Timestamp>,
     failure_count: u64,
     dead: u64,
@@ -68,12 +68,13 @@ pub(crate) struct Integration {
     sweep_at: Option<Timestamp>,
     breaker: Breaker,
     lane: Lane,
-    rotation: String,
+    rotation: &'static str,
     grace_until: Option<Timestamp>,
     secret_version: Option<u32>,
     has_credentials: bool,
     account: Option<String>,
     findings: Vec<String>,
+    proposals: Vec<Proposal>,
     checked_at: Option<Timestamp>,
     staged_secret_version: Option<u32>,
     awaits_cut_over: bool,
@@ -81,9 +82,9 @@ pub(crate) struct Integration {
     notices: bool,
     config: Option<Box<RawValue>>,
     mapping: Option<Box<RawValue>>,
-    events: Vec<String>,
-    payload: String,
-    routing: String,
+    events: Vec<&'static str>,
+    payload: &'static str,
+    routing: &'static str,
     created_at: Option<Timestamp>,
 }
 
@@ -104,15 +105,19 @@ impl Row for Integration {
 
 impl From<v1::Integration> for Integration {
     fn from(it: v1::Integration) -> Self {
-        let health = it.health.unwrap_or_default();
+        let health = it.health.clone().unwrap_or_default();
         Self {
+            rotation: it.rotation().word(),
+            events: it.events().map(v1::Event::word).collect(),
+            payload: it.payload().word(),
+            routing: it.routing().word(),
             id: it.id,
             name: it.name,
             connector: it.connector,
             enabled: it.enabled,
             company_id: it.company_id,
             company: it.company_name,
-            badge: health.badge,
+            badge: health.badge().word(),
             last_pushed_at: time(health.last_pushed_at),
             failure_count: health.failure_count,
             dead: health.dead,
@@ -127,12 +132,12 @@ impl From<v1::Integration> for Integration {
             sweep_at: time(health.sweep_at),
             breaker: health.breaker.unwrap_or_default().into(),
             lane: health.lane.unwrap_or_default().into(),
-            rotation: it.rotation,
             grace_until: time(it.grace_until),
             secret_version: (it.secret_version > 0).then_some(it.secret_version),
             has_credentials: it.has_credentials,
             account: text(it.account),
             findings: it.findings,
+            proposals: it.proposals.into_iter().map(Into::into).collect(),
             checked_at: time(it.checked_at),
             staged_secret_version: (it.staged_secret_version > 0).then_some(it.staged_secret_version),
             awaits_cut_over: it.awaits_cut_over,
@@ -140,25 +145,36 @@ impl From<v1::Integration> for Integration {
             notices: it.notices,
             config: raw(it.config.as_bytes()),
             mapping: raw(it.mapping.as_bytes()),
-            events: it.events,
-            payload: it.payload,
-            routing: it.routing,
             created_at: time(it.created_at),
         }
+    }
+}
+
+/// What could be added to the mapping.
+#[derive(Debug, Serialize)]
+pub(crate) struct Proposal {
+    field: String,
+    rule: Option<Box<RawValue>>,
+    why: String,
+}
+
+impl From<v1::MappingProposal> for Proposal {
+    fn from(it: v1::MappingProposal) -> Self {
+        Self { field: it.field, rule: raw(it.rule.as_bytes()), why: it.why }
     }
 }
 
 /// What holds retries and sweeps back while a target seems to be down.
 #[derive(Debug, Serialize)]
 pub(crate) struct Breaker {
-    state: String,
+    state: &'static str,
     why: Option<String>,
     until: Option<Timestamp>,
 }
 
 impl From<v1::Breaker> for Breaker {
     fn from(it: v1::Breaker) -> Self {
-        Self { state: it.state, why: text(it.why), until: time(it.until) }
+        Self { state: it.state().word(), why: text(it.why), until: time(it.until) }
     }
 }
 
@@ -168,7 +184,7 @@ pub(crate) struct Lane {
     running: u32,
     concurrency: u32,
     rate_per_second: Option<f64>,
-    waits_for: Option<String>,
+    waits_for: Option<&'static str>,
     waits_until: Option<Timestamp>,
 }
 
@@ -178,7 +194,7 @@ impl From<v1::Lane> for Lane {
             running: it.running,
             concurrency: it.concurrency,
             rate_per_second: it.rate_per_second,
-            waits_for: text(it.waits_for),
+            waits_for: word(it.waits_for().word()),
             waits_until: time(it.waits_until),
         }
     }
@@ -219,7 +235,7 @@ pub(crate) struct ConfigField {
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<String>,
     name: String,
-    kind: String,
+    kind: &'static str,
     required: bool,
     default: Option<String>,
     words: Vec<String>,
@@ -229,11 +245,12 @@ pub(crate) struct ConfigField {
 
 impl From<v1::ConfigField> for ConfigField {
     fn from(it: v1::ConfigField) -> Self {
+        let kind = it.kind().word();
         let default = text(it.default_value);
         Self {
             part: None,
+            kind,
             name: it.name,
-            kind: it.kind,
             required: it.required,
             default,
             words: it.words,

@@ -16,7 +16,6 @@ mod system;
 mod token;
 
 use jiff::Timestamp;
-use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 pub(crate) use attempt::{Attempt, AttemptShown};
@@ -44,17 +43,9 @@ fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The word of a lead's state; empty for one that is newer than this program.
-fn lead_state(state: v1::LeadState) -> String {
-    word(state.as_str_name(), "LEAD_STATE_")
-}
-
-/// The word of an enum's value, as scripts know it.
-pub(crate) fn word(name: &str, prefix: &str) -> String {
-    match name.strip_prefix(prefix).unwrap_or(name) {
-        "UNSPECIFIED" => String::new(),
-        word => word.to_ascii_lowercase(),
-    }
+/// The word of an enum's value; none for what says nothing, or is newer than this program.
+fn word(word: &'static str) -> Option<&'static str> {
+    (!word.is_empty()).then_some(word)
 }
 
 fn body(bytes: &[u8]) -> Option<String> {
@@ -75,6 +66,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use leadline_proto::v1;
 
     #[track_caller]
     fn check(value: &impl Serialize, expected: serde_json::Value) {
@@ -87,8 +79,12 @@ mod tests {
 
     #[test]
     fn companies_and_keys() {
-        let company =
-            v1::Company { id: 7, name: "The Old Barn".into(), plan: "pro".into(), ..Default::default() };
+        let company = v1::Company {
+            id: 7,
+            name: "The Old Barn".into(),
+            plan: v1::Plan::Pro.into(),
+            ..Default::default()
+        };
         check(
             &CompanyCreated::from(company.clone()),
             json!({"id": 7, "name": "The Old Barn", "plan": "pro"}),
@@ -96,7 +92,7 @@ mod tests {
         check(
             &Company::from(v1::Company { created_at: at(0), ..company }),
             json!({"id": 7, "name": "The Old Barn", "plan": "pro", "brand": null, "created_at": "1970-01-01T00:00:00Z",
-                "paused_at": null, "quiet_hours": null, "last_lead_at": null}),
+                "paused_at": null, "quiet_hours": null, "last_lead_at": null, "time_zone": null, "locale": null, "lead_url": null}),
         );
         let key = v1::CreateIntakeKeyResponse { id: "K".into(), key: "llk_x".into(), ..Default::default() };
         check(&KeyCreated::from(key.clone()), json!({"id": "K", "key": "llk_x"}));
@@ -116,10 +112,10 @@ mod tests {
             enabled: true,
             config: r#"{"timeout_seconds": 1.50}"#.into(),
             mapping: "{}".into(),
-            rotation: "grace".into(),
+            rotation: v1::Rotation::Grace.into(),
             grace_until: at(60),
             health: Some(v1::Health {
-                badge: "failing".into(),
+                badge: v1::Badge::Failing.into(),
                 dead: 2,
                 failure_count: 4,
                 ..Default::default()
@@ -209,8 +205,8 @@ mod tests {
             id: "D".into(),
             lead: "L".into(),
             integration_id: "I".into(),
-            event: "lead.created".into(),
-            state: "held".into(),
+            event: v1::Event::LeadCreated.into(),
+            state: v1::DeliveryState::Held.into(),
             reason: "integration disabled".into(),
             attempts: 1,
             ..Default::default()
@@ -236,7 +232,7 @@ mod tests {
         assert_eq!(keys, ["uuid", "state", "received_at", "event", "deliveries"]);
         let plan = v1::RetryDeliveriesResponse {
             count: 1,
-            seconds: 0.5,
+            estimated_duration: Some(prost_types::Duration { seconds: 0, nanos: 500_000_000 }),
             sample: vec![delivery],
             ..Default::default()
         };
@@ -301,13 +297,13 @@ mod tests {
         let test = v1::Attempt {
             id: "A".into(),
             number: 1,
-            trigger: "test".into(),
-            state: "failed".into(),
+            trigger: v1::AttemptTrigger::Test.into(),
+            state: v1::AttemptState::Failed.into(),
             status_code: Some(500),
-            failure_class: "transient".into(),
+            failure_class: v1::FailureClass::Transient.into(),
             error: "500".into(),
             started_at: at(0),
-            duration_ms: Some(12),
+            duration: Some(prost_types::Duration { seconds: 0, nanos: 12_000_000 }),
             ..Default::default()
         };
         check(

@@ -1,18 +1,19 @@
 //! What an integration would push.
 
+use leadline_client::outcome;
 use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{body, raw, text};
+use super::{body, raw, text, word};
 
 /// `integration preview`: the canonical event, and what would be sent of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Preview {
     canonical: Option<Box<RawValue>>,
     request: Option<PreviewRequest>,
-    /// Why nothing would be sent: delivered, skipped or a failure class.
-    outcome: Option<String>,
+    /// Why nothing would be sent: delivered, or a failure class.
+    outcome: Option<&'static str>,
     error: Option<String>,
 }
 
@@ -29,6 +30,7 @@ pub(crate) struct PreviewRequest {
 impl From<v1::PreviewIntegrationResponse> for Preview {
     fn from(it: v1::PreviewIntegrationResponse) -> Self {
         Self {
+            outcome: word(outcome(&it)),
             canonical: raw(&it.canonical),
             request: it.request.map(|request| PreviewRequest {
                 method: request.method,
@@ -36,7 +38,6 @@ impl From<v1::PreviewIntegrationResponse> for Preview {
                 headers: request.headers.into_iter().map(|header| (header.name, header.value)).collect(),
                 body: body(&request.body),
             }),
-            outcome: text(it.outcome),
             error: text(it.error),
         }
     }

@@ -180,5 +180,5 @@ impl From<v1::Database> for Database {
 }
 
 fn seconds(span: Option<prost_types::Duration>) -> Option<f64> {
-    span.map(|span| span.seconds as f64 + f64::from(span.nanos) / 1e9)
+    span.map(leadline_client::seconds)
 }

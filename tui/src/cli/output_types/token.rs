@@ -130,10 +130,8 @@ impl From<v1::RevealResponse> for Revealed {
 }
 
 fn word(role: i32) -> &'static str {
-    match Role::try_from(role) {
-        Ok(Role::Viewer) => "viewer",
-        Ok(Role::Operator) => "operator",
-        Ok(Role::Admin) => "admin",
-        Ok(Role::Unspecified) | Err(_) => "unknown",
+    match Role::try_from(role).unwrap_or_default() {
+        Role::Unspecified => "unknown",
+        role => role.word(),
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use leadline_client::Client;
+use leadline_client::{Client, PAGE_MAX, outcome};
 use leadline_proto::v1;
 
 use super::{Failure, change, convert};
 use crate::console::data::lead::Explained;
 use crate::console::data::query::{FlowTest, Preview, Which};
-use crate::console::data::{Answer, CompanyPage, DeliveryState, LeadPage, Query};
+use crate::console::data::{Answer, CompanyPage, LeadPage, Query};
 /// How many rows of a list are asked for at once.
 const PAGE: u32 = 200;
 /// How many leads are found at once.
@@ -28,12 +28,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Estimate(mutation) => Answer::Estimate(change::estimate(client, *mutation).await?),
         Query::Deliveries { which, after } => deliveries(client, which, after).await?,
-        Query::OlderAttempts { integration, after } => {
-            let page = Some(v1::Page { limit: 50, after });
-            let request = v1::ListAttemptsRequest { integration, page, ..Default::default() };
-            let reply = client.list_attempts(request).await?;
-            Answer::Attempts(reply.attempts.into_iter().map(convert::attempt).collect())
-        }
+        Query::OlderAttempts { integration, after } => older_attempts(client, integration, after).await?,
         Query::Find { text, company } => find(client, text, company).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
@@ -46,15 +41,15 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::Causes { rows, snoozed: reply.snoozed }
         }
         Query::Jobs => {
-            let page = Some(v1::Page { limit: PAGE, after: String::new() });
-            let reply = client.list_jobs(v1::ListJobsRequest { page, ..Default::default() }).await?;
+            let request = v1::ListJobsRequest { page_size: PAGE, ..Default::default() };
+            let reply = client.list_jobs(request).await?;
             Answer::Jobs(reply.jobs.into_iter().map(convert::job).collect())
         }
         Query::Activity { company, before } => {
             let company = company.map(reference).unwrap_or_default();
             let before = before.map(convert::timestamp);
-            let reply =
-                client.list_activity(v1::ListActivityRequest { company, page_size: 100, before }).await?;
+            let request = v1::ListActivityRequest { company, page_size: 100, before, ..Default::default() };
+            let reply = client.list_activity(request).await?;
             Answer::Activity(reply.activities.into_iter().filter_map(convert::activity).collect())
         }
         Query::System => {
@@ -62,19 +57,18 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::System(Box::new(convert::system(reply)))
         }
         Query::Companies => {
-            let page = Some(v1::Page { limit: leadline_client::PAGE_MAX, after: String::new() });
-            let reply =
-                client.list_companies(v1::ListCompaniesRequest { page, ..Default::default() }).await?;
+            let request = v1::ListCompaniesRequest { page_size: PAGE_MAX, ..Default::default() };
+            let reply = client.list_companies(request).await?;
             Answer::Companies(reply.companies.into_iter().map(convert::company).collect())
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
         Query::Connectors => {
-            let reply = client.list_connectors(v1::ListConnectorsRequest {}).await?;
-            Answer::Connectors(reply.connectors.into_iter().map(convert::connector).collect())
+            Answer::Connectors(client.all_connectors().await?.into_iter().map(convert::connector).collect())
         }
         Query::Flows { company } => {
-            let request = v1::ListFlowsRequest { company: company.to_string(), limit: PAGE };
+            let request =
+                v1::ListFlowsRequest { company: company.to_string(), page_size: PAGE, ..Default::default() };
             let reply = client.list_flows(request).await?;
             Answer::Flows(reply.flows.into_iter().map(convert::flow).collect())
         }
@@ -86,6 +80,14 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// Attempts behind those that are known.
+async fn older_attempts(client: &Client, integration: String, after: String) -> Result<Answer, Failure> {
+    let request =
+        v1::ListAttemptsRequest { integration, page_size: 50, page_token: after, ..Default::default() };
+    let reply = client.list_attempts(request).await?;
+    Ok(Answer::Attempts(reply.attempts.into_iter().map(convert::attempt).collect()))
 }
 
 /// Who a lead is, in a line.
@@ -115,7 +117,8 @@ fn reference(company: i64) -> String {
 }
 
 async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answer, Failure> {
-    let states = which.states.iter().map(|state| (*state).to_owned()).collect();
+    let states =
+        which.states.iter().filter_map(|word| v1::DeliveryState::from_word(word)).map(i32::from).collect();
     let filter = v1::DeliveryFilter {
         integration: which.integration,
         cause: which.cause,
@@ -123,8 +126,7 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
         states,
         ..Default::default()
     };
-    let page = Some(v1::Page { limit: PAGE, after });
-    let request = v1::ListDeliveriesRequest { filter: Some(filter), page };
+    let request = v1::ListDeliveriesRequest { filter: Some(filter), page_size: PAGE, page_token: after };
     let reply = client.list_deliveries(request).await?;
     let rows = reply.deliveries.into_iter().map(convert::delivery).collect();
     Ok(Answer::Deliveries { rows, next: reply.next_page_token })
@@ -133,12 +135,15 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
 /// What the text finds; without one, the newest leads.
 async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Answer, Failure> {
     let company = company.map(reference).unwrap_or_default();
-    let page = Some(v1::Page { limit: HITS, after: String::new() });
     let (leads, next) = if text.is_empty() {
-        let reply = client.list_leads(v1::ListLeadsRequest { company, page, ..Default::default() }).await?;
+        let reply = client
+            .list_leads(v1::ListLeadsRequest { company, page_size: HITS, ..Default::default() })
+            .await?;
         (reply.leads, reply.next_page_token)
     } else {
-        let reply = client.find_leads(v1::FindLeadsRequest { text, company, page }).await?;
+        let reply = client
+            .find_leads(v1::FindLeadsRequest { text, company, page_size: HITS, ..Default::default() })
+            .await?;
         (reply.leads, reply.next_page_token)
     };
     let rows = leads.into_iter().map(convert::lead).collect();
@@ -169,7 +174,7 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
 /// read again: a sentence about another state than the one beside it would be believed.
 pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Explained {
     for _ in 0..READINGS {
-        if delivery.state == DeliveryState::Delivered.word() {
+        if delivery.state() == v1::DeliveryState::Delivered {
             break;
         }
         let id = delivery.id.clone();
@@ -192,8 +197,7 @@ pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Ex
 async fn company(client: &Client, id: i64) -> Result<CompanyPage, Failure> {
     let reply = client.get_company_page(v1::GetCompanyPageRequest { company: id.to_string() }).await?;
     let refused = reply.keys.iter().map(|key| {
-        let page = Some(v1::Page { limit: 20, after: String::new() });
-        let request = v1::ListRefusalsRequest { key: key.id.clone(), page };
+        let request = v1::ListRefusalsRequest { key: key.id.clone(), page_size: 20, ..Default::default() };
         let prefix = key.prefix.clone();
         async move { client.list_refusals(request).await.map(|reply| (prefix, reply.refusals)) }
     });
@@ -228,9 +232,10 @@ async fn preview(
 ) -> Result<Answer, Failure> {
     let request = v1::PreviewIntegrationRequest { integration, lead, mapping, ..Default::default() };
     let reply = client.preview_integration(request).await?;
+    let outcome = outcome(&reply).to_owned();
     let (line, body) = match reply.request {
         Some(request) => (format!("{} {}", request.method, request.url), request.body),
-        None => (reply.outcome, Vec::new()),
+        None => (outcome, Vec::new()),
     };
     Ok(Answer::Preview(Box::new(Preview {
         canonical: reply.canonical,

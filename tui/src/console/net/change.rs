@@ -1,7 +1,8 @@
 //! Changes to be made by the daemon, and the dry runs of those that move many deliveries.
 
-use jiff::SignedDuration;
-use leadline_client::Client;
+use std::time::Duration;
+
+use leadline_client::{Client, seconds, span};
 use leadline_proto::v1;
 
 use super::{Failure, convert};
@@ -9,21 +10,21 @@ use crate::console::data::change::NewIntegration;
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
 fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
-    let of = |integration: String, state: &str| v1::DeliveryFilter {
+    let of = |integration: String, state: v1::DeliveryState| v1::DeliveryFilter {
         integration,
-        states: vec![state.to_owned()],
+        states: vec![state.into()],
         ..Default::default()
     };
     let filter = match target {
         Target::Ids(ids) => return (ids, None),
-        Target::Dead { integration } => of(integration, "dead"),
-        Target::Waiting { integration } => of(integration, "pending"),
+        Target::Dead { integration } => of(integration, v1::DeliveryState::Dead),
+        Target::Waiting { integration } => of(integration, v1::DeliveryState::Pending),
         Target::Undelivered { integration } => v1::DeliveryFilter {
             integration,
-            states: vec!["pending".to_owned(), "dead".to_owned()],
+            states: vec![v1::DeliveryState::Pending.into(), v1::DeliveryState::Dead.into()],
             ..Default::default()
         },
-        Target::HeldOf { integration } => of(integration, "held"),
+        Target::HeldOf { integration } => of(integration, v1::DeliveryState::Held),
         Target::Cause(cause) => v1::DeliveryFilter { cause, ..Default::default() },
         Target::Died { since, until } => {
             let window =
@@ -40,7 +41,7 @@ fn per_second(per_minute: Option<u32>) -> Option<f64> {
 
 /// How many deliveries it is about, and some of their people.
 pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Estimate, Failure> {
-    let (count, seconds, sample) = match mutation {
+    let (count, span, sample) = match mutation {
         Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
             let per_second = per_second(per_minute);
@@ -53,37 +54,40 @@ pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Esti
                 ..Default::default()
             };
             let reply = client.retry_deliveries(request).await?;
-            (reply.count, reply.seconds, reply.sample)
+            (reply.count, reply.estimated_duration, reply.sample)
         }
-        mutation => {
-            let reply = move_deliveries(client, mutation, String::new(), true).await?;
-            (reply.count, reply.seconds, reply.sample)
-        }
+        mutation => move_deliveries(client, mutation, String::new(), true).await?,
     };
+    let seconds = span.map_or(0.0, seconds);
     let sample = sample.into_iter().map(|it| convert::delivery(it).person().to_owned()).collect();
     Ok(Estimate { count, seconds, sample })
 }
 
+/// How many, how long pushing them takes where they are released, and some of them.
 async fn move_deliveries(
     client: &Client,
     mutation: Mutation,
     request_id: String,
     dry_run: bool,
-) -> Result<v1::MovedDeliveriesResponse, Failure> {
+) -> Result<(u64, Option<prost_types::Duration>, Vec<v1::Delivery>), Failure> {
     Ok(match mutation {
         Mutation::Hold(target) => {
             let (ids, filter) = select(target);
-            client.hold_deliveries(v1::HoldDeliveriesRequest { request_id, ids, filter, dry_run }).await?
+            let request = v1::HoldDeliveriesRequest { request_id, ids, filter, dry_run };
+            let reply = client.hold_deliveries(request).await?;
+            (reply.count, None, reply.sample)
         }
         Mutation::Release(target) => {
             let (ids, filter) = select(target);
-            client
-                .release_deliveries(v1::ReleaseDeliveriesRequest { request_id, ids, filter, dry_run })
-                .await?
+            let request = v1::ReleaseDeliveriesRequest { request_id, ids, filter, dry_run };
+            let reply = client.release_deliveries(request).await?;
+            (reply.count, reply.estimated_duration, reply.sample)
         }
         Mutation::Skip(target) => {
             let (ids, filter) = select(target);
-            client.skip_deliveries(v1::SkipDeliveriesRequest { request_id, ids, filter, dry_run }).await?
+            let request = v1::SkipDeliveriesRequest { request_id, ids, filter, dry_run };
+            let reply = client.skip_deliveries(request).await?;
+            (reply.count, None, reply.sample)
         }
         _ => return Err(Failure::Refused("this change has no dry run".to_owned())),
     })
@@ -110,8 +114,8 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             Done::Moved { count: reply.count, job: reply.job_id }
         }
         Mutation::Hold(_) | Mutation::Release(_) | Mutation::Skip(_) => {
-            let reply = move_deliveries(client, mutation, request_id, false).await?;
-            Done::Moved { count: reply.count, job: String::new() }
+            let (count, ..) = move_deliveries(client, mutation, request_id, false).await?;
+            Done::Moved { count, job: String::new() }
         }
         Mutation::Unskip(ids) => {
             let request = v1::UnskipDeliveriesRequest { request_id, ids, job_id: String::new() };
@@ -122,7 +126,7 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             let request = v1::SetPlanRequest {
                 request_id,
                 company: company.to_string(),
-                plan: plan.to_owned(),
+                plan: v1::Plan::from_word(plan).unwrap_or_default().into(),
                 disable: Vec::new(),
             };
             client.set_plan(request).await?;
@@ -137,8 +141,7 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             Done::Moved { count: reply.pushed.len() as u64, job: reply.job_id }
         }
         Mutation::Snooze { cause, hours } => {
-            let span = SignedDuration::from_hours(i64::from(hours));
-            let span = Some(prost_types::Duration { seconds: span.as_secs(), nanos: 0 });
+            let span = Some(span(Duration::from_secs(u64::from(hours) * 3600)));
             client.snooze_failure(v1::SnoozeFailureRequest { request_id, cause, until: None, span }).await?;
             Done::Noted(Vec::new())
         }
@@ -171,7 +174,7 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
 async fn integration(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
     Ok(match mutation {
         Mutation::Enable { integration, held } => {
-            let held = held.word().to_owned();
+            let held = v1::HeldChoice::from_word(held.word()).unwrap_or_default().into();
             let request = v1::EnableIntegrationRequest { request_id, integration, held };
             let reply = client.enable_integration(request).await?;
             Done::Enabled { integration: known(reply.integration)?, held: reply.held }
@@ -222,13 +225,12 @@ async fn rotate(
     integration: String,
     entry: Entry,
 ) -> Result<Done, Failure> {
-    let (grace_seconds, staged, hold) = match entry {
-        Entry::Now { grace_seconds } => (Some(grace_seconds), false, false),
+    let (grace, staged, hold) = match entry {
+        Entry::Now { grace_seconds } => (Some(span(Duration::from_secs(grace_seconds.into()))), false, false),
         Entry::Staged { hold } => (None, true, hold),
     };
     let signing_secret = String::new();
-    let request =
-        v1::RotateSecretRequest { request_id, integration, grace_seconds, signing_secret, staged, hold };
+    let request = v1::RotateSecretRequest { request_id, integration, grace, signing_secret, staged, hold };
     let reply = client.rotate_secret(request).await?;
     let secret = Some(reply.signing_secret).filter(|secret| !secret.is_empty()).map(Secret::new);
     Ok(Done::Rotated { integration: known(reply.integration)?, secret })

@@ -1,6 +1,7 @@
 //! From the control API's messages to our own types.
 
 use jiff::Timestamp;
+use leadline_client::{millis, seconds};
 use leadline_proto::v1;
 use prost_types::Timestamp as ProtoTimestamp;
 
@@ -23,8 +24,9 @@ pub(super) fn timestamp(at: Timestamp) -> ProtoTimestamp {
 }
 
 pub(super) fn integration(it: v1::Integration) -> Integration {
+    let routing = it.routing().word().to_owned();
     let health = it.health.unwrap_or_default();
-    let breaker = health.breaker.unwrap_or_default();
+    let breaker = health.breaker.clone().unwrap_or_default();
     Integration {
         id: it.id,
         name: it.name,
@@ -32,7 +34,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         company: it.company_name,
         connector: it.connector,
         enabled: it.enabled,
-        badge: Badge::parse(&health.badge),
+        badge: Badge::parse(health.badge().word()),
         last_pushed_at: time(health.last_pushed_at),
         failures: health.failure_count,
         last_error: health.last_error,
@@ -42,7 +44,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         pending: health.pending,
         next_retry_at: time(health.next_retry_at),
         throttled_until: time(health.throttled_until),
-        breaker: if breaker.state == "closed" { String::new() } else { breaker.why },
+        breaker: if breaker.state() == v1::BreakerState::Closed { String::new() } else { breaker.why },
         breaker_until: time(breaker.until),
         grace_until: time(it.grace_until),
         secret_version: it.secret_version,
@@ -53,7 +55,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         findings: it.findings,
         mapping: it.mapping,
         config: it.config,
-        routing: it.routing,
+        routing,
     }
 }
 
@@ -64,6 +66,10 @@ fn person(name: String, email: String) -> String {
 
 pub(super) fn attempt(it: v1::Attempt) -> Attempt {
     Attempt {
+        trigger: it.trigger().word().to_owned(),
+        state: AttemptState::parse(it.state().word()),
+        class: it.failure_class().word().to_owned(),
+        event: it.event().word().to_owned(),
         id: it.id,
         delivery: it.delivery_id,
         lead: it.lead,
@@ -73,14 +79,10 @@ pub(super) fn attempt(it: v1::Attempt) -> Attempt {
         company_id: it.company_id,
         company: it.company_name,
         number: it.number,
-        trigger: it.trigger,
-        state: AttemptState::parse(&it.state),
         status: it.status_code,
-        class: it.failure_class,
         error: it.error,
         started_at: time(it.started_at),
-        duration_ms: it.duration_ms,
-        event: it.event,
+        duration_ms: it.duration.map(millis),
     }
 }
 
@@ -99,7 +101,7 @@ fn call(it: v1::AttemptCall) -> Call {
         response_headers: pairs(it.response_headers),
         response_bytes: response_body.len() as u64,
         response_body: response_body.into(),
-        duration_ms: Some(it.duration_ms),
+        duration_ms: it.duration.map(millis),
         error: it.error,
     }
 }
@@ -128,23 +130,11 @@ pub(super) fn detail(attempt: &Attempt, it: v1::AttemptDetail) -> Detail {
     }
 }
 
-fn class(it: v1::FailureClass) -> String {
-    let word = match it {
-        v1::FailureClass::Unspecified => "",
-        v1::FailureClass::Mapping => "mapping",
-        v1::FailureClass::Blocked => "blocked",
-        v1::FailureClass::Throttled => "throttled",
-        v1::FailureClass::Transient => "transient",
-        v1::FailureClass::Credentials => "credentials",
-        v1::FailureClass::Rejected => "rejected",
-        v1::FailureClass::Unknown => "unknown",
-    };
-    word.to_owned()
-}
-
 pub(super) fn delivery(it: v1::Delivery) -> Delivery {
-    let class = class(it.failure_class());
     Delivery {
+        class: it.failure_class().word().to_owned(),
+        event: it.event().word().to_owned(),
+        state: DeliveryState::parse(it.state().word()),
         id: it.id,
         company_id: it.company_id,
         company: it.company_name,
@@ -152,11 +142,8 @@ pub(super) fn delivery(it: v1::Delivery) -> Delivery {
         lead_name: person(it.lead_name, it.lead_email),
         integration_id: it.integration_id,
         integration: it.integration_name,
-        event: it.event,
-        state: DeliveryState::parse(&it.state),
         reason: it.reason,
         error: it.error,
-        class,
         attempts: it.attempts,
         due_at: time(it.due_at),
         running: it.running,
@@ -166,14 +153,8 @@ pub(super) fn delivery(it: v1::Delivery) -> Delivery {
 }
 
 pub(super) fn lead(it: v1::Lead) -> Lead {
-    let state = match it.state() {
-        v1::LeadState::Unspecified => "",
-        v1::LeadState::Unsynced => "unsynced",
-        v1::LeadState::Pushed => "pushed",
-        v1::LeadState::Complete => "complete",
-    };
     Lead {
-        state: state.to_owned(),
+        state: it.state().word().to_owned(),
         uuid: it.uuid,
         company_id: it.company_id,
         company: it.company_name,
@@ -186,13 +167,17 @@ pub(super) fn lead(it: v1::Lead) -> Lead {
 }
 
 pub(super) fn step(it: v1::TraceStep) -> Step {
+    let state = match it.attempt_state() {
+        v1::AttemptState::Unspecified => it.delivery_state().word(),
+        state => state.word(),
+    };
     Step {
         at: time(it.at),
-        what: it.what,
+        what: it.kind().word().to_owned(),
         integration: it.integration_name,
         attempt: it.attempt_id,
         number: it.number,
-        state: it.state,
+        state: state.to_owned(),
         reason: it.reason,
     }
 }
@@ -217,7 +202,7 @@ pub(super) fn cause(it: v1::Failure) -> Cause {
         company: it.company_name,
         deliveries: it.deliveries,
     };
-    let class = class(it.failure_class());
+    let class = it.failure_class().word().to_owned();
     Cause {
         id: it.cause,
         connector: it.connector,
@@ -256,9 +241,9 @@ const fn remedy(it: v1::FailureAction) -> Option<Remedy> {
 
 pub(super) fn job(it: v1::Job) -> Job {
     Job {
+        state: it.state().word().to_owned(),
+        kind: it.kind().word().to_owned(),
         id: it.id,
-        state: it.state,
-        kind: it.kind,
         operator: it.operator,
         total: it.total,
         released: it.released,
@@ -281,11 +266,11 @@ pub(super) fn activity(it: v1::Activity) -> Option<Activity> {
 
 pub(super) fn company(it: v1::Company) -> Company {
     Company {
+        plan: it.plan().word().to_owned(),
         id: it.id,
         name: it.name,
-        plan: it.plan,
         paused_at: time(it.paused_at),
-        quiet_hours: it.quiet_hours,
+        quiet_hours: it.quiet_after.map_or(0, |span| (seconds(span) / 3600.0) as u32),
         last_lead_at: time(it.last_lead_at),
     }
 }
@@ -333,13 +318,9 @@ pub(super) fn connector(it: v1::Connector) -> Connector {
 }
 
 fn field(it: v1::ConfigField) -> Field {
-    let v1::ConfigField { name, kind, help, default_value: default, required, secret, words } = it;
+    let kind = it.kind().word().to_owned();
+    let v1::ConfigField { name, help, default_value: default, required, secret, words, .. } = it;
     Field { name, kind, help, default, required, secret, words }
-}
-
-fn millis(span: Option<prost_types::Duration>) -> Option<u32> {
-    let span = span?;
-    u32::try_from(span.seconds.checked_mul(1000)? + i64::from(span.nanos / 1_000_000)).ok()
 }
 
 pub(super) fn system(it: v1::GetSystemResponse) -> System {
@@ -352,7 +333,7 @@ pub(super) fn system(it: v1::GetSystemResponse) -> System {
         lanes: it.lanes,
         version: it.version,
     };
-    let latency = (millis(rates.p50), millis(rates.p95), millis(rates.p99));
+    let latency = (rates.p50.map(millis), rates.p95.map(millis), rates.p99.map(millis));
     System {
         version: it.version,
         daemons: it.daemons.into_iter().map(daemon).collect(),
@@ -383,10 +364,8 @@ pub(super) fn system(it: v1::GetSystemResponse) -> System {
 /// Who we are to the daemon.
 pub(super) fn who(it: v1::WhoAmIResponse) -> Who {
     let role = match it.role() {
-        v1::Role::Viewer => "viewer",
-        v1::Role::Operator => "operator",
-        v1::Role::Admin => "admin",
         v1::Role::Unspecified => "nobody",
+        role => role.word(),
     };
     Who {
         role: role.to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use leadline_client::{Client, ClientError, Reach};
-use leadline_proto::v1::{self, watch_response::Message};
+use leadline_proto::v1::{self, watch_integrations_response::Message};
 
 use super::{Attempts, Call, Dial, Failure, Session, Watched, ask, change, convert};
 use crate::console::data::{Answer, Done, Mutation, Query};
@@ -88,7 +88,7 @@ impl Session for Client {
 }
 
 /// A message without content says that the daemon runs.
-fn watched(item: Result<v1::WatchResponse, ClientError>) -> Watched {
+fn watched(item: Result<v1::WatchIntegrationsResponse, ClientError>) -> Watched {
     let response = item?;
     let all = |list: Vec<v1::Integration>| list.into_iter().map(convert::integration).collect();
     Ok(response.message.map(|message| {
@@ -137,7 +137,7 @@ mod tests {
         // It was pending when the lead was read, and had died when it was explained.
         let delivery = |id: &str| v1::Delivery {
             id: id.to_owned(),
-            state: "pending".to_owned(),
+            state: v1::DeliveryState::Pending.into(),
             ..v1::Delivery::default()
         };
         let explained = ask::explained(&client, delivery("01D1")).await;

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use leadline_domain::{
+use crate::{
     fields::{self, Leaf, Shape},
     mapping::{As, Rule},
 };
 
 /// What `lead.event_type` may be.
-pub(super) const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
+pub const EVENT_TYPES: [&str; 5] = ["wedding", "corporate", "private_dining", "birthday", "other"];
 
 /// What a canonical field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Text,
     Number,
     Truth,
@@ -36,7 +36,8 @@ impl fmt::Display for Kind {
 }
 
 /// The kind of what a rule brings, where that is known: a template may make anything, and a sender's own field be anything.
-pub(super) fn kind_brought(rule: &Rule) -> Option<Kind> {
+#[must_use]
+pub fn kind_brought(rule: &Rule) -> Option<Kind> {
     match rule.kind() {
         Some(As::Text) => Some(Kind::Text),
         Some(As::Integer | As::Number) => Some(Kind::Number),
@@ -48,7 +49,7 @@ pub(super) fn kind_brought(rule: &Rule) -> Option<Kind> {
 }
 
 /// The kind of a canonical field.
-fn kind_of(field: &str) -> Kind {
+pub(super) fn kind_of(field: &str) -> Kind {
     match fields::find(field).map(|field| field.shape) {
         Some(Shape::Object | Shape::List) => Kind::Whole,
         Some(Shape::Leaf(Leaf::Integer)) => Kind::Number,

@@ -1,0 +1,267 @@
+//! The fields that a target has of its own, as its schema tells, and what is wrong with a mapping to them.
+
+use serde_json::Value;
+
+mod kind;
+mod propose;
+
+use super::{
+    mapping::{Mapping, Rule},
+    nearest::unknown,
+    outcome::Failure,
+};
+pub use kind::{EVENT_TYPES, Kind, kind_brought};
+pub use propose::{Proposal, propose};
+
+/// A field of the target's own.
+#[derive(Clone, Debug)]
+pub struct TargetField {
+    /// What mappings call it.
+    pub name: String,
+    /// What else they may call it.
+    pub aliases: Vec<String>,
+    /// What people read above it.
+    pub label: String,
+    /// Its type in the vendor's words.
+    pub kind: String,
+    pub takes: Takes,
+    pub choices: Vec<FieldChoice>,
+    /// Why no mapping may write it, where that is so.
+    pub fixed: Option<&'static str>,
+    /// Whether we write it ourselves, or it is none that a lead should go to.
+    pub is_ours: bool,
+    pub is_required: bool,
+}
+
+/// One of the values that a field may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChoice {
+    pub value: Value,
+    pub label: String,
+}
+
+/// Which values a field takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Whatever comes: it is written as text.
+    Any,
+    /// Whatever is one value.
+    Scalar,
+    /// Text alone: a number as JSON is refused.
+    Text,
+    Number,
+    Truth,
+    Date,
+    Time,
+    /// A date, with a time or without.
+    Day,
+    /// One of its choices and nothing else.
+    Choice,
+    /// Nothing that a lead has.
+    Nothing,
+}
+
+impl Takes {
+    #[must_use]
+    pub fn fits(self, own: Kind) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Scalar => own != Kind::Whole,
+            Self::Text => !matches!(own, Kind::Number | Kind::Truth | Kind::Whole),
+            Self::Number => own == Kind::Number,
+            Self::Truth => own == Kind::Truth,
+            Self::Date => own == Kind::Date,
+            Self::Time => own == Kind::Time,
+            Self::Day => matches!(own, Kind::Date | Kind::Time),
+            Self::Choice => own == Kind::Text,
+            Self::Nothing => false,
+        }
+    }
+}
+
+impl TargetField {
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: impl Into<String>, takes: Takes) -> Self {
+        let name = name.into();
+        Self {
+            label: name.clone(),
+            name,
+            aliases: Vec::new(),
+            kind: kind.into(),
+            takes,
+            choices: Vec::new(),
+            fixed: None,
+            is_ours: false,
+            is_required: false,
+        }
+    }
+
+    #[must_use]
+    pub fn labelled(mut self, label: Option<&str>) -> Self {
+        self.label = label.map_or(self.label, str::to_owned);
+        self
+    }
+
+    /// The values that it may have, from a list of objects in which these members are the value and what people read.
+    #[must_use]
+    pub fn choosing(mut self, list: &Value, value: &str, label: &str) -> Self {
+        self.choices = choices(list, value, label);
+        self
+    }
+
+    /// Why no mapping may write it, if that is so.
+    #[must_use]
+    pub fn fixed(mut self, is_fixed: bool, why: &'static str) -> Self {
+        self.fixed = is_fixed.then_some(why);
+        self
+    }
+
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
+    /// Why a rule does not fit.
+    fn misfit(&self, rule: &Rule) -> Option<String> {
+        let target = rule.to.as_deref().unwrap_or_default();
+        if let Some(why) = self.fixed {
+            return Some(format!("{}: {target} cannot be written: {why}", rule.field));
+        }
+        if let Some(own) = kind_brought(rule).filter(|own| !self.takes.fits(*own) || self.is_of_numbers()) {
+            return Some(format!("{}: {target} is of type {}, and this is {own}", rule.field, self.kind));
+        }
+        let missing = self.missing_choices(rule);
+        (!missing.is_empty())
+            .then(|| format!("{}: {target} has no option {}", rule.field, missing.join(", ")))
+    }
+
+    /// Whether its choices are told by numbers of the vendor's, which no lead has.
+    fn is_of_numbers(&self) -> bool {
+        self.takes == Takes::Choice
+            && !self.choices.is_empty()
+            && !self.choices.iter().any(|choice| choice.value.is_string())
+    }
+
+    /// The words that a rule may bring, and that are none of the choices.
+    fn missing_choices(&self, rule: &Rule) -> Vec<String> {
+        if self.takes != Takes::Choice || self.choices.is_empty() {
+            return Vec::new();
+        }
+        let is_there = |word: &Value| self.choices.iter().any(|choice| choice.value == *word);
+        let told = |word: &Value| word.as_str().map_or_else(|| word.to_string(), str::to_owned);
+        let fixed = rule.fixed_values().filter(|word| !is_there(word)).map(told);
+        let own = EVENT_TYPES.into_iter().filter(|_| rule.field == "lead.event_type" && !rule.is_computed());
+        fixed.chain(own.filter(|word| !is_there(&Value::from(*word))).map(str::to_owned)).collect()
+    }
+}
+
+/// The values of a list of objects in which these members are the value and what people read.
+#[must_use]
+pub fn choices(list: &Value, value: &str, label: &str) -> Vec<FieldChoice> {
+    let choice = |choice: &Value| {
+        let value = choice.get(value).filter(|value| !value.is_null())?.clone();
+        let label = choice[label].as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some(FieldChoice { value, label })
+    };
+    list.as_array().into_iter().flatten().filter_map(choice).collect()
+}
+
+/// Lets whose records are to be be compared with who there is. Where that cannot be read, a sentence says so.
+pub fn owned_by(
+    targets: &mut [TargetField],
+    fields: &[&str],
+    users: Result<Vec<FieldChoice>, Failure>,
+) -> Option<String> {
+    let users = match users {
+        Ok(users) => users,
+        Err(failure) => {
+            return Some(format!("{}: who may own it cannot be read: {}", fields.join(", "), failure.error));
+        }
+    };
+    for target in targets.iter_mut().filter(|target| fields.contains(&target.name.as_str())) {
+        (target.takes, target.choices) = (Takes::Choice, users.clone());
+    }
+    None
+}
+
+/// Whether a mapping says whose records are to be.
+#[must_use]
+pub fn names_owner(mapping: &Mapping, fields: &[&str]) -> bool {
+    mapping.targets().any(|(_, target)| fields.contains(&target))
+}
+
+/// What is wrong with the targets of a mapping, given the names that exist at the vendor.
+#[must_use]
+pub fn unknown_targets(mapping: &Mapping, what: &str, existing: &[String]) -> Vec<String> {
+    mapping
+        .targets()
+        .filter(|(_, target)| !existing.iter().any(|name| name == target))
+        .map(|(rule, target)| {
+            format!("{}: {}", rule.field, unknown(what, target, existing.iter().map(String::as_str)))
+        })
+        .collect()
+}
+
+/// What is wrong with a mapping, a sentence each; `what` is what the vendor calls its fields.
+#[must_use]
+pub fn findings(mapping: &Mapping, what: &str, targets: &[TargetField]) -> Vec<String> {
+    let names = targets.iter().flat_map(|target| [&target.name].into_iter().chain(&target.aliases));
+    let names: Vec<String> = names.cloned().collect();
+    let mut findings = unknown_targets(mapping, what, &names);
+    for (rule, name) in mapping.targets() {
+        let target = targets.iter().find(|target| target.is_called(name));
+        findings.extend(target.and_then(|target| target.misfit(rule)));
+    }
+    let is_given = |target: &TargetField| mapping.targets().any(|(_, name)| target.is_called(name));
+    let lacking = targets.iter().filter(|target| target.is_required && !target.is_ours && !is_given(target));
+    findings
+        .extend(lacking.map(|target| format!("{} is required, and nothing is mapped to it", target.name)));
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_target_is_named_with_the_nearest() {
+        let mapping = Mapping::parse(&json!({"lead.phone": "phne", "lead.email": "email"})).unwrap();
+        let existing = ["email".to_owned(), "phone".to_owned()];
+        assert_eq!(
+            unknown_targets(&mapping, "property", &existing),
+            ["lead.phone: unknown property phne; did you mean phone?"]
+        );
+    }
+
+    #[test]
+    fn owners_that_cannot_be_read_are_told_of() {
+        let mut targets = [TargetField::new("OwnerId", "reference", Takes::Nothing)];
+        let failure = Failure::new(crate::outcome::FailureClass::Rejected, "403 no scope");
+        assert_eq!(
+            owned_by(&mut targets, &["OwnerId"], Err(failure)).as_deref(),
+            Some("OwnerId: who may own it cannot be read: 403 no scope")
+        );
+        assert_eq!(owned_by(&mut targets, &["OwnerId"], Ok(Vec::new())), None);
+        assert_eq!(targets[0].takes, Takes::Choice);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_in_a_sentence() {
+        let mapping = Mapping::parse(&json!({"viewing.starts_at": "day", "lead.phone": "count"})).unwrap();
+        let targets = [
+            TargetField::new("day", "number", Takes::Number),
+            TargetField::new("count", "counter", Takes::Any).fixed(true, "it is counted"),
+            TargetField { is_required: true, ..TargetField::new("region", "text", Takes::Text) },
+        ];
+        assert_eq!(
+            findings(&mapping, "field", &targets),
+            [
+                "viewing.starts_at: day is of type number, and this is a date with a time",
+                "lead.phone: count cannot be written: it is counted",
+                "region is required, and nothing is mapped to it",
+            ]
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! One account, several daemons on one database: its quota is kept, its newest refresh token is used once, and somebody
+//! whose leads come in through both is one person there.
+
+use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
+use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, wait_until};
+use serde_json::json;
+
+/// The nth lead; of four, three are of one person.
+async fn post(daemon: &Daemon, key: &str, n: usize) {
+    let mut lead = sample_lead(n);
+    let who = if n.is_multiple_of(4) { format!("guest{n}") } else { "ada".to_owned() };
+    lead["lead"]["email"] = json!(format!("{who}@example.com"));
+    let (status, answer) = post_lead(&daemon.url("/v1/leads"), key, lead.to_string()).await;
+    assert_eq!(status, 202, "{answer}");
+}
+
+async fn wait_for_notes(fake: &Fake<Pipedrive>, count: usize) {
+    let what = format!("{count} leads are there");
+    wait_until(&what, async || fake.with(|pipedrive| pipedrive.notes.len()) == count).await;
+}
+
+#[tokio::test]
+async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
+    let database = Database::create().await;
+    let (first, second) = (Daemon::start_on(&database).await, Daemon::start_on(&database).await);
+    let operator = Operator::new(first.control().await);
+    let key = operator.company(7).await;
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| (pipedrive.rotates, pipedrive.quota.calls) = (true, 10));
+    let login = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
+    let made = operator.connect(7, "pipedrive", json!({ "base_url": fake.url() }), login).await;
+    for n in 1..=8_usize {
+        post(if n.is_multiple_of(2) { &first } else { &second }, &key, n).await;
+    }
+    wait_for_notes(&fake, 8).await;
+    let seen = |pipedrive: &mut Pipedrive| (pipedrive.persons.len(), pipedrive.deals.len(), pipedrive.reused);
+    assert_eq!(fake.with(seen), (3, 8, 0), "persons, deals, and refresh tokens used twice");
+
+    // Whichever of them pushed, it is gone: the other one goes on with the newest refresh token, for the same people.
+    fake.with(|pipedrive| pipedrive.tokens.clear());
+    second.stop().await;
+    for n in 9..=12 {
+        post(&first, &key, n).await;
+    }
+    wait_for_notes(&fake, 12).await;
+    assert_eq!(fake.with(seen), (4, 12, 0));
+    assert_eq!(fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused), 0);
+    assert_eq!(operator.badge(&made.id).await, "ok");
+    let pool = database.pool().await;
+    first.stop().await;
+    check_invariants(&pool).await;
+    fake.stop().await;
+}

@@ -1,0 +1,85 @@
+//! What people are told: what an update changed, by their own clock, as their country writes it, with the way to the lead.
+
+use leadline_fakes::{Opened, VENDORS, open_account, sample_lead};
+use leadline_tests::{Bringing, Cli, Pushing};
+use leadlined::domain::{integration::EventKind, outcome::Outcome};
+use serde_json::{Value, json};
+
+use super::vendors::{PATIENCE, Scene};
+
+fn lead() -> Value {
+    let mut lead = sample_lead(1);
+    lead["lead"]["gdpr_consent"] = true.into();
+    lead["viewing"] = json!({ "starts_at": "2026-09-04T13:00:00Z", "ends_at": "2026-09-04T14:30:00Z" });
+    lead
+}
+
+fn with(mut lead: Value, guests: u32) -> Value {
+    lead["lead"]["guest_count"] = guests.into();
+    lead
+}
+
+fn texts(account: &dyn Opened) -> Vec<String> {
+    let texts = account.records().into_iter().filter_map(|record| record.fields.get("text").cloned());
+    texts.collect()
+}
+
+#[tokio::test]
+async fn an_update_tells_people_what_it_changed() {
+    let mut told_by = 0;
+    for (connector, _) in VENDORS {
+        let account = open_account(connector).await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let made = account.connection();
+        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, PATIENCE);
+        if !pushing.tells_changes() {
+            continue;
+        }
+        told_by += 1;
+        let lead = lead();
+        for (event, guests) in [(EventKind::Created, 80), (EventKind::Updated, 120)] {
+            let mut bringing = Bringing::new(event, &with(lead.clone(), guests));
+            assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered, "{connector}");
+            let told = match texts(&*account).pop() {
+                Some(text) => text,
+                None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
+            };
+            // Mail is quoted-printable.
+            let told = told.replace("\r", "").replace("=\n", "").replace("=E2=86=92", "→");
+            assert_eq!(told.contains("Guests changed:"), event == EventKind::Updated, "{connector}: {told}");
+            assert_eq!(told.contains("80 → 120"), event == EventKind::Updated, "{connector}: {told}");
+        }
+    }
+    assert_eq!(told_by, 10, "CRMs, chats and mail");
+}
+
+#[tokio::test]
+async fn a_company_is_told_by_its_own_clock_as_its_country_writes_and_where_the_lead_is() {
+    let account = open_account("slack").await.unwrap();
+    let made = account.connection();
+    let scene = Scene::with("slack", made.config, made.credentials).await;
+    let cli = Cli::new(scene.daemon.socket());
+    let page = "https://crm.example.com/leads/{uuid}";
+    let set =
+        ["company", "update", "7", "--time-zone", "europe/berlin", "--locale", "de-DE", "--lead-url", page];
+    let company = cli.json(&set).await;
+    assert_eq!((&company["time_zone"], &company["lead_url"]), (&json!("Europe/Berlin"), &json!(page)));
+    let lead = lead();
+    for (n, guests) in [(1, 80), (2, 120)] {
+        scene.post(1, |own| *own = with(lead.clone(), guests)).await;
+        scene.wait_for(n, "delivered").await;
+    }
+    let told = texts(&*account).pop().unwrap();
+    let uuid = lead["lead"]["uuid"].as_str().unwrap().to_owned();
+    for expected in [
+        "Guests changed: 80 → 120".to_owned(),
+        "04.09.2026, 15:00 to 16:30 (Europe/Berlin)".to_owned(),
+        format!("https://crm.example.com/leads/{uuid}"),
+    ] {
+        assert!(told.contains(&expected), "{expected}\n{told}");
+    }
+    let back = ["company", "update", "7", "--time-zone", "none", "--locale", "none", "--lead-url", "none"];
+    let company = cli.json(&back).await;
+    assert_eq!(["time_zone", "locale", "lead_url"].map(|key| company[key].is_null()), [true; 3]);
+    scene.end().await;
+}

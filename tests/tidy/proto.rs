@@ -1,0 +1,266 @@
+//! How the control API is written: the rules that lints of `.proto` files know, and a few of the house.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{check, files};
+
+/// A file of the API, in the shape that all of them have: one statement on a line, two spaces for each depth.
+struct Proto {
+    path: String,
+    services: Vec<Service>,
+    messages: Vec<Message>,
+    enums: Vec<Enum>,
+}
+
+struct Service {
+    name: String,
+    rpcs: Vec<Rpc>,
+}
+
+struct Rpc {
+    name: String,
+    request: String,
+    response: String,
+    comment: String,
+}
+
+struct Message {
+    name: String,
+    fields: Vec<Field>,
+}
+
+struct Field {
+    name: String,
+    kind: String,
+    comment: String,
+}
+
+struct Enum {
+    name: String,
+    values: Vec<(String, u32)>,
+}
+
+/// What an rpc may begin with: one that is called otherwise says what it does in a word of its own.
+const VERBS: [&str; 27] = [
+    "Ask", "Await", "Cancel", "Check", "Create", "Cut", "Delete", "Disable", "Enable", "Erase", "Explain",
+    "Export", "Find", "Get", "Hold", "Import", "List", "Preview", "Push", "Release", "Reset", "Resume",
+    "Retry", "Reveal", "Revoke", "Rotate", "Set",
+];
+const MORE_VERBS: [&str; 8] = ["Skip", "Snooze", "Test", "Trace", "Unskip", "Update", "Watch", "Who"];
+
+fn protos() -> Vec<Proto> {
+    files("proto", ".proto").into_iter().map(|(path, text)| read(path, &text)).collect()
+}
+
+fn read(path: String, text: &str) -> Proto {
+    let mut proto = Proto { path, services: Vec::new(), messages: Vec::new(), enums: Vec::new() };
+    let (mut comment, mut block) = (String::new(), "");
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let named = |at: usize| words.get(at).copied().unwrap_or_default().to_owned();
+        match words.first().copied().unwrap_or_default() {
+            "//" => {
+                comment.push_str(line.trim_start().trim_start_matches("//"));
+                continue;
+            }
+            "service" => {
+                block = "service";
+                proto.services.push(Service { name: named(1), rpcs: Vec::new() });
+            }
+            "message" => {
+                block = "message";
+                proto.messages.push(Message { name: named(1), fields: Vec::new() });
+            }
+            "enum" => {
+                block = "enum";
+                proto.enums.push(Enum { name: named(1), values: Vec::new() });
+            }
+            "extend" => block = "",
+            "rpc" => {
+                let parts: Vec<&str> = line
+                    .split(['(', ')', ' '])
+                    .filter(|part| !part.is_empty() && *part != "stream")
+                    .collect();
+                let rpc = Rpc {
+                    name: parts[1].to_owned(),
+                    request: parts[2].to_owned(),
+                    response: parts[4].to_owned(),
+                    comment: comment.clone(),
+                };
+                proto.services.last_mut().unwrap().rpcs.push(rpc);
+            }
+            _ if block == "message" && line.contains(" = ") => {
+                let left: Vec<&str> = line.split(" = ").next().unwrap().split_whitespace().collect();
+                let [.., kind, name] = left[..] else { continue };
+                let field = Field { name: name.into(), kind: kind.into(), comment: comment.clone() };
+                proto.messages.last_mut().unwrap().fields.push(field);
+            }
+            _ if block == "enum" && line.contains(" = ") => {
+                let number = words[2].trim_end_matches(';').parse().unwrap();
+                proto.enums.last_mut().unwrap().values.push((named(0), number));
+            }
+            _ => {}
+        }
+        comment.clear();
+    }
+    proto
+}
+
+fn is_pascal(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+fn is_snake(name: &str) -> bool {
+    let is_small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_small)
+}
+
+/// `DeliveryState` as its values begin: `DELIVERY_STATE_`.
+fn prefix(name: &str) -> String {
+    let letters = name.char_indices().flat_map(|(at, letter)| {
+        let gap = (at > 0 && letter.is_ascii_uppercase()).then_some('_');
+        gap.into_iter().chain([letter.to_ascii_uppercase()])
+    });
+    letters.chain(['_']).collect()
+}
+
+#[test]
+fn every_rpc_has_a_request_and_a_response_of_its_own() {
+    let (mut findings, mut uses) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
+    for proto in protos() {
+        for service in &proto.services {
+            if !is_pascal(&service.name) || !service.name.ends_with("Service") {
+                findings.push(format!("{}: service {} is no …Service", proto.path, service.name));
+            }
+            for rpc in &service.rpcs {
+                let Rpc { name, request, response, .. } = rpc;
+                if *request != format!("{name}Request") || *response != format!("{name}Response") {
+                    findings.push(format!("{}: {name} takes {request} and answers {response}", proto.path));
+                }
+                let verb = name
+                    .chars()
+                    .next()
+                    .into_iter()
+                    .chain(name.chars().skip(1).take_while(|c| c.is_lowercase()));
+                let verb: String = verb.collect();
+                if !VERBS.iter().chain(&MORE_VERBS).any(|known| *known == verb) || !is_pascal(name) {
+                    findings.push(format!("{}: {name} begins with no verb", proto.path));
+                }
+                for message in [request, response] {
+                    uses.entry(message.clone()).or_default().push(name.clone());
+                }
+            }
+        }
+    }
+    let shared = uses.iter().filter(|(_, rpcs)| rpcs.len() > 1);
+    findings.extend(shared.map(|(message, rpcs)| format!("{message} serves {}", rpcs.join(" and "))));
+    let all: Vec<_> = protos().into_iter().flat_map(|proto| proto.messages).collect();
+    let ends =
+        |name: &str| name.ends_with("Request") && !name.starts_with("Preview") || name.ends_with("Response");
+    let unused = all.iter().filter(|message| ends(&message.name) && !uses.contains_key(&message.name));
+    findings.extend(unused.map(|message| format!("{} serves no rpc", message.name)));
+    check("an rpc takes <Rpc>Request and answers <Rpc>Response", &findings);
+}
+
+/// A service is about the noun in its name; its calls name that noun, or a part of it.
+#[test]
+fn rpcs_say_what_they_do_where_their_noun_is() {
+    let mut findings = Vec::new();
+    for proto in protos() {
+        let file = Path::new(&proto.path).file_stem().unwrap().to_string_lossy().into_owned();
+        let services: Vec<_> = proto.services.iter().map(|service| service.name.clone()).collect();
+        let own = services.first().map(|name| name.trim_end_matches("Service").to_lowercase());
+        if own.is_some_and(|own| own != file) {
+            findings.push(format!("{}: {} stands in another's file", proto.path, services.join(", ")));
+        }
+        for rpc in proto.services.iter().flat_map(|service| &service.rpcs) {
+            let is_plain =
+                ["Create", "Get", "List", "Update", "Delete", "Enable", "Disable", "Set", "Revoke", "Cancel"]
+                    .iter()
+                    .any(|verb| rpc.name.starts_with(verb));
+            if !is_plain && rpc.comment.is_empty() {
+                findings
+                    .push(format!("{}: {} is not told by its name: say what it does", proto.path, rpc.name));
+            }
+        }
+    }
+    check("calls stand where their noun is, and say what they do", &findings);
+}
+
+#[test]
+fn lists_have_pages() {
+    let messages: Vec<_> = protos().into_iter().flat_map(|proto| proto.messages).collect();
+    let has = |name: &str, field: &str, kind: &str| {
+        let message = messages.iter().find(|message| message.name == name);
+        message.is_some_and(|it| it.fields.iter().any(|it| it.name == field && it.kind == kind))
+    };
+    let mut findings = Vec::new();
+    for rpc in protos().iter().flat_map(|proto| &proto.services).flat_map(|service| &service.rpcs) {
+        let is_list = ["List", "Find"].iter().any(|verb| rpc.name.starts_with(verb));
+        let is_paged = has(&rpc.request, "page_size", "uint32")
+            && has(&rpc.request, "page_token", "string")
+            && has(&rpc.response, "next_page_token", "string");
+        if is_list != is_paged {
+            findings.push(rpc.name.clone());
+        }
+    }
+    check("a list takes page_size and page_token and answers next_page_token", &findings);
+}
+
+#[test]
+fn words_times_and_spans_have_types() {
+    let mut findings = Vec::new();
+    for proto in protos() {
+        for message in &proto.messages {
+            if !is_pascal(&message.name) {
+                findings.push(format!("{}: message {}", proto.path, message.name));
+            }
+            for Field { name, kind, comment } in &message.fields {
+                let place = format!("{}: {}.{name}", proto.path, message.name);
+                if !is_snake(name) {
+                    findings.push(format!("{place} is not in snake_case"));
+                }
+                if kind == "string" && comment.contains(" | ") {
+                    findings.push(format!("{place} lists words: make it an enum"));
+                }
+                let units = ["seconds", "_ms", "_millis", "minutes", "hours", "_days"];
+                let is_number = ["uint32", "uint64", "int32", "int64", "double"].contains(&kind.as_str());
+                if is_number && units.iter().any(|unit| name.ends_with(unit)) {
+                    findings.push(format!("{place} is a span: make it a google.protobuf.Duration"));
+                }
+                if name.ends_with("_at") && kind != "google.protobuf.Timestamp" {
+                    findings.push(format!("{place} is a time: make it a google.protobuf.Timestamp"));
+                }
+            }
+        }
+        for Enum { name, values } in &proto.enums {
+            let prefix = prefix(name);
+            if !is_pascal(name) || values.first() != Some(&(format!("{prefix}UNSPECIFIED"), 0)) {
+                findings.push(format!("{}: {name} begins with {prefix}UNSPECIFIED = 0", proto.path));
+            }
+            let strange = values.iter().filter(|(value, _)| !value.starts_with(&prefix));
+            findings.extend(strange.map(|(value, _)| format!("{}: {value} of {name}", proto.path)));
+            let numbers: Vec<_> = values.iter().map(|(_, number)| *number).collect();
+            if !numbers.iter().zip(0..).all(|(number, at)| *number == at) {
+                findings.push(format!("{}: the numbers of {name} are not in order", proto.path));
+            }
+        }
+    }
+    check("fields and enums of the control API", &findings);
+}
+
+#[test]
+fn proto_files_are_read_right() {
+    let text = "// About.\nservice AService {\n  // Says.\n  rpc GetA(GetARequest) returns (stream GetAResponse) {\n  }\n}\n\n\
+                message GetARequest {\n  // One.\n  repeated string ids = 1 [(x) = Y];\n}\n\nenum AState {\n  A_STATE_UNSPECIFIED = 0;\n}\n";
+    let proto = read("a.proto".to_owned(), text);
+    let rpc = &proto.services[0].rpcs[0];
+    assert_eq!(
+        (&*rpc.name, &*rpc.request, &*rpc.response, &*rpc.comment),
+        ("GetA", "GetARequest", "GetAResponse", " Says.")
+    );
+    let field = &proto.messages[0].fields[0];
+    assert_eq!((&*field.name, &*field.kind, &*field.comment), ("ids", "string", " One."));
+    assert_eq!((&*proto.enums[0].name, prefix("AState")), ("AState", "A_STATE_".to_owned()));
+    assert_eq!(proto.enums[0].values, [("A_STATE_UNSPECIFIED".to_owned(), 0)]);
+}
