@@ -21,6 +21,9 @@ const NOTE_MAX: usize = 30_000;
 /// The longest title of a note, in UTF-16 units.
 const TITLE_MAX: usize = 120;
 
+/// How the id of an owner is written: under which name, and as what.
+pub(super) type WriteOwner = fn(&str) -> (&'static str, Json);
+
 /// What a vendor calls the fields of a Lead that matter to all of us.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
@@ -31,7 +34,7 @@ pub(super) struct Names {
     /// How many UTF-16 units fields take; whatever is not named is told by the vendor.
     pub(super) limits: &'static [(&'static str, usize)],
     /// The field that says whose a Lead is, and how it is written, if not as it stands.
-    pub(super) owner: (&'static str, fn(&str) -> (&'static str, Json)),
+    pub(super) owner: (&'static str, WriteOwner),
 }
 
 /// What all calls of a push are made from. Numbers keep their text: no amount is ever rounded.

@@ -61,7 +61,8 @@ impl Plan {
             if !value.is_null() {
                 create.insert(usize::MAX, name, limited(name, value));
             }
-            if !(value.is_null() && name == "LastName") && !mapping.is_for_new(name) {
+            let is_kept = mapping.is_for_new(name) || (value.is_null() && name == "LastName");
+            if !is_kept {
                 update.insert(usize::MAX, name, limited(name, value));
             }
         }

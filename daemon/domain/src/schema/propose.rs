@@ -106,7 +106,7 @@ pub fn propose(mapping: &Mapping, targets: &[TargetField]) -> Vec<Proposal> {
         let free: Vec<&TargetField> = targets.iter().filter(is_free).collect();
         let named =
             |name: &&str| free.iter().find_map(|target| Some((*target, fitting(field, name, target)?)));
-        if let Some((target, proposal)) = names.iter().find_map(|name| named(name)) {
+        if let Some((target, proposal)) = names.iter().find_map(named) {
             taken.push(&target.name);
             proposals.push(proposal);
         }

@@ -168,8 +168,6 @@ impl Store {
         found: Option<&ProbeFindings>,
         origins: &str,
     ) -> Result<(), Error> {
-        let findings = found.and_then(|found| serde_json::to_value(&found.findings).ok());
-        let proposals = found.and_then(|found| serde_json::to_value(&found.proposals).ok());
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
         sqlx::query!(
             r#"WITH gone AS (
@@ -228,11 +226,11 @@ impl Store {
             attempt.operator,
             found.is_some(),
             found.and_then(|found| found.account.as_deref()),
-            findings,
+            found.and_then(|found| serde_json::to_value(&found.findings).ok()),
             calls::stored(&attempt.calls),
             attempt.note.as_deref(),
             origins,
-            proposals,
+            found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
         )
         .execute(&self.pool)
         .await?;
