@@ -2,7 +2,7 @@
 
 demo: ; ./run-demo
 test: ; ./run-tests
-bench-console: ; SQLX_OFFLINE=true cargo bench --quiet --locked -p leadline-tests --bench console
+bench-console: ; scripts/bench console
 queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadlined --test store queue:: -- --nocapture
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
 attack: ; scripts/attack

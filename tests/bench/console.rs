@@ -1,7 +1,7 @@
 //! How the console feels, in figures: measured from outside, through a pty, in front of a real daemon.
 //!
-//! `make bench-console` runs it in release mode. Each value stands beside the goal and beside the gate, which a shared
-//! machine must still pass; a missed gate makes the exit code 1.
+//! `make bench-console` builds console and daemon in release mode and runs it. Each value stands beside the goal and beside
+//! the gate, which a shared machine must still pass; a missed gate makes the exit code 1.
 
 #![allow(
     clippy::unwrap_used,

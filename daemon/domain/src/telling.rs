@@ -76,9 +76,9 @@ pub const LOCALES: [Locale; 9] = [
 /// Why a company cannot be told things so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTelling {
-    #[error("unknown time zone {0}{1}: give a name of the IANA database, as Europe/London")]
+    #[error("unknown time zone {0:?}{1}: give a name of the IANA database, as Europe/London")]
     Zone(String, String),
-    #[error("unknown locale {0}: give one of {1}")]
+    #[error("unknown locale {0:?}: give one of {1}")]
     Locale(String, String),
     #[error(
         "the address of a lead's page must be a web address with {{uuid}} in it, as https://example.com/leads/{{uuid}}"
@@ -241,15 +241,15 @@ mod tests {
         for (refused, expected) in [
             (
                 zone("Europe/Lodon").unwrap_err(),
-                "unknown time zone Europe/Lodon, did you mean Europe/London?: give a name of the IANA database, as Europe/London",
+                "unknown time zone \"Europe/Lodon\", did you mean Europe/London?: give a name of the IANA database, as Europe/London",
             ),
             (
                 zone("BT").unwrap_err(),
-                "unknown time zone BT: give a name of the IANA database, as Europe/London",
+                "unknown time zone \"BT\": give a name of the IANA database, as Europe/London",
             ),
             (
                 tag("xx").unwrap_err(),
-                "unknown locale xx: give one of en-GB, en-US, de-DE, es-ES, fr-FR, it-IT, nl-NL, pl-PL, sv-SE",
+                "unknown locale \"xx\": give one of en-GB, en-US, de-DE, es-ES, fr-FR, it-IT, nl-NL, pl-PL, sv-SE",
             ),
             (
                 lead_url("https://example.com/leads").unwrap_err(),

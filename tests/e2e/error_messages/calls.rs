@@ -82,7 +82,7 @@ fn calls(scene: &Scene) -> Vec<Asked> {
         call("CompanyService/GetCompany", GetCompanyRequest::default(), "name a company, by its id or its name"),
         call("CompanyService/CreateCompany", CreateCompanyRequest::default(), "request_id: send one of your own making with every mutation, a ULID or a UUID, at most 100 characters"),
         call("CompanyService/CreateCompany", CreateCompanyRequest { request_id: request_id(), name: "X".into(), ..Default::default() }, "plan: use free, starter, pro or multi"),
-        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), time_zone: Some("Mars".into()), ..Default::default() }, "time_zone: unknown time zone Mars: give a name of the IANA database, as Europe/London"),
+        call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), time_zone: Some("Mars".into()), ..Default::default() }, "time_zone: unknown time zone \"Mars\": give a name of the IANA database, as Europe/London"),
         call("CompanyService/UpdateCompany", UpdateCompanyRequest { request_id: request_id(), company: "7".into(), quiet_after: Some(prost_types::Duration { seconds: 1800, nanos: 0 }), ..Default::default() }, "quiet_after: give 0 for no such notice, or 1 to 8760 whole hours"),
         new_integration(|it| it.config = "{".into(), "config is not JSON: EOF while parsing an object at line 1 column 1; give one object"),
         new_integration(|it| it.config = "[]".into(), "config: give one JSON object, as in {\"url\": \"https://…\"}"),
