@@ -30,7 +30,8 @@ async fn integration(operator: &Operator, name: &str, url: &str, payload: &str) 
         connector: "webhook".into(),
         name: name.into(),
         config: json!({"url": url}).to_string(),
-        payload: v1::Payload::from_word(payload).unwrap().into(),
+        // None named is the default.
+        payload: v1::Payload::from_word(payload).unwrap_or_default().into(),
         ..Default::default()
     };
     let created = operator.integrations().create_integration(request).await.unwrap().into_inner();
