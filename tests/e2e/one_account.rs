@@ -35,6 +35,8 @@ async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     wait_for_notes(&fake, 8).await;
     let seen = |pipedrive: &mut Pipedrive| (pipedrive.persons.len(), pipedrive.deals.len(), pipedrive.reused);
     assert_eq!(fake.with(seen), (3, 8, 0), "persons, deals, and refresh tokens used twice");
+    // While they get to know each other, what one has claimed already comes on top of what the other may call.
+    let refused = fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused);
 
     // Whichever of them pushed, it is gone: the other one goes on with the newest refresh token, for the same people.
     fake.with(|pipedrive| pipedrive.tokens.clear());
@@ -44,7 +46,7 @@ async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     }
     wait_for_notes(&fake, 12).await;
     assert_eq!(fake.with(seen), (4, 12, 0));
-    assert_eq!(fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused), 0);
+    assert_eq!(fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused), refused);
     assert_eq!(operator.badge(&made.id).await, "ok");
     let pool = database.pool().await;
     first.stop().await;

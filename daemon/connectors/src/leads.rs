@@ -48,6 +48,8 @@ pub(super) struct LeadPlan {
     pub(super) update: Json,
     /// Whether the last name is made up of what else is known.
     pub(super) has_made_name: bool,
+    /// Whether the mapping has something that only a record which is made for the lead gets.
+    pub(super) has_new: bool,
     pub(super) title: String,
     pub(super) note: String,
 }
@@ -88,6 +90,7 @@ impl LeadPlan {
             create,
             update,
             has_made_name,
+            has_new: fields.iter().any(|(name, _)| mapping.is_for_new(name)),
             title: crm::cut(&title, TITLE_MAX).into_owned(),
             note: crm::cut_bytes(&note, NOTE_MAX).into_owned(),
         })
@@ -100,6 +103,7 @@ impl LeadPlan {
             ("create", self.create.clone()),
             ("update", self.update.clone()),
             ("has_made_name", Json::Bool(self.has_made_name)),
+            ("has_new", Json::Bool(self.has_new)),
             ("title", Json::string(&self.title)),
             ("note", Json::string(&self.note)),
         ])
@@ -117,6 +121,7 @@ impl LeadPlan {
             create: object("create"),
             update: object("update"),
             has_made_name: plan.get("has_made_name") == Some(&Json::Bool(true)),
+            has_new: plan.get("has_new") == Some(&Json::Bool(true)),
             title: text("title"),
             note: text("note"),
         })

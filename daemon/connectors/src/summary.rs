@@ -48,10 +48,9 @@ const LINES: [(&str, &str); 31] = [
 /// The lines of a lead: what each is called and what stands there; first what an update changed.
 fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
     let now = mapped(mapping, event, push)?;
-    let mut lines = match told::before(push) {
-        Some(before) => told::changes(&mapped(mapping, &before, push)?, &now),
-        None => Vec::new(),
-    };
+    // What cannot be told of the lead as it was keeps nothing of what it is now.
+    let before = told::before(push).and_then(|before| mapped(mapping, &before, push).ok());
+    let mut lines = before.map_or_else(Vec::new, |before| told::changes(&before, &now));
     lines.extend(now);
     Ok(lines)
 }
@@ -240,5 +239,18 @@ mod tests {
             body(&Mapping::default(), &event, &push).unwrap(),
             "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"
         );
+    }
+
+    #[test]
+    fn a_lead_that_could_not_be_told_before_is_told_once_it_can() {
+        let mapping = json!({"lead.guest_count": {"to": "Tables", "value": "{{ lead.guest_count / 10 }}"}});
+        let mapping = Mapping::parse(&mapping).unwrap();
+        let before = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":"many"}}"#);
+        let now = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":80}}"#);
+        let update = Push { event: EventKind::Updated, before: Some(&before), ..push(&now) };
+        let told = body(&mapping, &Json::parse(&now).unwrap(), &update).unwrap();
+        assert!(told.starts_with("Name: Ann") && told.contains("Tables: 8"), "{told}");
+        let broken = Json::parse(&before).unwrap();
+        assert!(body(&mapping, &broken, &update).is_err(), "the event itself must be told whole");
     }
 }

@@ -207,13 +207,15 @@ pub fn plain(event: &Json, push: &Push<'_>) -> String {
 #[must_use]
 pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
     let lines = lines(event, push);
+    // A field that a sender calls so is text like any other.
+    let page = filled(event.at("lead.uuid")).and_then(|uuid| push.telling.page_of(&uuid));
     let mut told = String::new();
     for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
         let cut: Vec<String> = lines
             .iter()
             .map(|(label, value)| {
                 let told = escape_html(&cut(value, limit)).replace('\n', "<br>");
-                if label == "Lead" && value.contains("://") {
+                if label == "Lead" && Some(value) == page.as_ref() {
                     return format!("<b>Lead:</b> <a href=\"{0}\">{0}</a>", escape_html(value));
                 }
                 format!("<b>{}:</b> {told}", escape_html(label))
@@ -307,6 +309,20 @@ mod tests {
         let berlin = Telling::of(Some("Europe/Berlin"), None, None);
         assert_eq!(time("2026-11-21T12:00:00Z", &berlin), "21 November 2026, 13:00 (Europe/Berlin)");
         assert_eq!(time("2026-11-21T12:00:00Z", &Telling::default()), "2026-11-21T12:00:00Z");
+    }
+
+    #[test]
+    fn only_the_page_of_the_lead_is_a_link() {
+        let event =
+            Json::parse(br#"{"lead":{"uuid":"U1","Lead":"javascript://x"},"Lead":"https://evil.example/"}"#);
+        let (event, none) = (event.unwrap(), Bytes::new());
+        let telling = Telling::of(None, None, Some("https://example.com/{uuid}".to_owned()));
+        let push = Push { telling: &telling, ..push(&none) };
+        assert_eq!(
+            html_within(&event, &push, usize::MAX),
+            "<b>Lead:</b> javascript://x<br><b>Lead:</b> https://evil.example/<br>\
+            <b>Lead:</b> <a href=\"https://example.com/U1\">https://example.com/U1</a>"
+        );
     }
 
     #[test]

@@ -127,7 +127,10 @@ impl TargetField {
         if let Some(why) = self.fixed {
             return Some(format!("{}: {target} cannot be written: {why}", rule.field));
         }
-        if let Some(own) = kind_brought(rule).filter(|own| !self.takes.fits(*own) || self.is_of_numbers()) {
+        // What is fixed is compared with the choices themselves.
+        let is_compared = self.takes == Takes::Choice && rule.fixed_values().next().is_some();
+        let is_wrong = |own: &Kind| !self.takes.fits(*own) || self.is_of_numbers();
+        if let Some(own) = kind_brought(rule).filter(|own| !is_compared && is_wrong(own)) {
             return Some(format!("{}: {target} is of type {}, and this is {own}", rule.field, self.kind));
         }
         let missing = self.missing_choices(rule);
@@ -147,8 +150,8 @@ impl TargetField {
         if self.takes != Takes::Choice || self.choices.is_empty() {
             return Vec::new();
         }
-        let is_there = |word: &Value| self.choices.iter().any(|choice| choice.value == *word);
         let told = |word: &Value| word.as_str().map_or_else(|| word.to_string(), str::to_owned);
+        let is_there = |word: &Value| self.choices.iter().any(|choice| told(&choice.value) == told(word));
         let fixed = rule.fixed_values().filter(|word| !is_there(word)).map(told);
         let own = EVENT_TYPES.into_iter().filter(|_| rule.field == "lead.event_type" && !rule.is_computed());
         fixed.chain(own.filter(|word| !is_there(&Value::from(*word))).map(str::to_owned)).collect()

@@ -81,7 +81,7 @@ pub enum BadTelling {
     #[error("unknown locale {0:?}: give one of {1}")]
     Locale(String, String),
     #[error(
-        "the address of a lead's page must be a web address with {{uuid}} in it, as https://example.com/leads/{{uuid}}"
+        "the address of a lead's page must be a web address with {{uuid}} in it, of 500 characters at most, as https://example.com/leads/{{uuid}}"
     )]
     LeadUrl,
 }
@@ -185,6 +185,9 @@ pub fn tag(text: &str) -> Result<Option<String>, BadTelling> {
     }
 }
 
+/// It ends every note, beside what the lead says.
+const LEAD_URL_MAX: usize = 500;
+
 /// The address of a lead's page; the empty text is none.
 pub fn lead_url(text: &str) -> Result<Option<String>, BadTelling> {
     let text = text.trim();
@@ -193,7 +196,7 @@ pub fn lead_url(text: &str) -> Result<Option<String>, BadTelling> {
     }
     let is_web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
     let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    if is_web && is_plain && text.contains(UUID) {
+    if is_web && is_plain && text.contains(UUID) && text.len() <= LEAD_URL_MAX {
         Ok(Some(text.to_owned()))
     } else {
         Err(BadTelling::LeadUrl)
@@ -253,7 +256,7 @@ mod tests {
             ),
             (
                 lead_url("https://example.com/leads").unwrap_err(),
-                "the address of a lead's page must be a web address with {uuid} in it, as https://example.com/leads/{uuid}",
+                "the address of a lead's page must be a web address with {uuid} in it, of 500 characters at most, as https://example.com/leads/{uuid}",
             ),
         ] {
             assert_eq!(refused.to_string(), expected);

@@ -6,7 +6,7 @@ use serde_json::json;
 use tonic::{Request, Response};
 
 use super::{Control, Reply, check, secret, words};
-use crate::{domain::signing::SignatureKind, store::company::key::KeyRights};
+use crate::store::company::key::KeyRights;
 
 #[tonic::async_trait]
 impl IntakeKeyService for Control {
@@ -18,8 +18,9 @@ impl IntakeKeyService for Control {
             let rate = check::rate(request.rate_per_second)?;
             let company = command.company(&request.company).await?;
             let new = secret::new_intake_key(company.id);
-            let signature = words::read_signature(request.signature)?.unwrap_or_default();
-            let wants_signature = request.require_signature || signature != SignatureKind::Any;
+            let named = words::read_signature(request.signature)?;
+            let wants_signature = request.require_signature || named.is_some();
+            let signature = named.unwrap_or_default();
             let rights = KeyRights {
                 secret: wants_signature.then(secret::new_signing_secret),
                 signature,

@@ -33,6 +33,8 @@ struct Window {
     room: Arc<Semaphore>,
     /// When the calls of the window ended, earliest first; none for a call that was not made yet.
     ended: Mutex<VecDeque<Option<Instant>>>,
+    /// Until when others may have called: who waits already waits for that too.
+    others_until: Mutex<Option<Instant>>,
 }
 
 /// The right to make a call, until this is dropped.
@@ -54,7 +56,8 @@ impl Quota {
         let window = pace.map(|pace| {
             let calls = pace.calls.max(1) as usize;
             let room = Arc::new(Semaphore::new(calls));
-            Arc::new(Window { pace, room, ended: Mutex::new(vec![others_until; calls].into()) })
+            let ended = Mutex::new(vec![others_until; calls].into());
+            Arc::new(Window { pace, room, ended, others_until: Mutex::new(others_until) })
         });
         Self { window, people: PersonLocks::new(others_until), spent: Mutex::default() }
     }
@@ -67,18 +70,21 @@ impl Quota {
         let permit = Arc::clone(&window.room).acquire_owned().await.ok();
         let earlier = window.ended.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let turn = Turn { window, _permit: permit };
-        if let Some(Some(ended)) = earlier {
-            sleep_until(ended + turn.window.pace.per).await;
+        loop {
+            let others = *turn.window.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = earlier.flatten().into_iter().chain(others).max().map(|at| at + turn.window.pace.per);
+            match free.filter(|at| *at > Instant::now()) {
+                Some(at) => sleep_until(at).await,
+                None => return Some(turn),
+            }
         }
-        Some(turn)
     }
 
     /// Other daemons may have called until then: the window is full of what they did.
     fn meet_others(&self, until: Instant) {
         self.people.meet_others(until);
         if let Some(window) = &self.window {
-            let mut ended = window.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            ended.iter_mut().for_each(|ended| *ended = Some(until));
+            *window.others_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
         }
     }
 

@@ -230,7 +230,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
     let options =
         options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
     let mut connection = wait_for(&options).await?;
-    let mut told: Option<Instant> = None;
+    let (mut told, mut gap): (Option<Instant>, _) = (None, RETRY_GAP);
     while let Err(error) = MIGRATIONS.run(&mut connection).await {
         if !is_in_the_way(&error) {
             return Err(SetupError::Migrate(error));
@@ -243,7 +243,9 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
                 "the schema is brought up to date once nobody holds what is to be changed: others use the database"
             );
         }
-        sleep(RETRY_GAP).await;
+        // Each try keeps others waiting for a moment, and a dump may take hours.
+        sleep(gap).await;
+        gap = (gap * 2).min(PATIENCE);
     }
     connection.close().await?;
     Ok(())

@@ -193,6 +193,27 @@ async fn earlier_deliveries_that_may_have_arrived_are_told_to_the_next() {
     );
 }
 
+/// What was kept from a target, or never got there, is no base of what changed there.
+#[tokio::test]
+async fn an_update_is_compared_with_what_last_arrived_there() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    let lane = bench.lane();
+    bench.push(&dead()).await;
+    let update = bench.update(lead.id).await;
+    let store = bench.store.clone();
+    let before = async |delivery| store.before(lane, lead.id, delivery).await.unwrap();
+    assert_eq!(before(update).await, None, "nothing has arrived yet");
+    bench.sql("UPDATE delivery SET state = 'skipped', reason_code = 'flow' WHERE state = 'dead'").await;
+    assert_eq!(before(update).await, None, "what was skipped has not");
+    bench.push(&Transition::Delivered).await;
+    let next = bench.update(lead.id).await;
+    let arrived = before(next).await.unwrap();
+    let of_update = "SELECT body FROM event WHERE kind = 'lead.updated' ORDER BY id LIMIT 1";
+    let body: Vec<u8> = sqlx::query_scalar(of_update).fetch_one(&bench.pool).await.unwrap();
+    assert_eq!(arrived, body);
+}
+
 #[tokio::test]
 async fn a_bulk_skip_is_a_job_that_is_done_and_a_cancelled_job_goes_on() {
     let mut bench = Bench::new().await;

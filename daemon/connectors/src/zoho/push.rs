@@ -50,8 +50,8 @@ impl Leads for Ready {
 
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
-        if ctx.recently_pushed() && plan.has_made_name {
-            // It would find the Lead and write a name that is made up over the one that it has.
+        if ctx.recently_pushed() && (plan.has_made_name || plan.has_new) {
+            // It would find the Lead and write over it what only a new one is to get, a name that is made up for example.
             let error =
                 "zoho: another push for this person has just ended, and the search may not know it yet";
             let failure = Failure::new(FailureClass::Transient, error);

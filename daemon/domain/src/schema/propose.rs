@@ -185,7 +185,9 @@ fn words(
     if found.is_empty() {
         return None;
     }
-    if found.len() == ours.len() && found.iter().all(|(word, choice)| choice.value == **word) {
+    // Consent comes as true or false, which is no text.
+    let is_text = !ours.contains(&"true");
+    if is_text && found.len() == ours.len() && found.iter().all(|(word, choice)| choice.value == **word) {
         return Some((Vec::new(), None));
     }
     let mut values: Map<String, Value> =
@@ -301,6 +303,10 @@ mod tests {
         let expected =
             json!({"lead.gdpr_consent": {"to": "consent", "values": {"true": "Ja", "false": "Nein"}}});
         assert_eq!(proposed(json!({}), &[consent]), expected);
+        let same = choosing("consent", "Consent", Takes::Choice, &["true", "false"]);
+        let expected =
+            json!({"lead.gdpr_consent": {"to": "consent", "values": {"true": "true", "false": "false"}}});
+        assert_eq!(proposed(json!({}), &[same]), expected, "a choice is text, and consent is none");
     }
 
     #[test]

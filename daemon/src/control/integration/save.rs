@@ -112,11 +112,12 @@ pub(super) async fn update(
     if !request.events.is_empty() {
         integration.events = check::events(&request.events)?;
     }
-    if let Some(payload) = request.payload {
+    // What is not named stays, however it is left out.
+    if let Some(payload) = request.payload.filter(|payload| *payload != 0) {
         integration.payload = check::payload(connector, payload)?.to_owned();
     }
-    if let Some(routing) = request.routing {
-        integration.routing = words::read_routing(routing)?.unwrap_or_default();
+    if let Some(routing) = request.routing.map(words::read_routing).transpose()?.flatten() {
+        integration.routing = routing;
     }
     if let Some(notices) = request.notices {
         takes_notices(connector, notices)?;

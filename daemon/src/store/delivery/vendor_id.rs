@@ -25,7 +25,7 @@ pub struct Past {
     pub tried: Vec<TriedDelivery>,
     /// Since when the integration's target is the one that it is, if it was ever another.
     pub from: Option<Timestamp>,
-    /// The event as it was before the one of the delivery, where it was asked for.
+    /// The last event that arrived there before the one of the delivery, where it was asked for.
     pub before: Option<Bytes>,
 }
 
@@ -82,7 +82,8 @@ impl Store {
         Ok(past)
     }
 
-    /// The event of a lead before the one that a delivery brings.
+    /// The last event of a lead that an integration was brought before the one that a delivery brings. What was kept from
+    /// it, for want of consent or by a flow, is never told there.
     pub async fn before(
         &self,
         lane: LaneId,
@@ -90,12 +91,13 @@ impl Store {
         delivery: DeliveryId,
     ) -> Result<Option<Bytes>, Error> {
         let body = sqlx::query_scalar!(
-            "SELECT e.body FROM event e
-             WHERE e.company_id = $1 AND e.lead_id = $2
-               AND e.id < (SELECT event_id FROM delivery WHERE company_id = $1 AND id = $3)
-             ORDER BY e.id DESC LIMIT 1",
+            "SELECT e.body FROM delivery d JOIN event e ON e.company_id = d.company_id AND e.id = d.event_id
+             WHERE d.company_id = $1 AND d.lead_id = $2 AND d.integration_id = $3 AND d.state = 'delivered'
+               AND d.event_id < (SELECT event_id FROM delivery WHERE company_id = $1 AND id = $4)
+             ORDER BY d.event_id DESC LIMIT 1",
             lane.company.0,
             lead.uuid(),
+            lane.integration.uuid(),
             delivery.uuid(),
         )
         .fetch_optional(&self.pool)

@@ -19,6 +19,7 @@ use crate::{
         Change, DueHint, Error, LOCK_GAP, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
         queue::undelivered,
     },
+    telemetry,
 };
 
 mod columns;
@@ -162,7 +163,15 @@ impl Store {
             }
         }
         for (company, (integrations, deliveries)) in arrived {
-            self.forget_arrived(company, &integrations, &deliveries).await?;
+            if let Err(error) = self.forget_arrived(company, &integrations, &deliveries).await {
+                // The flush is committed: what it says must be heard all the same.
+                tracing::warn!(
+                    event = "arrived_not_forgotten",
+                    error = telemetry::causes(&error),
+                    %company,
+                    "what arrived is listed as undelivered until the next look for such rows"
+                );
+            }
         }
         self.wake_ups.due(flushed.hints.clone());
         for (company, integration) in h.company.iter().zip(&h.integration) {

@@ -37,7 +37,8 @@ impl Lookout {
 
     /// Watches all of them from now on, or none.
     pub fn look(&mut self, looks: bool) {
-        self.tasks.abort_all();
+        // The old ones end with their set.
+        self.tasks = JoinSet::new();
         self.commands.clear();
         for (profile, dial) in self.others.iter().filter(|_| looks) {
             let (own, mut said) = mpsc::channel(BURST);
