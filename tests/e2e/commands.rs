@@ -420,6 +420,10 @@ async fn a_watch_is_a_line_for_each_change() {
     scene.cli.json(&["integration", "disable", "hook"]).await;
     let changed = line(&|line| line["integration"]["badge"] == "disabled").await;
     assert_eq!(changed["change"], "changed");
+    // What is kept back is told, though no push will ever tell of it.
+    let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, LEAD).await;
+    assert_eq!(status, 202, "{answer}");
+    line(&|line| line["integration"]["held"] == 1).await;
     scene.cli.json(&["integration", "delete", "hook", "--yes"]).await;
     let removed = line(&|line| line["change"] != "changed").await;
     assert_eq!(removed, json!({"change": "removed", "id": scene.integration}));

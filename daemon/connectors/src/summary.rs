@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_lead_that_could_not_be_told_before_is_told_once_it_can() {
-        let mapping = json!({"lead.guest_count": {"to": "Tables", "value": "{{ lead.guest_count / 10 }}"}});
+        let mapping = json!({"lead.guest_count": {"to": "Tables", "value": "{{ (lead.guest_count | default(0)) / 10 }}"}});
         let mapping = Mapping::parse(&mapping).unwrap();
         let before = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":"many"}}"#);
         let now = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":80}}"#);

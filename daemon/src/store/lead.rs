@@ -63,6 +63,7 @@ impl Store {
         let (written, hints) = write_update(&mut tx, update).await?;
         tx.commit().await?;
         self.wake_ups.due(hints);
+        self.tell_held(update);
         Ok(Reaccepted::Updated(written))
     }
 }

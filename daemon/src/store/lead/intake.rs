@@ -10,17 +10,18 @@ pub use crate::domain::fanout::{IntakeIntegration, NewDelivery};
 use crate::{
     domain::{
         delivery::{Reason, State},
-        fanout::{Routing, fan_out, fan_out_unasked},
+        fanout::{Fate, Routing, fan_out, fan_out_unasked},
         flow::Flows,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, KeyId, LeadId},
         integration::EventKind,
+        lane::LaneId,
         lead::Accepted,
         person::Person,
         signing::SignatureKind,
         trace::TraceContext,
     },
     store::{
-        Error, Store,
+        Change, Error, Store,
         company::form::{self, IntakeForm},
         flow, heard, known,
         queue::enqueue::enqueue,
@@ -249,7 +250,15 @@ impl Store {
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.wake_ups.due(hints);
+        events.iter().for_each(|event| self.tell_held(event));
         self.wake_ups.leads.notify_one();
         Ok(flushed)
+    }
+
+    /// Tells whoever watches the integrations that keep a new delivery back: no push will tell of it.
+    pub(super) fn tell_held(&self, event: &NewEvent) {
+        for it in event.deliveries.iter().filter(|it| matches!(it.fate, Fate::Held(_))) {
+            self.wake_ups.changed(Change { lane: LaneId::new(event.company, it.integration), config: false });
+        }
     }
 }

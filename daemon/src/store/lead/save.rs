@@ -81,6 +81,7 @@ impl Store {
         let (written, hints) = write_update(&mut tx, &event).await?;
         tx.commit().await?;
         self.wake_ups.due(hints);
+        self.tell_held(&event);
         Ok(Ok(Saved::Updated(event.uuid, written, made_with)))
     }
 
@@ -106,6 +107,7 @@ impl Store {
         }
         tx.commit().await?;
         self.wake_ups.due(hints);
+        self.tell_held(event);
         Ok(Saved::Created(event.uuid.clone(), event.deliveries.iter().map(AcceptedDelivery::from).collect()))
     }
 }

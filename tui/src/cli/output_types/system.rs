@@ -152,7 +152,12 @@ impl From<v1::Daemon> for Daemon {
 
 impl From<v1::Rates> for Rates {
     fn from(it: v1::Rates) -> Self {
-        let millis = |span: Option<prost_types::Duration>| seconds(span).map(|seconds| seconds * 1000.0);
+        // From whole parts: a product of fractions has digits that nobody measured.
+        let millis = |span: Option<prost_types::Duration>| {
+            span.map(|span| {
+                (span.seconds as f64).mul_add(1000.0, f64::from((span.nanos + 500) / 1000) / 1000.0)
+            })
+        };
         Self {
             span_seconds: seconds(it.span).unwrap_or_default(),
             leads: it.leads,

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::acts::obstacle;
-use super::shared::{SMALLEST, Tone};
+use super::shared::{SMALLEST, Tone, WIDE};
 use super::{App, menus};
 use crate::console::data::{Badge, Conn, Integration};
 use crate::console::dialogs::Dialog;
@@ -159,8 +159,12 @@ fn counts(view: View<'_>, room: usize) -> Vec<Span<'static>> {
 fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
     let (theme, stack) = (view.theme, &app.stacks[app.at]);
     let mut spans = vec![Span::raw(" ")];
+    // What restricts the list is shown whatever has to give way to it.
+    let is_filtered = app.top().filter().is_some_and(|filter| filter.editing || !filter.is_empty());
     if stack.len() == 1 {
-        for (at, (name, _)) in screens::ROOTS.iter().enumerate() {
+        let is_shown = |at: &usize| *at == app.at || !is_filtered || width >= WIDE;
+        let roots = screens::ROOTS.iter().enumerate().filter(|(at, _)| is_shown(at));
+        for (at, (name, _)) in roots {
             let dead = view.shared.in_view().map(|it| it.dead).sum::<u64>();
             let count = if at == 1 && dead > 0 { format!(" {dead}") } else { String::new() };
             let text = format!("{} {name}{count}", at + 1);

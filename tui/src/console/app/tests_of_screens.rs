@@ -5,9 +5,9 @@ use jiff::SignedDuration;
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
-use crate::console::data::{Done, Entry, Mutation, Secret};
+use crate::console::data::{Conn, Done, Entry, Mutation, Secret};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
-use crate::console::msg::{Effect, Msg};
+use crate::console::msg::{Command, Effect, Msg};
 
 fn rotated(app: &mut App) {
     press(app, "a o");
@@ -187,4 +187,31 @@ fn an_idle_screen_wakes_seldom() {
     }
     assert!(ticks <= 60, "{ticks} in a minute: one a second at most");
     assert!(ticks <= 10, "{ticks} in a minute: old ages change seldom");
+}
+
+/// Who is found must be who was asked for: an old answer under a new name would lead an act to somebody else.
+#[test]
+fn nobody_is_opened_under_another_name() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h");
+    assert!(shown(&app).contains("Sarah Patel"));
+    // Esc twice: what is shown then is asked for.
+    let effects = press(&mut app, "esc esc");
+    assert!(effects.iter().any(|it| matches!(it, Effect::Net(Command::Ask { .. }))), "{effects:?}");
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h esc");
+    let conn = Conn::Lost { error: "x".to_owned(), retry_at: app.shared.now, attempt: 1 };
+    feed(&mut app, Msg::Conn(conn));
+    assert!(shown(&app).contains("Sarah Patel"), "what was found stays while the daemon is away");
+    press(&mut app, "/ x enter");
+    assert!(!shown(&app).contains("Sarah Patel") && shown(&app).contains("not connected"), "{}", shown(&app));
+}
+
+#[test]
+fn a_filter_is_seen_at_80_columns() {
+    let mut app = live(80, 24);
+    visit(&mut app, "v / r e t");
+    assert!(shown(&app).contains("/ret"), "{}", shown(&app));
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("[/ret]"), "{}", shown(&app));
 }

@@ -76,13 +76,26 @@ pub struct LeadsScreen {
     table: Table<Lead>,
     /// Enter was pressed before the answer came: what is found first is opened then.
     is_opening: bool,
+    /// What was asked for last.
+    asked: String,
+    /// The text was taken away: what is shown then is asked for at the next chance.
+    is_cleared: bool,
     rows: Cell<usize>,
 }
 
 impl Default for LeadsScreen {
     fn default() -> Self {
         let (sought, fetch, table) = (Input::default(), Fetch::default(), Table::default());
-        Self { sought, is_typing: true, fetch, table, is_opening: false, rows: Cell::new(1) }
+        Self {
+            sought,
+            is_typing: true,
+            fetch,
+            table,
+            is_opening: false,
+            asked: String::new(),
+            is_cleared: false,
+            rows: Cell::new(1),
+        }
     }
 }
 
@@ -123,9 +136,20 @@ impl LeadsScreen {
     fn look(&mut self, cx: &mut Cx<'_>) {
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
         let length = self.text().chars().count();
+        if self.text() != self.asked && (!cx.shared.is_live() || length == 1) {
+            // What was found before is not what is asked for now, and must not be opened for it.
+            self.fetch.forget();
+            self.table.set(Vec::new());
+            self.asked.clear();
+            self.fetch.error = (!cx.shared.is_live())
+                .then(|| "not connected: it is looked for once the daemon is back".to_owned());
+        }
         // Without a word the newest leads are shown.
         if length == 0 || length >= LEAST {
             let text = self.text().to_owned();
+            if cx.shared.is_live() {
+                self.asked.clone_from(&text);
+            }
             self.fetch.ask_anew(Query::Find { text, company }, cx);
         }
     }
@@ -189,6 +213,9 @@ impl Screen for LeadsScreen {
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
+        if std::mem::take(&mut self.is_cleared) {
+            self.look(cx);
+        }
         self.table.normalize(&COLUMNS, cx.shared.now);
     }
 
@@ -282,6 +309,7 @@ impl Screen for LeadsScreen {
         }
         self.sought.clear();
         self.is_typing = true;
+        self.is_cleared = true;
         true
     }
 
