@@ -10,7 +10,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id};
+use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id, timing};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -104,7 +104,7 @@ async fn hostile_content_of_one_company_delays_no_other() {
         refused += sender.unwrap();
     }
     figure(case, "hostile leads refused, of a thousand", refused as f64, HOSTILE as f64);
-    figure(case, "p99 of a healthy post, times its own", p99(beside) / p99(own), 2.0);
+    timing(case, "p99 of a healthy post, times its own", p99(beside) / p99(own), 2.0);
     daemon.kill().await;
     good.stop().await;
 }
