@@ -69,7 +69,8 @@ fn shape(value: &Value) -> Value {
 }
 
 fn is_time(text: &str) -> bool {
-    text.len() >= 20 && text.ends_with('Z') && text.as_bytes()[10] == b'T'
+    // Of a thousand ids one has a T there and a Z at its end.
+    text.len() >= 20 && text.ends_with('Z') && text.as_bytes()[10] == b'T' && text.as_bytes()[4] == b'-'
 }
 
 /// Each object's ids in the order of the list.
