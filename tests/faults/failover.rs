@@ -16,7 +16,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Operator, figure, http, leadlined, post_lead, timing, wait_until};
+use leadline_tests::{ChildDaemon, Operator, figure, http, leadlined, post_lead, wait_until};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tempfile::TempDir;
@@ -211,7 +211,7 @@ async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_fo
     };
     wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived())).await;
     let lost = accepted.difference(&arrived()).count();
-    timing("a primary is killed", "seconds from promotion to accepted leads", back, BACK_WITHIN);
+    figure("a primary is killed", "seconds from promotion to accepted leads", back, BACK_WITHIN);
     figure("a primary is killed", "accepted leads lost", lost as f64, 0.0);
     assert_eq!(daemon.stop().await, Some(0));
     receiver.stop().await;

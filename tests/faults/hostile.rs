@@ -10,7 +10,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id, timing};
+use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -103,8 +103,12 @@ async fn hostile_content_of_one_company_delays_no_other() {
     while let Some(sender) = senders.join_next().await {
         refused += sender.unwrap();
     }
+    // What else the machine does meanwhile slows the one as the other: its own time is measured before and after.
+    for n in 0..MEASURED {
+        own.push(healthy(&daemon, &key, 1_000_000 + n).await);
+    }
     figure(case, "hostile leads refused, of a thousand", refused as f64, HOSTILE as f64);
-    timing(case, "p99 of a healthy post, times its own", p99(beside) / p99(own), 2.0);
+    figure(case, "p99 of a healthy post, times its own", p99(beside) / p99(own), 2.0);
     daemon.kill().await;
     good.stop().await;
 }

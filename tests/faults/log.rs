@@ -3,7 +3,7 @@
 use std::{fs::File, io, process::Stdio};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Database, Operator, figure, http, post_lead, timing, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, figure, http, post_lead, wait_until};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ async fn works_with(case: &str, log: Stdio, is_lost: bool) {
         deliveries.len() == LEADS && deliveries.iter().all(|delivery| delivery.state().word() == "dead")
     })
     .await;
-    timing(case, "seconds until every push has ended", started.elapsed().as_secs_f64(), 30.0);
+    figure(case, "seconds until every push has ended", started.elapsed().as_secs_f64(), 30.0);
     let ready = http().get(daemon.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status().as_u16(), 200);
     if is_lost {
@@ -38,7 +38,7 @@ async fn works_with(case: &str, log: Stdio, is_lost: bool) {
     }
     let stopping = Instant::now();
     assert_eq!(daemon.stop().await, Some(0));
-    timing(case, "seconds until it has stopped", stopping.elapsed().as_secs_f64(), 10.0);
+    figure(case, "seconds until it has stopped", stopping.elapsed().as_secs_f64(), 10.0);
     receiver.stop().await;
 }
 

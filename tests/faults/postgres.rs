@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, http, post_lead, timing, wait_until};
+use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::time::Instant;
@@ -112,7 +112,7 @@ async fn the_server_is_killed_or_told_to_stop() {
         })
         .await;
         let case = format!("the server gets SIG{name}");
-        timing(&case, "seconds until leads are accepted again", scene.recovered().await, 15.0);
+        figure(&case, "seconds until leads are accepted again", scene.recovered().await, 15.0);
         let is_said = scene.daemon.log().iter().any(|line| line.contains(word));
         assert!(is_said, "the log says that the server {word}");
     }
@@ -129,7 +129,7 @@ async fn the_server_is_frozen() {
     let asked = Instant::now();
     let ready = async { http().get(scene.daemon.url("/readyz")).send().await.unwrap().status().as_u16() };
     assert_eq!(ready.await, 503);
-    timing(case, "seconds until /readyz says so", asked.elapsed().as_secs_f64(), REFUSED_WITHIN);
+    figure(case, "seconds until /readyz says so", asked.elapsed().as_secs_f64(), REFUSED_WITHIN);
     let (mut slowest, mut lines) = (Duration::ZERO, scene.daemon.log().len());
     let frozen_since = Instant::now();
     while frozen_since.elapsed() < Duration::from_secs(5) {
@@ -137,11 +137,11 @@ async fn the_server_is_frozen() {
         assert_eq!(status, 503);
         slowest = slowest.max(took);
     }
-    timing(case, "seconds until a post is refused", slowest.as_secs_f64(), REFUSED_WITHIN);
+    figure(case, "seconds until a post is refused", slowest.as_secs_f64(), REFUSED_WITHIN);
     lines = scene.daemon.log().len() - lines;
-    timing(case, "log lines a second", lines as f64 / frozen_since.elapsed().as_secs_f64(), 2.0);
+    figure(case, "log lines a second", lines as f64 / frozen_since.elapsed().as_secs_f64(), 2.0);
     signal("CONT", &frozen);
-    timing(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
+    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
     scene.end().await;
 }
 
@@ -173,8 +173,8 @@ async fn the_database_takes_no_writes() {
     }
     let lines = scene.daemon.log().len() - lines;
     println!("{posts} posts were refused");
-    timing(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
+    figure(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
     let_write(scene.daemon.dir(), true).await;
-    timing(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
+    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
     scene.end().await;
 }

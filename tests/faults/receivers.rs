@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, figure, post_lead, timing, wait_until};
+use leadline_tests::{ChildDaemon, Operator, figure, post_lead, wait_until};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -55,7 +55,7 @@ async fn a_silent_receiver_and_two_kills_stop_nobody_else() {
         good.wait_for(n + 1).await;
         slowest = slowest.max(posted.elapsed());
     }
-    timing(case, "seconds until a neighbour's lead has arrived, at most", slowest.as_secs_f64(), 3.0);
+    figure(case, "seconds until a neighbour's lead has arrived, at most", slowest.as_secs_f64(), 3.0);
     figure(case, "suspects pushed meanwhile", (silent.count() - 2 * SILENT) as f64, 1.0);
     let operator = Operator::new(daemon.control().await);
     figure(case, "deliveries taken for poison", dead(&operator).await.len() as f64, 0.0);

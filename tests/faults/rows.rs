@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Scene, check_invariants, figure, post_lead, request_id, timing, wait_until};
+use leadline_tests::{Scene, check_invariants, figure, post_lead, request_id, wait_until};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgTransaction};
 use tokio::time::Instant;
@@ -42,14 +42,14 @@ async fn rows_are_locked_by_somebody() {
         let started = Instant::now();
         let (status, _) = post_lead(&scene.daemon.url("/v1/leads"), &other, sample_lead(n).to_string()).await;
         assert_eq!(status, 202);
-        timing(
+        figure(
             &case,
             "seconds until another company's lead is accepted",
             started.elapsed().as_secs_f64(),
             OTHERS_WITHIN,
         );
         wait_until("another company's lead arrives", async || healthy.count() > arrived).await;
-        timing(
+        figure(
             &case,
             "seconds until another company's lead has arrived",
             started.elapsed().as_secs_f64(),
@@ -60,7 +60,7 @@ async fn rows_are_locked_by_somebody() {
             let (status, _) =
                 post_lead(&scene.daemon.url("/v1/leads"), &scene.key, sample_lead(900).to_string()).await;
             assert_eq!(status, 503, "its own lead is to come again");
-            timing(
+            figure(
                 &case,
                 "seconds until its own lead is refused",
                 started.elapsed().as_secs_f64(),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Database, Operator, figure, leadlined, post_lead, timing, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, figure, leadlined, post_lead, wait_until};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -103,7 +103,7 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
     let lost = accepted.difference(&arrived(&receiver)).count();
     let longest = load.longest.lock().unwrap().as_secs_f64();
     figure("a rolling upgrade", "accepted leads lost", lost as f64, 0.0);
-    timing("a rolling upgrade", "seconds until the slowest answer", longest, WAIT_MAX);
+    figure("a rolling upgrade", "seconds until the slowest answer", longest, WAIT_MAX);
     let failed = |log: Vec<String>| {
         log.into_iter().filter(|line| line.contains("_failed\"") || line.contains("ERROR"))
     };

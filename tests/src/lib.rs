@@ -10,7 +10,7 @@ pub use harness::{
     client::{control, http},
     daemon::Daemon,
     database::Database,
-    figure::{figure, timing},
+    figure::figure,
     invariants::{broken_invariants, check_invariants},
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},

@@ -259,9 +259,6 @@ impl Pty {
         self.reader.take().unwrap().join().unwrap();
         drop(self.writer.take());
         drop(self.master.take());
-        // A process that another test started at the same moment may have inherited this end: then the terminal stays
-        // open, and only the signal that comes with a hang-up tells of it.
-        self.signal("HUP");
         let mut status = None;
         wait_until("the program ends with its terminal", async || {
             status = self.child.try_wait().unwrap();
