@@ -112,13 +112,19 @@ async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
     let poison: Vec<_> = suspects.iter().filter(|it| it.state().word() == "dead").collect();
     assert!(poison.iter().all(|it| it.reason.starts_with("poison")), "{poison:?}");
     assert!(poison.len() <= KILLS / 3, "each took three kills: {poison:?}");
-    // A kill meets what is in flight and what is not yet written, and each took two of them.
+    // What a kill meets is in flight, or has ended and is not yet written; the target refuses nothing, so each attempt of
+    // what is left was such a meeting. They pile up: a daemon pushes no suspect in its first ten seconds.
     let met = KILLS * INTEGRATIONS * 2 * CONCURRENCY;
-    assert!(suspects.len() <= met / 2, "each took two kills: {suspects:?}");
+    let deaths: u32 = suspects.iter().map(|it| it.attempts).sum();
+    assert!(deaths as usize <= met, "kills met no more than that: {suspects:?}");
     let arrived = "every acknowledged lead has arrived everywhere, suspects aside";
     wait_until(arrived, async || missing().0 <= suspects.len()).await;
     let (_, duplicates) = missing();
-    println!("{} leads acknowledged, {duplicates} duplicates after {KILLS} kills", acknowledged.len());
+    println!(
+        "{} leads acknowledged, {duplicates} duplicates and {} suspects after {KILLS} kills",
+        acknowledged.len(),
+        suspects.len()
+    );
     assert!(acknowledged.len() > KILLS * 10, "there was load");
     assert!(duplicates <= met, "{duplicates} duplicates are more than were in flight or not yet written");
     assert_eq!(daemon.stop().await, Some(0));
