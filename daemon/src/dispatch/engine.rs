@@ -273,19 +273,23 @@ impl Engine {
         }
     }
 
+    /// Takes in which daemons live: they say which lanes are this one's, and what new ones did is unknown.
+    fn meet(&mut self, living: Vec<i64>) {
+        let me = self.lease.id();
+        self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), self.lease.now());
+        if living != self.living {
+            // Those that lose a lane hear of it a beat later at most.
+            self.integrations.meet_others(Instant::now() + BEAT);
+        }
+        self.living = living;
+        metrics::gauge!("leadline_daemons").set(self.living.len() as f64);
+        self.start_discover();
+    }
+
     fn take_event(&mut self, event: Event) {
         let now = self.lease.now();
         match event {
-            Event::Living(living) => {
-                let me = self.lease.id();
-                self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), now);
-                if living != self.living {
-                    // Those that lose a lane hear of it a beat later at most.
-                    self.integrations.meet_others(Instant::now() + BEAT);
-                }
-                self.living = living;
-                self.start_discover();
-            }
+            Event::Living(living) => self.meet(living),
             Event::Heard(wake) => {
                 for hint in wake.hints() {
                     self.hint(hint, now);

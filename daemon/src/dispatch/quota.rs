@@ -56,7 +56,7 @@ impl Quota {
         let window = pace.map(|pace| {
             let calls = pace.calls.max(1) as usize;
             let room = Arc::new(Semaphore::new(calls));
-            let ended = Mutex::new(vec![others_until; calls].into());
+            let ended = Mutex::new(vec![None; calls].into());
             Arc::new(Window { pace, room, ended, others_until: Mutex::new(others_until) })
         });
         Self { window, people: PersonLocks::new(others_until), spent: Mutex::default() }

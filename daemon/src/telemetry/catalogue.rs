@@ -41,6 +41,7 @@ pub const METRICS: &[Metric] = &[
     gauge("leadline_build_info", &["version"], "Always 1; the version of this daemon is its label"),
     histogram("leadline_claim_rows", &[], "Deliveries that were claimed together"),
     histogram("leadline_claim_seconds", &[], "How long a claim took in the database"),
+    gauge("leadline_daemons", &[], "Daemons that share the work, as this one knows them, itself among them"),
     counter("leadline_database_failovers_total", &[], "How often another database server was turned to"),
     gauge("leadline_database_size_bytes", &[], "Size of the database on its disk"),
     gauge("leadline_database_up", &[], "1 while the database answers, else 0"),
