@@ -63,7 +63,7 @@ impl Store {
         let (written, hints) = write_update(&mut tx, update).await?;
         tx.commit().await?;
         self.wake_ups.due(hints);
-        self.tell_held(update);
+        self.report_held(std::slice::from_ref(update));
         Ok(Reaccepted::Updated(written))
     }
 }

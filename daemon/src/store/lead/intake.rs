@@ -1,6 +1,6 @@
 //! What intake reads and writes: a company's view to decide on, and leads with their whole fan-out in one statement.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -250,15 +250,19 @@ impl Store {
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = heard(db, answer)?;
         self.wake_ups.due(hints);
-        events.iter().for_each(|event| self.tell_held(event));
+        self.report_held(events);
         self.wake_ups.leads.notify_one();
         Ok(flushed)
     }
 
-    /// Tells whoever watches the integrations that keep a new delivery back: no push will tell of it.
-    pub(super) fn tell_held(&self, event: &NewEvent) {
-        for it in event.deliveries.iter().filter(|it| matches!(it.fate, Fate::Held(_))) {
-            self.wake_ups.changed(Change { lane: LaneId::new(event.company, it.integration), config: false });
+    /// Reports to whoever watches the integrations that keep a new delivery back: no push will report it.
+    pub(super) fn report_held(&self, events: &[NewEvent]) {
+        let held = events.iter().flat_map(|event| {
+            let held = event.deliveries.iter().filter(|it| matches!(it.fate, Fate::Held(_)));
+            held.map(|it| LaneId::new(event.company, it.integration))
+        });
+        for lane in held.collect::<HashSet<_>>() {
+            self.wake_ups.changed(Change { lane, config: false });
         }
     }
 }

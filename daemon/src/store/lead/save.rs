@@ -81,7 +81,7 @@ impl Store {
         let (written, hints) = write_update(&mut tx, &event).await?;
         tx.commit().await?;
         self.wake_ups.due(hints);
-        self.tell_held(&event);
+        self.report_held(std::slice::from_ref(&event));
         Ok(Ok(Saved::Updated(event.uuid, written, made_with)))
     }
 
@@ -107,7 +107,7 @@ impl Store {
         }
         tx.commit().await?;
         self.wake_ups.due(hints);
-        self.tell_held(event);
+        self.report_held(std::slice::from_ref(event));
         Ok(Saved::Created(event.uuid.clone(), event.deliveries.iter().map(AcceptedDelivery::from).collect()))
     }
 }
