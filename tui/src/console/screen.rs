@@ -164,9 +164,9 @@ pub trait Screen: fmt::Debug {
     /// Draws itself.
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect);
 
-    /// The line of text that is being typed.
+    /// The line of text that is being typed; that of its filter, if it has one.
     fn typing(&mut self) -> Option<&mut Input> {
-        None
+        self.filter_mut().filter(|filter| filter.editing).map(|filter| &mut filter.input)
     }
 
     /// Whether keys go into a line of text.
@@ -174,8 +174,16 @@ pub trait Screen: fmt::Debug {
         self.filter().is_some_and(|filter| filter.editing)
     }
 
-    /// Enter or Esc ended the typing, or it changed.
-    fn typed(&mut self, _typed: Typed, _cx: &mut Cx<'_>) {}
+    /// Enter or Esc ended the typing, or it changed: Enter keeps what was typed into a filter, Esc clears it.
+    fn typed(&mut self, typed: Typed, _cx: &mut Cx<'_>) {
+        let Some(filter) = self.filter_mut() else { return };
+        match typed {
+            Typed::Changed => return,
+            Typed::Entered => {}
+            Typed::Escaped => filter.input.clear(),
+        }
+        filter.editing = false;
+    }
 
     /// Undoes the last step inwards; false if it must be the screen itself that closes.
     fn back(&mut self) -> bool {
@@ -184,6 +192,11 @@ pub trait Screen: fmt::Debug {
 
     /// The filter that is in force, for the crumbs.
     fn filter(&self) -> Option<&Filter> {
+        None
+    }
+
+    /// The same, to be typed into.
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
         None
     }
 

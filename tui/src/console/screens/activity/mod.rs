@@ -13,15 +13,13 @@ use crate::console::app::shared::Shared;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
@@ -235,20 +233,16 @@ impl Screen for ActivityScreen {
         }
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        self.table.filter.editing.then_some(&mut self.table.filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        end_filter(&mut self.table.filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         self.table.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(&self.table.filter)
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(&mut self.table.filter)
     }
 
     fn chips(&self) -> Vec<String> {

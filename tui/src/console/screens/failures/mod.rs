@@ -15,14 +15,12 @@ use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
@@ -297,18 +295,6 @@ impl Screen for FailuresScreen {
         picture::draw(self, view, frame, area);
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        let filter =
-            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
-        filter.editing.then_some(&mut filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        let filter =
-            if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter };
-        end_filter(filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         match self.pane {
             Pane::Leads if self.deliveries.back() => true,
@@ -322,6 +308,10 @@ impl Screen for FailuresScreen {
 
     fn filter(&self) -> Option<&Filter> {
         Some(if self.pane == Pane::Leads { &self.deliveries.filter } else { &self.causes.filter })
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter })
     }
 
     fn period(&self) -> Option<i64> {

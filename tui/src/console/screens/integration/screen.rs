@@ -8,11 +8,9 @@ use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::Answer;
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::attempt::{ages, subject_of};
-use crate::console::screens::overview::end_filter;
 use crate::console::widgets::filter::Filter;
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 
 impl Screen for IntegrationScreen {
@@ -151,18 +149,6 @@ impl Screen for IntegrationScreen {
         picture::draw(self, view, frame, area);
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        let filter =
-            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
-        filter.editing.then_some(&mut filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        let filter =
-            if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter };
-        end_filter(filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         if self.pane == Pane::Page {
             self.pane = Pane::List;
@@ -173,6 +159,10 @@ impl Screen for IntegrationScreen {
 
     fn filter(&self) -> Option<&Filter> {
         Some(if self.shows_deliveries { &self.deliveries.filter } else { &self.attempts.filter })
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(if self.shows_deliveries { &mut self.deliveries.filter } else { &mut self.attempts.filter })
     }
 
     fn chips(&self) -> Vec<String> {

@@ -13,15 +13,13 @@ use crate::console::app::shared::Shared;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -244,22 +242,16 @@ impl Screen for JobsScreen {
         self.deliveries.draw(&DELIVERIES, &view.look(), empty, frame, inner);
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        let filter = if self.is_below { &mut self.deliveries.filter } else { &mut self.jobs.filter };
-        filter.editing.then_some(&mut filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        let filter = if self.is_below { &mut self.deliveries.filter } else { &mut self.jobs.filter };
-        end_filter(filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         (self.is_below && (self.deliveries.back() || std::mem::take(&mut self.is_below))) || self.jobs.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(if self.is_below { &self.deliveries.filter } else { &self.jobs.filter })
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(if self.is_below { &mut self.deliveries.filter } else { &mut self.jobs.filter })
     }
 
     fn period(&self) -> Option<i64> {

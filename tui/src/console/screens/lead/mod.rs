@@ -16,14 +16,12 @@ use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::lead::{Explained, Step};
 use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
@@ -319,20 +317,16 @@ impl Screen for LeadScreen {
         picture::draw(self, view, frame, area);
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        self.table.filter.editing.then_some(&mut self.table.filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        end_filter(&mut self.table.filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         std::mem::take(&mut self.has_page) || self.table.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(&self.table.filter)
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(&mut self.table.filter)
     }
 
     fn period(&self) -> Option<i64> {

@@ -17,12 +17,11 @@ use crate::console::app::menus::integration_json;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Conn, Integration, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, error_text, pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -232,20 +231,16 @@ impl Screen for OverviewScreen {
         }
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        self.table.filter.editing.then_some(&mut self.table.filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        end_filter(&mut self.table.filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         self.table.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(&self.table.filter)
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(&mut self.table.filter)
     }
 
     fn chips(&self) -> Vec<String> {
@@ -280,18 +275,6 @@ impl Screen for OverviewScreen {
     fn recall(&mut self, remembered: Remembered) {
         self.has_cards = remembered.cards;
         Listing(&mut self.table, &COLUMNS).recall(remembered);
-    }
-}
-
-/// Enter keeps what was typed into a filter, Esc clears it.
-pub fn end_filter(filter: &mut Filter, typed: Typed) {
-    match typed {
-        Typed::Changed => {}
-        Typed::Entered => filter.editing = false,
-        Typed::Escaped => {
-            filter.input.clear();
-            filter.editing = false;
-        }
     }
 }
 

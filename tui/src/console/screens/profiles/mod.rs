@@ -15,14 +15,12 @@ use crate::console::app::menus::integration_json;
 use crate::console::app::shared::{Shared, worst_first};
 use crate::console::data::{Conn, Integration};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Next, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Next, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
@@ -215,20 +213,16 @@ impl Screen for ProfilesScreen {
         true
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        self.table.filter.editing.then_some(&mut self.table.filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        end_filter(&mut self.table.filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         self.table.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(&self.table.filter)
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(&mut self.table.filter)
     }
 
     fn chips(&self) -> Vec<String> {

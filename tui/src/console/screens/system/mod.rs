@@ -12,15 +12,13 @@ use crate::columns::company;
 use crate::console::app::shared::{Shared, is_silent};
 use crate::console::data::{Answer, Company, Query, Remembered, System};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::company::CompanyScreen;
-use crate::console::screens::overview::end_filter;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind, size};
 use crate::console::widgets::draw::pane;
 use crate::console::widgets::filter::{Fields, Filter};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
@@ -224,20 +222,16 @@ impl Screen for SystemScreen {
         self.page.draw(doc, vec![theme.span(Role::Strong, "System")], self.is_page, theme, frame, second);
     }
 
-    fn typing(&mut self) -> Option<&mut Input> {
-        self.companies.filter.editing.then_some(&mut self.companies.filter.input)
-    }
-
-    fn typed(&mut self, typed: Typed, _: &mut Cx<'_>) {
-        end_filter(&mut self.companies.filter, typed);
-    }
-
     fn back(&mut self) -> bool {
         std::mem::take(&mut self.is_page) || self.companies.back()
     }
 
     fn filter(&self) -> Option<&Filter> {
         Some(&self.companies.filter)
+    }
+
+    fn filter_mut(&mut self) -> Option<&mut Filter> {
+        Some(&mut self.companies.filter)
     }
 
     fn period(&self) -> Option<i64> {
