@@ -1,6 +1,6 @@
 //! Users of the machine who are no operators: every method turns them away.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use leadline_proto::v1::Role;
 use leadline_tests::{Cli, Daemon, Database, control, wait_until};
@@ -50,10 +50,19 @@ async fn relay(dir: &Path, socket: &Path, uid: u32) -> Child {
     }
     let near = dir.join("relay.sock");
     let mut command = Command::new(executable);
-    let child = command.arg(&near).arg(socket).uid(uid).gid(uid).stdin(Stdio::null()).kill_on_drop(true);
-    let child = child.spawn().unwrap();
+    command.arg(&near).arg(socket).uid(uid).gid(uid).stdin(Stdio::null()).kill_on_drop(true);
+    let mut child = None;
+    // Another test's process that is just being made may hold the copy open for writing until it runs its program.
+    wait_until("the copy may be run", async || match command.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => false,
+        spawned => {
+            child = Some(spawned.unwrap());
+            true
+        }
+    })
+    .await;
     wait_until("the relay listens", async || near.exists()).await;
-    child
+    child.unwrap()
 }
 
 #[tokio::test]
