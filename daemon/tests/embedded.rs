@@ -10,11 +10,16 @@ use std::{
     },
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+#[expect(unreachable_pub, reason = "the other tests take it from the harness")]
+#[path = "../../tests/src/harness/wait.rs"]
+mod wait;
 
 use leadlined::postgres::{data_dir::DataDir, embedded::Cluster};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+use wait::wait_until;
 
 async fn connect(cluster: &Cluster) -> PgConnection {
     cluster.connect_options(cluster.database()).connect().await.unwrap()
@@ -114,14 +119,6 @@ fn spawn_owner(directory: &Path) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]

@@ -22,10 +22,10 @@ use crate::{
 
 /// How often changes of other daemons are looked for.
 const LOOK: Duration = Duration::from_secs(2);
-/// How many integrations are remembered before the journal starts anew.
+/// How many integrations are remembered before the change log starts anew.
 const CAPACITY: usize = 100_000;
 
-/// The journal of one life of the daemon.
+/// The change log of one life of the daemon.
 #[derive(Debug)]
 pub(super) struct ChangeLog {
     life: String,
@@ -122,7 +122,7 @@ impl ChangeLog {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the journal until told to stop: by this daemon's own changes at once, by those of others every now and
+    /// Keeps the change log until told to stop: by this daemon's own changes at once, by those of others every now and
     /// then while somebody watches.
     pub(super) async fn keep(self: Arc<Self>, store: Store, stop: CancellationToken) {
         let mut changes = store.wake_ups().watch();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_journal_starts_anew() {
+    fn a_full_change_log_starts_anew() {
         let change_log = ChangeLog::new();
         change_log.note((0..=CAPACITY).map(|_| key(7)));
         assert_eq!(change_log.since(None, 1), Gap::Forgotten);

@@ -46,7 +46,7 @@ pub(super) trait Moving: mutate::Mutating {
 }
 
 /// What moving deliveries is answered with.
-pub(super) struct Outlook {
+pub(super) struct MoveEstimate {
     count: u64,
     running: u64,
     sample: Vec<v1::Delivery>,
@@ -55,21 +55,21 @@ pub(super) struct Outlook {
     job: Option<JobId>,
 }
 
-impl From<Outlook> for v1::HoldDeliveriesResponse {
-    fn from(it: Outlook) -> Self {
+impl From<MoveEstimate> for v1::HoldDeliveriesResponse {
+    fn from(it: MoveEstimate) -> Self {
         Self { count: it.count, running: it.running, sample: it.sample }
     }
 }
 
-impl From<Outlook> for v1::ReleaseDeliveriesResponse {
-    fn from(it: Outlook) -> Self {
+impl From<MoveEstimate> for v1::ReleaseDeliveriesResponse {
+    fn from(it: MoveEstimate) -> Self {
         let estimated_duration = Some(words::seconds(it.seconds));
         Self { count: it.count, running: it.running, sample: it.sample, estimated_duration }
     }
 }
 
-impl From<Outlook> for v1::SkipDeliveriesResponse {
-    fn from(it: Outlook) -> Self {
+impl From<MoveEstimate> for v1::SkipDeliveriesResponse {
+    fn from(it: MoveEstimate) -> Self {
         let job_id = it.job.map(|job| job.to_string()).unwrap_or_default();
         Self { count: it.count, running: it.running, sample: it.sample, job_id }
     }
@@ -95,7 +95,7 @@ impl MoveRequest {
 }
 
 impl Control {
-    pub(super) async fn move_deliveries<Q: mutate::Mutating, A: mutate::Repeatable + From<Outlook>>(
+    pub(super) async fn move_deliveries<Q: mutate::Mutating, A: mutate::Repeatable + From<MoveEstimate>>(
         &self,
         verb: Verb,
         request: Request<Q>,
@@ -103,7 +103,7 @@ impl Control {
     ) -> Reply<A> {
         if asked.dry_run {
             let meant = self.to_move(verb, asked).await?;
-            return Ok(Response::new(verb.outlook(self.forecast(&meant, None).await?).into()));
+            return Ok(Response::new(verb.estimate(self.forecast(&meant, None).await?).into()));
         }
         let (call, _) = mutate::call(request).await?;
         if let Some(answer) = self.answered(&call).await? {
@@ -112,7 +112,7 @@ impl Control {
         let filter = asked.filter.as_ref().map(audited);
         let mut meant = self.to_move(verb, asked).await?;
         let job = (verb == Verb::Skip && matches!(meant, Selection::Found { .. })).then(JobId::generate);
-        let outlook = verb.outlook(self.forecast(&meant, None).await?);
+        let estimate = verb.estimate(self.forecast(&meant, None).await?);
         let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::default());
         let (mut last, mut after) = (None, None);
         loop {
@@ -139,7 +139,7 @@ impl Control {
             tally.audit(&mut command, &call, filter, job).await?;
             let (count, running) = (moved.changed, moved.running);
             let job = job.filter(|_| count > 0);
-            Ok((command, Outlook { count, running, job, ..outlook }.into()))
+            Ok((command, MoveEstimate { count, running, job, ..estimate }.into()))
         })
         .await
     }
@@ -166,10 +166,10 @@ impl Control {
 
 impl Verb {
     /// Only what is released is pushed, and takes time.
-    fn outlook(self, forecast: Forecast) -> Outlook {
+    fn estimate(self, forecast: Forecast) -> MoveEstimate {
         let Forecast { count, seconds, sample } = forecast;
         let seconds = if self == Self::Release { seconds } else { 0.0 };
-        Outlook { count, running: 0, sample, seconds, job: None }
+        MoveEstimate { count, running: 0, sample, seconds, job: None }
     }
 
     const fn word(self) -> &'static str {

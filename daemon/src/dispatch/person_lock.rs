@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_who_was_met_lately_nor_who_is_being_pushed_is_forgotten() {
+    async fn neither_who_was_recently_pushed_nor_who_is_being_pushed_is_forgotten() {
         let people = PersonLocks::default();
         let _ada = people.alone("ada").await;
         for n in 0..2 * PEOPLE_MAX {

@@ -22,15 +22,15 @@ const DONE: &str = r#"{"records":[{"id":"rec1","fields":{}}],"createdRecords":["
 #[test]
 fn each_kind_of_lead_makes_its_request() {
     let ready = ready(Value::Null);
-    for (walk, fixture) in [
+    for (case, fixture) in [
         (PushCase::created(FULL), include_str!("fixtures/create.json")),
         (PushCase::updated(UPDATED), include_str!("fixtures/update.json")),
         (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
         (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
     ] {
-        let walked = walk.run(ready.as_ref(), &[(200, DONE)]);
-        walked.assert_is(fixture);
-        assert_eq!(walked.outcome, Outcome::Delivered);
+        let driven = case.run(ready.as_ref(), &[(200, DONE)]);
+        driven.assert_is(fixture);
+        assert_eq!(driven.outcome, Outcome::Delivered);
     }
 }
 
@@ -53,8 +53,8 @@ fn the_page_has_each_column_of_our_mapping_made() {
 fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
     let first = PushCase::created(FULL).run(ready(Value::Null).as_ref(), &[]);
     let changed = ready(json!({"lead.name": "Full name", "lead.uuid": "Ref"}));
-    let walk = PushCase { rendered: first.rendered, is_repeat: true, ..PushCase::created(FULL) };
-    let repeat = walk.run(changed.as_ref(), &[(200, DONE)]);
+    let case = PushCase { rendered: first.rendered, is_repeat: true, ..PushCase::created(FULL) };
+    let repeat = case.run(changed.as_ref(), &[(200, DONE)]);
     repeat.assert_is(include_str!("fixtures/repeat.json"));
     assert_eq!(repeat.requests[0].body, first.requests[0].body);
 }
@@ -62,8 +62,8 @@ fn a_repeat_is_the_same_bytes_whatever_the_mapping_is_by_now() {
 #[test]
 fn the_operators_mapping_is_laid_over_ours() {
     let mapping = json!({"lead.uuid": "fld1", "lead.phone": null, "quote.items": "Items", "lead.name": {"to": "Who", "value": "{{ lead.name }} ({{ lead.guest_count }})"}});
-    let walked = PushCase::created(FULL).run(ready(mapping).as_ref(), &[]);
-    let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+    let driven = PushCase::created(FULL).run(ready(mapping).as_ref(), &[]);
+    let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
     assert_eq!(body["performUpsert"]["fieldsToMergeOn"], json!(["fld1"]));
     let fields = &body["records"][0]["fields"];
     assert_eq!(fields["Who"], "Sarah Jane Patel (80)");
@@ -103,8 +103,8 @@ fn without_a_token_nothing_is_called() {
     let config = json!({"base_id": "appA1", "table": "Leads"});
     let integration = testkit::integration(NAME, config, Value::Null, Value::Null);
     let ready = Airtable.prepare(&integration, "Leadline").unwrap();
-    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
-    assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
+    let driven = PushCase::created(FULL).run(ready.as_ref(), &[]);
+    assert_eq!((driven.requests.len(), driven.failure().0), (0, "credentials"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) async fn look(
         let nothing = json!({ "values": [[Value::Null]] });
         VENDOR.good(ctx, ready.write(&ready.range("A1"), &nothing)).await?;
     }
-    let header = push::look(ready, None, ctx).await?.header;
+    let header = push::read_head(ready, None, ctx).await?.header;
     if !header.is_empty() {
         let named = header.iter().filter(|name| !name.is_empty());
         found.targets = named.map(|name| TargetField::new(name, "", Takes::Scalar)).collect();

@@ -29,7 +29,7 @@ pub(super) const SHEET: &str = "_sheet";
 const COLUMN: &str = "_column";
 
 /// What a sheet says of itself.
-pub(super) struct Look {
+pub(super) struct SheetHead {
     /// What the columns are called, from the first to the last that has a name.
     pub(super) header: Vec<String>,
     /// What stands in the cell that was asked for.
@@ -72,45 +72,45 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))?;
     let id = &plan["id"].as_str().unwrap_or_default().to_owned();
     let kept = ctx.id(COLUMN).zip(ctx.id("row"));
-    let mut look = look(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
-    if look.header.is_empty() {
-        look.header = ready.write_header(ctx).await?;
+    let mut head = read_head(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
+    if head.header.is_empty() {
+        head.header = ready.write_header(ctx).await?;
     }
-    let Some(key) = look.header.iter().position(|name| *name == ready.key) else {
+    let Some(key) = head.header.iter().position(|name| *name == ready.key) else {
         let error =
             format!("{NAME}: the first row of {} must be the header, and has no {}", ready.sheet, ready.key);
         return Err(Failure::new(FailureClass::Rejected, error));
     };
     let column = letters(key);
-    let is_there = |(at, _): &(String, String)| *at == column && look.cell.eq_ignore_ascii_case(id);
+    let is_there = |(at, _): &(String, String)| *at == column && head.cell.eq_ignore_ascii_case(id);
     let row = match kept.filter(is_there) {
         Some((_, row)) => Some(row),
-        None => ready.find(push, &look, &column, id, ctx).await?,
+        None => ready.find(push, &head, &column, id, ctx).await?,
     };
     let all = Json::from(&plan["cells"]);
     if row.is_some() {
         plan["cells"] = crm::value(&Written::of(push, ctx).news(&all));
     }
-    let (start, line) = line(&look.header, &plan, row.is_none(), ctx);
+    let (start, line) = line(&head.header, &plan, row.is_none(), ctx);
     let row = match row {
         Some(row) => {
-            let range = ready.range(&format!("{start}{row}:{}{row}", letters(look.header.len() - 1)));
+            let range = ready.range(&format!("{start}{row}:{}{row}", letters(head.header.len() - 1)));
             VENDOR.good(ctx, ready.write(&range, &line)).await?;
             row
         }
         None => ready.add(&start, &line, ctx).await?,
     };
-    ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &look.sheet)]).await;
+    ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &head.sheet)]).await;
     written::keep(&all, ctx).await;
     Ok(())
 }
 
 /// Reads the header, and one cell of a row if it is still there.
-pub(super) async fn look(
+pub(super) async fn read_head(
     ready: &Ready,
     cell: Option<String>,
     ctx: &mut Conversation<'_>,
-) -> Result<Look, Failure> {
+) -> Result<SheetHead, Failure> {
     let has_cell = cell.is_some();
     let mut answer = ctx.send(ready.overview(cell)).await?;
     if has_cell && answer.status == 400 {
@@ -134,7 +134,7 @@ pub(super) async fn look(
     }
     let rows = sheet["properties"]["gridProperties"]["rowCount"].as_u64().unwrap_or_default();
     let cell = texts(1).into_iter().next().unwrap_or_default();
-    Ok(Look { header, cell, rows: usize::try_from(rows).unwrap_or(0), sheet: sheet_id })
+    Ok(SheetHead { header, cell, rows: usize::try_from(rows).unwrap_or(0), sheet: sheet_id })
 }
 
 /// The letters of the header's first column, and the cells from there on in its order. What the lead does not have is
@@ -206,13 +206,13 @@ impl Ready {
     async fn find(
         &self,
         push: &Push<'_>,
-        look: &Look,
+        head: &SheetHead,
         column: &str,
         id: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<Option<String>, Failure> {
         let is_new = !push.is_repeat && push.event == EventKind::Created;
-        let mut last = look.rows;
+        let mut last = head.rows;
         for _ in 0..if is_new { 1 } else { READS_MAX } {
             if last < 2 {
                 return Ok(None);

@@ -28,15 +28,15 @@ fn tagged() -> Box<dyn Prepared> {
 
 #[test]
 fn each_kind_of_lead_makes_its_requests() {
-    for (walk, fixture) in [
+    for (case, fixture) in [
         (PushCase::created(FULL), include_str!("fixtures/create.json")),
         (PushCase::updated(UPDATED), include_str!("fixtures/update.json")),
         (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
         (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
     ] {
-        let walked = walk.run(tagged().as_ref(), &[MEMBER, (204, "")]);
-        walked.assert_is(fixture);
-        assert_eq!(walked.outcome, Outcome::Delivered);
+        let driven = case.run(tagged().as_ref(), &[MEMBER, (204, "")]);
+        driven.assert_is(fixture);
+        assert_eq!(driven.outcome, Outcome::Delivered);
     }
 }
 
@@ -69,8 +69,8 @@ fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
 
 #[test]
 fn without_tags_one_call_does() {
-    let walked = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
-    assert_eq!((walked.requests.len(), &walked.outcome, walked.ids.len()), (1, &Outcome::Delivered, 0));
+    let driven = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
+    assert_eq!((driven.requests.len(), &driven.outcome, driven.ids.len()), (1, &Outcome::Delivered, 0));
 }
 
 #[test]
@@ -81,18 +81,18 @@ fn nobody_is_pushed_without_consent_and_nobody_is_subscribed_again() {
         let lead = lead.to_string();
         // Nor if it was rendered by a program that knew less.
         for rendered in [None, PushCase::created(FULL).run(tagged().as_ref(), &[]).rendered] {
-            let walk = PushCase { rendered, ..PushCase::created(&lead) };
-            let walked = walk.run(tagged().as_ref(), &[]);
-            assert_eq!(walked.requests.len(), 0);
+            let case = PushCase { rendered, ..PushCase::created(&lead) };
+            let driven = case.run(tagged().as_ref(), &[]);
+            assert_eq!(driven.requests.len(), 0);
             assert_eq!(
-                walked.failure(),
+                driven.failure(),
                 ("rejected", "mailchimp was not called: the lead gave no consent", None)
             );
         }
     }
     for mapping in [Value::Null, json!({"lead.gdpr_consent": "status", "lead.phone": "status_if_new"})] {
-        let walked = PushCase::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
-        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+        let driven = PushCase::created(FULL).run(ready(json!({}), mapping).as_ref(), &[]);
+        let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
         assert_eq!((body.get("status"), &body["status_if_new"]), (None, &json!("pending")));
     }
 }
@@ -114,8 +114,8 @@ fn the_name_is_split_unless_the_operator_says_where_it_goes() {
         ),
         (FULL, json!({"lead.phone": "FNAME"}), json!({"FNAME": "+447700900123", "LNAME": "Jane Patel"})),
     ] {
-        let walked = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
-        let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+        let driven = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
+        let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
         assert_eq!(body["merge_fields"], expected);
     }
 }
@@ -125,8 +125,8 @@ fn long_texts_are_cut_on_a_character() {
     let mut lead: Value = serde_json::from_str(FULL).unwrap();
     lead["lead"]["name"] = "👰".repeat(100).into();
     let lead = lead.to_string();
-    let walked = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
-    let body: Value = serde_json::from_slice(&walked.requests[0].body).unwrap();
+    let driven = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
+    let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
     assert_eq!(body["merge_fields"]["FNAME"], format!("{}…", "👰".repeat(63)));
 }
 
@@ -174,8 +174,8 @@ fn configurations_that_cannot_work_are_refused() {
 fn without_a_key_nothing_is_called() {
     let integration = testkit::integration(NAME, json!({"list_id": "a"}), Value::Null, Value::Null);
     let ready = Mailchimp.prepare(&integration, "Leadline").unwrap();
-    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
-    assert_eq!((walked.requests.len(), walked.failure().0), (0, "credentials"));
+    let driven = PushCase::created(FULL).run(ready.as_ref(), &[]);
+    assert_eq!((driven.requests.len(), driven.failure().0), (0, "credentials"));
 }
 
 #[test]

@@ -36,14 +36,14 @@ fn full() -> Box<dyn Prepared> {
     }))
 }
 
-fn methods(walked: &Played) -> Vec<String> {
-    walked.requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
+fn methods(driven: &Played) -> Vec<String> {
+    driven.requests.iter().map(|request| format!("{} {}", request.method, request.url.path())).collect()
 }
 
 #[test]
 fn each_kind_of_lead_makes_its_request() {
     let done = (201, r#"{"data":{"id":"ab/1"}}"#);
-    for (walk, fixture) in [
+    for (case, fixture) in [
         (PushCase::created(FULL), include_str!("fixtures/create.json")),
         (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
         (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
@@ -52,9 +52,9 @@ fn each_kind_of_lead_makes_its_request() {
             include_str!("fixtures/update.json"),
         ),
     ] {
-        let walked = walk.run(full().as_ref(), &[done]);
-        walked.assert_is(fixture);
-        assert_eq!((walked.outcome, walked.ids), (Outcome::Delivered, keep_of("ab/1")));
+        let driven = case.run(full().as_ref(), &[done]);
+        driven.assert_is(fixture);
+        assert_eq!((driven.outcome, driven.ids), (Outcome::Delivered, keep_of("ab/1")));
     }
 }
 
@@ -66,8 +66,8 @@ fn keep_of(id: &str) -> Ids {
 fn a_repeat_looks_first_and_is_the_same_bytes() {
     let first = PushCase::created(FULL).run(full().as_ref(), &[]);
     let again = |answers: &[(u16, &str)]| {
-        let walk = PushCase { rendered: first.rendered.clone(), is_repeat: true, ..PushCase::created(FULL) };
-        walk.run(full().as_ref(), answers)
+        let case = PushCase { rendered: first.rendered.clone(), is_repeat: true, ..PushCase::created(FULL) };
+        case.run(full().as_ref(), answers)
     };
     let lost = again(&[(200, r#"{"items":[]}"#), (201, r#"{"data":{"id":7}}"#)]);
     lost.assert_is(include_str!("fixtures/repeat.json"));
@@ -99,8 +99,8 @@ fn an_update_goes_to_the_crms_own_id() {
     );
     let unknown = run(Ids::new(), &[(200, "{}"), (201, "")]);
     assert_eq!(methods(&unknown), ["GET /api/leads", "POST /api/leads"]);
-    let key = |walked: &Played| {
-        let request = walked.requests.last().unwrap();
+    let key = |driven: &Played| {
+        let request = driven.requests.last().unwrap();
         let header = request.headers.iter().find(|header| header.name == "idempotency-key").unwrap();
         header.value.to_str().unwrap().to_owned()
     };
@@ -157,12 +157,12 @@ fn answers_in_gzip_or_latin_1_are_read() {
     latin.extend(b"\xeb\"}");
     for body in [packed.finish().unwrap(), latin] {
         let answer = Response { body: body.into(), ..response(200, &[], "") };
-        let walked = PushCase::created(FULL).run_with(ready(config.clone()).as_ref(), vec![answer]);
-        assert_eq!((walked.failure().0, walked.ids.get("id").map(String::as_str)), ("delivered", Some("7")));
+        let driven = PushCase::created(FULL).run_with(ready(config.clone()).as_ref(), vec![answer]);
+        assert_eq!((driven.failure().0, driven.ids.get("id").map(String::as_str)), ("delivered", Some("7")));
     }
-    let walked = PushCase::created(FULL).run(ready(json!({"id_pointer": "/id"})).as_ref(), &[(200, "fine")]);
+    let driven = PushCase::created(FULL).run(ready(json!({"id_pointer": "/id"})).as_ref(), &[(200, "fine")]);
     let note = "the answer has no id at /id, so an update cannot be sent to it";
-    assert_eq!((walked.failure().0, walked.note.as_deref()), ("delivered", Some(note)));
+    assert_eq!((driven.failure().0, driven.note.as_deref()), ("delivered", Some(note)));
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn every_answer_has_its_class() {
             "rest 200: /error is \"x\", not null: {\"error\":\"x\"}",
         ),
     ] {
-        let walked = PushCase::created(FULL).run(ready(config.clone()).as_ref(), &[(status, body)]);
-        let (got, said, _) = walked.failure();
+        let driven = PushCase::created(FULL).run(ready(config.clone()).as_ref(), &[(status, body)]);
+        let (got, said, _) = driven.failure();
         assert_eq!((got, said), (class, error), "{config} {status} {body}");
     }
     let cut = Response { truncated: true, ..response(200, &[], r#"{"status":"o"#) };
@@ -216,8 +216,8 @@ fn every_answer_has_its_class() {
     let wait = response(429, &[("Retry-After", "7")], "");
     assert_eq!(PushCase::created(FULL).run_with(ready(json!({})).as_ref(), vec![wait]).failure().2, Some(7));
     let long = "x".repeat(5000);
-    let walked = PushCase::created(FULL).run(ready(json!({"error_pointer": "/e"})).as_ref(), &[(400, &long)]);
-    assert!(walked.failure().1.chars().count() <= 401);
+    let driven = PushCase::created(FULL).run(ready(json!({"error_pointer": "/e"})).as_ref(), &[(400, &long)]);
+    assert!(driven.failure().1.chars().count() <= 401);
 }
 
 #[test]
@@ -274,9 +274,9 @@ fn the_operators_headers_go_before_ours() {
     let ready = ready(
         json!({"headers": {"idempotency-key": "{{ lead.uuid }}", "Content-Type": "application/vnd.api+json"}}),
     );
-    let walked = PushCase::created(FULL).run(ready.as_ref(), &[]);
+    let driven = PushCase::created(FULL).run(ready.as_ref(), &[]);
     let value = |name: &str| {
-        let mut found = walked.requests[0].headers.iter().filter(|header| header.name == name);
+        let mut found = driven.requests[0].headers.iter().filter(|header| header.name == name);
         let value = found.next().unwrap().value.to_str().unwrap();
         assert!(found.next().is_none(), "{name} is there twice");
         value
@@ -292,9 +292,9 @@ fn no_lead_changes_where_it_goes() {
     lead["lead"]["name"] = json!("a/../b?c#d@evil.example");
     lead["lead"]["email"] = json!("x&admin=1\r\nX: y");
     let lead = lead.to_string();
-    let walked = PushCase::created(&lead).run(ready.as_ref(), &[]);
+    let driven = PushCase::created(&lead).run(ready.as_ref(), &[]);
     assert_eq!(
-        walked.requests[0].url.as_str(),
+        driven.requests[0].url.as_str(),
         "https://crm.example.com/venues/a%2F..%2Fb%3Fc%23d%40evil.example/leads?mail=x%26admin%3D1%0D%0AX%3A%20y"
     );
 }

@@ -250,7 +250,7 @@ fn final_ones_say_what_is_left_to_do() {
 }
 
 #[test]
-fn what_waits_for_somebody_to_act_stands_still() {
+fn what_waits_for_somebody_to_act_is_idle() {
     type Change = fn(&mut Facts);
     let changes: [(Change, Option<&str>); 8] = [
         (|_| {}, None),

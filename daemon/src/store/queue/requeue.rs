@@ -68,7 +68,7 @@ pub(in crate::store) async fn requeue(
 ) -> Result<(Vec<Uuid>, Vec<NewDue>), Error> {
     vendor_id::forget_done(db, company, ids).await?;
     // A final one has handed on its successor; it must not do so again. Poison is given one more chance, alone.
-    let revived = sqlx::query_scalar!(
+    let requeued = sqlx::query_scalar!(
         "UPDATE delivery d SET state = 'pending', reason_code = NULL, reason_detail = NULL,
                              finished_at = NULL, retries = 0, waits = 0,
                              crashes = least(crashes, $3), successor_id = NULL, job_id = coalesce($4, job_id)
@@ -86,9 +86,9 @@ pub(in crate::store) async fn requeue(
     )
     .fetch_all(&mut *db)
     .await?;
-    undelivered::forget(db, company, integrations, &revived).await?;
-    let due = line_up(db, company, &revived, how).await?;
-    Ok((revived, due))
+    undelivered::forget(db, company, integrations, &requeued).await?;
+    let due = line_up(db, company, &requeued, how).await?;
+    Ok((requeued, due))
 }
 
 /// Queues locked pending ones that stand nowhere yet, oldest first, or puts them behind an earlier one that is open.

@@ -33,9 +33,9 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
             "/api/leads?a=1&k=abc",
         ),
     ] {
-        let walked =
+        let driven =
             PushCase::created(FULL).run(prepare(config.clone(), credentials, Value::Null).as_ref(), &[]);
-        let request = &walked.requests[0];
+        let request = &driven.requests[0];
         let secret: Vec<_> = request
             .headers
             .iter()
@@ -51,9 +51,9 @@ fn each_login_is_carried_where_it_belongs_and_shown_shortened() {
         );
     }
     for (auth, missing) in [("bearer", "token"), ("basic", "username"), ("header", "key"), ("query", "key")] {
-        let walked = PushCase::created(FULL).run(ready(json!({"auth": auth})).as_ref(), &[]);
-        let (class, error, _) = walked.failure();
-        assert_eq!((walked.requests.len(), class), (0, "credentials"));
+        let driven = PushCase::created(FULL).run(ready(json!({"auth": auth})).as_ref(), &[]);
+        let (class, error, _) = driven.failure();
+        assert_eq!((driven.requests.len(), class), (0, "credentials"));
         assert!(error.starts_with(&format!("there is no {missing}")), "{error}");
     }
 }
@@ -97,10 +97,10 @@ fn a_token_is_got_used_and_renewed() {
         let failure = read(status, body).unwrap_err();
         assert_eq!((failure.class.as_str(), failure.error.as_str()), (class, error));
     }
-    let walk = PushCase { token: Some(token), ..PushCase::created(FULL) };
-    let walked = walk.run(ready.as_ref(), &[(401, ""), (200, "")]);
-    assert_eq!((walked.renewals, walked.requests.len(), walked.outcome), (1, 2, Outcome::Delivered));
-    assert!(walked.requests[0].headers.iter().any(|header| header.secret && header.value == "Bearer t1"));
+    let case = PushCase { token: Some(token), ..PushCase::created(FULL) };
+    let driven = case.run(ready.as_ref(), &[(401, ""), (200, "")]);
+    assert_eq!((driven.renewals, driven.requests.len(), driven.outcome), (1, 2, Outcome::Delivered));
+    assert!(driven.requests[0].headers.iter().any(|header| header.secret && header.value == "Bearer t1"));
     let missing = prepare(
         json!({"auth": "client_credentials", "token_url": "https://id.example.com/token"}),
         Value::Null,
