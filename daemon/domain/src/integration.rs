@@ -25,6 +25,9 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// What happens to leads.
+    pub const OF_LEADS: [Self; 2] = [Self::Created, Self::Updated];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

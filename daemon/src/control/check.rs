@@ -77,13 +77,14 @@ fn has_nul(value: &Value) -> bool {
 
 /// The events to subscribe to; none named means both.
 pub(super) fn events(asked: &[i32]) -> Result<Vec<EventKind>, Refusal> {
-    const ALL: [EventKind; 2] = [EventKind::Created, EventKind::Updated];
     let number = |event: EventKind| words::event(event) as i32;
-    if let Some(other) = asked.iter().find(|asked| ALL.iter().all(|event| number(*event) != **asked)) {
+    if let Some(other) =
+        asked.iter().find(|asked| EventKind::OF_LEADS.iter().all(|event| number(*event) != **asked))
+    {
         return invalid(format!("event {other}: use LEAD_CREATED or LEAD_UPDATED"));
     }
     let wanted = |event: &EventKind| asked.is_empty() || asked.contains(&number(*event));
-    Ok(ALL.into_iter().filter(wanted).collect())
+    Ok(EventKind::OF_LEADS.into_iter().filter(wanted).collect())
 }
 
 /// The connector of a name.

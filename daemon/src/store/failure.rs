@@ -9,7 +9,7 @@ use crate::{
         json::Json,
         outcome::FailureClass,
     },
-    store::{Error, Store, queue::undelivered},
+    store::{Error, Store, known, queue::undelivered},
 };
 
 pub mod list;
@@ -59,8 +59,11 @@ impl Store {
              JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id
              JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             WHERE u.state = 'dead' AND u.cause_id IS NULL ORDER BY u.delivery_id LIMIT $1",
+             -- What failed in a way that only a newer daemon knows is named by that one.
+             WHERE u.state = 'dead' AND u.cause_id IS NULL AND (u.class IS NULL OR u.class = ANY($2))
+             ORDER BY u.delivery_id LIMIT $1",
             NAMED_MAX,
+            &FailureClass::ALL.map(FailureClass::as_str) as &[&str],
         )
         .fetch_all(&self.pool)
         .await?;
@@ -68,7 +71,10 @@ impl Store {
         for row in rows {
             // Events are JSON since they were taken in; one that is not holds nothing to mask.
             let event = Json::parse(&row.body).unwrap_or(Json::Null);
-            let class = row.class.as_deref().and_then(FailureClass::parse).unwrap_or(FailureClass::Unknown);
+            let class = match &row.class {
+                Some(word) => known("failure class", word, FailureClass::parse)?,
+                None => FailureClass::Unknown,
+            };
             let text = cause::text(row.error.as_deref().unwrap_or_default(), &Values::of(&event));
             let (currency, pence) = money(&event).unzip();
             named.company.push(row.company_id);

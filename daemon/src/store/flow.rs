@@ -16,6 +16,7 @@ use crate::{
         Error, Store,
         company::{Company, find_optional_company},
         integration::find_integration,
+        known,
         operator::command::{Command, Refusal},
     },
 };
@@ -217,13 +218,15 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let events = rows.into_iter().map(|row| StoredEvent {
-            lead: row.id.into(),
-            uuid: row.uuid,
-            kind: EventKind::parse(&row.kind).unwrap_or(EventKind::Created),
-            body: row.body.into(),
+        let events = rows.into_iter().map(|row| {
+            Ok(StoredEvent {
+                lead: row.id.into(),
+                uuid: row.uuid,
+                kind: known("event", &row.kind, EventKind::parse)?,
+                body: row.body.into(),
+            })
         });
-        Ok(events.collect())
+        events.collect()
     }
 }
 

@@ -395,3 +395,15 @@ async fn one_daemon_at_a_time_names_and_takes_no_row_that_changed() {
     bench.name_all_causes().await;
     assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 0);
 }
+
+#[tokio::test]
+async fn what_failed_in_a_newer_daemons_words_is_left_to_it_and_stops_no_other() {
+    let mut bench = Bench::new().await;
+    bench.dies("Ann", "alpha").await;
+    bench.sql("UPDATE undelivered SET class = 'embargoed'").await;
+    bench.dies("Bob", "beta").await;
+    bench.name_all_causes().await;
+    assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 1);
+    let named = bench.only_failure().await;
+    assert_eq!((&*named.text, named.dead), ("beta", 1));
+}

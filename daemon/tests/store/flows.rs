@@ -5,9 +5,12 @@ use leadlined::{
         delivery::Reason,
         fanout::Fate,
         ids::{FlowId, IntegrationId},
+        integration::EventKind,
     },
     store::{
+        Error,
         flow::{FlowView, held::Settled},
+        lead::Reaccepted,
         operator::command::Refusal,
     },
 };
@@ -200,6 +203,44 @@ async fn what_a_flow_held_brings_what_the_lead_is_by_now() {
     let held = bench.store.held_by_flows(bench.company, None, 10).await.unwrap();
     let held = held.iter().find(|one| one.delivery == lead.deliveries[0]).map(|one| one.event);
     assert_eq!(held, Some(first.event));
+}
+
+#[tokio::test]
+async fn what_a_flow_held_brings_the_update_that_has_no_delivery_of_its_own() {
+    let mut bench = Bench::new().await;
+    let lead = bench.lead(held()).await;
+    let first = bench.store.held_by_flows(bench.company, None, 10).await.unwrap().remove(0);
+    // The integration takes creations only.
+    let mut update = bench.event(bench.company, lead.id, EventKind::Updated, &Fate::Pending).await;
+    (update.deliveries, update.body) = (Vec::new(), r#"{"lead":{"name":"Ada"}}"#.into());
+    assert!(matches!(bench.store.accept_again(&update).await.unwrap(), Reaccepted::Updated(_)));
+    let now = bench.store.held_by_flows(bench.company, None, 10).await.unwrap().remove(0);
+    assert_ne!(now.event, first.event);
+    assert_eq!((now.event, &now.body), (update.event, &update.body), "it is judged by what the lead is now");
+    let settled = Settled { released: vec![(now.delivery, now.event)], ..Settled::default() };
+    let version = bench.store.company_version(bench.company).await.unwrap().unwrap();
+    bench.settle(version, &settled).await.unwrap();
+    let pushed = bench.claim_one().await.pending.unwrap();
+    assert_eq!(pushed.body, update.body, "and pushed by that");
+    assert_eq!(pushed.event, EventKind::Created, "to the integration it is new");
+}
+
+#[tokio::test]
+async fn what_a_newer_daemon_took_in_is_left_to_it() {
+    let mut bench = Bench::new().await;
+    let (strange, known) = (bench.lead(held()).await, bench.lead(held()).await);
+    bench
+        .sql(&format!(
+            "UPDATE delivery SET event = 'lead.merged' WHERE id = '{}'",
+            strange.deliveries[0].uuid()
+        ))
+        .await;
+    let held = bench.store.held_by_flows(bench.company, None, 10).await.unwrap();
+    assert_eq!(held.iter().map(|one| one.delivery).collect::<Vec<_>>(), [known.deliveries[0]]);
+    bench.sql("ALTER TABLE event DROP CONSTRAINT event_kind_check").await;
+    bench.sql("UPDATE event SET kind = 'lead.merged'").await;
+    let events = bench.store.stored_events(bench.company, None, 10).await;
+    assert!(matches!(events, Err(Error::UnknownWord { what: "event", .. })), "{events:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{
         integration::EventKind,
     },
     store::{
-        Error, Store,
+        Error, Store, known,
         operator::command::{Command, Refusal},
     },
 };
@@ -38,7 +38,8 @@ pub struct Settled {
 }
 
 impl Store {
-    /// Deliveries of a company that flows hold, oldest first, those behind `after` only.
+    /// Deliveries of a company that flows hold, oldest first, those behind `after` only. What only a newer daemon takes in
+    /// is left to it.
     pub async fn held_by_flows(
         &self,
         company: CompanyId,
@@ -52,7 +53,7 @@ impl Store {
                  -- From where the last page ended, and no further than this one: each lane is read once.
                  SELECT d.* FROM undelivered u
                  JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
-                     AND d.state = 'held' AND d.reason_code = 'flow_fails'
+                     AND d.state = 'held' AND d.reason_code = 'flow_fails' AND d.event = ANY($4)
                  WHERE u.company_id = i.company_id AND u.integration_id = i.id AND u.state = 'held'
                    AND u.delivery_id > coalesce($2::uuid, '00000000-0000-0000-0000-000000000000')
                  ORDER BY u.delivery_id LIMIT $3) d
@@ -67,17 +68,20 @@ impl Store {
             company.0,
             after.map(DeliveryId::uuid),
             limit,
+            &EventKind::OF_LEADS.map(EventKind::as_str) as &[&str],
         )
         .fetch_all(&self.pool)
         .await?;
-        let held = rows.into_iter().map(|row| HeldByFlow {
-            delivery: row.id.into(),
-            event: row.event_id.into(),
-            integration: row.integration_id.into(),
-            kind: EventKind::parse(&row.kind).unwrap_or(EventKind::Created),
-            body: row.body.into(),
+        let held = rows.into_iter().map(|row| {
+            Ok(HeldByFlow {
+                delivery: row.id.into(),
+                event: row.event_id.into(),
+                integration: row.integration_id.into(),
+                kind: known("event", &row.kind, EventKind::parse)?,
+                body: row.body.into(),
+            })
         });
-        Ok(held.collect())
+        held.collect()
     }
 }
 
