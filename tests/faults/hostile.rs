@@ -39,10 +39,18 @@ fn hostile(n: usize) -> String {
     let mut lead: Value = sample_lead(n);
     match n % 3 {
         0 => lead["lead"]["text"] = "ß".repeat(60_000).into(),
-        1 => (0..900).for_each(|key| lead["lead"][format!("{}{key}", "k".repeat(40))] = 0.into()),
+        1 => return with_escaped_keys(&lead),
         _ => lead["lead"]["numbers"] = vec![0; 9_000].into(),
     }
     lead.to_string()
+}
+
+/// As many keys as may be, which are not known to differ until their escapes are read.
+fn with_escaped_keys(lead: &Value) -> String {
+    let (text, within) = (lead.to_string(), "\"lead\":{");
+    let keys: String = (0..900).map(|key| format!("\"{}{key}\":0,", "\\u006b".repeat(40))).collect();
+    assert!(text.contains(within), "{text}");
+    text.replacen(within, &format!("{within}{keys}"), 1)
 }
 
 /// A company whose flow and whose integration take as much work as they may.

@@ -6,7 +6,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::Instant;
 
 /// How long a post may take to be refused, in seconds.
@@ -120,6 +120,26 @@ async fn the_server_is_killed_or_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_killed_and_cannot_start_again() {
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.post().await.0, 202);
+    let (server, home) = (postmaster(scene.daemon.dir()), scene.daemon.dir().join("postgres"));
+    fs::rename(home.join("data"), home.join("gone")).unwrap();
+    signal("KILL", &[server]);
+    let killed = Instant::now();
+    let code = scene.daemon.ended().await;
+    assert_eq!(code, Some(1), "a service manager must see it");
+    figure(
+        "the server cannot start again",
+        "seconds until the daemon exits",
+        killed.elapsed().as_secs_f64(),
+        60.0,
+    );
+    assert!(scene.daemon.log().iter().any(|line| line.contains("private PostgreSQL")), "the log says why");
+    scene.receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_frozen() {
     let case = "the server is frozen";
     let mut scene = Scene::start().await;
@@ -145,10 +165,14 @@ async fn the_server_is_frozen() {
     scene.end().await;
 }
 
+async fn connect(dir: &Path, database: &str) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass().socket(dir.join("postgres")).username("leadline");
+    options.database(database).connect().await.unwrap()
+}
+
 /// Lets every new transaction write or not, and ends those who are connected, as a fail-over does.
 async fn let_write(dir: &Path, may_write: bool) {
-    let options = PgConnectOptions::new_without_pgpass().socket(dir.join("postgres")).username("leadline");
-    let mut connection = options.database("postgres").connect().await.unwrap();
+    let mut connection = connect(dir, "postgres").await;
     let word = if may_write { "off" } else { "on" };
     let sql = format!("ALTER DATABASE leadline SET default_transaction_read_only = {word}");
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
@@ -158,23 +182,41 @@ async fn let_write(dir: &Path, may_write: bool) {
         .unwrap();
 }
 
+/// Lets whoever adds a lead hear what a server says that cannot extend a file.
+async fn let_grow(dir: &Path, may_grow: bool) {
+    let sql = if may_grow {
+        "DROP FUNCTION full_disk CASCADE"
+    } else {
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+         END $$;
+         CREATE TRIGGER full_disk BEFORE INSERT ON lead EXECUTE FUNCTION full_disk()"
+    };
+    sqlx::raw_sql(sql).execute(&mut connect(dir, "leadline").await).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_takes_no_writes() {
-    let case = "the database is read-only";
     let mut scene = Scene::start().await;
     assert_eq!(scene.post().await.0, 202);
-    let_write(scene.daemon.dir(), false).await;
-    let (lines, since) = (scene.daemon.log().len(), Instant::now());
-    let mut posts = 0;
-    while since.elapsed() < Duration::from_secs(10) {
-        assert_eq!(scene.post().await.0, 503);
-        posts += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    for case in ["the database is read-only", "the database's disk is full"] {
+        let set = async |scene: &Scene, is_well| match case {
+            "the database is read-only" => let_write(scene.daemon.dir(), is_well).await,
+            _ => let_grow(scene.daemon.dir(), is_well).await,
+        };
+        set(&scene, false).await;
+        let (lines, since) = (scene.daemon.log().len(), Instant::now());
+        let mut posts = 0;
+        while since.elapsed() < Duration::from_secs(10) {
+            assert_eq!(scene.post().await.0, 503);
+            posts += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let lines = scene.daemon.log().len() - lines;
+        println!("{posts} posts were refused");
+        figure(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
+        set(&scene, true).await;
+        figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
     }
-    let lines = scene.daemon.log().len() - lines;
-    println!("{posts} posts were refused");
-    figure(case, "log lines a second", lines as f64 / since.elapsed().as_secs_f64(), 2.0);
-    let_write(scene.daemon.dir(), true).await;
-    figure(case, "seconds until leads are accepted again", scene.recovered().await, 10.0);
     scene.end().await;
 }

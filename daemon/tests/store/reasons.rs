@@ -4,6 +4,7 @@ use leadlined::{
     domain::{
         delivery::{Reason, Unmet},
         fanout::Fate,
+        ids::DeliveryId,
     },
     store::{
         Error,
@@ -11,13 +12,21 @@ use leadlined::{
     },
 };
 
-use super::bench::{Bench, dead, exhausted};
+use super::bench::{Bench, dead, exhausted, retry};
 
 impl Bench {
     async fn told_reason(&self) -> Option<String> {
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let views = self.store.delivery_views(&filter, Order::NewestFirst, None, None).await.unwrap();
         views[0].reason.clone()
+    }
+
+    /// What a list says of a delivery: why it waits, and whether it says until when.
+    async fn waits(&self, id: DeliveryId) -> (Option<String>, bool) {
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
+        let view = views.into_iter().find(|view| view.id == id).unwrap();
+        (view.reason, view.due_at.is_some())
     }
 }
 
@@ -93,6 +102,56 @@ async fn what_a_heir_cannot_read_goes_back_to_the_queue() {
     let heir = bench.store.enroll(600.0).await.unwrap();
     assert!(bench.store.adopt(heir, &[item.claim]).await.unwrap().is_empty());
     assert_eq!((bench.count("due").await, bench.count("claim").await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_list_says_what_keeps_a_delivery_now_and_not_when_it_was_moved() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    let first = lead.deliveries[0];
+    bench.push(&retry()).await;
+    let throttled = "throttled: the target asked us to wait";
+    let breaker = "breaker open: one retry finds out then";
+    for (change, back, says) in [
+        (
+            "UPDATE integration SET enabled = false",
+            "UPDATE integration SET enabled = true",
+            ("integration disabled", false),
+        ),
+        (
+            "UPDATE company SET paused_at = now()",
+            "UPDATE company SET paused_at = NULL",
+            ("company paused", false),
+        ),
+        (
+            "UPDATE integration SET awaits_cut_over = true",
+            "UPDATE integration SET awaits_cut_over = false",
+            ("rotation: held until cut over", false),
+        ),
+        (
+            "UPDATE integration SET throttled_until = now() + interval '1 hour'",
+            "UPDATE integration SET throttled_until = now() - interval '1 s'",
+            (throttled, true),
+        ),
+        (
+            "UPDATE integration_stat SET breaker_until = now() + interval '1 hour'",
+            "UPDATE integration_stat SET breaker_until = NULL",
+            (breaker, true),
+        ),
+    ] {
+        bench.sql(change).await;
+        assert_eq!(bench.waits(first).await, (Some(says.0.to_owned()), says.1), "{change}");
+        bench.sql(back).await;
+        let (reason, is_due) = bench.waits(first).await;
+        assert!(is_due && reason.as_deref() != Some(says.0), "{back}: {reason:?}");
+    }
+    // The update waits for the first, and for nobody once that is final.
+    let update = bench.update(lead.id).await;
+    assert_eq!(bench.waits(update).await, (Some(format!("waits for {first}")), false));
+    let mut command = bench.command().await;
+    command.skip(bench.company, &[first.uuid()], &Reason::skipped("ann")).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!(bench.waits(update).await, (None, true));
 }
 
 #[test]
