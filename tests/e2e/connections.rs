@@ -126,6 +126,43 @@ async fn a_crowd_shares_its_connections() {
     receiver.stop().await;
 }
 
+#[tokio::test]
+async fn daemons_that_join_in_the_middle_of_pushes_keep_the_limit() {
+    const CONCURRENCY: usize = 4;
+    const LANES: usize = 6;
+    const ANSWERED_AFTER: Duration = Duration::from_millis(300);
+    let database = Database::create().await;
+    let one = Daemon::start_on(&database).await;
+    let operator = Operator::new(one.control().await);
+    let key = operator.company(7).await;
+    let receiver = Receiver::start(Behaviour::Slow(ANSWERED_AFTER)).await.unwrap();
+    for n in 0..LANES {
+        let more = json!({ "concurrency": CONCURRENCY });
+        operator.webhook(7, &format!("crm {n}"), &receiver.url(&format!("/{n}")), more).await;
+    }
+    for n in 0..60 {
+        assert_eq!(post_lead(&one.url("/v1/leads"), &key, sample_lead(n).to_string()).await.0, 202);
+    }
+    receiver.wait_for(LANES).await;
+    let (two, three) = tokio::join!(Daemon::start_on(&database), Daemon::start_on(&database));
+    receiver.wait_for(60 * LANES).await;
+    for lane in 0..LANES {
+        let path = format!("/{lane}");
+        let arrived: Vec<_> =
+            receiver.requests().into_iter().filter(|request| request.path == path).map(|it| it.at).collect();
+        // Before the first of them was answered, as many came as may be under way.
+        let crowds =
+            arrived.windows(CONCURRENCY + 1).filter(|few| few[CONCURRENCY] - few[0] < ANSWERED_AFTER);
+        assert_eq!(crowds.count(), 0, "no lane gets more at once than it may, whoever pushes");
+    }
+    for daemon in [one, two, three] {
+        daemon.stop().await;
+    }
+    assert_eq!(receiver.count(), 60 * LANES, "each once");
+    check_invariants(&database.pool().await).await;
+    receiver.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_daemons_keep_one_limit() {
     const CONCURRENCY: usize = 2;

@@ -63,8 +63,13 @@ pub(super) enum Event {
     /// A push has ended. `is_up` says whether the target answered; `pause` until when it asked the whole lane to
     /// wait.
     Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<Moment> },
+    /// Every other daemon has heard of this one, which joined then. So many pushes that they had begun have not ended.
+    HandedOver { joined: Moment, elsewhere: HashMap<LaneId, u32> },
     /// So many pushes of each kind of lanes were written.
     Written(HashMap<LaneId, [u32; 2]>),
+    /// Claims of these lanes are gone: a database that crashes forgets those of its last moments, and what they took is due
+    /// again behind the watermarks.
+    ClaimsLost(HashSet<LaneId>),
     /// That a target asked its lane to wait was written, and until when. The wait that is stored begins with its flush:
     /// a claim before its end would come back empty.
     Throttled(LaneId, Moment),
@@ -115,6 +120,8 @@ impl Engine {
         let mut configs = self.store.wake_ups().watch_configs();
         let mut discover = ticks(DISCOVER);
         let wake_ups = Arc::clone(self.store.wake_ups());
+        // Which daemons live is known before anything is claimed.
+        self.take_more(&mut heard);
         loop {
             let timer = self.lanes.wake(self.lease.now());
             if claiming.is_none() && Instant::now() >= next_round && self.may_claim() {
@@ -138,7 +145,7 @@ impl Engine {
                     self.take_more(&mut heard);
                 }
                 change = configs.recv() => self.take_change(change),
-                () = wake_ups.probes.notified() => self.start_probes(),
+                () = wake_ups.probes.notified() => self.start_probes(Some(self.outbox.clone())),
                 _ = discover.tick() => {
                     self.start_discover();
                     self.integrations.close_idle().await;
@@ -276,6 +283,12 @@ impl Engine {
     /// Takes in which daemons live: they say which lanes are this one's, and what new ones did is unknown.
     fn meet(&mut self, living: Vec<i64>) {
         let me = self.lease.id();
+        let has_joined = living.len() > 1 && living.contains(&me) && !self.living.contains(&me);
+        if has_joined {
+            let joined = self.lease.now();
+            self.lanes.take_over(joined);
+            self.start_handover(joined);
+        }
         self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), self.lease.now());
         if living != self.living {
             // Those that lose a lane hear of it a beat later at most.
@@ -297,12 +310,20 @@ impl Engine {
                 for id in wake.changes() {
                     self.reload(id);
                 }
+                if wake.probes {
+                    self.start_probes(None);
+                }
             }
             Event::Orphans(items) => self.take_orphans(items),
             Event::Ended { lane, kind, is_up, pause } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.lanes.ended(lane, kind, is_up, pause, now);
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);
+            }
+            Event::HandedOver { joined, elsewhere } => {
+                if self.lanes.handed_over(joined, &elsewhere, now) {
+                    self.start_handover(joined);
+                }
             }
             Event::Written(lanes) => {
                 for (id, counts) in lanes {
@@ -311,6 +332,7 @@ impl Engine {
                     }
                 }
             }
+            Event::ClaimsLost(lanes) => lanes.into_iter().for_each(|id| self.lanes.look_everywhere(id, now)),
             Event::Throttled(id, until) => {
                 self.lanes.pause(id, until, now);
                 if !self.lanes.is_owned(id) {

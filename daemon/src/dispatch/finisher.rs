@@ -301,8 +301,9 @@ impl Finisher {
                         tracing::warn!(
                             event = "lease_lost_attempts",
                             lost,
-                            "another daemon took this one for dead: these attempts are not counted, their deliveries are pushed again"
+                            "another daemon took this one for dead, or the database lost the claim when it crashed: these attempts are not counted, their deliveries are pushed again"
                         );
+                        self.send(Event::ClaimsLost(finished.iter().map(|item| item.attempt.lane).collect()));
                     }
                     return Ok(flushed.left);
                 }

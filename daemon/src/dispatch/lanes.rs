@@ -49,6 +49,8 @@ pub(super) struct Lanes {
     peeks: Vec<(LaneId, LaneKind)>,
     /// A lane waits for pushes to be written.
     is_hurried: bool,
+    /// When this daemon joined others that may not have heard of it.
+    joined: Option<Moment>,
 }
 
 impl Lanes {
@@ -59,6 +61,7 @@ impl Lanes {
         let lane = self.lanes.entry(id).or_default();
         if is_new {
             lane.is_owned = is_owned;
+            lane.is_taken_over = self.joined.is_some();
         }
         let kind = hint.kind;
         let track = &mut lane.tracks[kind.index()];
@@ -148,10 +151,46 @@ impl Lanes {
                 gained.push(*id);
             }
             lane.is_owned = owned;
+            if !owned {
+                lane.elsewhere = 0;
+            }
         }
         for id in gained {
             self.look_everywhere(id, now);
         }
+    }
+
+    /// This daemon has joined others, which may still push in any lane.
+    pub(super) fn take_over(&mut self, joined: Moment) {
+        self.joined = Some(joined);
+        self.lanes.values_mut().for_each(|lane| lane.is_taken_over = true);
+    }
+
+    /// The others have let go what is this daemon's, but for so many pushes. True if it must be asked again when those
+    /// have ended.
+    pub(super) fn handed_over(
+        &mut self,
+        joined: Moment,
+        elsewhere: &HashMap<LaneId, u32>,
+        now: Moment,
+    ) -> bool {
+        if self.joined.is_some_and(|last| last != joined) {
+            return false;
+        }
+        self.joined = None;
+        let (mut changed, mut is_some_left) = (Vec::new(), false);
+        for (id, lane) in &mut self.lanes {
+            let count = elsewhere.get(id).copied().filter(|_| lane.is_owned).unwrap_or(0);
+            is_some_left |= count > 0;
+            if lane.is_taken_over || lane.elsewhere != count {
+                (lane.is_taken_over, lane.elsewhere) = (false, count);
+                changed.push(*id);
+            }
+        }
+        for id in changed {
+            self.look_everywhere(id, now);
+        }
+        is_some_left
     }
 
     /// Lets nothing start in a lane before a time. A claim may have met the pause before this was told of it, and come
@@ -345,7 +384,8 @@ impl Lanes {
         self.lanes.len()
     }
 
-    fn look_everywhere(&mut self, id: LaneId, now: Moment) {
+    /// Looks at all that is due in a lane, whatever was known of it.
+    pub(super) fn look_everywhere(&mut self, id: LaneId, now: Moment) {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.tracks.iter_mut().for_each(Track::rescan);
             self.enqueue(id, now);
@@ -371,7 +411,7 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let Some(policy) = lane.policy else { return };
         if let Some(bucket) = &lane.bucket
-            && lane.total() < policy.concurrency
+            && lane.busy() < policy.concurrency
             && lane.paused_until <= now
             && bucket.tokens < 1.0
         {

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::{
     engine::{AWAY_WAIT, Engine, Event, send},
     integration_cache::{IntegrationCache, PreparedIntegration},
     tasks::caught,
 };
-use crate::store::{DueHint, Error, Store, queue::claim::Stops};
 use crate::{
     domain::{delivery::LaneKind, lane::LaneId, moment::Moment},
+    store::{
+        DueHint, Error, Store,
+        queue::{claim::Stops, daemons::Wake},
+    },
     telemetry,
 };
 
@@ -66,15 +71,22 @@ impl Engine {
         });
     }
 
-    pub(super) fn start_probes(&self) {
-        let (store, pusher, daemon) = (self.store.clone(), Arc::clone(&self.pusher), self.lease.id());
+    /// Takes the probes of this daemon's lanes: the quota, the login and the people of an integration are kept where it
+    /// is pushed to. `others` is told if more are waiting.
+    pub(super) fn start_probes(&self, others: Option<mpsc::UnboundedSender<Wake>>) {
+        let (store, pusher, lease) = (self.store.clone(), Arc::clone(&self.pusher), Arc::clone(&self.lease));
         let tasks = self.tasks.clone();
         self.tasks.spawn("look for probes", async move {
-            match store.take_probes(daemon).await {
-                Ok(probes) => {
-                    for probe in probes {
+            match store.take_probes(lease.id(), |lane| lease.owns(lane)).await {
+                Ok(taken) => {
+                    for probe in taken.probes {
                         let pusher = Arc::clone(&pusher);
                         tasks.spawn("probe", async move { pusher.probe(probe).await });
+                    }
+                    if let Some(others) = others.filter(|_| taken.is_some_left)
+                        && others.send(Wake::of_probes()).is_err()
+                    {
+                        tracing::debug!("the membership has ended");
                     }
                 }
                 Err(error) => {

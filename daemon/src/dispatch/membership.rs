@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a daemon that is silent is taken to be alive.
-const LEASE: Duration = Duration::from_secs(10);
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 pub(super) const BEAT: Duration = Duration::from_secs(2);
 /// Past this part of the lease since the last good beat was sent, no push starts.
 const TRUST: f64 = 0.75;

@@ -20,6 +20,7 @@ mod beside;
 mod coming_back;
 mod engine;
 mod finisher;
+mod handover;
 mod integration_cache;
 mod lanes;
 mod look_ups;
@@ -128,7 +129,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         outbox,
         hurry: Arc::clone(&hurry),
         lanes: Lanes::default(),
-        living: vec![lease.id()],
+        living: Vec::new(),
         in_flight: 0,
         suspects: Suspects::new(Instant::now()),
     };

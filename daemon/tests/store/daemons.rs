@@ -259,6 +259,30 @@ async fn what_an_heir_finds_is_as_it_was_when_the_other_died() {
 }
 
 #[tokio::test]
+async fn a_newcomer_learns_what_others_still_push_once_they_have_heard_of_it() {
+    const LEASE: Duration = Duration::from_secs(10);
+    let mut bench = Bench::new().await;
+    bench.store.beat(bench.daemon, LEASE.as_secs_f64()).await.unwrap();
+    bench.pending().await;
+    bench.pending().await;
+    assert_eq!(bench.claim(2).await.len(), 2);
+    let newcomer = bench.store.enroll(LEASE.as_secs_f64()).await.unwrap();
+    let joined = bench.store.beat(newcomer, LEASE.as_secs_f64()).await.unwrap().now;
+    let elsewhere = async || bench.store.in_flight_elsewhere(newcomer, joined, LEASE).await.unwrap();
+    assert_eq!(elsewhere().await, None, "the other has not beaten since");
+    bench.store.beat(bench.daemon, LEASE.as_secs_f64()).await.unwrap();
+    assert_eq!(elsewhere().await, Some([(bench.lane(), 2)].into()));
+    // What cannot be written keeps its claim for good, and takes no room for good.
+    bench.sql("UPDATE claim SET claimed_at = claimed_at - interval '11 minutes'").await;
+    assert_eq!(elsewhere().await, Some([].into()));
+    bench.sql("UPDATE claim SET claimed_at = now()").await;
+    bench
+        .sql(&format!("UPDATE daemon SET lease_until = now() - interval '1 s' WHERE id = {}", bench.daemon))
+        .await;
+    assert_eq!(elsewhere().await, Some([].into()), "it died, and is waited for no more");
+}
+
+#[tokio::test]
 async fn a_daemon_whose_lease_ran_out_is_removed_by_another_and_not_by_itself() {
     let bench = Bench::new().await;
     let [expired, living] =

@@ -144,7 +144,7 @@ async fn nothing_of_a_deleted_integration_stays_once_nobody_pushes_or_probes() {
     let locked = command.integration("crm").await.unwrap();
     command.delete_integration(&locked).await.unwrap();
     command.commit().await.unwrap();
-    let probe = bench.store.take_probes(bench.daemon).await.unwrap().remove(0);
+    let probe = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
     assert_eq!(bench.store.finish_deletions().await.unwrap(), 1, "it is being probed");
     bench.store.drop_probe(&probe).await.unwrap();
     assert_eq!(bench.store.finish_deletions().await.unwrap(), 0);

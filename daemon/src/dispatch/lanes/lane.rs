@@ -17,6 +17,10 @@ pub(super) struct Lane {
     pub(super) is_owned: bool,
     /// By kind.
     pub(super) in_flight: [u32; 2],
+    /// Another daemon may still push in it, and how much is not known.
+    pub(super) is_taken_over: bool,
+    /// Pushes that another daemon had begun when the lane was taken over, and that have not ended.
+    pub(super) elsewhere: u32,
     pub(super) paused_until: Moment,
     /// How many pauses pushes of this lane have brought.
     pub(super) pauses: u64,
@@ -43,12 +47,12 @@ impl Lane {
     /// How many pushes may start now.
     pub(super) fn room(&mut self, now: Moment) -> i32 {
         let Some(policy) = self.policy else { return 0 };
-        if !self.is_enabled || !self.is_owned || self.paused_until > now {
+        if !self.is_enabled || !self.is_owned || self.is_taken_over || self.paused_until > now {
             return 0;
         }
         let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
-        let open = self.total() + self.unwritten[0] + self.unwritten[1];
-        let mut room = concurrency.saturating_sub(self.total()).min((2 * concurrency).saturating_sub(open));
+        let open = self.busy() + self.unwritten[0] + self.unwritten[1];
+        let mut room = concurrency.saturating_sub(self.busy()).min((2 * concurrency).saturating_sub(open));
         if let Some(bucket) = &mut self.bucket {
             bucket.refill(now);
             room = room.min(bucket.tokens as u32);
@@ -56,8 +60,9 @@ impl Lane {
         i32::try_from(room).unwrap_or(i32::MAX)
     }
 
-    pub(super) fn total(&self) -> u32 {
-        self.in_flight[0] + self.in_flight[1]
+    /// The pushes that are under way, here and elsewhere.
+    pub(super) fn busy(&self) -> u32 {
+        self.in_flight[0] + self.in_flight[1] + self.elsewhere
     }
 
     /// How many retries the breaker lets start now: any, none, or one that finds out.
@@ -80,7 +85,7 @@ impl Lane {
     pub(super) fn waits_for_writing(&self, now: Moment) -> bool {
         let Some(policy) = self.policy.filter(|_| self.is_enabled && self.is_owned) else { return false };
         let unwritten = self.unwritten[0] + self.unwritten[1];
-        let is_full = unwritten > 0 && self.total() + unwritten >= 2 * policy.concurrency;
+        let is_full = unwritten > 0 && self.busy() + unwritten >= 2 * policy.concurrency;
         let finds_out = self.unwritten[1] > 0 && self.tracks[1].more && self.allowed(now) == 0;
         (is_full || finds_out) && self.tracks.iter().any(|track| track.more)
     }

@@ -162,6 +162,31 @@ fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
 }
 
 #[test]
+fn a_lane_that_others_may_push_in_waits_and_then_counts_what_they_have_begun() {
+    let (id, new) = (lane(1), lane(2));
+    let mut lanes = with_lane(id, 4, None);
+    lanes.take_over(at(5));
+    lanes.hint(hint(new, LaneKind::First, at(6)), true, at(6));
+    let policy = Policy { concurrency: 4, ..Policy::default() };
+    load(&mut lanes, new, Loaded { version: 1, policy, is_enabled: true }, Stops::default(), at(7));
+    assert!(lanes.asks(at(10)).is_empty(), "the others have not heard");
+    assert!(!lanes.handed_over(at(4), &HashMap::new(), at(11)));
+    assert!(lanes.asks(at(11)).is_empty(), "that was of an earlier time");
+    assert!(lanes.handed_over(at(5), &HashMap::from([(id, 3), (new, 4)]), at(12)), "some have not ended");
+    let asks = lanes.asks(at(12));
+    assert_eq!(rooms(&asks), [(LaneKind::First, 1)], "three of four are under way elsewhere");
+    answer(&mut lanes, &asks, &[1], at(12));
+    assert!(!lanes.handed_over(at(5), &HashMap::new(), at(13)));
+    let room: i32 = lanes.asks(at(13)).iter().map(|ask| ask.room).sum();
+    assert_eq!(room, 3 + 4);
+    // What is no longer this daemon's is not counted against it when it comes back.
+    assert!(lanes.handed_over(at(5), &HashMap::from([(id, 3)]), at(14)));
+    lanes.own(|_| false, at(15));
+    lanes.own(|_| true, at(16));
+    assert_eq!(lanes.asks(at(16)).iter().filter(|ask| ask.lane == id).map(|ask| ask.room).sum::<i32>(), 3);
+}
+
+#[test]
 fn time_that_runs_back_gives_no_tokens() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(10.0));

@@ -1,8 +1,11 @@
 //! Probes: asked for by control, carried out by dispatch, answered as an attempt of trigger `test`.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -15,12 +18,19 @@ use crate::{
         Change, Error, Store,
         delivery::calls,
         integration::find_integration,
-        known,
+        known, moment,
         operator::command::{Command, Refusal},
         queue::finish::AttemptRecord,
         sealed,
     },
+    telemetry,
 };
+
+/// So many that wait are looked at, and so many are taken at once.
+const WAITING_MAX: i64 = 1000;
+const TAKEN_MAX: usize = 20;
+/// A probe that has waited for so long is anybody's: far beyond what its lane's daemon takes to hear of it.
+const LATE_AFTER: Duration = Duration::from_secs(30);
 
 /// A probe that this daemon carries out.
 #[derive(Clone, Debug)]
@@ -34,6 +44,25 @@ pub struct Probe {
     pub candidate: Option<SecretString>,
     /// The start of the attempt.
     pub started_at: Moment,
+}
+
+/// The probes that a daemon has taken.
+#[derive(Debug)]
+pub struct TakenProbes {
+    pub probes: Vec<Probe>,
+    /// Others wait, for the daemons whose lanes they are of.
+    pub is_some_left: bool,
+}
+
+/// A probe as it is stored.
+struct ProbeRow {
+    company_id: i64,
+    id: Uuid,
+    integration_id: Uuid,
+    operator: String,
+    kind: String,
+    sealed_candidate: Option<Vec<u8>>,
+    now: jiff_sqlx::Timestamp,
 }
 
 /// What a probe found out beside its outcome.
@@ -96,42 +125,87 @@ impl Command {
 }
 
 impl Store {
-    /// Takes probes that wait, or whose daemon died. Those of a kind that this daemon does not know are left to one that
-    /// does.
-    pub async fn take_probes(&self, daemon: i64) -> Result<Vec<Probe>, Error> {
-        let rows = sqlx::query!(
-            r#"UPDATE probe SET daemon_id = $1 WHERE (company_id, id) IN (
-                SELECT company_id, id FROM probe p
-                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id) AND p.kind = ANY($2)
-                LIMIT 20 FOR UPDATE SKIP LOCKED
-            ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate, now() AS "now!""#,
-            daemon,
+    /// Takes the probes of some lanes that wait, or whose daemon died. Those of a kind that this daemon does not know are
+    /// left to one that does; what nobody has taken for long, anybody takes.
+    pub async fn take_probes(
+        &self,
+        daemon: i64,
+        is_own: impl Fn(LaneId) -> bool,
+    ) -> Result<TakenProbes, Error> {
+        let waiting = sqlx::query!(
+            r#"SELECT company_id, id, integration_id, requested_at < now() - $2 * interval '1 second' AS "is_late!"
+               FROM probe p
+               WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id) AND p.kind = ANY($1)
+               ORDER BY requested_at LIMIT $3"#,
             &ProbeKind::ALL.map(ProbeKind::as_str) as &[&str],
+            LATE_AFTER.as_secs_f64(),
+            WAITING_MAX,
         )
         .fetch_all(&self.pool)
         .await?;
-        let probes = rows.into_iter().map(|row| {
-            let lane = LaneId::new(CompanyId(row.company_id), row.integration_id);
-            let candidate = match row.sealed_candidate {
-                Some(value) => {
-                    let plain =
-                        self.sealer.open(&sealed::credentials(lane.company, lane.integration), &value)?;
-                    let text =
-                        String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
-                    Some(SecretString::from(text))
-                }
-                None => None,
-            };
-            Ok(Probe {
-                lane,
-                attempt: row.id.into(),
-                operator: row.operator,
-                kind: known("probe", &row.kind, ProbeKind::parse)?,
-                candidate,
-                started_at: row.now.to_jiff().into(),
-            })
-        });
-        probes.collect()
+        let found = waiting.len();
+        let own = waiting
+            .into_iter()
+            .filter(|row| row.is_late || is_own(LaneId::new(CompanyId(row.company_id), row.integration_id)));
+        let (companies, ids): (Vec<i64>, Vec<Uuid>) =
+            own.take(TAKEN_MAX).map(|row| (row.company_id, row.id)).unzip();
+        let is_some_left = ids.len() < found;
+        let probes = if ids.is_empty() { Vec::new() } else { self.take(daemon, &companies, &ids).await? };
+        Ok(TakenProbes { probes, is_some_left })
+    }
+
+    /// Takes those of these probes that nobody else has taken meanwhile.
+    async fn take(&self, daemon: i64, companies: &[i64], ids: &[Uuid]) -> Result<Vec<Probe>, Error> {
+        let rows = sqlx::query_as!(
+            ProbeRow,
+            r#"UPDATE probe SET daemon_id = $1 WHERE (company_id, id) IN (
+                SELECT company_id, id FROM probe p
+                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id)
+                    AND (company_id, id) IN (SELECT * FROM unnest($2::bigint[], $3::uuid[]))
+                FOR UPDATE SKIP LOCKED
+            ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate,
+                now() AS "now!: jiff_sqlx::Timestamp""#,
+            daemon,
+            companies,
+            ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut probes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = AttemptId::from(row.id);
+            match self.read_probe(row) {
+                Ok(probe) => probes.push(probe),
+                // The others are carried out all the same.
+                Err(error) => tracing::error!(
+                    event = "probe_unreadable",
+                    error = telemetry::causes(&error),
+                    attempt = %id,
+                    "a probe waits for a daemon that can read it"
+                ),
+            }
+        }
+        Ok(probes)
+    }
+
+    fn read_probe(&self, row: ProbeRow) -> Result<Probe, Error> {
+        let lane = LaneId::new(CompanyId(row.company_id), row.integration_id);
+        let candidate = match row.sealed_candidate {
+            Some(value) => {
+                let plain = self.sealer.open(&sealed::credentials(lane.company, lane.integration), &value)?;
+                let text = String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
+                Some(SecretString::from(text))
+            }
+            None => None,
+        };
+        Ok(Probe {
+            lane,
+            attempt: row.id.into(),
+            operator: row.operator,
+            kind: known("probe", &row.kind, ProbeKind::parse)?,
+            candidate,
+            started_at: moment(row.now),
+        })
     }
 
     /// What the last probe proposed to add to an integration's mapping.

@@ -1,5 +1,7 @@
 //! Which daemons live, and what they tell each other.
 
+use std::{collections::HashMap, time::Duration};
+
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -8,6 +10,9 @@ use crate::{
     domain::{delivery::LaneKind, ids::CompanyId, lane::LaneId, moment::Moment},
     store::{DueHint, Error, Store, heard},
 };
+
+/// Longer than any push takes.
+const PUSH_MAX: Duration = Duration::from_secs(600);
 
 /// A beat's answer: this daemon and the others that live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +49,16 @@ pub struct Wake {
     /// Integrations whose configuration changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<(i64, Uuid)>,
+    /// Probes wait for the daemons whose lanes they are of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probes: bool,
 }
 
 impl Wake {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.changed.is_empty()
+        self.due.is_empty() && self.changed.is_empty() && !self.probes
     }
 
     /// Tells that a lane has something due.
@@ -62,13 +70,20 @@ impl Wake {
     /// Tells that an integration changed.
     #[must_use]
     pub fn of_change(lane: LaneId) -> Self {
-        Self { due: Vec::new(), changed: vec![(lane.company.0, lane.integration.uuid())] }
+        Self { changed: vec![(lane.company.0, lane.integration.uuid())], ..Self::default() }
+    }
+
+    /// Tells that probes wait.
+    #[must_use]
+    pub fn of_probes() -> Self {
+        Self { probes: true, ..Self::default() }
     }
 
     /// Tells both.
     pub fn merge(&mut self, other: Self) {
         self.due.extend(other.due);
         self.changed.extend(other.changed);
+        self.probes |= other.probes;
     }
 
     /// The due lanes as hints.
@@ -142,6 +157,46 @@ impl Store {
         };
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
         Ok(Beat { is_alive: living.contains(&daemon), living, now, waits })
+    }
+
+    /// How many pushes of each lane other daemons have begun and not ended; none before each of them has beaten since a
+    /// time. What nobody can write keeps its claim, and counts for no longer than a push can take.
+    pub async fn in_flight_elsewhere(
+        &self,
+        daemon: i64,
+        since: Moment,
+        lease: Duration,
+    ) -> Result<Option<HashMap<LaneId, u32>>, Error> {
+        let rows = sqlx::query!(
+            r#"WITH other AS MATERIALIZED (
+                SELECT id, lease_until <= 'epoch'::timestamptz + $2 * interval '1 microsecond' + $3 * interval '1 second'
+                    AS has_not_heard
+                FROM daemon WHERE id <> $1 AND lease_until > clock_timestamp()
+            )
+            SELECT NULL::bigint AS company_id, NULL::uuid AS integration_id, count(*) AS "count!" FROM other WHERE has_not_heard
+            UNION ALL
+            SELECT company_id, integration_id, count(*) FROM in_flight
+            WHERE daemon_id IN (SELECT id FROM other) AND claimed_at > now() - $4 * interval '1 second'
+            GROUP BY 1, 2"#,
+            daemon,
+            since.as_micros() as f64,
+            lease.as_secs_f64(),
+            PUSH_MAX.as_secs_f64(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut elsewhere = HashMap::new();
+        for row in rows {
+            match (row.company_id, row.integration_id) {
+                (Some(company), Some(integration)) => {
+                    let lane = LaneId::new(CompanyId(company), integration);
+                    elsewhere.insert(lane, u32::try_from(row.count).unwrap_or(u32::MAX));
+                }
+                _ if row.count > 0 => return Ok(None),
+                _ => {}
+            }
+        }
+        Ok(Some(elsewhere))
     }
 
     /// Deletes the rows of daemons whose lease ran out; with `all_others`, of all but this one.
