@@ -290,7 +290,8 @@ impl Engine {
             self.start_handover(joined);
         }
         self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), self.lease.now());
-        if living != self.living {
+        let is_new = |id: &i64| *id != me && !(living.contains(id) && self.living.contains(id));
+        if living.iter().chain(&self.living).any(is_new) {
             // Those that lose a lane hear of it a beat later at most.
             self.integrations.meet_others(Instant::now() + BEAT);
         }
