@@ -10,7 +10,7 @@ failover: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --te
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e a_storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture
-vendor-check: ; scripts/vendor-check
+vendor-check: ; scripts/vendor-check $(SPECIFICATIONS)
 client-check: ; scripts/client-check
 book: ; scripts/book
 install: ; scripts/install

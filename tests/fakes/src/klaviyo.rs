@@ -260,6 +260,7 @@ impl Klaviyo {
         let time = text("/time").parse::<jiff::Timestamp>();
         if metric.is_empty()
             || !attributes["properties"].is_object()
+            || !attributes["profile"]["data"]["attributes"].is_object()
             || time.is_err()
             || attributes.get("value").is_some_and(|value| !value.is_number())
             || !self.profiles.contains_key(profile)

@@ -177,7 +177,9 @@ impl Ready {
                 VENDOR.good(ctx, self.post(&path, of)).await?;
             }
         }
-        let of = resource("profile", [("id", Json::string(&profile))]);
+        // The specification asks for attributes, though the id says it all.
+        let of = [("id", Json::string(&profile)), ("attributes", Json::Object(Vec::new()))];
+        let of = resource("profile", of);
         let mut event = plan.get("event").cloned().unwrap_or(Json::Null);
         event.insert(usize::MAX, "profile", Json::object([("data", of)]));
         VENDOR.good(ctx, self.post(&["events"], resource("event", [("attributes", event)]))).await?;
