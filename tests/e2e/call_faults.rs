@@ -98,6 +98,7 @@ fn events() -> [(EventKind, Value); 2] {
     let mut lead = sample_lead(1);
     lead["lead"]["uuid"] = json!("01J8H6KQH4YG3XR8RWM6T6XFQ1");
     lead["lead"]["gdpr_consent"] = json!(true);
+    lead["lead"]["profile"] = json!({ "company": "Innkept Ltd" });
     let mut changed = lead.clone();
     changed["lead"]["guest_count"] = json!(4321);
     [(EventKind::Created, lead), (EventKind::Updated, changed)]

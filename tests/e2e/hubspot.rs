@@ -176,6 +176,23 @@ async fn a_probe_tells_the_account_and_what_is_wrong_with_the_mapping() {
 }
 
 #[tokio::test]
+async fn a_checkbox_takes_true_and_false() {
+    let mapping = json!({ "lead.gdpr_consent": ["agrees", "agrees_too"],
+        "lead.vip": { "to": "vip", "values": { "gold": "yes" } } });
+    let (fake, mut pushing) = scene(mapping).await;
+    let own = [("agrees", "booleancheckbox"), ("agrees_too", "bool"), ("vip", "booleancheckbox")];
+    fake.with(|hubspot| hubspot.properties.extend(own.map(|(name, kind)| (name.to_owned(), kind))));
+    let report = pushing.probe(ProbeKind::Mapping).await;
+    assert_eq!(report.findings, ["lead.vip: vip has no option yes"]);
+    let mut lead = sample_lead(1);
+    lead["lead"]["gdpr_consent"] = json!(true);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    let agrees = fake.with(|hubspot| hubspot.contacts.values().next().unwrap().properties["agrees"].clone());
+    assert_eq!(agrees, "true");
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn a_daemon_pushes_within_the_quota_and_takes_new_credentials_after_a_look() {
     let daemon = Daemon::start().await;
     let operator = Operator::new(daemon.control().await);

@@ -44,6 +44,7 @@ mod mail_tls;
 mod mail_tokens;
 mod mailchimp;
 mod maintenance;
+mod memberships;
 mod moved;
 mod notices;
 mod one_account;

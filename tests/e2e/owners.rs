@@ -1,10 +1,20 @@
 //! Whose the records are: by a rule of the mapping, and for new records alone, so that whom sales gave one to keeps it.
 
-use leadline_fakes::{Deed, Opened, VENDORS, open_account, sample_lead};
+use leadline_fakes::{
+    Deed, Fake, Opened, VENDORS,
+    dynamics::{self, Dynamics},
+    open_account,
+    salesforce::{self, Salesforce},
+    sample_lead,
+};
 use leadline_tests::{Bringing, Pushing};
-use leadlined::domain::{
-    integration::{EventKind, ProbeKind},
-    outcome::Outcome,
+use leadlined::{
+    connectors,
+    domain::{
+        address::EgressPolicy,
+        integration::{EventKind, ProbeKind},
+        outcome::Outcome,
+    },
 };
 use serde_json::{Value, json};
 
@@ -65,6 +75,110 @@ async fn a_rule_says_whose_new_records_are_and_leaves_those_that_sales_gave_to_o
         assert_eq!(outcome, Outcome::Delivered, "{connector}");
         let kept = owners(account).into_iter().filter(|owner| owner == Deed::OWNER).count();
         assert_eq!(kept, given.len(), "{connector}");
+    }
+}
+
+/// At connectors that cannot tell which records are new a mapping that says so is refused.
+#[tokio::test]
+async fn what_is_for_new_records_is_written_to_no_other() {
+    let mut told = 0;
+    for (name, open) in VENDORS {
+        let connector = connectors::find(name).unwrap();
+        let account = open().await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let made = account.connection();
+        let phone = account.with(|account| account.phone_of_new());
+        let mapping = json!({ "lead.phone": { "to": phone.unwrap_or("phone"), "new": true } });
+        let problems = connector.check(&made.config, &mapping, &EgressPolicy::default(), "Leadline");
+        let is_refused = problems.iter().any(|one| one.pointer.starts_with("/mapping"));
+        assert_eq!(is_refused, phone.is_none(), "{name}: {problems:?}");
+        if is_refused {
+            continue;
+        }
+        told += 1;
+        let mut pushing = pushing(&*account, mapping);
+        let mut lead = sample_lead(1);
+        lead["lead"]["gdpr_consent"] = json!(true);
+        lead["lead"]["phone"] = json!("+442079460000");
+        let mut bring = async |kind, lead: &Value| {
+            assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered, "{name}");
+            phones(&*account)
+        };
+        assert_eq!(bring(EventKind::Created, &lead).await, ["442079460000"], "{name}");
+        assert!(account.with(|account| account.suffer(Deed::Correct)), "{name}");
+        let corrected = phones(&*account);
+        lead["lead"]["phone"] = json!("+442079462222");
+        lead["lead"]["guest_count"] = json!(7);
+        assert_eq!(bring(EventKind::Updated, &lead).await, corrected, "{name}: an update");
+        let mut second = lead.clone();
+        second["lead"]["uuid"] = sample_lead(2)["lead"]["uuid"].clone();
+        let after = bring(EventKind::Created, &second).await;
+        assert!(after.starts_with(&corrected), "{name}: another enquiry made {after:?} of {corrected:?}");
+    }
+    assert_eq!(told, 9);
+}
+
+/// The phones of all records, their digits alone.
+fn phones(account: &dyn Opened) -> Vec<String> {
+    let phones = account.records().into_iter().filter_map(|record| record.fields.get("phone").cloned());
+    phones.map(|phone| phone.chars().filter(char::is_ascii_digit).collect()).collect()
+}
+
+/// What tells a record of the lead's uuid must not write over it: sales changed the address, and the ids are forgotten.
+#[tokio::test]
+async fn a_record_that_is_known_by_the_leads_uuid_alone_keeps_what_sales_made_of_it() {
+    for (name, key, address) in [
+        ("salesforce", json!({ "external_id_field": "Lead_Ref__c" }), "Email"),
+        ("dynamics", json!({ "alternate_key": "new_leadref" }), "emailaddress1"),
+    ] {
+        let account = open_account(name).await.unwrap();
+        let (field, user) = account.with(|account| account.owner()).unwrap();
+        let mapping = json!({ field: { "value": user, "new": true } });
+        let mut made = account.connection();
+        made.config.as_object_mut().unwrap().extend(key.as_object().unwrap().clone());
+        let pushing =
+            || Pushing::new(name, made.config.clone(), made.credentials.clone(), mapping.clone(), PATIENCE);
+        let lead = at("The Old Barn");
+        let outcome = pushing().attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
+        assert_eq!(outcome, Outcome::Delivered, "{name}");
+        assert!(account.with(|account| account.suffer(Deed::ChangeOwner)), "{name}");
+        readdress(&*account, address);
+        let told = account.records()[0].fields.clone();
+        // Another integration of the same account, or this one made anew, knows no ids.
+        let outcome = pushing().attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
+        assert_eq!(outcome, Outcome::Delivered, "{name}");
+        let records: Vec<_> =
+            account.records().into_iter().filter(|record| record.fields.contains_key("owner")).collect();
+        assert_eq!(records.len(), 1, "{name}");
+        let mut now = records[0].fields.clone();
+        now.insert(address.to_owned(), told[address].clone());
+        assert_eq!(now, told, "{name}");
+    }
+}
+
+/// Sales writes another address to every record.
+fn readdress(account: &dyn Opened, field: &str) {
+    let other = json!("sarah@work.example");
+    if let Some(fake) = account.of::<Fake<Salesforce>>() {
+        let set = |lead: &mut salesforce::Lead| drop(lead.fields.insert(field.to_owned(), other.clone()));
+        fake.with(|vendor| vendor.leads.values_mut().for_each(set));
+    } else if let Some(fake) = account.of::<Fake<Dynamics>>() {
+        let set = |lead: &mut dynamics::Lead| drop(lead.fields.insert(field.to_owned(), other.clone()));
+        fake.with(|vendor| vendor.leads.values_mut().for_each(set));
+    }
+}
+
+#[tokio::test]
+async fn a_look_knows_whoever_stands_on_a_later_page() {
+    for (account, field, user) in owned().await {
+        account.with(|account| account.crowd());
+        let connector = account.connector();
+        let mapping =
+            json!({ "location.name": { "to": field, "values": { "The Old Barn": user, "*": user } } });
+        let report = pushing(&*account, mapping).probe(ProbeKind::Mapping).await;
+        assert_eq!(report.outcome, Outcome::Delivered, "{connector}");
+        let told: Vec<&String> = report.findings.iter().filter(|told| told.contains(field)).collect();
+        assert!(told.is_empty(), "{connector}: {told:?}");
     }
 }
 

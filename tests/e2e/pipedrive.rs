@@ -163,7 +163,7 @@ async fn a_probe_tells_the_account_and_what_is_wrong() {
     assert_eq!(
         report.findings,
         [
-            "stage_id: there is no 7 among the stages: 5 (New), 6 (Viewing)".to_owned(),
+            "stage_id: there is no 7 among the stages: 5 (New), 6 (Viewing), 8 (New)".to_owned(),
             format!("lead_field: there is no field deal.{}", "d".repeat(40)),
             "lead.event_date: unknown field deal.expected_close_dat; did you mean deal.expected_close_date?"
                 .to_owned(),
@@ -198,4 +198,56 @@ async fn a_daemon_pushes_within_the_quota() {
     wait_until("all is well", async || operator.badge(&made.id).await == "ok").await;
     daemon.stop().await;
     fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_deal_is_put_where_the_settings_name_and_the_employer_becomes_its_organization() {
+    let settings = json!({ "pipeline": "weddings", "stage": "Viewing", "organizations": "yes" });
+    let (fake, mut pushing) = scene(settings, json!({})).await;
+    let employed = |n: usize, company: &str| {
+        let mut lead = sample_lead(n);
+        lead["lead"]["profile"] = json!({ "company": company });
+        lead
+    };
+    let lead = employed(1, "Innkept Ltd");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    // A colleague's lead is of the same organization, however it is spelled.
+    let colleague = employed(2, "INNKEPT LTD");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &colleague)).await, Outcome::Delivered);
+    let nobody = employed(3, " ");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &nobody)).await, Outcome::Delivered);
+    fake.with(|pipedrive| {
+        assert_eq!(pipedrive.organizations.len(), 1);
+        let (id, one) = pipedrive.organizations.iter().next().unwrap();
+        assert_eq!(one["name"], "Innkept Ltd");
+        for records in [&pipedrive.persons, &pipedrive.deals] {
+            let of: Vec<&Value> = records.values().map(|record| &record["org_id"]).collect();
+            assert_eq!(of, [&json!(id), &json!(id), &Value::Null]);
+        }
+        assert!(pipedrive.deals.values().all(|deal| deal["stage_id"] == 6));
+        // Sales knows better whom somebody works for.
+        pipedrive.persons.values_mut().for_each(|person| person["org_id"] = Value::Null);
+    });
+    let mut changed = lead.clone();
+    changed["lead"]["phone"] = json!("+442079460001");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &changed)).await, Outcome::Delivered);
+    fake.with(|pipedrive| assert!(pipedrive.persons.values().all(|person| person["org_id"].is_null())));
+    assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [""; 0]);
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn places_that_are_not_there_are_named() {
+    for (settings, told) in [
+        (json!({ "pipeline": "Wedings" }), "pipeline: unknown pipeline Wedings; did you mean Weddings?"),
+        (json!({ "stage": "Viewings" }), "stage: unknown stage Viewings; did you mean Viewing?"),
+        (json!({ "stage": "New" }), "stage: New is in Weddings and Corporate: set pipeline too"),
+    ] {
+        let (fake, mut pushing) = scene(settings, json!({})).await;
+        assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [told]);
+        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
+        let expected = format!("pipedrive {told}; correct the setting");
+        assert_eq!(class_and_error(outcome), (FailureClass::Rejected, expected));
+        fake.stop().await;
+    }
 }

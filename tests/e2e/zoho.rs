@@ -147,6 +147,16 @@ async fn a_probe_tells_the_organization_and_what_is_wrong_with_the_mapping() {
 }
 
 #[tokio::test]
+async fn a_look_says_that_tags_take_a_scope() {
+    let (fake, mut pushing) = scene(json!({ "tags": "Barn" }), json!({})).await;
+    assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [""; 0]);
+    fake.with(|zoho| zoho.scopes.remove("tags"));
+    let told = "tags: they take the scope ZohoCRM.settings.tags.ALL: zoho OAUTH_SCOPE_MISMATCH invalid oauth scope to access this URL";
+    assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [told]);
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn what_no_retry_can_mend_says_what_zoho_said() {
     let (fake, mut pushing) = scene(json!({}), json!({ "lead.name": "Guests" })).await;
     let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));

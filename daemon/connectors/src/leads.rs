@@ -184,6 +184,11 @@ pub(super) trait Leads: Sync {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
     /// The Lead of this address, alike.
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
+    /// The Lead that was made for the lead of this uuid, where the vendor is told it.
+    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let _ = (uuid, ctx);
+        Ok(None)
+    }
     /// Makes a Lead and returns its id.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure>;
     /// Changes a Lead; false if it is gone. Its owner stays.
@@ -254,6 +259,11 @@ async fn lead(
         }
     }
     if let Some(there) = crm.by_email(&plan.email, ctx).await?
+        && updated(crm, push, plan.update.clone(), &there, ctx).await?
+    {
+        return Ok(there.id);
+    }
+    if let Some(there) = crm.by_uuid(&plan.lead, ctx).await?
         && updated(crm, push, plan.update.clone(), &there, ctx).await?
     {
         return Ok(there.id);

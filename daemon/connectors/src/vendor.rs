@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Call, Conversation, Response, reading};
+use super::{Call, Conversation, Request, Response, reading};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// The longest error, in characters.
 const ERROR_MAX: usize = 400;
+/// So many pages of a list are read; a conversation has a few calls beside them.
+const PAGES_MAX: usize = 16;
 
 /// A vendor: what it is called, and how its refusals are read.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,31 @@ impl Vendor {
             class: FailureClass::Transient,
             ..unreadable(self.name, &answer, "JSON")
         })
+    }
+
+    /// The whole of a list that comes in pages: `page` asks for the first one, or for the one of this key, and `next` is
+    /// the key of the page after an answer's.
+    pub(super) async fn list(
+        &self,
+        ctx: &mut Conversation<'_>,
+        entries: &str,
+        page: impl Fn(Option<&str>) -> Request + Sync,
+        next: impl Fn(&Value) -> Option<String> + Sync,
+    ) -> Result<Value, Failure> {
+        let mut all = Vec::new();
+        let mut key = None;
+        for _ in 0..PAGES_MAX {
+            let mut answer = self.json(ctx, page(key.as_deref())).await?;
+            if let Some(Value::Array(more)) = answer.get_mut(entries).map(Value::take) {
+                all.extend(more);
+            }
+            key = next(&answer);
+            if key.is_none() {
+                return Ok(Value::Array(all));
+            }
+        }
+        let error = format!("{} has more {entries} than {PAGES_MAX} pages hold", self.name);
+        Err(Failure::new(FailureClass::Rejected, error))
     }
 }
 

@@ -129,13 +129,20 @@ impl TargetField {
         }
         // What is fixed is compared with the choices themselves.
         let is_compared = self.takes == Takes::Choice && rule.fixed_values().next().is_some();
-        let is_wrong = |own: &Kind| !self.takes.fits(*own) || self.is_of_numbers();
+        let is_wrong =
+            |own: &Kind| !(self.takes.fits(*own) || self.is_answered_by(*own)) || self.is_of_numbers();
         if let Some(own) = kind_brought(rule).filter(|own| !is_compared && is_wrong(own)) {
             return Some(format!("{}: {target} is of type {}, and this is {own}", rule.field, self.kind));
         }
         let missing = self.missing_choices(rule);
         (!missing.is_empty())
             .then(|| format!("{}: {target} has no option {}", rule.field, missing.join(", ")))
+    }
+
+    /// Whether its choices are the words true and false, which is how a checkbox is told that takes nothing but text.
+    fn is_answered_by(&self, own: Kind) -> bool {
+        let has = |word: &str| self.choices.iter().any(|choice| choice.value == word);
+        self.takes == Takes::Choice && own == Kind::Truth && has("true") && has("false")
     }
 
     /// Whether its choices are told by numbers of the vendor's, which no lead has.
@@ -235,6 +242,28 @@ mod tests {
         assert_eq!(
             unknown_targets(&mapping, "property", &existing),
             ["lead.phone: unknown property phne; did you mean phone?"]
+        );
+    }
+
+    #[test]
+    fn true_and_false_answer_a_checkbox_and_no_other_choice() {
+        let findings_of = |words: [&str; 2]| {
+            let choices = json!(words.map(|word| json!({ "value": word, "label": "?" })));
+            let target = TargetField::new("agrees", "enumeration", Takes::Choice);
+            let mapping =
+                json!({ "lead.gdpr_consent": "agrees", "lead.vip": { "to": "vip", "as": "boolean" } });
+            let targets = ["agrees", "vip"]
+                .map(|name| TargetField { name: name.to_owned(), ..target.clone() })
+                .map(|target| target.choosing(&choices, "value", "label"));
+            findings(&Mapping::parse(&mapping).unwrap(), "property", &targets)
+        };
+        assert_eq!(findings_of(["true", "false"]), [""; 0]);
+        assert_eq!(
+            findings_of(["Yes", "No"]),
+            [
+                "lead.gdpr_consent: agrees is of type enumeration, and this is true or false",
+                "lead.vip: vip is of type enumeration, and this is true or false"
+            ]
         );
     }
 

@@ -175,6 +175,22 @@ pub trait Account {
     fn owner(&self) -> Option<(&'static str, Value)> {
         None
     }
+    /// The field that phones go to, where a mapping may write it to new records alone.
+    fn phone_of_new(&self) -> Option<&'static str> {
+        None
+    }
+    /// Settings that put people somewhere beside their record, and where: lists, campaigns, groups, tags.
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        None
+    }
+    /// Where somebody was put.
+    fn places(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Sales takes everybody out of there.
+    fn take_out(&mut self) {}
+    /// Gets so many users that the one who may own a record is not on the first page of their list.
+    fn crowd(&mut self) {}
     /// Lets people do this to all records; whether they can there.
     fn suffer(&mut self, deed: Deed) -> bool {
         let _ = deed;

@@ -123,6 +123,13 @@ impl ActiveCampaign {
             ("POST", ["api", "3", "contactLists"]) => self.place(&route.body["contactList"]),
             ("POST", ["api", "3", "contactTags"]) => self.tag(&route.body["contactTag"]),
             ("POST", ["api", "3", "notes"]) => self.note(&route.body["note"]),
+            ("GET", ["api", "3", "contacts"]) => {
+                let email = route.asked("email");
+                let found = self.contacts.iter().filter(|(_, one)| one.email.eq_ignore_ascii_case(email));
+                let found: Vec<Value> =
+                    found.map(|(id, one)| json!({"id": id, "email": one.email})).collect();
+                Reply::json(200, &json!({"contacts": found}))
+            }
             ("GET", ["api", "3", "contacts", id, what]) => self.of_contact(id, what),
             _ => missing("No Result found"),
         }

@@ -13,6 +13,9 @@ use crate::{
     vendor::{Quota, Route, Vendor, pairs},
 };
 
+/// So many users stand on a page.
+const PAGE: usize = 5_000;
+
 /// Somebody's lead.
 #[derive(Clone, Debug, Default)]
 pub struct Lead {
@@ -49,6 +52,8 @@ pub struct Dynamics {
     pub leads: BTreeMap<String, Lead>,
     pub notes: BTreeMap<String, Note>,
     pub quota: Quota,
+    /// How many users there are before the one who may own leads.
+    pub colleagues: usize,
     next: u64,
 }
 
@@ -91,6 +96,7 @@ impl Default for Dynamics {
             leads: BTreeMap::new(),
             notes: BTreeMap::new(),
             quota: Quota::new(6_000, std::time::Duration::from_secs(300)),
+            colleagues: 0,
             next: 0,
         }
     }
@@ -129,13 +135,11 @@ impl Dynamics {
         match (route.method.as_str(), set, key) {
             ("GET", "organizations", "") => Reply::json(200, &json!({"value": [{"name": "Innkept Ltd"}]})),
             ("GET", "EntityDefinitions", _) => self.describe(),
-            ("GET", "systemusers", _) => {
-                Reply::json(200, &json!({"value": [{"systemuserid": "41", "fullname": "Sam"}]}))
-            }
+            ("GET", "systemusers", _) => self.users(request, route),
             ("GET", "leads", "") => self.find(route.asked("$filter")),
-            ("GET", "leads", id) => match self.leads.get(id) {
-                Some(lead) => Reply::json(200, &shown(id, lead)),
-                None => missing(id),
+            ("GET", "leads", key) => match self.by_key(key).and_then(|id| Some((self.leads.get(&id)?, id))) {
+                Some((lead, id)) => Reply::json(200, &shown(&id, lead)),
+                None => missing(key),
             },
             ("POST", "leads", "") => self.create(request, &route.body),
             ("PATCH", "leads", key) => self.patch(request, key, &route.body),
@@ -159,6 +163,26 @@ impl Dynamics {
                 "RequiredLevel": {"Value": level}})
         };
         Reply::json(200, &json!({"value": columns.map(column).collect::<Vec<_>>()}))
+    }
+
+    /// A page of users; the link to the next one has the whole query in it, with a cookie.
+    fn users(&self, request: &Request, route: &Route) -> Reply {
+        let user = |id: usize, name: &str| json!({"systemuserid": id.to_string(), "fullname": name});
+        let others = (0..self.colleagues).map(|n| user(1000 + n, "Ada"));
+        let users: Vec<Value> = others.chain([user(41, "Sam")]).collect();
+        let from = route.asked("$skiptoken").parse().unwrap_or(0);
+        if route.asked("$filter") != "isdisabled eq false" {
+            return error(400, "0x80060888", "Syntax error in '$filter'.");
+        }
+        let rest = users.get(from..).unwrap_or_default();
+        let mut told = json!({"value": rest.iter().take(PAGE).collect::<Vec<_>>()});
+        if rest.len() > PAGE {
+            let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+            let query = query.split("&$skiptoken=").next().unwrap_or_default();
+            let link = format!("https://elsewhere.example{path}?{query}&$skiptoken={}", from + PAGE);
+            told["@odata.nextLink"] = json!(link);
+        }
+        Reply::json(200, &told)
     }
 
     fn find(&self, filter: &str) -> Reply {
@@ -210,8 +234,10 @@ impl Dynamics {
                     "A record with the specified key values does not exist in lead entity",
                 );
             }
-            let is_it = |lead: &Lead| text(&lead.fields, column) == value;
-            if let Some(id) = self.leads.iter().find(|(_, lead)| is_it(lead)).map(|(id, _)| id.clone()) {
+            if let Some(id) = self.by_key(key) {
+                if request.header("if-none-match") == Some("*") {
+                    return error(412, "0x80060882", "A record with matching key values already exists.");
+                }
                 return self.update(&id, fields);
             }
             let mut body = body.clone();
@@ -226,6 +252,13 @@ impl Dynamics {
         }
         // What makes it dangerous: an update of what is gone brings it back.
         self.create(request, body)
+    }
+
+    /// The lead of an id, or of an alternate key: `new_leadref='…'`.
+    fn by_key(&self, key: &str) -> Option<String> {
+        let Some((column, value)) = key.split_once('=') else { return Some(key.to_owned()) };
+        let is_it = |lead: &Lead| text(&lead.fields, column) == value.trim_matches('\'');
+        self.leads.iter().find(|(_, lead)| is_it(lead)).map(|(id, _)| id.clone())
     }
 
     fn update(&mut self, id: &str, mut fields: Map<String, Value>) -> Reply {

@@ -1,6 +1,7 @@
 //! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
 
 mod account;
+mod lists;
 mod refusals;
 
 use std::{
@@ -15,11 +16,16 @@ use crate::{
     receiver::Reply,
     vendor::{Quota, Route, Vendor, pairs},
 };
+pub use lists::List;
 use refusals::{conflict, error, invalid, missing_scope, mistyped};
 pub use refusals::{rate_limited, secondly_limited};
 
 /// The longest text that a property takes.
 const TEXT_MAX: usize = 65_536;
+
+/// What keys may do.
+const SCOPES: [&str; 4] =
+    ["crm.objects.contacts.read", "crm.objects.contacts.write", "crm.lists.read", "crm.lists.write"];
 
 /// When everything was made and changed.
 const TIME: &str = "2026-11-21T12:00:00.000Z";
@@ -37,7 +43,10 @@ pub struct Hubspot {
     /// Contacts that were merged, with the ones that took their place.
     pub merged: BTreeMap<u64, u64>,
     pub notes: BTreeMap<u64, Note>,
+    pub lists: BTreeMap<u64, List>,
     pub quota: Quota,
+    /// How many users there are before the one who may own contacts.
+    pub colleagues: usize,
     /// How many logins there were.
     pub logins: usize,
     next: u64,
@@ -61,7 +70,7 @@ pub struct Note {
 
 impl Default for Hubspot {
     fn default() -> Self {
-        let scopes = ["crm.objects.contacts.read", "crm.objects.contacts.write"];
+        let scopes = SCOPES;
         let scopes: BTreeSet<String> = scopes.map(str::to_owned).into();
         let properties = [
             ("email", "string"),
@@ -84,7 +93,9 @@ impl Default for Hubspot {
             contacts: BTreeMap::new(),
             merged: BTreeMap::new(),
             notes: BTreeMap::new(),
+            lists: BTreeMap::from([(7, List::named("Enquiries")), (8, List::named("Weddings"))]),
             quota: Quota::new(100, Duration::from_secs(10)),
+            colleagues: 0,
             logins: 0,
             next: 100,
         }
@@ -131,6 +142,8 @@ impl Hubspot {
         let (method, path) = route.parts();
         let wanted = match (method, path.as_slice()) {
             (_, ["account-info", ..]) => None,
+            ("GET", ["crm", "lists", ..]) => Some("crm.lists.read"),
+            (_, ["crm", "lists", ..]) => Some("crm.lists.write"),
             ("GET", _) | ("POST", [.., "batch", "read"]) => Some("crm.objects.contacts.read"),
             _ => Some("crm.objects.contacts.write"),
         };
@@ -143,10 +156,11 @@ impl Hubspot {
                 &json!({ "portalId": 1_234_567, "uiDomain": "app-eu1.hubspot.com", "timeZone": "Europe/London" }),
             ),
             ("GET", ["crm", "properties", "2026-03", "contacts"]) => self.list_properties(),
-            ("GET", ["crm", "owners", "2026-03"]) => Reply::json(
-                200,
-                &json!({ "results": [{ "id": "41", "email": "sam@barn.example", "archived": false }] }),
-            ),
+            ("GET", ["crm", "owners", "2026-03"]) => page(self.owners(), route, 100),
+            ("GET", ["crm", "lists", "2026-03", id]) => self.show_list(id),
+            ("PUT", ["crm", "lists", "2026-03", id, "memberships", "add"]) => {
+                self.add_to_list(id, &route.body)
+            }
             ("GET", ["crm", "objects", "2026-03", "contacts"]) => {
                 let contacts = self.contacts.iter();
                 let contacts = contacts.map(|(id, contact)| object(*id, json!(contact.properties)));
@@ -193,6 +207,13 @@ impl Hubspot {
             let has = |contact: &Contact| contact.more_emails.iter().any(|more| more == email);
             self.contacts.iter().find(|(_, contact)| has(contact)).map(|(id, _)| *id)
         })
+    }
+
+    fn owners(&self) -> Vec<Value> {
+        let owner =
+            |id: usize, email: &str| json!({ "id": id.to_string(), "email": email, "archived": false });
+        let others = (0..self.colleagues).map(|n| owner(1000 + n, &format!("user{n}@barn.example")));
+        others.chain([owner(41, "sam@barn.example")]).collect()
     }
 
     fn create(&mut self, body: &Value) -> Reply {
@@ -327,15 +348,18 @@ impl Hubspot {
             .properties
             .iter()
             .map(|(name, kind)| {
-                let options = if *kind == "enumeration" {
-                    json!([{ "label": "Wedding", "value": "wedding", "hidden": false },
-                           { "label": "Other", "value": "other", "hidden": false }])
-                } else {
-                    json!([])
+                let options = match *kind {
+                    "enumeration" => json!([{ "label": "Wedding", "value": "wedding", "hidden": false },
+                                            { "label": "Other", "value": "other", "hidden": false }]),
+                    "bool" | "booleancheckbox" => json!([{ "label": "Yes", "value": "true", "hidden": false },
+                                                         { "label": "No", "value": "false", "hidden": false }]),
+                    _ => json!([]),
                 };
+                // A checkbox that somebody makes is an enumeration, one of HubSpot's own may be a bool.
+                let told = if *kind == "booleancheckbox" { "enumeration" } else { kind };
                 let is_own = name.starts_with("hs_");
                 json!({ "name": name, "label": name, "description": "", "groupName": "contactinformation",
-                        "type": kind, "fieldType": "text", "options": options,
+                        "type": told, "fieldType": "text", "options": options,
                         "modificationMetadata": { "readOnlyValue": is_own, "readOnlyDefinition": is_own,
                                                   "archivable": !is_own } })
             })
@@ -360,7 +384,7 @@ impl Hubspot {
                 &json!({ "status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token" }),
             );
         }
-        let scopes = ["crm.objects.contacts.read", "crm.objects.contacts.write"].map(str::to_owned).into();
+        let scopes = SCOPES.map(str::to_owned).into();
         let token = format!("access-{}", self.logins);
         self.keys.insert(token.clone(), scopes);
         Reply::json(

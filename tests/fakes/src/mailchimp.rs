@@ -30,6 +30,8 @@ pub struct Member {
     pub status: String,
     pub fields: Map<String, Value>,
     pub tags: BTreeSet<String>,
+    /// Ids of the groups that they are in, and of the permissions that they gave.
+    pub choices: BTreeMap<String, bool>,
     /// How often it was put.
     pub puts: usize,
 }
@@ -41,6 +43,10 @@ pub struct Mailchimp {
     pub list: String,
     /// Tag and type of each merge field.
     pub merge_fields: Vec<(String, String)>,
+    /// The groups of the one category: id and name.
+    pub groups: Vec<(&'static str, &'static str)>,
+    /// What the audience asks permission for: id and text.
+    pub permissions: Vec<(&'static str, &'static str)>,
     /// Phones are taken in the format of the US alone, as every field that was made so does.
     pub us_phones: bool,
     /// Tags of the merge fields that forms require.
@@ -76,6 +82,8 @@ impl Mailchimp {
             api_key: "0123456789abcdef-us21".into(),
             list: "a1b2c3d4e5".into(),
             merge_fields: fields.map(|(tag, kind)| (tag.to_owned(), kind.to_owned())).to_vec(),
+            groups: vec![("9143cf3bd1", "The Old Barn"), ("3a2a927344", "The Mill")],
+            permissions: vec![("c9a1d2e3f4", "Email"), ("d8b2c3e4f5", "Post")],
             us_phones: false,
             required: BTreeSet::new(),
             members: BTreeMap::new(),
@@ -117,6 +125,18 @@ impl Mailchimp {
                 Some(member) => reported(key, member),
                 None => problem(404, "Resource Not Found", "The requested resource could not be found."),
             },
+            ("GET", ["3.0", "lists", _, "members"]) => {
+                let shown = |member: &Member| json!({"marketing_permissions": self.permissions_of(member)});
+                let page: Vec<Value> = self.members.values().take(1).map(shown).collect();
+                answer(200, &json!({"members": page}))
+            }
+            ("GET", ["3.0", "lists", _, "interest-categories"]) => {
+                answer(200, &json!({"categories": [{"id": "cat1", "title": "Venue"}]}))
+            }
+            ("GET", ["3.0", "lists", _, "interest-categories", "cat1", "interests"]) => {
+                let group = |(id, name): &(&str, &str)| json!({"id": id, "name": name});
+                answer(200, &json!({"interests": self.groups.iter().map(group).collect::<Vec<_>>()}))
+            }
             ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
             ("POST", ["3.0", "lists", _, "members", key, "tags"]) => self.tag(key, &route.body),
             _ => problem(404, "Resource Not Found", "The requested resource could not be found."),
@@ -160,12 +180,24 @@ impl Mailchimp {
         if !wrong.is_empty() {
             return problem_with(400, "Invalid Resource", "Your merge fields were invalid.", &json!(wrong));
         }
+        let choices = choices(body);
+        let is_known = |id: &String| self.groups.iter().chain(&self.permissions).any(|(own, _)| own == id);
+        if let Some(id) = choices.keys().find(|id| !is_known(id)) {
+            return problem(400, "Invalid Resource", &format!("Invalid interest ID: '{id}'"));
+        }
         let new = || Member { status: status.to_owned(), ..Member::default() };
         let member = self.members.entry(key.to_owned()).or_insert_with(new);
         member.email = email.to_owned();
         member.puts += 1;
         member.fields.extend(fields);
+        member.choices.extend(choices);
         reported(key, member)
+    }
+
+    fn permissions_of(&self, member: &Member) -> Vec<Value> {
+        let gave = |id: &str| member.choices.get(id).copied().unwrap_or(false);
+        let told = |(id, text): &(&str, &str)| json!({"marketing_permission_id": id, "text": text, "enabled": gave(id)});
+        self.permissions.iter().map(told).collect()
     }
 
     fn wrong_field(&self, tag: &str, value: &Value) -> Option<Value> {
@@ -232,6 +264,16 @@ impl Vendor for Mailchimp {
         self.ends.push(request.at + self.takes);
         self.route(&Route::of(request)).after(self.takes)
     }
+}
+
+/// The groups and permissions that a body names, and whether they are chosen.
+fn choices(body: &Value) -> BTreeMap<String, bool> {
+    let groups = body["interests"].as_object().into_iter().flatten();
+    let groups = groups.map(|(id, is_in)| (id.clone(), *is_in == true));
+    let permissions = body["marketing_permissions"].as_array().into_iter().flatten().filter_map(|one| {
+        Some((one["marketing_permission_id"].as_str()?.to_owned(), one["enabled"] == true))
+    });
+    groups.chain(permissions).collect()
 }
 
 /// `(212) 555-0100`, however it is written.

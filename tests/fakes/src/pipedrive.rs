@@ -2,6 +2,8 @@
 //! a network shuts out who does not listen.
 
 mod account;
+mod organizations;
+mod schema;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// What a call may say of a person.
-const PERSON: [&str; 5] = ["name", "emails", "phones", "custom_fields", "owner_id"];
+const PERSON: [&str; 6] = ["name", "emails", "phones", "custom_fields", "owner_id", "org_id"];
 
 /// Who goes on calling over the quota so often is shut out.
 const REFUSED_MAX: usize = 50;
@@ -32,6 +34,7 @@ pub struct Pipedrive {
     /// What logins gave.
     pub tokens: Vec<String>,
     pub persons: BTreeMap<u64, Value>,
+    pub organizations: BTreeMap<u64, Value>,
     pub deals: BTreeMap<u64, Value>,
     pub notes: BTreeMap<u64, Value>,
     /// Keys of the account's own fields of persons and deals, with their types.
@@ -63,6 +66,7 @@ impl Default for Pipedrive {
             app: ("client-1".to_owned(), "secret-1".to_owned(), "refresh-1".to_owned()),
             tokens: Vec::new(),
             persons: BTreeMap::new(),
+            organizations: BTreeMap::new(),
             deals: BTreeMap::new(),
             notes: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -147,6 +151,9 @@ impl Pipedrive {
             ("GET", ["api", "v1", "users", "me"]) => good(&json!({ "id": 1, "name": "Ada Byron",
                 "company_name": self.company, "default_currency": "GBP" })),
             ("GET", ["api", "v2", "persons", "search"]) => self.search(route, now),
+            ("GET", ["api", "v2", "organizations", "search"]) => self.search_organizations(route, now),
+            ("GET", ["api", "v2", "organizations"]) => page(&self.organizations, route),
+            ("POST", ["api", "v2", "organizations"]) => self.create_organization(&route.body, now),
             ("GET", ["api", "v2", "persons"]) => page(&self.persons, route),
             ("GET", ["api", "v2", "deals"]) => page(&self.deals, route),
             ("GET", ["api", "v2", "persons", id]) => read(&self.persons, id),
@@ -160,23 +167,9 @@ impl Pipedrive {
             ("GET", ["api", "v1", "users"]) => {
                 good(&json!([{ "id": 41, "name": "Sam", "active_flag": true }]))
             }
-            ("GET", ["api", "v2", "pipelines"]) => good(&json!([{ "id": 1, "name": "Weddings" }])),
-            ("GET", ["api", "v2", "stages"]) => good(
-                &json!([{ "id": 5, "name": "New", "pipeline_id": 1 }, { "id": 6, "name": "Viewing", "pipeline_id": 1 }]),
-            ),
-            ("GET", ["api", "v2", "personFields"]) => self.fields(&[
-                ("name", "varchar"),
-                ("emails", "varchar"),
-                ("phones", "phone"),
-                ("label_ids", "set"),
-            ]),
-            ("GET", ["api", "v2", "dealFields"]) => self.fields(&[
-                ("title", "varchar"),
-                ("value", "monetary"),
-                ("currency", "varchar"),
-                ("expected_close_date", "date"),
-                ("stage_id", "stage"),
-            ]),
+            ("GET", ["api", "v2", what @ ("pipelines" | "stages" | "personFields" | "dealFields")]) => {
+                good(&self.described(what))
+            }
             _ => refuse(404, "Unknown method", "ERR_NOT_FOUND"),
         }
     }
@@ -258,6 +251,7 @@ impl Pipedrive {
             "custom_fields",
             "expected_close_date",
             "owner_id",
+            "org_id",
         ];
         self.wrong(body, &known)
     }
@@ -296,6 +290,9 @@ impl Pipedrive {
         if !body["owner_id"].is_null() && body["owner_id"] != 41 {
             return Some(refuse(400, "Validation failed: owner_id", "ERR_SCHEMA_VALIDATION_FAILED"));
         }
+        if self.lacks_organization(body) {
+            return Some(refuse(400, "Validation failed: org_id", "ERR_SCHEMA_VALIDATION_FAILED"));
+        }
         let is_mistyped = custom.iter().any(is_wrong);
         is_mistyped.then(|| refuse(400, "Validation failed: custom_fields", "ERR_SCHEMA_VALIDATION_FAILED"))
     }
@@ -329,16 +326,6 @@ impl Pipedrive {
         (note["id"], note["add_time"]) = (json!(id), json!(time()));
         self.notes.insert(id, note.clone());
         Reply::json(201, &json!({ "success": true, "data": note }))
-    }
-
-    fn fields(&self, own: &[(&str, &str)]) -> Reply {
-        let custom = self.custom.iter().map(|(key, kind)| (key.as_str(), *kind));
-        let options = json!([{ "id": 1, "label": "Wedding" }, { "id": 2, "label": "Other" }]);
-        let field = |(code, kind): (&str, &str)| {
-            json!({ "field_code": code, "field_type": kind,
-            "field_name": self.labels.get(code).copied().unwrap_or(code), "is_custom_field": code.len() == 40, "options": (kind == "enum").then_some(&options) })
-        };
-        good(&own.iter().copied().chain(custom).map(field).collect())
     }
 
     fn log_in(&mut self, request: &Request) -> Reply {

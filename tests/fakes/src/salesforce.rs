@@ -12,8 +12,11 @@ use crate::{
 };
 
 mod account;
+mod campaigns;
 mod fields;
 mod login;
+
+pub use campaigns::CAMPAIGN;
 
 /// An organization.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Salesforce {
     pub logins: usize,
     pub leads: BTreeMap<String, Lead>,
     pub tasks: BTreeMap<String, Value>,
+    /// What each Lead is in the campaign.
+    pub members: BTreeMap<String, String>,
     /// The active assignment rule takes every Lead that is written without a word on it to this owner.
     pub assigns_to: &'static str,
     /// Names of the fields with their types.
@@ -89,6 +94,7 @@ impl Default for Salesforce {
             logins: 0,
             leads: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            members: BTreeMap::new(),
             assigns_to: "queue",
             fields,
             external_field: "Lead_Ref__c",
@@ -176,6 +182,7 @@ impl Salesforce {
                 &json!({ "objectDescribe": { "name": "Task", "createable": true }, "recentItems": [] }),
             ),
             ("POST", ["services", "data", "v62.0", "sobjects", "Task"]) => self.create_task(&route.body),
+            ("POST", ["services", "data", "v62.0", "sobjects", "CampaignMember"]) => self.join(&route.body),
             ("POST", ["services", "data", "v62.0", "sobjects", "Lead"]) => self.create(&route.body, insists),
             ("GET", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.read(id),
             ("PATCH", ["services", "data", "v62.0", "sobjects", "Lead", id]) => self.update(id, &route.body),
@@ -205,6 +212,9 @@ impl Salesforce {
         if soql.starts_with("SELECT Id, Name FROM Group WHERE Type = 'Queue' AND Id IN (") {
             return records(&[]);
         }
+        if let Some(id) = soql.strip_prefix("SELECT Label FROM CampaignMemberStatus WHERE CampaignId = '") {
+            return Self::statuses_of(id.trim_end_matches('\''));
+        }
         let wanted = soql
             .strip_prefix("SELECT Id, Status FROM Lead WHERE ")
             .and_then(|rest| {
@@ -217,7 +227,8 @@ impl Salesforce {
         };
         let is_it = |id: &String, lead: &Lead| match field {
             "Id" => *id == wanted,
-            _ => is_email(lead, &wanted),
+            "Email" => is_email(lead, &wanted),
+            field => lead.fields.get(field).is_some_and(|own| *own == wanted),
         };
         let mut found: Vec<(&String, &Lead)> =
             self.leads.iter().filter(|(id, lead)| !lead.is_converted && is_it(id, lead)).collect();

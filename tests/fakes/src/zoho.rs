@@ -25,6 +25,7 @@ pub struct Lead {
     pub fields: Map<String, Value>,
     pub owner: String,
     pub is_converted: bool,
+    pub tags: BTreeSet<String>,
     made: Instant,
 }
 
@@ -54,6 +55,8 @@ pub struct Zoho {
     pub lengths: BTreeMap<&'static str, usize>,
     pub leads: BTreeMap<String, Lead>,
     pub notes: BTreeMap<String, Note>,
+    /// How many users there are before the one who may own Leads.
+    pub colleagues: usize,
     /// How long a search does not know what was written.
     pub search_lag: Duration,
     /// How long each call takes.
@@ -87,12 +90,13 @@ impl Default for Zoho {
             app: ("1000.CLIENT".to_owned(), "secret-1".to_owned(), "1000.refresh".to_owned()),
             tokens: BTreeSet::new(),
             logins: 0,
-            scopes: ["modules", "settings", "org"].into(),
+            scopes: ["modules", "settings", "tags", "org"].into(),
             fields: fields.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
             required: BTreeSet::from(["Last_Name".to_owned()]),
             lengths: BTreeMap::from([("First_Name", 40), ("Last_Name", 80), ("Phone", 30), ("Company", 200)]),
             leads: BTreeMap::new(),
             notes: BTreeMap::new(),
+            colleagues: 0,
             search_lag: Duration::ZERO,
             takes: Duration::ZERO,
             crowded: 0,
@@ -129,6 +133,7 @@ impl Zoho {
         let (method, path) = route.parts();
         let scope = match path.get(2) {
             Some(&"org") => "org",
+            _ if path.iter().any(|part| matches!(*part, "tags" | "add_tags")) => "tags",
             Some(&"settings") => "settings",
             _ => "modules",
         };
@@ -140,11 +145,12 @@ impl Zoho {
             ("GET", ["crm", "v8", "org"]) => {
                 Reply::json(200, &json!({"org": [{"company_name": "Innkept Ltd"}]}))
             }
-            ("GET", ["crm", "v8", "users"]) => {
-                Reply::json(200, &json!({"users": [{"id": "41", "full_name": "Sam", "status": "active"}]}))
-            }
+            ("GET", ["crm", "v8", "users"]) => self.users(route),
             ("GET", ["crm", "v8", "settings", "fields"]) if route.asked("module") == "Leads" => {
                 self.describe()
+            }
+            ("GET", ["crm", "v8", "settings", "tags"]) => {
+                Reply::json(200, &json!({"tags": [{"name": "Barn"}]}))
             }
             ("GET", ["crm", "v8", "Leads", "search"]) => self.search(route.asked("email"), at),
             ("POST", ["crm", "v8", "Leads", "upsert"]) => {
@@ -163,6 +169,7 @@ impl Zoho {
                 Some(lead) => Reply::json(200, &json!({"data": [shown(id, lead)]})),
                 None => Reply::status(204),
             },
+            ("POST", ["crm", "v8", "Leads", id, "actions", "add_tags"]) => self.tag(id, &route.body),
             ("PUT", ["crm", "v8", "Leads", id]) => self.update(id, record),
             ("GET", ["crm", "v8", "Leads", id, "Notes"]) => self.notes_of(id),
             ("POST", ["crm", "v8", "Notes"]) => self.note(record),
@@ -187,6 +194,20 @@ impl Zoho {
         };
         let fields: Vec<Value> = self.fields.iter().map(field).collect();
         Reply::json(200, &json!({"fields": fields}))
+    }
+
+    fn users(&self, route: &Route) -> Reply {
+        let user =
+            |id: usize, name: &str| json!({"id": id.to_string(), "full_name": name, "status": "active"});
+        let others = (0..self.colleagues).map(|n| user(1000 + n, "Ada"));
+        let users: Vec<Value> = others.chain([user(41, "Sam")]).collect();
+        let asked = |key: &str, or: usize| route.asked(key).parse().unwrap_or(or);
+        let (page, size) = (asked("page", 1), asked("per_page", 200).min(200));
+        let rest = users.get((page - 1) * size..).unwrap_or_default();
+        let told: Vec<&Value> = rest.iter().take(size).collect();
+        let info =
+            json!({"per_page": size, "count": told.len(), "page": page, "more_records": rest.len() > size});
+        Reply::json(200, &json!({"users": told, "info": info}))
     }
 
     fn search(&self, email: &str, at: Instant) -> Reply {
@@ -229,7 +250,7 @@ impl Zoho {
         let id = self.id();
         let mut fields = record.as_object().cloned().unwrap_or_default();
         let owner = named(fields.remove("Owner").as_ref()).unwrap_or_else(|| owner.to_owned());
-        let lead = Lead { fields, owner, is_converted: false, made: at };
+        let lead = Lead { fields, owner, is_converted: false, tags: BTreeSet::new(), made: at };
         self.leads.insert(id.clone(), lead);
         done(&id, "insert")
     }
@@ -250,6 +271,23 @@ impl Zoho {
                 done(id, "update")
             }
         }
+    }
+
+    fn tag(&mut self, id: &str, body: &Value) -> Reply {
+        let Some(lead) = self.leads.get_mut(id) else {
+            return refused(400, "INVALID_DATA", "the id given seems to be invalid", json!({"id": id}));
+        };
+        if body["tags"].as_array().is_none_or(|tags| tags.len() > 3) {
+            let entry = json!({"code": "INVALID_DATA", "message": "invalid data", "status": "error",
+                "details": {"api_name": "tags"}});
+            return Reply::json(400, &json!({"tags": [entry]}));
+        }
+        if body["over_write"] == true {
+            lead.tags.clear();
+        }
+        let names = body["tags"].as_array().into_iter().flatten().filter_map(|tag| tag["name"].as_str());
+        lead.tags.extend(names.map(str::to_owned));
+        done(id, "update")
     }
 
     fn wrong(&self, record: &Value) -> Option<Reply> {

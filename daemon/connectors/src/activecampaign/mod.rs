@@ -58,6 +58,10 @@ impl TypedConnector for ActiveCampaign {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn email_target(&self) -> Option<&'static str> {
         Some("email")
     }

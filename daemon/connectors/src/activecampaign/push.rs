@@ -22,28 +22,29 @@ const NOTE_MAX: usize = 60_000;
 pub(super) const PAGE: &str = "100";
 const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
 
-/// What all calls are made from: the contact, its custom fields by tag or number, and the note.
+/// What all calls are made from: the contact, its custom fields by tag or number, what of both only a new contact gets,
+/// and the note.
 pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json, Failure> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(mapping, &event, push)?;
     crm::add_names(&mut fields, mapping, &event);
     crm::drop_made_name(&mut fields, mapping, &event);
-    let mut contact = Json::object([("email", Json::string(&email))]);
-    let mut custom = Json::Object(Vec::new());
+    let mut plan = Json::object([
+        ("contact", Json::object([("email", Json::string(&email))])),
+        ("fields", Json::Object(Vec::new())),
+    ]);
     for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
         let value = Json::string(&crm::cut(&crm::text(value), TEXT_MAX));
-        let place = if config::OWN.contains(&target.as_str()) { &mut contact } else { &mut custom };
-        place.insert(usize::MAX, target.trim_matches('%'), value);
+        let place = if config::OWN.contains(&target.as_str()) { "contact" } else { "fields" };
+        let new = if mapping.is_for_new(target) { "new." } else { "" };
+        plan.set_at(&format!("{new}{place}.{}", target.trim_matches('%')), value);
     }
     // The delivery's id is what a note whose answer was lost is found by.
     let note =
         format!("{}\nDelivery: {}\n{}", summary::headline(&event, push), push.id, crm::plain(&event, push));
-    Ok(Json::object([
-        ("contact", contact),
-        ("fields", custom),
-        ("note", Json::string(&crm::cut_bytes(&note, NOTE_MAX))),
-    ]))
+    plan.set_at("note", Json::string(&crm::cut_bytes(&note, NOTE_MAX)));
+    Ok(plan)
 }
 
 /// What of a plan is written to a contact.
@@ -101,6 +102,7 @@ impl Ready {
         plan: &Json,
         ctx: &mut Conversation<'_>,
     ) -> Result<String, Failure> {
+        let plan = &self.with_new(plan, ctx).await?;
         let written = Written::of(push, ctx);
         let mut news = written.news(&written_of(plan));
         news.set_at("contact.email", plan.at("contact.email").cloned().unwrap_or(Json::Null));
@@ -109,6 +111,24 @@ impl Ready {
             return Ok(contact);
         }
         self.sync(plan, ctx).await
+    }
+
+    /// The plan with what only a new contact gets, where there is such a thing and nobody of this address.
+    async fn with_new(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Json, Failure> {
+        let mut plan = plan.clone();
+        let Some(new) = plan.take_at("new") else { return Ok(plan) };
+        let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
+        let there = VENDOR.json(ctx, self.get(&["contacts"], &[("email", &email), ("limit", "1")])).await?;
+        if there["contacts"].as_array().is_some_and(|contacts| !contacts.is_empty()) {
+            return Ok(plan);
+        }
+        for part in ["contact", "fields"] {
+            let Some(Json::Object(members)) = new.get(part) else { continue };
+            for (name, value) in members {
+                plan.set_at(&format!("{part}.{}", name.decode()), value.clone());
+            }
+        }
+        Ok(plan)
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.

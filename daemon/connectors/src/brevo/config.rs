@@ -4,13 +4,13 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::config::{Int, Problem, Required, parsed, settings};
+use crate::config::{Int, Numbers, Problem, Required, settings};
 
 settings! {
     /// The lists, and whether new people are asked to confirm.
     pub(crate) struct Config {
         /// The numbers of the lists, as #7 beside their names, with commas between them
-        list_ids: Lists,
+        list_ids: Numbers,
         /// The number of a double opt-in template: who is new to a list is asked by mail to confirm
         confirm_template_id: Option<Int<1, { i64::MAX }>>,
         /// The page that people see who have confirmed
@@ -26,19 +26,6 @@ settings! {
         /// An API key, xkeysib-…, as in Settings > SMTP & API > API keys
         api_key: Required<SecretString>,
     }
-}
-
-parsed! {
-    /// Numbers of lists.
-    #[derive(Default)]
-    pub(crate) struct Lists(Vec<u64>) = lists
-}
-
-fn lists(text: &str) -> Result<Vec<u64>, Problem> {
-    let numbers = text.split(',').map(|part| part.trim().trim_start_matches('#').parse::<u64>());
-    numbers
-        .collect::<Result<Vec<u64>, _>>()
-        .map_err(|_| Problem::new("must be numbers with commas between them, as 3, 7"))
 }
 
 pub(super) fn own_mapping() -> Value {

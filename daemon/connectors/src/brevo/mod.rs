@@ -54,6 +54,10 @@ impl TypedConnector for Brevo {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     /// The address is what people are found by, and no attribute.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&self.own_mapping(), operators)?;

@@ -15,22 +15,23 @@ use leadline_domain::{json::Json, outcome::Failure};
 /// So often a contact is written without the attributes that were refused.
 const REFUSALS_MAX: usize = 3;
 
-/// What all calls are made from: the address and the attributes.
+/// What all calls are made from: the address, the attributes, and those that only a new contact gets.
 pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(&ready.mapping, &event, push)?;
     crm::drop_made_name(&mut fields, &ready.mapping, &event);
     crm::add_names(&mut fields, &ready.mapping, &event);
-    let mut attributes = Json::Object(Vec::new());
+    let (mut attributes, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
     for (name, value) in fields {
         let value = match value {
             Json::Number(_) | Json::Bool(_) => value,
             other => Json::string(&crm::text(&other)),
         };
-        attributes.insert(usize::MAX, &name, value);
+        let part = if ready.mapping.is_for_new(&name) { &mut new } else { &mut attributes };
+        part.insert(usize::MAX, &name, value);
     }
-    let plan = Json::object([("email", Json::string(&email)), ("attributes", attributes)]);
+    let plan = Json::object([("email", Json::string(&email)), ("attributes", attributes), ("new", new)]);
     Ok(plan.to_bytes())
 }
 
@@ -51,7 +52,11 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let email = plan["email"].as_str().unwrap_or_default();
     let attributes = &plan["attributes"];
     let Some(known) = find(ready, email, ctx).await? else {
-        return make(ready, email, attributes, ctx).await;
+        let mut attributes = attributes.clone();
+        if let (Some(all), Some(new)) = (attributes.as_object_mut(), plan["new"].as_object()) {
+            all.extend(new.clone());
+        }
+        return make(ready, email, &attributes, ctx).await;
     };
     let is_same = ctx.id("contact").as_ref() == Some(&known.id);
     let written = if is_same { Written::of(push, ctx) } else { Written::default() };

@@ -145,6 +145,19 @@ impl Setting for List {
 }
 
 parsed! {
+    /// Numbers with commas between them, each maybe behind a #.
+    #[derive(Default)]
+    pub struct Numbers(Vec<u64>) = numbers
+}
+
+fn numbers(text: &str) -> Result<Vec<u64>, Problem> {
+    let numbers = text.split(',').map(|part| part.trim().trim_start_matches('#').parse::<u64>());
+    numbers
+        .collect::<Result<Vec<u64>, _>>()
+        .map_err(|_| Problem::new("must be numbers with commas between them, as 3, 7"))
+}
+
+parsed! {
     /// Scheme, host and port.
     pub struct BaseUrl(Url) = bare
 }

@@ -197,6 +197,13 @@ impl Ready {
         self.request(Method::GET, url)
     }
 
+    /// The rest of a list, by the query that its answer gave.
+    fn rest_of(&self, path: &str, query: &str) -> Request {
+        let mut url = self.url(path);
+        url.set_query(Some(query));
+        self.request(Method::GET, url)
+    }
+
     /// A write, which answers with the record.
     fn write(&self, method: Method, path: &str, id: &str, record: &Json) -> Request {
         let mut url = self.url(path);

@@ -34,8 +34,12 @@ pub(super) async fn look(
     found.targets = columns.filter_map(|one| column(one, key)).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let active = [("$select", "systemuserid,fullname"), ("$filter", "isdisabled eq false")];
-        let users = VENDOR.json(ctx, ready.query("systemusers", &active)).await;
-        let users = users.map(|users| schema::choices(&users["value"], "systemuserid", "fullname"));
+        let page = |rest: Option<&str>| match rest {
+            Some(rest) => ready.rest_of("systemusers", rest),
+            None => ready.query("systemusers", &active),
+        };
+        let users = VENDOR.list(ctx, "value", page, rest_of).await;
+        let users = users.map(|users| schema::choices(&users, "systemuserid", "fullname"));
         found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
     }
     found.findings.extend(schema::findings(&ready.mapping, "column", &found.targets));
@@ -43,6 +47,12 @@ pub(super) async fn look(
         found.findings.push(format!("alternate_key: leads have no column {key}"));
     }
     Ok(())
+}
+
+/// The query of the page that follows, out of the link to it: calls go where the settings say, never where an answer does.
+fn rest_of(answer: &Value) -> Option<String> {
+    let (_, query) = word(answer, "@odata.nextLink")?.split_once('?')?;
+    Some(query.to_owned())
 }
 
 fn column(column: &Value, key: Option<&str>) -> Option<TargetField> {

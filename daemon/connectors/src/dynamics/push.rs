@@ -28,14 +28,7 @@ const CUTS_MAX: usize = 8;
 #[async_trait]
 impl Leads for Ready {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
-        let answer = ctx.send(self.query(&format!("leads({})", guid(id)), &[("$select", READ)])).await?;
-        if error::is_gone(&answer) {
-            return Ok(None);
-        }
-        if !answer.is_good() {
-            return Err(error::failure(&answer, ctx.now));
-        }
-        Ok(there(&read(&answer)?))
+        self.by_key(&guid(id), ctx).await
     }
 
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
@@ -45,14 +38,21 @@ impl Leads for Ready {
         Ok(there(&read(&answer)?["value"][0]))
     }
 
-    /// By the alternate key, where there is one: then the same enquiry never makes a second lead.
+    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        match self.key_of(uuid) {
+            Some(key) => self.by_key(&key, ctx).await,
+            None => Ok(None),
+        }
+    }
+
+    /// By the alternate key, where there is one: then the same enquiry never makes a second lead, nor writes over the
+    /// first what only a new one is to get.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
         let request = |fields: &Json| {
-            let request = match &self.settings.alternate_key {
-                Some(key) => {
-                    let path = format!("leads({}='{}')", key.0, guid(&plan.lead));
-                    self.write(Method::PATCH, &path, "leadid", fields)
-                }
+            let request = match self.key_of(&plan.lead) {
+                Some(key) => self
+                    .write(Method::PATCH, &format!("leads({key})"), "leadid", fields)
+                    .header(header::IF_NONE_MATCH, HeaderValue::from_static("*")),
                 None => self.write(Method::POST, "leads", "leadid", fields),
             };
             if self.respects_duplicates() {
@@ -140,6 +140,22 @@ impl Leads for Ready {
 }
 
 impl Ready {
+    /// The alternate key of the lead of this uuid, if it has one.
+    fn key_of(&self, uuid: &str) -> Option<String> {
+        Some(format!("{}='{}'", self.settings.alternate_key.as_ref()?.0, guid(uuid)))
+    }
+
+    async fn by_key(&self, key: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+        let answer = ctx.send(self.query(&format!("leads({key})"), &[("$select", READ)])).await?;
+        if error::is_gone(&answer) {
+            return Ok(None);
+        }
+        if !answer.is_good() {
+            return Err(error::failure(&answer, ctx.now));
+        }
+        Ok(there(&read(&answer)?))
+    }
+
     /// The answer to a write. Texts that are too long for the environment's own columns are cut to what it takes.
     async fn written(
         &self,

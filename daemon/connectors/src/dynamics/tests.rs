@@ -104,10 +104,12 @@ fn notes_that_cannot_be_read_are_asked_for_again() {
 #[test]
 fn a_minimal_lead() {
     let config = json!({ "alternate_key": "new_leadref", "duplicates": "respect", "lead_source": 3 });
-    let answers = [none(), wrote(201, LEAD), noted()];
+    let unknown = refused(404, "0x80040217", "Does Not Exist");
+    let answers = [none(), unknown, wrote(201, LEAD), noted()];
     let said = drive(ready(config, json!({})).as_ref(), Created, &minimal(), Ids::new(), None, &answers);
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
-    assert_eq!(header(&said, 1, "mscrm.suppressduplicatedetection").as_deref(), Some("false"));
+    assert_eq!(header(&said, 2, "mscrm.suppressduplicatedetection").as_deref(), Some("false"));
+    assert_eq!(header(&said, 2, "if-none-match").as_deref(), Some("*"));
 }
 
 #[test]

@@ -56,6 +56,10 @@ impl TypedConnector for GoogleSheets {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
         if key_of(&mapping).is_some() {

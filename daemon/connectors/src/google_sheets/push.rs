@@ -49,6 +49,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
     };
     let all = fields.clone();
     crm::drop_made_name(&mut fields, &ready.mapping, &event);
+    fields.retain(|(column, _)| *column == ready.key || !ready.mapping.is_for_new(column));
     let made = all.into_iter().filter(|field| !fields.contains(field)).collect();
     let cells = |fields: Vec<(String, Json)>| {
         let mut cells = Json::Object(Vec::new());

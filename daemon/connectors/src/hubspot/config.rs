@@ -3,13 +3,15 @@
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::config::{Int, Problem, parsed, settings};
+use crate::config::{Int, Numbers, Problem, parsed, settings};
 
 settings! {
     /// How the account is called.
     pub(crate) struct Config {
         /// The dated version of HubSpot's API
         api_version: Version = "2026-03",
+        /// The numbers (ILS ids) of static lists that the contacts of new leads are put on, with commas between them; an update puts nobody back
+        list_ids: Option<Numbers>,
         /// How many calls the account allows the key in ten seconds: 190 with Professional or Enterprise. All pushes with one key share it, those of other integrations too where this number is the same
         calls_per_10_seconds: Int<1, 10_000> = 100,
     }

@@ -79,6 +79,7 @@ impl TypedConnector for Hubspot {
             base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
             version: setup.config.api_version.0,
             calls: setup.config.calls_per_10_seconds.get(),
+            lists: setup.config.list_ids.map(|lists| lists.0).unwrap_or_default(),
             mapping: setup.mapping,
             login: login(setup.credentials),
         }))
@@ -96,6 +97,8 @@ struct Ready {
     base: Url,
     version: String,
     calls: u32,
+    /// The static lists that contacts are put on.
+    lists: Vec<u64>,
     mapping: Mapping,
     login: Option<TokenLogin>,
 }
@@ -192,6 +195,13 @@ impl Ready {
             Some(TokenLogin::Token(token)) => request.bearer(token),
             _ => request,
         }
+    }
+
+    fn list(&self, method: Method, list: u64, rest: &[&str]) -> Request {
+        let list = list.to_string();
+        let path: Vec<&str> =
+            ["crm", "lists", &self.version, &list].into_iter().chain(rest.iter().copied()).collect();
+        self.request(method, &path)
     }
 
     fn objects(&self, method: Method, path: &[&str]) -> Request {

@@ -14,6 +14,9 @@ use leadline_domain::{
     schema::{self, Takes, TargetField},
 };
 
+/// The type of contacts, as lists tell it.
+const CONTACTS: &str = "0-1";
+
 /// Whose a contact is.
 const OWNER: [&str; 1] = ["hubspot_owner_id"];
 
@@ -37,14 +40,42 @@ pub(super) async fn look(
     let properties = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
     found.targets = properties["results"].as_array().into_iter().flatten().filter_map(property).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
-        let owners =
-            ready.request(Method::GET, &["crm", "owners", &ready.version]).query(&[("limit", "500")]);
-        let owners = VENDOR.json(ctx, owners).await;
-        let owners = owners.map(|owners| schema::choices(&owners["results"], "id", "email"));
+        let page = |after: Option<&str>| {
+            let page = ready.request(Method::GET, &["crm", "owners", &ready.version]);
+            let after = after.map(|after| ("after", after));
+            page.query(&[("limit", "500")].into_iter().chain(after).collect::<Vec<_>>())
+        };
+        let next = |answer: &Value| word(&answer["paging"]["next"], "after").map(str::to_owned);
+        let owners = VENDOR.list(ctx, "results", page, next).await;
+        let owners = owners.map(|owners| schema::choices(&owners, "id", "email"));
         found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, owners));
     }
     found.findings.extend(schema::findings(&ready.mapping, "property", &found.targets));
+    for list in &ready.lists {
+        found.findings.extend(unfit(ready, *list, ctx).await?);
+    }
     Ok(())
+}
+
+/// Why nobody can be put on a list.
+async fn unfit(ready: &Ready, list: u64, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+    let answer = ctx.send(ready.list(Method::GET, list, &[])).await?;
+    let body = answer.json().unwrap_or_default();
+    let told = &body["list"];
+    let name = word(told, "name").unwrap_or("?");
+    let why = match answer.status {
+        404 => "is not there".to_owned(),
+        403 => "cannot be read: the key lacks the scopes crm.lists.read and crm.lists.write".to_owned(),
+        _ if !answer.is_good() => return Err((VENDOR.failure)(&answer, ctx.now)),
+        _ if told["processingType"] == "DYNAMIC" => {
+            format!("({name}) fills itself: only a static list takes contacts")
+        }
+        _ if told["objectTypeId"].as_str().is_some_and(|kind| kind != CONTACTS) => {
+            format!("({name}) is none of contacts")
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(format!("list_ids: list {list} {why}")))
 }
 
 fn property(property: &Value) -> Option<TargetField> {

@@ -9,8 +9,11 @@ use crate::{
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
-use leadline_domain::json::Json;
-use leadline_domain::outcome::{Failure, FailureClass};
+use leadline_domain::{
+    integration::EventKind,
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
 
 /// A note to a contact, among the associations that HubSpot itself defines.
 const NOTE_TO_CONTACT: u32 = 202;
@@ -21,7 +24,7 @@ const NOTES_READ: usize = 20;
 const NOTES_READ_SINGLY: usize = 5;
 
 impl Ready {
-    /// The contact, once for each delivery; then its note, once for each delivery.
+    /// The contact, once for each delivery; then its note, once for each delivery; then its place on the lists.
     pub(super) async fn bring(
         &self,
         push: &Push<'_>,
@@ -36,16 +39,32 @@ impl Ready {
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&Json::from(&Value::Object(plan.properties.clone())), ctx).await;
         if self.note(push, ctx, plan, &contact).await? {
-            return Ok(());
+            return self.enlist(push, &contact, ctx).await;
         }
         // The contact was deleted since it was written: the lead's person is looked for once more.
         let contact = self.by_email(ctx, plan).await?;
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         if self.note(push, ctx, plan, &contact).await? {
-            return Ok(());
+            return self.enlist(push, &contact, ctx).await;
         }
         let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
         Err(Failure::new(FailureClass::Transient, error))
+    }
+
+    /// Puts the contact on the lists, which take no notice of who is on them already.
+    async fn enlist(
+        &self,
+        push: &Push<'_>,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        // Whom sales took off a list is not put back by an update.
+        let lists = self.lists.iter().filter(|_| push.event != EventKind::Updated);
+        for list in lists {
+            let request = self.list(Method::PUT, *list, &["memberships", "add"]);
+            VENDOR.good(ctx, request.json(json!([contact]).to_string())).await?;
+        }
+        Ok(())
     }
 
     async fn contact(

@@ -12,6 +12,7 @@ use crate::{
 use leadline_domain::{
     address::EgressPolicy,
     integration::EventKind::{Created, Updated},
+    integration::ProbeKind,
     outcome::{FailureClass, Outcome},
 };
 
@@ -151,6 +152,34 @@ fn the_note_stays_within_its_limit() {
 }
 
 #[test]
+fn a_new_lead_is_put_on_the_lists() {
+    let config = json!({ "list_ids": "7, 12" });
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    let ready = Hubspot.prepare(&integration("hubspot", config, credentials, json!({})), "Leadline").unwrap();
+    let added =
+        || (200, json!({ "recordsIdsAdded": ["501"], "recordIdsRemoved": [], "recordIdsMissing": [] }));
+    let answers = [contact("501"), note(), added(), added()];
+    let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_golden("lists", include_str!("fixtures/lists.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let update = drive(ready.as_ref(), Updated, &minimal(), Ids::new(), None, &answers[..2]);
+    assert_eq!((update.outcome, update.calls.len()), (Outcome::Delivered, 2));
+}
+
+#[test]
+fn a_list_without_an_end_is_left() {
+    let more = json!({ "results": [], "paging": { "next": { "after": "1" } } }).to_string();
+    let mut answers = vec![(200, "{}"), (200, r#"{ "results": [{ "name": "hubspot_owner_id" }] }"#)];
+    answers.extend((0..17).map(|_| (200, more.as_str())));
+    let mapping = json!({ "hubspot_owner_id": { "value": "41" }, "lead.phone": null });
+    let (report, urls) = testkit::probe(ready(mapping).as_ref(), ProbeKind::Mapping, &answers);
+    let found = report.findings.iter().filter(|told| told.contains("owner")).collect::<Vec<_>>();
+    let told = "hubspot_owner_id: who may own it cannot be read: hubspot has more results than 16 pages hold";
+    assert_eq!((found, urls.len()), (vec![&told.to_owned()], 18));
+    assert!(urls[3].ends_with("/crm/owners/2026-03?limit=500&after=1"), "{}", urls[3]);
+}
+
+#[test]
 fn every_error_has_its_class_and_says_what_hubspot_said() {
     assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }
@@ -192,6 +221,7 @@ fn credentials_are_never_shown() {
             base: "https://api.hubapi.com".parse().unwrap(),
             version: "2026-03".to_owned(),
             calls: 1,
+            lists: Vec::new(),
             mapping: leadline_domain::mapping::Mapping::default(),
             login: super::TokenLogin::of(Some("pat-secret".into()), super::App::default()),
         }

@@ -14,6 +14,10 @@ settings! {
         status_if_new: Status = "pending",
         /// Tags that members get, with commas between them; none is ever taken away
         tags: List,
+        /// The ids of groups (interests) that the members of new leads are in, with commas between them; integration check names them
+        groups: List,
+        /// The ids of the marketing permissions that the members of new leads give, with commas between them; integration check names them
+        marketing_permissions: List,
     }
 }
 

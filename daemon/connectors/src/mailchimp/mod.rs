@@ -62,6 +62,10 @@ impl TypedConnector for Mailchimp {
         config::own_mapping()
     }
 
+    fn tells_new(&self) -> bool {
+        true
+    }
+
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
         let login = match setup.credentials.api_key.0 {
             Some(key) => {
@@ -78,6 +82,8 @@ impl TypedConnector for Mailchimp {
                 splits_name: !setup.mapping.mentions("lead.name"),
                 mapping: setup.mapping,
                 tags: setup.config.tags.0,
+                groups: setup.config.groups.0,
+                permissions: setup.config.marketing_permissions.0,
             },
         }))
     }

@@ -3,8 +3,9 @@
 use md5::{Digest, Md5};
 
 use super::config::Status;
-use crate::{Push, config::Word as _, crm};
+use crate::{Push, config::Word as _, crm, written};
 use leadline_domain::{
+    integration::EventKind,
     json::Json,
     mapping::Mapping,
     outcome::{Failure, FailureClass},
@@ -23,6 +24,10 @@ pub(super) struct Member {
     pub(super) splits_name: bool,
     pub(super) mapping: Mapping,
     pub(super) tags: Vec<String>,
+    /// Ids of groups, which the API calls interests.
+    pub(super) groups: Vec<String>,
+    /// Ids of marketing permissions.
+    pub(super) permissions: Vec<String>,
 }
 
 impl Member {
@@ -39,15 +44,44 @@ impl Member {
             ("email_address", Json::string(&email)),
             ("status_if_new", Json::string(self.status_if_new.as_str())),
         ]);
-        member.insert(2, "merge_fields", self.merge_fields(event, push)?);
+        let (mut fields, mut new) = (self.merge_fields(event, push)?, Json::Object(Vec::new()));
+        for (_, tag) in self.mapping.targets().filter(|(rule, _)| rule.is_for_new()) {
+            if let Some(value) = fields.take_at(tag) {
+                new.insert(usize::MAX, tag, value);
+            }
+        }
+        member.insert(2, "merge_fields", fields);
+        if push.event != EventKind::Updated {
+            self.add_choices(&mut member);
+        }
         let mut plan = Json::object([("hash", Json::string(&key(&email))), ("member", member)]);
+        if written::has_members(&new) {
+            plan.insert(2, "new", new);
+        }
         if !self.tags.is_empty() {
             let tag = |name: &String| {
                 Json::object([("name", Json::string(name)), ("status", Json::string("active"))])
             };
-            plan.insert(2, "tags", Json::Array(self.tags.iter().map(tag).collect()));
+            plan.insert(usize::MAX, "tags", Json::Array(self.tags.iter().map(tag).collect()));
         }
         Ok(plan)
+    }
+
+    /// What who asks chooses by it; what they chose otherwise meanwhile is not taken back by an update.
+    fn add_choices(&self, member: &mut Json) {
+        let yes = || Json::Bool(true);
+        if !self.groups.is_empty() {
+            let mut groups = Json::Object(Vec::new());
+            self.groups.iter().for_each(|group| groups.insert(usize::MAX, group, yes()));
+            member.insert(usize::MAX, "interests", groups);
+        }
+        if !self.permissions.is_empty() {
+            let permission = |id: &String| {
+                Json::object([("marketing_permission_id", Json::string(id)), ("enabled", yes())])
+            };
+            let permissions = self.permissions.iter().map(permission).collect();
+            member.insert(usize::MAX, "marketing_permissions", Json::Array(permissions));
+        }
     }
 
     fn merge_fields(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {

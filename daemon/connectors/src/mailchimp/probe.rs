@@ -14,6 +14,9 @@ use leadline_domain::{
     schema::{self, FieldChoice, Takes, TargetField},
 };
 
+/// So many categories of groups are read; a conversation has a few calls beside them.
+const CATEGORIES_MAX: usize = 20;
+
 pub(super) async fn look(
     ready: &Ready,
     kind: ProbeKind,
@@ -33,7 +36,57 @@ pub(super) async fn look(
     let schema = VENDOR.json(ctx, get(&["lists", &ready.list, "merge-fields"], query)).await?;
     found.targets = schema["merge_fields"].as_array().into_iter().flatten().filter_map(merge_field).collect();
     found.findings = findings(&ready.member, &schema, &mut found.targets);
+    if !ready.member.groups.is_empty() {
+        let groups = groups(ready, ctx).await?;
+        found.findings.extend(unknown_ids("groups", "group", &ready.member.groups, &groups));
+    }
+    if !ready.member.permissions.is_empty() {
+        let query = "count=1&fields=members.marketing_permissions";
+        let members = VENDOR.json(ctx, get(&["lists", &ready.list, "members"], query)).await?;
+        // Nothing but its members tells what an audience asks.
+        if let Some(asked) = members["members"][0]["marketing_permissions"].as_array() {
+            let asked = asked.iter().filter_map(|one| named(one, "marketing_permission_id", "text"));
+            let (key, what) = ("marketing_permissions", "marketing permission");
+            found.findings.extend(unknown_ids(
+                key,
+                what,
+                &ready.member.permissions,
+                &asked.collect::<Vec<_>>(),
+            ));
+        }
+    }
     Ok(())
+}
+
+/// Every group of the audience: its id, and what people read.
+async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let login = ready.login()?;
+    let path = ["lists", &ready.list, "interest-categories"];
+    let query = "count=100&fields=categories.id,categories.title";
+    let categories = VENDOR.json(ctx, login.request(Method::GET, &path, query)).await?;
+    let categories = categories["categories"].as_array().into_iter().flatten();
+    let mut groups = Vec::new();
+    for (id, title) in categories.filter_map(|one| named(one, "id", "title")).take(CATEGORIES_MAX) {
+        let path = ["lists", &ready.list, "interest-categories", &id, "interests"];
+        let query = "count=100&fields=interests.id,interests.name";
+        let own = VENDOR.json(ctx, login.request(Method::GET, &path, query)).await?;
+        let own = own["interests"].as_array().into_iter().flatten();
+        let own = own.filter_map(|one| named(one, "id", "name"));
+        groups.extend(own.map(|(id, name)| (id, format!("{title}: {name}"))));
+    }
+    Ok(groups)
+}
+
+fn named(one: &Value, id: &str, name: &str) -> Option<(String, String)> {
+    Some((word(one, id)?.to_owned(), word(one, name).unwrap_or("?").to_owned()))
+}
+
+/// Which ids of a setting are not there, with those that are: people see their names alone.
+fn unknown_ids(key: &str, what: &str, wanted: &[String], there: &[(String, String)]) -> Vec<String> {
+    let missing = wanted.iter().filter(|id| !there.iter().any(|(own, _)| own == *id));
+    let own: Vec<String> = there.iter().map(|(id, name)| format!("{id} ({name})")).collect();
+    let own = if own.is_empty() { "none".to_owned() } else { own.join(", ") };
+    missing.map(|id| format!("{key}: the audience has no {what} {id}; it has {own}")).collect()
 }
 
 fn merge_field(field: &Value) -> Option<TargetField> {

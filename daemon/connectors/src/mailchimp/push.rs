@@ -18,7 +18,7 @@ impl Ready {
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let login = self.login()?;
         crm::consented(NAME, push)?;
-        let plan = crm::rendered(push)?;
+        let mut plan = crm::rendered(push)?;
         let kept = format!("member.{}", push.id);
         let has_tags = plan.get("tags").is_some();
         if ctx.id(&kept).is_some() {
@@ -28,6 +28,7 @@ impl Ready {
                 return done(&tagged, ctx.now);
             }
         }
+        self.add_new(login, &mut plan, ctx).await?;
         self.join_news(login, push, &plan, ctx).await?;
         if !has_tags {
             return Ok(());
@@ -35,6 +36,25 @@ impl Ready {
         // The member is there: an attempt that breaks off at the tags goes on with them.
         ctx.keep(&[(&kept, &hash_of(&plan))]).await;
         done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
+    }
+
+    /// Adds what only a new member gets, where there is such a thing and nobody of this address.
+    async fn add_new(
+        &self,
+        login: &Login,
+        plan: &mut Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let Some(Json::Object(new)) = plan.take_at("new") else { return Ok(()) };
+        let segments = ["lists", &self.list, "members", &hash_of(plan)];
+        let there = ctx.send(login.request(Method::GET, &segments, "fields=id,status")).await?;
+        if there.status != 404 {
+            return if there.is_good() { Ok(()) } else { Err(error::failure(&there, ctx.now)) };
+        }
+        for (tag, value) in new {
+            plan.set_at(&format!("member.merge_fields.{}", tag.decode()), value);
+        }
+        Ok(())
     }
 
     /// Puts the member, with what the lead says anew; one that took the place of the known one gets all.

@@ -41,6 +41,18 @@ fn each_kind_of_lead_makes_its_requests() {
 }
 
 #[test]
+fn who_asks_chooses_groups_and_permissions_and_an_update_says_nothing_of_them() {
+    let config = json!({"groups": "9143cf3bd1, 3a2a927344", "marketing_permissions": "c9a1d2e3f4"});
+    let ready = ready(config, Value::Null);
+    let driven = PushCase::created(MINIMAL).run(ready.as_ref(), &[MEMBER]);
+    driven.assert_is(include_str!("fixtures/groups.json"));
+    assert_eq!(driven.outcome, Outcome::Delivered);
+    let update = PushCase::updated(UPDATED).run(ready.as_ref(), &[MEMBER]);
+    let said: Vec<&String> = update.bodies[0].as_object().unwrap().keys().collect();
+    assert_eq!(said, ["email_address", "status_if_new", "merge_fields"]);
+}
+
+#[test]
 fn a_push_that_broke_off_goes_on_with_the_tags() {
     for answers in [&[MEMBER][..], &[MEMBER, (500, "")]] {
         let first = PushCase::created(FULL).run(tagged().as_ref(), answers);

@@ -12,10 +12,16 @@ settings! {
         deals: Deals = "always",
         /// Whether the lead's summary is put as a note on the deal; a note costs 10 of the day's tokens
         notes: Flag = "yes",
-        /// The pipeline of new deals; absent for the account's own choice
+        /// The pipeline of new deals, by its name; absent for the account's own choice
+        pipeline: Option<String>,
+        /// The stage of new deals, by its name; where several pipelines have one of that name, pipeline decides
+        stage: Option<String>,
+        /// The pipeline of new deals, by its number, which takes no look at the account
         pipeline_id: Option<Id>,
-        /// The stage of new deals; it decides the pipeline too
+        /// The stage of new deals, by its number; it decides the pipeline too
         stage_id: Option<Id>,
+        /// Whether the lead's employer (lead.profile.company) becomes the organization of its person and deal: found by name, else made
+        organizations: Flag = "no",
         /// The key (40 characters) of a text field of deals that takes the lead's uuid
         lead_field: Option<LeadField>,
         /// How many calls the account's plan allows in two seconds: the search takes 10, other calls 20 to 120. Above 10, look-ups may be answered 429 and wait. All pushes with one token share it, those of other integrations too where this number is the same

@@ -4,7 +4,9 @@
 //! made again; where its search may lag behind, among the newest records.
 
 mod config;
+mod employer;
 mod error;
+mod place;
 mod plan;
 mod probe;
 mod push;
@@ -24,8 +26,8 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    SITE, Setup, Token, TypedConnector,
+    Answer, Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request,
+    Response, SITE, Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
     oauth::{self, App, TokenLogin},
@@ -93,6 +95,15 @@ impl TypedConnector for Pipedrive {
         if lost.is_empty() { Ok(mapping) } else { Err(Problem::all("mapping", lost)) }
     }
 
+    fn problems(&self, config: &Config, _given: &Given<'_>) -> Vec<Problem> {
+        let twice = [
+            ("pipeline", config.pipeline.is_some() && config.pipeline_id.is_some()),
+            ("stage", config.stage.is_some() && config.stage_id.is_some()),
+        ];
+        let problem = |(key, _)| Problem::of(key, format!("set {key} or {key}_id, not both"));
+        twice.into_iter().filter(|(_, is_twice)| *is_twice).map(problem).collect()
+    }
+
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         if login(credentials.clone()).is_some() {
             return Vec::new();
@@ -139,8 +150,9 @@ impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         let plan = Plan::read(push)?;
         self.is_ready()?;
+        let employer = self.employer(push, &plan, ctx).await?;
         ctx.lock_person(&plan.email).await;
-        self.bring(push, &plan, ctx).await
+        self.bring(push, &plan.employed_by(employer.as_deref()), ctx).await
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
@@ -154,7 +166,7 @@ impl Prepared for Ready {
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
         // The shared host leads everybody to their own company.
         let site = things.get(SITE).map_or(APP, |site| site.trim_end_matches('/'));
-        named_as(&["person", "deal", "note"], things, |kind, id| {
+        named_as(&["person", "organization", "deal", "note"], things, |kind, id| {
             (kind != "note").then(|| format!("{site}/{kind}/{id}"))
         })
     }

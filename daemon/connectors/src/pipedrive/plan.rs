@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::config::{Config, Deals, is_custom};
+use super::{
+    config::{Config, Deals, is_custom},
+    requests::number,
+};
 use crate::{Push, config::Flag, crm, written::Written};
 use leadline_domain::{
     integration::EventKind,
@@ -25,6 +28,10 @@ pub(super) struct Plan {
     /// The key of the person: trimmed and in lower case.
     pub(super) email: String,
     pub(super) lead: String,
+    /// Whose organization the person is to belong to, by its name.
+    pub(super) employer: Option<String>,
+    /// The organization that the employer is.
+    pub(super) organization: Option<String>,
     /// A deal that was made earlier than this, in seconds since 1970, is another lead's.
     pub(super) since: i64,
     phone: Option<String>,
@@ -45,6 +52,10 @@ impl Plan {
         let mut plan = Self {
             email: text("lead.email").to_lowercase(),
             lead: text("lead.uuid"),
+            employer: Some(text("lead.profile.company"))
+                .filter(|name| config.organizations == Flag::Yes && !name.is_empty())
+                .map(|name| crm::cut(&name, TEXT_MAX).into_owned()),
+            organization: None,
             since: push.since - CLOCKS_DIFFER_SECONDS,
             phone: None,
             person: Json::Object(Vec::new()),
@@ -95,6 +106,7 @@ impl Plan {
         Json::object([
             ("email", Json::string(&self.email)),
             ("lead", Json::string(&self.lead)),
+            ("employer", optional(&self.employer)),
             ("since", Json::integer(self.since.into())),
             ("phone", optional(&self.phone)),
             ("person", self.person.clone()),
@@ -114,6 +126,8 @@ impl Plan {
             Some(Self {
                 email: text("email")?,
                 lead: text("lead")?,
+                employer: text("employer"),
+                organization: None,
                 since: plan.get("since")?.as_integer()?.try_into().ok()?,
                 phone: text("phone"),
                 person: plan.get("person")?.clone(),
@@ -131,9 +145,17 @@ impl Plan {
         })
     }
 
+    /// The same push, the employer being this organization.
+    pub(super) fn employed_by(self, organization: Option<&str>) -> Self {
+        Self { organization: organization.map(str::to_owned), ..self }
+    }
+
     /// The person as a new one.
     pub(super) fn new_person(&self) -> Json {
         let mut person = self.person.clone();
+        if let Some(organization) = &self.organization {
+            person.set_at("org_id", number(organization));
+        }
         person.set_at("emails", Json::Array(vec![entry(&self.email, true)]));
         if let Some(phone) = &self.phone {
             person.set_at("phones", Json::Array(vec![entry(phone, true)]));
@@ -153,10 +175,15 @@ impl Plan {
             changes.set_at("emails", emails);
         }
         let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
-        if let Some(phone) = &self.phone
+        let phone = self.phone.as_ref().filter(|_| !self.new.iter().any(|name| name == "person.phone"));
+        if let Some(phone) = phone
             && let Some(phones) = added(&there["phones"], phone, digits)
         {
             changes.set_at("phones", phones);
+        }
+        // Sales know better whom somebody works for.
+        if let Some(organization) = self.organization.as_ref().filter(|_| there["org_id"].is_null()) {
+            changes.set_at("org_id", number(organization));
         }
         matches!(&changes, Json::Object(members) if !members.is_empty()).then_some(changes)
     }

@@ -31,14 +31,14 @@ pub(super) async fn look(
         ("stage_id", "stages", ready.config.stage_id),
     ] {
         let Some(wanted) = wanted else { continue };
-        let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
+        let list = ready.all(what, ctx).await?;
         found.findings.extend(missing(key, what, wanted.0, &list));
     }
+    found.findings.extend(ready.misplaced(ctx).await?);
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
-        let list = VENDOR.json(ctx, ready.get(&["api", "v2", what], &[("limit", "500")])).await?;
-        let all = list["data"].as_array().into_iter().flatten();
-        fields.extend(all.filter_map(|one| field(of, one)));
+        let list = ready.all(what, ctx).await?;
+        fields.extend(list.as_array().into_iter().flatten().filter_map(|one| field(of, one)));
     }
     if let Some(name) = ready.lead_field().map(|field| format!("deal.{field}")) {
         match fields.iter_mut().find(|field| field.name == name) {
@@ -62,12 +62,12 @@ pub(super) async fn look(
 }
 
 fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {
-    let there: Vec<String> = list["data"]
+    let there: Vec<String> = list
         .as_array()?
         .iter()
         .map(|one| format!("{} ({})", one["id"], one["name"].as_str().unwrap_or("unnamed")))
         .collect();
-    let is_there = list["data"].as_array()?.iter().any(|one| one["id"].as_i64() == Some(wanted));
+    let is_there = list.as_array()?.iter().any(|one| one["id"].as_i64() == Some(wanted));
     (!is_there).then(|| format!("{key}: there is no {wanted} among the {what}: {}", there.join(", ")))
 }
 

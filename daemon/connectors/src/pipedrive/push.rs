@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan};
+use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
 use crate::{
     Conversation, Push, Request, Response,
     vendor::{id_of, unreadable},
@@ -140,7 +140,13 @@ impl Ready {
                 return Ok(id);
             }
         }
-        self.made(self.create("deals", &self.new_deal(wanted, person)), "deal id", ctx).await
+        let mut deal = wanted.clone();
+        deal.set_at("person_id", number(person));
+        if let Some(organization) = &plan.organization {
+            deal.set_at("org_id", number(organization));
+        }
+        self.place(ctx).await?.put(&mut deal);
+        self.made(self.create("deals", &deal), "deal id", ctx).await
     }
 
     /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
@@ -194,7 +200,7 @@ impl Ready {
     }
 
     /// The id of what a call makes.
-    async fn made(
+    pub(super) async fn made(
         &self,
         request: Request,
         what: &str,
@@ -207,7 +213,7 @@ impl Ready {
 }
 
 /// The answer to a list of the newest records: of so many as fit into what is read of an answer.
-async fn fitting(
+pub(super) async fn fitting(
     ctx: &mut Conversation<'_>,
     list: impl Fn(&'static str) -> Request,
 ) -> Result<Response, Failure> {
@@ -221,7 +227,7 @@ async fn fitting(
 }
 
 /// What a look-up found. It has made nothing, so asking again does no harm.
-fn json(answer: &Response, now: i64) -> Result<Value, Failure> {
+pub(super) fn json(answer: &Response, now: i64) -> Result<Value, Failure> {
     if !answer.is_good() {
         return Err(error::failure(answer, now));
     }

@@ -61,21 +61,9 @@ impl Ready {
         body.set_at(of, number(id));
         self.request(Method::POST, &self.first(&["notes"])).json(body.to_bytes())
     }
-
-    /// A deal of this person, where the configuration wants it.
-    pub(super) fn new_deal(&self, wanted: &Json, person: &str) -> Json {
-        let mut deal = wanted.clone();
-        deal.set_at("person_id", number(person));
-        if let Some(stage) = self.config.stage_id {
-            deal.set_at("stage_id", Json::integer(stage.0.into()));
-        } else if let Some(pipeline) = self.config.pipeline_id {
-            deal.set_at("pipeline_id", Json::integer(pipeline.0.into()));
-        }
-        deal
-    }
 }
 
 /// Ids are numbers there, and are kept as text here.
-fn number(id: &str) -> Json {
+pub(super) fn number(id: &str) -> Json {
     id.parse().map_or_else(|_| Json::string(id), Json::integer)
 }

@@ -53,6 +53,32 @@ fn a_new_lead_is_a_new_person_with_a_deal_and_a_note() {
 }
 
 #[test]
+fn an_employer_is_looked_for_before_the_person_and_a_stage_by_its_name() {
+    let config = json!({ "organizations": "yes", "pipeline": "Weddings", "stage": "New" });
+    let mut lead = lead();
+    lead["lead"]["profile"] = json!({ "company": "Innkept Ltd" });
+    let answers = [
+        (200, json!({ "success": true, "data": { "items": [] } })),
+        data(201, json!({ "id": 44 })),
+        found(&[]),
+        data(201, json!({ "id": 11 })),
+        data(200, json!([{ "id": 1, "name": "Weddings" }])),
+        data(200, json!([{ "id": 5, "name": "New", "pipeline_id": 1 }])),
+        data(201, json!({ "id": 22 })),
+        data(201, json!({ "id": 33 })),
+    ];
+    let ready = ready(config, json!({}));
+    let said = drive(ready.as_ref(), Created, &lead, Ids::new(), None, &answers);
+    assert_golden("organization", include_str!("fixtures/organization.json"), &said);
+    assert_eq!((said.outcome, said.ids["organization"].as_str()), (Outcome::Delivered, "44"));
+    let twice = json!({ "pipeline": "Weddings", "pipeline_id": 1, "stage": "New", "stage_id": 5 });
+    assert_eq!(
+        testkit::refused(&Pipedrive, &twice, &json!(null)),
+        ["pipeline: set pipeline or pipeline_id, not both", "stage: set stage or stage_id, not both"]
+    );
+}
+
+#[test]
 fn an_update_adds_to_the_person_and_leaves_the_deals_title() {
     let there = json!({ "id": 11, "name": "S. Patel",
         "emails": [{ "value": "Sarah@Example.com", "primary": true, "label": "home" }],

@@ -26,6 +26,10 @@ settings! {
         opt_out: OptOut = "no",
         /// The id of the assignment rule for new Leads, or none; absent for the active rule. An update never changes the owner
         assignment_rule: Option<AssignmentRule>,
+        /// The id of a campaign, as 701…, that the Leads of new leads become members of; an update makes nobody a member again
+        campaign_id: Option<CampaignId>,
+        /// The member status there, as Responded; absent for the campaign's own default
+        campaign_status: Option<String>,
         /// Whether the enquiry of somebody who has a Lead already is kept as a Task on it
         tasks: Flag = "yes",
         /// Which values of Status mean that a Lead is closed, with commas between them
@@ -80,6 +84,16 @@ parsed! {
 parsed! {
     /// The header's value for new Leads.
     pub(crate) struct AssignmentRule(HeaderValue) = assignment_rule
+}
+
+parsed! {
+    /// The id of a campaign.
+    pub(crate) struct CampaignId(String) = campaign_id
+}
+
+fn campaign_id(text: &str) -> Result<String, Problem> {
+    let is_id = text.starts_with("701") && matches!(text.len(), 15 | 18) && is_name(text);
+    if is_id { Ok(text.to_owned()) } else { Err(Problem::new("must be a campaign's id, as 701…")) }
 }
 
 fn is_name(text: &str) -> bool {

@@ -24,6 +24,11 @@ pub(super) fn is_deleted(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| matches!(code.as_str(), "ENTITY_IS_DELETED" | "NOT_FOUND"))
 }
 
+/// Whether what was to be made is there already.
+pub(super) fn is_there(response: &Response) -> bool {
+    first(response).is_some_and(|(code, _)| code == "DUPLICATE_VALUE")
+}
+
 /// The fields whose texts are refused as too long, with how long they may be: `… too large: … (max length=255)`.
 pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
     let Some(Value::Array(errors)) = response.json() else { return Vec::new() };

@@ -145,19 +145,6 @@ fn add(fields: &mut Json, name: &str, value: &Json) {
     }
 }
 
-/// Cuts texts to what their fields take; false if there was nothing to cut.
-pub(super) fn cut(fields: &mut Json, limits: &[(String, usize)]) -> bool {
-    let mut is_cut = false;
-    for (name, limit) in limits.iter().filter(|(name, _)| name != "Email") {
-        let text = fields.get(name).and_then(Json::as_str);
-        let Some(text) = text.filter(|text| crm::units(text) > *limit) else { continue };
-        let cut = Json::string(&crm::cut(&text, *limit));
-        fields.insert(usize::MAX, name, cut);
-        is_cut = true;
-    }
-    is_cut
-}
-
 /// The value as the field takes it.
 fn limited(name: &str, value: &Json) -> Json {
     let limit = LIMITS.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit);

@@ -73,6 +73,9 @@ pub(super) async fn look(
     }
     found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
     found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
+    if let Some(campaign) = &ready.config.campaign_id {
+        found.findings.extend(campaign_finding(ready, &campaign.0, ctx).await);
+    }
     if ready.config.tasks == Flag::Yes {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
         if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
@@ -82,6 +85,25 @@ pub(super) async fn look(
         }
     }
     Ok(())
+}
+
+/// What is wrong with the campaign that Leads become members of.
+async fn campaign_finding(ready: &Ready, campaign: &str, ctx: &mut Conversation<'_>) -> Option<String> {
+    let soql = format!("SELECT Label FROM CampaignMemberStatus WHERE CampaignId = '{}'", quoted(campaign));
+    let statuses = match VENDOR.json(ctx, ready.query(&soql)).await {
+        Ok(statuses) => schema::choices(&statuses["records"], "Label", "Label"),
+        Err(failure) => return Some(format!("campaign_id: cannot be read: {}", failure.error)),
+    };
+    // Every campaign has two at least.
+    if statuses.is_empty() {
+        return Some(format!("campaign_id: there is no campaign {campaign} that this user may see"));
+    }
+    let wanted = ready.config.campaign_status.as_deref()?;
+    let labels: Vec<&str> = statuses.iter().map(|status| status.label.as_str()).collect();
+    let is_there = labels.iter().any(|label| label.eq_ignore_ascii_case(wanted));
+    (!is_there).then(|| {
+        format!("campaign_status: the campaign has no {wanted} among its own: {}", labels.join(", "))
+    })
 }
 
 fn organization(found: &Value) -> Option<String> {

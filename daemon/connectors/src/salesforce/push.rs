@@ -3,13 +3,9 @@
 use http::{HeaderValue, Method};
 use serde_json::Value;
 
-use super::{
-    AUTO_ASSIGN, CUTS_MAX, DESCRIBED, NAME, NEWEST, Ready, VENDOR, error,
-    plan::{self, Plan},
-    quoted,
-};
+use super::{AUTO_ASSIGN, CUTS_MAX, DESCRIBED, NAME, NEWEST, Ready, VENDOR, error, plan::Plan, quoted};
 use crate::{
-    Conversation, Push, Request, Response, crm,
+    Conversation, Push, Request, Response, crm, leads,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
@@ -35,10 +31,32 @@ impl Ready {
         ctx.keep_site().await;
         ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
         written::keep(&plan.update, ctx).await;
-        match &plan.task {
-            Some(task) if ctx.id(&task_key(push)).is_none() => self.task(push, plan, task, &lead, ctx).await,
-            _ => Ok(()),
+        if let Some(task) = plan.task.as_ref().filter(|_| ctx.id(&task_key(push)).is_none()) {
+            self.task(push, plan, task, &lead, ctx).await?;
         }
+        self.join_campaign(push, &lead, ctx).await
+    }
+
+    /// Makes the Lead a member of the campaign. Who is one already is told so, and stays what they are there.
+    async fn join_campaign(
+        &self,
+        push: &Push<'_>,
+        lead: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<(), Failure> {
+        let campaign = self.config.campaign_id.as_ref().filter(|_| push.event != EventKind::Updated);
+        let Some(campaign) = campaign else { return Ok(()) };
+        let mut member =
+            Json::object([("CampaignId", Json::string(&campaign.0)), ("LeadId", Json::string(lead))]);
+        if let Some(status) = &self.config.campaign_status {
+            member.insert(usize::MAX, "Status", Json::string(status));
+        }
+        let request = self.object(Method::POST, &["CampaignMember"]).json(member.to_bytes());
+        let answer = ctx.send(request).await?;
+        if answer.is_good() || error::is_there(&answer) {
+            return Ok(());
+        }
+        Err(error::failure(&answer, ctx.now))
     }
 
     async fn lead(
@@ -55,6 +73,13 @@ impl Ready {
         }
         // Whatever an earlier attempt made is found here too: queries see what was written at once.
         if let Some(there) = self.find(&format!("Email = '{}'", quoted(&plan.email)), ctx).await?
+            && self.updated(push, plan.update.clone(), &there, ctx).await?
+        {
+            return Ok(there.id);
+        }
+        // An upsert would write over a Lead that has the external id what only a new one is to get.
+        if let Some(field) = self.external()
+            && let Some(there) = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?
             && self.updated(push, plan.update.clone(), &there, ctx).await?
         {
             return Ok(there.id);
@@ -226,7 +251,7 @@ impl Ready {
         let mut fields = fields.clone();
         for _ in 0..CUTS_MAX {
             let answer = ctx.send(self.write(request(), &fields)).await?;
-            if !plan::cut(&mut fields, &error::too_long(&answer)) {
+            if !leads::cut(&mut fields, "Email", &error::too_long(&answer)) {
                 return Ok(answer);
             }
         }

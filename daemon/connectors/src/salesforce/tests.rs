@@ -80,6 +80,20 @@ fn an_update_goes_to_the_lead_that_is_known() {
 }
 
 #[test]
+fn a_new_lead_is_a_member_of_the_campaign() {
+    let config = json!({ "campaign_id": "701000000000001AAA", "campaign_status": "Responded" });
+    let ready = ready(config, json!({}));
+    let answers = [found(&[]), made(), (201, json!({ "id": "00v000000000001", "success": true }))];
+    let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_golden("campaign", include_str!("fixtures/campaign.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    // Who is one already stays one.
+    let answers = [found(&[]), made(), error(400, "DUPLICATE_VALUE")];
+    let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_eq!((said.outcome, said.calls.len()), (Outcome::Delivered, 3));
+}
+
+#[test]
 fn a_repeat_finds_what_was_made_by_its_address() {
     let ready = ready(json!({}), json!({}));
     let first = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[found(&[]), (500, Value::Null)]);
@@ -100,7 +114,7 @@ fn a_minimal_lead() {
         &minimal(),
         Ids::new(),
         None,
-        &[found(&[]), made()],
+        &[found(&[]), found(&[]), made()],
     );
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
 }

@@ -97,10 +97,12 @@ pub(super) fn login_failure(response: &Response) -> Option<Failure> {
 /// What an answer says of the one record, or of the call.
 fn entry(response: &Response) -> Value {
     let mut body = response.json().unwrap_or_default();
-    match body.pointer_mut("/data/0").map(Value::take) {
-        Some(entry) => entry,
-        None => body,
+    for list in ["/data/0", "/tags/0"] {
+        if let Some(entry) = body.pointer_mut(list) {
+            return entry.take();
+        }
     }
+    body
 }
 
 fn code(entry: &Value) -> &str {

@@ -113,7 +113,8 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.app()?;
-        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await
+        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await?;
+        self.tag(push, ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {

@@ -30,24 +30,39 @@ pub(super) async fn look(
             Err(failure) => return Err(failure),
         };
     }
+    if !ready.settings.tags.0.is_empty()
+        && let Err(failure) = VENDOR.json(ctx, ready.get(&["settings", "tags"], &[("module", "Leads")])).await
+    {
+        let finding = format!("tags: they take the scope ZohoCRM.settings.tags.ALL: {}", failure.error);
+        found.findings.push(finding);
+    }
     let schema = VENDOR.json(ctx, ready.get(&["settings", "fields"], &[("module", "Leads")])).await;
     match schema {
         Ok(schema) => {
             found.targets = schema["fields"].as_array().into_iter().flatten().filter_map(field).collect();
             if schema::names_owner(&ready.mapping, &OWNER) {
-                let active = [("type", "ActiveUsers"), ("per_page", "200")];
-                let users = VENDOR.json(ctx, ready.get(&["users"], &active)).await;
-                let users = users.map(|users| schema::choices(&users["users"], "id", "full_name"));
+                let page = |page: Option<&str>| {
+                    let page = page.unwrap_or("1");
+                    ready.get(&["users"], &[("type", "ActiveUsers"), ("per_page", "200"), ("page", page)])
+                };
+                let users = VENDOR.list(ctx, "users", page, next_page).await;
+                let users = users.map(|users| schema::choices(&users, "id", "full_name"));
                 found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
             }
             found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
         }
         Err(failure) if failure.class == FailureClass::Credentials && kind != ProbeKind::Mapping => {
-            found.findings = vec![format!("the mapping was not checked: {}", failure.error)];
+            found.findings.push(format!("the mapping was not checked: {}", failure.error));
         }
         Err(failure) => return Err(failure),
     }
     Ok(())
+}
+
+fn next_page(answer: &Value) -> Option<String> {
+    let info = &answer["info"];
+    let page = info["page"].as_u64().filter(|_| info["more_records"] == true)?;
+    Some(page.saturating_add(1).to_string())
 }
 
 fn field(field: &Value) -> Option<TargetField> {

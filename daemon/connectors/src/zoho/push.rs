@@ -13,6 +13,7 @@ use crate::{
     vendor::{id_of, unreadable, word},
 };
 use leadline_domain::{
+    integration::EventKind,
     json::Json,
     outcome::{Failure, FailureClass},
 };
@@ -23,6 +24,8 @@ const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
 const NOTES: &str = "20";
 /// So often a write is repeated with texts cut, as each refusal names one field alone.
 const CUTS_MAX: usize = 8;
+/// So many tags are in a call, as the specification has it.
+const TAGS_TAKEN: usize = 3;
 /// How long a search may lag behind what was written; not documented.
 const LAG: Duration = Duration::from_secs(15);
 
@@ -133,6 +136,22 @@ impl Leads for Ready {
 }
 
 impl Ready {
+    /// Gives the Lead the tags beside its own. A tag that sales took away is not given again by an update.
+    pub(super) async fn tag(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let Some(lead) = ctx.id("lead") else { return Ok(()) };
+        if push.event == EventKind::Updated {
+            return Ok(());
+        }
+        for few in self.settings.tags.0.chunks(TAGS_TAKEN) {
+            let few = few.iter().map(|tag| Json::object([("name", Json::string(tag))])).collect();
+            let body = Json::object([("tags", Json::Array(few)), ("over_write", Json::Bool(false))]);
+            let request = self.request(Method::POST, &["Leads", &lead, "actions", "add_tags"]);
+            let answer = ctx.send(request.json(body.to_bytes())).await?;
+            error::done(&answer, ctx.now)?;
+        }
+        Ok(())
+    }
+
     /// The first of these Leads that is one of ours to change.
     fn there(&self, leads: &Value, is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let open = |lead: &&Value| lead["$converted"] != true && is_it(lead);

@@ -63,6 +63,20 @@ fn a_new_lead_is_a_new_lead_there_with_a_note() {
 }
 
 #[test]
+fn a_new_lead_is_given_tags_three_in_a_call() {
+    let ready = ready(json!({ "tags": "Barn, Fair, Form, Website" }), json!({}));
+    let answers = [NONE, wrote(LEAD), wrote("77"), wrote(LEAD), wrote(LEAD)];
+    let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_golden("tags", include_str!("fixtures/tags.json"), &said);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    let wrong = json!({ "code": "INVALID_DATA", "status": "error", "message": "invalid data",
+        "details": { "api_name": "name" } });
+    let answers = [NONE, wrote(LEAD), wrote("77"), (400, json!({ "tags": [wrong] }))];
+    let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
+    assert_eq!(said.failure().1, "zoho INVALID_DATA name: invalid data");
+}
+
+#[test]
 fn an_update_goes_to_the_lead_that_is_known() {
     let mapping = json!({ "lead.guest_count": "Guests", "quote.total_pence": { "to": "Quote", "value": "{{ quote.total_pence | money }}" } });
     let answers = [found("Contacted"), wrote(LEAD), wrote("77")];

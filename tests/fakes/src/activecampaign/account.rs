@@ -61,6 +61,10 @@ impl Account for ActiveCampaign {
         self.quota = Quota::unlimited();
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("phone")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         let list = self.list.clone();
         match deed {

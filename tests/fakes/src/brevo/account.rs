@@ -52,6 +52,10 @@ impl Account for Brevo {
         self.quota = Quota::unlimited();
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("SMS")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Correct => self.contacts.values_mut().for_each(|contact| {

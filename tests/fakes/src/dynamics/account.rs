@@ -68,6 +68,10 @@ impl Account for Dynamics {
         true
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("telephone1")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         let state = match deed {
             Deed::Close => 2,
@@ -105,6 +109,10 @@ impl Account for Dynamics {
         };
         self.leads.values_mut().for_each(|lead| lead.state = state);
         true
+    }
+
+    fn crowd(&mut self) {
+        self.colleagues = 5_001;
     }
 
     fn owner(&self) -> Option<(&'static str, Value)> {

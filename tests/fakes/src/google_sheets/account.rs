@@ -63,6 +63,10 @@ impl Account for GoogleSheets {
         true
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("Phone")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         let sheet = self.sheet();
         match deed {

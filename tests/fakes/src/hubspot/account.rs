@@ -42,7 +42,14 @@ impl Account for Hubspot {
             Record::new("contact", id, email(id)).with_all(properties, &ALIKE)
         });
         let notes = self.notes.iter().map(|(id, note)| Record::new("note", id, email(&note.contact)));
-        contacts.chain(notes).collect()
+        let members = self.lists.iter().flat_map(|(list, own)| own.members.iter().map(move |id| (list, id)));
+        let members =
+            members.map(|(list, id)| Record::new("place on a list", format!("{list} {id}"), email(id)));
+        contacts.chain(notes).chain(members).collect()
+    }
+
+    fn ways(&self) -> Vec<Value> {
+        vec![json!({"list_ids": "7"})]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -65,6 +72,23 @@ impl Account for Hubspot {
     fn end_logins(&mut self) -> bool {
         self.keys.clear();
         true
+    }
+
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("phone")
+    }
+
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"list_ids": "7, #8"}), &["Enquiries", "Weddings"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        let used = self.lists.values().filter(|list| !list.members.is_empty());
+        used.map(|list| list.name.to_owned()).collect()
+    }
+
+    fn take_out(&mut self) {
+        self.lists.values_mut().for_each(|list| list.members.clear());
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -91,6 +115,10 @@ impl Account for Hubspot {
             contact.properties.insert(name.to_owned(), text.to_owned());
         });
         true
+    }
+
+    fn crowd(&mut self) {
+        self.colleagues = 501;
     }
 
     fn owner(&self) -> Option<(&'static str, Value)> {

@@ -9,6 +9,7 @@ pub(super) fn mistyped(kind: &str, text: &str) -> Option<&'static str> {
         "number" if text.parse::<f64>().is_err() => Some("INVALID_INTEGER"),
         "date" if text.len() != 10 => Some("INVALID_DATE"),
         "enumeration" if !["wedding", "other"].contains(&text) => Some("INVALID_OPTION"),
+        "bool" | "booleancheckbox" if !["true", "false"].contains(&text) => Some("INVALID_OPTION"),
         _ => None,
     }
 }

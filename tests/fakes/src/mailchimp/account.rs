@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Mailchimp;
+use super::{Mailchimp, Member};
 use crate::{
     account::{Account, Connection, Deed, Record, Rule, Trap, members},
     receiver::Reply,
@@ -30,8 +30,13 @@ impl Account for Mailchimp {
                 .with_all(members(&member.fields), &ALIKE)
                 .with("status", member.status.clone())
                 .with("tags", member.tags.iter().cloned().collect::<Vec<_>>().join(", "))
+                .with("choices", chosen(member))
         });
         members.collect()
+    }
+
+    fn ways(&self) -> Vec<Value> {
+        vec![json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"})]
     }
 
     /// A throttle without a word.
@@ -45,6 +50,24 @@ impl Account for Mailchimp {
 
     fn slow_down(&mut self) {
         self.takes = Duration::from_millis(30);
+    }
+
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("PHONE")
+    }
+
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        let settings = json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"});
+        Some((settings, &["9143cf3bd1", "c9a1d2e3f4"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        let chosen = self.members.values().flat_map(|member| &member.choices);
+        chosen.filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn take_out(&mut self) {
+        self.members.values_mut().for_each(|member| member.choices.clear());
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -93,4 +116,10 @@ impl Account for Mailchimp {
             Rule::ReadOnly | Rule::Duplicate => None,
         }
     }
+}
+
+/// The ids of the groups that somebody is in and of the permissions that they gave.
+fn chosen(member: &Member) -> String {
+    let chosen = member.choices.iter().filter(|(_, is_chosen)| **is_chosen);
+    chosen.map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -57,11 +57,17 @@ impl Account for Pipedrive {
             let person = deal.map_or(&note["person_id"], |deal| &deal["person_id"]);
             Record::new("note", id, self.address(person))
         });
-        persons.chain(deals).chain(notes).collect()
+        let named = |one: &Value| one["name"].as_str().unwrap_or_default().to_owned();
+        let organizations = self.organizations.iter();
+        let organizations = organizations.map(|(id, one)| Record::new("organization", id, named(one)));
+        persons.chain(organizations).chain(deals).chain(notes).collect()
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"lead_field": "a".repeat(40)})]
+        vec![
+            json!({"lead_field": "a".repeat(40)}),
+            json!({"organizations": "yes", "pipeline": "Weddings", "stage": "New"}),
+        ]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -87,6 +93,10 @@ impl Account for Pipedrive {
     fn end_logins(&mut self) -> bool {
         self.tokens.clear();
         true
+    }
+
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("person.phone")
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {

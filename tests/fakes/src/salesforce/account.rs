@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Salesforce, locked_row, over_limit};
+use super::{CAMPAIGN, Salesforce, locked_row, over_limit};
 use crate::{
     account::{Account, Connection, Deed, Record, Rule, Trap},
     receiver::Reply,
@@ -49,11 +49,15 @@ impl Account for Salesforce {
             .tasks
             .iter()
             .map(|(id, task)| Record::new("Task", id, email(task["WhoId"].as_str().unwrap_or_default())));
-        leads.chain(tasks).collect()
+        let members = self.members.iter();
+        let members = members.map(|(lead, status)| {
+            Record::new("CampaignMember", lead, email(lead)).with("status", status.clone())
+        });
+        leads.chain(tasks).chain(members).collect()
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"external_id_field": self.external_field})]
+        vec![json!({"external_id_field": self.external_field}), json!({"campaign_id": CAMPAIGN})]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -63,6 +67,22 @@ impl Account for Salesforce {
     fn end_logins(&mut self) -> bool {
         self.sessions.clear();
         true
+    }
+
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("Phone")
+    }
+
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"campaign_id": CAMPAIGN, "campaign_status": "Responded"}), &["Responded"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.members.values().cloned().collect()
+    }
+
+    fn take_out(&mut self) {
+        self.members.clear();
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -79,6 +99,7 @@ impl Account for Salesforce {
             Deed::Delete => {
                 self.leads.clear();
                 self.tasks.clear();
+                self.members.clear();
             }
             // The one that is merged into another is deleted, its Tasks go to the other.
             Deed::Merge => {

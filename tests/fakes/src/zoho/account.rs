@@ -1,7 +1,7 @@
 //! What is known of an organization at Zoho CRM as of an account at any vendor.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -47,10 +47,15 @@ impl Account for Zoho {
         let leads = self.leads.iter().map(|(id, lead)| {
             let record = Record::new("Lead", id, email(id)).with_all(members(&lead.fields), &ALIKE);
             let record = record.with("owner", lead.owner.clone());
+            let record = record.with("tags", lead.tags.iter().cloned().collect::<Vec<_>>().join(", "));
             if lead.is_converted { record.with("status", "converted") } else { record }
         });
         let notes = self.notes.iter().map(|(id, note)| Record::new("note", id, email(&note.lead)));
         leads.chain(notes).collect()
+    }
+
+    fn ways(&self) -> Vec<Value> {
+        vec![json!({"tags": "Website, Barn"})]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -69,6 +74,22 @@ impl Account for Zoho {
     fn end_logins(&mut self) -> bool {
         self.tokens.clear();
         true
+    }
+
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("Phone")
+    }
+
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"tags": "Barn, Fair, Form, Website"}), &["Barn", "Fair", "Form", "Website"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.leads.values().flat_map(|lead| lead.tags.clone()).collect()
+    }
+
+    fn take_out(&mut self) {
+        self.leads.values_mut().for_each(|lead| lead.tags.clear());
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -98,6 +119,10 @@ impl Account for Zoho {
         true
     }
 
+    fn crowd(&mut self) {
+        self.colleagues = 201;
+    }
+
     fn owner(&self) -> Option<(&'static str, Value)> {
         Some(("Owner", json!("41")))
     }
@@ -120,7 +145,10 @@ impl Account for Zoho {
                 let fields = json!({"Email": "sarah@example.com", "Last_Name": "Patel"});
                 let fields = fields.as_object().cloned().unwrap_or_default();
                 let (id, owner) = (self.id(), "api user".to_owned());
-                self.leads.insert(id, Lead { fields, owner, is_converted: false, made: Instant::now() });
+                self.leads.insert(
+                    id,
+                    Lead { fields, owner, is_converted: false, tags: BTreeSet::new(), made: Instant::now() },
+                );
                 Trap::bare()
             }
             Rule::ReadOnly | Rule::Choice => None,

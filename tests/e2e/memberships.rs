@@ -1,0 +1,125 @@
+//! What settings put people into beside their record: lists, campaigns, groups, tags. A new lead is put there, whom
+//! sales took out is not put back by an update, and a look says what of it is not there.
+
+use leadline_fakes::{
+    Fake, Opened, VENDORS, hubspot::Hubspot, open_account, salesforce::CAMPAIGN, sample_lead,
+};
+use leadline_tests::{Bringing, Pushing};
+use leadlined::domain::{
+    integration::{EventKind, ProbeKind},
+    outcome::{FailureClass, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::vendors::{PATIENCE, class_and_error};
+
+fn pushing(account: &dyn Opened, settings: &Value) -> Pushing {
+    let mut made = account.connection();
+    made.config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    Pushing::new(account.connector(), made.config, made.credentials, Value::Null, PATIENCE)
+}
+
+fn enquiry(n: usize) -> Value {
+    let mut lead = sample_lead(n);
+    lead["lead"]["email"] = json!("sarah@example.com");
+    lead["lead"]["gdpr_consent"] = json!(true);
+    lead
+}
+
+#[tokio::test]
+async fn an_enquiry_puts_people_there_and_an_update_does_not_put_them_back() {
+    let mut tried = 0;
+    for (name, open) in VENDORS {
+        let account = &*open().await.unwrap();
+        let Some((settings, expected)) = account.with(|account| account.putting()) else { continue };
+        tried += 1;
+        let (mut pushing, mut looking) = (pushing(account, &settings), pushing(account, &settings));
+        let mut bring = async |kind, lead: &Value| {
+            assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered, "{name}");
+            account.with(|account| account.places())
+        };
+        let lead = enquiry(1);
+        assert_eq!(bring(EventKind::Created, &lead).await, expected, "{name}");
+        let mut changed = lead.clone();
+        changed["lead"]["phone"] = json!("+442079460001");
+        assert_eq!(bring(EventKind::Updated, &changed).await, expected, "{name}: nobody is taken out");
+        account.with(|account| account.take_out());
+        changed["lead"]["phone"] = json!("+442079460002");
+        assert_eq!(bring(EventKind::Updated, &changed).await, [""; 0], "{name}");
+        assert_eq!(bring(EventKind::Created, &enquiry(2)).await, expected, "{name}: who asks again is back");
+        assert_eq!(
+            bring(EventKind::Created, &enquiry(3)).await,
+            expected,
+            "{name}: who is there stays there"
+        );
+        let report = looking.probe(ProbeKind::Mapping).await;
+        let keys: Vec<&String> = settings.as_object().unwrap().keys().collect();
+        let told = report.findings.iter().find(|told| keys.iter().any(|key| told.starts_with(*key)));
+        assert_eq!((report.outcome, told), (Outcome::Delivered, None), "{name}");
+    }
+    assert_eq!(tried, 4);
+}
+
+/// What a look finds wrong with these settings.
+async fn findings(account: &dyn Opened, settings: Value) -> Vec<String> {
+    let report = pushing(account, &settings).probe(ProbeKind::Mapping).await;
+    let ours = ["list_ids", "groups", "marketing_permissions", "campaign_"];
+    let findings = report.findings.into_iter();
+    findings.filter(|told| ours.iter().any(|key| told.starts_with(key))).collect()
+}
+
+#[tokio::test]
+async fn a_look_names_what_is_not_there() {
+    let account = open_account("hubspot").await.unwrap();
+    account.of::<Fake<Hubspot>>().unwrap().with(|vendor| {
+        vendor.lists.get_mut(&7).unwrap().is_active = true;
+        vendor.lists.get_mut(&8).unwrap().object = "0-2";
+    });
+    assert_eq!(
+        findings(&*account, json!({ "list_ids": "7, 8, 9" })).await,
+        [
+            "list_ids: list 7 (Enquiries) fills itself: only a static list takes contacts",
+            "list_ids: list 8 (Weddings) is none of contacts",
+            "list_ids: list 9 is not there",
+        ]
+    );
+    let account = open_account("mailchimp").await.unwrap();
+    let mut member = pushing(&*account, &json!({}));
+    let outcome = member.attempt(&mut Bringing::new(EventKind::Created, &enquiry(1))).await;
+    assert_eq!(outcome, Outcome::Delivered);
+    let settings = json!({ "groups": "9143cf3bd1, Barn", "marketing_permissions": "Email" });
+    assert_eq!(
+        findings(&*account, settings).await,
+        [
+            "groups: the audience has no group Barn; it has 9143cf3bd1 (Venue: The Old Barn), 3a2a927344 (Venue: The Mill)",
+            "marketing_permissions: the audience has no marketing permission Email; it has c9a1d2e3f4 (Email), d8b2c3e4f5 (Post)",
+        ]
+    );
+    let account = open_account("salesforce").await.unwrap();
+    assert_eq!(
+        findings(&*account, json!({ "campaign_id": CAMPAIGN, "campaign_status": "Came" })).await,
+        ["campaign_status: the campaign has no Came among its own: Sent, Responded"]
+    );
+    assert_eq!(
+        findings(&*account, json!({ "campaign_id": "701000000000009AAA" })).await,
+        ["campaign_id: there is no campaign 701000000000009AAA that this user may see"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_there_fails_after_the_record_and_says_so() {
+    for (name, settings, expected) in [
+        ("hubspot", json!({ "list_ids": "9" }), "hubspot OBJECT_NOT_FOUND List does not exist with ID 9."),
+        (
+            "salesforce",
+            json!({ "campaign_id": "701000000000009AAA" }),
+            "salesforce INVALID_CROSS_REFERENCE_KEY invalid cross reference id",
+        ),
+    ] {
+        let account = open_account(name).await.unwrap();
+        let mut pushing = pushing(&*account, &settings);
+        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &enquiry(1))).await;
+        assert_eq!(class_and_error(outcome), (FailureClass::Rejected, expected.to_owned()), "{name}");
+        assert!(!account.records().is_empty(), "{name}: the record is there");
+    }
+}
