@@ -153,6 +153,12 @@ async fn a_record_that_is_known_by_the_leads_uuid_alone_keeps_what_sales_made_of
         let mut now = records[0].fields.clone();
         now.insert(address.to_owned(), told[address].clone());
         assert_eq!(now, told, "{name}");
+        // The customer that it became keeps the uuid, and the lead's update is a new one all the same.
+        assert!(account.with(|account| account.suffer(Deed::Convert)), "{name}");
+        let outcome = pushing().attempt(&mut Bringing::new(EventKind::Updated, &lead)).await;
+        assert_eq!(outcome, Outcome::Delivered, "{name}");
+        let owned = account.records().into_iter().filter(|record| record.fields.contains_key("owner"));
+        assert_eq!(owned.count(), 2, "{name}");
     }
 }
 

@@ -15,7 +15,8 @@ use leadline_domain::outcome::{Failure, FailureClass};
 const FULL: Duration = Duration::from_secs(10);
 
 /// A rule for duplicates, and an alternate key that is taken; they are told with 412, and the first with 500 as well.
-const DUPLICATES: [&str; 2] = ["0x80040333", "0x80040237"];
+const DUPLICATES: [&str; 2] = [DETECTED, "0x80040237"];
+const DETECTED: &str = "0x80040333";
 /// Too many calls, too long calls, too many at once.
 const THROTTLES: [&str; 3] = ["0x80072322", "0x80072321", "0x80072326"];
 const NO_OBJECT: &str = "0x80040217";
@@ -24,6 +25,11 @@ const TOO_LONG: &str = "0x80044331";
 /// Whether the record was there once.
 pub(super) fn is_gone(response: &Response) -> bool {
     response.status == 404 || !response.is_good() && code(&error(response)) == NO_OBJECT
+}
+
+/// Whether the record was there though it was only to be made.
+pub(super) fn is_taken(response: &Response) -> bool {
+    response.status == 412 && code(&error(response)) != DETECTED
 }
 
 /// The column whose text is refused as too long, with how long it may be: `The length of the 'x' attribute of the 'lead'

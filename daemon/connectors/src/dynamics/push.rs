@@ -48,8 +48,8 @@ impl Leads for Ready {
     /// By the alternate key, where there is one: then the same enquiry never makes a second lead, nor writes over the
     /// first what only a new one is to get.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
-        let request = |fields: &Json| {
-            let request = match self.key_of(&plan.lead) {
+        let request = |key: Option<String>, fields: &Json| {
+            let request = match key {
                 Some(key) => self
                     .write(Method::PATCH, &format!("leads({key})"), "leadid", fields)
                     .header(header::IF_NONE_MATCH, HeaderValue::from_static("*")),
@@ -61,7 +61,12 @@ impl Leads for Ready {
             }
             request
         };
-        let answer = self.written(&plan.create, request, ctx).await?;
+        let key = self.key_of(&plan.lead);
+        let mut answer = self.written(&plan.create, |fields| request(key.clone(), fields), ctx).await?;
+        if key.is_some() && error::is_taken(&answer) {
+            // The lead of this key was qualified: the customer keeps it.
+            answer = self.written(&plan.create, |fields| request(None, fields), ctx).await?;
+        }
         if !answer.is_good() {
             return Err(error::failure(&answer, ctx.now));
         }

@@ -24,6 +24,11 @@ pub(super) fn is_deleted(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| matches!(code.as_str(), "ENTITY_IS_DELETED" | "NOT_FOUND"))
 }
 
+/// Whether the record became a customer.
+pub(super) fn is_converted(response: &Response) -> bool {
+    first(response).is_some_and(|(code, _)| code == "CANNOT_UPDATE_CONVERTED_LEAD")
+}
+
 /// Whether what was to be made is there already.
 pub(super) fn is_there(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| code == "DUPLICATE_VALUE")

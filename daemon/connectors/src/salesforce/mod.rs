@@ -197,8 +197,8 @@ impl Ready {
         self.config.external_id_field.as_ref().map(|field| field.0.as_str())
     }
 
-    fn create(&self, plan: &Plan) -> Request {
-        let request = match self.external() {
+    fn create(&self, plan: &Plan, external: Option<&str>) -> Request {
+        let request = match external {
             Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead]),
             None => self.object(Method::POST, &["Lead"]),
         };

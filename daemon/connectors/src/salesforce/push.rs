@@ -84,7 +84,11 @@ impl Ready {
         {
             return Ok(there.id);
         }
-        let made = self.written(ctx, &plan.create, || self.create(plan)).await?;
+        let mut made = self.written(ctx, &plan.create, || self.create(plan, self.external())).await?;
+        if error::is_converted(&made) {
+            // The customer that it became keeps the external id.
+            made = self.written(ctx, &plan.create, || self.create(plan, None)).await?;
+        }
         if !made.is_good() {
             return Err(error::failure(&made, ctx.now));
         }
