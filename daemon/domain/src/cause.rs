@@ -6,18 +6,18 @@ use std::{fmt, str::FromStr, sync::LazyLock};
 use regex::{Captures, Regex};
 use sha2::{Digest as _, Sha256};
 
-use super::{json::Json, outcome::FailureClass};
+use super::outcome::FailureClass;
 
 mod advice;
+mod values;
 
 pub use advice::{Action, actions, advice};
+pub use values::Values;
 
 /// The longest text of a cause, in characters.
 const TEXT_MAX: usize = 200;
 /// The same for an error that was cut: where that happened depends on the values in it.
 const CUT_TEXT_MAX: usize = 120;
-/// A shorter value of a lead is too likely to be a word of the vendor's.
-const VALUE_MIN: usize = 3;
 
 /// The id of a cause: sixty bits of a hash, twelve characters of Crockford's base 32 in text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,19 +101,35 @@ static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// A status where errors have it: at the front, with or without the connector's name, or where one is announced.
 static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"^(?:[a-z0-9]+:? )?[1-5]\d\d\b|\b(?:HTTP|[Ss]tatus|[Cc]ode)(?:/\d(?:\.\d)?)?[ =:]+[1-5]\d\d\b",
+        r"^(?:(?<name>[a-z0-9_]+):? )?[1-5]\d\d\b|\b(?:HTTP|[Ss]tatus|[Cc]ode)(?:/\d(?:\.\d)?)?[ =:]+[1-5]\d\d\b",
     )
     .ok()
 });
 
-/// The text of a cause: an error without the values of its lead, ids, addresses, numbers and times.
+/// Letters as JSON may write them, and several values of a lead in a row.
+static ESCAPED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\\u([0-9a-fA-F]{4})").ok());
+static MASKED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("<lead>(?:,? <lead>)+").ok());
+
+/// The text of a cause: an error of a connector without the values of its lead, ids, addresses, numbers and times.
 #[must_use]
-pub fn text(error: &str, lead: &Values) -> String {
-    let (Some(parts), Some(status)) = (&*PARTS, &*STATUS) else { return String::new() };
+pub fn text(connector: &str, error: &str, lead: &Values) -> String {
+    let (Some(parts), Some(status), Some(escaped), Some(masked)) = (&*PARTS, &*STATUS, &*ESCAPED, &*MASKED)
+    else {
+        return String::new();
+    };
     let line = error.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_cut = line.contains('…');
+    let line = escaped.replace_all(&line, |found: &Captures<'_>| {
+        let letter = u32::from_str_radix(&found[1], 16).ok().and_then(char::from_u32);
+        let letter = letter.filter(|letter| !letter.is_control());
+        letter.map_or_else(|| found[0].to_owned(), String::from)
+    });
     let line = lead.mask(&line);
-    let kept: Vec<_> = status.find_iter(&line).map(|found| found.end()).collect();
+    let line = masked.replace_all(&line, "<lead>");
+    // A word before the status is the connector's name; after any other, three digits are a number.
+    let is_status = |found: &Captures<'_>| found.name("name").is_none_or(|name| name.as_str() == connector);
+    let statuses = status.captures_iter(&line).filter(is_status);
+    let kept: Vec<_> = statuses.filter_map(|found| Some(found.get(0)?.end())).collect();
     let text = parts.replace_all(&line, |found: &Captures<'_>| mark(found, &kept));
     let max = if is_cut { CUT_TEXT_MAX } else { TEXT_MAX };
     let mut text: String = text.chars().take_while(|c| *c != '…').take(max).collect();
@@ -167,6 +183,11 @@ fn word(word: &str) -> String {
     if is_id(word) {
         return "<id>".to_owned();
     }
+    // A number with its unit: 17s, 3rd.
+    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
+    if unit.len() < word.len() && unit.chars().all(char::is_alphabetic) && !unit.is_empty() {
+        return format!("<n>{unit}");
+    }
     word.split('_')
         .map(|part| if is_id(part) { "<id>".to_owned() } else { long_digits(part) })
         .collect::<Vec<_>>()
@@ -213,98 +234,6 @@ fn long_digits(word: &str) -> String {
         }
     }
     text
-}
-
-/// What a lead holds that an error may quote.
-#[derive(Clone, Debug, Default)]
-pub struct Values(Vec<String>);
-
-impl Values {
-    /// The texts of an event, and the parts of the person's name.
-    #[must_use]
-    pub fn of(event: &Json) -> Self {
-        let mut values = Vec::new();
-        if let Json::Object(members) = event {
-            // What is the company's is no secret of the person.
-            let own = members.iter().filter(|(key, _)| key.decode() != "company");
-            own.for_each(|(key, value)| collect(value, &key.decode(), &mut values));
-        }
-        Self::sorted(values)
-    }
-
-    /// These texts, and their parts.
-    #[must_use]
-    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut values = Vec::new();
-        for text in texts {
-            values.extend(text.split_whitespace().map(ToOwned::to_owned));
-            values.push(text.split_whitespace().collect::<Vec<_>>().join(" "));
-        }
-        Self::sorted(values)
-    }
-
-    /// Whether nothing is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn sorted(mut values: Vec<String>) -> Self {
-        values.retain(|value| value.chars().count() >= VALUE_MIN);
-        // The longest first: a value may stand within another.
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.dedup();
-        Self(values)
-    }
-
-    /// A line with a mark for each value in it.
-    #[must_use]
-    pub fn mask(&self, line: &str) -> String {
-        let mut line = line.to_owned();
-        for value in &self.0 {
-            // Lower case of another length would point at other places.
-            let lower = line.to_lowercase();
-            let (text, value) = if lower.len() == line.len() {
-                (lower, value.to_lowercase())
-            } else {
-                (line.clone(), value.clone())
-            };
-            let is_word = |c: char| c.is_alphanumeric() || c == '_';
-            let mut masked = String::new();
-            let mut from = 0;
-            for (at, found) in text.match_indices(&value) {
-                let end = at + found.len();
-                let is_whole = !text[..at].ends_with(is_word) && !text[end..].starts_with(is_word);
-                if is_whole && at >= from && line.is_char_boundary(at) && line.is_char_boundary(end) {
-                    masked.push_str(&line[from..at]);
-                    masked.push_str("<lead>");
-                    from = end;
-                }
-            }
-            masked.push_str(&line[from..]);
-            line = masked;
-        }
-        line
-    }
-}
-
-fn collect(json: &Json, key: &str, values: &mut Vec<String>) {
-    match json {
-        // These are words of ours, and of vendors' lists too.
-        _ if matches!(key, "event_type" | "event" | "version" | "currency" | "status") => {}
-        Json::Object(members) => {
-            members.iter().for_each(|(key, value)| collect(value, &key.decode(), values))
-        }
-        Json::Array(items) => items.iter().for_each(|item| collect(item, key, values)),
-        Json::String(text) => {
-            let text = text.decode();
-            values.push(text.split_whitespace().collect::<Vec<_>>().join(" "));
-            if matches!(key, "name" | "first_name" | "last_name") {
-                values.extend(text.split_whitespace().map(ToOwned::to_owned));
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

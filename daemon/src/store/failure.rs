@@ -54,8 +54,8 @@ impl Store {
     /// Names causes of what died lately. Answers whether there is more to name.
     pub async fn name_causes(&self) -> Result<bool, Error> {
         let rows = sqlx::query!(
-            "SELECT u.company_id, u.integration_id, u.delivery_id, u.class, u.error, i.connector, e.body
-             FROM undelivered u
+            "SELECT u.company_id, u.integration_id, u.delivery_id, u.class, u.error, i.connector, c.name AS company, e.body
+             FROM undelivered u JOIN company c ON c.id = u.company_id
              JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id
              JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
@@ -75,7 +75,8 @@ impl Store {
                 Some(word) => known("failure class", word, FailureClass::parse)?,
                 None => FailureClass::Unknown,
             };
-            let text = cause::text(row.error.as_deref().unwrap_or_default(), &Values::of(&event));
+            let said = Values::of_cause(&event, &row.company);
+            let text = cause::text(&row.connector, row.error.as_deref().unwrap_or_default(), &said);
             let (currency, pence) = money(&event).unzip();
             named.company.push(row.company_id);
             named.integration.push(row.integration_id);

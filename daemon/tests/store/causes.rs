@@ -120,6 +120,61 @@ async fn counts_follow_whatever_becomes_of_the_rows() {
     assert_eq!(bench.store.check_causes().await.unwrap(), 0, "the counts were right all the while");
 }
 
+/// "Since when" is what triage asks first: a retry of all that fails must not begin it anew.
+#[tokio::test]
+async fn a_cause_begins_anew_only_when_there_was_none_for_an_hour() {
+    let mut bench = Bench::new().await;
+    bench.dies("Ann", "no such field").await;
+    bench.name_all_causes().await;
+    bench.sql("UPDATE cause_count SET first_at = now() - interval '1 day'").await;
+    let first = bench.only_failure().await.first_at;
+    bench.retry_dead().await;
+    assert!(bench.listed(all()).await.is_empty());
+    bench.push_in(bench.lane(), &dead(), "no such field").await;
+    bench.name_all_causes().await;
+    assert_eq!(bench.only_failure().await.first_at, first, "the retry has failed");
+    bench.retry_dead().await;
+    bench.sql("UPDATE cause_count SET emptied_at = now() - interval '2 hours'").await;
+    bench.push_in(bench.lane(), &dead(), "no such field").await;
+    bench.name_all_causes().await;
+    assert!(bench.only_failure().await.first_at > first);
+}
+
+#[tokio::test]
+async fn what_only_retries_can_be_snoozed_and_no_time_that_is_over() {
+    let mut bench = Bench::new().await;
+    bench.fails(bench.lane(), &retry(), "Ann", 0, "no such field").await;
+    let cause = bench.only_failure().await.cause;
+    let until = Timestamp::now() + SignedDuration::from_hours(1);
+    let mut command = bench.command().await;
+    let snoozed = command.snooze_cause(cause, Some(until)).await.unwrap();
+    assert_eq!((snoozed.before, snoozed.companies), (None, vec![bench.company]));
+    command.commit().await.unwrap();
+    assert!(bench.listed(all()).await.is_empty());
+    let past: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let mut command = bench.command().await;
+    assert_eq!(
+        command.snooze_cause(cause, Some(past)).await.unwrap_err().to_string(),
+        "until 2026-01-02T03:04:05Z is over: name a time to come, as in --until 18:00 or --for 2h"
+    );
+}
+
+/// What the leads and their companies say differs, and nothing else.
+#[tokio::test]
+async fn a_fault_of_two_customers_is_one_cause() {
+    let mut bench = Bench::new().await;
+    let other = bench.add_company("The Mill").await;
+    let theirs = LaneId::new(other, bench.integration(other, "crm").await);
+    for how in [dead(), retry()] {
+        let lane = bench.lane();
+        bench.fails(lane, &how, "Ann", 0, "Event of Ann at The Old Barn not found").await;
+        bench.fails(theirs, &how, "Bob", 0, "Event of Bob at The Mill not found").await;
+    }
+    bench.name_all_causes().await;
+    let fault = ("Event of <lead> at <lead> not found".to_owned(), 2);
+    assert_eq!(bench.listed(all()).await, [fault.clone(), fault], "one that is dead, one that retries");
+}
+
 #[tokio::test]
 async fn a_lead_counts_once_however_many_places_it_failed_at() {
     let mut bench = Bench::new().await;
@@ -271,7 +326,7 @@ async fn a_snoozed_cause_stays_off_the_list_whatever_waits_of_it() {
         (failures.page.len(), failures.snoozed)
     };
     assert_eq!((listed(false).await, listed(true).await), ((0, 1), (1, 1)));
-    bench.snooze(cause, Some(Timestamp::now() - SignedDuration::from_secs(1))).await;
+    bench.sql("UPDATE cause SET snoozed_until = now() - interval '1 s'").await;
     assert_eq!(listed(false).await, (1, 0), "its time is over");
 }
 

@@ -134,7 +134,7 @@ async fn what_died_alike_is_one_cause_that_can_be_snoozed() {
     assert!(command.snooze_cause(cause.cause, None).await.unwrap().before.is_some());
     let unknown = leadlined::domain::cause::CauseId(1);
     let refusal = command.snooze_cause(unknown, None).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::NotFound(text) if text.starts_with("nothing died of cause ")));
+    assert!(matches!(refusal, Refusal::NotFound(text) if text.starts_with("nothing fails of cause ")));
 }
 
 #[tokio::test]

@@ -1,13 +1,19 @@
 //! What causes are taken for: errors that differ in their lead alone are one.
 
 use super::*;
+use crate::json::Json;
 
 /// A lead as errors quote it.
 fn sarah() -> Values {
     let event = br#"{"version": "v1", "lead": {"uuid": "01J8H6KQH4YG3XR8RWM6T6XFQE", "name": "Sarah O'Brien-Kim",
         "email": "sarah@example.com", "phone": "+44 7700 900123", "event_type": "wedding", "event_date": "2027-06-04",
         "guest_count": 120, "message": "Do you take dogs?"}, "company": {"id": 7, "name": "The Old Barn"}}"#;
-    Values::of(&Json::parse(event).unwrap())
+    Values::of_cause(&Json::parse(event).unwrap(), "The Old Barn")
+}
+
+/// The text of a cause, for a connector that is the error's first word.
+fn text(error: &str, lead: &Values) -> String {
+    super::text(error.split_whitespace().next().unwrap_or_default().trim_end_matches(':'), error, lead)
 }
 
 /// Every error of the golden file becomes the cause beside it.
@@ -53,6 +59,49 @@ fn what_differs_from_lead_to_lead_tells_no_causes_apart() {
     ] {
         assert!(!same(a, b), "{:?}", text(a, &lead));
     }
+}
+
+/// One fault of several customers: the error quotes what each of them is called, holds or counts.
+#[test]
+fn a_fault_of_several_customers_is_one_cause() {
+    let said = |company: &str, lead: &str| {
+        let event = format!(r#"{{"lead": {lead}, "company": {{"id": 7, "name": "{company}"}}}}"#);
+        Values::of_cause(&Json::parse(event.as_bytes()).unwrap(), company)
+    };
+    let barn =
+        said("Barn A", r#"{"name": "Sally Field", "kind": "email", "table": "120", "room": "Long Gallery"}"#);
+    let mill = said(
+        "The Old Mill",
+        r#"{"name": "Will May", "kind": "contact", "table": "3", "room": "The Great Hall"}"#,
+    );
+    let same = |a: &str, b: &str| assert_eq!(super::text("rest", a, &barn), super::text("rest", b, &mill));
+    same("404 Not Found: Event at Barn A not found", "404 Not Found: Event at The Old Mill not found");
+    same("404 Not Found: Event at Barn A not found", "404 Not Found: Event at Old Mill not found");
+    same("422: contact Sally Field exists", "422: contact Will May exists");
+    same("422: no room \"Long Gallery\"", "422: no room \"Great Hall\"");
+    same("422: value 120 is too long", "422: value 3 is too long");
+    same("value 120 is too long", "value 3 is too long");
+    same("429: wait for 5s", "429: wait for 17s");
+    same("422: \"Barn A, Long Gallery\" is taken", "422: \"Old Mill\" is taken");
+    // Words of the vendor's are in these leads too, and make no cause of their own.
+    same(
+        "422: Field \"Date\" of email and contact is wrong",
+        "422: Field \"Date\" of email and contact is wrong",
+    );
+    let other = |a: &str, b: &str| assert_ne!(super::text("rest", a, &barn), super::text("rest", b, &mill));
+    other("422: Event at Barn A not found", "422: Room at The Old Mill not found");
+    other("404: Event at Barn A not found", "410: Event at The Old Mill not found");
+    other("422: field email is required", "422: field contact is required");
+    other("422: E1 no such event", "422: E2 no such event");
+}
+
+#[test]
+fn letters_that_json_escapes_are_read() {
+    let zoe = Values::of_cause(&Json::parse(br#"{"lead": {"name": "Zo\u00eb Jung"}}"#).unwrap(), "Barn");
+    assert_eq!(
+        super::text("rest", r#"422: {"error":"Zo\u00eb Jung exists"}"#, &zoe),
+        r#"422: {"error":"<lead> exists"}"#
+    );
 }
 
 #[test]

@@ -104,6 +104,14 @@ struct Count {
     sample: Option<(DeliveryId, String)>,
 }
 
+/// A cause that waits for a retry at a company.
+pub(super) struct RetryingCause {
+    pub(super) company: CompanyId,
+    pub(super) connector: String,
+    pub(super) class: FailureClass,
+    pub(super) text: String,
+}
+
 impl Store {
     /// The causes of a filter behind so many, most deliveries first.
     pub async fn failures(
@@ -145,6 +153,20 @@ impl Store {
         })
     }
 
+    /// What waits for a retry after a failure of this cause: a line for each company.
+    pub(super) async fn retrying(&self, cause: CauseId) -> Result<Vec<RetryingCause>, Error> {
+        let filter = FailureFilter { cause: Some(cause), ..FailureFilter::default() };
+        let counts = self.retrying_counts(&filter).await?;
+        let causes = counts.into_iter().map(|count| {
+            let company = CompanyId(count.company);
+            (
+                company,
+                RetryingCause { company, connector: count.connector, class: count.class, text: count.text },
+            )
+        });
+        Ok(causes.collect::<BTreeMap<_, _>>().into_values().collect())
+    }
+
     async fn dead_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
         let rows = sqlx::query!(
             r#"SELECT n.cause_id, n.company_id, n.integration_id, n.currency, n.pence, n.deliveries, n.first_at, n.last_at,
@@ -180,11 +202,13 @@ impl Store {
     /// What failed and waits for its next retry, each one a count of its own.
     async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
         let rows = sqlx::query!(
-            r#"SELECT q.company_id, q.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at, i.connector, e.body
+            r#"SELECT q.company_id, q.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at, i.connector,
+                      c.name AS company, e.body
                FROM (SELECT company_id, integration_id, delivery_id FROM due
                      WHERE kind = 1 AND trigger = 'retry' AND ($1::bigint IS NULL OR company_id = $1)
                        AND ($2::uuid IS NULL OR integration_id = $2) LIMIT $3) q
                JOIN delivery d ON d.company_id = q.company_id AND d.id = q.delivery_id AND d.state = 'pending'
+               JOIN company c ON c.id = d.company_id
                JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
                JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
                JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
@@ -202,7 +226,7 @@ impl Store {
             let event = Json::parse(&row.body).unwrap_or(Json::Null);
             let class = FailureClass::parse(&row.class).unwrap_or(FailureClass::Unknown);
             let error = row.error.unwrap_or_default();
-            let text = cause::text(&error, &Values::of(&event));
+            let text = cause::text(&row.connector, &error, &Values::of_cause(&event, &row.company));
             let (currency, pence) = super::money(&event).unwrap_or_default();
             let at = row.started_at.to_jiff();
             Count {

@@ -1,6 +1,6 @@
 //! Snoozing a cause: it is off the list until a time, and nothing about its deliveries changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Snoozed {
     pub before: Option<Timestamp>,
-    /// Companies that have deliveries of it.
+    /// Companies that have deliveries of it, dead or retrying.
     pub companies: Vec<CompanyId>,
 }
 
@@ -28,20 +28,39 @@ impl Command {
         cause: CauseId,
         until: Option<Timestamp>,
     ) -> Result<Snoozed, Refusal> {
+        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&mut *self.tx).await?.to_jiff();
+        if let Some(past) = until.filter(|until| *until <= now) {
+            return Err(Refusal::Invalid(format!(
+                "until {past} is over: name a time to come, as in --until 18:00 or --for 2h"
+            )));
+        }
+        let retrying = self.store.retrying(cause).await?;
+        // What only retries has been written down by nobody.
+        for one in &retrying {
+            sqlx::query!(
+                "INSERT INTO cause (id, connector, class, text) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                cause.0,
+                one.connector,
+                one.class.as_str(),
+                one.text,
+            )
+            .execute(&mut *self.tx)
+            .await?;
+        }
         let known = sqlx::query!("SELECT snoozed_until FROM cause WHERE id = $1 FOR UPDATE", cause.0)
             .fetch_optional(&mut *self.tx)
             .await?;
         let Some(known) = known else {
             return Err(Refusal::NotFound(format!(
-                "nothing died of cause {cause}: `leadline failure list` shows what did"
+                "nothing fails of cause {cause}: `leadline failure list` shows what does"
             )));
         };
-        let companies = sqlx::query_scalar!(
-            "SELECT DISTINCT company_id FROM cause_count WHERE cause_id = $1 ORDER BY company_id",
-            cause.0,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let dead =
+            sqlx::query_scalar!("SELECT DISTINCT company_id FROM cause_count WHERE cause_id = $1", cause.0)
+                .fetch_all(&mut *self.tx)
+                .await?;
+        let companies: BTreeSet<i64> =
+            dead.into_iter().chain(retrying.iter().map(|one| one.company.0)).collect();
         sqlx::query!(
             "UPDATE cause SET snoozed_until = $2 WHERE id = $1",
             cause.0,
