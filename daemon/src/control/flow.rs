@@ -96,7 +96,7 @@ impl FlowService for Control {
         while report.tested < last {
             let page = TEST_PAGE.min(i64::from(last - report.tested));
             let events = self.store.stored_events(company, after, page).await?;
-            after = events.last().map(|event| event.lead);
+            after = events.last().map(|event| event.place);
             let is_last = (events.len() as i64) < page;
             for event in events {
                 let (uuid, condition) = (event.uuid.clone(), Arc::clone(&condition));

@@ -14,7 +14,7 @@ use crate::{
         ids::{CompanyId, LeadId},
         person,
     },
-    store::operator::command::Refusal,
+    store::{Store, lead::place::LeadPlace, operator::command::Refusal},
     telemetry,
 };
 
@@ -24,16 +24,13 @@ type Pieces = Pin<Box<dyn Stream<Item = Result<v1::ExportPersonResponse, Status>
 impl LeadService for Control {
     async fn list_leads(&self, request: Request<v1::ListLeadsRequest>) -> Reply<v1::ListLeadsResponse> {
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page_size, &request.page_token)?;
-        let after = check::behind(after)?;
+        let (limit, token) = check::page(request.page_size, &request.page_token)?;
         let state = words::read_lead_state(request.state)?;
-        let leads = self
-            .store
-            .for_lists()
-            .await
-            .lead_views(check::optional(&request.company), state, after, limit)
-            .await?;
-        let next_page_token = words::next_page(&leads, limit, |lead| lead.id.to_string());
+        let company = check::optional(&request.company);
+        let store = self.store.for_lists().await;
+        let after = behind(&store, company, token).await?;
+        let leads = store.lead_views(company, state, after, limit).await?;
+        let next_page_token = words::next_page(&leads, limit, |lead| lead.place().to_string());
         let leads = leads.into_iter().map(v1::Lead::from).collect();
         Ok(Response::new(v1::ListLeadsResponse { leads, next_page_token }))
     }
@@ -52,17 +49,15 @@ impl LeadService for Control {
     async fn find_leads(&self, request: Request<v1::FindLeadsRequest>) -> Reply<v1::FindLeadsResponse> {
         let masked = mutate::caller(&request)?.masked;
         let request = request.into_inner();
-        let (limit, after) = check::page(request.page_size, &request.page_token)?;
-        let after = check::behind(after)?;
-        let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let found = self
-            .store
-            .for_lists()
-            .await
-            .find_leads(company, patterns(&request.text, masked)?, after, limit)
-            .await?;
+        let (limit, token) = check::page(request.page_size, &request.page_token)?;
+        let asked = check::optional(&request.company);
+        let company = self.store.find_optional_company(asked).await?;
+        let patterns = patterns(&request.text, masked)?;
+        let store = self.store.for_lists().await;
+        let after = behind(&store, asked, token).await?;
+        let found = store.find_leads(company, patterns, after, limit).await?;
         Ok(Response::new(v1::FindLeadsResponse {
-            next_page_token: words::next_page(&found.leads, limit, |lead| lead.id.to_string()),
+            next_page_token: words::next_page(&found.leads, limit, |lead| lead.place().to_string()),
             leads: found.leads.into_iter().map(v1::Lead::from).collect(),
             is_scan: found.is_scan,
         }))
@@ -188,6 +183,15 @@ impl LeadService for Control {
             .await?;
         self.clean_up_erasures();
         Ok(answer)
+    }
+}
+
+/// The place behind which a page begins: the next_page_token of the page before, or the uuid of the last lead on it.
+async fn behind(store: &Store, company: Option<&str>, token: &str) -> Result<Option<LeadPlace>, Refusal> {
+    match (token.parse(), token.parse::<LeadId>()) {
+        (Ok(place), _) => Ok(Some(place)),
+        (_, Ok(_)) => store.lead_place(company, token).await.map(Some),
+        _ => check::behind(token),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Flows: what intake decides with, what operators see and change, and the leads that a condition is tried on.
 
 use bytes::Bytes;
+use jiff_sqlx::ToSqlx as _;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use crate::{
         company::{Company, find_optional_company},
         integration::find_integration,
         known,
+        lead::place::LeadPlace,
         operator::command::{Command, Refusal},
     },
 };
@@ -63,6 +65,8 @@ impl FlowView {
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
     pub lead: LeadId,
+    /// Where it stands among the leads.
+    pub place: LeadPlace,
     pub uuid: String,
     pub kind: EventKind,
     pub body: Bytes,
@@ -203,17 +207,20 @@ impl Store {
     pub async fn stored_events(
         &self,
         company: CompanyId,
-        after: Option<LeadId>,
+        after: Option<LeadPlace>,
         limit: i64,
     ) -> Result<Vec<StoredEvent>, Error> {
+        let after = after.unwrap_or_else(LeadPlace::first);
         let rows = sqlx::query!(
-            "SELECT l.id, l.uuid, e.kind, e.body
-             FROM (SELECT * FROM lead WHERE company_id = $1 AND ($2::uuid IS NULL OR id < $2)
-                   ORDER BY id DESC LIMIT $3) l
+            "SELECT l.id, l.uuid, l.received_at, e.kind, e.body
+             FROM (SELECT * FROM lead WHERE company_id = $1 AND (received_at, company_id, id) < ($2, $3, $4)
+                   ORDER BY received_at DESC, company_id DESC, id DESC LIMIT $5) l
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             ORDER BY l.id DESC",
+             ORDER BY l.received_at DESC, l.id DESC",
             company.0,
-            after.map(LeadId::uuid),
+            after.received_at.to_sqlx() as _,
+            after.company.0,
+            after.lead.uuid(),
             limit,
         )
         .fetch_all(&self.pool)
@@ -221,6 +228,7 @@ impl Store {
         let events = rows.into_iter().map(|row| {
             Ok(StoredEvent {
                 lead: row.id.into(),
+                place: LeadPlace { received_at: row.received_at.to_jiff(), company, lead: row.id.into() },
                 uuid: row.uuid,
                 kind: known("event", &row.kind, EventKind::parse)?,
                 body: row.body.into(),

@@ -20,6 +20,7 @@ pub mod import;
 pub mod intake;
 pub mod keep;
 pub mod person;
+pub mod place;
 pub mod read;
 pub mod save;
 pub mod trace;

@@ -4,7 +4,7 @@ use leadlined::{
     domain::{
         delivery::Reason,
         fanout::Fate,
-        ids::{FlowId, IntegrationId},
+        ids::{FlowId, IntegrationId, LeadId},
         integration::EventKind,
     },
     store::{
@@ -154,7 +154,17 @@ async fn conditions_are_tried_on_the_newest_leads() {
     };
     assert_eq!(leads(None, 10).await, [newer, older]);
     assert_eq!(leads(None, 1).await, [newer]);
-    assert_eq!(leads(Some(newer), 10).await, [older]);
+    let place = async |lead: LeadId| bench.store.lead_place(None, &lead.to_string()).await.unwrap();
+    assert_eq!(leads(Some(place(newer).await), 10).await, [older]);
+    // Whatever uuids their senders gave.
+    bench
+        .sql(&format!(
+            "UPDATE lead SET received_at = received_at - interval '1 day' WHERE id = '{}'",
+            newer.uuid()
+        ))
+        .await;
+    assert_eq!(leads(None, 10).await, [older, newer]);
+    assert_eq!(leads(Some(place(older).await), 10).await, [newer]);
 }
 
 #[tokio::test]

@@ -96,11 +96,18 @@ async fn leads_are_listed_with_who_they_are_and_how_far_they_are() {
         let leads = bench.store.lead_views(company, state, after, 10).await.unwrap();
         leads.iter().map(|lead| lead.id).collect::<Vec<_>>()
     };
-    let mut both = [sarah.id, other.id];
-    both.sort_by_key(|id| std::cmp::Reverse(*id));
+    // Not in the order of the uuids: senders may give any.
+    bench
+        .sql(&format!(
+            "UPDATE lead SET received_at = received_at - interval '1 day' WHERE id = '{}'",
+            other.id.uuid()
+        ))
+        .await;
+    let both = [sarah.id, other.id];
+    let first = bench.store.lead_place(None, &sarah.id.to_string()).await.unwrap();
     for company in [None, Some("The Old Barn")] {
         assert_eq!(list(company, None, None).await, both);
-        assert_eq!(list(company, None, Some(both[0])).await, both[1..]);
+        assert_eq!(list(company, None, Some(first)).await, both[1..]);
         assert_eq!(list(company, Some(LeadState::Complete), None).await, [sarah.id], "the first was pushed");
         assert_eq!(list(company, Some(LeadState::Unsynced), None).await, [other.id]);
         assert!(list(company, Some(LeadState::Pushed), None).await.is_empty());
@@ -113,6 +120,27 @@ async fn leads_are_listed_with_who_they_are_and_how_far_they_are() {
     let ids = [(bench.company, other.id), (bench.company, sarah.id), (bench.company, LeadId::generate())];
     let leads = bench.store.leads_by_ids_of(&ids).await.unwrap();
     assert_eq!(leads.iter().map(|lead| lead.id).collect::<Vec<_>>(), [other.id, sarah.id], "in that order");
+}
+
+/// Each page begins behind the last lead of the one before, also where two companies know the same uuid.
+#[tokio::test]
+async fn pages_of_leads_hold_while_leads_come_in() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await.id;
+    let other = bench.add_company("The Mill").await;
+    bench.integration(other, "other").await;
+    let event = bench.event(other, lead, EventKind::Created, &Fate::Pending).await;
+    bench.store.accept(&[event]).await.unwrap();
+    let last = bench.pending().await.id;
+    let (mut read, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.store.lead_views(None, None, after, 1).await.unwrap();
+        let Some(one) = page.first() else { break };
+        read.push((one.company, one.id));
+        after = Some(one.place().to_string().parse().unwrap());
+        bench.pending().await;
+    }
+    assert_eq!(read, [(bench.company, last), (other, lead), (bench.company, lead)]);
 }
 
 #[tokio::test]

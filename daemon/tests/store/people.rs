@@ -10,7 +10,7 @@ use leadlined::{
         lane::LaneId,
         person,
     },
-    store::lead::keep::Positions,
+    store::lead::{keep::Positions, place::LeadPlace},
 };
 
 use super::{
@@ -35,8 +35,16 @@ impl Bench {
         limit: i64,
     ) -> Vec<LeadId> {
         let patterns = person::patterns(text).unwrap();
+        let after = self.place(after).await;
         let found = self.store.find_leads(company, patterns, after, limit).await.unwrap();
         found.leads.into_iter().map(|lead| lead.id).collect()
+    }
+
+    async fn place(&self, lead: Option<LeadId>) -> Option<LeadPlace> {
+        match lead {
+            Some(lead) => Some(self.store.lead_place(None, &lead.to_string()).await.unwrap()),
+            None => None,
+        }
     }
 
     /// Moves who leads are to where the index is, as the tending does.
@@ -93,8 +101,9 @@ async fn what_many_are_called_is_looked_for_among_the_newest() {
     let first = bench.named("Common Name").await;
     bench
         .sql(&format!(
-            "INSERT INTO lead (company_id, id, uuid, event_id, digest)
-             SELECT l.company_id, lpad(to_hex(n), 32, '0')::uuid, lpad(n::text, 26, '0'), l.event_id, l.digest
+            "INSERT INTO lead (company_id, id, uuid, event_id, digest, received_at)
+             SELECT l.company_id, lpad(to_hex(n), 32, '0')::uuid, lpad(n::text, 26, '0'), l.event_id, l.digest,
+                 now() - (60 + n) * interval '1 second'
              FROM lead l, generate_series(1, {MANY}) n;
              INSERT INTO lead_recent SELECT r.company_id, lpad(to_hex(n), 32, '0')::uuid, r.name, r.email, r.phone, r.folded
              FROM lead_recent r, generate_series(1, {MANY}) n"
@@ -111,7 +120,7 @@ async fn what_many_are_called_is_looked_for_among_the_newest() {
             read.extend(page);
         }
         assert_eq!(read[0], first, "the newest of all");
-        assert!(read.is_sorted_by(|newer, older| newer > older));
+        assert!(read[1..].is_sorted(), "whatever their uuids are: {read:?}");
         let of = bench.search("common", Some(bench.company), None, 2).await;
         assert_eq!(of, read[..2], "{is_moved}");
     }
@@ -141,7 +150,7 @@ async fn an_update_changes_by_what_a_lead_is_found() {
 struct LeadFilter {
     company: Option<String>,
     state: Option<LeadState>,
-    after: Option<LeadId>,
+    after: Option<LeadPlace>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -157,9 +166,14 @@ async fn each_restriction_of_leads_restricts_alone_and_with_each_other() {
     let crowd = crowd().await;
     let sql = "SELECT l.id, l.company_id, count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
                    count(*) FILTER (WHERE d.state IN ('pending', 'held', 'dead')) AS open
-               FROM lead l LEFT JOIN delivery d ON d.lead_id = l.id GROUP BY l.company_id, l.id ORDER BY l.id DESC";
+               FROM lead l LEFT JOIN delivery d ON d.lead_id = l.id GROUP BY l.company_id, l.id
+               ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC";
     // One that is delivered here and not there.
     crowd.bench.sql("UPDATE delivery SET state = 'dead' WHERE id = (SELECT id FROM delivery WHERE state = 'delivered' ORDER BY id LIMIT 1)").await;
+    crowd
+        .bench
+        .sql("UPDATE lead SET received_at = received_at - interval '1 s' * get_byte(uuid_send(id), 15)")
+        .await;
     let rows: Vec<Known> = sqlx::query_as(sql).fetch_all(&crowd.bench.pool).await.unwrap();
     let mut arms: Vec<Arm<LeadFilter, Known>> = Vec::new();
     for company in [crowd.bench.company, crowd.other_company] {
@@ -182,12 +196,15 @@ async fn each_restriction_of_leads_restricts_alone_and_with_each_other() {
             },
         ));
     }
-    let after = rows[rows.len() / 3].id;
+    // In no order of their uuids.
+    let third = rows.len() / 3;
+    let behind: Vec<_> = rows[third + 1..].iter().map(|row| row.id).collect();
+    let after = crowd.bench.place(Some(rows[third].id.into())).await.unwrap();
     arms.push(arm(
         "after",
         after,
-        move |filter: &mut LeadFilter| filter.after = Some(after.into()),
-        move |row: &Known| row.id < after,
+        move |filter: &mut LeadFilter| filter.after = Some(after),
+        move |row: &Known| behind.contains(&row.id),
     ));
     let list = async |filter: LeadFilter| {
         let leads = crowd.bench.store.lead_views(filter.company.as_deref(), filter.state, filter.after, 100);

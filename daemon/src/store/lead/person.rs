@@ -1,6 +1,7 @@
 //! Who leads are: found by any part of name, e-mail address, phone number or uuid. The flush that takes a lead in
 //! writes one narrow row; what indexes it costs is paid later, by batches that move rows from `lead_recent` on.
 
+use jiff_sqlx::ToSqlx as _;
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
@@ -10,7 +11,11 @@ use crate::{
         ids::{CompanyId, LeadId},
         person::{self, Person},
     },
-    store::{Error, Store, lead::read::LeadView, operator::command::Refusal},
+    store::{
+        Error, Store,
+        lead::{place::LeadPlace, read::LeadView},
+        operator::command::Refusal,
+    },
     telemetry,
 };
 
@@ -27,7 +32,7 @@ const TRIGRAM: usize = 3;
 /// What a search found.
 #[derive(Clone, Debug)]
 pub struct PeopleFound {
-    /// Newest uuid first.
+    /// Newest first.
     pub leads: Vec<LeadView>,
     /// Every lead was looked through: the database has no trigram index.
     pub is_scan: bool,
@@ -37,7 +42,7 @@ pub struct PeopleFound {
 struct Search {
     patterns: Vec<String>,
     company: Option<CompanyId>,
-    after: Option<LeadId>,
+    after: LeadPlace,
     limit: i64,
 }
 
@@ -53,9 +58,6 @@ impl Search {
         for pattern in &self.patterns {
             sql.push(" AND p.folded LIKE ").push_bind(pattern.clone());
         }
-        if let Some(after) = self.after {
-            sql.push(" AND p.lead_id < ").push_bind(after.uuid());
-        }
     }
 
     /// Any leads that are found in a table, so many at most.
@@ -68,14 +70,47 @@ impl Search {
         sql.push(" LIMIT ").push_bind(RARE_MAX + 1).push(")");
     }
 
-    /// The newest, of a company by its key, of all by the index of their ids.
-    fn newest(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
-        sql.push("(SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE true");
-        self.push_conditions(sql);
-        if let Some(company) = self.company {
-            sql.push(" AND p.company_id = ").push_bind(company.0);
+    /// Leads, from the place on.
+    fn push_place(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push(" WHERE (l.received_at, l.company_id, l.id) < (")
+            .push_bind(self.after.received_at.to_sqlx());
+        sql.push(", ").push_bind(self.after.company.0);
+        sql.push(", ").push_bind(self.after.lead.uuid()).push(")");
+    }
+
+    fn push_order(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push(" ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC LIMIT ").push_bind(self.limit);
+    }
+
+    /// The newest: leads are gone through from the place on, until enough have the text in them.
+    fn newest(&self) -> QueryBuilder<Postgres> {
+        let mut sql =
+            QueryBuilder::new("SELECT l.company_id, l.id FROM lead l CROSS JOIN LATERAL (SELECT FROM (");
+        for (table, union) in [("lead_person", " UNION ALL "), ("lead_recent", ") p OFFSET 0) p")] {
+            sql.push("(SELECT FROM ").push(table);
+            sql.push(" p WHERE p.company_id = l.company_id AND p.lead_id = l.id");
+            self.push_conditions(&mut sql);
+            sql.push(" LIMIT 1)").push(union);
         }
-        sql.push(" ORDER BY p.lead_id DESC LIMIT ").push_bind(self.limit).push(")");
+        self.push_place(&mut sql);
+        if let Some(company) = self.company {
+            sql.push(" AND l.company_id = ").push_bind(company.0);
+        }
+        self.push_order(&mut sql);
+        sql
+    }
+
+    /// Of these leads the newest.
+    fn newest_of(&self, found: &[(i64, Uuid)]) -> QueryBuilder<Postgres> {
+        let (companies, leads): (Vec<i64>, Vec<Uuid>) = found.iter().copied().unzip();
+        let mut sql = QueryBuilder::new("SELECT l.company_id, l.id FROM (SELECT DISTINCT * FROM unnest(");
+        sql.push_bind(companies).push(", ").push_bind(leads);
+        sql.push(
+            ") f(company_id, lead_id)) f JOIN lead l ON l.company_id = f.company_id AND l.id = f.lead_id",
+        );
+        self.push_place(&mut sql);
+        self.push_order(&mut sql);
+        sql
     }
 
     /// Whether many have the text in them, going by a few pages of the table: then the index would list them all.
@@ -101,31 +136,27 @@ impl Search {
             found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
             is_common = i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX);
         }
-        if is_common {
-            let mut sql = QueryBuilder::new("");
-            self.newest(&mut sql, "lead_person");
-            sql.push(" UNION ALL ");
-            self.newest(&mut sql, "lead_recent");
+        let mut sql = if is_common {
             sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *db).await?;
             sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *db).await?;
-            found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
-        }
-        found.sort_unstable_by_key(|(_, lead)| std::cmp::Reverse(*lead));
-        found.dedup();
-        found.truncate(usize::try_from(self.limit).unwrap_or_default());
-        Ok(found)
+            self.newest()
+        } else {
+            self.newest_of(&found)
+        };
+        Ok(sql.build_query_as().persistent(false).fetch_all(&mut *db).await?)
     }
 }
 
 impl Store {
-    /// Leads by patterns of who they are, newest uuid first, those behind `after` only.
+    /// Leads by patterns of who they are, newest first, those behind `after` only.
     pub async fn find_leads(
         &self,
         company: Option<CompanyId>,
         patterns: Vec<String>,
-        after: Option<LeadId>,
+        after: Option<LeadPlace>,
         limit: i64,
     ) -> Result<PeopleFound, Refusal> {
+        let after = after.unwrap_or_else(LeadPlace::first);
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
         let has_index = has_trigram_index(&mut tx).await?;

@@ -1,6 +1,7 @@
 //! Leads as operators see them.
 
 use bytes::Bytes;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::{
         Error, Store,
         company::find_optional_company,
         delivery::read::{DeliveryFilter, DeliveryView, Order},
+        lead::place::LeadPlace,
         operator::command::Refusal,
     },
 };
@@ -82,6 +84,14 @@ struct LeadRow {
     id: Uuid,
 }
 
+impl LeadView {
+    /// Where it stands in lists.
+    #[must_use]
+    pub const fn place(&self) -> LeadPlace {
+        LeadPlace { received_at: self.received_at, company: self.company, lead: self.id }
+    }
+}
+
 impl Store {
     /// Whether a lead consents as it stands now; one that was erased does not.
     pub async fn consents(&self, company: CompanyId, lead: LeadId) -> Result<bool, Error> {
@@ -117,68 +127,44 @@ impl Store {
         Ok(uuids)
     }
 
-    /// Leads of a company or of all, newest uuid first, those behind `after` only.
+    /// Leads of a company or of all, newest first, those behind `after` only.
     pub async fn lead_views(
         &self,
         company: Option<&str>,
         state: Option<LeadState>,
-        after: Option<LeadId>,
+        after: Option<LeadPlace>,
         limit: i64,
     ) -> Result<Vec<LeadView>, Refusal> {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
-        let after = after.map(LeadId::uuid);
-        let rows = match company {
-            Some(company) => {
-                sqlx::query_as!(
-                    LeadRow,
-                    "SELECT l.company_id, l.id
-                       FROM lead l CROSS JOIN LATERAL (
-                           SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                                  count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                           FROM delivery WHERE company_id = l.company_id AND lead_id = l.id) d
-                       WHERE l.company_id = $1 AND ($2::uuid IS NULL OR l.id < $2)
-                         AND ($4::text IS NULL OR $4 = CASE WHEN d.delivered = 0 THEN 'unsynced'
-                             WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END)
-                       ORDER BY l.id DESC LIMIT $3",
-                    company,
-                    after,
-                    limit,
-                    state.map(LeadState::as_str),
-                )
-                .fetch_all(&mut *db)
-                .await?
-            }
-            // The events have the one index in which all companies' leads stand in one order: a page of it is read, not
-            // a page of each company. A lead names one event. `OFFSET 0` keeps each probe a probe.
-            None => {
-                sqlx::query_as!(
-                    LeadRow,
-                    "SELECT l.company_id, l.id
-                     FROM (
-                         SELECT company_id, id, lead_id FROM event
-                         WHERE $1::uuid IS NULL OR lead_id < $1 ORDER BY lead_id DESC OFFSET 0
-                     ) e
-                     CROSS JOIN LATERAL (
-                         SELECT company_id, id FROM lead
-                         WHERE company_id = e.company_id AND id = e.lead_id AND event_id = e.id OFFSET 0
-                     ) l
-                     CROSS JOIN LATERAL (
-                         SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                                count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                         FROM delivery WHERE company_id = l.company_id AND lead_id = l.id OFFSET 0
-                     ) d
-                     WHERE $3::text IS NULL OR $3 = CASE WHEN d.delivered = 0 THEN 'unsynced'
-                         WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END
-                     LIMIT $2",
-                    after,
-                    limit,
-                    state.map(LeadState::as_str),
-                )
-                .fetch_all(&mut *db)
-                .await?
-            }
-        };
+        let after = after.unwrap_or_else(LeadPlace::first);
+        // The one index in which leads stand in this order is walked from the place on, until there are enough: `OFFSET 0`
+        // keeps the planner from sorting a company's leads instead.
+        let rows = sqlx::query_as!(
+            LeadRow,
+            "SELECT l.company_id, l.id
+             FROM (
+                 SELECT company_id, id FROM lead
+                 WHERE (received_at, company_id, id) < ($1, $2, $3) AND ($4::bigint IS NULL OR company_id = $4)
+                 ORDER BY received_at DESC, company_id DESC, id DESC OFFSET 0
+             ) l
+             CROSS JOIN LATERAL (
+                 SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                        count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+                 FROM delivery WHERE company_id = l.company_id AND lead_id = l.id OFFSET 0
+             ) d
+             WHERE $5::text IS NULL OR $5 = CASE WHEN d.delivered = 0 THEN 'unsynced'
+                 WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END
+             LIMIT $6",
+            after.received_at.to_sqlx() as _,
+            after.company.0,
+            after.lead.uuid(),
+            company,
+            state.map(LeadState::as_str),
+            limit,
+        )
+        .fetch_all(&mut *db)
+        .await?;
         drop(db);
         // What is shown beside a lead is looked up for those of the page alone.
         let ids: Vec<_> = rows.into_iter().map(|row| (row.company_id, row.id)).collect();
