@@ -3,6 +3,8 @@
 use leadlined::{
     domain::{
         delivery::{LaneKind, Reason, State, Transition, Trigger},
+        ids::JobId,
+        job::JobState,
         sweep::SweepStep,
     },
     store::{
@@ -102,6 +104,40 @@ async fn what_was_held_or_dead_is_so_again_for_its_reason() {
     assert_eq!(
         bench.store.facts(gone).await.unwrap().reason.unwrap().text(),
         "transient: 3 automatic retries failed"
+    );
+}
+
+#[tokio::test]
+async fn what_comes_back_is_no_longer_the_skips() {
+    let mut bench = Bench::new().await;
+    let (skipped, retried) = (bench.pending().await.deliveries[0], bench.pending().await.deliveries[0]);
+    let (skip, retry) = (JobId::generate(), JobId::generate());
+    for (job, kind) in [(skip, "skip"), (retry, "retry")] {
+        let (company, crm) = (bench.company, bench.crm.uuid());
+        bench
+            .sql(&format!(
+                "INSERT INTO job (company_id, id, integration_id, kind, operator, filter, re_render, state, total, last_id,
+                     finished_at)
+                 VALUES ({company}, '{}', '{crm}', '{kind}', 'ann', '{{}}', false, 'done', 1, '{crm}', now())",
+                job.uuid()
+            ))
+            .await;
+    }
+    bench
+        .sql(&format!("UPDATE delivery SET job_id = '{}' WHERE id = '{}'", retry.uuid(), retried.uuid()))
+        .await;
+    let mut command = bench.command().await;
+    let reason = Reason::skipped("ann");
+    command.skip_for(bench.company, &[skipped.uuid()], &reason, Some(skip)).await.unwrap();
+    command.skip(bench.company, &[retried.uuid()], &reason).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!((bench.unskip(skipped.uuid()).await, bench.unskip(retried.uuid()).await), (1, 1));
+    let job = bench.store.job(skip).await.unwrap();
+    assert_eq!((job.pending, job.state), (0, JobState::Done), "it is over");
+    assert_eq!(
+        bench.store.job(retry).await.unwrap().pending,
+        1,
+        "what a retry brought back goes on under it"
     );
 }
 

@@ -50,7 +50,10 @@ impl Command {
             "UPDATE delivery d SET state = reason_detail ->> 'was',
                  reason_code = reason_detail -> 'reason' ->> 'code',
                  reason_detail = reason_detail -> 'reason' -> 'detail',
-                 finished_at = CASE WHEN reason_detail ->> 'was' = 'dead' THEN finished_at END
+                 finished_at = CASE WHEN reason_detail ->> 'was' = 'dead' THEN finished_at END,
+                 -- They are no longer the skip's. What came back by a retry before stays the retry's.
+                 job_id = CASE WHEN NOT EXISTS (SELECT FROM job j
+                     WHERE j.company_id = d.company_id AND j.id = d.job_id AND j.kind = 'skip') THEN job_id END
              WHERE company_id = $1 AND id = ANY($2) AND state = 'skipped' AND reason_code = 'skipped_by_operator'
                AND reason_detail ->> 'was' IN ('pending', 'held', 'dead')
                AND finished_at > now() - interval '24 hours'
