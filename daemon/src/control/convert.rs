@@ -18,6 +18,7 @@ use crate::{
             probe::Proposed,
             read::{Health, IntegrationView},
             removal::Removal,
+            reset::Lifted,
         },
         lead::read::LeadView,
         operator::command::Refusal,
@@ -82,6 +83,7 @@ impl From<IntakeKey> for v1::IntakeKey {
             may_read: key.may_read,
             signature: if key.require_signature { words::signature(key.signature).into() } else { 0 },
             allow_origins: key.allow_origins,
+            last_used_at: key.last_used_at.map(time),
         }
     }
 }
@@ -134,6 +136,17 @@ impl From<IntegrationView> for v1::Integration {
     }
 }
 
+impl From<Lifted> for v1::Lifted {
+    fn from(it: Lifted) -> Self {
+        Self {
+            failure_count: count(it.failure_count),
+            last_error: it.last_error.unwrap_or_default(),
+            throttled_until: it.throttled_until.map(time),
+            breaker_until: it.breaker_until.map(time),
+        }
+    }
+}
+
 impl From<Proposed> for v1::MappingProposal {
     fn from(one: Proposed) -> Self {
         Self { field: one.field, rule: one.rule.to_string(), why: one.why }
@@ -160,7 +173,7 @@ impl From<Health> for v1::Health {
             breaker: Some(breaker),
             lane: Some(lane),
             sweep_at: health.sweep_at.map(time),
-            skipped: None,
+            skipped: health.skipped.map(count),
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::problem::ProblemDetails;
 use crate::{
-    domain::ids::{CompanyId, FormId, LeadId},
+    domain::ids::{CompanyId, FormId, KeyId, LeadId},
     store::{
         self, Store,
         company::{
@@ -116,6 +116,9 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
 
     fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
+    fn keys_used(&self, keys: &[(CompanyId, KeyId)])
+    -> impl Future<Output = Result<(), StoreFailure>> + Send;
+
     fn is_ready(&self) -> impl Future<Output = bool> + Send;
 }
 
@@ -170,6 +173,10 @@ impl IntakeStore for Store {
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {
         Ok(self.keep_refusals(refusals).await?)
+    }
+
+    async fn keys_used(&self, keys: &[(CompanyId, KeyId)]) -> Result<(), StoreFailure> {
+        Ok(self.note_keys_used(keys).await?)
     }
 
     async fn is_ready(&self) -> bool {

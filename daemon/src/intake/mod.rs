@@ -35,6 +35,7 @@ mod status;
 mod strict_lines;
 #[cfg(test)]
 mod tests;
+mod used_keys;
 mod views;
 mod write_timeout;
 
@@ -44,6 +45,7 @@ use intake_store::IntakeStore;
 use places::Places;
 use rates::Rates;
 use refusals::Refusals;
+use used_keys::UsedKeys;
 use views::Views;
 
 /// Whether the rest of the daemon is up; the database is asked by intake itself.
@@ -117,13 +119,16 @@ async fn run<S: IntakeStore>(
 ) -> Result<(), IntakeError> {
     let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let (refusals, refused) = Refusals::new();
+    let (used_keys, used) = UsedKeys::new();
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
     let mut keeping = JoinSet::new();
     keeping.spawn(refusals::write(Arc::clone(&store), refused));
+    keeping.spawn(used_keys::write(Arc::clone(&store), used));
     let lines = TaskTracker::new();
     let proxies = settings.proxies.clone();
-    let app = Arc::new(IntakeApp::new(store, queue, refusals, settings, lines.clone(), stop.clone()));
+    let app =
+        Arc::new(IntakeApp::new(store, queue, (refusals, used_keys), settings, lines.clone(), stop.clone()));
     let admin = async {
         if let Some(listener) = listeners.admin {
             let router = admin::router(Arc::clone(&app));
@@ -141,11 +146,11 @@ async fn run<S: IntakeStore>(
     // Lines of batches whose sender is gone are committed all the same.
     lines.close();
     lines.wait().await;
-    let kept = keeping.join_next().await;
-    match (flushing.join_next().await, kept) {
-        (Some(Err(_)), _) | (_, Some(Err(_))) => Err(IntakeError),
-        _ => Ok(()),
+    let mut is_lost = matches!(flushing.join_next().await, Some(Err(_)));
+    while let Some(kept) = keeping.join_next().await {
+        is_lost |= kept.is_err();
     }
+    if is_lost { Err(IntakeError) } else { Ok(()) }
 }
 
 /// What every request can reach.
@@ -164,6 +169,7 @@ struct IntakeApp<S> {
     read_lately: Rates<(KeyId, LeadId)>,
     security: Security,
     refusals: Refusals,
+    used_keys: UsedKeys,
     /// The work on lines of batches, which goes on while their sender does not read.
     lines: TaskTracker,
     stop: CancellationToken,
@@ -173,7 +179,7 @@ impl<S: IntakeStore> IntakeApp<S> {
     fn new(
         store: Arc<S>,
         queue: CommitQueue,
-        refusals: Refusals,
+        (refusals, used_keys): (Refusals, UsedKeys),
         settings: IntakeSettings,
         lines: TaskTracker,
         stop: CancellationToken,
@@ -190,6 +196,7 @@ impl<S: IntakeStore> IntakeApp<S> {
             read_lately: Rates::default(),
             security: Security::default(),
             refusals,
+            used_keys,
             lines,
             stop,
         }

@@ -250,11 +250,13 @@ pub(super) async fn admit<S: IntakeStore>(
 ) -> Result<(Credential, KeyMatch), ProblemDetails> {
     if let Some(credential) = Credential::read(headers) {
         if let Some(matched) = app.views.kept_match(&credential) {
+            app.used_keys.note(&matched);
             return Ok((credential, matched));
         }
         if app.security.patience(client.address) != Patience::None
             && let Some(matched) = app.views.open(&credential).await?
         {
+            app.used_keys.note(&matched);
             return Ok((credential, matched));
         }
     }

@@ -208,6 +208,18 @@ async fn a_key_is_listed_with_its_rights_and_stays_revoked_since_the_first_time(
     assert!(keys[0].id > keys[1].id, "the newest first");
     let shown = keys.iter().find(|key| key.id == second.id).unwrap();
     assert_eq!((shown.rate_per_second, &shown.allow_origins), (Some(2.5), &more.allow_origins));
+    assert_eq!(shown.last_used_at, None);
+    let used = [(bench.company, second.id)];
+    bench.store.note_keys_used(&used).await.unwrap();
+    bench.sql("UPDATE key_use SET last_used_at = now() - interval '50 s'").await;
+    let at = bench.store.intake_keys(None, None, 10).await.unwrap()[0].last_used_at;
+    bench.store.note_keys_used(&used).await.unwrap();
+    let listed = bench.store.intake_keys(None, None, 10).await.unwrap();
+    assert_eq!(listed[0].last_used_at, at, "to the minute");
+    assert_eq!(listed[1].last_used_at, None);
+    bench.sql("UPDATE key_use SET last_used_at = now() - interval '70 s'").await;
+    bench.store.note_keys_used(&[used[0], used[0]]).await.unwrap();
+    assert!(bench.store.intake_keys(None, None, 1).await.unwrap()[0].last_used_at > at);
     let behind = bench.store.intake_keys(Some("The Old Barn"), Some(keys[0].id), 10).await.unwrap();
     assert_eq!(behind.iter().map(|key| key.id).collect::<Vec<_>>(), [keys[1].id]);
     let revoke = async |id| {

@@ -95,6 +95,8 @@ pub(super) struct State {
     pub(super) saved: HashMap<[u8; 32], LeadId>,
     /// What is kept of refusals.
     pub(super) refused: Vec<NewRefusal>,
+    /// Which keys were noted as used.
+    pub(super) used: Vec<(CompanyId, KeyId)>,
     pub(super) failure: Option<StoreFailure>,
     /// A flush that holds this lead is refused.
     pub(super) poison: Option<LeadId>,
@@ -144,6 +146,7 @@ impl Fake {
             key_ids: HashMap::new(),
             saved: HashMap::new(),
             refused: Vec::new(),
+            used: Vec::new(),
             failure: None,
             poison: None,
             flushes: Vec::new(),
@@ -395,6 +398,11 @@ impl IntakeStore for Fake {
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {
         self.with(|state| state.refused.extend_from_slice(refusals));
+        Ok(())
+    }
+
+    async fn keys_used(&self, keys: &[(CompanyId, KeyId)]) -> Result<(), StoreFailure> {
+        self.with(|state| state.used.extend_from_slice(keys));
         Ok(())
     }
 

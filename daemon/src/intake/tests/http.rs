@@ -16,8 +16,8 @@ use crate::{
     compute::Compute,
     domain::ids::LeadId,
     intake::{
-        Flusher, IntakeApp, IntakeSettings, Readiness, Refusals, admin, client::TrustedProxies,
-        intake_store::StoreFailure, refusals, routes,
+        Flusher, IntakeApp, IntakeSettings, Readiness, Refusals, UsedKeys, admin, client::TrustedProxies,
+        intake_store::StoreFailure, refusals, routes, used_keys,
     },
 };
 
@@ -87,9 +87,12 @@ fn intake_with(ready: Readiness) -> TestIntake {
     flushing.spawn(flusher.run());
     let (refusals, refused) = Refusals::new();
     flushing.spawn(refusals::write(Arc::clone(&store), refused));
+    let (used_keys, used) = UsedKeys::new();
+    flushing.spawn(used_keys::write(Arc::clone(&store), used));
     let settings = settings(ready);
+    let kept = (refusals, used_keys);
     let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
-    let app = Arc::new(IntakeApp::new(Arc::clone(&store), queue, refusals, settings, lines, stop.clone()));
+    let app = Arc::new(IntakeApp::new(Arc::clone(&store), queue, kept, settings, lines, stop.clone()));
     let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(Arc::clone(&app)));
     TestIntake { stop, router, admin, store, app, _flushing: flushing }
 }

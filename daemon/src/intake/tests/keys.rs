@@ -44,6 +44,23 @@ async fn every_wrong_key_gets_the_same_answer() {
 }
 
 #[tokio::test]
+async fn the_use_of_a_key_is_noted_once_a_minute() {
+    let intake = intake();
+    for _ in 0..5 {
+        assert_eq!(intake.post(lead(&LeadId::generate().to_string())).await.status, StatusCode::ACCEPTED);
+    }
+    intake.ask(posted(&key('b'), lead(UUID))).await.problem(401);
+    intake.store.change(|company| company.keys = vec![(key('a'), None), (key('b'), None)]);
+    assert_eq!(intake.ask(posted(&key('b'), lead(UUID))).await.status, StatusCode::ACCEPTED);
+    while intake.store.with(|state| state.used.len()) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let used = intake.store.with(|state| state.used.clone());
+    assert_eq!(used.len(), 2, "{used:?}");
+    assert_ne!(used[0].1, used[1].1);
+}
+
+#[tokio::test]
 async fn a_new_key_works_at_once_and_a_revoked_one_no_more() {
     let intake = intake();
     assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED);

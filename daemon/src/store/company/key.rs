@@ -33,6 +33,8 @@ pub struct IntakeKey {
     pub rate_per_second: Option<f64>,
     pub created_at: jiff::Timestamp,
     pub revoked_at: Option<jiff::Timestamp>,
+    /// To the minute; none if it never was.
+    pub last_used_at: Option<jiff::Timestamp>,
 }
 
 struct KeyRow {
@@ -46,6 +48,7 @@ struct KeyRow {
     rate_per_second: Option<f64>,
     created_at: jiff_sqlx::Timestamp,
     revoked_at: Option<jiff_sqlx::Timestamp>,
+    last_used_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl From<KeyRow> for IntakeKey {
@@ -61,6 +64,7 @@ impl From<KeyRow> for IntakeKey {
             rate_per_second: row.rate_per_second,
             created_at: row.created_at.to_jiff(),
             revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
+            last_used_at: row.last_used_at.map(jiff_sqlx::Timestamp::to_jiff),
         }
     }
 }
@@ -100,10 +104,13 @@ impl Store {
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let rows = sqlx::query_as!(
             KeyRow,
-            "SELECT company_id, id, prefix, require_signature, signature, may_read,
-                       allow_origins, rate_per_second, created_at, revoked_at FROM intake_key
-             WHERE ($1::bigint IS NULL OR company_id = $1) AND ($2::uuid IS NULL OR id < $2)
-             ORDER BY id DESC LIMIT $3",
+            "SELECT k.company_id, k.id, k.prefix, k.require_signature, k.signature, k.may_read,
+                       k.allow_origins, k.rate_per_second, k.created_at, k.revoked_at,
+                       (SELECT u.last_used_at FROM key_use u
+                        WHERE u.company_id = k.company_id AND u.key_id = k.id) AS last_used_at
+             FROM intake_key k
+             WHERE ($1::bigint IS NULL OR k.company_id = $1) AND ($2::uuid IS NULL OR k.id < $2)
+             ORDER BY k.id DESC LIMIT $3",
             company,
             after.map(KeyId::uuid),
             limit,
@@ -115,6 +122,24 @@ impl Store {
 }
 
 impl Store {
+    /// Notes that these keys are used now, to the minute.
+    pub async fn note_keys_used(&self, keys: &[(CompanyId, KeyId)]) -> Result<(), Error> {
+        // In the order of the keys, so that two daemons never wait for each other in a circle.
+        let keys: std::collections::BTreeSet<_> =
+            keys.iter().map(|(company, key)| (company.0, key.uuid())).collect();
+        let (companies, keys): (Vec<i64>, Vec<uuid::Uuid>) = keys.into_iter().unzip();
+        sqlx::query!(
+            "INSERT INTO key_use AS u (company_id, key_id) SELECT * FROM unnest($1::bigint[], $2::uuid[])
+             ON CONFLICT (company_id, key_id) DO UPDATE SET last_used_at = now()
+                 WHERE u.last_used_at < now() - interval '1 minute'",
+            &companies,
+            &keys,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Writes into the audit that somebody read who a lead is.
     pub async fn note_reading(
         &self,
@@ -156,7 +181,7 @@ impl Command {
                  signature, may_read, allow_origins)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              RETURNING company_id, id, prefix, require_signature, signature, may_read,
-                       allow_origins, rate_per_second, created_at, revoked_at",
+                       allow_origins, rate_per_second, created_at, revoked_at, NULL::timestamptz AS last_used_at",
             company.0,
             id.uuid(),
             prefix,
@@ -179,9 +204,11 @@ impl Command {
         self.lock_company(company).await?;
         let row = sqlx::query_as!(
             KeyRow,
-            "UPDATE intake_key SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
+            "UPDATE intake_key k SET revoked_at = coalesce(revoked_at, now()) WHERE company_id = $1 AND id = $2
              RETURNING company_id, id, prefix, require_signature, signature, may_read,
-                       allow_origins, rate_per_second, created_at, revoked_at",
+                       allow_origins, rate_per_second, created_at, revoked_at,
+                       (SELECT u.last_used_at FROM key_use u
+                        WHERE u.company_id = k.company_id AND u.key_id = k.id) AS last_used_at",
             company.0,
             key.uuid(),
         )

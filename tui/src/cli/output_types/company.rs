@@ -147,6 +147,7 @@ pub(crate) struct IntakeKey {
     rate_per_second: Option<f64>,
     created_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
 }
 
 impl Row for IntakeKey {
@@ -157,7 +158,8 @@ impl Row for IntakeKey {
         column("signature").rank(2),
         column("may_read").rank(3),
         column("rate_per_second").rank(4),
-        column("created_at").rank(1),
+        column("last_used_at").head("last used").rank(1),
+        column("created_at").rank(2),
         column("revoked_at").rank(1),
     ];
 }
@@ -175,6 +177,7 @@ impl From<v1::IntakeKey> for IntakeKey {
             rate_per_second: it.rate_per_second,
             created_at: time(it.created_at),
             revoked_at: time(it.revoked_at),
+            last_used_at: time(it.last_used_at),
         }
     }
 }

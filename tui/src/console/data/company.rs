@@ -20,6 +20,8 @@ pub struct Key {
     pub id: String,
     pub prefix: String,
     pub revoked_at: Option<Timestamp>,
+    /// To the minute.
+    pub last_used_at: Option<Timestamp>,
     /// When a post with it was last refused.
     pub last_refused_at: Option<Timestamp>,
     pub require_signature: bool,

@@ -6,6 +6,7 @@ use leadline_proto::v1;
 use prost_types::Timestamp as ProtoTimestamp;
 
 use crate::console::data::cause::{Place, Remedy};
+use crate::console::data::change::Lifted;
 use crate::console::data::company::{Key, Refused};
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::{Daemon, What};
@@ -264,6 +265,14 @@ pub(super) fn activity(it: v1::Activity) -> Option<Activity> {
     Some(Activity { id, at: time(it.at), company: it.company_name, what })
 }
 
+pub(super) fn lifted(it: v1::Lifted) -> Lifted {
+    Lifted {
+        failures: it.failure_count,
+        throttled_until: time(it.throttled_until),
+        breaker_until: time(it.breaker_until),
+    }
+}
+
 pub(super) fn company(it: v1::Company) -> Company {
     Company {
         plan: it.plan().word().to_owned(),
@@ -280,6 +289,7 @@ pub(super) fn key(it: v1::IntakeKey, refused_at: Option<Timestamp>) -> Key {
         id: it.id,
         prefix: it.prefix,
         revoked_at: time(it.revoked_at),
+        last_used_at: time(it.last_used_at),
         last_refused_at: refused_at,
         require_signature: it.require_signature,
     }

@@ -200,7 +200,7 @@ impl CompanyScreen {
         }
         let Some(page) = &self.fetch.value else {
             if self.fetch.error.is_none() {
-                doc.push(Kind::Quiet, "Loading…");
+                doc.push(Kind::Quiet, view.shared.waits());
             }
             return doc;
         };
@@ -229,9 +229,13 @@ impl CompanyScreen {
         doc.section("intake keys");
         for key in &page.keys {
             let used = key
+                .last_used_at
+                .map_or_else(|| "never used".to_owned(), |at| format!("last used {}", time::ago(now, at)));
+            let refused = key
                 .last_refused_at
-                .map_or_else(String::new, |at| format!("last refused {}", time::ago(now, at)));
-            let state = key.revoked_at.map(|at| format!("REVOKED {}", time::ago(now, at))).unwrap_or(used);
+                .map_or_else(String::new, |at| format!(", last refused {}", time::ago(now, at)));
+            let revoked = key.revoked_at.map(|at| format!("REVOKED {}, ", time::ago(now, at)));
+            let state = format!("{}{used}{refused}", revoked.unwrap_or_default());
             let signed = if key.require_signature { ", wants signatures" } else { "" };
             doc.push(Kind::Text, &format!("{}…  {state}{signed}", key.prefix));
         }
