@@ -95,13 +95,15 @@ impl CompanyService for Control {
         let keys = store.intake_keys(Some(&reference), None, PAGE).await?;
         let of_company = IntegrationFilter { company: Some(id), ..IntegrationFilter::default() };
         let integrations = store.integration_views(&of_company).await?;
+        let mut integrations: Vec<_> = integrations.into_iter().map(v1::Integration::from).collect();
+        self.count_skipped(&mut integrations).await?;
         let flows = store.flow_views(Some(&reference), None, PAGE).await?;
         Ok(Response::new(v1::GetCompanyPageResponse {
             company: self.with_last_leads(vec![company]).await?.pop(),
             keys: keys.into_iter().map(v1::IntakeKey::from).collect(),
             leads_24h: convert::count(day.leads),
             refused_24h: convert::count(day.refused),
-            integrations: integrations.into_iter().map(v1::Integration::from).collect(),
+            integrations,
             flows: flows.into_iter().map(v1::Flow::from).collect(),
         }))
     }
@@ -130,7 +132,8 @@ impl CompanyService for Control {
             }
             command.update_company(&company).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, v1::UpdateCompanyResponse { company: Some(company.into()) }))
+            let company = Some(shown(&mut command, company).await?);
+            Ok((command, v1::UpdateCompanyResponse { company }))
         })
         .await
     }
@@ -156,7 +159,8 @@ impl CompanyService for Control {
             }
             command.set_plan(company.id, company.plan).await?;
             command.audit(company.id, &format!("company {}", company.id), before, audited(&company)).await?;
-            Ok((command, v1::SetPlanResponse { company: Some(company.into()) }))
+            let company = Some(shown(&mut command, company).await?);
+            Ok((command, v1::SetPlanResponse { company }))
         })
         .await
     }
@@ -190,6 +194,12 @@ impl Control {
         });
         Ok(shown.collect())
     }
+}
+
+/// A company as it is shown everywhere.
+async fn shown(command: &mut Command, company: Company) -> Result<v1::Company, Refusal> {
+    let last_lead_at = command.last_lead(company.id).await?.map(convert::time);
+    Ok(v1::Company { last_lead_at, ..company.into() })
 }
 
 /// Refuses a new brand of a locked company where what its integrations are configured with would break under it.

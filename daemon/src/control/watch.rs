@@ -56,7 +56,8 @@ impl Control {
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let news = self.change_log.watch();
         let entry = self.change_log.entry(&request.cursor);
-        let watcher = IntegrationWatcher { control: self.clone(), company, news, entry, greeted: false };
+        let (control, with_skipped) = (self.clone(), request.with_skipped);
+        let watcher = IntegrationWatcher { control, company, news, entry, greeted: false, with_skipped };
         let changes = stream::try_unfold(watcher, |mut watcher| async move {
             let message = watcher.next().await?;
             Ok(Some((message, watcher)))
@@ -99,6 +100,7 @@ struct IntegrationWatcher {
     entry: Option<u64>,
     /// Whether it got a first message.
     greeted: bool,
+    with_skipped: bool,
 }
 
 impl IntegrationWatcher {
@@ -154,7 +156,11 @@ impl IntegrationWatcher {
     async fn read(&self, ids: Option<Vec<IntegrationId>>) -> Result<Vec<v1::Integration>, Status> {
         let filter = IntegrationFilter { company: self.company, ids, ..IntegrationFilter::default() };
         let views = self.control.store.for_lists().await.integration_views(&filter).await?;
-        Ok(views.into_iter().map(v1::Integration::from).collect())
+        let mut integrations: Vec<_> = views.into_iter().map(v1::Integration::from).collect();
+        if self.with_skipped {
+            self.control.count_skipped(&mut integrations).await?;
+        }
+        Ok(integrations)
     }
 
     fn message(&mut self, latest: u64, message: Message) -> v1::WatchIntegrationsResponse {

@@ -27,7 +27,7 @@ pub mod probe;
 pub mod read;
 mod refresh;
 pub mod removal;
-mod reset;
+pub mod reset;
 pub mod secret;
 
 /// An integration to be created; everything about it has been checked.

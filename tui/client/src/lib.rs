@@ -146,12 +146,8 @@ impl Client {
     /// companies, from the start.
     pub async fn watch(
         &self,
-        company: &str,
-        cursor: &str,
-        heartbeat: bool,
+        request: v1::WatchIntegrationsRequest,
     ) -> Result<Watch<v1::WatchIntegrationsResponse>, ClientError> {
-        let (company, cursor) = (company.to_owned(), cursor.to_owned());
-        let request = v1::WatchIntegrationsRequest { company, cursor, heartbeat };
         let service = v1::integration_service_client::IntegrationServiceClient::new(self.channel.clone());
         self.open(service.max_decoding_message_size(SNAPSHOT_MAX).watch_integrations(request)).await
     }
@@ -350,7 +346,7 @@ calls! { integration_service_client::IntegrationServiceClient:
     /// Removes an integration with its deliveries, or counts them.
     work delete_integration(DeleteIntegrationRequest) -> DeleteIntegrationResponse;
     /// Sets the failure count to zero.
-    change reset_integration(ResetIntegrationRequest) -> ResetIntegrationResponse.integration: Integration;
+    work reset_integration(ResetIntegrationRequest) -> ResetIntegrationResponse;
     /// Starts a test push; `await_attempt` waits for it.
     change test_integration(TestIntegrationRequest) -> TestIntegrationResponse;
     change check_integration(CheckIntegrationRequest) -> CheckIntegrationResponse;

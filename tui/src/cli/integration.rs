@@ -8,7 +8,7 @@ use super::{
     CliError, Context, Page,
     columns::column,
     credentials, input, note_more,
-    output_types::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, shapes},
+    output_types::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, Reset, shapes},
     preview,
     rotation::Rotate,
     wait,
@@ -253,11 +253,20 @@ impl Verb {
                 client.revoke_secret(v1::RevokeSecretRequest { request_id, integration }).await?
             }
             Self::Reset(Reference { integration }) => {
-                client.reset_integration(v1::ResetIntegrationRequest { request_id, integration }).await?
+                let request = v1::ResetIntegrationRequest { request_id, integration };
+                return reset(context, client.reset_integration(request).await?);
             }
         };
         context.out.object(&Integration::from(integration))
     }
+}
+
+/// Prints how it stands now, with what was forgotten and lifted.
+fn reset(context: &Context, answer: v1::ResetIntegrationResponse) -> Result<(), CliError> {
+    let shown = Reset::from(answer);
+    context.out.object(&shown)?;
+    context.out.note(&shown.sentence());
+    Ok(())
 }
 
 impl Create {

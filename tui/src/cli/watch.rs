@@ -3,7 +3,7 @@
 use clap::Args;
 use futures::StreamExt as _;
 use leadline_client::{Client, ClientError};
-use leadline_proto::v1::watch_integrations_response::Message;
+use leadline_proto::v1::{self, watch_integrations_response::Message};
 
 use super::{CliError, Context, output_types::Change};
 /// What to watch.
@@ -24,7 +24,9 @@ impl Watch {
     /// Prints until the reader or the daemon goes away.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
-        let mut changes = client.watch(self.company.as_deref().unwrap_or_default(), "", false).await?;
+        let company = self.company.unwrap_or_default();
+        let request = v1::WatchIntegrationsRequest { company, with_skipped: true, ..Default::default() };
+        let mut changes = client.watch(request).await?;
         while let Some(change) = changes.next().await {
             for line in lines(change.map_err(|error| ended(&client, error))?.message) {
                 context.out.json_line(&line)?;

@@ -16,8 +16,9 @@ mod save;
 mod secrets;
 
 impl Control {
-    /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change.
-    async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
+    /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change to
+    /// everybody.
+    pub(super) async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
         let ids: Vec<IntegrationId> = integrations.iter().filter_map(|it| it.id.parse().ok()).collect();
         let counts = self.store.count_skipped(&ids).await?;
         for integration in integrations {
@@ -66,11 +67,8 @@ impl IntegrationService for Control {
     ) -> Reply<v1::GetIntegrationResponse> {
         let view = self.store.integration_view(&request.get_ref().integration).await?;
         let proposals = self.store.proposals(LaneId { company: view.company, integration: view.id }).await?;
-        let mut found = [view.into()];
-        self.count_skipped(&mut found).await?;
-        let [integration] = found;
         let proposals = proposals.into_iter().map(Into::into).collect();
-        let integration = Some(v1::Integration { proposals, ..integration });
+        let integration = Some(v1::Integration { proposals, ..view.into() });
         Ok(Response::new(v1::GetIntegrationResponse { integration }))
     }
 
@@ -139,12 +137,13 @@ impl IntegrationService for Control {
         request: Request<v1::ResetIntegrationRequest>,
     ) -> Reply<v1::ResetIntegrationResponse> {
         self.mutate(request, |mut command, request| async move {
-            let (lane, before) = command.reset_integration(&request.integration).await?;
+            let (lane, lifted) = command.reset_integration(&request.integration).await?;
             let after = json!({ "failure_count": 0, "last_error": null });
             let target = format!("integration {}", lane.integration);
-            command.audit(lane.company, &target, Some(before), Some(after)).await?;
+            command.audit(lane.company, &target, Some(lifted.audited()), Some(after)).await?;
             let view = command.integration_view(lane).await?;
-            Ok((command, v1::ResetIntegrationResponse { integration: Some(view.into()) }))
+            let lifted = Some(lifted.into());
+            Ok((command, v1::ResetIntegrationResponse { integration: Some(view.into()), lifted }))
         })
         .await
     }

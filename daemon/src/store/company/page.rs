@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use jiff_sqlx::Timestamp;
+use sqlx::PgConnection;
 use ulid::Ulid;
 use uuid::Uuid;
 
 use super::{Company, CompanyRow};
 use crate::{
     domain::ids::CompanyId,
-    store::{Error, Store},
+    store::{Error, Store, operator::command::Command},
 };
 
 /// What came in during the last 24 hours.
@@ -20,24 +21,38 @@ pub struct LastDay {
     pub refused: i64,
 }
 
+async fn last_leads(
+    db: &mut PgConnection,
+    ids: &[CompanyId],
+) -> Result<HashMap<CompanyId, jiff::Timestamp>, Error> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT c.id AS "id!", l.at AS "at!: Timestamp" FROM unnest($1::bigint[]) c(id)
+           CROSS JOIN LATERAL (
+               -- What an operator's push made is newer than its lead's own event.
+               -- OFFSET keeps the planner from reading all leads for it.
+               SELECT l.at FROM event e CROSS JOIN LATERAL (
+                   SELECT l.event_id, coalesce(l.updated_at, l.received_at) AS at FROM lead l
+                   WHERE l.company_id = e.company_id AND l.id = e.lead_id OFFSET 0) l
+               WHERE e.company_id = c.id AND l.event_id = e.id ORDER BY e.id DESC LIMIT 1) l"#,
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (CompanyId(row.id), row.at.to_jiff())).collect())
+}
+
+impl Command {
+    /// When the newest lead of a company came in.
+    pub async fn last_lead(&mut self, company: CompanyId) -> Result<Option<jiff::Timestamp>, Error> {
+        Ok(last_leads(&mut self.tx, &[company]).await?.remove(&company))
+    }
+}
+
 impl Store {
     /// When the newest lead of each of these companies came in; those that never had one are left out.
     pub async fn last_leads(&self, ids: &[CompanyId]) -> Result<HashMap<CompanyId, jiff::Timestamp>, Error> {
-        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let rows = sqlx::query!(
-            r#"SELECT c.id AS "id!", l.at AS "at!: Timestamp" FROM unnest($1::bigint[]) c(id)
-               CROSS JOIN LATERAL (
-                   -- What an operator's push made is newer than its lead's own event.
-                   -- OFFSET keeps the planner from reading all leads for it.
-                   SELECT l.at FROM event e CROSS JOIN LATERAL (
-                       SELECT l.event_id, coalesce(l.updated_at, l.received_at) AS at FROM lead l
-                       WHERE l.company_id = e.company_id AND l.id = e.lead_id OFFSET 0) l
-                   WHERE e.company_id = c.id AND l.event_id = e.id ORDER BY e.id DESC LIMIT 1) l"#,
-            &ids,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (CompanyId(row.id), row.at.to_jiff())).collect())
+        last_leads(&mut *self.pool.acquire().await?, ids).await
     }
 
     /// Companies that had no lead for so many seconds, the longest silent first, those behind `after` only.

@@ -84,6 +84,8 @@ pub struct Health {
     pub streak: i32,
     pub breaker_error: Option<String>,
     pub lane: LaneStatus,
+    /// How many of the newest deliveries are skipped, where one integration was asked for.
+    pub skipped: Option<i64>,
 }
 
 /// Which integrations to show; what is none does not restrict.
@@ -215,6 +217,7 @@ impl IntegrationView {
                 sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
                 streak: row.streak,
                 breaker_error: row.breaker_error,
+                skipped: None,
                 lane,
             },
         })
@@ -291,7 +294,30 @@ async fn one(db: &mut PgConnection, store: &Store, lane: LaneId) -> Result<Integ
     let filter =
         IntegrationFilter { company: Some(company), ids: Some(vec![id]), ..IntegrationFilter::default() };
     let found = views(db, store, &filter).await?.pop();
-    found.ok_or_else(|| Refusal::unknown("integration", id))
+    let mut view = found.ok_or_else(|| Refusal::unknown("integration", id))?;
+    view.health.skipped = skipped(db, &[id]).await?.get(&id).copied();
+    Ok(view)
+}
+
+/// How many of the newest deliveries of integrations are skipped.
+async fn skipped(
+    db: &mut PgConnection,
+    integrations: &[IntegrationId],
+) -> Result<HashMap<IntegrationId, i64>, Error> {
+    let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT i.id, x.skipped AS "skipped!" FROM integration i CROSS JOIN LATERAL (
+                   SELECT count(*) FILTER (WHERE n.state = 'skipped') AS skipped FROM (
+                       SELECT d.state FROM delivery d
+                       WHERE d.integration_id = i.id AND d.company_id = i.company_id
+                       ORDER BY d.id DESC LIMIT $2) n) x
+               WHERE i.id = ANY($1)"#,
+        &ids,
+        NEWEST,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.skipped)).collect())
 }
 
 impl Store {
@@ -305,20 +331,7 @@ impl Store {
         &self,
         integrations: &[IntegrationId],
     ) -> Result<HashMap<IntegrationId, i64>, Error> {
-        let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
-        let rows = sqlx::query!(
-            r#"SELECT i.id, x.skipped AS "skipped!" FROM integration i CROSS JOIN LATERAL (
-                   SELECT count(*) FILTER (WHERE n.state = 'skipped') AS skipped FROM (
-                       SELECT d.state FROM delivery d
-                       WHERE d.integration_id = i.id AND d.company_id = i.company_id
-                       ORDER BY d.id DESC LIMIT $2) n) x
-               WHERE i.id = ANY($1)"#,
-            &ids,
-            NEWEST,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.id.into(), row.skipped)).collect())
+        skipped(&mut *self.pool.acquire().await?, integrations).await
     }
 
     /// The integration that a reference means.

@@ -1,5 +1,6 @@
 //! An operator's fresh start for an integration: what was counted, noted and waited for is forgotten.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::find_integration;
@@ -8,14 +9,38 @@ use crate::{
     store::operator::command::{Command, Refusal},
 };
 
+/// What a reset forgot, and what it lifted.
+#[derive(Clone, Debug)]
+pub struct Lifted {
+    pub failure_count: i64,
+    pub last_error: Option<String>,
+    /// Until when the target had asked to be left alone, if that was still to come.
+    pub throttled_until: Option<Timestamp>,
+    /// Until when the breaker was open; past if it was about to try one push.
+    pub breaker_until: Option<Timestamp>,
+}
+
+impl Lifted {
+    /// It as the audit keeps it.
+    #[must_use]
+    pub fn audited(&self) -> Value {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        json!({
+            "failure_count": self.failure_count, "last_error": self.last_error,
+            "throttled_until": time(self.throttled_until), "breaker_until": time(self.breaker_until),
+        })
+    }
+}
+
 impl Command {
     /// Sets the failure count to zero, forgets the last error, closes the breaker and ends the pause that the target
     /// asked for. Answers what they were.
-    pub async fn reset_integration(&mut self, reference: &str) -> Result<(LaneId, Value), Refusal> {
+    pub async fn reset_integration(&mut self, reference: &str) -> Result<(LaneId, Lifted), Refusal> {
         let lane = find_integration(&mut self.tx, None, reference).await?;
         let LaneId { company, integration: id } = lane;
         let before = sqlx::query!(
-            r#"SELECT s.failure_count, s.last_error, i.throttled_until AS "throttled_until: jiff_sqlx::Timestamp",
+            r#"SELECT s.failure_count, s.last_error,
+                   CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS "throttled_until: jiff_sqlx::Timestamp",
                    s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
                FROM integration i JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
                WHERE i.company_id = $1 AND i.id = $2 FOR NO KEY UPDATE OF i, s"#,
@@ -43,11 +68,12 @@ impl Command {
         .await?;
         // Its lane must hear that nothing holds it back any more.
         self.touch(lane, true);
-        let time = |at: Option<jiff_sqlx::Timestamp>| at.map(|at| at.to_jiff().to_string());
-        let before = json!({
-            "failure_count": before.failure_count, "last_error": before.last_error,
-            "throttled_until": time(before.throttled_until), "breaker_until": time(before.breaker_until),
-        });
-        Ok((lane, before))
+        let lifted = Lifted {
+            failure_count: before.failure_count,
+            last_error: before.last_error,
+            throttled_until: before.throttled_until.map(jiff_sqlx::Timestamp::to_jiff),
+            breaker_until: before.breaker_until.map(jiff_sqlx::Timestamp::to_jiff),
+        };
+        Ok((lane, lifted))
     }
 }

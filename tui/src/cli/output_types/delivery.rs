@@ -1,7 +1,6 @@
 //! Leads, their deliveries and the attempts of those.
 
 use jiff::Timestamp;
-use leadline_client::seconds;
 use leadline_proto::v1;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -212,7 +211,7 @@ pub(crate) struct RetryPlan {
 
 impl From<v1::RetryDeliveriesResponse> for RetryPlan {
     fn from(it: v1::RetryDeliveriesResponse) -> Self {
-        let seconds = it.estimated_duration.map_or(0.0, seconds);
+        let seconds = estimated(it.estimated_duration);
         Self { count: it.count, seconds, sample: shapes(it.sample), job_id: text(it.job_id) }
     }
 }
@@ -233,12 +232,17 @@ impl From<v1::PushLeadsResponse> for PushPlan {
     fn from(it: v1::PushLeadsResponse) -> Self {
         Self {
             count: it.count,
-            seconds: it.estimated_duration.map_or(0.0, seconds),
+            seconds: estimated(it.estimated_duration),
             sample: it.sample,
             job_id: text(it.job_id),
             deliveries: it.pushed,
         }
     }
+}
+
+/// An estimate in tenths of a second: more digits would say more than anybody knows.
+fn estimated(span: Option<prost_types::Duration>) -> f64 {
+    (span.map_or(0.0, leadline_client::seconds) * 10.0).round() / 10.0
 }
 
 /// How far a job is.

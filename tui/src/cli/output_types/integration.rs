@@ -214,6 +214,52 @@ impl From<v1::EnableIntegrationResponse> for Enabled {
     }
 }
 
+/// `integration reset`: with what was forgotten and lifted.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reset {
+    #[serde(flatten)]
+    integration: Integration,
+    lifted: Lifted,
+}
+
+#[derive(Debug, Serialize)]
+struct Lifted {
+    failure_count: u64,
+    last_error: Option<String>,
+    throttled_until: Option<Timestamp>,
+    breaker_until: Option<Timestamp>,
+}
+
+impl From<v1::ResetIntegrationResponse> for Reset {
+    fn from(it: v1::ResetIntegrationResponse) -> Self {
+        let lifted = it.lifted.unwrap_or_default();
+        Self {
+            integration: it.integration.unwrap_or_default().into(),
+            lifted: Lifted {
+                failure_count: lifted.failure_count,
+                last_error: text(lifted.last_error),
+                throttled_until: time(lifted.throttled_until),
+                breaker_until: time(lifted.breaker_until),
+            },
+        }
+    }
+}
+
+impl Reset {
+    /// What it did, in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let gate = |what: &str, at: Option<Timestamp>| {
+            at.map_or_else(|| format!("there was no {what}"), |at| format!("the {what} until {at} is lifted"))
+        };
+        format!(
+            "Failures forgotten: {}; {}; {}.",
+            self.lifted.failure_count,
+            gate("wait for the target", self.lifted.throttled_until),
+            gate("open breaker", self.lifted.breaker_until),
+        )
+    }
+}
+
 /// `integration delete`: what went with it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Deleted {

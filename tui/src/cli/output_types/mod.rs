@@ -28,7 +28,7 @@ pub(crate) use form::{Form, FormDeleted};
 pub(crate) use hold::{Explained, Moved, Unskipped};
 pub(crate) use intake::{Erased, ErasedPerson, Imported, Refused, Trace};
 pub(crate) use integration::{
-    Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, SecretRotated,
+    Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, Reset, SecretRotated,
 };
 pub(crate) use preview::Preview;
 pub(crate) use system::{Activity, System};

@@ -64,8 +64,8 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Revoke if it.is_some_and(|it| it.staged_version == 0 && it.grace_until.is_none()) => {
             Some("there is one secret only")
         }
-        Action::Reset if it.is_some_and(|it| it.failures == 0 && it.last_error.is_empty()) => {
-            Some("there is no failure to forget")
+        Action::Reset if it.is_some_and(|it| has_nothing_to_reset(it, shared)) => {
+            Some("there is no failure to forget, and nothing to lift")
         }
         Action::Push | Action::Trace | Action::Evidence | Action::Reveal if subject.lead.is_none() => {
             Some("no lead is selected")
@@ -84,6 +84,11 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         _ => None,
     };
     reason.map(str::to_owned)
+}
+
+fn has_nothing_to_reset(it: &Integration, shared: &Shared) -> bool {
+    let is_throttled = it.throttled_until.is_some_and(|until| until > shared.now);
+    it.failures == 0 && it.last_error.is_empty() && it.breaker.is_empty() && !is_throttled
 }
 
 fn no_retry(subject: &Subject, it: Option<&Integration>) -> Option<&'static str> {
@@ -149,7 +154,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
             );
             confirm
         }
-        _ => integration_acts::question(it?, action)?,
+        _ => integration_acts::question(it?, shared, action)?,
     };
     confirm.opened_at = shared.now;
     if confirm.what.is_empty() {

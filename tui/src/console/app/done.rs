@@ -1,12 +1,14 @@
 //! What the daemon answered to a change, and what one key may do next.
 
+use jiff::Timestamp;
+
 use super::App;
 use super::shared::Tone;
-use crate::console::data::change::Target;
+use crate::console::data::change::{Lifted, Target};
 use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
 use crate::console::dialogs::editor::IntegrationForm;
-use crate::console::dialogs::{Dialog, Editor, OneTime};
+use crate::console::dialogs::{Dialog, OneTime};
 use crate::console::keymap::Action;
 use crate::console::msg::{Command, Effect, Ticket};
 use crate::console::screen::{Event, Subject};
@@ -51,6 +53,11 @@ impl App {
                 }
                 self.shared.upsert(*integration);
             }
+            Done::Reset { integration, lifted } => {
+                let said = self.lifted(&lifted);
+                self.shared.say(Tone::Good, format!("{what}: {said}"));
+                self.shared.upsert(*integration);
+            }
             Done::Tested { integration, state, status, duration_ms, error } => {
                 let status = status.map(|s| format!(" {s}")).unwrap_or_default();
                 let taken = duration_ms.map(|ms| format!(" in {}", time::millis(ms))).unwrap_or_default();
@@ -78,6 +85,18 @@ impl App {
         }
         // What the change touched is shown as it is now.
         self.load(effects);
+    }
+
+    /// What a reset did, in a line.
+    fn lifted(&self, it: &Lifted) -> String {
+        let zone = &self.shared.setup.zone;
+        let gates = [("wait that the target asked for", it.throttled_until), ("breaker", it.breaker_until)];
+        let until = |(gate, at): (&str, Option<Timestamp>)| {
+            at.map(|at| format!("the {gate} is lifted (until {})", time::moment(at, zone)))
+        };
+        let failures = count(it.failures, "failure forgotten", "failures forgotten");
+        let lifted: Vec<String> = [failures].into_iter().chain(gates.into_iter().filter_map(until)).collect();
+        lifted.join("; ")
     }
 
     /// A new secret is shown once, over everything else.
@@ -109,10 +128,7 @@ impl App {
     /// The form whose change this ticket is.
     fn form_of(&mut self, ticket: Ticket) -> Option<&mut IntegrationForm> {
         match &mut self.dialog {
-            Some(Dialog::Editor(editor)) => match editor.as_mut() {
-                Editor::Integration(form) if form.is_for(ticket) => Some(form),
-                _ => None,
-            },
+            Some(Dialog::Editor(editor)) => editor.new_integration().filter(|form| form.is_for(ticket)),
             _ => None,
         }
     }

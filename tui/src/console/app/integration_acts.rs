@@ -1,13 +1,39 @@
 //! Acts on a whole integration: test, enable, reset, its signing secrets.
 
+use jiff::Timestamp;
+
 use crate::console::data::change::Target;
 use crate::console::data::{Entry, Held, Integration, Mutation};
 use crate::console::dialogs::confirm::{Way, count};
 use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
+use crate::console::widgets::time;
+
+use super::shared::Shared;
+
+/// What a reset forgets, and what it lifts.
+fn reset(it: &Integration, shared: &Shared) -> Vec<String> {
+    let (now, zone) = (shared.now, &shared.setup.zone);
+    let moment = |at: Option<Timestamp>| at.filter(|at| *at > now).map(|at| time::moment(at, zone));
+    let forgotten = count(
+        it.failures,
+        "failure and its error are forgotten",
+        "failures and the last error are forgotten",
+    );
+    let throttle = moment(it.throttled_until)
+        .map(|at| format!("the wait that the target asked for is lifted: it would last until {at}"));
+    let breaker = (!it.breaker.is_empty()).then(|| match moment(it.breaker_until) {
+        Some(at) => format!("the breaker, open until {at}, closes: {}", it.breaker),
+        None => format!("the breaker, about to try one push, closes: {}", it.breaker),
+    });
+    let neither = (throttle.is_none() && breaker.is_none())
+        .then(|| "nothing is lifted: it waits for no throttle, and its breaker is closed".to_owned());
+    let stays = "attempts and dead deliveries stay as they are".to_owned();
+    [Some(forgotten), throttle, breaker, neither, Some(stays)].into_iter().flatten().collect()
+}
 
 /// The question before an act on a whole integration.
-pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
+pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Option<Confirm> {
     let (id, name, of) = (it.id.clone(), it.full_name(), it.id.clone());
     let new = Confirm::new;
     let (mut confirm, facts, command) = match action {
@@ -27,19 +53,10 @@ pub(super) fn question(it: &Integration, action: Action) -> Option<Confirm> {
             let confirm = new(
                 "Reset",
                 "Reset",
-                format!("Reset the failure count of {name}?"),
+                format!("Begin anew with {name}?"),
                 Mutation::Reset { integration: id },
             );
-            let forgotten = count(
-                it.failures,
-                "failure and its error are forgotten",
-                "failures and the last error are forgotten",
-            );
-            (
-                confirm,
-                vec![forgotten, "attempts and dead deliveries stay as they are".to_owned()],
-                format!("leadline integration reset {of}"),
-            )
+            (confirm, reset(it, shared), format!("leadline integration reset {of}"))
         }
         Action::Toggle if it.enabled => {
             let confirm =

@@ -199,6 +199,10 @@ pub enum Done {
         held: u64,
     },
     Changed(Box<Integration>),
+    Reset {
+        integration: Box<Integration>,
+        lifted: Lifted,
+    },
     Tested {
         integration: String,
         state: AttemptState,
@@ -223,6 +227,14 @@ pub enum Done {
     },
     /// Done; the sentences say what else to know.
     Noted(Vec<String>),
+}
+
+/// What a reset forgot, and what it lifted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lifted {
+    pub failures: u64,
+    pub throttled_until: Option<Timestamp>,
+    pub breaker_until: Option<Timestamp>,
 }
 
 /// What a dry run says.

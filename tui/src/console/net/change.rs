@@ -184,7 +184,10 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
             changed(client.disable_integration(request).await?)
         }
         Mutation::Reset { integration } => {
-            changed(client.reset_integration(v1::ResetIntegrationRequest { request_id, integration }).await?)
+            let request = v1::ResetIntegrationRequest { request_id, integration };
+            let reply = client.reset_integration(request).await?;
+            let lifted = convert::lifted(reply.lifted.unwrap_or_default());
+            Done::Reset { integration: known(reply.integration)?, lifted }
         }
         Mutation::CutOver { integration } => {
             changed(client.cut_over(v1::CutOverRequest { request_id, integration }).await?)

@@ -57,7 +57,8 @@ impl Session for Client {
             // A daemon of before knows no such question, and lets admins in only.
             let who = client.who_am_i(v1::WhoAmIRequest {}).await.ok().map(|who| Msg::Who(convert::who(who)));
             let who = stream::iter(who.map(|who| Ok(Some((cursor.clone(), who)))));
-            let stream = Self::watch(&client, "", &cursor, true).await.map_err(|error| match error {
+            let request = v1::WatchIntegrationsRequest { cursor, heartbeat: true, ..Default::default() };
+            let stream = Self::watch(&client, request).await.map_err(|error| match error {
                 ClientError::Refused { credential: true, message, .. } => Failure::Denied(message),
                 other => other.into(),
             })?;
