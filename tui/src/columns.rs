@@ -127,8 +127,8 @@ pub mod integration {
 pub mod attempt {
     use super::{Column, column};
 
-    pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(8, 2);
-    pub const TRIGGER: Column<'_> = column("trigger").rank(6);
+    pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(3, 2).right();
+    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 3);
     pub const STATE: Column<'_> = column("state").fixed(11, 0);
     pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(2).fixed(4, 0);
     pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 4);

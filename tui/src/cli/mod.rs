@@ -31,6 +31,7 @@ mod rotation;
 mod system;
 mod table;
 mod token;
+mod told;
 mod wait;
 mod watch;
 

@@ -9,12 +9,14 @@ use clap::ValueEnum;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     CliError,
-    columns::{Column, HISTORY, Row, column},
+    columns::{CALLS, CARDS, Column, HISTORY, Row, STEPS, column, id},
     output_types,
     table::{Cells, Table, aligned, tabbed},
+    told,
 };
 use crate::text::{display_block, display_text, fit, json_text};
 
@@ -201,7 +203,7 @@ impl Out {
     fn fields(&self, item: &Value) -> String {
         let fields: Vec<_> = item.as_object().into_iter().flatten().collect();
         let (below, beside): (Vec<_>, Vec<_>) =
-            fields.into_iter().partition(|(_, value)| is_rows(value) || self.is_block(value));
+            fields.into_iter().partition(|(key, value)| is_rows(value) || self.is_block(key, value));
         let pairs: Vec<_> =
             beside.into_iter().map(|(key, value)| vec![key.clone(), self.cell(key, value)]).collect();
         let mut text = match self.format {
@@ -210,6 +212,9 @@ impl Out {
         };
         for (key, value) in below {
             let block = match value {
+                Value::Object(_) if self.format == Format::Table && told::is_fields(key, value) => {
+                    self.fields(value)
+                }
                 Value::Array(rows) if self.format == Format::Table => {
                     self.table(rows, &self.shown(&people_see(key, rows)), usize::MAX).with_note()
                 }
@@ -223,12 +228,12 @@ impl Out {
     }
 
     /// Whether people read this better on lines of its own.
-    fn is_block(&self, value: &Value) -> bool {
+    fn is_block(&self, key: &str, value: &Value) -> bool {
         let max = self.room.map_or(BESIDE_MAX, |room| room.saturating_sub(NAMES).min(BESIDE_MAX));
         self.format == Format::Table
             && match value {
                 Value::String(text) => text.len() > max || text.contains('\n'),
-                Value::Object(_) => value.to_string().len() > max,
+                Value::Object(_) => self.cell(key, value).width() > max,
                 _ => false,
             }
     }
@@ -263,6 +268,11 @@ impl Out {
             Value::Null => String::new(),
             Value::String(text) if is_time(key) => self.time(text),
             Value::String(text) => display_text(text).into_owned(),
+            _ if self.format == Format::Table
+                && let Some(line) = told::line(key, value, &|key, value| self.cell(key, value)) =>
+            {
+                line
+            }
             Value::Array(items) if !is_rows(value) => {
                 items.iter().map(|item| self.cell("", item)).collect::<Vec<_>>().join(",")
             }
@@ -288,7 +298,13 @@ fn is_rows(value: &Value) -> bool {
 fn people_see<'a>(key: &str, rows: &'a [Value]) -> Vec<Column<'a>> {
     let columns = match key {
         "history" => HISTORY,
-        "deliveries" => output_types::Delivery::COLUMNS,
+        "steps" => STEPS,
+        "deliveries" | "sample" => output_types::Delivery::COLUMNS,
+        "keys" => output_types::IntakeKey::COLUMNS,
+        "flows" => output_types::Flow::COLUMNS,
+        "changed_before" => output_types::AuditLine::COLUMNS,
+        "integrations" => CARDS,
+        "calls" => CALLS,
         _ => return all(rows),
     };
     let has = |row: &Value| columns.iter().all(|column| row.get(column.key).is_some());
@@ -298,11 +314,16 @@ fn people_see<'a>(key: &str, rows: &'a [Value]) -> Vec<Column<'a>> {
 /// Every key of the first row as a column.
 fn all(rows: &[Value]) -> Vec<Column<'_>> {
     let keys = rows.first().and_then(Value::as_object).into_iter().flat_map(|row| row.keys());
-    keys.map(|key| match key.as_str() {
-        "error" | "last_error" | "reason" | "problem" => column(key).cut(12),
-        _ => column(key),
-    })
-    .collect()
+    // What is last is missed least; ids stand in JSON, where programs take them from.
+    keys.enumerate()
+        .map(|(at, key)| (key.as_str(), u8::try_from(at).unwrap_or(u8::MAX)))
+        .map(|(key, at)| match key {
+            "id" => column(key),
+            key if key.ends_with("_id") => id(key).rank(at),
+            "error" | "last_error" | "reason" | "problem" | "url" | "why" | "help" => column(key).cut(12),
+            key => column(key).rank(at),
+        })
+        .collect()
 }
 
 fn is_time(key: &str) -> bool {
