@@ -131,6 +131,7 @@ impl<'a> View<'a> {
             theme: self.theme,
             is_one_company: self.shared.company.is_some(),
             is_one_integration: false,
+            waits: self.shared.waits(),
         }
     }
 }

@@ -133,6 +133,11 @@ impl Shared {
         self.width >= WIDE
     }
 
+    /// What stands where something has not come yet.
+    pub fn waits(&self) -> &'static str {
+        if self.is_live() { "Loading…" } else { "The daemon is away: this is asked for when it is back." }
+    }
+
     /// Whether the daemon can be asked now.
     pub fn is_live(&self) -> bool {
         self.conn == Conn::Live

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
+use crate::console::data::change::Lifted;
 use crate::console::data::{Conn, Done, Entry, Mutation, Secret};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
 use crate::console::msg::{Command, Effect, Msg};
@@ -70,6 +71,101 @@ fn ctrl_c_on_a_secret_asks_first() {
     press(&mut app, "^c");
     assert!(app.secrets.is_empty());
     assert!(press(&mut app, "^c").iter().any(|effect| matches!(effect, Effect::Quit)));
+}
+
+#[test]
+fn a_secret_is_thrown_away_by_the_same_key_twice_in_a_row_only() {
+    let mut app = live(80, 24);
+    rotated(&mut app);
+    for keys in ["esc q v", "q v", "esc y", "esc ^c x", "esc x", "esc"] {
+        press(&mut app, keys);
+        assert_eq!(app.secrets.len(), 1, "{keys}");
+    }
+    press(&mut app, "esc");
+    assert!(app.secrets.is_empty());
+}
+
+#[test]
+fn leaving_an_editor_asks_if_something_was_typed() {
+    for (open, typed) in [
+        ("K", "h u n t e r"),
+        ("3 s a r a h enter m", "{"),
+        ("3 s a r a h enter down E", "x"),
+        ("n w e b h enter", "h o o k"),
+    ] {
+        let mut app = live(80, 24);
+        visit(&mut app, open);
+        visit(&mut app, "esc");
+        assert!(app.dialog.is_none(), "{open}: nothing was typed");
+        let mut app = live(80, 24);
+        visit(&mut app, open);
+        visit(&mut app, typed);
+        visit(&mut app, "esc");
+        assert!(shown(&app).contains("Discard what you typed?"), "{open}: {}", shown(&app));
+        visit(&mut app, "n");
+        assert!(!shown(&app).contains("Discard"), "{open}: {}", shown(&app));
+        visit(&mut app, "esc enter ^s");
+        assert!(app.dialog.is_some(), "{open}: no other key decides");
+        visit(&mut app, "y");
+        assert!(app.dialog.is_none(), "{open}");
+    }
+}
+
+#[test]
+fn what_has_not_come_says_so_while_the_daemon_is_away() {
+    for keys in ["2", "3 x y z", "4", "5", "6", "i"] {
+        let mut app = live(80, 24);
+        let error = "nobody listens".to_owned();
+        feed(&mut app, Msg::Conn(Conn::Lost { error, retry_at: now(), attempt: 1 }));
+        press(&mut app, keys);
+        let text = shown(&app);
+        assert!(!text.contains("Loading"), "{keys}: {text}");
+    }
+    let mut app = live(80, 24);
+    feed(&mut app, Msg::Conn(Conn::Lost { error: String::new(), retry_at: now(), attempt: 1 }));
+    press(&mut app, "2");
+    assert!(shown(&app).contains("The daemon is away: this is asked for"), "{}", shown(&app));
+}
+
+#[test]
+fn a_file_has_the_number_of_a_try_apart_from_its_kind() {
+    let mut app = opened(120, 36);
+    press(&mut app, "O");
+    let effects = press(&mut app, "j");
+    let text = effects.iter().find_map(|effect| match effect {
+        Effect::Write { text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text.unwrap()).unwrap();
+    assert_eq!((&rows[1]["number"], &rows[1]["trigger"]), (&2.into(), &"retry".into()));
+}
+
+#[test]
+fn a_reset_says_what_it_lifts() {
+    let mut app = live(120, 36);
+    let mut it = fixtures::hubspot();
+    it.throttled_until = Some(now() + SignedDuration::from_hours(1));
+    (it.breaker, it.breaker_until) =
+        ("5 pushes in a row failed".to_owned(), Some(now() + SignedDuration::from_mins(5)));
+    feed(&mut app, Msg::Changes { changed: vec![it], removed: Vec::new() });
+    visit(&mut app, "a 0");
+    let text = shown(&app);
+    for part in [
+        "23 failures and the last error are forgotten",
+        "asked for is lifted: it would last until",
+        "open until",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let effects = press(&mut app, "y");
+    assert!(mutation(&effects).is_some());
+    let ticket = app.shared.pending.keys().copied().next().unwrap();
+    let lifted = Lifted { failures: 23, throttled_until: Some(now()), breaker_until: None };
+    let done = Ok(Done::Reset { integration: Box::new(fixtures::hubspot()), lifted });
+    feed(&mut app, Msg::Done { ticket, done });
+    assert!(
+        last(&app).contains("23 failures forgotten; the wait that the target asked for is lifted (until ")
+    );
 }
 
 #[test]

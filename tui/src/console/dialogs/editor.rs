@@ -28,9 +28,17 @@ mod integration;
 
 pub use integration::IntegrationForm;
 
+/// A form over the screen. What was typed into it is not lost by a key: leaving it asks.
+#[derive(Clone, Debug)]
+pub struct Editor {
+    form: Form,
+    /// Whether it asks if what was typed may go.
+    asks: bool,
+}
+
 /// What is edited.
 #[derive(Clone, Debug)]
-pub enum Editor {
+enum Form {
     Credentials(Credentials),
     Mapping(Mapping),
     Flow(FlowEditor),
@@ -39,7 +47,7 @@ pub enum Editor {
 
 /// New credentials, a line for each part; nothing of them is shown.
 #[derive(Clone, Debug)]
-pub struct Credentials {
+struct Credentials {
     integration: String,
     name: String,
     connector: String,
@@ -56,12 +64,14 @@ impl Drop for Credentials {
 
 /// A mapping, and what it makes of a lead.
 #[derive(Clone, Debug)]
-pub struct Mapping {
+struct Mapping {
     integration: String,
     name: String,
     /// The lead of the preview; empty for the sample of test pushes.
     lead: String,
     person: String,
+    /// As it was opened.
+    before: String,
     area: TextArea,
     preview: Fetch<Preview>,
     /// Where no lead was selected: one that died here shows more than a sample.
@@ -70,23 +80,27 @@ pub struct Mapping {
 
 /// The condition of a flow, and what it makes of the last leads.
 #[derive(Clone, Debug)]
-pub struct FlowEditor {
+struct FlowEditor {
     flow: Flow,
     when: Input,
     test: Fetch<FlowTest>,
 }
 
 impl Editor {
+    fn of(form: Form) -> Self {
+        Self { form, asks: false }
+    }
+
     /// Asks for new credentials of an integration.
     pub fn credentials(it: &Integration) -> Self {
-        Self::Credentials(Credentials {
+        Self::of(Form::Credentials(Credentials {
             integration: it.id.clone(),
             name: it.full_name(),
             connector: it.connector.clone(),
             fields: Vec::new(),
             at: 0,
             fetch: Fetch::default(),
-        })
+        }))
     }
 
     /// Edits the mapping of an integration, with a preview of this lead.
@@ -94,34 +108,35 @@ impl Editor {
         let pretty = serde_json::from_str::<Value>(&it.mapping).map(|value| format!("{value:#}"));
         let text = pretty.unwrap_or_else(|_| it.mapping.clone());
         let area = TextArea::with(if text.trim().is_empty() { "{}" } else { &text });
-        Self::Mapping(Mapping {
+        Self::of(Form::Mapping(Mapping {
             integration: it.id.clone(),
             name: it.full_name(),
             lead,
             person,
+            before: area.text(),
             area,
             preview: Fetch::default(),
             dead: Fetch::default(),
-        })
+        }))
     }
 
     /// Edits the condition of a flow.
     pub fn flow(flow: Flow) -> Self {
         let when = Input::with(flow.when.clone());
-        Self::Flow(FlowEditor { flow, when, test: Fetch::default() })
+        Self::of(Form::Flow(FlowEditor { flow, when, test: Fetch::default() }))
     }
 
     /// A new integration of a company.
     pub fn integration(company: i64, company_name: String) -> Self {
-        Self::Integration(IntegrationForm::new(company, company_name))
+        Self::of(Form::Integration(IntegrationForm::new(company, company_name)))
     }
 
     /// Asks for what it shows besides.
     pub fn load(&mut self, cx: &mut Cx<'_>) {
-        match self {
-            Self::Credentials(it) => it.fetch.ask(Query::Connectors, cx),
-            Self::Integration(it) => it.load(cx),
-            Self::Mapping(it) => {
+        match &mut self.form {
+            Form::Credentials(it) => it.fetch.ask(Query::Connectors, cx),
+            Form::Integration(it) => it.load(cx),
+            Form::Mapping(it) => {
                 it.look(cx);
                 if it.lead.is_empty() {
                     let which = Which {
@@ -132,14 +147,14 @@ impl Editor {
                     it.dead.ask(Query::Deliveries { which, after: String::new() }, cx);
                 }
             }
-            Self::Flow(it) => it.look(cx),
+            Form::Flow(it) => it.look(cx),
         }
     }
 
     /// Takes an answer in.
     pub fn event(&mut self, event: &Event<'_>, cx: &mut Cx<'_>) {
-        match self {
-            Self::Credentials(it) => {
+        match &mut self.form {
+            Form::Credentials(it) => {
                 let taken = it.fetch.take(event, |answer| match answer {
                     Answer::Connectors(connectors) => Some(connectors.clone()),
                     _ => None,
@@ -150,7 +165,7 @@ impl Editor {
                     it.fields = fields.into_iter().map(|field| (field, Input::default())).collect();
                 }
             }
-            Self::Mapping(it) => {
+            Form::Mapping(it) => {
                 let found = it.dead.take(event, |answer| match answer {
                     Answer::Deliveries { rows, .. } => {
                         Some(rows.first().map(|row| (row.lead.clone(), row.person().to_owned())))
@@ -166,8 +181,8 @@ impl Editor {
                     _ => None,
                 });
             }
-            Self::Integration(it) => it.event(event),
-            Self::Flow(it) => {
+            Form::Integration(it) => it.event(event),
+            Form::Flow(it) => {
                 it.test.take(event, |answer| match answer {
                     Answer::FlowTest(test) => Some(test.clone()),
                     _ => None,
@@ -178,68 +193,104 @@ impl Editor {
 
     /// Takes a key in.
     pub fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
-        if press.code == KeyCode::Esc {
-            return Then::Close;
+        match (self.asks, press.code) {
+            (true, KeyCode::Char('y')) if !press.ctrl && !press.repeat => return Then::Close,
+            (true, KeyCode::Char('n') | KeyCode::Esc) if !press.repeat => self.asks = false,
+            (false, KeyCode::Esc) if self.form.is_typed() => self.asks = true,
+            (false, KeyCode::Esc) => return Then::Close,
+            (false, _) => return self.form_key(press, cx),
+            (true, _) => {}
         }
-        match self {
-            Self::Credentials(it) => it.key(press),
-            Self::Mapping(it) => it.key(press, cx),
-            Self::Flow(it) => it.key(press, cx),
-            Self::Integration(it) => it.key(press),
+        Then::Stay
+    }
+
+    fn form_key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
+        match &mut self.form {
+            Form::Credentials(it) => it.key(press),
+            Form::Mapping(it) => it.key(press, cx),
+            Form::Flow(it) => it.key(press, cx),
+            Form::Integration(it) => it.key(press),
         }
     }
 
     /// The change has left; true if the editor stays open until it is answered.
     pub fn sent(&mut self, ticket: Ticket) -> bool {
-        match self {
-            Self::Integration(it) => {
+        match &mut self.form {
+            Form::Integration(it) => {
                 it.sent(ticket);
                 true
             }
-            Self::Credentials(_) | Self::Mapping(_) | Self::Flow(_) => false,
+            Form::Credentials(_) | Form::Mapping(_) | Form::Flow(_) => false,
         }
     }
 
     /// Takes in what the reader's own editor made of the text.
     pub fn edited(&mut self, text: &str, cx: &mut Cx<'_>) {
-        match self {
-            Self::Mapping(it) => {
+        match &mut self.form {
+            Form::Mapping(it) => {
                 it.area = TextArea::with(text);
                 it.look(cx);
             }
-            Self::Flow(it) => {
+            Form::Flow(it) => {
                 it.when = Input::with(text.split_whitespace().collect::<Vec<_>>().join(" "));
                 it.look(cx);
             }
             // Credentials never reach a file, and the form has several texts.
-            Self::Credentials(_) | Self::Integration(_) => {}
+            Form::Credentials(_) | Form::Integration(_) => {}
         }
     }
 
     /// Takes pasted text in.
     pub fn paste(&mut self, text: &str, cx: &mut Cx<'_>) {
-        match self {
-            Self::Credentials(it) => {
+        match &mut self.form {
+            Form::Credentials(it) => {
                 if let Some((_, input)) = it.fields.get_mut(it.at) {
                     input.paste(text.trim());
                 }
             }
-            Self::Mapping(it) => {
+            Form::Mapping(it) => {
                 it.area.paste(text);
                 it.look(cx);
             }
-            Self::Flow(it) => it.when.paste(text),
-            Self::Integration(it) => it.paste(text),
+            Form::Flow(it) => it.when.paste(text),
+            Form::Integration(it) => it.paste(text),
         }
     }
 
     /// Draws it.
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        match &self.form {
+            Form::Credentials(it) => it.draw(view, frame, area),
+            Form::Mapping(it) => it.draw(view, frame, area),
+            Form::Flow(it) => it.draw(view, frame, area),
+            Form::Integration(it) => it.draw(view, frame, area),
+        }
+        if self.asks {
+            let theme = view.theme;
+            let inner = popup(frame, area, "Discard what you typed?", (46, 5), theme);
+            let keys = [("y", " discards it   "), ("n", " or "), ("Esc", " goes on typing")];
+            let keys = keys.map(|(key, does)| [theme.span(Role::Strong, key), Span::raw(does)]).concat();
+            frame.render_widget(Paragraph::new(vec![Line::default(), Line::from(keys)]), inner);
+        }
+    }
+
+    /// The form of a new integration, if that is what it is.
+    pub fn new_integration(&mut self) -> Option<&mut IntegrationForm> {
+        match &mut self.form {
+            Form::Integration(form) => Some(form),
+            _ => None,
+        }
+    }
+}
+
+impl Form {
+    /// Whether something would be lost.
+    fn is_typed(&self) -> bool {
         match self {
-            Self::Credentials(it) => it.draw(view, frame, area),
-            Self::Mapping(it) => it.draw(view, frame, area),
-            Self::Flow(it) => it.draw(view, frame, area),
-            Self::Integration(it) => it.draw(view, frame, area),
+            Self::Credentials(it) => it.fields.iter().any(|(_, input)| !input.text().is_empty()),
+            Self::Mapping(it) => it.area.text() != it.before,
+            Self::Flow(it) => it.when.text() != it.flow.when,
+            Self::Integration(it) => it.is_typed(),
         }
     }
 }
@@ -296,8 +347,15 @@ impl Credentials {
         ];
         match (&self.fetch.error, self.fetch.is_waiting(), self.fields.is_empty()) {
             (Some(error), ..) => lines.push(Line::from(theme.span(Role::Bad, safe(error, width, theme)))),
-            (None, true, true) => lines.push(Line::from(theme.spell("Loading…"))),
-            (None, false, true) => lines.push(Line::from("This connector logs in with nothing.")),
+            (None, true, true) => lines.push(Line::from(theme.spell(view.shared.waits()))),
+            (None, false, true) => {
+                let none = [
+                    "This connector has no credentials: nobody logs in.".to_owned(),
+                    "What is secret of it, as the value of a header, is part of its config:".to_owned(),
+                    format!("leadline integration update {} --config JSON", self.integration),
+                ];
+                lines.extend(none.map(|text| Line::from(safe(&text, width, theme))));
+            }
             (None, _, false) => {}
         }
         for (at, (field, text)) in self.fields.iter().enumerate() {
@@ -323,7 +381,10 @@ impl Credentials {
             let help = document::fit(help.0, width, true).into_iter().take(3);
             lines.extend(help.map(|line| Line::from(theme.span(Role::Quiet, line.text))));
         }
-        let keys = "Enter tries them   Tab next line   Esc gives up";
+        let keys = match self.fields.is_empty() {
+            true => "Esc leaves",
+            false => "Enter tries them   Tab next line   Esc gives up",
+        };
         lines.extend([Line::default(), Line::from(theme.span(Role::Quiet, safe(keys, width, theme)))]);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
         let inner = popup(frame, area, "Replace credentials", (80, height), theme);
@@ -388,7 +449,7 @@ impl Mapping {
         let inner = block.inner(right);
         frame.render_widget(block, right);
         draw_plain(
-            self.outcome(),
+            self.outcome(view.shared.waits()),
             theme,
             frame,
             Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
@@ -419,7 +480,7 @@ impl Mapping {
             .collect()
     }
 
-    fn outcome(&self) -> Doc {
+    fn outcome(&self, waits: &str) -> Doc {
         let mut doc = Doc::default();
         if let Some(problem) = self.problem() {
             doc.push(Kind::Error, &problem);
@@ -428,7 +489,7 @@ impl Mapping {
             doc.push(Kind::Error, error);
         }
         match &self.preview.value {
-            None if self.preview.is_waiting() => doc.push(Kind::Quiet, "Loading…"),
+            None if self.preview.is_waiting() => doc.push(Kind::Quiet, waits),
             None => {}
             Some(preview) => {
                 if !preview.error.is_empty() {

@@ -38,8 +38,8 @@ pub struct OneTime {
     /// The file name that is being typed.
     pub path: Option<Input>,
     pub note: Option<String>,
-    /// True after an attempt to close it without the tick.
-    pub is_warned: bool,
+    /// The key that would close it without the tick, if it is pressed once more.
+    pub warned: Option<KeyCode>,
 }
 
 /// What a key did to it.
@@ -64,7 +64,7 @@ impl OneTime {
             is_stored: false,
             path: None,
             note: None,
-            is_warned: false,
+            warned: None,
         }
     }
 
@@ -83,8 +83,14 @@ impl OneTime {
         if self.path.is_some() && !press.ctrl {
             return Closed::No(self.path_key(press));
         }
+        // Only the same key twice in a row throws it away.
+        let before = self.warned.take();
+        let warned = before.filter(|warned| *warned == press.code);
+        if before != warned {
+            self.note = None;
+        }
         match press.code {
-            KeyCode::Char('c') if press.ctrl => return self.leave(),
+            KeyCode::Char('c') if press.ctrl => return self.leave(press.code, warned.is_some()),
             _ if press.ctrl => {}
             KeyCode::Char('v') => {
                 self.shown_until = if self.shown_until.is_some() { None } else { Some(now + SHOWN) };
@@ -97,19 +103,19 @@ impl OneTime {
             KeyCode::Char(' ') => self.is_stored = !self.is_stored,
             KeyCode::Enter if self.is_stored => return Closed::Stored,
             KeyCode::Enter => self.note = Some("tick the box first: space".to_owned()),
-            KeyCode::Esc | KeyCode::Char('q') => return self.leave(),
+            KeyCode::Esc | KeyCode::Char('q') => return self.leave(press.code, warned.is_some()),
             _ => {}
         }
         Closed::No(None)
     }
 
     /// Leaving without the tick warns once, because the secret is gone afterwards.
-    fn leave(&mut self) -> Closed {
-        match (self.is_stored, self.is_warned) {
+    fn leave(&mut self, key: KeyCode, is_warned: bool) -> Closed {
+        match (self.is_stored, is_warned) {
             (true, _) => Closed::Stored,
             (false, true) => Closed::ThrownAway,
             (false, false) => {
-                self.is_warned = true;
+                self.warned = Some(key);
                 let note = "not ticked: it cannot be read again. The same key once more throws it away";
                 self.note = Some(note.to_owned());
                 Closed::No(None)

@@ -18,6 +18,8 @@ pub struct Look<'a> {
     pub is_one_company: bool,
     /// And of one integration.
     pub is_one_integration: bool,
+    /// What stands in a list that has not come yet.
+    pub waits: &'static str,
 }
 
 /// A text in a meaning; made safe when it is drawn.

@@ -228,7 +228,7 @@ impl<R: Row> Table<R> {
         let visible = self.visible(columns, look.now);
         if visible.is_empty() {
             let text = match (self.is_loaded, self.rows.is_empty()) {
-                (false, _) => "Loading…",
+                (false, _) => look.waits,
                 (true, true) => empty,
                 (true, false) => "Nothing passes the filter; Esc clears it, F shows all.",
             };

@@ -187,6 +187,16 @@ impl IntegrationForm {
         self.lines.iter().position(|line| line.field.required && line.input.text().trim().is_empty())
     }
 
+    /// Whether something was typed, beside the name that it is given.
+    pub(super) fn is_typed(&self) -> bool {
+        let given = self.connector.as_ref().map(|connector| connector.name.as_str());
+        let is_typed = |line: &Entry| match line.part {
+            Part::Name => Some(line.input.text()) != given,
+            Part::Config | Part::Credentials => !line.input.text().is_empty(),
+        };
+        self.lines.iter().any(is_typed)
+    }
+
     fn object(&self, part: Part) -> Result<Map<String, Value>, String> {
         let filled = |line: &&Entry| line.part == part && !line.input.text().trim().is_empty();
         let value = |line: &Entry| {
@@ -232,7 +242,7 @@ impl IntegrationForm {
             let mut choice = self.choice.clone();
             match &self.connectors.error {
                 Some(error) => choice.legend = vec![error.clone()],
-                None if self.connectors.is_waiting() => choice.legend = vec!["Loading…".to_owned()],
+                None if self.connectors.is_waiting() => choice.legend = vec![view.shared.waits().to_owned()],
                 None => {}
             }
             return choice.draw(view, frame, area);

@@ -163,7 +163,9 @@ impl AttemptScreen {
     }
 
     fn whole(&self, it: &Attempt, shared: &Shared) -> Doc {
-        document::whole(it, self.details.of(&it.id), self.details.error(&it.id), &shared.setup.zone)
+        let away = Some(shared.waits()).filter(|_| !shared.is_live());
+        let error = self.details.error(&it.id).or(away);
+        document::whole(it, self.details.of(&it.id), error, &shared.setup.zone)
     }
 
     fn comparison(&self, it: &Attempt, shared: &Shared) -> Option<Doc> {

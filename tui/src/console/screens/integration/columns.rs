@@ -10,7 +10,7 @@ use crate::console::widgets::draw::without_phrase;
 use crate::console::widgets::time;
 
 /// Attempts, the most important first.
-pub const ATTEMPTS: [Column<Attempt>; 8] = [
+pub const ATTEMPTS: [Column<Attempt>; 9] = [
     shows(attempt::STARTED, |it: &Attempt, look| {
         plain(it.started_at.map(|at| time::clock(at, look.zone)).unwrap_or_default())
     })
@@ -33,7 +33,10 @@ pub const ATTEMPTS: [Column<Attempt>; 8] = [
     })
     .value(|it: &Attempt| json!(it.duration_ms))
     .by(|a, b| b.duration_ms.cmp(&a.duration_ms)),
-    shows(attempt::NUMBER, |it: &Attempt, _| plain(format!("{} {}", it.number, it.trigger))),
+    shows(attempt::NUMBER, |it: &Attempt, _| plain(it.number.to_string()))
+        .value(|it: &Attempt| json!(it.number))
+        .by(|a, b| b.number.cmp(&a.number)),
+    shows(attempt::TRIGGER, |it: &Attempt, _| plain(&*it.trigger)).by(|a, b| a.trigger.cmp(&b.trigger)),
     shows(attempt::CLASS, |it: &Attempt, _| plain(&*it.class)).by(|a, b| a.class.cmp(&b.class)),
     shows(attempt::ERROR, |it: &Attempt, _| {
         // The code stands in a column of its own.

@@ -70,7 +70,7 @@ fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let Some(page) = &it.fetch.value else {
-        let text = it.fetch.error.clone().unwrap_or_else(|| "Loading…".to_owned());
+        let text = it.fetch.error.clone().unwrap_or_else(|| view.shared.waits().to_owned());
         return frame.render_widget(Line::from(safe(&theme.spell(&text), width, theme)), inner);
     };
     let lead = &page.lead;

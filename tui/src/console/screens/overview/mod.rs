@@ -14,7 +14,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::console::app::menus::integration_json;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone, WIDE};
 use crate::console::data::{Conn, Integration, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
@@ -181,6 +181,10 @@ impl Screen for OverviewScreen {
                 if let Some(it) = self.table.current() {
                     cx.open(Box::new(IntegrationScreen::new(it)));
                 }
+            }
+            Action::Layout if !cx.shared.is_wide() => {
+                let reason = format!("not possible: cards want {WIDE} columns, and the window has fewer");
+                cx.say(Tone::Bad, reason);
             }
             Action::Layout => self.has_cards = Some(!self.is_cards(cx.shared)),
             _ => {

@@ -263,7 +263,7 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     }
     let Some(it) = system else {
         if error.is_none() {
-            doc.push(Kind::Quiet, "Loading…");
+            doc.push(Kind::Quiet, view.shared.waits());
         }
         return doc;
     };
