@@ -2,6 +2,7 @@
 
 use leadline_fakes::Reply;
 use leadline_tests::http;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::*;
 
@@ -167,5 +168,40 @@ async fn what_may_have_arrived_says_so() {
     scene.wait_for(&dead, "dead").await;
     assert_eq!(scene.show(&dead).await["reason"], reported);
     scene.why(&dead, &["after 1 attempt (unknown, maybe delivered: no answer from "]).await;
+    scene.end().await;
+}
+
+/// An integration and a company say of themselves the same in a list, alone, after a change and to whoever watches.
+#[tokio::test]
+async fn the_same_object_is_the_same_whoever_prints_it() {
+    let scene = Scene::start(Behaviour::RefuseAll(422, "no".into()), json!({})).await;
+    scene.post(&sample_lead(1)).await;
+    wait_until("it is dead", async || scene.card().await["dead"] == 1).await;
+    let cli = &scene.cli;
+    cli.json(&["delivery", "skip", "--integration", "hook"]).await;
+    let reset = cli.json(&["integration", "reset", "hook"]).await;
+    assert_eq!((&reset["lifted"]["failure_count"], &reset["lifted"]["breaker_until"]), (&json!(1), &Value::Null));
+    assert!(reset["lifted"]["last_error"].as_str().unwrap().contains("422"), "{reset}");
+    let shown = scene.card().await;
+    assert_eq!(shown["skipped"], 1);
+    let updated = cli.json(&["integration", "update", "hook", "--notices", &shown["notices"].to_string()]).await;
+    assert_eq!(updated, shown);
+    assert_eq!(cli.json(&["integration", "list"]).await[0], shown);
+    let mut child = cli.command(&["watch"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+    child.kill().await.unwrap();
+    assert_eq!(first, json!({"change": "snapshot", "integration": shown}));
+
+    let company = cli.json(&["company", "list"]).await[0].clone();
+    assert!(company["last_lead_at"].is_string(), "{company}");
+    assert_eq!(cli.json(&["company", "update", "7", "--quiet-hours", "0"]).await, company);
+    let plan = company["plan"].as_str().unwrap();
+    assert_eq!(cli.json(&["company", "set-plan", "7", "--plan", plan]).await, company);
+    wait_until("the key's use is noted", async || {
+        cli.json(&["company", "show", "7"]).await["keys"][0]["last_used_at"].is_string()
+    })
+    .await;
+    assert!(cli.json(&["intake-key", "list"]).await[0]["last_used_at"].is_string());
     scene.end().await;
 }

@@ -202,8 +202,10 @@ impl Out {
 
     fn fields(&self, item: &Value) -> String {
         let fields: Vec<_> = item.as_object().into_iter().flatten().collect();
-        let (below, beside): (Vec<_>, Vec<_>) =
-            fields.into_iter().partition(|(key, value)| is_rows(value) || self.is_block(key, value));
+        let (below, beside): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(key, value)| {
+            is_rows(value) && !(self.format == Format::Table && told::is_money(value))
+                || self.is_block(key, value)
+        });
         let pairs: Vec<_> =
             beside.into_iter().map(|(key, value)| vec![key.clone(), self.cell(key, value)]).collect();
         let mut text = match self.format {
@@ -423,6 +425,34 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         assert_eq!((lines[0], lines[2], lines[3]), ("id  A", "event:", "{"));
         assert!(table.ends_with("\n\nbody:\none\ntwo\\u{1b}\n"), "{table}");
         assert_eq!(out(Format::Plain).fields(&item).lines().count(), 3);
+    }
+
+    #[test]
+    fn what_is_nested_is_told_in_words_within_80_columns() {
+        let id = "01J8H6KQH4YG3XR8RWM6T6XFQE";
+        let step = json!({"at": "2026-06-04T14:00:00Z", "what": "attempt", "event": "lead.created",
+            "integration": "HubSpot", "number": 2, "state": "failed", "reason": "x".repeat(200),
+            "delivery_id": id, "integration_id": id, "attempt_id": id});
+        let queue = json!({"due": 3, "later": 0, "running": 2, "held": 1, "dead": 0, "lanes": 12,
+            "oldest_due_at": null, "oldest_undelivered_at": "2026-06-04T14:00:00Z"});
+        let item = json!({"steps": [step], "queue": queue, "breaker": {"state": "open", "why": null},
+            "money": [{"currency": "GBP", "minor": 125_000}], "sums": {"a": [{"name": "crm", "company": "Barn"}]}});
+        let text = Out { room: Some(80), ..out(Format::Table) }.fields(&item);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(!text.contains('{') && !text.contains(id), "{text}");
+        for part in [
+            "breaker  state open\n",
+            "sums     a Barn/crm\n",
+            "\nqueue:\ndue",
+            "attempt  HubSpot",
+            "GBP 1250.00",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let row = json!({"cause": "c", "money": item["money"], "integrations": [{"name": "crm", "company": "Barn"}]});
+        let columns = [column("cause"), column("money"), column("integrations")];
+        let table = out(Format::Table).table(&[row], &columns, 60).text;
+        assert_eq!(table, "CAUSE  MONEY        INTEGRATIONS\nc      GBP 1250.00  Barn/crm\n");
     }
 
     #[test]

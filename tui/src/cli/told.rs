@@ -24,6 +24,12 @@ pub(super) fn is_fields(key: &str, value: &Value) -> bool {
     value.is_object() && !DOCUMENTS.contains(&key)
 }
 
+/// Whether it is amounts, which fit into a line.
+pub(super) fn is_money(value: &Value) -> bool {
+    let is_amount = |item: &Value| item.get("currency").is_some() && item.get("minor").is_some();
+    value.as_array().is_some_and(|items| items.iter().all(is_amount))
+}
+
 /// An object in a line, and each of its values as `cell` shows it; none if it stays JSON.
 pub(super) fn line(key: &str, value: &Value, cell: &impl Fn(&str, &Value) -> String) -> Option<String> {
     match value {
