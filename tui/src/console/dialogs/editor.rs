@@ -351,7 +351,7 @@ impl Credentials {
             (None, false, true) => {
                 let none = [
                     "This connector has no credentials: nobody logs in.".to_owned(),
-                    "What is secret of it, as the value of a header, is part of its config:".to_owned(),
+                    "What is secret of it, as a header's value, stands in its config:".to_owned(),
                     format!("leadline integration update {} --config JSON", self.integration),
                 ];
                 lines.extend(none.map(|text| Line::from(safe(&text, width, theme))));
