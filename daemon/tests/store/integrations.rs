@@ -19,7 +19,7 @@ use leadlined::{
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bench::{Bench, dead, ended, retry};
 

@@ -180,11 +180,15 @@ async fn the_same_object_is_the_same_whoever_prints_it() {
     let cli = &scene.cli;
     cli.json(&["delivery", "skip", "--integration", "hook"]).await;
     let reset = cli.json(&["integration", "reset", "hook"]).await;
-    assert_eq!((&reset["lifted"]["failure_count"], &reset["lifted"]["breaker_until"]), (&json!(1), &Value::Null));
+    assert_eq!(
+        (&reset["lifted"]["failure_count"], &reset["lifted"]["breaker_until"]),
+        (&json!(1), &Value::Null)
+    );
     assert!(reset["lifted"]["last_error"].as_str().unwrap().contains("422"), "{reset}");
     let shown = scene.card().await;
     assert_eq!(shown["skipped"], 1);
-    let updated = cli.json(&["integration", "update", "hook", "--notices", &shown["notices"].to_string()]).await;
+    let updated =
+        cli.json(&["integration", "update", "hook", "--notices", &shown["notices"].to_string()]).await;
     assert_eq!(updated, shown);
     assert_eq!(cli.json(&["integration", "list"]).await[0], shown);
     let mut child = cli.command(&["watch"]).spawn().unwrap();

@@ -11,6 +11,7 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
+        known,
         operator::command::{Command, Refusal},
         sealed,
     },
@@ -51,21 +52,23 @@ struct KeyRow {
     last_used_at: Option<jiff_sqlx::Timestamp>,
 }
 
-impl From<KeyRow> for IntakeKey {
-    fn from(row: KeyRow) -> Self {
-        Self {
+impl TryFrom<KeyRow> for IntakeKey {
+    type Error = Error;
+
+    fn try_from(row: KeyRow) -> Result<Self, Error> {
+        Ok(Self {
             id: row.id.into(),
             company: CompanyId(row.company_id),
             prefix: row.prefix,
             require_signature: row.require_signature,
-            signature: SignatureKind::parse(&row.signature).unwrap_or_default(),
+            signature: known("signature", &row.signature, SignatureKind::parse)?,
             may_read: row.may_read,
             allow_origins: row.allow_origins,
             rate_per_second: row.rate_per_second,
             created_at: row.created_at.to_jiff(),
             revoked_at: row.revoked_at.map(jiff_sqlx::Timestamp::to_jiff),
             last_used_at: row.last_used_at.map(jiff_sqlx::Timestamp::to_jiff),
-        }
+        })
     }
 }
 
@@ -117,7 +120,7 @@ impl Store {
         )
         .fetch_all(&mut *db)
         .await?;
-        Ok(rows.into_iter().map(IntakeKey::from).collect())
+        Ok(rows.into_iter().map(IntakeKey::try_from).collect::<Result<_, _>>()?)
     }
 }
 
@@ -195,7 +198,7 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        Ok(row.into())
+        Ok(row.try_into()?)
     }
 
     /// Revokes a key. One that is revoked stays revoked since then; that is no error.
@@ -214,6 +217,6 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        Ok(row.into())
+        Ok(row.try_into()?)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         outcome::FailureClass,
     },
     store::{
-        Error, Store,
+        Error, Store, known,
         operator::{audit::AuditView, command::Refusal},
     },
 };
@@ -180,23 +180,25 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let counts = rows.into_iter().map(|row| Count {
-            cause: row.cause_id,
-            company: row.company_id,
-            integration: row.integration_id,
-            currency: row.currency,
-            pence: row.pence,
-            dead: row.deliveries,
-            retrying: 0,
-            first_at: row.first_at.to_jiff(),
-            last_at: row.last_at.to_jiff(),
-            connector: row.connector,
-            class: FailureClass::parse(&row.class).unwrap_or(FailureClass::Unknown),
-            text: row.text,
-            snoozed_until: row.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
-            sample: None,
+        let counts = rows.into_iter().map(|row| {
+            Ok(Count {
+                cause: row.cause_id,
+                company: row.company_id,
+                integration: row.integration_id,
+                currency: row.currency,
+                pence: row.pence,
+                dead: row.deliveries,
+                retrying: 0,
+                first_at: row.first_at.to_jiff(),
+                last_at: row.last_at.to_jiff(),
+                connector: row.connector,
+                class: known("failure class", &row.class, FailureClass::parse)?,
+                text: row.text,
+                snoozed_until: row.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
+                sample: None,
+            })
         });
-        Ok(counts.collect())
+        counts.collect()
     }
 
     /// What failed and waits for its next retry, each one a count of its own.
@@ -224,12 +226,12 @@ impl Store {
         .await?;
         let counts = rows.into_iter().map(|row| {
             let event = Json::parse(&row.body).unwrap_or(Json::Null);
-            let class = FailureClass::parse(&row.class).unwrap_or(FailureClass::Unknown);
+            let class = known("failure class", &row.class, FailureClass::parse)?;
             let error = row.error.unwrap_or_default();
             let text = cause::text(&row.connector, &error, &Values::of_cause(&event, &row.company));
             let (currency, pence) = super::money(&event).unwrap_or_default();
             let at = row.started_at.to_jiff();
-            Count {
+            Ok(Count {
                 cause: CauseId::of(&row.connector, class, &text).0,
                 company: row.company_id,
                 integration: row.integration_id,
@@ -244,10 +246,10 @@ impl Store {
                 text,
                 snoozed_until: None,
                 sample: Some((DeliveryId::from(row.id), error)),
-            }
+            })
         });
-        let counts = counts.filter(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
-        let mut counts: Vec<Count> = counts.collect();
+        let mut counts = counts.collect::<Result<Vec<Count>, Error>>()?;
+        counts.retain(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
         let snoozes = self.snoozes(counts.iter().map(|count| count.cause).collect()).await?;
         for count in &mut counts {
             count.snoozed_until = snoozes.get(&count.cause).copied();
