@@ -140,25 +140,6 @@ async fn a_cause_begins_anew_only_when_there_was_none_for_an_hour() {
     assert!(bench.only_failure().await.first_at > first);
 }
 
-#[tokio::test]
-async fn what_only_retries_can_be_snoozed_and_no_time_that_is_over() {
-    let mut bench = Bench::new().await;
-    bench.fails(bench.lane(), &retry(), "Ann", 0, "no such field").await;
-    let cause = bench.only_failure().await.cause;
-    let until = Timestamp::now() + SignedDuration::from_hours(1);
-    let mut command = bench.command().await;
-    let snoozed = command.snooze_cause(cause, Some(until)).await.unwrap();
-    assert_eq!((snoozed.before, snoozed.companies), (None, vec![bench.company]));
-    command.commit().await.unwrap();
-    assert!(bench.listed(all()).await.is_empty());
-    let past: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut command = bench.command().await;
-    assert_eq!(
-        command.snooze_cause(cause, Some(past)).await.unwrap_err().to_string(),
-        "until 2026-01-02T03:04:05Z is over: name a time to come, as in --until 18:00 or --for 2h"
-    );
-}
-
 /// What the leads and their companies say differs, and nothing else.
 #[tokio::test]
 async fn a_fault_of_two_customers_is_one_cause() {

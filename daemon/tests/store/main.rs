@@ -41,6 +41,7 @@ mod retries;
 mod selections;
 #[path = "../../../tests/src/harness/server.rs"]
 mod server;
+mod snoozes;
 mod sweeps;
 mod targets;
 mod tokens;

@@ -12,25 +12,7 @@ const WORDS_MAX: usize = 6;
 const FIGURE_MAX: usize = 6;
 
 /// Words that errors are written with. One alone says nothing of whose lead it was, though a lead may hold it.
-const PLAIN: &str = "a able about above account action active add address after again all allowed already also amount \
-    an and another any api app application are argument array as at attribute available back bad be been before below \
-    between body boolean both but by call can cannot category change character characters choice city client code \
-    column company connection contact contacts content could count country create created currency custom customer \
-    data database date day days deal default delete deleted denied description did do does domain double due \
-    duplicate each either email empty end enter entity entry error event event_date event_type exceeded exist exists \
-    expected expired failed failure false field fields file filter first for form format found from full get given \
-    group guest guests had has have he her his home host hour hours how http https id if in inactive index input \
-    instance integer internal invalid is it item its json key label large last lead leads length less limit line link \
-    list long mail many match max maximum may member message method min minimum minute minutes missing mobile money \
-    month more most must name names need needed new no none not note null number object of off old on once one only \
-    open option options or order organization other our out over owner page parameter parse party pattern permission \
-    person phone picklist place please post price project property provided quote quota range rate read record \
-    records reference reject rejected request requested required resource response result retry row rows rule sales \
-    schema second seconds select sent server service set short should single size some source start state status \
-    stage still stop street string subject such system table tag tags task telephone test text than that the their \
-    there these they this those time title to token too true try type unable undefined unique unknown until update \
-    updated url use used user valid validation value values venue was web website we wedding were what when where \
-    which while who why will with within without word words write wrong year yes yet you your zip";
+const PLAIN: &str = include_str!("plain.txt");
 
 /// What a lead holds that an error may quote.
 #[derive(Clone, Debug, Default)]

@@ -87,9 +87,9 @@ pub struct Failures {
 }
 
 /// A cause at one integration and in one currency, or what waits for a retry there.
-struct Count {
+pub(super) struct Count {
     cause: i64,
-    company: i64,
+    pub(super) company: i64,
     integration: Uuid,
     currency: String,
     pence: i64,
@@ -97,19 +97,11 @@ struct Count {
     retrying: i64,
     first_at: Timestamp,
     last_at: Timestamp,
-    connector: String,
-    class: FailureClass,
-    text: String,
-    snoozed_until: Option<Timestamp>,
-    sample: Option<(DeliveryId, String)>,
-}
-
-/// A cause that waits for a retry at a company.
-pub(super) struct RetryingCause {
-    pub(super) company: CompanyId,
     pub(super) connector: String,
     pub(super) class: FailureClass,
     pub(super) text: String,
+    snoozed_until: Option<Timestamp>,
+    sample: Option<(DeliveryId, String)>,
 }
 
 impl Store {
@@ -153,20 +145,6 @@ impl Store {
         })
     }
 
-    /// What waits for a retry after a failure of this cause: a line for each company.
-    pub(super) async fn retrying(&self, cause: CauseId) -> Result<Vec<RetryingCause>, Error> {
-        let filter = FailureFilter { cause: Some(cause), ..FailureFilter::default() };
-        let counts = self.retrying_counts(&filter).await?;
-        let causes = counts.into_iter().map(|count| {
-            let company = CompanyId(count.company);
-            (
-                company,
-                RetryingCause { company, connector: count.connector, class: count.class, text: count.text },
-            )
-        });
-        Ok(causes.collect::<BTreeMap<_, _>>().into_values().collect())
-    }
-
     async fn dead_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
         let rows = sqlx::query!(
             r#"SELECT n.cause_id, n.company_id, n.integration_id, n.currency, n.pence, n.deliveries, n.first_at, n.last_at,
@@ -202,7 +180,7 @@ impl Store {
     }
 
     /// What failed and waits for its next retry, each one a count of its own.
-    async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
+    pub(super) async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
         let rows = sqlx::query!(
             r#"SELECT q.company_id, q.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at, i.connector,
                       c.name AS company, e.body

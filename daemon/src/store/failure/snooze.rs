@@ -1,14 +1,15 @@
 //! Snoozing a cause: it is off the list until a time, and nothing about its deliveries changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 
 use crate::{
-    domain::{cause::CauseId, ids::CompanyId},
+    domain::{cause::CauseId, ids::CompanyId, outcome::FailureClass},
     store::{
         Error, Store,
+        failure::list::FailureFilter,
         operator::command::{Command, Refusal},
     },
 };
@@ -19,6 +20,14 @@ pub struct Snoozed {
     pub before: Option<Timestamp>,
     /// Companies that have deliveries of it, dead or retrying.
     pub companies: Vec<CompanyId>,
+}
+
+/// A cause that waits for a retry at a company.
+struct RetryingCause {
+    company: CompanyId,
+    connector: String,
+    class: FailureClass,
+    text: String,
 }
 
 impl Command {
@@ -76,6 +85,20 @@ impl Command {
 }
 
 impl Store {
+    /// What waits for a retry after a failure of this cause: a line for each company.
+    async fn retrying(&self, cause: CauseId) -> Result<Vec<RetryingCause>, Error> {
+        let filter = FailureFilter { cause: Some(cause), ..FailureFilter::default() };
+        let counts = self.retrying_counts(&filter).await?;
+        let causes = counts.into_iter().map(|count| {
+            let company = CompanyId(count.company);
+            (
+                company,
+                RetryingCause { company, connector: count.connector, class: count.class, text: count.text },
+            )
+        });
+        Ok(causes.collect::<BTreeMap<_, _>>().into_values().collect())
+    }
+
     /// Until when these causes are snoozed, as far as they are.
     pub(super) async fn snoozes(&self, causes: Vec<i64>) -> Result<HashMap<i64, Timestamp>, Error> {
         let rows = sqlx::query!(

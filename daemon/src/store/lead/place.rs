@@ -44,10 +44,10 @@ impl FromStr for LeadPlace {
     fn from_str(text: &str) -> Result<Self, NotPlace> {
         let mut parts = text.splitn(3, '.');
         let mut part = || parts.next().ok_or(NotPlace);
-        let micros: i64 = part()?.parse().map_err(|_| NotPlace)?;
+        let received_at = part()?.parse().map_err(|_| NotPlace)?;
+        let received_at = Timestamp::from_microsecond(received_at).map_err(|_| NotPlace)?;
         let company: i64 = part()?.parse().map_err(|_| NotPlace)?;
         let lead = part()?.parse().map_err(|_| NotPlace)?;
-        let received_at = Timestamp::from_microsecond(micros).map_err(|_| NotPlace)?;
         Ok(Self { received_at, company: CompanyId(company), lead })
     }
 }
@@ -79,6 +79,7 @@ mod tests {
             lead: LeadId::generate(),
         };
         assert_eq!(place.to_string().parse(), Ok(place));
+        assert_eq!(NotPlace.to_string(), "not the place of a lead");
         for bad in
             ["", "1", "1.7", "1.7.x", "x.7.01J8H6KQH4YG3XR8RWM6T6XFQE", "1..01J8H6KQH4YG3XR8RWM6T6XFQE"]
         {

@@ -249,7 +249,7 @@ impl Reset {
     /// What it did, in a sentence.
     pub(crate) fn sentence(&self) -> String {
         let gate = |what: &str, at: Option<Timestamp>| {
-            at.map_or_else(|| format!("there was no {what}"), |at| format!("the {what} until {at} is lifted"))
+            at.map_or_else(|| format!("{what}: none"), |at| format!("the {what} until {at} is lifted"))
         };
         format!(
             "Failures forgotten: {}; {}; {}.",

@@ -1,0 +1,134 @@
+//! A field mapping: edited beside what it makes of a lead.
+
+use crossterm::event::KeyCode;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Paragraph};
+use serde_json::Value;
+
+use super::{Mapping, Then};
+use crate::console::data::{Mutation, Query};
+use crate::console::keymap::Press;
+use crate::console::screen::{Cx, View};
+use crate::console::theme::Role;
+use crate::console::widgets::document::{Doc, Kind};
+use crate::console::widgets::draw::{input, pane, safe};
+use crate::console::widgets::input::Input;
+use crate::console::widgets::page::draw_plain;
+use crate::console::widgets::table::window_start;
+
+impl Mapping {
+    /// Why it cannot be saved.
+    fn problem(&self) -> Option<String> {
+        match serde_json::from_str::<Value>(&self.area.text()) {
+            Ok(Value::Object(_)) => None,
+            Ok(_) => Some("a mapping is a JSON object".to_owned()),
+            Err(error) => Some(format!("not JSON yet: {error}")),
+        }
+    }
+
+    pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
+        if self.problem().is_none() {
+            let (integration, lead) = (self.integration.clone(), self.lead.clone());
+            let query = Query::Preview { integration, lead, mapping: Some(self.area.text()) };
+            self.preview.ask_anew(query, cx);
+        }
+    }
+
+    pub(super) fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
+        if press.ctrl && press.code == KeyCode::Char('s') {
+            if let Some(problem) = self.problem() {
+                return Then::Refuse(problem);
+            }
+            let mutation =
+                Mutation::Mapping { integration: self.integration.clone(), json: self.area.text() };
+            return Then::Change { mutation, what: format!("mapping of {}", self.name) };
+        }
+        if press.ctrl && press.code == KeyCode::Char('o') {
+            return Then::Edit(self.area.text());
+        }
+        let before = self.area.text();
+        self.area.key(press);
+        if self.area.text() != before {
+            self.look(cx);
+        }
+        Then::Stay
+    }
+
+    pub(super) fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
+        let theme = view.theme;
+        frame.render_widget(Clear, area);
+        let [body, foot] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(area);
+        let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];
+        let [left, right] = Layout::horizontal(halves).areas(body);
+        let name = safe(&self.name, usize::from(left.width).saturating_sub(16), theme);
+        let block = pane(vec![theme.span(Role::Strong, format!("Mapping of {name}"))], true, theme);
+        let inner = block.inner(left);
+        frame.render_widget(block, left);
+        frame.render_widget(Paragraph::new(self.lines(view, inner)), inner);
+
+        let person = if self.person.is_empty() { "the sample lead" } else { &self.person };
+        let title =
+            format!("What is sent for {}", safe(person, usize::from(right.width).saturating_sub(24), theme));
+        let block = pane(vec![theme.span(Role::Strong, title)], false, theme);
+        let inner = block.inner(right);
+        frame.render_widget(block, right);
+        draw_plain(
+            self.outcome(view.shared.waits()),
+            theme,
+            frame,
+            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
+        );
+        let keys = " ^s save, then check with the target   ^k cut the line   ^o $EDITOR   Esc leave it";
+        frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
+    }
+
+    fn lines(&self, view: View<'_>, inner: Rect) -> Vec<Line<'static>> {
+        let (row, column) = self.area.cursor();
+        let rows = usize::from(inner.height);
+        let start = window_start(row, rows, self.area.lines().len());
+        let width = usize::from(inner.width).saturating_sub(1);
+        let shown = self.area.lines().iter().enumerate().skip(start).take(rows);
+        shown
+            .map(|(at, text)| {
+                if at == row {
+                    let mut line = Input::with(text.clone());
+                    line.home();
+                    (0..column).for_each(|_| line.right());
+                    let mut spans = vec![Span::raw(" ")];
+                    spans.extend(input(&line, width, view.theme));
+                    Line::from(spans)
+                } else {
+                    Line::from(format!(" {}", safe(text, width, view.theme)))
+                }
+            })
+            .collect()
+    }
+
+    fn outcome(&self, waits: &str) -> Doc {
+        let mut doc = Doc::default();
+        if let Some(problem) = self.problem() {
+            doc.push(Kind::Error, &problem);
+        }
+        if let Some(error) = &self.preview.error {
+            doc.push(Kind::Error, error);
+        }
+        match &self.preview.value {
+            None if self.preview.is_waiting() => doc.push(Kind::Quiet, waits),
+            None => {}
+            Some(preview) => {
+                if !preview.error.is_empty() {
+                    doc.push(Kind::Error, &preview.error);
+                    doc.gap();
+                }
+                doc.push(Kind::Strong, &preview.request);
+                doc.gap();
+                doc.body(&preview.body);
+                doc.section("the lead");
+                doc.body(&preview.canonical);
+            }
+        }
+        doc
+    }
+}
