@@ -78,6 +78,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_says_what_it_lifts() {
+        let lifted = v1::Lifted { failure_count: 3, throttled_until: at(0), ..Default::default() };
+        let reset = Reset::from(v1::ResetIntegrationResponse { lifted: Some(lifted), integration: None });
+        assert_eq!(
+            reset.sentence(),
+            "Failures forgotten: 3; the wait for the target until 1970-01-01T00:00:00Z is lifted; open breaker: none."
+        );
+    }
+
+    #[test]
     fn companies_and_keys() {
         let company = v1::Company {
             id: 7,
