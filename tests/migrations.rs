@@ -125,7 +125,8 @@ async fn a_migration_that_must_wait_keeps_nobody_waiting() {
     let database = Database::empty().await;
     let pool = database.pool().await;
     let newest = setup::MIGRATIONS.iter().last().unwrap().version;
-    let before = setup::MIGRATIONS.iter().map(|it| it.version).filter(|it| *it < newest).max().unwrap();
+    // The ninth changes the table of daemons.
+    let before = setup::MIGRATIONS.iter().map(|it| it.version).filter(|it| *it < 9).max().unwrap();
     setup::MIGRATIONS.run_to(before, &pool).await.unwrap();
     let mut dump = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM daemon").execute(&mut *dump).await.unwrap();

@@ -159,7 +159,7 @@ async fn companies_and_keys() {
     let list = list.json();
     let whole = json!({"id": "id", "company_id": "integer", "prefix": "text", "require_signature": "bool",
         "signature": null, "may_read": "bool", "allow_origins": [], "rate_per_second": null, "created_at": "time",
-        "revoked_at": null});
+        "revoked_at": null, "last_used_at": null});
     assert_eq!(shape(&list), json!([with(whole.clone(), json!({"signature": "text"})), whole]));
     assert_eq!(ids(&list), [signed["id"].as_str().unwrap(), key["id"].as_str().unwrap()]);
     let revoked = cli.json(&["intake-key", "revoke", key["id"].as_str().unwrap()]).await;

@@ -178,7 +178,7 @@ async fn the_same_object_is_the_same_whoever_prints_it() {
     scene.post(&sample_lead(1)).await;
     wait_until("it is dead", async || scene.card().await["dead"] == 1).await;
     let cli = &scene.cli;
-    cli.json(&["delivery", "skip", "--integration", "hook"]).await;
+    cli.json(&["delivery", "skip", "--integration", "hook", "--yes"]).await;
     let reset = cli.json(&["integration", "reset", "hook"]).await;
     assert_eq!(
         (&reset["lifted"]["failure_count"], &reset["lifted"]["breaker_until"]),
