@@ -11,22 +11,25 @@ use leadlined::{
     app::{self, backup, doctor, doors, rotate},
     cli::{self, Act, ConfigAct, MasterKeyAct},
     config::Config,
+    secrets::memory,
     service, telemetry,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
+    // Before the first secret is read.
+    let sealed_off = memory::seal_off();
     let (act, config) = match cli::from_process() {
         Ok(read) => read,
         Err(error) => return fail(2, anyhow!(error)),
     };
-    match run(act, config) {
+    match run(act, config, sealed_off) {
         Ok(code) => code,
         Err(error) => fail(1, error),
     }
 }
 
-fn run(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
+fn run(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     match &act {
         Some(Act::Config(ConfigAct::Check)) => {
@@ -35,14 +38,21 @@ fn run(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
         }
         Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
         Some(Act::Man { directory }) => cli::write_manual(directory)?,
-        _ => return work(act, config),
+        _ => return work(act, config, sealed_off),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What needs a runtime and a log.
-fn work(act: Option<Act>, config: Config) -> anyhow::Result<ExitCode> {
+fn work(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow::Result<ExitCode> {
     let _log = telemetry::start_logging(config.log, &config.log_level)?;
+    if let Err(error) = sealed_off {
+        tracing::warn!(
+            event = "core_files_possible",
+            error = telemetry::causes(&error),
+            "a crash may write secrets to a core file: set the limit of core files to 0 (`ulimit -c 0`, `LimitCORE=0`)"
+        );
+    }
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed first"));
