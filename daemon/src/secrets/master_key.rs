@@ -1,7 +1,7 @@
 //! The master key: the one secret outside the database, under which the others are sealed.
 
 use std::{
-    fmt,
+    env, fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -14,6 +14,9 @@ use crate::user;
 
 /// The key itself; forgotten when dropped.
 pub type MasterKey = Zeroizing<[u8; 32]>;
+
+/// Where systemd puts the credentials of a unit.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// While secrets are sealed anew, the old key is needed too; more are never.
 const KEYS_MAX: usize = 2;
@@ -83,8 +86,12 @@ pub enum MasterKeyError {
     Malformed(PathBuf),
 }
 
-/// Reads a master key file; none if there is none.
+/// Reads a master key file, which may be a systemd credential; none if there is none.
 pub fn load(path: &Path) -> Result<Option<KeyRing>, MasterKeyError> {
+    load_beside(path, env::var_os(CREDENTIALS).as_deref().map(Path::new))
+}
+
+fn load_beside(path: &Path, credentials: Option<&Path>) -> Result<Option<KeyRing>, MasterKeyError> {
     let read = || -> io::Result<(fs::Metadata, Zeroizing<Vec<u8>>)> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -98,7 +105,10 @@ pub fn load(path: &Path) -> Result<Option<KeyRing>, MasterKeyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(MasterKeyError::Unreadable(path.to_owned(), error)),
     };
-    if metadata.permissions().mode() & 0o077 != 0 {
+    // A credential is read by way of an access list, whose mask shows as what its group, root's, may do.
+    let is_credential = credentials.is_some() && path.parent() == credentials;
+    let others = if is_credential { 0o037 } else { 0o077 };
+    if metadata.permissions().mode() & others != 0 {
         return Err(MasterKeyError::Open(path.to_owned()));
     }
     let us = user::own_uid().map_err(|error| MasterKeyError::Unreadable(path.to_owned(), error))?;
@@ -214,6 +224,30 @@ mod tests {
         let expected = "the master key /data/master.key belongs to 4000000000, who could replace it: chown root \
                         /data/master.key";
         assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn a_credential_of_systemd_is_a_key() {
+        let [temp, elsewhere] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let path = temp.path().join("master.key");
+        fs::write(&path, "ab".repeat(32)).unwrap();
+        let shown = path.display();
+        let open = format!("others may read the master key {shown}: chmod 600 {shown}");
+        for (mode, credentials, is_good) in [
+            (0o440, Some(temp.path()), true),
+            (0o400, None, true),
+            (0o440, None, false),
+            (0o440, Some(elsewhere.path()), false),
+            (0o460, Some(temp.path()), false),
+            (0o444, Some(temp.path()), false),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = load_beside(&path, credentials).map(|ring| ring.map(|ring| ring.count()));
+            match loaded {
+                Ok(count) => assert!(is_good && count == Some(1), "{mode:o} {credentials:?}"),
+                Err(error) => assert!(!is_good && error.to_string() == open, "{mode:o}: {error}"),
+            }
+        }
     }
 
     #[test]
