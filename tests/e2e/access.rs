@@ -8,7 +8,7 @@ mod walk;
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -110,13 +110,22 @@ pub(crate) async fn connect(
     ca: &Path,
     identity: Option<&Pair>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let port = daemon.control_remote().port();
+    connect_from(Ipv4Addr::LOCALHOST.into(), daemon.control_remote().port(), ca, identity).await
+}
+
+/// The same from an address of this machine to a port of it.
+pub(crate) async fn connect_from(
+    address: IpAddr,
+    port: u16,
+    ca: &Path,
+    identity: Option<&Pair>,
+) -> Result<Channel, tonic::transport::Error> {
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(fs::read(ca).unwrap()));
     if let Some(pair) = identity {
         tls = tls.identity(Identity::from_pem(fs::read(&pair.cert).unwrap(), fs::read(&pair.key).unwrap()));
     }
     let endpoint = Endpoint::from_shared(format!("https://localhost:{port}")).unwrap();
-    endpoint.tls_config(tls).unwrap().connect().await
+    endpoint.tls_config(tls).unwrap().local_address(Some(address)).connect().await
 }
 
 /// A token, made over the socket. The answer is its id and the token.

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::telemetry;
+use crate::{
+    domain::ids::{CompanyId, KeyId, TokenId},
+    telemetry,
+};
 
 /// How long a client's repeats of one thing are only counted.
 const QUIET: Duration = Duration::from_secs(10);
@@ -51,6 +54,17 @@ impl Attempted {
     }
 }
 
+/// Who tried it, as far as what was shown tells: names of things, never a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttemptedBy {
+    /// Of a wrong key only what it says itself.
+    pub company: Option<CompanyId>,
+    /// An intake key or form that there is.
+    pub key: Option<KeyId>,
+    /// A token that there was.
+    pub token: Option<TokenId>,
+}
+
 /// What becomes of a client's next wrong key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -68,11 +82,14 @@ pub struct Security(Mutex<Lately>);
 
 #[derive(Debug, Default)]
 struct Lately {
-    seen: HashMap<(IpAddr, Attempted), Seen>,
+    seen: HashMap<Attempt, Seen>,
     wrong_keys: HashMap<IpAddr, (f64, Option<Instant>)>,
     lines: usize,
     lines_since: Option<Instant>,
 }
+
+/// What counts as the same thing again: what a key says of itself does not make it another.
+type Attempt = (IpAddr, Attempted, Option<KeyId>, Option<TokenId>);
 
 #[derive(Debug)]
 struct Seen {
@@ -82,16 +99,22 @@ struct Seen {
 
 impl Security {
     /// Notes that a client tried something.
-    pub fn note(&self, what: Attempted, client: IpAddr) {
+    pub fn note(&self, what: Attempted, client: IpAddr, by: AttemptedBy) {
         metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
-        if let Some(times) = self.lately(|lately| lately.note(what, client, Instant::now())) {
-            tracing::warn!(target: telemetry::SECURITY, event = "security_attempt", %client, times, "{}", what.as_str());
+        let attempt = (client, what, by.key, by.token);
+        if let Some(times) = self.lately(|lately| lately.note(attempt, Instant::now())) {
+            let (company, key) = (by.company.map(|id| id.0), by.key.map(|id| id.to_string()));
+            let token = by.token.map(|id| id.to_string());
+            tracing::warn!(
+                target: telemetry::SECURITY, event = "security_attempt", %client, company, key, token, times, "{}",
+                what.as_str()
+            );
         }
     }
 
     /// Notes a wrong key or token, and says how patient to be with the client from now on.
-    pub fn wrong(&self, what: Attempted, client: IpAddr) -> Patience {
-        self.note(what, client);
+    pub fn wrong(&self, what: Attempted, client: IpAddr, by: AttemptedBy) -> Patience {
+        self.note(what, client, by);
         self.lately(|lately| {
             let now = Instant::now();
             let level = lately.level(client, now) + 1.0;
@@ -120,7 +143,7 @@ fn patience(level: f64) -> Patience {
 
 impl Lately {
     /// How often it happened since the last line, if there is to be one now.
-    fn note(&mut self, what: Attempted, client: IpAddr, now: Instant) -> Option<u64> {
+    fn note(&mut self, attempt: Attempt, now: Instant) -> Option<u64> {
         if self.seen.len() >= CLIENTS_CAP {
             self.seen.retain(|_, seen| now.duration_since(seen.reported) < QUIET);
         }
@@ -129,7 +152,7 @@ impl Lately {
         }
         let is_full = self.lines >= LINES_MAX;
         let is_crowded = self.seen.len() >= CLIENTS_CAP;
-        match self.seen.get_mut(&(client, what)) {
+        match self.seen.get_mut(&attempt) {
             Some(seen) if is_full || now.duration_since(seen.reported) < QUIET => {
                 seen.since += 1;
                 return None;
@@ -138,7 +161,7 @@ impl Lately {
             _ => {}
         }
         self.lines += 1;
-        let before = self.seen.insert((client, what), Seen { reported: now, since: 0 });
+        let before = self.seen.insert(attempt, Seen { reported: now, since: 0 });
         Some(1 + before.map_or(0, |seen| seen.since))
     }
 
@@ -168,15 +191,19 @@ mod tests {
     #[test]
     fn a_flood_writes_few_lines_and_they_count_it() {
         let (mut lately, start) = (Lately::default(), Instant::now());
-        let what = Attempted::WrongKey;
-        assert_eq!(lately.note(what, client(1), start), Some(1));
+        let tried = |n| (client(n), Attempted::WrongKey, None, None);
+        assert_eq!(lately.note(tried(1), start), Some(1));
         for _ in 0..1500 {
-            assert_eq!(lately.note(what, client(1), start), None);
+            assert_eq!(lately.note(tried(1), start), None);
         }
-        assert_eq!(lately.note(Attempted::WrongSignature, client(1), start), Some(1), "another thing");
-        let lines = (2..200).filter(|n| lately.note(what, client(*n), start).is_some()).count();
-        assert_eq!(lines, LINES_MAX - 2);
-        assert_eq!(lately.note(what, client(1), start + QUIET), Some(1501));
+        let unsigned = |key| (client(1), Attempted::WrongSignature, Some(key), None);
+        let [one, other] = [KeyId::generate(), KeyId::generate()].map(unsigned);
+        assert_eq!(lately.note(one, start), Some(1), "another thing");
+        assert_eq!(lately.note(other, start), Some(1), "another key");
+        assert_eq!(lately.note(one, start), None);
+        let lines = (2..200).filter(|n| lately.note(tried(*n), start).is_some()).count();
+        assert_eq!(lines, LINES_MAX - 3);
+        assert_eq!(lately.note(tried(1), start + QUIET), Some(1501));
     }
 
     #[test]
@@ -184,7 +211,7 @@ mod tests {
         let security = Security::default();
         let mut seen = Vec::new();
         for _ in 0..70 {
-            seen.push(security.wrong(Attempted::WrongKey, client(1)));
+            seen.push(security.wrong(Attempted::WrongKey, client(1), AttemptedBy::default()));
         }
         assert_eq!(seen[0], Patience::Full);
         assert_eq!(seen[20], Patience::Short(SLOWED));

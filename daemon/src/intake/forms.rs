@@ -27,7 +27,7 @@ use crate::{
         form::{FIELDS_MAX, Posted},
         ids::FormId,
     },
-    doors::security::{Attempted, Patience},
+    doors::security::{Attempted, AttemptedBy, Patience},
 };
 
 const PATH: &str = "/v1/forms/{form}";
@@ -78,7 +78,7 @@ async fn find<S: IntakeStore>(
     {
         return Ok((credential, matched));
     }
-    app.security.note(Attempted::UnknownForm, client.address);
+    app.security.note(Attempted::UnknownForm, client.address, AttemptedBy::default());
     Err(ProblemDetails::no_form())
 }
 

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     compute::Share,
     domain::ids::LeadId,
-    doors::security::{Attempted, Patience},
+    doors::security::{Attempted, AttemptedBy, Patience},
 };
 
 /// How many leads a second are read with a key that has no rate of its own.
@@ -197,7 +197,7 @@ async fn receive<S: IntakeStore>(
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.
         Err(problem) if problem.status().is_client_error() => {
             if problem.status() == StatusCode::UNAUTHORIZED {
-                app.security.note(Attempted::WrongSignature, client.address);
+                app.security.note(Attempted::WrongSignature, client.address, matched.holder());
             }
             match app.views.open_current(&credential).await {
                 Ok(None) => Err(credential.unknown()),
@@ -224,7 +224,7 @@ pub(super) async fn check_origin<S: IntakeStore>(
     if current.is_some_and(|current| current.check_origin(headers).is_ok()) {
         return Ok(());
     }
-    app.security.note(Attempted::ForeignOrigin, client.address);
+    app.security.note(Attempted::ForeignOrigin, client.address, matched.holder());
     Err(problem)
 }
 
@@ -248,7 +248,9 @@ pub(super) async fn admit<S: IntakeStore>(
     client: &Sender,
     headers: &HeaderMap,
 ) -> Result<(Credential, KeyMatch), ProblemDetails> {
+    let mut by = AttemptedBy::default();
     if let Some(credential) = Credential::read(headers) {
+        by = credential.claimed();
         if let Some(matched) = app.views.kept_match(&credential) {
             app.used_keys.note(&matched);
             return Ok((credential, matched));
@@ -260,15 +262,16 @@ pub(super) async fn admit<S: IntakeStore>(
             return Ok((credential, matched));
         }
     }
-    Err(wrong_key(app, client, headers).await)
+    Err(wrong_key(app, client, headers, by).await)
 }
 
 async fn wrong_key<S: IntakeStore>(
     app: &IntakeApp<S>,
     client: &Sender,
     headers: &HeaderMap,
+    by: AttemptedBy,
 ) -> ProblemDetails {
-    match app.security.wrong(Attempted::WrongKey, client.address) {
+    match app.security.wrong(Attempted::WrongKey, client.address, by) {
         Patience::Full => ProblemDetails::unauthorized_for(headers),
         Patience::Short(wait) => {
             sleep(wait).await;
@@ -308,13 +311,13 @@ fn may_read<S: IntakeStore>(
 ) -> Result<(), ProblemDetails> {
     matched
         .check_origin(headers)
-        .inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address))?;
+        .inspect_err(|_| app.security.note(Attempted::ForeignOrigin, client.address, matched.holder()))?;
     if !matched.may_read() {
-        app.security.note(Attempted::ReadWithoutRight, client.address);
+        app.security.note(Attempted::ReadWithoutRight, client.address, matched.holder());
         return Err(ProblemDetails::may_not_read());
     }
     if matched.admits(headers, b"", jiff::Timestamp::now().as_second()).is_none() {
-        app.security.note(Attempted::WrongSignature, client.address);
+        app.security.note(Attempted::WrongSignature, client.address, matched.holder());
         return Err(matched.unsigned());
     }
     let rate = matched.rate().unwrap_or(READS_PER_SECOND);

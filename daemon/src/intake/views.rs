@@ -23,6 +23,7 @@ use crate::{
         ids::{CompanyId, FormId, KeyId},
         signing::{self, SignatureKind},
     },
+    doors::security::AttemptedBy,
     store::{
         company::form::IntakeForm,
         lead::intake::{CompanyView, KeyView},
@@ -71,6 +72,11 @@ impl Credential {
     /// What a post of a form shows.
     pub(super) fn form(company: CompanyId, form: FormId) -> Self {
         Self { company, shown: ShownCredential::Form(form) }
+    }
+
+    /// Who shows it, as far as it says itself.
+    pub(super) fn claimed(&self) -> AttemptedBy {
+        AttemptedBy { company: Some(self.company), ..AttemptedBy::default() }
     }
 
     /// What is said of one that opens nothing, or nothing any more.
@@ -142,6 +148,11 @@ impl KeyMatch {
             By::Key(index) => self.view.keys[index].id,
             By::Form(index) => KeyId::from(self.view.forms[index].id.uuid()),
         }
+    }
+
+    /// Whose it is, for the security log.
+    pub(super) fn holder(&self) -> AttemptedBy {
+        AttemptedBy { company: Some(self.view.id), key: Some(self.key_id()), token: None }
     }
 
     /// The first characters of the key.

@@ -132,6 +132,12 @@ impl Store {
         Ok(Some(row.try_into()?))
     }
 
+    /// Which token has this hash, whether it opens anything or not any more.
+    pub async fn token_of_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenId>, Error> {
+        let id = sqlx::query_scalar!("SELECT id FROM token WHERE token_hash = $1", &hash[..]);
+        Ok(id.fetch_optional(&self.pool).await?.map(TokenId::from))
+    }
+
     /// Whether a token still opens anything.
     pub async fn is_live(&self, token: TokenId) -> Result<bool, Error> {
         let live = sqlx::query_scalar!(

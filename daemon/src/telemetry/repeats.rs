@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_many_clients_try_is_a_line_for_each() {
-        use crate::doors::security::{Attempted, Security};
+        use crate::doors::security::{Attempted, AttemptedBy, Security};
         let written = Captured::default();
         let to = written.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || to.clone()).with_ansi(false);
@@ -167,8 +167,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let security = Security::default();
             for n in 1..=9 {
-                security.note(Attempted::WrongKey, std::net::Ipv4Addr::new(203, 0, 113, n).into());
-                security.note(Attempted::WrongKey, std::net::Ipv4Addr::new(203, 0, 113, n).into());
+                let (client, by) = (std::net::Ipv4Addr::new(203, 0, 113, n).into(), AttemptedBy::default());
+                security.note(Attempted::WrongKey, client, by);
+                security.note(Attempted::WrongKey, client, by);
             }
         });
         let lines = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();

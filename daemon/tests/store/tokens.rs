@@ -57,6 +57,8 @@ async fn a_token_opens_until_it_expires_or_is_revoked() {
     let since = revoke(good).await.unwrap().revoked_at;
     assert_eq!(revoke(good).await.unwrap().revoked_at, since, "since the first time");
     assert!(bench.live(1).await.is_none() && !bench.store.is_live(good).await.unwrap());
+    let of_hash = async |hash| bench.store.token_of_hash(&[hash; 32]).await.unwrap();
+    assert_eq!((of_hash(1).await, of_hash(2).await, of_hash(3).await), (Some(good), Some(old), None));
     let unknown = TokenId::generate();
     assert_eq!(revoke(unknown).await.unwrap_err().to_string(), format!("no token {unknown}"));
 }

@@ -4,7 +4,7 @@ use leadline_proto::v1::{
     self, attempt_service_client::AttemptServiceClient, company_service_client::CompanyServiceClient,
     delivery_service_client::DeliveryServiceClient, flow_service_client::FlowServiceClient,
     intake_key_service_client::IntakeKeyServiceClient, integration_service_client::IntegrationServiceClient,
-    lead_service_client::LeadServiceClient,
+    lead_service_client::LeadServiceClient, token_service_client::TokenServiceClient,
 };
 use serde_json::{Value, json};
 use tonic::transport::Channel;
@@ -44,6 +44,12 @@ impl Operator {
     #[must_use]
     pub fn integrations(&self) -> IntegrationServiceClient<Channel> {
         IntegrationServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls about tokens.
+    #[must_use]
+    pub fn tokens(&self) -> TokenServiceClient<Channel> {
+        TokenServiceClient::new(self.channel.clone())
     }
 
     /// Calls about leads.

@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 
 use crate::{
     control::words,
-    doors::security::{Attempted, Patience, Security},
+    doors::security::{Attempted, AttemptedBy, Patience, Security},
     store::{Store, token::TokenView},
 };
 
@@ -72,7 +72,7 @@ impl Gate {
             (Some(Peer::Local(_)), Some(shown)) => self.by_token(shown, None).await,
             (Some(Peer::Remote(address)), Some(shown)) => self.by_token(shown, Some(address)).await,
             (Some(Peer::Remote(address)), None) => {
-                self.security.note(Attempted::NoToken, address.ip());
+                self.security.note(Attempted::NoToken, address.ip(), AttemptedBy::default());
                 Err(refusal::no_token())
             }
             (None, _) => Err(Status::permission_denied("nobody is at the other end")),
@@ -86,16 +86,21 @@ impl Gate {
             return Err(refusal::too_many());
         }
         let text = shown.to_str().ok().and_then(|shown| shown.strip_prefix("Bearer "));
-        let token = match text {
-            Some(text) => self.store.live_token(&Sha256::digest(text.trim()).into()).await?,
+        let hash = text.map(|text| Sha256::digest(text.trim()).into());
+        let token = match &hash {
+            Some(hash) => self.store.live_token(hash).await?,
             None => None,
         };
         if let Some(caller) = token.map(Caller::of_token) {
             return Ok(caller);
         }
-        if let Some(client) = client
-            && let Patience::Short(wait) = self.security.wrong(Attempted::WrongToken, client)
-        {
+        let Some(client) = client else { return Err(refusal::bad_token()) };
+        let token = match &hash {
+            Some(hash) => self.store.token_of_hash(hash).await?,
+            None => None,
+        };
+        let by = AttemptedBy { token, ..AttemptedBy::default() };
+        if let Patience::Short(wait) = self.security.wrong(Attempted::WrongToken, client, by) {
             tokio::time::sleep(wait).await;
         }
         Err(refusal::bad_token())

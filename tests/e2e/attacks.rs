@@ -1,0 +1,54 @@
+//! What somebody may try who copied a post on its way, against a running daemon.
+
+use leadline_fakes::{Behaviour, sample_lead};
+use leadline_proto::v1;
+use leadline_tests::{Scene, request_id};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_signed_post_that_is_sent_again_makes_nothing_and_pushes_nothing() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let request = v1::CreateIntakeKeyRequest {
+        request_id: request_id(),
+        company: "7".to_owned(),
+        require_signature: true,
+        ..Default::default()
+    };
+    let key = scene.operator.keys().create_intake_key(request).await.unwrap().into_inner();
+    // Without a uuid of its own, so that nothing but the signature's id tells the copies from new leads.
+    let mut lead = sample_lead(1);
+    lead["lead"].as_object_mut().unwrap().remove("uuid");
+    let (body, now) = (lead.to_string(), unix_now());
+    let webhook = standardwebhooks::Webhook::new(&key.signing_secret).unwrap();
+    let signature = webhook.sign("msg_1", now, body.as_bytes()).unwrap();
+    let post = async |at: i64, body: &str| {
+        let post = reqwest::Client::new().post(scene.daemon.url("/v1/leads")).bearer_auth(&key.key);
+        let post = post.header("content-type", "application/json").header("webhook-id", "msg_1");
+        let post = post.header("webhook-timestamp", at).header("webhook-signature", &signature);
+        let answer = post.body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, first) = post(now, &body).await;
+    assert_eq!((status, &first["status"]), (202, &json!("accepted")), "{first}");
+    scene.receiver.wait_for(1).await;
+    for _ in 0..50 {
+        let (status, again) = post(now, &body).await;
+        assert_eq!((status, &again["status"], &again["lead"]), (202, &json!("duplicate"), &first["lead"]));
+    }
+    assert_eq!(post(now + 1, &body).await.0, 401, "another time is another signature");
+    assert_eq!(
+        post(now, &body.replace("sample", "other").replacen(':', ": ", 1)).await.0,
+        401,
+        "another body, too"
+    );
+    scene.wait_for_states(&["delivered"]).await;
+    assert!(scene.holds("(SELECT count(*) = 1 FROM lead)").await);
+    assert_eq!(scene.receiver.count(), 1);
+    println!("51 equal posts: one lead, one push");
+    scene.end().await;
+}
+
+fn unix_now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
+}

@@ -1,0 +1,154 @@
+//! Where dependencies come from and under which licences: the rules of `deny.toml`, held without `cargo deny` and without
+//! a network. What is known to be faulty only a network tells: `cargo audit`, SECURITY.md.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    process::Command,
+};
+
+use serde_json::Value;
+
+use super::{check, root};
+
+/// How many crates there may be in a version beside another one: fewer is better, more needs a reason here. All but a few
+/// are what others have not yet left behind (`rand`, `digest`, `toml`, `syn`).
+const DUPLICATES_MAX: usize = 42;
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn read(name: &str) -> toml::Table {
+    fs::read_to_string(root().join(name)).unwrap().parse().unwrap()
+}
+
+fn texts(rules: &toml::Table, table: &str, key: &str, part: Option<&str>) -> BTreeSet<String> {
+    let list = rules[table][key].as_array().unwrap();
+    list.iter().map(|it| part.map_or(it, |part| &it[part]).as_str().unwrap().to_owned()).collect()
+}
+
+/// What Cargo has locked: name, version, and where it comes from; none for what is our own.
+fn locked() -> Vec<(String, String, Option<String>)> {
+    let lock = read("Cargo.lock");
+    let text = |value: Option<&toml::Value>| value.and_then(toml::Value::as_str).map(str::to_owned);
+    let packages = lock["package"].as_array().unwrap().iter();
+    packages
+        .map(|it| (text(it.get("name")).unwrap(), text(it.get("version")).unwrap(), text(it.get("source"))))
+        .collect()
+}
+
+/// What is built here, as Cargo knows it without a network.
+fn metadata() -> Value {
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", host]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Whether an expression of licences can be kept with these: `OR` leaves a choice, `AND` binds stronger and leaves none.
+fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut words = spaced.split_whitespace().collect::<Vec<_>>().into_iter().peekable();
+    let is_whole = any_of(&mut words, allowed);
+    is_whole && words.next().is_none()
+}
+
+type Words<'a> = std::iter::Peekable<std::vec::IntoIter<&'a str>>;
+
+fn any_of(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> bool {
+    let mut any = all_of(words, allowed);
+    while words.next_if_eq(&"OR").is_some() {
+        any |= all_of(words, allowed);
+    }
+    any
+}
+
+fn all_of(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> bool {
+    let mut all = one(words, allowed);
+    while words.next_if_eq(&"AND").is_some() {
+        all &= one(words, allowed);
+    }
+    all
+}
+
+fn one(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> bool {
+    if words.next_if_eq(&"(").is_some() {
+        let inner = any_of(words, allowed);
+        return words.next() == Some(")") && inner;
+    }
+    let Some(licence) = words.next() else { return false };
+    match words.next_if_eq(&"WITH").and_then(|_| words.next()) {
+        Some(exception) => allowed.contains(&format!("{licence} WITH {exception}")),
+        None => allowed.contains(licence),
+    }
+}
+
+#[test]
+fn licences_are_read_as_they_are_written() {
+    let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).into();
+    for (expression, is_good) in [
+        ("MIT", true),
+        ("GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT", true),
+        ("MIT/GPL-2.0", true),
+        ("MIT AND GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT AND ISC", true),
+        ("(GPL-3.0-only OR MIT) AND ISC", true),
+        ("ISC AND (GPL-3.0-only OR AGPL-3.0-only)", false),
+        ("Apache-2.0 WITH LLVM-exception", true),
+        ("Apache-2.0", false),
+        ("MIT ISC", false),
+        ("(MIT", false),
+        ("", false),
+    ] {
+        assert_eq!(is_allowed(expression, &allowed), is_good, "{expression}");
+    }
+}
+
+#[test]
+fn dependencies_are_licensed_as_the_rules_allow() {
+    let allowed = texts(&read("deny.toml"), "licenses", "allow", None);
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "{}", packages.len());
+    let mut findings = Vec::new();
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or_default();
+        if !is_allowed(licence, &allowed) {
+            findings.push(format!("{} {}: {licence:?}", package["name"], package["version"]));
+        }
+    }
+    check("a dependency has a licence that deny.toml allows", &findings);
+}
+
+#[test]
+fn dependencies_come_from_the_registry_and_none_is_banned() {
+    let banned = texts(&read("deny.toml"), "bans", "deny", Some("name"));
+    let mut findings = Vec::new();
+    let own = ["leadline", "leadlined"];
+    for (name, version, source) in locked() {
+        let is_ours = own.contains(&&*name) || name.starts_with("leadline-");
+        if source.as_deref().is_none_or(|source| source != CRATES_IO) && !is_ours {
+            findings.push(format!("{name} {version} comes from {source:?}"));
+        }
+        if banned.contains(&name) {
+            findings.push(format!("{name} {version} is banned"));
+        }
+    }
+    check("a dependency comes from crates.io, and is none that deny.toml bans", &findings);
+}
+
+#[test]
+fn crates_in_several_versions_become_no_more() {
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, version, _) in locked() {
+        versions.entry(name).or_default().push(version);
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let more: usize = versions.values().map(|versions| versions.len() - 1).sum();
+    let listed: Vec<_> = versions.iter().map(|(name, all)| format!("{name} {}", all.join(", "))).collect();
+    assert!(more <= DUPLICATES_MAX, "{more} duplicates: thin them, or say why\n  {}", listed.join("\n  "));
+    assert!(more + 3 > DUPLICATES_MAX, "{more} duplicates only: lower DUPLICATES_MAX, so that it stays so");
+}
