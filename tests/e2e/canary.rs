@@ -1,7 +1,7 @@
 //! Credentials never show: every connector is given some that can be known again, its target refuses them and quotes them
 //! back, and then they are looked for wherever somebody may read.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
@@ -10,10 +10,13 @@ use leadline_fakes::{
     open_account, sample_lead,
     vendor::{Route, Vendor},
 };
-use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, wait_until};
+use leadline_proto::v1;
+use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, request_id, wait_until};
 use leadlined::connectors;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
+
+/// What a daemon logs at most.
+const EVERYTHING: [&str; 1] = ["--log-level=trace"];
 
 /// An integration whose target refuses it, and the secrets among its credentials.
 struct Case {
@@ -65,21 +68,34 @@ async fn case(connector: &'static str, base: &str) -> Option<Case> {
     (!made.credentials.is_null()).then_some(Case { connector, made, secrets })
 }
 
-/// Every row of every table, as the database would dump it.
-async fn dump(database: &Database) -> String {
-    let pool = database.pool().await;
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
-    let mut dump = String::new();
-    for table in tables {
-        let sql = format!("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM \"{table}\" t");
-        let rows: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
-        dump.push_str(&rows);
+/// The secrets that are our own, of which some are used: the master key, a token, an intake key, and what bodies and pushes
+/// are signed with.
+async fn own_secrets(operator: &Operator, database: &Database, key: &str, url: &str) -> Vec<String> {
+    let created = operator.webhook(7, "signed", url, json!({})).await;
+    let token = v1::CreateTokenRequest {
+        request_id: request_id(),
+        role: v1::Role::Admin.into(),
+        name: "canary".to_owned(),
+        ..Default::default()
+    };
+    let token = operator.tokens().create_token(token).await.unwrap().into_inner().token;
+    let signed = v1::CreateIntakeKeyRequest {
+        request_id: request_id(),
+        company: "7".to_owned(),
+        require_signature: true,
+        ..Default::default()
+    };
+    let signed = operator.keys().create_intake_key(signed).await.unwrap().into_inner();
+    let master = fs::read_to_string(database.master_key()).unwrap();
+    let master = master.trim();
+    let raw = STANDARD.encode(hex::decode(master).unwrap()).trim_end_matches('=').to_owned();
+    let mut secrets = vec![key.to_owned(), token, signed.key, master.to_owned(), raw];
+    for secret in [created.signing_secret, signed.signing_secret] {
+        let (_, bare) = secret.split_once('_').unwrap();
+        secrets.extend([bare.to_owned(), hex::encode(STANDARD.decode(bare).unwrap())]);
     }
-    dump
+    assert!(secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
+    secrets
 }
 
 /// A secret in every form in which it might be written down.
@@ -90,11 +106,13 @@ fn forms(secret: &str) -> [String; 3] {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_credential_is_written_or_shown_anywhere() {
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let mut daemon = ChildDaemon::start(Some(&database), &EVERYTHING).await;
     let operator = Operator::new(daemon.control().await);
     let cli = Cli::new(&daemon.socket());
     let key = operator.company(7).await;
-    let (mut receivers, mut secrets) = (Vec::new(), Vec::new());
+    let good = Receiver::start(Behaviour::Good).await.unwrap();
+    let (mut receivers, mut secrets) =
+        (Vec::new(), own_secrets(&operator, &database, &key, &good.url("/")).await);
     for connector in connectors::ALL.iter().map(|connector| connector.manifest().name) {
         let receiver = Receiver::start(Behaviour::Good).await.unwrap();
         let case = case(connector, receiver.url("").trim_end_matches('/')).await;
@@ -109,6 +127,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
     let mut lead = sample_lead(1);
     lead["lead"]["gdpr_consent"] = true.into();
     assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    good.wait_for(1).await;
     let mut shown = String::new();
     for (connector, id, receiver) in &receivers {
         wait_until(&format!("{connector} has refused the lead"), async || {
@@ -126,7 +145,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
     assert!(shown.matches("who is ••••").count() > 15, "what targets quote is kept, without the secret");
     assert_eq!(daemon.stop().await, Some(0));
     secrets.extend(google_sheets::KEY.lines().nth(1).map(str::to_owned));
-    let (dumped, logged) = (dump(&database).await, daemon.log().join("\n"));
+    let (dumped, logged) = (database.dump().await, daemon.log().join("\n"));
     for secret in secrets {
         for form in forms(&secret) {
             assert!(!shown.contains(&form), "{secret} is shown: {}", around(&shown, &form));
@@ -134,7 +153,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
             assert!(!logged.contains(&form), "{secret} is logged: {}", around(&logged, &form));
         }
     }
-    for (_, _, receiver) in receivers {
+    for receiver in receivers.into_iter().map(|(_, _, receiver)| receiver).chain([good]) {
         receiver.stop().await;
     }
 }
@@ -144,7 +163,7 @@ async fn no_credential_is_written_or_shown_anywhere() {
 async fn a_login_that_many_wait_for_gives_no_credential_away() {
     const SECRET: &str = "canary-shared-5f2c";
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let mut daemon = ChildDaemon::start(Some(&database), &EVERYTHING).await;
     let operator = Operator::new(daemon.control().await);
     let cli = Cli::new(&daemon.socket());
     let key = operator.company(7).await;
@@ -169,7 +188,7 @@ async fn a_login_that_many_wait_for_gives_no_credential_away() {
         everywhere += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
     }
     assert_eq!(daemon.stop().await, Some(0));
-    everywhere += &[dump(&database).await, daemon.log().join("\n")].join("\n");
+    everywhere += &[database.dump().await, daemon.log().join("\n")].join("\n");
     assert!(everywhere.contains("who is ••••"), "what the target quotes is kept");
     assert!(!everywhere.contains(SECRET), "{}", around(&everywhere, SECRET));
     receiver.stop().await;
@@ -189,7 +208,7 @@ impl Vendor for Quoting {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_that_quotes_the_url_gives_no_credential_away() {
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let mut daemon = ChildDaemon::start(Some(&database), &EVERYTHING).await;
     let operator = Operator::new(daemon.control().await);
     let cli = Cli::new(&daemon.socket());
     let key = operator.company(7).await;
@@ -218,7 +237,7 @@ async fn a_redirect_that_quotes_the_url_gives_no_credential_away() {
     }
     assert!(shown.matches("elsewhere.example").count() >= 3, "where it leads is kept: {shown}");
     assert_eq!(daemon.stop().await, Some(0));
-    let everywhere = [shown, dump(&database).await, daemon.log().join("\n")].join("\n");
+    let everywhere = [shown, database.dump().await, daemon.log().join("\n")].join("\n");
     for secret in [
         "canary+rest/5f2c==",
         "canary%2Brest%2F5f2c",
@@ -238,7 +257,7 @@ async fn a_mail_server_that_quotes_a_login_tells_nobody() {
     // As it is put on the wire.
     let auth = STANDARD.encode(format!("\0leads\0{PASSWORD}"));
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let mut daemon = ChildDaemon::start(Some(&database), &EVERYTHING).await;
     let operator = Operator::new(daemon.control().await);
     let cli = Cli::new(&daemon.socket());
     let mut shown = String::new();
@@ -268,7 +287,7 @@ async fn a_mail_server_that_quotes_a_login_tells_nobody() {
         "the refusal is kept, without the secret: {shown}"
     );
     assert_eq!(daemon.stop().await, Some(0));
-    let everywhere = [shown, dump(&database).await, daemon.log().join("\n")].join("\n");
+    let everywhere = [shown, database.dump().await, daemon.log().join("\n")].join("\n");
     for form in forms(PASSWORD).iter().chain(&forms(&auth)) {
         assert!(!everywhere.contains(form), "{form}: {}", around(&everywhere, form));
     }

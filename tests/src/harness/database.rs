@@ -14,7 +14,10 @@ use leadlined::{
     store::ensure_partitions,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    process::Command,
+    sync::{Mutex, OnceCell},
+};
 
 use super::{child::executables, server, wait::wait_until};
 
@@ -144,6 +147,28 @@ impl Database {
         let texts: Vec<String> =
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *reader).await.unwrap();
         texts.into_iter().fold(String::new(), |contents, text| contents + &text + "\n")
+    }
+
+    /// Every row of every table as text, and what `pg_dump` makes of it, where there is one.
+    pub async fn dump(&self) -> String {
+        let mut kept = self.reader.lock().await;
+        let reader = self.reader(&mut kept).await;
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *reader).await.unwrap();
+        let mut dump = String::new();
+        for table in tables {
+            let sql = format!("SELECT coalesce(string_agg(t::text, chr(10)), '') FROM \"{table}\" t");
+            let rows: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *reader).await.unwrap();
+            dump.push_str(&rows);
+        }
+        match Command::new("pg_dump").args(["--data-only", "--dbname", &self.url]).output().await {
+            Ok(output) => {
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                dump.push_str(&String::from_utf8_lossy(&output.stdout));
+            }
+            Err(error) => println!("left out, because there is no pg_dump: {error}"),
+        }
+        dump
     }
 
     /// Its name in the shared cluster.

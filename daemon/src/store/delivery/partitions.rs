@@ -62,7 +62,8 @@ async fn create(pool: &PgPool, name: &str, day: Date) -> Result<(), sqlx::Error>
          INSERT INTO {name} SELECT * FROM moved;
          ALTER TABLE {name} ALTER error SET STATISTICS 0, ALTER url SET STATISTICS 0,
              ALTER request_headers SET STATISTICS 0, ALTER request_body SET STATISTICS 0,
-             ALTER response_headers SET STATISTICS 0, ALTER response_body SET STATISTICS 0;
+             ALTER response_headers SET STATISTICS 0, ALTER response_body SET STATISTICS 0,
+             ALTER note SET STATISTICS 0, ALTER calls SET STATISTICS 0;
          ALTER TABLE attempt ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to});"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
