@@ -1,11 +1,14 @@
 //! What keeps a daemon well: `leadlined backup`, `restore`, `doctor` and `config check`.
 
 use std::{
-    fs,
+    fs, io,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    },
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
@@ -14,6 +17,8 @@ use leadline_tests::{ChildDaemon, Database, Operator, control, leadlined, post_l
 use leadlined::{app, config::Config};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::leads::verify;
 
 fn run(dir: &Path, args: &[&str]) -> Output {
     Command::new(leadlined())
@@ -53,7 +58,7 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     let operator = Operator::new(daemon.control().await);
     let receiver = Receiver::start(Behaviour::Good).await.unwrap();
     let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let secret = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.signing_secret;
     let lead = sample_lead(1);
     assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
     let uuid = lead["lead"]["uuid"].as_str().unwrap().to_owned();
@@ -108,13 +113,65 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     assert!(error.starts_with("there is a database in "), "{error}");
     let mut config = Config::in_dir(&dir);
     config.intake_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.allow_egress = vec!["127.0.0.0/8".parse().unwrap()];
     let running = app::start(config).await.unwrap();
     let operator = Operator::new(control(&running.control).await);
     let restored = operator.leads().get_lead(request()).await.unwrap().into_inner().lead.unwrap();
     assert_eq!(restored.state(), v1::LeadState::Complete);
-    let status = post_lead(&format!("http://{}/v1/leads", running.intake), &key, lead.to_string()).await;
-    assert_eq!((status.0, status.1["status"].as_str()), (202, Some("duplicate")));
+    let url = format!("http://{}/v1/leads", running.intake);
+    let (status, answer) = post_lead(&url, &key, lead.to_string()).await;
+    assert_eq!((status, answer["status"].as_str()), (202, Some("duplicate")));
+    // It goes on: what is new is taken in, pushed, and signed with the secret that was sealed before.
+    let next = sample_lead(2);
+    assert_eq!(post_lead(&url, &key, next.to_string()).await.0, 202);
+    let pushed = receiver.wait_for(2).await;
+    let uuid = next["lead"]["uuid"].as_str().unwrap();
+    assert!(String::from_utf8_lossy(&pushed[1].body).contains(uuid));
+    verify(&pushed[1], &secret);
     running.stop().await.unwrap();
+    receiver.stop().await;
+}
+
+/// What the docs say of a server of one's own: `pg_dump` while daemons run, and the key beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_of_ones_own_server_and_the_key_are_a_backup() {
+    let (database, restored) = (Database::create().await, Database::empty().await);
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let operator = Operator::new(daemon.control().await);
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = operator.company(7).await;
+    let created = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let (secret, id) = (created.signing_secret, created.integration.unwrap().id);
+    let leads = [1, 2].map(|n| sample_lead(n).to_string());
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, leads[0].clone()).await.0, 202);
+    wait_until("the lead is delivered", async || operator.finished(&id).await.len() == 1).await;
+    let files = directory();
+    let file = files.path().join("leads.dump");
+    let file = file.to_str().unwrap();
+    let program = |name: &str, args: &[&str]| match Command::new(name).args(args).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            true
+        }
+        Err(error) => {
+            println!("left out, because there is no {name}: {error}");
+            false
+        }
+    };
+    let is_dumped = program("pg_dump", &["--format=custom", "--file", file, "--dbname", database.url()])
+        && program("pg_restore", &["--no-owner", "--dbname", restored.url(), file]);
+    assert_eq!(daemon.stop().await, Some(0));
+    if !is_dumped {
+        return;
+    }
+    let refused = refusal(directory().path(), &["--database-url", restored.url(), "--admin-listen=off"]);
+    assert!(refused.contains("master key"), "{refused}");
+    let mut next = ChildDaemon::start(Some(&restored), &[]).await;
+    let url = next.url("/v1/leads");
+    assert_eq!(post_lead(&url, &key, leads[0].clone()).await.1["status"], "duplicate");
+    assert_eq!(post_lead(&url, &key, leads[1].clone()).await.1["status"], "accepted");
+    verify(&receiver.wait_for(2).await[1], &secret);
+    assert_eq!(next.stop().await, Some(0));
     receiver.stop().await;
 }
 
@@ -171,6 +228,66 @@ fn a_configuration_is_checked_without_a_daemon() {
     assert_eq!(run(dir.path(), &args).status.code(), Some(2));
 }
 
+/// A user without rights on every system that has root.
+const NOBODY: u32 = 65534;
+
+#[tokio::test]
+async fn nobody_looks_into_the_memory_of_a_daemon() {
+    let dir = directory();
+    let mut command = Command::new(leadlined());
+    // It waits for its input, as long as it is wanted.
+    command.arg("--data-dir").arg(dir.path()).args(["restore", "-"]).stdin(Stdio::piped());
+    if fs::metadata(dir.path()).unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut child = match command.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            println!("left out, because another user may not run what was built here: {error}");
+            return;
+        }
+        child => child.unwrap(),
+    };
+    let own = Path::new("/proc").join(child.id().to_string());
+    wait_until("its files below /proc are root's, so that its own user may not read them", async || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        fs::read_to_string(own.join("cmdline")).unwrap().contains("restore")
+            && fs::metadata(own.join("mem")).unwrap().uid() == 0
+    })
+    .await;
+    wait_until("it writes no core file", async || {
+        let limits = fs::read_to_string(own.join("limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        core.split_whitespace().skip(4).take(2).eq(["0", "0"])
+    })
+    .await;
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn the_master_key_may_be_a_credential_of_systemd() {
+    let credentials = another_key();
+    let key = credentials.path().join("master.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
+    let dir = directory();
+    let report = |in_unit: bool| {
+        let mut command = Command::new(leadlined());
+        command.args(["doctor", "--intake-listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+        command.arg("--master-key").arg(&key).env_remove("LEADLINE_DATABASE_URL");
+        if in_unit {
+            command.env("CREDENTIALS_DIRECTORY", credentials.path());
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let shown = key.display();
+    assert!(
+        report(true).contains(&format!("ok    master key      {shown}: keep a copy")),
+        "{}",
+        report(true)
+    );
+    assert!(report(false).contains(&format!("FAIL  master key      others may read the master key {shown}")));
+}
+
 #[test]
 fn the_unit_may_do_little() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/leadlined.service");
@@ -213,12 +330,7 @@ async fn a_new_master_key_opens_what_the_old_one_sealed_and_the_old_one_nothing(
             202
         );
         let requests = receiver.wait_for(receiver.count() + 1).await;
-        let request = requests.last().unwrap();
-        let mut headers = reqwest::header::HeaderMap::new();
-        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
-            headers.insert(name, request.header(name).unwrap().parse().unwrap());
-        }
-        standardwebhooks::Webhook::new(&secret).unwrap().verify(&request.body, &headers).unwrap();
+        verify(requests.last().unwrap(), &secret);
         assert_eq!(daemon.stop().await, Some(0));
     }
     fs::write(&file, &old).unwrap();
