@@ -131,7 +131,7 @@ pub fn page() -> String {
          Made from the daemon's own table (`daemon/src/telemetry/catalogue.rs`) and held equal to it by a test.\n\
          They are fetched from `/metrics` at `--admin-listen`, in the text format of Prometheus. \
          What to alarm on: [watch](../watch.md).\n\n\
-         | Metric | MetricKind | Labels | Means |\n|---|---|---|---|\n",
+         | Metric | Kind | Labels | Means |\n|---|---|---|---|\n",
     );
     for metric in METRICS {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
