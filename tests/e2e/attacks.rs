@@ -2,7 +2,7 @@
 
 use leadline_fakes::{Behaviour, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Scene, request_id};
+use leadline_tests::{Scene, request_id, wait_until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -45,6 +45,38 @@ async fn a_signed_post_that_is_sent_again_makes_nothing_and_pushes_nothing() {
     assert!(scene.holds("(SELECT count(*) = 1 FROM lead)").await);
     assert_eq!(scene.receiver.count(), 1);
     println!("51 equal posts: one lead, one push");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn secrets_that_somebody_swaps_in_the_database_open_nowhere_and_their_pushes_say_so() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let other = scene.operator.webhook(7, "other", &scene.receiver.url("/other"), json!({})).await;
+    let other = other.integration.unwrap().id;
+    for sql in [
+        "UPDATE signing_secret s SET sealed = o.sealed FROM signing_secret o WHERE o.integration_id <> s.integration_id",
+        "UPDATE integration SET version = version + 1",
+    ] {
+        sqlx::query(sql).execute(&scene.pool).await.unwrap();
+    }
+    scene.post(1).await;
+    for integration in [&scene.integration, &other] {
+        wait_until("its push has failed", async || {
+            scene
+                .operator
+                .integration(integration)
+                .await
+                .health
+                .unwrap()
+                .last_error
+                .contains("cannot be loaded")
+        })
+        .await;
+    }
+    let tested = scene.cli.run(&["integration", "test", "crm"]).await;
+    assert_eq!(tested.code, 1, "{tested:?}");
+    assert!(tested.stdout.contains("cannot be loaded"), "{tested:?}");
+    assert_eq!(scene.receiver.count(), 0, "nothing was signed with another's secret, nor sent without");
     scene.end().await;
 }
 

@@ -80,6 +80,8 @@ pub(super) enum Event {
     /// A lane was loaded, with its stops; none if its integration is gone. `known` are the pauses that were written when
     /// that began.
     Loaded { lane: LaneId, loaded: Option<(Arc<PreparedIntegration>, Stops)>, known: Option<u64> },
+    /// A lane's integration cannot be read: its pushes say so, one at a time.
+    NotLoadable(LaneId, Stops),
     /// It was asked when the next row of these is due, and these have one.
     Peeked { asked: Vec<(LaneId, LaneKind)>, hints: Vec<DueHint> },
     /// The loose index scan has answered.
@@ -300,21 +302,24 @@ impl Engine {
         self.start_discover();
     }
 
+    /// Takes what another daemon tells.
+    fn take_wake(&mut self, wake: &Wake, now: Moment) {
+        for hint in wake.hints() {
+            self.hint(hint, now);
+        }
+        for id in wake.changes() {
+            self.reload(id);
+        }
+        if wake.probes {
+            self.start_probes(None);
+        }
+    }
+
     fn take_event(&mut self, event: Event) {
         let now = self.lease.now();
         match event {
             Event::Living(living) => self.meet(living),
-            Event::Heard(wake) => {
-                for hint in wake.hints() {
-                    self.hint(hint, now);
-                }
-                for id in wake.changes() {
-                    self.reload(id);
-                }
-                if wake.probes {
-                    self.start_probes(None);
-                }
-            }
+            Event::Heard(wake) => self.take_wake(&wake, now),
             Event::Orphans(items) => self.take_orphans(items),
             Event::Ended { lane, kind, is_up, pause } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -352,6 +357,7 @@ impl Engine {
                 }
             }
             Event::Loaded { lane, loaded: None, .. } => self.lanes.remove(lane),
+            Event::NotLoadable(lane, stops) => self.lanes.load_blindly(lane, stops, now),
             Event::Peeked { asked, hints } => {
                 let next: HashMap<_, _> =
                     hints.into_iter().map(|hint| ((hint.lane, hint.kind), hint.due_at)).collect();

@@ -118,6 +118,14 @@ impl Lanes {
         is_to_be_read
     }
 
+    /// Lets one push at a time go in a lane of which nothing can be read: each fails with the reason, where operators see
+    /// it. A lane that was loaded once goes on as it was.
+    pub(super) fn load_blindly(&mut self, id: LaneId, stops: Stops, now: Moment) {
+        let policy = Policy { concurrency: 1, ..Policy::default() };
+        let known = self.pauses_written(id);
+        self.load(id, Loaded { version: 0, policy, is_enabled: true }, stops, known, now);
+    }
+
     /// Sets until when retries wait; none if they do not.
     pub(super) fn set_breaker(&mut self, id: LaneId, until: Option<Moment>, now: Moment) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };

@@ -33,7 +33,7 @@ impl Engine {
                     }
                     Err(error) => {
                         tracing::error!(event = "lane_not_loaded", error = telemetry::causes(&error), integration = %id.integration, "a lane cannot be loaded");
-                        return;
+                        return send(&events, Event::NotLoadable(id, store.stops(id).await.unwrap_or_default()));
                     }
                 }
             };

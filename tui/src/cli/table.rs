@@ -10,6 +10,7 @@ use crate::text::fit;
 /// What is left at least of a text that is cut although nobody allowed it.
 const CELL_MIN: usize = 4;
 const GAP: &str = "  ";
+const NOTE_MAX: usize = 80;
 
 /// Columns in text, and those for which there was no room.
 pub(super) struct Table<'a> {
@@ -29,9 +30,16 @@ impl<'a> Table<'a> {
         Self { text: aligned(&(0..rows).map(line).collect::<Vec<_>>()), left_out }
     }
 
-    /// What tells people that there is more.
+    /// What tells people that there is more: on one line of the narrowest terminal, with as many names as it takes.
     pub(super) fn note(&self) -> String {
-        format!("Left out: {}; -o json has all", self.left_out.join(", ").replace('_', " "))
+        let all = self.left_out.len();
+        let note = |named: usize| {
+            let names = self.left_out[..named].join(", ").replace('_', " ");
+            let more = if named < all { format!(" and {} more", all - named) } else { String::new() };
+            format!("Left out: {names}{more}; -o json has all")
+        };
+        let fits = (1..=all).rev().map(note).find(|note| note.width() <= NOTE_MAX);
+        fits.unwrap_or_else(|| note(all.min(1)))
     }
 
     /// The text, and under it what is left out.

@@ -187,6 +187,18 @@ fn a_lane_that_others_may_push_in_waits_and_then_counts_what_they_have_begun() {
 }
 
 #[test]
+fn a_lane_of_which_nothing_can_be_read_lets_one_push_say_so() {
+    let id = lane(1);
+    let mut lanes = Lanes::default();
+    lanes.hint(hint(id, LaneKind::First, at(1)), true, at(1));
+    lanes.load_blindly(id, Stops::default(), at(2));
+    assert_eq!(lanes.asks(at(3)).iter().map(|ask| ask.room).sum::<i32>(), 1);
+    let mut loaded = with_lane(id, 4, None);
+    loaded.load_blindly(id, Stops::default(), at(2));
+    assert_eq!(loaded.asks(at(3)).iter().map(|ask| ask.room).sum::<i32>(), 4, "it was loaded once");
+}
+
+#[test]
 fn time_that_runs_back_gives_no_tokens() {
     let id = lane(1);
     let mut lanes = with_lane(id, 100, Some(10.0));
