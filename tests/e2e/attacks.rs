@@ -2,7 +2,7 @@
 
 use leadline_fakes::{Behaviour, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Scene, request_id, wait_until};
+use leadline_tests::{Scene, http, request_id, wait_until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_signed_post_that_is_sent_again_makes_nothing_and_pushes_nothing() {
     let webhook = standardwebhooks::Webhook::new(&key.signing_secret).unwrap();
     let signature = webhook.sign("msg_1", now, body.as_bytes()).unwrap();
     let post = async |at: i64, body: &str| {
-        let post = reqwest::Client::new().post(scene.daemon.url("/v1/leads")).bearer_auth(&key.key);
+        let post = http().post(scene.daemon.url("/v1/leads")).bearer_auth(&key.key);
         let post = post.header("content-type", "application/json").header("webhook-id", "msg_1");
         let post = post.header("webhook-timestamp", at).header("webhook-signature", &signature);
         let answer = post.body(body.to_owned()).send().await.unwrap();

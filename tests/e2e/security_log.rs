@@ -2,7 +2,7 @@
 
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
-use leadline_tests::{ChildDaemon, Database, Operator, post_lead, request_id, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, http, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
 use super::access::{Authority, connect_from, show};
@@ -46,7 +46,7 @@ async fn each_attempt_names_company_key_or_token_and_no_secret() {
         assert_eq!(post_lead(&url, key, lead.clone()).await.0, 401);
     }
     let read = format!("{url}/{}", sample_lead(1)["lead"]["uuid"].as_str().unwrap());
-    let refused = reqwest::Client::new().get(read).bearer_auth(&signed.key).send().await.unwrap();
+    let refused = http().get(read).bearer_auth(&signed.key).send().await.unwrap();
     assert_eq!(refused.status(), 403);
 
     let request = v1::CreateTokenRequest {
