@@ -158,6 +158,8 @@ async fn keys_commands_and_the_editor_are_ones_own_and_it_opens_where_it_was_lef
     console.press("\x0f");
     console.wait_for_all(&["lead.price"]).await;
     console.press("\x1b");
+    console.wait_for_all(&["Discard what you typed?"]).await;
+    console.press("y");
     console.wait_for_all(&["1 Overview"]).await;
     console.press("/barn\r");
     console.wait_for_all(&["[/barn]"]).await;
