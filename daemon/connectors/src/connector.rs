@@ -36,6 +36,12 @@ pub struct Manifest {
     pub needs_consent: bool,
     /// The most pushes that may be in flight at once, whatever the configuration says.
     pub connections_max: Option<u32>,
+    /// The mapping that the operator's is laid over.
+    pub own_mapping: fn() -> Value,
+    /// The target that the lead's address goes to as it is, where people are found by it.
+    pub email_target: Option<&'static str>,
+    /// Whether it knows of a record that it makes that it is new: then a mapping may keep a value for such.
+    pub tells_new: bool,
 }
 
 impl Manifest {
@@ -51,6 +57,9 @@ impl Manifest {
             takes_notices: false,
             needs_consent: false,
             connections_max: None,
+            own_mapping: || Value::Null,
+            email_target: None,
+            tells_new: false,
         }
     }
 
@@ -70,24 +79,9 @@ pub trait TypedConnector: Send + Sync {
     /// What it is, before anything is configured.
     fn describe(&self) -> &Manifest;
 
-    /// The mapping that the operator's is laid over.
-    fn own_mapping(&self) -> Value {
-        Value::Null
-    }
-
     /// Reads the operator's mapping, laid over its own; says everything that is wrong with it.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::read_mapping(&self.own_mapping(), operators)
-    }
-
-    /// The target that the lead's address goes to as it is, where people are found by it.
-    fn email_target(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Whether it knows of a record that it makes that it is new: then a mapping may keep a value for such.
-    fn tells_new(&self) -> bool {
-        false
+        crm::read_mapping(&(self.describe().own_mapping)(), operators)
     }
 
     /// What is wrong with a configuration whose keys are right, each for itself. A key that is wrong counts as absent
@@ -168,8 +162,9 @@ impl<T: TypedConnector> Connector for T {
         let given = Given { common: &common, mapping, egress, brand };
         let mapping = match self.mapping(mapping) {
             Ok(mapping) => {
-                let moved = self.email_target().and_then(|target| crm::moved_email(&mapping, target));
-                let new = crm::untold_new(&mapping).filter(|_| !self.tells_new());
+                let moved =
+                    self.describe().email_target.and_then(|target| crm::moved_email(&mapping, target));
+                let new = crm::untold_new(&mapping).filter(|_| !self.describe().tells_new);
                 moved.into_iter().chain(new).collect()
             }
             Err(problems) => problems,

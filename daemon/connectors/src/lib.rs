@@ -106,13 +106,8 @@ pub trait Prepared: Send + Sync {
         false
     }
     /// A look at the target that pushes no lead. Without an error pushes would arrive, but for what is found.
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        let _ = (kind, ctx, found);
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        let _ = (kind, ctx);
         Ok(())
     }
 }

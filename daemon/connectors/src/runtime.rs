@@ -113,15 +113,15 @@ pub async fn probe(
     }
     let end = OnceLock::new();
     let mut ctx = Conversation::new(prepared, transport, Ids::new(), now, &end);
-    let mut found = Found::default();
-    let outcome = match guarded(&end, prepared.probe(kind, &mut ctx, &mut found)).await {
+    let outcome = match guarded(&end, prepared.probe(kind, &mut ctx)).await {
         Ok(()) => Outcome::Delivered,
         Err(failure) => {
-            found.findings.clear();
+            ctx.found.findings.clear();
             Outcome::Failed(failure)
         }
     };
-    Some(Report { outcome, account: found.account, findings: found.findings, targets: found.targets })
+    let Found { account, findings, targets } = ctx.found;
+    Some(Report { outcome, account, findings, targets })
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
@@ -161,6 +161,8 @@ pub struct Conversation<'a> {
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
+    /// What a probe has found so far.
+    pub(super) found: Found,
 }
 
 impl<'a> Conversation<'a> {
@@ -181,6 +183,7 @@ impl<'a> Conversation<'a> {
             notes: Vec::new(),
             end,
             now,
+            found: Found::default(),
         }
     }
 

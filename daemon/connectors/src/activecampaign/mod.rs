@@ -20,7 +20,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
     config::{Common, Problem, no_credentials},
     crm, named_as,
     vendor::Vendor,
@@ -40,6 +40,9 @@ pub(super) struct ActiveCampaign;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
+    own_mapping: config::own_mapping,
+    email_target: Some("email"),
+    tells_new: true,
     ..Manifest::new::<ActiveCampaign>(
         NAME,
         "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
@@ -52,18 +55,6 @@ impl TypedConnector for ActiveCampaign {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some("email")
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
@@ -138,14 +129,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.token()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     mapping::Mapping,
@@ -11,25 +11,20 @@ use leadline_domain::{
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
         let user = VENDOR.json(ctx, ready.get(&["users", "me"], &[])).await?;
         let user = word(&user["user"], "username").unwrap_or("?").to_owned();
         let host = ready.url.host_str().unwrap_or_default();
-        found.account = Some(host.to_owned());
+        ctx.found.account = Some(host.to_owned());
         let list = VENDOR.json(ctx, ready.get(&["lists", &ready.list], &[])).await?;
         let list = word(&list["list"], "name").unwrap_or("?").to_owned();
-        found.account = Some(format!("{host}, list {list} (as {user})"));
+        ctx.found.account = Some(format!("{host}, list {list} (as {user})"));
     }
     let fields = ready.fields(ctx).await?;
     let custom = fields.iter().filter_map(|field| custom(&ready.mapping, field));
-    found.targets = config::OWN.map(own).into_iter().chain(custom).collect();
-    found.findings = schema::findings(&ready.mapping, "custom field", &found.targets);
+    ctx.found.targets = config::OWN.map(own).into_iter().chain(custom).collect();
+    ctx.found.findings = schema::findings(&ready.mapping, "custom field", &ctx.found.targets);
     Ok(())
 }
 

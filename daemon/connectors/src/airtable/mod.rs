@@ -20,8 +20,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup,
-    TypedConnector,
+    Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, TypedConnector,
     config::{Common, no_credentials},
     crm, named_as,
     vendor::Vendor,
@@ -43,6 +42,7 @@ pub(super) struct Airtable;
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
+    own_mapping: config::own_mapping,
     ..Manifest::new::<Airtable>(NAME, "Keeps one record for each lead in a table of an Airtable base")
 };
 
@@ -54,12 +54,8 @@ impl TypedConnector for Airtable {
         &MANIFEST
     }
 
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
         if key_of(&mapping).is_some() {
             return Ok(mapping);
         }
@@ -129,13 +125,8 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        probe::look(self, kind, ctx, found).await
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{Conversation, Found, Problem, Request, vendor::word};
+use crate::{Conversation, Problem, Request, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
@@ -32,24 +32,19 @@ const COMPUTED: [&str; 13] = [
     "rollup",
 ];
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let token = ready.token()?;
     if kind != ProbeKind::Mapping {
         let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);
-        found.account = name_of(&VENDOR.json(ctx, whoami).await?);
+        ctx.found.account = name_of(&VENDOR.json(ctx, whoami).await?);
     }
     let path = ["v0", "meta", "bases", &ready.base_id, "tables"];
     let tables = ctx.send(Request::at(Method::GET, &ready.base, &path).bearer(token)).await?;
     if let Some(schema) = tables.json().filter(|_| tables.is_good()) {
-        found.targets = columns(&schema, &ready.table)
+        ctx.found.targets = columns(&schema, &ready.table)
             .map_err(|problem| Failure::new(FailureClass::Rejected, format!("{NAME} {problem}")))?;
-        found.findings = schema::findings(&ready.mapping, "column", &found.targets);
-        found.findings.extend(key_finding(&ready.key, &found.targets));
+        ctx.found.findings = schema::findings(&ready.mapping, "column", &ctx.found.targets);
+        ctx.found.findings.extend(key_finding(&ready.key, &ctx.found.targets));
         return Ok(());
     }
     if tables.status != 403 || kind == ProbeKind::Mapping {
@@ -57,7 +52,7 @@ pub(super) async fn look(
     }
     VENDOR.json(ctx, ready.rows(Method::GET).query(&[("pageSize", "1")]).bearer(token)).await?;
     let finding = "the columns could not be checked: the token lacks the scope schema.bases:read";
-    found.findings.push(finding.to_owned());
+    ctx.found.findings.push(finding.to_owned());
     Ok(())
 }
 

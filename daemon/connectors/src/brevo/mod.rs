@@ -18,7 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup,
+    Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup,
     TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
 };
 use config::{Config, Confirmation, Credentials};
@@ -36,6 +36,8 @@ pub(super) struct Brevo;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
+    own_mapping: config::own_mapping,
+    tells_new: true,
     ..Manifest::new::<Brevo>(
         NAME,
         "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
@@ -50,17 +52,9 @@ impl TypedConnector for Brevo {
         &MANIFEST
     }
 
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
     /// The address is what people are found by, and no attribute.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
         if mapping.rules().iter().all(|rule| rule.to.as_deref() != Some("EMAIL")) {
             return Ok(mapping);
         }
@@ -139,14 +133,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.key()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -4,19 +4,14 @@ use http::Method;
 use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
         let mut names = Vec::new();
         for list in &ready.lists {
@@ -33,11 +28,11 @@ pub(super) async fn look(
         }
         let account = VENDOR.json(ctx, ready.request(Method::GET, &["account"])).await?;
         let company = word(&account, "companyName").or_else(|| word(&account, "email")).unwrap_or("?");
-        found.account = Some(format!("{company}, {}", names.join(", ")));
+        ctx.found.account = Some(format!("{company}, {}", names.join(", ")));
     }
     let schema = VENDOR.json(ctx, ready.request(Method::GET, &["contacts", "attributes"])).await?;
-    found.targets = schema["attributes"].as_array().into_iter().flatten().filter_map(attribute).collect();
-    found.findings = schema::findings(&ready.mapping, "attribute", &found.targets);
+    ctx.found.targets = schema["attributes"].as_array().into_iter().flatten().filter_map(attribute).collect();
+    ctx.found.findings = schema::findings(&ready.mapping, "attribute", &ctx.found.targets);
     Ok(())
 }
 

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Setup, TypedConnector,
-    chat::Chat, hook_url, named_as, summary,
+    Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Setup, TypedConnector, chat::Chat,
+    hook_url, named_as, summary,
 };
 use config::Credentials;
 use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
@@ -89,13 +89,8 @@ impl Prepared for Ready {
         kind != ProbeKind::Mapping
     }
 
-    async fn probe(
-        &self,
-        _kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        probe::look(self.0.url()?, ctx, found).await
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        probe::look(self.0.url()?, ctx).await
     }
 }
 

@@ -5,12 +5,12 @@ use url::Url;
 
 use super::error;
 use crate::{
-    Conversation, Found, chat,
+    Conversation, chat,
     vendor::{id_of, word},
 };
 use leadline_domain::outcome::Failure;
 
-pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>, found: &mut Found) -> Result<(), Failure> {
+pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let mut bare = url.clone();
     bare.set_query(None);
     let answer = ctx.send(chat::request(Method::GET, bare)).await?;
@@ -19,7 +19,7 @@ pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>, found: &mut Foun
     }
     let webhook = answer.json().unwrap_or_default();
     let name = word(&webhook, "name").unwrap_or("webhook");
-    found.account = Some(match id_of(&webhook["guild_id"]) {
+    ctx.found.account = Some(match id_of(&webhook["guild_id"]) {
         Some(server) => format!("{name} (server {server})"),
         None => name.to_owned(),
     });

@@ -14,12 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Found, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Setup,
-    Token, TypedConnector,
+    Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Setup, Token,
+    TypedConnector,
     config::{Problem, Word as _, no_credentials},
     crm,
     leads::{self, LeadPlan},
@@ -40,6 +39,9 @@ pub(super) struct Dynamics;
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
+    own_mapping: config::own_mapping,
+    email_target: Some(config::NAMES.email),
+    tells_new: true,
     ..Manifest::new::<Dynamics>(
         NAME,
         "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
@@ -52,18 +54,6 @@ impl TypedConnector for Dynamics {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some(config::NAMES.email)
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
@@ -154,14 +144,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.app()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::Failure,
@@ -16,22 +16,17 @@ const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];
 /// Whose a lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
         let organizations = VENDOR.json(ctx, ready.query("organizations", &[("$select", "name")])).await?;
-        found.account = word(&organizations["value"][0], "name").map(str::to_owned);
+        ctx.found.account = word(&organizations["value"][0], "name").map(str::to_owned);
     }
     let wanted = "LogicalName,DisplayName,AttributeType,IsValidForCreate,IsValidForUpdate,RequiredLevel";
     let path = "EntityDefinitions(LogicalName='lead')/Attributes";
     let schema = VENDOR.json(ctx, ready.query(path, &[("$select", wanted)])).await?;
     let key = ready.settings.alternate_key.as_ref().map(|key| key.0.as_str());
     let columns = schema["value"].as_array().into_iter().flatten();
-    found.targets = columns.filter_map(|one| column(one, key)).collect();
+    ctx.found.targets = columns.filter_map(|one| column(one, key)).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let active = [("$select", "systemuserid,fullname"), ("$filter", "isdisabled eq false")];
         let page = |rest: Option<&str>| match rest {
@@ -40,11 +35,11 @@ pub(super) async fn look(
         };
         let users = VENDOR.list(ctx, "value", page, rest_of).await;
         let users = users.map(|users| schema::choices(&users, "systemuserid", "fullname"));
-        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+        ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
     }
-    found.findings.extend(schema::findings(&ready.mapping, "column", &found.targets));
-    if let Some(key) = key.filter(|key| !found.targets.iter().any(|target| target.name == *key)) {
-        found.findings.push(format!("alternate_key: leads have no column {key}"));
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "column", &ctx.found.targets));
+    if let Some(key) = key.filter(|key| !ctx.found.targets.iter().any(|target| target.name == *key)) {
+        ctx.found.findings.push(format!("alternate_key: leads have no column {key}"));
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Found, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push,
-    REFUSED, Request, Response, Setup, Token, TypedConnector,
+    Answer, Conversation, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push, REFUSED,
+    Request, Response, Setup, Token, TypedConnector,
     config::{Common, no_credentials},
     oauth, reading, summary,
 };
@@ -152,13 +152,8 @@ impl Prepared for Ready {
         kind != ProbeKind::Mapping
     }
 
-    async fn probe(
-        &self,
-        _kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        probe::look(self, ctx, found).await
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        probe::look(self, ctx).await
     }
 }
 

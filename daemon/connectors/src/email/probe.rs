@@ -3,19 +3,15 @@
 use bytes::Bytes;
 
 use super::{Ready, error};
-use crate::{Conversation, Found, summary};
+use crate::{Conversation, summary};
 use leadline_domain::outcome::Failure;
 
 /// Without a message it is the login alone that is tried.
-pub(super) async fn look(
-    ready: &Ready,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let login = ready.login.told();
     error::read(&ctx.send(ready.mail(login.clone(), Bytes::new())).await?)?;
     let host = &ready.server.host;
-    found.account = Some(match login {
+    ctx.found.account = Some(match login {
         Some(login) => format!("{} at {host}", summary::one_line(&login.username)),
         None => format!("{host}, without login"),
     });

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, Token,
+    Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, Token,
     TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
 };
 use config::{Account, Config, Credentials};
@@ -41,6 +41,8 @@ pub(super) struct GoogleSheets;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     connections_max: Some(CONNECTIONS),
+    own_mapping: config::own_mapping,
+    tells_new: true,
     ..Manifest::new::<GoogleSheets>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
 };
 
@@ -52,16 +54,8 @@ impl TypedConnector for GoogleSheets {
         &MANIFEST
     }
 
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
         if key_of(&mapping).is_some() {
             return Ok(mapping);
         }
@@ -146,14 +140,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.account()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

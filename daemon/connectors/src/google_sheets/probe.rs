@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Ready, VENDOR, push};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
@@ -12,12 +12,7 @@ use leadline_domain::{
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let fields = [("fields", "properties.title,sheets.properties.title")];
     let whole = VENDOR.json(ctx, ready.request(Method::GET, "").query(&fields)).await?;
     let sheets = whole["sheets"].as_array().map_or(&[][..], Vec::as_slice);
@@ -26,7 +21,7 @@ pub(super) async fn look(
         let problem = unknown("sheet", &ready.sheet, titles.iter().copied());
         return Err(Failure::new(FailureClass::Rejected, format!("{}: {problem}", VENDOR.name)));
     }
-    found.account =
+    ctx.found.account =
         Some(format!("{}, sheet {}", word(&whole["properties"], "title").unwrap_or("?"), ready.sheet));
     if kind != ProbeKind::Mapping {
         // A null leaves the cell as it is, but who may only look is refused.
@@ -36,8 +31,8 @@ pub(super) async fn look(
     let header = push::read_head(ready, None, ctx).await?.header;
     if !header.is_empty() {
         let named = header.iter().filter(|name| !name.is_empty());
-        found.targets = named.map(|name| TargetField::new(name, "", Takes::Scalar)).collect();
-        found.findings = findings(ready, &header);
+        ctx.found.targets = named.map(|name| TargetField::new(name, "", Takes::Scalar)).collect();
+        ctx.found.findings = findings(ready, &header);
     }
     Ok(())
 }

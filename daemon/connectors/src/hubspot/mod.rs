@@ -14,12 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Found, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    Setup, Token, TypedConnector,
+    Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response, Setup,
+    Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
     oauth::{self, App, TokenLogin},
@@ -41,6 +40,9 @@ pub(super) struct Hubspot;
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
+    own_mapping: config::own_mapping,
+    email_target: Some("email"),
+    tells_new: true,
     ..Manifest::new::<Hubspot>(
         NAME,
         "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
@@ -53,18 +55,6 @@ impl TypedConnector for Hubspot {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some("email")
     }
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
@@ -148,14 +138,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.is_ready()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

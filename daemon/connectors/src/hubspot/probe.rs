@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Ready, VENDOR};
 use crate::{
-    Conversation, Found,
+    Conversation,
     vendor::{id_of, word},
 };
 use leadline_domain::{
@@ -20,15 +20,10 @@ const CONTACTS: &str = "0-1";
 /// Whose a contact is.
 const OWNER: [&str; 1] = ["hubspot_owner_id"];
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let path = ["account-info", &ready.version, "details"];
     let details = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
-    found.account = id_of(&details["portalId"]).map(|portal| {
+    ctx.found.account = id_of(&details["portalId"]).map(|portal| {
         let domain = details["uiDomain"].as_str().unwrap_or("hubspot.com");
         format!("HubSpot account {portal} ({domain})")
     });
@@ -38,7 +33,7 @@ pub(super) async fn look(
     }
     let path = ["crm", "properties", &ready.version, "contacts"];
     let properties = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
-    found.targets = properties["results"].as_array().into_iter().flatten().filter_map(property).collect();
+    ctx.found.targets = properties["results"].as_array().into_iter().flatten().filter_map(property).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let page = |after: Option<&str>| {
             let page = ready.request(Method::GET, &["crm", "owners", &ready.version]);
@@ -48,11 +43,12 @@ pub(super) async fn look(
         let next = |answer: &Value| word(&answer["paging"]["next"], "after").map(str::to_owned);
         let owners = VENDOR.list(ctx, "results", page, next).await;
         let owners = owners.map(|owners| schema::choices(&owners, "id", "email"));
-        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, owners));
+        ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, owners));
     }
-    found.findings.extend(schema::findings(&ready.mapping, "property", &found.targets));
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "property", &ctx.found.targets));
     for list in &ready.lists {
-        found.findings.extend(unfit(ready, *list, ctx).await?);
+        let unfit = unfit(ready, *list, ctx).await?;
+        ctx.found.findings.extend(unfit);
     }
     Ok(())
 }

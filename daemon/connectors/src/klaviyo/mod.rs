@@ -18,11 +18,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
     config::{Problem, no_credentials},
     crm, named_as,
     vendor::Vendor,
@@ -43,6 +42,8 @@ pub(super) struct Klaviyo;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
+    own_mapping: config::own_mapping,
+    email_target: Some("email"),
     ..Manifest::new::<Klaviyo>(
         NAME,
         "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
@@ -55,14 +56,6 @@ impl TypedConnector for Klaviyo {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some("email")
     }
 
     fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {
@@ -119,14 +112,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.key()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

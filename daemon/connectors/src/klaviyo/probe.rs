@@ -1,21 +1,16 @@
 //! Looks at an account: whose it is, which list it is, and what is odd about the mapping.
 
 use super::{Ready, VENDOR, config};
-use crate::{Conversation, Found};
+use crate::Conversation;
 use leadline_domain::{integration::ProbeKind, outcome::Failure};
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
         let wanted = [("fields[account]", "contact_information.organization_name")];
         let account = VENDOR.json(ctx, ready.get(&["accounts"], &wanted)).await?;
         let name = account.pointer("/data/0/attributes/contact_information/organization_name");
         let name = name.and_then(|name| name.as_str()).unwrap_or("?").to_owned();
-        found.account = Some(name.clone());
+        ctx.found.account = Some(name.clone());
         let wanted = [("fields[list]", "name,opt_in_process")];
         let list = VENDOR.json(ctx, ready.get(&["lists", &ready.settings.list_id], &wanted)).await?;
         let list = &list["data"]["attributes"];
@@ -24,9 +19,9 @@ pub(super) async fn look(
             Some("double_opt_in") => " (asks for confirmation)",
             _ => "",
         };
-        found.account = Some(format!("{name}, list {}{opt_in}", list["name"].as_str().unwrap_or("?")));
+        ctx.found.account = Some(format!("{name}, list {}{opt_in}", list["name"].as_str().unwrap_or("?")));
     }
     // An account's properties come to be when they are first written, so there is no list of them to compare with.
-    found.findings = config::slips(&ready.mapping);
+    ctx.found.findings = config::slips(&ready.mapping);
     Ok(())
 }

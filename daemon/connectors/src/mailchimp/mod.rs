@@ -18,11 +18,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use secrecy::SecretString;
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Found, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
     config::no_credentials, crm, named_as, vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -44,6 +43,8 @@ static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     needs_consent: true,
     connections_max: Some(CONNECTIONS),
+    own_mapping: config::own_mapping,
+    tells_new: true,
     ..Manifest::new::<Mailchimp>(
         NAME,
         "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
@@ -56,14 +57,6 @@ impl TypedConnector for Mailchimp {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
@@ -148,13 +141,8 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        probe::look(self, kind, ctx, found).await
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        probe::look(self, kind, ctx).await
     }
 }
 

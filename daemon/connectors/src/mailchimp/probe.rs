@@ -7,7 +7,7 @@ use super::{
     Ready, VENDOR, error,
     plan::{Member, NAMES},
 };
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::Failure,
@@ -17,28 +17,24 @@ use leadline_domain::{
 /// So many categories of groups are read; a conversation has a few calls beside them.
 const CATEGORIES_MAX: usize = 20;
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let login = ready.login()?;
     let get = |segments: &[&str], query: &str| login.request(Method::GET, segments, query);
     if kind != ProbeKind::Mapping {
         let user = VENDOR.json(ctx, get(&[""], "fields=account_name,login_id")).await?;
         let name = word(&user, "account_name").unwrap_or("?").to_owned();
-        found.account = Some(name.clone());
+        ctx.found.account = Some(name.clone());
         let list = get(&["lists", &ready.list], "fields=id,name,stats.member_count");
-        found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
+        ctx.found.account = Some(error::account(&name, &VENDOR.json(ctx, list).await?));
     }
     let query = "count=1000&fields=merge_fields.tag,merge_fields.name,merge_fields.type,merge_fields.options";
     let schema = VENDOR.json(ctx, get(&["lists", &ready.list, "merge-fields"], query)).await?;
-    found.targets = schema["merge_fields"].as_array().into_iter().flatten().filter_map(merge_field).collect();
-    found.findings = findings(&ready.member, &schema, &mut found.targets);
+    ctx.found.targets =
+        schema["merge_fields"].as_array().into_iter().flatten().filter_map(merge_field).collect();
+    ctx.found.findings = findings(&ready.member, &schema, &mut ctx.found.targets);
     if !ready.member.groups.is_empty() {
         let groups = groups(ready, ctx).await?;
-        found.findings.extend(unknown_ids("groups", "group", &ready.member.groups, &groups));
+        ctx.found.findings.extend(unknown_ids("groups", "group", &ready.member.groups, &groups));
     }
     if !ready.member.permissions.is_empty() {
         let query = "count=1&fields=members.marketing_permissions";
@@ -47,7 +43,7 @@ pub(super) async fn look(
         if let Some(asked) = members["members"][0]["marketing_permissions"].as_array() {
             let asked = asked.iter().filter_map(|one| named(one, "marketing_permission_id", "text"));
             let (key, what) = ("marketing_permissions", "marketing permission");
-            found.findings.extend(unknown_ids(
+            ctx.found.findings.extend(unknown_ids(
                 key,
                 what,
                 &ready.member.permissions,

@@ -26,8 +26,8 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Answer, Conversation, Found, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request,
-    Response, SITE, Setup, Token, TypedConnector,
+    Answer, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
+    SITE, Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
     oauth::{self, App, TokenLogin},
@@ -54,6 +54,9 @@ const NEWEST: [&str; 2] = ["20", "3"];
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
+    own_mapping: config::own_mapping,
+    email_target: Some("person.email"),
+    tells_new: true,
     ..Manifest::new::<Pipedrive>(
         NAME,
         "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
@@ -68,21 +71,9 @@ impl TypedConnector for Pipedrive {
         &MANIFEST
     }
 
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some("person.email")
-    }
-
     /// Targets say whether they are the person's or the deal's.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&self.own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
         let is_placed = |target: &str| {
             ["person.", "deal."].iter().any(|of| target.strip_prefix(of).is_some_and(|name| !name.is_empty()))
         };
@@ -183,14 +174,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        _kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.is_ready()?;
-        probe::look(self, ctx, found).await
+        probe::look(self, ctx).await
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::is_custom};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     outcome::Failure,
     schema::{self, Takes, TargetField},
@@ -15,14 +15,10 @@ const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.va
 /// Whose persons and deals are, by the user's number.
 const OWNERS: [&str; 2] = ["person.owner_id", "deal.owner_id"];
 
-pub(super) async fn look(
-    ready: &Ready,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     let me = VENDOR.json(ctx, ready.get_first(&["users", "me"], &[])).await?;
     let me = &me["data"];
-    found.account = me["company_name"].as_str().map(|company| {
+    ctx.found.account = me["company_name"].as_str().map(|company| {
         let user = me["name"].as_str().unwrap_or("unnamed");
         format!("{company} (as {user}, {})", me["default_currency"].as_str().unwrap_or("no currency"))
     });
@@ -32,9 +28,10 @@ pub(super) async fn look(
     ] {
         let Some(wanted) = wanted else { continue };
         let list = ready.all(what, ctx).await?;
-        found.findings.extend(missing(key, what, wanted.0, &list));
+        ctx.found.findings.extend(missing(key, what, wanted.0, &list));
     }
-    found.findings.extend(ready.misplaced(ctx).await?);
+    let misplaced = ready.misplaced(ctx).await?;
+    ctx.found.findings.extend(misplaced);
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
         let list = ready.all(what, ctx).await?;
@@ -43,7 +40,7 @@ pub(super) async fn look(
     if let Some(name) = ready.lead_field().map(|field| format!("deal.{field}")) {
         match fields.iter_mut().find(|field| field.name == name) {
             Some(field) => field.is_ours = true,
-            None => found.findings.push(format!("lead_field: there is no field {name}")),
+            None => ctx.found.findings.push(format!("lead_field: there is no field {name}")),
         }
     }
     fields.extend(
@@ -54,10 +51,10 @@ pub(super) async fn look(
     if schema::names_owner(&ready.mapping, &OWNERS) {
         let users = VENDOR.json(ctx, ready.get_first(&["users"], &[])).await;
         let users = users.map(|users| schema::choices(&users["data"], "id", "name"));
-        found.findings.extend(schema::owned_by(&mut fields, &OWNERS, users));
+        ctx.found.findings.extend(schema::owned_by(&mut fields, &OWNERS, users));
     }
-    found.findings.extend(schema::findings(&ready.mapping, "field", &fields));
-    found.targets = fields;
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &fields));
+    ctx.found.targets = fields;
     Ok(())
 }
 

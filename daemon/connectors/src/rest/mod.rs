@@ -17,7 +17,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
-    Answer, Conversation, Found, Given, Login, Manifest, Prepared, Problem, Push, Request, Setup, Token,
+    Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Setup, Token,
     TypedConnector, config::no_credentials, connector::unusable, crm,
 };
 use auth::{Auth, Key};
@@ -43,7 +43,7 @@ impl TypedConnector for Rest {
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let mapping = crm::read_mapping(&self.own_mapping(), given.mapping).unwrap_or_default();
+        let mapping = crm::read_mapping(&(MANIFEST.own_mapping)(), given.mapping).unwrap_or_default();
         let read = Brand::parse(given.brand)
             .map_err(|problem| vec![Problem::at("brand", problem.to_string())])
             .and_then(|brand| Settings::read(config, given.common, mapping, &brand));
@@ -92,13 +92,8 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        probe::look(self, kind, ctx, found).await
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::Ready;
-use crate::{Conversation, Found, Request, Response, webhook::url::UrlTemplate};
+use crate::{Conversation, Request, Response, webhook::url::UrlTemplate};
 use leadline_domain::{
     ids::CompanyId,
     integration::{EventKind, ProbeKind},
@@ -12,19 +12,14 @@ use leadline_domain::{
     template::Context,
 };
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind == ProbeKind::Mapping {
         return Ok(());
     }
     ready.key()?;
     let Some(test) = &ready.settings.test else {
         let answer = ctx.send(sample(ready, Method::OPTIONS, &ready.settings.target)?).await?;
-        return options(ready, &answer, ctx.now, found);
+        return options(ready, &answer, ctx);
     };
     let answer = ctx.send(sample(ready, Method::GET, test)?).await?;
     if answer.is_good() { Ok(()) } else { Err(ready.failure(&answer, ctx.now)) }
@@ -38,13 +33,13 @@ fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request
 }
 
 /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.
-fn options(ready: &Ready, answer: &Response, now: i64, found: &mut Found) -> Result<(), Failure> {
+fn options(ready: &Ready, answer: &Response, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     match answer.status {
         200..=299 | 400 | 404..=407 | 409..=424 | 426..=428 => {
             let finding = "test_path is not set: the host answers, but whether the login is right shows only when a lead is pushed";
-            found.findings.push(finding.to_owned());
+            ctx.found.findings.push(finding.to_owned());
             Ok(())
         }
-        _ => Err(ready.failure(answer, now)),
+        _ => Err(ready.failure(answer, ctx.now)),
     }
 }

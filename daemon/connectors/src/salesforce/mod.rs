@@ -13,12 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use secrecy::SecretString;
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Found, Given, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response,
-    SITE, Setup, Token, TypedConnector,
+    Answer, Conversation, Given, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response, SITE,
+    Setup, Token, TypedConnector,
     config::{Common, no_credentials},
     crm, named_as, oauth,
     vendor::Vendor,
@@ -48,6 +47,9 @@ const CUTS_MAX: usize = 8;
 
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
+    own_mapping: config::own_mapping,
+    email_target: Some("Email"),
+    tells_new: true,
     ..Manifest::new::<Salesforce>(NAME, "Creates or updates a Salesforce Lead, found by email")
 };
 
@@ -57,18 +59,6 @@ impl TypedConnector for Salesforce {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some("Email")
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
@@ -153,14 +143,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.is_ready()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

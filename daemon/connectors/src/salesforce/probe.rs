@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{Conversation, Found, config::Flag, vendor::word};
+use crate::{Conversation, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -45,15 +45,10 @@ async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldCh
     Ok(owners)
 }
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
         let soql = "SELECT Name, IsSandbox FROM Organization LIMIT 1";
-        found.account = match VENDOR.json(ctx, ready.query(soql)).await {
+        ctx.found.account = match VENDOR.json(ctx, ready.query(soql)).await {
             Ok(records) => organization(&records),
             // Pushes do not need to know its name.
             Err(failure) if failure.class == FailureClass::Rejected => None,
@@ -66,22 +61,23 @@ pub(super) async fn look(
         return Err(Failure::new(FailureClass::Credentials, error));
     }
     let fields = lead["fields"].as_array().into_iter().flatten();
-    found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
+    ctx.found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let users = owners(ready, ctx).await;
-        found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+        ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
     }
-    found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
-    found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &ctx.found.targets));
+    ctx.found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
     if let Some(campaign) = &ready.config.campaign_id {
-        found.findings.extend(campaign_finding(ready, &campaign.0, ctx).await);
+        let finding = campaign_finding(ready, &campaign.0, ctx).await;
+        ctx.found.findings.extend(finding);
     }
     if ready.config.tasks == Flag::Yes {
         let task = VENDOR.json(ctx, ready.object(Method::GET, &["Task"])).await;
         if task.is_ok_and(|task| task["objectDescribe"]["createable"] == false) {
             let finding =
                 "tasks: this user may not create Tasks, which keep the enquiries of people who have a Lead";
-            found.findings.push(finding.to_owned());
+            ctx.found.findings.push(finding.to_owned());
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    Conversation, Found, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    Conversation, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
     chat::{self, Chat},
     hook_url, summary,
 };
@@ -82,12 +82,7 @@ impl Prepared for Ready {
         kind != ProbeKind::Mapping
     }
 
-    async fn probe(
-        &self,
-        _kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        _found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         probe::look(self.0.url()?, ctx).await
     }
 }

@@ -13,12 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Found, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
-    Response, SITE, Setup, Token, TypedConnector,
+    Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Response, SITE,
+    Setup, Token, TypedConnector,
     config::{Problem, no_credentials},
     crm,
     leads::{self, LeadPlan},
@@ -40,6 +39,9 @@ pub(super) struct Zoho;
 static MANIFEST: Manifest = Manifest {
     checks_mapping: true,
     connections_max: Some(CONNECTIONS),
+    own_mapping: config::own_mapping,
+    email_target: Some(config::NAMES.email),
+    tells_new: true,
     ..Manifest::new::<Zoho>(
         NAME,
         "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
@@ -52,18 +54,6 @@ impl TypedConnector for Zoho {
 
     fn describe(&self) -> &Manifest {
         &MANIFEST
-    }
-
-    fn own_mapping(&self) -> Value {
-        config::own_mapping()
-    }
-
-    fn tells_new(&self) -> bool {
-        true
-    }
-
-    fn email_target(&self) -> Option<&'static str> {
-        Some(config::NAMES.email)
     }
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
@@ -141,14 +131,9 @@ impl Prepared for Ready {
         true
     }
 
-    async fn probe(
-        &self,
-        kind: ProbeKind,
-        ctx: &mut Conversation<'_>,
-        found: &mut Found,
-    ) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.app()?;
-        probe::look(self, kind, ctx, found).await
+        probe::look(self, kind, ctx).await
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, Found, vendor::word};
+use crate::{Conversation, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -16,14 +16,9 @@ const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
 /// Whose a Lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(
-    ready: &Ready,
-    kind: ProbeKind,
-    ctx: &mut Conversation<'_>,
-    found: &mut Found,
-) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
     if kind != ProbeKind::Mapping {
-        found.account = match VENDOR.json(ctx, ready.get(&["org"], &[])).await {
+        ctx.found.account = match VENDOR.json(ctx, ready.get(&["org"], &[])).await {
             Ok(org) => word(&org["org"][0], "company_name").map(str::to_owned),
             // Pushes do not need to know its name, and a token may do without that scope.
             Err(failure) if failure.error.contains("OAUTH_SCOPE_MISMATCH") => None,
@@ -34,12 +29,12 @@ pub(super) async fn look(
         && let Err(failure) = VENDOR.json(ctx, ready.get(&["settings", "tags"], &[("module", "Leads")])).await
     {
         let finding = format!("tags: they take the scope ZohoCRM.settings.tags.ALL: {}", failure.error);
-        found.findings.push(finding);
+        ctx.found.findings.push(finding);
     }
     let schema = VENDOR.json(ctx, ready.get(&["settings", "fields"], &[("module", "Leads")])).await;
     match schema {
         Ok(schema) => {
-            found.targets = schema["fields"].as_array().into_iter().flatten().filter_map(field).collect();
+            ctx.found.targets = schema["fields"].as_array().into_iter().flatten().filter_map(field).collect();
             if schema::names_owner(&ready.mapping, &OWNER) {
                 let page = |page: Option<&str>| {
                     let page = page.unwrap_or("1");
@@ -47,12 +42,12 @@ pub(super) async fn look(
                 };
                 let users = VENDOR.list(ctx, "users", page, next_page).await;
                 let users = users.map(|users| schema::choices(&users, "id", "full_name"));
-                found.findings.extend(schema::owned_by(&mut found.targets, &OWNER, users));
+                ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
             }
-            found.findings.extend(schema::findings(&ready.mapping, "field", &found.targets));
+            ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &ctx.found.targets));
         }
         Err(failure) if failure.class == FailureClass::Credentials && kind != ProbeKind::Mapping => {
-            found.findings.push(format!("the mapping was not checked: {}", failure.error));
+            ctx.found.findings.push(format!("the mapping was not checked: {}", failure.error));
         }
         Err(failure) => return Err(failure),
     }
