@@ -65,7 +65,9 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     }
 
     console.press(ENTER);
-    console.wait_for_all(&["Attempts 1", "✗ failed", "400", "the date is in the past", "rejected"]).await;
+    console
+        .wait_for_all(&["Attempts 1", "✗ failed", "400", "1 first", "the date is in the past", "rejected"])
+        .await;
     console.press(ENTER);
     // What the target answered is seen without a key, and the request after one jump.
     console.wait_for_all(&["esponse", "\"error\": \"the date is in the past\""]).await;
@@ -84,7 +86,7 @@ async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
     console.answer("y").await;
     console.wait_for_all(&["crm-of-barn: 1 delivery"]).await;
     console.press("q");
-    console.wait_for_all(&["Attempts 2", "✓ delivered", "200"]).await;
+    console.wait_for_all(&["Attempts 2", "✓ delivered", "200", "2 manual"]).await;
     console.press("q");
     console.wait_for_none(&["FAILING", "[ 1 failure ]", "dead 1", "Attempts"]).await;
     console.wait_for_all(&["1 failure before"]).await;
@@ -111,7 +113,10 @@ async fn a_server_error_shows_the_retries_that_follow() {
     scene.set.post(1).await;
     scene.console.wait_for_all(&["… retrying", "[ 1 failure ]", "1 pending"]).await;
     scene.console.press(ENTER);
-    scene.console.wait_for_all(&["500", "out of order", "transient", "Wait for the automatic retry"]).await;
+    scene
+        .console
+        .wait_for_all(&["500", "out of order", "transient", "2 retry", "Wait for the automatic retry"])
+        .await;
     scene.end().await;
 }
 
