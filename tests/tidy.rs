@@ -59,7 +59,7 @@ const DAEMON: [Rule; 11] = [
             "tokio_rustls",
         ],
     ),
-    rule("doors", &["domain"], &["rustls", "tokio", "tokio_rustls"]),
+    rule("doors", &[], &["rustls", "tokio", "tokio_rustls"]),
     rule("intake", &["compute", "domain", "doors", "store"], &["axum", "tower", "tower_http", "tokio"]),
     rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
     rule(

@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    domain::ids::{CompanyId, KeyId, TokenId},
-    telemetry,
-};
+use crate::telemetry;
 
 /// How long a client's repeats of one thing are only counted.
 const QUIET: Duration = Duration::from_secs(10);
@@ -54,15 +51,15 @@ impl Attempted {
     }
 }
 
-/// Who tried it, as far as what was shown tells: names of things, never a secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Who tried it, as far as what was shown tells: ids as people read them, never a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptedBy {
     /// Of a wrong key only what it says itself.
-    pub company: Option<CompanyId>,
+    pub company: Option<i64>,
     /// An intake key or form that there is.
-    pub key: Option<KeyId>,
+    pub key: Option<String>,
     /// A token that there was.
-    pub token: Option<TokenId>,
+    pub token: Option<String>,
 }
 
 /// What becomes of a client's next wrong key.
@@ -89,7 +86,7 @@ struct Lately {
 }
 
 /// What counts as the same thing again: what a key says of itself does not make it another.
-type Attempt = (IpAddr, Attempted, Option<KeyId>, Option<TokenId>);
+type Attempt = (IpAddr, Attempted, Option<String>, Option<String>);
 
 #[derive(Debug)]
 struct Seen {
@@ -101,10 +98,9 @@ impl Security {
     /// Notes that a client tried something.
     pub fn note(&self, what: Attempted, client: IpAddr, by: AttemptedBy) {
         metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
-        let attempt = (client, what, by.key, by.token);
+        let AttemptedBy { company, key, token } = by;
+        let attempt = (client, what, key.clone(), token.clone());
         if let Some(times) = self.lately(|lately| lately.note(attempt, Instant::now())) {
-            let (company, key) = (by.company.map(|id| id.0), by.key.map(|id| id.to_string()));
-            let token = by.token.map(|id| id.to_string());
             tracing::warn!(
                 target: telemetry::SECURITY, event = "security_attempt", %client, company, key, token, times, "{}",
                 what.as_str()
@@ -196,11 +192,10 @@ mod tests {
         for _ in 0..1500 {
             assert_eq!(lately.note(tried(1), start), None);
         }
-        let unsigned = |key| (client(1), Attempted::WrongSignature, Some(key), None);
-        let [one, other] = [KeyId::generate(), KeyId::generate()].map(unsigned);
-        assert_eq!(lately.note(one, start), Some(1), "another thing");
-        assert_eq!(lately.note(other, start), Some(1), "another key");
-        assert_eq!(lately.note(one, start), None);
+        let unsigned = |key: &str| (client(1), Attempted::WrongSignature, Some(key.to_owned()), None);
+        assert_eq!(lately.note(unsigned("one"), start), Some(1), "another thing");
+        assert_eq!(lately.note(unsigned("other"), start), Some(1), "another key");
+        assert_eq!(lately.note(unsigned("one"), start), None);
         let lines = (2..200).filter(|n| lately.note(tried(*n), start).is_some()).count();
         assert_eq!(lines, LINES_MAX - 3);
         assert_eq!(lately.note(tried(1), start + QUIET), Some(1501));

@@ -76,7 +76,7 @@ impl Credential {
 
     /// Who shows it, as far as it says itself.
     pub(super) fn claimed(&self) -> AttemptedBy {
-        AttemptedBy { company: Some(self.company), ..AttemptedBy::default() }
+        AttemptedBy { company: Some(self.company.0), ..AttemptedBy::default() }
     }
 
     /// What is said of one that opens nothing, or nothing any more.
@@ -152,7 +152,7 @@ impl KeyMatch {
 
     /// Whose it is, for the security log.
     pub(super) fn holder(&self) -> AttemptedBy {
-        AttemptedBy { company: Some(self.view.id), key: Some(self.key_id()), token: None }
+        AttemptedBy { company: Some(self.view.id.0), key: Some(self.key_id().to_string()), token: None }
     }
 
     /// The first characters of the key.

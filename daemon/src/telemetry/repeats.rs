@@ -168,7 +168,7 @@ mod tests {
             let security = Security::default();
             for n in 1..=9 {
                 let (client, by) = (std::net::Ipv4Addr::new(203, 0, 113, n).into(), AttemptedBy::default());
-                security.note(Attempted::WrongKey, client, by);
+                security.note(Attempted::WrongKey, client, by.clone());
                 security.note(Attempted::WrongKey, client, by);
             }
         });

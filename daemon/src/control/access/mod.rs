@@ -99,7 +99,7 @@ impl Gate {
             Some(hash) => self.store.token_of_hash(hash).await?,
             None => None,
         };
-        let by = AttemptedBy { token, ..AttemptedBy::default() };
+        let by = AttemptedBy { token: token.map(|id| id.to_string()), ..AttemptedBy::default() };
         if let Patience::Short(wait) = self.security.wrong(Attempted::WrongToken, client, by) {
             tokio::time::sleep(wait).await;
         }
