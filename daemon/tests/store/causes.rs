@@ -22,7 +22,14 @@ use super::bench::{Bench, dead, retry};
 
 impl Bench {
     /// A lead of somebody whose push to a lane ends so, with this error.
-    async fn fails(&mut self, lane: LaneId, how: &Transition, name: &str, pence: i64, error: &str) {
+    pub(super) async fn fails(
+        &mut self,
+        lane: LaneId,
+        how: &Transition,
+        name: &str,
+        pence: i64,
+        error: &str,
+    ) {
         let body = format!(
             r#"{{"lead": {{"name": "{name}"}}, "quote": {{"total_pence": {pence}, "currency": "EUR"}}}}"#
         );
@@ -32,11 +39,11 @@ impl Bench {
         self.sql("UPDATE due SET due_at = now() + interval '1 day'").await;
     }
 
-    async fn dies(&mut self, name: &str, error: &str) {
+    pub(super) async fn dies(&mut self, name: &str, error: &str) {
         self.fails(self.lane(), &dead(), name, 100, error).await;
     }
 
-    async fn failures(&self, filter: &FailureFilter) -> Failures {
+    pub(super) async fn failures(&self, filter: &FailureFilter) -> Failures {
         self.store.failures(filter, 0, 50).await.unwrap()
     }
 
@@ -45,19 +52,13 @@ impl Bench {
         failures.page.into_iter().map(|one| (one.text, one.dead + one.retrying)).collect()
     }
 
-    async fn only_failure(&self) -> FailureView {
+    pub(super) async fn only_failure(&self) -> FailureView {
         let mut failures = self.failures(&FailureFilter::default()).await;
         assert_eq!(failures.page.len(), 1);
         failures.page.remove(0)
     }
 
-    async fn snooze(&self, cause: CauseId, until: Option<Timestamp>) {
-        let mut command = self.command().await;
-        command.snooze_cause(cause, until).await.unwrap();
-        command.commit().await.unwrap();
-    }
-
-    async fn retry_dead(&self) {
+    pub(super) async fn retry_dead(&self) {
         let targets = self.targets(State::Dead).await;
         let mut command = self.command().await;
         command.retry(self.company, &targets, RetryOptions::default()).await.unwrap();
@@ -67,10 +68,6 @@ impl Bench {
 
 fn all() -> FailureFilter {
     FailureFilter::default()
-}
-
-fn in_an_hour() -> Option<Timestamp> {
-    Some(Timestamp::now() + SignedDuration::from_hours(1))
 }
 
 #[tokio::test]
@@ -224,7 +221,11 @@ async fn causes_are_listed_by_company_integration_class_time_and_page() {
             },
             &[("beta", 4), ("alpha", 2)],
         ),
-        ("since", FailureFilter { since: in_an_hour(), ..all() }, &[]),
+        (
+            "since",
+            FailureFilter { since: Some(Timestamp::now() + SignedDuration::from_hours(1)), ..all() },
+            &[],
+        ),
         ("nobody", FailureFilter { company: Some(CompanyId(99)), ..all() }, &[]),
     ] {
         assert_eq!(bench.listed(filter).await, places(expected), "{what}");
@@ -282,33 +283,6 @@ async fn what_waits_for_its_retry_is_counted_with_what_died_of_the_same() {
     bench.retry_dead().await;
     let left = bench.only_failure().await;
     assert_eq!((left.dead, left.retrying, left.cause), (0, 2, one.cause));
-}
-
-#[tokio::test]
-async fn a_snoozed_cause_stays_off_the_list_whatever_waits_of_it() {
-    let mut bench = Bench::new().await;
-    let lane = bench.lane();
-    bench.fails(lane, &super::bench::exhausted(), "Ann", 100, "gateway down").await;
-    bench.name_all_causes().await;
-    let cause = bench.only_failure().await.cause;
-    bench.snooze(cause, in_an_hour()).await;
-    let listed = async |include_snoozed| {
-        let failures = bench.failures(&FailureFilter { include_snoozed, ..all() }).await;
-        (failures.page.len(), failures.snoozed)
-    };
-    assert_eq!((listed(false).await, listed(true).await), ((0, 1), (1, 1)));
-    // The sweep brings it back, and it fails as before: nothing is dead of the cause, and it is snoozed still.
-    bench.retry_dead().await;
-    bench.sql("UPDATE due SET due_at = now()").await;
-    bench.push_in(lane, &retry(), "gateway down").await;
-    bench.sql("UPDATE due SET trigger = 'retry'").await;
-    let listed = async |include_snoozed| {
-        let failures = bench.failures(&FailureFilter { include_snoozed, ..all() }).await;
-        (failures.page.len(), failures.snoozed)
-    };
-    assert_eq!((listed(false).await, listed(true).await), ((0, 1), (1, 1)));
-    bench.sql("UPDATE cause SET snoozed_until = now() - interval '1 s'").await;
-    assert_eq!(listed(false).await, (1, 0), "its time is over");
 }
 
 #[tokio::test]
@@ -399,22 +373,6 @@ async fn what_nobody_asks_for_any_more_is_forgotten() {
     bench.sql(&gone("cause_count", "last_at", "23 hours")).await;
     bench.store.check_causes().await.unwrap();
     assert_eq!(bench.count("cause_count").await, 2, "a count of none is kept for a day");
-    assert_eq!(bench.count("cause").await, 0);
-}
-
-#[tokio::test]
-async fn a_snoozed_cause_is_remembered_until_its_time() {
-    let mut bench = Bench::new().await;
-    bench.dies("Ann", "alpha").await;
-    bench.name_all_causes().await;
-    let cause = bench.only_failure().await.cause;
-    bench.snooze(cause, in_an_hour()).await;
-    bench.retry_dead().await;
-    bench.sql("UPDATE cause SET created_at = now() - interval '31 days'").await;
-    bench.store.check_causes().await.unwrap();
-    assert_eq!(bench.count("cause").await, 1);
-    bench.snooze(cause, None).await;
-    bench.store.check_causes().await.unwrap();
     assert_eq!(bench.count("cause").await, 0);
 }
 

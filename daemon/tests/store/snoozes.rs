@@ -1,9 +1,21 @@
-//! Snoozing what nothing has died of.
+//! Causes that somebody snoozed.
 
 use jiff::{SignedDuration, Timestamp};
-use leadlined::store::failure::list::FailureFilter;
+use leadlined::{domain::cause::CauseId, store::failure::list::FailureFilter};
 
-use super::bench::{Bench, retry};
+use super::bench::{Bench, exhausted, retry};
+
+impl Bench {
+    async fn snooze(&self, cause: CauseId, until: Option<Timestamp>) {
+        let mut command = self.command().await;
+        command.snooze_cause(cause, until).await.unwrap();
+        command.commit().await.unwrap();
+    }
+}
+
+fn in_an_hour() -> Option<Timestamp> {
+    Some(Timestamp::now() + SignedDuration::from_hours(1))
+}
 
 #[tokio::test]
 async fn what_only_retries_can_be_snoozed_and_no_time_that_is_over() {
@@ -24,4 +36,43 @@ async fn what_only_retries_can_be_snoozed_and_no_time_that_is_over() {
         command.snooze_cause(cause, Some(past)).await.unwrap_err().to_string(),
         "until 2026-01-02T03:04:05Z is over: name a time to come, as in --until 18:00 or --for 2h"
     );
+}
+
+#[tokio::test]
+async fn a_snoozed_cause_stays_off_the_list_whatever_waits_of_it() {
+    let mut bench = Bench::new().await;
+    let lane = bench.lane();
+    bench.fails(lane, &exhausted(), "Ann", 100, "gateway down").await;
+    bench.name_all_causes().await;
+    let cause = bench.only_failure().await.cause;
+    bench.snooze(cause, in_an_hour()).await;
+    let listed = async |bench: &Bench, include_snoozed| {
+        let failures = bench.failures(&FailureFilter { include_snoozed, ..Default::default() }).await;
+        (failures.page.len(), failures.snoozed)
+    };
+    assert_eq!((listed(&bench, false).await, listed(&bench, true).await), ((0, 1), (1, 1)));
+    // The sweep brings it back, and it fails as before: nothing is dead of the cause, and it is snoozed still.
+    bench.retry_dead().await;
+    bench.sql("UPDATE due SET due_at = now()").await;
+    bench.push_in(lane, &retry(), "gateway down").await;
+    bench.sql("UPDATE due SET trigger = 'retry'").await;
+    assert_eq!((listed(&bench, false).await, listed(&bench, true).await), ((0, 1), (1, 1)));
+    bench.sql("UPDATE cause SET snoozed_until = now() - interval '1 s'").await;
+    assert_eq!(listed(&bench, false).await, (1, 0), "its time is over");
+}
+
+#[tokio::test]
+async fn a_snoozed_cause_is_remembered_until_its_time() {
+    let mut bench = Bench::new().await;
+    bench.dies("Ann", "alpha").await;
+    bench.name_all_causes().await;
+    let cause = bench.only_failure().await.cause;
+    bench.snooze(cause, in_an_hour()).await;
+    bench.retry_dead().await;
+    bench.sql("UPDATE cause SET created_at = now() - interval '31 days'").await;
+    bench.store.check_causes().await.unwrap();
+    assert_eq!(bench.count("cause").await, 1);
+    bench.snooze(cause, None).await;
+    bench.store.check_causes().await.unwrap();
+    assert_eq!(bench.count("cause").await, 0);
 }
