@@ -5,11 +5,11 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Push, Request,
+    Push, Request, Result,
     config::{Common, no_credentials},
     crm, hook_url, summary,
 };
-use leadline_domain::{mapping::Mapping, outcome::Failure};
+use leadline_domain::mapping::Mapping;
 
 /// A channel that is ready for messages.
 #[derive(Debug)]
@@ -36,13 +36,13 @@ impl Chat {
         key: &'static str,
         url: Option<&SecretString>,
         common: &Common,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self> {
         let url = url.map(|url| hook_url::read(key, url)).transpose().map_err(crm::unrenderable)?;
         Ok(Self { mapping, url: url.map(|url| hook_url::rebased(url, common)), key })
     }
 
     /// What a push tells, about a lead or in a notice.
-    pub(super) fn told(&self, push: &Push<'_>) -> Result<Told, Failure> {
+    pub(super) fn told(&self, push: &Push<'_>) -> Result<Told> {
         let event = crm::event(push)?;
         let proposal = event.at("quote.proposal_url").and_then(|url| Url::parse(&crm::text(url)).ok());
         Ok(Told {
@@ -52,7 +52,7 @@ impl Chat {
         })
     }
 
-    pub(super) fn url(&self) -> Result<&Url, Failure> {
+    pub(super) fn url(&self) -> Result<&Url> {
         self.url.as_ref().ok_or_else(|| no_credentials(self.key))
     }
 }

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
 
-pub use values::{BaseUrl, Exact, Flag, Int, List, Number, Numbers, Object, Required, Statuses};
+pub use values::{BaseUrl, Exact, Few, Flag, Int, List, Number, Numbers, Object, Required, Statuses};
 
 use leadline_domain::{
     address::EgressPolicy,

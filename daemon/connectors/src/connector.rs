@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    Prepared,
+    Prepared, Result,
     config::{self, Common, ConfigField, Problem, Settings, told},
     crm,
 };
@@ -105,7 +105,7 @@ pub trait TypedConnector: Send + Sync {
     }
 
     /// Compiles an integration, once per version of it.
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure>;
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>>;
 }
 
 /// What a configuration is checked with.
@@ -148,7 +148,7 @@ pub trait Connector: Send + Sync {
     fn policy(&self, config: &Value) -> Policy;
     /// Compiles an integration, once per version of it. `brand` is the daemon's; the company's own goes before it.
     /// Credentials may be null: then it is the push that fails, with [`config::no_credentials`].
-    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure>;
+    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>>;
 }
 
 impl<T: TypedConnector> Connector for T {
@@ -204,7 +204,7 @@ impl<T: TypedConnector> Connector for T {
         Policy { concurrency: policy.concurrency.min(most), ..policy }
     }
 
-    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>, Failure> {
+    fn prepare(&self, integration: &Integration, brand: &str) -> Result<Box<dyn Prepared>> {
         let (own, mut problems) = config::read_all(&integration.config);
         let (common, wrong) = config::read_all(&integration.config);
         problems.extend(wrong);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::{Push, config::Problem};
+use super::{Push, Result, config::Problem};
 pub use crate::told::{html_within, plain};
 use leadline_domain::{
     fanout::has_consent,
@@ -60,7 +60,7 @@ pub fn unrenderable(error: impl Into<String>) -> Failure {
 }
 
 /// The event, if the lead agreed to be written to.
-pub fn consented(vendor: &str, push: &Push<'_>) -> Result<Json, Failure> {
+pub fn consented(vendor: &str, push: &Push<'_>) -> Result<Json> {
     let event = event(push)?;
     if has_consent(&event) {
         return Ok(event);
@@ -70,7 +70,7 @@ pub fn consented(vendor: &str, push: &Push<'_>) -> Result<Json, Failure> {
 }
 
 /// The address of a lead, which its person is found by: trimmed and in lower case.
-pub fn email(vendor: &str, event: &Json) -> Result<String, Failure> {
+pub fn email(vendor: &str, event: &Json) -> Result<String> {
     let email = event.at("lead.email").map(text).unwrap_or_default().trim().to_lowercase();
     if email.is_empty() {
         let error = format!("{vendor} was not called: the lead has no email");
@@ -80,7 +80,7 @@ pub fn email(vendor: &str, event: &Json) -> Result<String, Failure> {
 }
 
 /// What was rendered for this push, as a tree.
-pub fn rendered(push: &Push<'_>) -> Result<Json, Failure> {
+pub fn rendered(push: &Push<'_>) -> Result<Json> {
     let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
     Json::parse(rendered).map_err(|error| unrenderable(format!("what was rendered cannot be read: {error}")))
 }
@@ -92,13 +92,13 @@ pub fn utc(seconds: i64) -> String {
 }
 
 /// The event of a push, as a tree.
-pub fn event(push: &Push<'_>) -> Result<Json, Failure> {
+pub fn event(push: &Push<'_>) -> Result<Json> {
     Json::parse(push.body).map_err(|error| unrenderable(format!("the event cannot be read: {error}")))
 }
 
 /// The target's fields with their values, in the order of the mapping. What the lead does not have is left out; null is
 /// what a rule wants emptied.
-pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>, Failure> {
+pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>> {
     let context = Context::new(event, push.event, push.id);
     let mut fields = Vec::new();
     for (rule, target) in mapping.targets() {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Conversation, Push, crm, summary,
+    Conversation, Push, Result, crm, summary,
     written::{self, Written},
 };
 use leadline_domain::{
@@ -55,7 +55,7 @@ pub(super) struct LeadPlan {
 }
 
 impl LeadPlan {
-    pub(super) fn make(names: Names, mapping: &Mapping, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(names: Names, mapping: &Mapping, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = crm::email(names.vendor, &event)?;
         let mut fields = crm::fields(mapping, &event, push)?;
@@ -111,7 +111,7 @@ impl LeadPlan {
     }
 
     /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
         let plan = crm::rendered(push)?;
         let text = |key: &str| plan.get(key).and_then(Json::as_str).map(Cow::into_owned).unwrap_or_default();
         let object = |key: &str| plan.get(key).cloned().unwrap_or(Json::Null);
@@ -181,18 +181,18 @@ pub(super) struct There {
 #[async_trait]
 pub(super) trait Leads: Sync {
     /// The Lead of this id, unless it is gone or became a customer.
-    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>>;
     /// The Lead of this address, alike.
-    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure>;
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>>;
     /// The Lead that was made for the lead of this uuid, where the vendor is told it.
-    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let _ = (uuid, ctx);
         Ok(None)
     }
     /// Makes a Lead and returns its id.
-    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure>;
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String>;
     /// Changes a Lead; false if it is gone. Its owner stays.
-    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure>;
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool>;
     /// The fields with their values that open a closed Lead again; none if it is to stay closed.
     fn reopening(&self) -> Vec<(&str, Json)>;
     /// The note on a Lead that tells of this push.
@@ -201,123 +201,106 @@ pub(super) trait Leads: Sync {
         lead: &str,
         push: &Push<'_>,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure>;
-    /// Puts a note on a Lead and returns its id; none if the Lead is gone.
-    async fn note(
-        &self,
-        lead: &str,
-        title: &str,
-        text: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure>;
+    ) -> Result<Option<String>>;
+    /// Puts a note, its title and its text, on a Lead and returns its id; none if the Lead is gone.
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>>;
 }
 
-/// Brings an enquiry: the Lead, once for each delivery, then its note, once for each delivery.
-pub(super) async fn bring(
-    crm: &dyn Leads,
-    push: &Push<'_>,
-    plan: &LeadPlan,
-    ctx: &mut Conversation<'_>,
-) -> Result<(), Failure> {
-    // Whether the vendor forbids a second Lead of one address is for each account to say.
-    ctx.lock_person(&plan.email).await;
-    let done = format!("lead.{}", push.id);
-    // A Lead that an earlier attempt left may be gone when its note comes: then it is looked for once more.
-    for is_last in [false, true] {
-        let lead = match ctx.id(&done).filter(|_| !is_last) {
-            Some(lead) => lead,
-            None => lead(crm, push, plan, ctx).await?,
-        };
-        ctx.keep_site().await;
-        ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
-        written::keep(&plan.update, ctx).await;
-        if noted(crm, push, plan, &lead, ctx).await? {
-            return Ok(());
+/// An enquiry on its way: the Lead, once for each delivery, then its note, once for each delivery.
+pub(super) struct Enquiry<'a> {
+    pub(super) crm: &'a dyn Leads,
+    pub(super) push: &'a Push<'a>,
+    pub(super) plan: LeadPlan,
+}
+
+impl Enquiry<'_> {
+    pub(super) async fn bring(&self, ctx: &mut Conversation<'_>) -> Result<()> {
+        // Whether the vendor forbids a second Lead of one address is for each account to say.
+        ctx.lock_person(&self.plan.email).await;
+        let done = format!("lead.{}", self.push.id);
+        // A Lead that an earlier attempt left may be gone when its note comes: then it is looked for once more.
+        for is_last in [false, true] {
+            let lead = match ctx.id(&done).filter(|_| !is_last) {
+                Some(lead) => lead,
+                None => self.lead(ctx).await?,
+            };
+            ctx.keep_site().await;
+            ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
+            written::keep(&self.plan.update, ctx).await;
+            if self.noted(&lead, ctx).await? {
+                return Ok(());
+            }
         }
+        Err(Failure::new(FailureClass::Transient, "the Lead was gone again before its note came"))
     }
-    Err(Failure::new(FailureClass::Transient, "the Lead was gone again before its note came"))
-}
 
-async fn lead(
-    crm: &dyn Leads,
-    push: &Push<'_>,
-    plan: &LeadPlan,
-    ctx: &mut Conversation<'_>,
-) -> Result<String, Failure> {
-    if let Some(id) = ctx.id("lead")
-        && let Some(known) = crm.by_id(&id, ctx).await?
-    {
-        // A Lead that was merged into another is closed at some vendors, and the other is open.
-        let other = if known.closed.is_some() { crm.by_email(&plan.email, ctx).await? } else { None };
-        let other = other.filter(|other| other.closed.is_none() && other.id != known.id);
-        let (there, fields) = match other {
-            Some(other) => (other, plan.update.clone()),
-            None => (known, Written::of(push, ctx).news(&plan.update)),
-        };
-        if updated(crm, push, fields, &there, ctx).await? {
+    async fn lead(&self, ctx: &mut Conversation<'_>) -> Result<String> {
+        let Self { crm, push, plan } = self;
+        if let Some(id) = ctx.id("lead")
+            && let Some(known) = crm.by_id(&id, ctx).await?
+        {
+            // A Lead that was merged into another is closed at some vendors, and the other is open.
+            let other = if known.closed.is_some() { crm.by_email(&plan.email, ctx).await? } else { None };
+            let other = other.filter(|other| other.closed.is_none() && other.id != known.id);
+            let (there, fields) = match other {
+                Some(other) => (other, plan.update.clone()),
+                None => (known, Written::of(push, ctx).news(&plan.update)),
+            };
+            if self.updated(fields, &there, ctx).await? {
+                return Ok(there.id);
+            }
+        }
+        if let Some(there) = crm.by_email(&plan.email, ctx).await?
+            && self.updated(plan.update.clone(), &there, ctx).await?
+        {
             return Ok(there.id);
         }
-    }
-    if let Some(there) = crm.by_email(&plan.email, ctx).await?
-        && updated(crm, push, plan.update.clone(), &there, ctx).await?
-    {
-        return Ok(there.id);
-    }
-    if let Some(there) = crm.by_uuid(&plan.lead, ctx).await?
-        && updated(crm, push, plan.update.clone(), &there, ctx).await?
-    {
-        return Ok(there.id);
-    }
-    crm.create(plan, ctx).await
-}
-
-async fn updated(
-    crm: &dyn Leads,
-    push: &Push<'_>,
-    mut fields: Json,
-    there: &There,
-    ctx: &mut Conversation<'_>,
-) -> Result<bool, Failure> {
-    if let Some(status) = &there.closed {
-        let reopening = crm.reopening();
-        if reopening.is_empty() {
-            ctx.keep(&[(&closed_key(push), status)]).await;
+        if let Some(there) = crm.by_uuid(&plan.lead, ctx).await?
+            && self.updated(plan.update.clone(), &there, ctx).await?
+        {
+            return Ok(there.id);
         }
-        reopening.into_iter().for_each(|(field, value)| fields.insert(usize::MAX, field, value));
+        crm.create(plan, ctx).await
     }
-    if !written::has_members(&fields) {
-        // It was just found.
-        return Ok(true);
-    }
-    crm.update(&there.id, &fields, ctx).await
-}
 
-/// Keeps the enquiry on the Lead; false if the Lead is gone.
-async fn noted(
-    crm: &dyn Leads,
-    push: &Push<'_>,
-    plan: &LeadPlan,
-    lead: &str,
-    ctx: &mut Conversation<'_>,
-) -> Result<bool, Failure> {
-    let key = format!("note.{}", push.id);
-    if ctx.id(&key).is_some() {
-        return Ok(true);
-    }
-    let found = if push.is_repeat { crm.find_note(lead, push, ctx).await? } else { None };
-    let note = match found {
-        Some(note) => Some(note),
-        None => {
-            let closed = ctx.id(&closed_key(push));
-            let closed = closed.map(|status| format!("The Lead was closed before this enquiry: {status}\n"));
-            let text = format!("{}{}", closed.unwrap_or_default(), plan.note);
-            crm.note(lead, &plan.title, &text, ctx).await?
+    async fn updated(&self, mut fields: Json, there: &There, ctx: &mut Conversation<'_>) -> Result<bool> {
+        if let Some(status) = &there.closed {
+            let reopening = self.crm.reopening();
+            if reopening.is_empty() {
+                ctx.keep(&[(&closed_key(self.push), status)]).await;
+            }
+            reopening.into_iter().for_each(|(field, value)| fields.insert(usize::MAX, field, value));
         }
-    };
-    if let Some(note) = &note {
-        ctx.keep(&[(&key, note)]).await;
+        if !written::has_members(&fields) {
+            // It was just found.
+            return Ok(true);
+        }
+        self.crm.update(&there.id, &fields, ctx).await
     }
-    Ok(note.is_some())
+
+    /// Keeps the enquiry on the Lead; false if the Lead is gone.
+    async fn noted(&self, lead: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
+        let Self { crm, push, plan } = self;
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
+            return Ok(true);
+        }
+        let found = if push.is_repeat { crm.find_note(lead, push, ctx).await? } else { None };
+        let note = match found {
+            Some(note) => Some(note),
+            None => {
+                let closed = ctx.id(&closed_key(push));
+                let closed =
+                    closed.map(|status| format!("The Lead was closed before this enquiry: {status}\n"));
+                let text = format!("{}{}", closed.unwrap_or_default(), plan.note);
+                crm.note(lead, [&plan.title, &text], ctx).await?
+            }
+        };
+        if let Some(note) = &note {
+            ctx.keep(&[(&key, note)]).await;
+        }
+        Ok(note.is_some())
+    }
 }
 
 /// Under which the status is kept of a Lead that was closed when this enquiry came.

@@ -62,28 +62,27 @@ use leadline_domain::{
     telling::Telling,
 };
 
+/// What may fail as a push does.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
 /// An integration ready to push.
 #[async_trait]
 pub trait Prepared: Send + Sync {
     /// What every call of a push is made from, where a push takes more than one. It is kept with the delivery and comes
     /// back as `rendered` on every repeat. None: the body of the one call is what is kept.
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let _ = push;
         Ok(None)
     }
     /// Brings the event to the target. Without an error it is there.
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure>;
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()>;
     /// How calls get a token that runs out, if they need one.
     fn login(&self) -> Option<&dyn Login> {
         None
     }
-    /// Whether people are told of an update, who want to hear what it changed.
-    fn tells_changes(&self) -> bool {
-        false
-    }
-    /// Whether the ids that the target gave are kept for the lead, so that a push may go on where it stopped.
-    fn keeps_ids(&self) -> bool {
-        false
+    /// What it does beside bringing events.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
     }
     /// The things that the target made, out of what is kept of them: `contact` → `12345`.
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
@@ -100,28 +99,60 @@ pub trait Prepared: Send + Sync {
         let _ = response;
         None
     }
-    /// Whether there is anything to look at that pushes no lead; where not, a test pushes a sample lead.
-    fn probes(&self, kind: ProbeKind) -> bool {
-        let _ = kind;
-        false
-    }
     /// A look at the target that pushes no lead. Without an error pushes would arrive, but for what is found.
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         let _ = (kind, ctx);
         Ok(())
+    }
+}
+
+/// What an integration does beside bringing events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// The ids that the target gave are kept for the lead, so that a push may go on where it stopped.
+    pub keeps_ids: bool,
+    /// People are told of an update, who want to hear what it changed.
+    pub tells_changes: bool,
+    /// Which probes it has.
+    pub probes: Probes,
+}
+
+/// The probes of an integration, which push no lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Probes {
+    /// Nothing: a test pushes a sample lead.
+    #[default]
+    None,
+    /// Whether it lets us in.
+    Access,
+    /// That, and whether its fields fit the mapping.
+    AccessAndMapping,
+}
+
+impl Abilities {
+    const RECORDS: Self = Self { keeps_ids: true, tells_changes: false, probes: Probes::AccessAndMapping };
+    const RECORDS_FOR_PEOPLE: Self = Self { tells_changes: true, ..Self::RECORDS };
+    const MESSAGES: Self = Self { keeps_ids: false, tells_changes: true, probes: Probes::Access };
+
+    fn can_probe(self, kind: ProbeKind) -> bool {
+        match self.probes {
+            Probes::None => false,
+            Probes::Access => kind != ProbeKind::Mapping,
+            Probes::AccessAndMapping => true,
+        }
     }
 }
 
 /// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
 pub trait Login: Send + Sync {
     /// The call that gets a token. `now` is in seconds since 1970; `refresh` is the newest refresh token, if it has one.
-    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure>;
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request>;
     /// The refresh token of the credentials. A login may answer with another that replaces it.
     fn refresh_token(&self) -> Option<&SecretString> {
         None
     }
     /// Reads what the login answered.
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure>;
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token>;
     /// The word before the token in `Authorization`.
     fn scheme(&self) -> &'static str {
         "Bearer"

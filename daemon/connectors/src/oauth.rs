@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Token,
+    Answer, Result, Token,
     config::{Problem, parsed},
     vendor, webhook,
 };
@@ -89,7 +89,7 @@ fn token_url(text: &str) -> Result<Url, Problem> {
 }
 
 /// The token in an answer. `base` is the member that says where to call from now on.
-pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Result<Token, Failure> {
+pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Result<Token> {
     let response = answer.as_ref().map_err(reading::unanswered)?;
     let body = response.json().unwrap_or(Value::Null);
     if !response.is_good() {

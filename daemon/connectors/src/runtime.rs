@@ -4,7 +4,7 @@
 //! ends with `?` where something failed:
 //!
 //! ```text
-//! async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+//! async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
 //!     let contact = match ctx.id("contact") {
 //!         Some(id) => id,                                           // an earlier push made it
 //!         None => made(&ctx.send(self.create(push)?).await?)?,      // one call, one answer
@@ -30,7 +30,9 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, SITE, Token, reading};
+use super::{
+    Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Result, SITE, Token, reading,
+};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass, Outcome},
@@ -43,24 +45,23 @@ const CALLS_MAX: usize = 32;
 #[async_trait]
 pub trait Transport: Send {
     /// Makes a call.
-    async fn call(&mut self, call: &Call) -> Result<Answer, Failure>;
+    async fn call(&mut self, call: &Call) -> Result<Answer>;
 
     /// Keeps ids for the lead, beside those that are kept already.
-    async fn keep(&mut self, ids: &Ids) -> Result<(), Failure>;
+    async fn keep(&mut self, ids: &Ids) -> Result<()>;
 
     /// A token that is not the refused one. [`log_in`] gets one where none is at hand.
-    async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>)
-    -> Result<Arc<Token>, Failure>;
+    async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>>;
 
     /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other
     /// login with it begins before [`Transport::end_refresh`].
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString> {
         Ok(own.clone())
     }
 
     /// Ends that login. A token that it gave is kept before anything else happens: the one that was used is worth
     /// nothing any more.
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<()> {
         let _ = (own, given);
         Ok(())
     }
@@ -108,7 +109,7 @@ pub async fn probe(
     kind: ProbeKind,
     now: i64,
 ) -> Option<Report> {
-    if !prepared.probes(kind) {
+    if !prepared.abilities().can_probe(kind) {
         return None;
     }
     let end = OnceLock::new();
@@ -120,12 +121,12 @@ pub async fn probe(
             Outcome::Failed(failure)
         }
     };
-    let Found { account, findings, targets } = ctx.found;
+    let Found { account, findings, targets } = *ctx.found;
     Some(Report { outcome, account, findings, targets })
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
-pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token, Failure> {
+pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token> {
     let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
     let refresh = transport.begin_refresh(own).await?;
     let token = got(transport, login, now, Some(&refresh)).await;
@@ -140,7 +141,7 @@ async fn got(
     login: &dyn Login,
     now: i64,
     refresh: Option<&SecretString>,
-) -> Result<Token, Failure> {
+) -> Result<Token> {
     let answer = transport.call(&Call::from(login.request(now, refresh)?)).await?;
     login.token(&answer, now).map_err(|failure| match failure.class {
         FailureClass::Unknown => Failure { class: FailureClass::Transient, ..failure },
@@ -161,8 +162,8 @@ pub struct Conversation<'a> {
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
     pub(super) now: i64,
-    /// What a probe has found so far.
-    pub(super) found: Found,
+    /// What a probe has found so far. Boxed, as the future of each push would hold its room.
+    pub(super) found: Box<Found>,
 }
 
 impl<'a> Conversation<'a> {
@@ -183,12 +184,12 @@ impl<'a> Conversation<'a> {
             notes: Vec::new(),
             end,
             now,
-            found: Found::default(),
+            found: Box::default(),
         }
     }
 
     /// Makes a call and returns the response, whatever its status. A call that is not answered fails the push.
-    pub(super) async fn send(&mut self, call: impl Into<Call>) -> Result<Response, Failure> {
+    pub(super) async fn send(&mut self, call: impl Into<Call>) -> Result<Response> {
         self.ask(call.into()).await.map_err(|error| reading::unanswered(&error))
     }
 
@@ -291,7 +292,7 @@ impl<'a> Conversation<'a> {
 }
 
 /// A panic in a connector is that push's failure and nobody else's.
-async fn guarded<T>(end: &OnceLock<Failure>, act: BoxFuture<'_, Result<T, Failure>>) -> Result<T, Failure> {
+async fn guarded<T>(end: &OnceLock<Failure>, act: BoxFuture<'_, Result<T>>) -> Result<T> {
     let mut act = AssertUnwindSafe(act).catch_unwind();
     poll_fn(|context| match act.poll_unpin(context) {
         Poll::Ready(Ok(done)) => Poll::Ready(done),

@@ -4,10 +4,9 @@
 
 use bytes::Bytes;
 
-use super::{Prepared, Push, crm, told};
+use super::{Prepared, Push, Result, crm, told};
 use leadline_domain::{
-    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, outcome::Failure, telling::Telling,
-    template::Context,
+    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, telling::Telling, template::Context,
 };
 
 /// Which line tells which field, so that a mapping can rename it or leave it out.
@@ -46,7 +45,7 @@ const LINES: [(&str, &str); 31] = [
 ];
 
 /// The lines of a lead: what each is called and what stands there; first what an update changed.
-fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
+fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>> {
     let now = mapped(mapping, event, push)?;
     // What cannot be told of the lead as it was keeps nothing of what it is now.
     let before = told::before(push).and_then(|before| mapped(mapping, &before, push).ok());
@@ -56,7 +55,7 @@ fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String
 }
 
 /// The lines as the mapping wants them.
-fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>, Failure> {
+fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>> {
     let mut lines = told::lines_of(event, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
@@ -129,7 +128,7 @@ fn notice(event: &Json, telling: &Telling) -> String {
 }
 
 /// What happened, told as a text: the lines of a lead, or what a notice says.
-pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String, Failure> {
+pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String> {
     match push.event {
         EventKind::Notice(_) => Ok(notice(event, push.telling)),
         _ => lines(mapping, event, push).map(|lines| text(&lines)),
@@ -137,7 +136,7 @@ pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<S
 }
 
 /// The message of a push: as it was rendered, or a notice's, which comes as it is and is for people to read here.
-pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes, Failure> {
+pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes> {
     let rendered = match (push.event, push.rendered) {
         (EventKind::Notice(_), _) | (_, None) => prepared.render(push)?,
         (_, Some(rendered)) => Some(rendered.clone()),

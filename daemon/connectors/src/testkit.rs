@@ -17,7 +17,7 @@ pub(super) use leads::{
 
 use super::{
     Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, Report, Request, Response,
-    Token, Transport, runtime,
+    Result, Token, Transport, runtime,
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -122,17 +122,17 @@ impl Script {
 
 #[async_trait]
 impl Transport for Script {
-    async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
+    async fn call(&mut self, call: &Call) -> Result<Answer> {
         self.calls.push(call.clone());
         self.answers.pop_front().ok_or_else(|| Failure::new(FailureClass::Unknown, "the daemon died"))
     }
 
-    async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
+    async fn keep(&mut self, ids: &Ids) -> Result<()> {
         self.ids.extend(ids.clone());
         Ok(())
     }
 
-    async fn token(&mut self, _: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>, Failure> {
+    async fn token(&mut self, _: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>> {
         self.renewals += usize::from(refused.is_some());
         Ok(Arc::clone(&self.token))
     }
@@ -248,7 +248,7 @@ pub(super) fn drive(
 }
 
 /// The first call of a push, or why there is none.
-pub(super) fn first_call(prepared: &dyn Prepared, push: Push<'_>) -> Result<Call, Failure> {
+pub(super) fn first_call(prepared: &dyn Prepared, push: Push<'_>) -> Result<Call> {
     let played = play(prepared, push, Script::new([]));
     match (played.calls.into_iter().next(), played.outcome) {
         (Some(call), _) => Ok(call),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Call, Conversation, Request, Response, reading};
+use super::{Call, Conversation, Push, Request, Response, Result, reading};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// The longest error, in characters.
@@ -21,26 +21,41 @@ pub(super) struct Vendor {
 
 impl Vendor {
     /// The answer to a call that must succeed.
-    pub(super) async fn good(
-        &self,
-        ctx: &mut Conversation<'_>,
-        call: impl Into<Call>,
-    ) -> Result<Response, Failure> {
+    pub(super) async fn good(&self, ctx: &mut Conversation<'_>, call: impl Into<Call>) -> Result<Response> {
         let answer = ctx.send(call).await?;
         if answer.is_good() { Ok(answer) } else { Err((self.failure)(&answer, ctx.now)) }
     }
 
     /// The JSON that answers a call which changes nothing, so that asking again does no harm.
-    pub(super) async fn json(
+    pub(super) async fn json(&self, ctx: &mut Conversation<'_>, call: impl Into<Call>) -> Result<Value> {
+        let answer = ctx.send(call).await?;
+        self.read(&answer, ctx.now)
+    }
+
+    /// The JSON of such an answer.
+    pub(super) fn read(&self, answer: &Response, now: i64) -> Result<Value> {
+        if !answer.is_good() {
+            return Err((self.failure)(answer, now));
+        }
+        answer.json().ok_or_else(|| unread(self.name, answer, "JSON"))
+    }
+
+    /// Of what was listed under `list`, the `id` of the one whose `text` tells of this push.
+    pub(super) fn told_of(
         &self,
-        ctx: &mut Conversation<'_>,
-        call: impl Into<Call>,
-    ) -> Result<Value, Failure> {
-        let answer = self.good(ctx, call).await?;
-        answer.json().ok_or_else(|| Failure {
-            class: FailureClass::Transient,
-            ..unreadable(self.name, &answer, "JSON")
-        })
+        push: &Push<'_>,
+        listed: &Response,
+        [list, text, id]: [&str; 3],
+    ) -> Result<Option<String>> {
+        if listed.truncated && listed.is_good() {
+            // Longer than what is read of an answer: what tells ours stands in it or not.
+            let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));
+            return Ok(is_told.then(|| "told".to_owned()));
+        }
+        let body = self.read(listed, push.now)?;
+        let is_ours = |one: &&Value| word(one, text).is_some_and(|told| push.is_told_by(told));
+        let listed = body[list].as_array().ok_or_else(|| unread(self.name, listed, list))?;
+        Ok(listed.iter().find(is_ours).and_then(|ours| id_of(&ours[id])))
     }
 
     /// The whole of a list that comes in pages: `page` asks for the first one, or for the one of this key, and `next` is
@@ -51,7 +66,7 @@ impl Vendor {
         entries: &str,
         page: impl Fn(Option<&str>) -> Request + Sync,
         next: impl Fn(&Value) -> Option<String> + Sync,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value> {
         let mut all = Vec::new();
         let mut key = None;
         for _ in 0..PAGES_MAX {
@@ -86,6 +101,11 @@ pub(super) fn unreadable(vendor: &str, response: &Response, lacking: &str) -> Fa
     let reason = if response.truncated { "was cut off" } else { "cannot be read" };
     let error = format!("{vendor}: the answer {reason}: no {lacking} in {}", reading::describe(response));
     Failure::new(FailureClass::Unknown, reading::one_line(&error, ERROR_MAX))
+}
+
+/// The same of a call that changes nothing, so that asking again does no harm.
+pub(super) fn unread(vendor: &str, response: &Response, lacking: &str) -> Failure {
+    Failure { class: FailureClass::Transient, ..unreadable(vendor, response, lacking) }
 }
 
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.

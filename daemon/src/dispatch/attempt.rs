@@ -138,7 +138,7 @@ pub(super) async fn attempt(
         telling: &ready.integration.telling,
         now: request.now.as_seconds(),
     };
-    let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.keeps_ids());
+    let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.abilities().keeps_ids);
     let keep = lead.map(|lead| IdKeeper { lead, past: &past });
     let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));

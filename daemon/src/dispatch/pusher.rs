@@ -213,7 +213,7 @@ impl Pusher {
     ) -> Result<Past, Failure> {
         let Ok(prepared) = &ready.prepared else { return Ok(Past::default()) };
         let mut past = Past::default();
-        if prepared.keeps_ids() {
+        if prepared.abilities().keeps_ids {
             past = loop {
                 let past = self.store.past(item.lane, pending.lead, item.delivery);
                 if let Some(answer) = settled(Box::pin(past).await).await {
@@ -222,7 +222,10 @@ impl Pusher {
             };
         }
         // What was rendered already tells it.
-        if prepared.tells_changes() && pending.event == EventKind::Updated && pending.rendered.is_none() {
+        if prepared.abilities().tells_changes
+            && pending.event == EventKind::Updated
+            && pending.rendered.is_none()
+        {
             past.before = loop {
                 let before = self.store.before(item.lane, pending.lead, item.delivery);
                 if let Some(answer) = settled(Box::pin(before).await).await {

@@ -7,11 +7,11 @@ use super::Scene;
 const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"activecampaign --config {"api_url":"https://x.api-us1.com/api/3","list_id":"3"}"#, "api_url must be scheme, host and port only, as https://sandbox.example.com"),
     (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"News"}"#, "list_id must be the list's number, as 3"),
-    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5, as each takes calls of its own"),
+    (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5 of them"),
     (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"a/b"}"#, "tenant_id must be the directory's id or domain"),
     (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"t","alternate_key":"a-b"}"#, "alternate_key must be a column's logical name, as new_leadref"),
     (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://sandbox.example.com"),
-    (r#"zoho --config {"tags":"a,b,c,d,e,f,g,h,i,j,k"}"#, "tags: at most 10, as a record takes no more"),
+    (r#"zoho --config {"tags":"a,b,c,d,e,f,g,h,i,j,k"}"#, "tags: at most 10 of them"),
     (r#"zoho --config {"assignment_rule":"mine"}"#, "assignment_rule must be a rule's id, which is a number"),
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),

@@ -206,7 +206,7 @@ impl Pushing {
     /// Whether people are told what an update changed.
     #[must_use]
     pub fn tells_changes(&self) -> bool {
-        self.prepared.tells_changes()
+        self.prepared.abilities().tells_changes
     }
 
     /// What all calls of a push are made from; empty where one call says all.

@@ -3,10 +3,7 @@
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::config::{BaseUrl, List, Problem, Required, Setting, parsed, settings};
-
-/// Each tag takes up to three calls of a push.
-const TAGS_MAX: usize = 5;
+use crate::config::{BaseUrl, Few, Problem, Required, parsed, settings};
 
 settings! {
     /// The account, and what becomes of its contacts.
@@ -16,7 +13,7 @@ settings! {
         /// The list's number, as in the address of its page: listid=3
         list_id: ListId,
         /// Tags that contacts get, with commas between them, five at most
-        tags: Tags,
+        tags: Few<5>,
     }
 }
 
@@ -32,26 +29,6 @@ parsed! {
     /// The number of a list.
     #[derive(Default)]
     pub(crate) struct ListId(String) = list_id
-}
-
-/// A few tags; absent is none.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(try_from = "List")]
-pub(crate) struct Tags(pub(super) Vec<String>);
-
-impl TryFrom<List> for Tags {
-    type Error = Problem;
-
-    fn try_from(tags: List) -> Result<Self, Problem> {
-        if tags.0.len() > TAGS_MAX {
-            return Err(Problem::new(format!("at most {TAGS_MAX}, as each takes calls of its own")));
-        }
-        Ok(Self(tags.0))
-    }
-}
-
-impl Setting for Tags {
-    const REQUIRED: bool = false;
 }
 
 fn list_id(text: &str) -> Result<String, Problem> {

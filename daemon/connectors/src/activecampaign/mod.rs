@@ -20,13 +20,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
+    TypedConnector,
     config::{Common, Problem, no_credentials},
     crm, named_as,
     vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "activecampaign";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -69,7 +70,7 @@ impl TypedConnector for ActiveCampaign {
         common.base().or(own).map_or("", Url::as_str).to_owned()
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.api_url.0.map(|url| url.0);
         let url = setup.common.base().cloned().or(own);
         Ok(Box::new(Ready {
@@ -94,22 +95,18 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::plan(&self.mapping, push).map(|plan| Some(plan.to_bytes()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.token()?;
         crm::consented(NAME, push)?;
         self.bring(push, &crm::rendered(push)?, ctx).await
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -125,18 +122,14 @@ impl Prepared for Ready {
         Some(Pace { calls: CALLS, per: Duration::from_secs(1) })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.token()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString, Failure> {
+    fn token(&self) -> Result<&SecretString> {
         self.token.as_ref().ok_or_else(|| no_credentials("api_token"))
     }
 

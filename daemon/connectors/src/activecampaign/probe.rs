@@ -3,15 +3,14 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config};
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     mapping::Mapping,
-    outcome::Failure,
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let user = VENDOR.json(ctx, ready.get(&["users", "me"], &[])).await?;
         let user = word(&user["user"], "username").unwrap_or("?").to_owned();

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config};
 use crate::{
-    Conversation, Push, Request, crm, summary,
-    vendor::{id_of, unreadable},
+    Conversation, Push, Request, Result, crm, summary,
+    vendor::{id_of, unread, unreadable},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -24,7 +24,7 @@ const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
 
 /// What all calls are made from: the contact, its custom fields by tag or number, what of both only a new contact gets,
 /// and the note.
-pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json, Failure> {
+pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(mapping, &event, push)?;
@@ -59,12 +59,7 @@ fn number(id: &str) -> Json {
 }
 
 impl Ready {
-    pub(super) async fn bring(
-        &self,
-        push: &Push<'_>,
-        plan: &Json,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         // Two calls at once for a new address would both make it.
         ctx.lock_person(&email).await;
@@ -96,12 +91,7 @@ impl Ready {
     }
 
     /// The contact, told what the lead says anew; one that took the place of the known one is told all.
-    async fn sync_news(
-        &self,
-        push: &Push<'_>,
-        plan: &Json,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    async fn sync_news(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String> {
         let plan = &self.with_new(plan, ctx).await?;
         let written = Written::of(push, ctx);
         let mut news = written.news(&written_of(plan));
@@ -114,7 +104,7 @@ impl Ready {
     }
 
     /// The plan with what only a new contact gets, where there is such a thing and nobody of this address.
-    async fn with_new(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Json, Failure> {
+    async fn with_new(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Json> {
         let mut plan = plan.clone();
         let Some(new) = plan.take_at("new") else { return Ok(plan) };
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
@@ -132,7 +122,7 @@ impl Ready {
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.
-    async fn sync(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn sync(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String> {
         let mut contact = plan.get("contact").cloned().unwrap_or(Json::Null);
         let values = self.field_values(plan, ctx).await?;
         if !values.is_empty() {
@@ -148,7 +138,7 @@ impl Ready {
     }
 
     /// The custom fields by their numbers. A tag that the account lacks keeps nobody out: it is left out, and noted.
-    async fn field_values(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Vec<Json>, Failure> {
+    async fn field_values(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Vec<Json>> {
         let Some(Json::Object(custom)) = plan.get("fields") else { return Ok(Vec::new()) };
         let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
         let custom: Vec<(String, &Json)> =
@@ -178,7 +168,7 @@ impl Ready {
     }
 
     /// Every custom field of the account.
-    pub(super) async fn fields(&self, ctx: &mut Conversation<'_>) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn fields(&self, ctx: &mut Conversation<'_>) -> Result<Vec<Value>> {
         let mut fields = Vec::new();
         for offset in PAGES {
             let page = self.get(&["fields"], &[("limit", PAGE), ("offset", offset)]);
@@ -194,7 +184,7 @@ impl Ready {
     }
 
     /// Puts somebody into the list who was never in it; false if there is no such contact.
-    async fn list(&self, contact: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+    async fn list(&self, contact: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         let asked = ctx.send(self.get(&["contacts", contact, "contactLists"], &[])).await?;
         if asked.status == 404 {
             return Ok(false);
@@ -203,8 +193,7 @@ impl Ready {
             return Err(super::error::failure(&asked, ctx.now));
         }
         let Some(body) = asked.json().filter(|body| body["contactLists"].is_array()) else {
-            let failure = unreadable(NAME, &asked, "contactLists");
-            return Err(Failure { class: FailureClass::Transient, ..failure });
+            return Err(unread(NAME, &asked, "contactLists"));
         };
         let here = |place: &&Value| id_of(&place["list"]).as_ref() == Some(&self.list);
         let place = body["contactLists"].as_array().into_iter().flatten().find(here);
@@ -227,7 +216,7 @@ impl Ready {
     }
 
     /// The number of a tag, which is made if there is none.
-    async fn tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<String> {
         if let Some(id) = self.find_tag(name, ctx).await? {
             return Ok(id);
         }
@@ -245,7 +234,7 @@ impl Ready {
         found.ok_or_else(|| super::error::failure(&made, ctx.now))
     }
 
-    async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+    async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]);
         let found = VENDOR.json(ctx, wanted).await?;
         let is_it = |tag: &&Value| {
@@ -263,7 +252,7 @@ impl Ready {
         plan: &Json,
         contact: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let key = format!("note.{}", push.id);
         if ctx.id(&key).is_some() {
             return Ok(());
@@ -296,19 +285,8 @@ impl Ready {
         push: &Push<'_>,
         contact: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
-        let listed = VENDOR.good(ctx, self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
-        let Some(body) = listed.json() else {
-            // Longer than what is read of an answer: what tells ours stands in it or not.
-            if listed.truncated {
-                let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));
-                return Ok(is_told.then(|| "told".to_owned()));
-            }
-            let failure = unreadable(NAME, &listed, "notes");
-            return Err(Failure { class: FailureClass::Transient, ..failure });
-        };
-        let is_ours = |note: &&Value| note["note"].as_str().is_some_and(|told| push.is_told_by(told));
-        let notes = body["notes"].as_array().into_iter().flatten();
-        Ok(notes.into_iter().find(is_ours).and_then(|note| id_of(&note["id"])))
+    ) -> Result<Option<String>> {
+        let listed = ctx.send(self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
+        VENDOR.told_of(push, &listed, ["notes", "note", "id"])
     }
 }

@@ -229,7 +229,7 @@ fn settings_are_checked() {
     assert!(check(at("https://127.0.0.1", "3"), json!({}))[0].starts_with("api_url: "));
     let mut many = at("https://innkept.api-us1.com", "3");
     many["tags"] = json!("a,b,c,d,e,f");
-    assert_eq!(check(many, json!({})), ["tags: at most 5, as each takes calls of its own"]);
+    assert_eq!(check(many, json!({})), ["tags: at most 5 of them"]);
     assert_eq!(
         check(at("https://innkept.api-us1.com", "3"), json!({ "lead.email": "MAIL" })),
         ["lead.email: goes to email as it is, for leads are found by it; take lead.email out of the mapping"]

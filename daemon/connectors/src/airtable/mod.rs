@@ -20,13 +20,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, TypedConnector,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result, Setup,
+    TypedConnector,
     config::{Common, no_credentials},
     crm, named_as,
     vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "airtable";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -68,7 +69,7 @@ impl TypedConnector for Airtable {
         format!("{} {}", common.base().map_or("", Url::as_str), config.base_id.0)
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base_or(API).map_err(crm::unrenderable)?,
             base_id: setup.config.base_id.0,
@@ -98,16 +99,16 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::row(&self.mapping, &self.key, push).map(|row| Some(row.to_bytes()))
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        push::bring(self, push, ctx).await
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS
     }
 
-    fn keeps_ids(&self) -> bool {
-        true
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+        push::bring(self, push, ctx).await
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -121,17 +122,13 @@ impl Prepared for Ready {
         Some(PACE)
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString, Failure> {
+    fn token(&self) -> Result<&SecretString> {
         self.token.as_ref().ok_or_else(|| no_credentials("token"))
     }
 

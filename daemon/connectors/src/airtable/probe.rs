@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{Conversation, Problem, Request, vendor::word};
+use crate::{Conversation, Problem, Request, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
@@ -32,7 +32,7 @@ const COMPUTED: [&str; 13] = [
     "rollup",
 ];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let token = ready.token()?;
     if kind != ProbeKind::Mapping {
         let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);

@@ -4,17 +4,17 @@ use http::Method;
 
 use super::{KEY, Ready, error};
 use crate::{
-    Conversation, Push, Response, crm,
+    Conversation, Push, Response, Result, crm,
     vendor::id_of,
     written::{self, Written},
 };
-use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;
 
 /// The request that makes or changes the record.
-pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json, Failure> {
+pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json> {
     let event = crm::event(push)?;
     let mut fields = Json::Object(Vec::new());
     let mut told = crm::fields(mapping, &event, push)?;
@@ -38,7 +38,7 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json,
 }
 
 /// Writes what the lead says anew; a record that took the place of the known one gets all.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let plan = crm::rendered(push)?;
     let all = fields_of(&plan);
     let written = Written::of(push, ctx);
@@ -68,12 +68,7 @@ fn fields_of(plan: &Json) -> Json {
     record.and_then(|record| record.get("fields")).cloned().unwrap_or(Json::Null)
 }
 
-async fn write(
-    ready: &Ready,
-    plan: &Json,
-    fields: Json,
-    ctx: &mut Conversation<'_>,
-) -> Result<Response, Failure> {
+async fn write(ready: &Ready, plan: &Json, fields: Json, ctx: &mut Conversation<'_>) -> Result<Response> {
     let mut body = plan.clone();
     body.set_at("records", Json::Array(vec![Json::object([("fields", fields)])]));
     let answer = ctx.send(ready.rows(Method::PATCH).bearer(ready.token()?).json(body.to_bytes())).await?;

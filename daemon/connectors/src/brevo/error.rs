@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::{
-    Response,
-    vendor::{self, unreadable, word},
+    Response, Result,
+    vendor::{self, unread, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -55,13 +55,8 @@ fn reset(response: &Response) -> Option<Duration> {
 }
 
 /// What a good answer to a call says that changes nothing.
-pub(super) fn read(response: &Response) -> Result<Value, Failure> {
-    response.json().ok_or_else(|| unread(response, "contact"))
-}
-
-/// Such an answer that does not say what it must.
-pub(super) fn unread(response: &Response, lacking: &str) -> Failure {
-    Failure { class: FailureClass::Transient, ..unreadable(NAME, response, lacking) }
+pub(super) fn read(response: &Response) -> Result<Value> {
+    response.json().ok_or_else(|| unread(NAME, response, "contact"))
 }
 
 /// The attribute that an answer refuses, with the reason: a number that is none, or that another contact has.

@@ -18,11 +18,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup,
-    TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
+    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
+    Setup, TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
 };
 use config::{Config, Confirmation, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "brevo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -66,7 +66,7 @@ impl TypedConnector for Brevo {
         Confirmation::of(config).err().into_iter().collect()
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base_or(API).map_err(crm::unrenderable)?,
             confirmation: Confirmation::of(&setup.config).map_err(crm::unrenderable)?,
@@ -90,7 +90,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString, Failure> {
+    fn key(&self) -> Result<&SecretString> {
         self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
     }
 
@@ -108,17 +108,17 @@ impl Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::render(self, push).map(Some)
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        self.key()?;
-        push::bring(self, push, ctx).await
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS
     }
 
-    fn keeps_ids(&self) -> bool {
-        true
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+        self.key()?;
+        push::bring(self, push, ctx).await
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -129,11 +129,7 @@ impl Prepared for Ready {
         Some(Pace { calls: self.calls, per: Duration::from_secs(1) })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         probe::look(self, kind, ctx).await
     }

@@ -4,14 +4,14 @@ use http::Method;
 use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR};
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let mut names = Vec::new();
         for list in &ready.lists {

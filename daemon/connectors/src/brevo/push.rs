@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use super::{NAME, Ready, VENDOR, error};
 use crate::{
-    Conversation, Push, Request, Response, crm,
-    vendor::id_of,
+    Conversation, Push, Request, Response, Result, crm,
+    vendor::{id_of, unread},
     written::{self, Written},
 };
-use leadline_domain::{json::Json, outcome::Failure};
+use leadline_domain::json::Json;
 
 /// So often a contact is written without the attributes that were refused.
 const REFUSALS_MAX: usize = 3;
 
 /// What all calls are made from: the address, the attributes, and those that only a new contact gets.
-pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
+pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(&ready.mapping, &event, push)?;
@@ -46,7 +46,7 @@ struct Known {
 }
 
 /// Makes the contact or changes it.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     crm::consented(NAME, push)?;
     let plan = crm::value(&crm::rendered(push)?);
     let email = plan["email"].as_str().unwrap_or_default();
@@ -84,7 +84,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     if asked { ask(ready, email, attributes, &lists, ctx).await } else { Ok(()) }
 }
 
-async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Known>, Failure> {
+async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Known>> {
     // Without these dates comes what campaigns did in three months, which may be more than is read.
     let now = crm::utc(ctx.now);
     let day = now.split('T').next().unwrap_or_default();
@@ -100,7 +100,7 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
     let contact = error::read(&answer)?;
     let numbers = |key: &str| contact[key].as_array().into_iter().flatten().filter_map(Value::as_u64);
     Ok(Some(Known {
-        id: id_of(&contact["id"]).ok_or_else(|| error::unread(&answer, "id"))?,
+        id: id_of(&contact["id"]).ok_or_else(|| unread(NAME, &answer, "id"))?,
         is_blocked: contact["emailBlacklisted"].as_bool().unwrap_or(false),
         settled: numbers("listIds").chain(numbers("listUnsubscribed")).collect(),
         left: numbers("listUnsubscribed").filter(|list| ready.lists.contains(list)).count(),
@@ -108,12 +108,7 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
 }
 
 /// A new contact; who may have been made by a call whose answer was lost is only changed.
-async fn make(
-    ready: &Ready,
-    email: &str,
-    attributes: &Value,
-    ctx: &mut Conversation<'_>,
-) -> Result<(), Failure> {
+async fn make(ready: &Ready, email: &str, attributes: &Value, ctx: &mut Conversation<'_>) -> Result<()> {
     if ready.confirmation.is_some() {
         return ask(ready, email, attributes, &ready.lists, ctx).await;
     }
@@ -137,7 +132,7 @@ async fn ask(
     attributes: &Value,
     lists: &[u64],
     ctx: &mut Conversation<'_>,
-) -> Result<(), Failure> {
+) -> Result<()> {
     let Some(confirmation) = &ready.confirmation else { return Ok(()) };
     let is_asked = ctx.id("_asked").is_some_and(|asked| asked == email);
     if is_asked {
@@ -158,7 +153,7 @@ async fn write(
     attributes: &Value,
     request: impl Fn(&Value) -> Request,
     ctx: &mut Conversation<'_>,
-) -> Result<Response, Failure> {
+) -> Result<Response> {
     let mut attributes = attributes.clone();
     let mut answer = ctx.send(request(&attributes)).await?;
     for _ in 0..REFUSALS_MAX {

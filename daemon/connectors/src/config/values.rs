@@ -144,6 +144,24 @@ impl Setting for List {
     const REQUIRED: bool = false;
 }
 
+/// A few words with commas between them; absent is none.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "List")]
+pub struct Few<const MAX: usize>(pub Vec<String>);
+
+impl<const MAX: usize> TryFrom<List> for Few<MAX> {
+    type Error = Problem;
+
+    fn try_from(List(words): List) -> Result<Self, Problem> {
+        let is_few = words.len() <= MAX;
+        is_few.then_some(Self(words)).ok_or_else(|| Problem::new(format!("at most {MAX} of them")))
+    }
+}
+
+impl<const MAX: usize> Setting for Few<MAX> {
+    const REQUIRED: bool = false;
+}
+
 parsed! {
     /// Numbers with commas between them, each maybe behind a #.
     #[derive(Default)]

@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Setup, TypedConnector, chat::Chat,
-    hook_url, named_as, summary,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Result, Setup,
+    TypedConnector, chat::Chat, hook_url, named_as, summary,
 };
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind};
 
 const NAME: &str = "discord";
 /// From hearsay: Discord tells its limits in its answers only, and is asked to wait by 429.
@@ -44,7 +44,7 @@ impl TypedConnector for Discord {
         hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_discord)
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let url = setup.credentials.webhook_url.0;
         Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
     }
@@ -56,20 +56,16 @@ struct Ready(Chat);
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities { keeps_ids: true, ..Abilities::MESSAGES }
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         push::post(self.0.url()?, push, summary::whole(self, push)?, ctx).await
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
@@ -85,11 +81,7 @@ impl Prepared for Ready {
         Some(PACE)
     }
 
-    fn probes(&self, kind: ProbeKind) -> bool {
-        kind != ProbeKind::Mapping
-    }
-
-    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self.0.url()?, ctx).await
     }
 }

@@ -5,12 +5,11 @@ use url::Url;
 
 use super::error;
 use crate::{
-    Conversation, chat,
+    Conversation, Result, chat,
     vendor::{id_of, word},
 };
-use leadline_domain::outcome::Failure;
 
-pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut bare = url.clone();
     bare.set_query(None);
     let answer = ctx.send(chat::request(Method::GET, bare)).await?;

@@ -7,11 +7,10 @@ use url::Url;
 
 use super::error;
 use crate::{
-    Conversation, Push,
+    Conversation, Push, Result,
     chat::{self, Escape, Told, fitting},
     vendor::id_of,
 };
-use leadline_domain::outcome::Failure;
 
 /// What Discord takes of the words beside an embed, of its description, and of a field's value; in characters.
 const HEADLINE_MAX: usize = 300;
@@ -62,12 +61,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Posts it once: an answer names the message, which is kept.
-pub(super) async fn post(
-    url: &Url,
-    push: &Push<'_>,
-    body: Bytes,
-    ctx: &mut Conversation<'_>,
-) -> Result<(), Failure> {
+pub(super) async fn post(url: &Url, push: &Push<'_>, body: Bytes, ctx: &mut Conversation<'_>) -> Result<()> {
     let key = format!("message.{}", push.id);
     if ctx.id(&key).is_some() {
         return Ok(());

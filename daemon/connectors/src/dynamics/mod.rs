@@ -17,16 +17,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Setup, Token,
-    TypedConnector,
+    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
+    Result, Setup, Token, TypedConnector,
     config::{Problem, Word as _, no_credentials},
     crm,
-    leads::{self, LeadPlan},
+    leads::{Enquiry, LeadPlan},
     named_as, oauth,
     vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "dynamics";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -65,7 +65,7 @@ impl TypedConnector for Dynamics {
         wrong.map(|(key, problem)| Problem::of(key, problem)).collect()
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);
         let environment = own.ok_or_else(|| crm::unrenderable("environment_url is required"))?;
         let login = match &setup.config.login_url {
@@ -99,7 +99,7 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         let title = Json::string(&plan.title);
         plan.add("subject", title);
@@ -112,21 +112,17 @@ impl Prepared for Ready {
         Ok(Some(plan.bytes()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await
+        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
         self.app.as_ref().map(|_| self as &dyn Login)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -140,18 +136,14 @@ impl Prepared for Ready {
         Some(Pace { calls: CALLS, per: Duration::from_secs(1) })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
         let (client_id, client_secret) = self.app()?;
         let path = [&*self.settings.tenant_id.0, "oauth2", "v2.0", "token"];
         let scope = format!("{}/.default", self.environment.as_str().trim_end_matches('/'));
@@ -163,13 +155,13 @@ impl Login for Ready {
         ]))
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         oauth::token(NAME, answer, "", now)
     }
 }
 
 impl Ready {
-    fn app(&self) -> Result<&(SecretString, SecretString), Failure> {
+    fn app(&self) -> Result<&(SecretString, SecretString)> {
         self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
     }
 

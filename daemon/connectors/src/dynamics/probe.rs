@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
-    outcome::Failure,
     schema::{self, Takes, TargetField},
 };
 
@@ -16,7 +15,7 @@ const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];
 /// Whose a lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let organizations = VENDOR.json(ctx, ready.query("organizations", &[("$select", "name")])).await?;
         ctx.found.account = word(&organizations["value"][0], "name").map(str::to_owned);

@@ -6,14 +6,11 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
-    Conversation, Push, Request, Response,
+    Conversation, Push, Request, Response, Result,
     leads::{self, LeadPlan, Leads, There},
-    vendor::{id_of, unreadable, word},
+    vendor::{id_of, unread, unreadable},
 };
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::json::Json;
 
 /// What is read of a lead that may be there.
 const READ: &str = "leadid,statecode,statuscode";
@@ -27,18 +24,18 @@ const CUTS_MAX: usize = 8;
 
 #[async_trait]
 impl Leads for Ready {
-    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         self.by_key(&guid(id), ctx).await
     }
 
-    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let filter = format!("emailaddress1 eq '{}' and statecode ne {QUALIFIED}", quoted(email));
         let query = [("$select", READ), ("$filter", &filter), ("$orderby", "modifiedon desc"), ("$top", "1")];
         let answer = VENDOR.good(ctx, self.query("leads", &query)).await?;
         Ok(there(&read(&answer)?["value"][0]))
     }
 
-    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         match self.key_of(uuid) {
             Some(key) => self.by_key(&key, ctx).await,
             None => Ok(None),
@@ -47,7 +44,7 @@ impl Leads for Ready {
 
     /// By the alternate key, where there is one: then the same enquiry never makes a second lead, nor writes over the
     /// first what only a new one is to get.
-    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
         let request = |key: Option<String>, fields: &Json| {
             let request = match key {
                 Some(key) => self
@@ -74,7 +71,7 @@ impl Leads for Ready {
         id.ok_or_else(|| unreadable(NAME, &answer, "leadid"))
     }
 
-    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
         let request = |fields: &Json| {
             // Without this header a lead that is gone would be made again, under its old id.
             let request = self.write(Method::PATCH, &format!("leads({})", guid(id)), "leadid", fields);
@@ -100,7 +97,7 @@ impl Leads for Ready {
         lead: &str,
         push: &Push<'_>,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let filter = format!("_objectid_value eq {}", guid(lead));
         let query = [
             ("$select", "annotationid,notetext"),
@@ -108,25 +105,12 @@ impl Leads for Ready {
             ("$orderby", "createdon desc"),
             ("$top", NOTES),
         ];
-        let answer = VENDOR.good(ctx, self.query("annotations", &query)).await?;
-        if answer.truncated {
-            // Longer than what is read of an answer: what tells ours stands in it or not.
-            let is_told = push.is_told_by(&String::from_utf8_lossy(&answer.body));
-            return Ok(is_told.then(|| "told".to_owned()));
-        }
-        let notes = read(&answer)?;
-        let is_ours = |note: &&Value| word(note, "notetext").is_some_and(|told| push.is_told_by(told));
-        let ours = notes["value"].as_array().into_iter().flatten().find(is_ours);
-        Ok(ours.and_then(|note| id_of(&note["annotationid"])))
+        let answer = ctx.send(self.query("annotations", &query)).await?;
+        VENDOR.told_of(push, &answer, ["value", "notetext", "annotationid"])
     }
 
-    async fn note(
-        &self,
-        lead: &str,
-        title: &str,
-        text: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+        let [title, text] = note;
         let note = Json::object([
             ("subject", Json::string(title)),
             ("notetext", Json::string(text)),
@@ -150,7 +134,7 @@ impl Ready {
         Some(format!("{}='{}'", self.settings.alternate_key.as_ref()?.0, guid(uuid)))
     }
 
-    async fn by_key(&self, key: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_key(&self, key: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let answer = ctx.send(self.query(&format!("leads({key})"), &[("$select", READ)])).await?;
         if error::is_gone(&answer) {
             return Ok(None);
@@ -167,7 +151,7 @@ impl Ready {
         fields: &Json,
         request: impl Fn(&Json) -> Request + Sync,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response> {
         let mut fields = fields.clone();
         for _ in 0..CUTS_MAX {
             let answer = ctx.send(request(&fields)).await?;
@@ -187,10 +171,8 @@ fn there(lead: &Value) -> Option<There> {
 }
 
 /// A look that cannot be read does no harm when it is repeated.
-fn read(answer: &Response) -> Result<Value, Failure> {
-    answer
-        .json()
-        .ok_or_else(|| Failure { class: FailureClass::Transient, ..unreadable(NAME, answer, "lead") })
+fn read(answer: &Response) -> Result<Value> {
+    answer.json().ok_or_else(|| unread(NAME, answer, "lead"))
 }
 
 /// An id as it may stand in a path: whatever else it holds is left out.

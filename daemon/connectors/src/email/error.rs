@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Response, reading};
+use crate::{Response, Result, reading};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Servers that grey-list rarely say for how long; five minutes is what most want.
@@ -17,7 +17,7 @@ const MESSAGE: &str = "the message";
 const PROBE: &str = "NOOP";
 
 /// What a mail server's reply comes to.
-pub(super) fn read(response: &Response) -> Result<(), Failure> {
+pub(super) fn read(response: &Response) -> Result<()> {
     if response.is_good() {
         // Anything else that is affirmed is a reply out of turn: the message was not taken.
         return if [MESSAGE, PROBE].contains(&stage(response)) {

@@ -18,8 +18,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push, REFUSED,
-    Request, Response, Setup, Token, TypedConnector,
+    Abilities, Answer, Conversation, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push,
+    REFUSED, Request, Response, Result, Setup, Token, TypedConnector,
     config::{Common, no_credentials},
     oauth, reading, summary,
 };
@@ -61,7 +61,7 @@ impl TypedConnector for Email {
         Vec::from_iter(refused.err())
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let login = Login::of(setup.credentials)
             .map_err(|problem| Failure::new(FailureClass::Credentials, problem.text))?;
         let Setup { integration, .. } = setup;
@@ -126,15 +126,15 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.message(push).map(Some)
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::MESSAGES
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let message = summary::whole(self, push)?;
         let answer = ctx.send(self.mail(self.login.told(), message)).await?;
         error::read(&answer)?;
@@ -148,17 +148,13 @@ impl Prepared for Ready {
         matches!(self.login, Login::App(_)).then_some(self)
     }
 
-    fn probes(&self, kind: ProbeKind) -> bool {
-        kind != ProbeKind::Mapping
-    }
-
-    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, ctx).await
     }
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
         self.login.request(refresh).ok_or_else(|| no_credentials("client_id"))
     }
 
@@ -166,7 +162,7 @@ impl super::Login for Ready {
         self.login.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         oauth::token("email", answer, "", now)
     }
 

@@ -3,11 +3,10 @@
 use bytes::Bytes;
 
 use super::{Ready, error};
-use crate::{Conversation, summary};
-use leadline_domain::outcome::Failure;
+use crate::{Conversation, Result, summary};
 
 /// Without a message it is the login alone that is tried.
-pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()> {
     let login = ready.login.told();
     error::read(&ctx.send(ready.mail(login.clone(), Bytes::new())).await?)?;
     let host = &ready.server.host;

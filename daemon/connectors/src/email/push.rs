@@ -8,11 +8,11 @@ use super::{
     message::{Mailbox, Message},
 };
 use crate::{
-    Push,
+    Push, Result,
     crm::{self, unrenderable},
     summary,
 };
-use leadline_domain::{integration::EventKind, json::Json, outcome::Failure, template::Context};
+use leadline_domain::{integration::EventKind, json::Json, template::Context};
 
 /// The longest subject, in characters.
 const SUBJECT_MAX: usize = 200;
@@ -26,7 +26,7 @@ fn thread(event: &Json) -> Option<String> {
 
 impl Ready {
     /// The whole message, as it goes over the wire.
-    pub(super) fn message(&self, push: &Push<'_>) -> Result<Bytes, Failure> {
+    pub(super) fn message(&self, push: &Push<'_>) -> Result<Bytes> {
         let event = crm::event(push)?;
         let headline = summary::headline(&event, push);
         let is_notice = matches!(push.event, EventKind::Notice(_));

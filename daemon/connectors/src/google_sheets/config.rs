@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{LOGIN, NAME};
 use crate::{
-    Request,
+    Request, Result,
     config::{Int, Problem, Required, Setting, parsed, settings},
     oauth,
 };
@@ -131,7 +131,7 @@ impl Account {
     }
 
     /// The call that gets a token.
-    pub(super) fn log_in(&self, base: &Url, now: i64) -> Result<Request, Failure> {
+    pub(super) fn log_in(&self, base: &Url, now: i64) -> Result<Request> {
         let claims = json!({ "iss": self.email, "scope": SCOPE, "aud": format!("{LOGIN}/token"),
             "iat": now, "exp": now + ASSERTION_SECONDS });
         let assertion = oauth::assertion(&self.key, self.key_id.clone(), &claims)

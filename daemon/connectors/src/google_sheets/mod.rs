@@ -15,11 +15,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Setup, Token,
-    TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
+    Abilities, Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
+    Setup, Token, TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
 };
 use config::{Account, Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 use secrecy::SecretString;
 use url::Url;
 
@@ -63,7 +63,7 @@ impl TypedConnector for GoogleSheets {
         Err(vec![Problem::at("mapping", problem)])
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let base = |own| setup.common.base_or(own).map_err(crm::unrenderable);
         Ok(Box::new(Ready {
             base: base(API)?,
@@ -98,28 +98,28 @@ struct Ready {
 }
 
 impl Ready {
-    fn account(&self) -> Result<&Account, Failure> {
+    fn account(&self) -> Result<&Account> {
         self.account.as_ref().ok_or_else(|| no_credentials("private_key"))
     }
 }
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::render(self, push).map(Some)
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.account()?;
         push::bring(self, push, ctx).await
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
         self.account.is_some().then_some(self)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -136,22 +136,18 @@ impl Prepared for Ready {
         Some(Pace { calls: self.calls, per: CALLS_PER })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.account()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
         self.account()?.log_in(&self.login_base, now)
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         oauth::token(NAME, answer, "", now)
     }
 }

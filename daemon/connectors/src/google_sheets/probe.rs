@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Ready, VENDOR, push};
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     nearest::unknown,
@@ -12,7 +12,7 @@ use leadline_domain::{
     schema::{self, Takes, TargetField},
 };
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let fields = [("fields", "properties.title,sheets.properties.title")];
     let whole = VENDOR.json(ctx, ready.request(Method::GET, "").query(&fields)).await?;
     let sheets = whole["sheets"].as_array().map_or(&[][..], Vec::as_slice);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{KEY, NAME, Ready, VENDOR};
 use crate::{
-    Conversation, Push, Request, crm,
-    vendor::{id_of, unreadable},
+    Conversation, Push, Request, Result, crm,
+    vendor::{id_of, unread, unreadable},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -39,7 +39,7 @@ pub(super) struct SheetHead {
 }
 
 /// What all calls are made from: the lead's id, its cells by their columns, and those that only a new row gets.
-pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
+pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::event(push)?;
     let mut fields = crm::fields(&ready.mapping, &event, push)?;
     let id =
@@ -68,7 +68,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes, Failure> {
 }
 
 /// Writes the row, or adds it.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut plan: Value = serde_json::from_slice(push.rendered.map(Bytes::as_ref).unwrap_or_default())
         .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))?;
     let id = &plan["id"].as_str().unwrap_or_default().to_owned();
@@ -111,7 +111,7 @@ pub(super) async fn read_head(
     ready: &Ready,
     cell: Option<String>,
     ctx: &mut Conversation<'_>,
-) -> Result<SheetHead, Failure> {
+) -> Result<SheetHead> {
     let has_cell = cell.is_some();
     let mut answer = ctx.send(ready.overview(cell)).await?;
     if has_cell && answer.status == 400 {
@@ -121,7 +121,7 @@ pub(super) async fn read_head(
     if !answer.is_good() {
         return Err((VENDOR.failure)(&answer, ctx.now));
     }
-    let unreadable = || Failure { class: FailureClass::Transient, ..unreadable(NAME, &answer, "sheet") };
+    let unreadable = || unread(NAME, &answer, "sheet");
     let body = answer.json().ok_or_else(unreadable)?;
     let sheet = &body["sheets"][0];
     let sheet_id = id_of(&sheet["properties"]["sheetId"]).ok_or_else(unreadable)?;
@@ -189,7 +189,7 @@ impl Ready {
     }
 
     /// Gives an empty sheet its header.
-    async fn write_header(&self, ctx: &mut Conversation<'_>) -> Result<Vec<String>, Failure> {
+    async fn write_header(&self, ctx: &mut Conversation<'_>) -> Result<Vec<String>> {
         let mut header: Vec<String> = Vec::new();
         for target in self.mapping.rules().iter().filter_map(|rule| rule.to.clone()) {
             if !header.contains(&target) {
@@ -211,7 +211,7 @@ impl Ready {
         column: &str,
         id: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let is_new = !push.is_repeat && push.event == EventKind::Created;
         let mut last = head.rows;
         for _ in 0..if is_new { 1 } else { READS_MAX } {
@@ -242,7 +242,7 @@ impl Ready {
     }
 
     /// Adds a row behind the last one.
-    async fn add(&self, start: &str, line: &Value, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn add(&self, start: &str, line: &Value, ctx: &mut Conversation<'_>) -> Result<String> {
         let query = [("valueInputOption", "RAW"), ("insertDataOption", "INSERT_ROWS")];
         let request = self.values(Method::POST, &self.range(&format!("{start}1")), ":append").query(&query);
         let answer = VENDOR.good(ctx, request.json(line.to_string())).await?;

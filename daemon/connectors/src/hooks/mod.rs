@@ -18,11 +18,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Conversation, Given, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    Conversation, Given, Manifest, Pace, Prepared, Problem, Push, Result, Setup, TypedConnector,
     config::no_credentials, crm, hook_url, webhook,
 };
 use config::{CatchHook, Config, CustomWebhook, HookConfig, HookCredentials, NodeConfig, WebhookNode};
-use leadline_domain::{address::EgressPolicy, mapping::Mapping, outcome::Failure};
+use leadline_domain::{address::EgressPolicy, mapping::Mapping};
 
 const HOOK_URL: &str = "hook_url";
 
@@ -136,7 +136,7 @@ impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
         problem.map(|problem| Problem::within(HOOK_URL, HOOK_URL, problem)).into_iter().collect()
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let url = setup.credentials.url().map(|url| hook_url::read(HOOK_URL, url)).transpose();
         let url = url.map_err(crm::unrenderable)?;
         let key = setup.credentials.key().cloned();
@@ -155,7 +155,7 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let url = self.url.as_ref().ok_or_else(|| no_credentials(HOOK_URL))?;
         let body = push::marked(push)?;
         let mut request = self.webhook.request(&Push { body: &body, ..*push })?;

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::{Push, crm};
-use leadline_domain::{integration::EventKind, json::Json, outcome::Failure};
+use crate::{Push, Result, crm};
+use leadline_domain::{integration::EventKind, json::Json};
 
 /// The event with the members of ours. What the sender has put there himself stays.
-pub(super) fn marked<'a>(push: &Push<'a>) -> Result<Cow<'a, Bytes>, Failure> {
+pub(super) fn marked<'a>(push: &Push<'a>) -> Result<Cow<'a, Bytes>> {
     // A repeat sends what is rendered already; the event only fills what its URL and headers need.
     if push.rendered.is_some() {
         return Ok(Cow::Borrowed(push.body));

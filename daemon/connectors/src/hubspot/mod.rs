@@ -17,8 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response, Setup,
-    Token, TypedConnector,
+    Abilities, Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
+    Result, Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
     oauth::{self, App, TokenLogin},
@@ -64,7 +64,7 @@ impl TypedConnector for Hubspot {
         vec![Problem::new("give a token, or client_id, client_secret and refresh_token")]
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
             version: setup.config.api_version.0,
@@ -95,15 +95,15 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Plan::make(&self.mapping, push)?.bytes().map(Some)
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push)?;
         self.is_ready()?;
         self.bring(push, &plan, ctx).await
@@ -111,10 +111,6 @@ impl Prepared for Ready {
 
     fn login(&self) -> Option<&dyn super::Login> {
         matches!(self.login, Some(TokenLogin::App { .. })).then_some(self)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
@@ -134,18 +130,14 @@ impl Prepared for Ready {
         error::spent(response)
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
         let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
             self.login.as_ref().zip(refresh)
         else {
@@ -164,13 +156,13 @@ impl super::Login for Ready {
         self.login.as_ref()?.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         oauth::token(NAME, answer, "", now)
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<(), Failure> {
+    fn is_ready(&self) -> Result<()> {
         if self.login.is_some() { Ok(()) } else { Err(no_credentials("token")) }
     }
 

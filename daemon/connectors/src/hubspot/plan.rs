@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::{Push, crm};
+use crate::{Push, Result, crm};
 use leadline_domain::{
     integration::EventKind,
     json::Json,
@@ -28,7 +28,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(mapping: &Mapping, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = event.at("lead.email").and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
         if email.is_empty() {
@@ -58,7 +58,7 @@ impl Plan {
         Ok(Self { email, properties, new, note })
     }
 
-    pub(super) fn bytes(&self) -> Result<Bytes, Failure> {
+    pub(super) fn bytes(&self) -> Result<Bytes> {
         let (email, properties, new) = (&self.email, &self.properties, &self.new);
         let plan = json!({ "email": email, "properties": properties, "new": new, "note": self.note });
         Ok(Bytes::from(plan.to_string()))
@@ -77,7 +77,7 @@ impl Plan {
     }
 
     /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
         let read = || {
             let mut plan: Value = serde_json::from_slice(push.rendered?).ok()?;
             let email = plan["email"].as_str()?.to_owned();

@@ -5,12 +5,11 @@ use serde_json::Value;
 
 use super::{Ready, VENDOR};
 use crate::{
-    Conversation,
+    Conversation, Result,
     vendor::{id_of, word},
 };
 use leadline_domain::{
     integration::ProbeKind,
-    outcome::Failure,
     schema::{self, Takes, TargetField},
 };
 
@@ -20,7 +19,7 @@ const CONTACTS: &str = "0-1";
 /// Whose a contact is.
 const OWNER: [&str; 1] = ["hubspot_owner_id"];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let path = ["account-info", &ready.version, "details"];
     let details = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
     ctx.found.account = id_of(&details["portalId"]).map(|portal| {
@@ -54,7 +53,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// Why nobody can be put on a list.
-async fn unfit(ready: &Ready, list: u64, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+async fn unfit(ready: &Ready, list: u64, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
     let answer = ctx.send(ready.list(Method::GET, list, &[])).await?;
     let body = answer.json().unwrap_or_default();
     let told = &body["list"];

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{NAME, Ready, VENDOR, error, plan::Plan};
 use crate::{
-    Conversation, Push, Request, Response, crm,
+    Conversation, Push, Request, Response, Result, crm,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
@@ -25,12 +25,7 @@ const NOTES_READ_SINGLY: usize = 5;
 
 impl Ready {
     /// The contact, once for each delivery; then its note, once for each delivery; then its place on the lists.
-    pub(super) async fn bring(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         let done = format!("contact.{}", push.id);
         let contact = match ctx.id(&done) {
             Some(contact) => contact,
@@ -52,12 +47,7 @@ impl Ready {
     }
 
     /// Puts the contact on the lists, which take no notice of who is on them already.
-    async fn enlist(
-        &self,
-        push: &Push<'_>,
-        contact: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    async fn enlist(&self, push: &Push<'_>, contact: &str, ctx: &mut Conversation<'_>) -> Result<()> {
         // Whom sales took off a list is not put back by an update.
         let lists = self.lists.iter().filter(|_| push.event != EventKind::Updated);
         for list in lists {
@@ -67,12 +57,7 @@ impl Ready {
         Ok(())
     }
 
-    async fn contact(
-        &self,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-        plan: &Plan,
-    ) -> Result<String, Failure> {
+    async fn contact(&self, push: &Push<'_>, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
         if let Some(id) = ctx.id("contact") {
             let properties = if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
                 plan.without_email()
@@ -93,7 +78,7 @@ impl Ready {
     }
 
     /// Searching first would not do: HubSpot's search lags behind what was written.
-    async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String, Failure> {
+    async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
         let answer = ctx.send(self.patch(&plan.email, true, &plan.properties)).await?;
         if let Some(contact) = self.settled(ctx, plan, &answer).await? {
             return Ok(contact);
@@ -109,7 +94,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
         plan: &Plan,
         answer: &Response,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         if answer.is_good() {
             return made(answer, "contact id").map(Some);
         }
@@ -131,7 +116,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
         plan: &Plan,
         contact: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool> {
         let key = format!("note.{}", push.id);
         if ctx.id(&key).is_some() {
             return Ok(true);
@@ -159,15 +144,12 @@ impl Ready {
         push: &Push<'_>,
         ctx: &mut Conversation<'_>,
         contact: &str,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let listed = ctx.send(self.list_notes(contact)).await?;
         if listed.status == 404 {
             return Ok(None);
         }
-        if !listed.is_good() {
-            return Err(error::failure(&listed, ctx.now));
-        }
-        let notes = listed.json().ok_or_else(|| unreadable(NAME, &listed, "list of notes"))?;
+        let notes = VENDOR.read(&listed, ctx.now)?;
         let newest = error::newest(&notes, NOTES_READ);
         if newest.is_empty() {
             return Ok(None);
@@ -186,7 +168,7 @@ impl Ready {
         push: &Push<'_>,
         ctx: &mut Conversation<'_>,
         newest: &[String],
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         for id in newest.iter().take(NOTES_READ_SINGLY) {
             let read = VENDOR.good(ctx, self.read_notes(std::slice::from_ref(id))).await?;
             if push.is_told_by(&String::from_utf8_lossy(&read.body)) {
@@ -231,7 +213,7 @@ impl Ready {
 }
 
 /// The id of what an answer says was made or changed.
-fn made(answer: &Response, what: &str) -> Result<String, Failure> {
+fn made(answer: &Response, what: &str) -> Result<String> {
     let id = answer.json().as_ref().and_then(|body| id_of(&body["id"]));
     id.ok_or_else(|| unreadable(NAME, answer, what))
 }

@@ -21,13 +21,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
+    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
+    TypedConnector,
     config::{Problem, no_credentials},
     crm, named_as,
     vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "klaviyo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -62,7 +63,7 @@ impl TypedConnector for Klaviyo {
         self.mapping(given.mapping).as_ref().map(config::unwritable).unwrap_or_default()
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base_or(config::BASE).map_err(crm::unrenderable)?,
             key: setup.credentials.api_key.0,
@@ -86,18 +87,18 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::plan(&self.mapping, &self.settings, push).map(|plan| Some(plan.to_bytes()))
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         crm::consented(NAME, push)?;
         self.bring(push, &crm::rendered(push)?, ctx).await
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -108,18 +109,14 @@ impl Prepared for Ready {
         Some(Pace { calls: CALLS, per: CALLS_PER })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString, Failure> {
+    fn key(&self) -> Result<&SecretString> {
         self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
     }
 

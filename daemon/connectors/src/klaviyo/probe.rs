@@ -1,10 +1,10 @@
 //! Looks at an account: whose it is, which list it is, and what is odd about the mapping.
 
 use super::{Ready, VENDOR, config};
-use crate::Conversation;
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
+use crate::{Conversation, Result};
+use leadline_domain::integration::ProbeKind;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let wanted = [("fields[account]", "contact_information.organization_name")];
         let account = VENDOR.json(ctx, ready.get(&["accounts"], &wanted)).await?;

@@ -8,7 +8,7 @@ use super::{
     error,
 };
 use crate::{
-    Conversation, Push, Request, Response, crm, told,
+    Conversation, Push, Request, Response, Result, crm, told,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
@@ -28,7 +28,7 @@ const REFUSALS_MAX: usize = 3;
 const SUBSCRIBED: &str = "_subscribed";
 
 /// What all calls are made from: the attributes of the profile, and those of the event.
-pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json, Failure> {
+pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(mapping, &event, push)?;
@@ -132,12 +132,7 @@ impl Standing {
 
 impl Ready {
     /// The profile, then the subscription, then the event: each may be asked for again and is there once.
-    pub(super) async fn bring(
-        &self,
-        push: &Push<'_>,
-        plan: &Json,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
         let told = format!("event.{}", push.id);
         if ctx.id(&told).is_some() {
             return Ok(());
@@ -188,7 +183,7 @@ impl Ready {
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
-    async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response, Failure> {
+    async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response> {
         let mut profile = profile.clone();
         for _ in 0..REFUSALS_MAX {
             let answer = ctx.send(self.write(&profile)).await?;

@@ -21,11 +21,11 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Setup, TypedConnector,
-    config::no_credentials, crm, named_as, vendor::Vendor,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
+    TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, outcome::Failure};
+use leadline_domain::integration::ProbeKind;
 use plan::Member;
 
 const NAME: &str = "mailchimp";
@@ -59,7 +59,7 @@ impl TypedConnector for Mailchimp {
         &MANIFEST
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let login = match setup.credentials.api_key.0 {
             Some(key) => {
                 let base = setup.common.base_or(&format!("https://{}.api.mailchimp.com", key.centre));
@@ -112,16 +112,16 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(plan.to_bytes()))
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
-        self.bring(push, ctx).await
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS
     }
 
-    fn keeps_ids(&self) -> bool {
-        true
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+        self.bring(push, ctx).await
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -137,17 +137,13 @@ impl Prepared for Ready {
         Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn login(&self) -> Result<&Login, Failure> {
+    fn login(&self) -> Result<&Login> {
         self.login.as_ref().ok_or_else(|| no_credentials("api_key"))
     }
 }

@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::config::Status;
-use crate::{Push, config::Word as _, crm, written};
+use crate::{Push, Result, config::Word as _, crm, written};
 use leadline_domain::{
     integration::EventKind,
     json::Json,
@@ -32,7 +32,7 @@ pub(super) struct Member {
 
 impl Member {
     /// What all calls are made from: the member's key, its body, and its tags if there are any.
-    pub(super) fn plan(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {
+    pub(super) fn plan(&self, event: &Json, push: &Push<'_>) -> Result<Json> {
         let email = event.at("lead.email").map(crm::text).unwrap_or_default().trim().to_owned();
         if email.is_empty() {
             return Err(Failure::new(
@@ -84,7 +84,7 @@ impl Member {
         }
     }
 
-    fn merge_fields(&self, event: &Json, push: &Push<'_>) -> Result<Json, Failure> {
+    fn merge_fields(&self, event: &Json, push: &Push<'_>) -> Result<Json> {
         let mut fields = Json::Object(Vec::new());
         let mut mapped = crm::fields(&self.mapping, event, push)?;
         crm::drop_made_name(&mut mapped, &self.mapping, event);

@@ -7,17 +7,16 @@ use super::{
     Ready, VENDOR, error,
     plan::{Member, NAMES},
 };
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
-    outcome::Failure,
     schema::{self, FieldChoice, Takes, TargetField},
 };
 
 /// So many categories of groups are read; a conversation has a few calls beside them.
 const CATEGORIES_MAX: usize = 20;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let login = ready.login()?;
     let get = |segments: &[&str], query: &str| login.request(Method::GET, segments, query);
     if kind != ProbeKind::Mapping {
@@ -55,7 +54,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// Every group of the audience: its id, and what people read.
-async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>, Failure> {
+async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>> {
     let login = ready.login()?;
     let path = ["lists", &ready.list, "interest-categories"];
     let query = "count=100&fields=categories.id,categories.title";

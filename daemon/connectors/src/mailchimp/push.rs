@@ -4,18 +4,18 @@ use http::Method;
 
 use super::{Login, NAME, Ready, WEB_ID, error};
 use crate::{
-    Conversation, Push, Request, Response, crm,
+    Conversation, Push, Request, Response, Result, crm,
     vendor::id_of,
     written::{self, Written},
 };
-use leadline_domain::{json::Json, outcome::Failure};
+use leadline_domain::json::Json;
 
 /// So often a member is put without the merge fields that were refused.
 const REFUSALS_MAX: usize = 3;
 
 impl Ready {
     /// The member, once for each delivery; then its tags.
-    pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let login = self.login()?;
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push)?;
@@ -39,12 +39,7 @@ impl Ready {
     }
 
     /// Adds what only a new member gets, where there is such a thing and nobody of this address.
-    async fn add_new(
-        &self,
-        login: &Login,
-        plan: &mut Json,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    async fn add_new(&self, login: &Login, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<()> {
         let Some(Json::Object(new)) = plan.take_at("new") else { return Ok(()) };
         let segments = ["lists", &self.list, "members", &hash_of(plan)];
         let there = ctx.send(login.request(Method::GET, &segments, "fields=id,status")).await?;
@@ -64,7 +59,7 @@ impl Ready {
         push: &Push<'_>,
         plan: &Json,
         ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         const FIELDS: &str = "member.merge_fields";
         let (written, known) = (Written::of(push, ctx), ctx.id(WEB_ID));
         let all = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
@@ -81,7 +76,7 @@ impl Ready {
     }
 
     /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.
-    async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
         let mut plan = plan.clone();
         let mut answer = ctx.send(self.put(login, &plan)).await?;
         for _ in 0..REFUSALS_MAX {
@@ -119,7 +114,7 @@ impl Ready {
     }
 }
 
-fn done(answer: &Response, now: i64) -> Result<(), Failure> {
+fn done(answer: &Response, now: i64) -> Result<()> {
     if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
 }
 

@@ -3,13 +3,9 @@
 
 use serde_json::Value;
 
-use super::{
-    Ready, VENDOR,
-    plan::Plan,
-    push::{fitting, json},
-};
-use crate::{Conversation, Push, vendor::id_of};
-use leadline_domain::{integration::EventKind, json::Json, outcome::Failure};
+use super::{Ready, VENDOR, plan::Plan, push::fitting};
+use crate::{Conversation, Push, Result, vendor::id_of};
+use leadline_domain::{integration::EventKind, json::Json};
 
 /// The shortest text that the search takes, in characters.
 const TERM_MIN: usize = 2;
@@ -21,7 +17,7 @@ impl Ready {
         push: &Push<'_>,
         plan: &Plan,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let Some(name) = plan.employer.as_deref().filter(|name| name.chars().count() >= TERM_MIN) else {
             return Ok(None);
         };
@@ -49,7 +45,7 @@ impl Ready {
         push: &Push<'_>,
         name: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let query = [("term", name), ("fields", "name"), ("exact_match", "true")];
         let found = VENDOR.json(ctx, self.get(&["api", "v2", "organizations", "search"], &query)).await?;
         let items = found["data"]["items"].as_array().into_iter().flatten().map(|item| &item["item"]);
@@ -61,7 +57,7 @@ impl Ready {
         }
         // The search lags behind what an earlier attempt or another push has just made.
         let newest = fitting(ctx, |limit| self.newest("organizations", None, limit)).await?;
-        let newest = json(&newest, ctx.now)?;
+        let newest = VENDOR.read(&newest, ctx.now)?;
         Ok(oldest(newest["data"].as_array().into_iter().flatten(), name))
     }
 }

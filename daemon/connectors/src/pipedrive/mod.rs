@@ -26,8 +26,8 @@ use url::Url;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    Answer, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    SITE, Setup, Token, TypedConnector,
+    Abilities, Answer, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request,
+    Response, Result, SITE, Setup, Token, TypedConnector,
     config::no_credentials,
     crm, named_as,
     oauth::{self, App, TokenLogin},
@@ -102,7 +102,7 @@ impl TypedConnector for Pipedrive {
         vec![Problem::new("give an api_token, or client_id, client_secret and refresh_token")]
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
             login_base: setup.common.base_or(LOGIN).map_err(crm::unrenderable)?,
@@ -130,15 +130,15 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push)?;
         self.is_ready()?;
         let employer = self.employer(push, &plan, ctx).await?;
@@ -148,10 +148,6 @@ impl Prepared for Ready {
 
     fn login(&self) -> Option<&dyn super::Login> {
         self.is_app().then_some(self)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -170,18 +166,14 @@ impl Prepared for Ready {
         error::spent(response)
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
         probe::look(self, ctx).await
     }
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
         let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
             self.login.as_ref().zip(refresh)
         else {
@@ -199,13 +191,13 @@ impl super::Login for Ready {
         self.login.as_ref()?.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         oauth::token(NAME, answer, "api_domain", now)
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<(), Failure> {
+    fn is_ready(&self) -> Result<()> {
         if self.login.is_some() { Ok(()) } else { Err(no_credentials("api_token")) }
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config::Config};
 use crate::{
-    Conversation,
+    Conversation, Result,
     vendor::{id_of, word},
 };
 use leadline_domain::{
@@ -62,18 +62,18 @@ impl Place {
 
 impl Ready {
     /// Where a new deal is put. What is named by numbers is not looked for.
-    pub(super) async fn place(&self, ctx: &mut Conversation<'_>) -> Result<Place, Failure> {
+    pub(super) async fn place(&self, ctx: &mut Conversation<'_>) -> Result<Place> {
         self.sought(ctx).await?.map_err(|wrong| {
             Failure::new(FailureClass::Rejected, format!("{NAME} {wrong}; correct the setting"))
         })
     }
 
     /// What is wrong with the names, in a sentence.
-    pub(super) async fn misplaced(&self, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+    pub(super) async fn misplaced(&self, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         Ok(self.sought(ctx).await?.err())
     }
 
-    async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<Place, String>, Failure> {
+    async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<Place, String>> {
         let (mut pipelines, mut stages) = (Value::Null, Value::Null);
         if self.config.pipeline.is_some() || self.config.stage.is_some() {
             pipelines = self.all("pipelines", ctx).await?;
@@ -85,7 +85,7 @@ impl Ready {
     }
 
     /// Every pipeline, stage or field.
-    pub(super) async fn all(&self, what: &str, ctx: &mut Conversation<'_>) -> Result<Value, Failure> {
+    pub(super) async fn all(&self, what: &str, ctx: &mut Conversation<'_>) -> Result<Value> {
         let page = |cursor: Option<&str>| {
             let cursor = cursor.map(|cursor| ("cursor", cursor));
             let query: Vec<(&str, &str)> = [("limit", "500")].into_iter().chain(cursor).collect();

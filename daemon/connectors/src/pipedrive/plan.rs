@@ -7,7 +7,7 @@ use super::{
     config::{Config, Deals, is_custom},
     requests::number,
 };
-use crate::{Push, config::Flag, crm, written::Written};
+use crate::{Push, Result, config::Flag, crm, written::Written};
 use leadline_domain::{
     integration::EventKind,
     json::Json,
@@ -46,7 +46,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
         let mut plan = Self {
@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
         let read = || {
             let plan = Json::parse(push.rendered?).ok()?;
             let text = |key: &str| plan.get(key).and_then(Json::as_str).map(std::borrow::Cow::into_owned);

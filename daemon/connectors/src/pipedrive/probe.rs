@@ -3,11 +3,8 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::is_custom};
-use crate::{Conversation, vendor::word};
-use leadline_domain::{
-    outcome::Failure,
-    schema::{self, Takes, TargetField},
-};
+use crate::{Conversation, Result, vendor::word};
+use leadline_domain::schema::{self, Takes, TargetField};
 
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];
@@ -15,7 +12,7 @@ const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.va
 /// Whose persons and deals are, by the user's number.
 const OWNERS: [&str; 2] = ["person.owner_id", "deal.owner_id"];
 
-pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()> {
     let me = VENDOR.json(ctx, ready.get_first(&["users", "me"], &[])).await?;
     let me = &me["data"];
     ctx.found.account = me["company_name"].as_str().map(|company| {

@@ -1,26 +1,16 @@
 //! A push to Pipedrive: person, deal and note, each looked for before it is made where it may be there already.
 
-use serde_json::Value;
-
 use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
 use crate::{
-    Conversation, Push, Request, Response,
+    Conversation, Push, Request, Response, Result,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::json::Json;
 
 impl Ready {
     /// Person, deal and note, each once for each delivery, in this order.
-    pub(super) async fn bring(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         let done = format!("person.{}", push.id);
         let person = match ctx.id(&done) {
             Some(person) => person,
@@ -45,12 +35,7 @@ impl Ready {
         }
     }
 
-    async fn person(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    async fn person(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String> {
         if let Some(id) = ctx.id("person")
             && self.refreshed(&plan.with_news(&Written::of(push, ctx)), &id, ctx).await?
         {
@@ -71,12 +56,12 @@ impl Ready {
     }
 
     /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
-    async fn refreshed(&self, plan: &Plan, id: &str, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+    async fn refreshed(&self, plan: &Plan, id: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         let there = ctx.send(self.get(&["api", "v2", "persons", id], &[])).await?;
         if there.is_one_of(&[404, 410]) {
             return Ok(false);
         }
-        let body = json(&there, ctx.now)?;
+        let body = VENDOR.read(&there, ctx.now)?;
         if body["data"]["is_deleted"] == true {
             return Ok(false);
         }
@@ -87,7 +72,7 @@ impl Ready {
     }
 
     /// The person with the lead's address; of several, the oldest.
-    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>, Failure> {
+    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
         Ok(error::oldest(&found, &plan.email))
@@ -99,12 +84,12 @@ impl Ready {
         push: &Push<'_>,
         plan: &Plan,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         if !(push.is_repeat || ctx.recently_pushed()) {
             return Ok(None);
         }
         let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
-        Ok(error::with_email(&json(&answer, ctx.now)?, &plan.email))
+        Ok(error::with_email(&VENDOR.read(&answer, ctx.now)?, &plan.email))
     }
 
     async fn deal(
@@ -114,7 +99,7 @@ impl Ready {
         wanted: &Json,
         person: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String> {
         if let Some(id) = ctx.id("deal") {
             let changes = plan.deal_changes(&Written::of(push, ctx));
             let answer = if written::has_members(&changes) {
@@ -135,7 +120,7 @@ impl Ready {
         // Where the deal was deleted too: an earlier attempt may have made it anew.
         if push.is_repeat {
             let answer = fitting(ctx, |limit| self.newest("deals", Some(person), limit)).await?;
-            let deals = json(&answer, ctx.now)?;
+            let deals = VENDOR.read(&answer, ctx.now)?;
             if let Some(id) = error::same_deal(&deals, plan, wanted, self.lead_field()) {
                 return Ok(id);
             }
@@ -151,12 +136,7 @@ impl Ready {
 
     /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
     /// so the deal itself is asked.
-    async fn is_archived(
-        &self,
-        id: &str,
-        answer: &Response,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<bool, Failure> {
+    async fn is_archived(&self, id: &str, answer: &Response, ctx: &mut Conversation<'_>) -> Result<bool> {
         if !answer.is_good() && !answer.is_one_of(&[400, 403, 405, 409, 422]) {
             return Ok(false);
         }
@@ -176,7 +156,7 @@ impl Ready {
         person: &str,
         deal: Option<&str>,
         ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let key = format!("note.{}", push.id);
         if ctx.id(&key).is_some() {
             return Ok(());
@@ -189,7 +169,7 @@ impl Ready {
                 if push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
                     return Ok(());
                 }
-            } else if let Some(found) = error::note_of(&json(&answer, ctx.now)?, push) {
+            } else if let Some(found) = error::note_of(&VENDOR.read(&answer, ctx.now)?, push) {
                 ctx.keep(&[("note", &found), (&key, &found)]).await;
                 return Ok(());
             }
@@ -205,7 +185,7 @@ impl Ready {
         request: Request,
         what: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String> {
         let answer = VENDOR.good(ctx, request).await?;
         let id = answer.json().as_ref().and_then(|body| id_of(&body["data"]["id"]));
         id.ok_or_else(|| unreadable(NAME, &answer, what))
@@ -216,7 +196,7 @@ impl Ready {
 pub(super) async fn fitting(
     ctx: &mut Conversation<'_>,
     list: impl Fn(&'static str) -> Request,
-) -> Result<Response, Failure> {
+) -> Result<Response> {
     for limit in NEWEST {
         let answer = ctx.send(list(limit)).await?;
         if !answer.truncated {
@@ -224,15 +204,4 @@ pub(super) async fn fitting(
         }
     }
     ctx.send(list("1")).await
-}
-
-/// What a look-up found. It has made nothing, so asking again does no harm.
-pub(super) fn json(answer: &Response, now: i64) -> Result<Value, Failure> {
-    if !answer.is_good() {
-        return Err(error::failure(answer, now));
-    }
-    answer.json().ok_or_else(|| {
-        let failure = unreadable(NAME, answer, "JSON");
-        Failure { class: FailureClass::Transient, ..failure }
-    })
 }

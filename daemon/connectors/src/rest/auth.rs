@@ -10,7 +10,7 @@ use super::{
     config::{AuthKind, Config, Credentials, TokenAuth},
 };
 use crate::{
-    Answer, Problem, Request, Token,
+    Answer, Problem, Request, Result, Token,
     config::shorten,
     reading,
     vendor::{self, word},
@@ -139,7 +139,7 @@ impl Auth {
 }
 
 /// Reads what the login answered. Whatever it refuses, it refuses our credentials.
-pub(super) fn token(answer: &Answer, now: i64) -> Result<Token, Failure> {
+pub(super) fn token(answer: &Answer, now: i64) -> Result<Token> {
     let response = answer.as_ref().map_err(reading::unanswered)?;
     let by_status = vendor::by_status(NAME, response, now);
     let read = response.json();

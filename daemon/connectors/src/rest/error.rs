@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::{NAME, Ready};
-use crate::{Conversation, Response, reading, vendor};
+use crate::{Conversation, Response, Result, reading, vendor};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 impl Ready {
     /// The id that a look-up found, if it found one.
-    pub(super) fn found(&self, answer: &Response, now: i64) -> Result<Option<String>, Failure> {
+    pub(super) fn found(&self, answer: &Response, now: i64) -> Result<Option<String>> {
         match &self.settings.find {
             _ if answer.status == 404 => Ok(None),
             Some(find) if answer.is_good() => match answer.json() {
@@ -20,11 +20,7 @@ impl Ready {
     }
 
     /// Whether the CRM has taken the lead, and the id that it gave it.
-    pub(super) fn accepted(
-        &self,
-        answer: &Response,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    pub(super) fn accepted(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let is_known = self.settings.conflict_is_ok && answer.status == 409;
         let statuses = self.settings.success.as_ref().and_then(|rule| rule.statuses.as_ref());
         let is_good = statuses.map_or_else(|| answer.is_good(), |statuses| statuses.has(answer.status));
@@ -43,7 +39,7 @@ impl Ready {
     }
 
     /// Whether a success says what it must say. What cannot be read says neither yes nor no.
-    fn obey(&self, response: &Response) -> Result<(), Failure> {
+    fn obey(&self, response: &Response) -> Result<()> {
         let rule = self.settings.success.as_ref();
         let Some((rule, pointer)) = rule.and_then(|rule| Some((rule, rule.pointer.as_deref()?))) else {
             return Ok(());

@@ -17,12 +17,12 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
-    Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Setup, Token,
-    TypedConnector, config::no_credentials, connector::unusable, crm,
+    Abilities, Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Result, Setup,
+    Token, TypedConnector, config::no_credentials, connector::unusable, crm,
 };
 use auth::{Auth, Key};
 use config::{Config, Credentials};
-use leadline_domain::{brand::Brand, integration::ProbeKind, outcome::Failure};
+use leadline_domain::{brand::Brand, integration::ProbeKind};
 use settings::Settings;
 
 const NAME: &str = "rest";
@@ -53,7 +53,7 @@ impl TypedConnector for Rest {
         }
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let brand = Brand::parse(setup.brand).map_err(|problem| crm::unrenderable(problem.to_string()))?;
         let settings = Settings::read(&setup.config, &setup.common, setup.mapping, &brand)
             .map_err(|problems| unusable(&problems))?;
@@ -72,11 +72,18 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.settings.body(push).map(Some)
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            keeps_ids: self.settings.id.is_some() || self.settings.find.is_some(),
+            ..Abilities::RECORDS
+        }
+    }
+
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.bring(push, ctx).await
     }
 
@@ -84,32 +91,24 @@ impl Prepared for Ready {
         matches!(self.settings.auth, Auth::ClientCredentials(_)).then_some(self)
     }
 
-    fn keeps_ids(&self) -> bool {
-        self.settings.id.is_some() || self.settings.find.is_some()
-    }
-
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
         let key = self.key()?;
         self.settings.auth.login(key).ok_or_else(|| no_credentials("client_id"))
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         auth::token(answer, now)
     }
 }
 
 impl Ready {
-    fn key(&self) -> Result<&Key, Failure> {
+    fn key(&self) -> Result<&Key> {
         self.key.as_ref().map_err(|missing| no_credentials(missing))
     }
 }

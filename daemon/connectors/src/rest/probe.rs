@@ -3,16 +3,15 @@
 use http::Method;
 
 use super::Ready;
-use crate::{Conversation, Request, Response, webhook::url::UrlTemplate};
+use crate::{Conversation, Request, Response, Result, webhook::url::UrlTemplate};
 use leadline_domain::{
     ids::CompanyId,
     integration::{EventKind, ProbeKind},
     lead,
-    outcome::Failure,
     template::Context,
 };
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {
         return Ok(());
     }
@@ -26,14 +25,14 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// A request for a probe: the placeholders are filled from the sample lead.
-fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request, Failure> {
+fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request> {
     let event = lead::sample(CompanyId(1), "The Old Barn");
     let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
     Ok(ready.logged_in(ready.request(method, target, &context, None)?))
 }
 
 /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.
-fn options(ready: &Ready, answer: &Response, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+fn options(ready: &Ready, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
     match answer.status {
         200..=299 | 400 | 404..=407 | 409..=424 | 426..=428 => {
             let finding = "test_path is not set: the host answers, but whether the login is right shows only when a lead is pushed";

@@ -6,10 +6,9 @@ use super::{
     Ready,
     settings::{Find, ID_IN_PATH},
 };
-use crate::{Conversation, Push, Request, RequestHeader, Response, crm, webhook::url::UrlTemplate};
+use crate::{Conversation, Push, Request, RequestHeader, Response, Result, crm, webhook::url::UrlTemplate};
 use leadline_domain::{
     integration::EventKind,
-    outcome::Failure,
     template::{Context, percent_encode},
 };
 
@@ -17,7 +16,7 @@ use leadline_domain::{
 pub(super) const ID: &str = "id";
 
 impl Ready {
-    pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         let is_update = push.event == EventKind::Updated;
         let mut there = ctx.id(ID).filter(|_| is_update);
@@ -48,7 +47,7 @@ impl Ready {
         self.conclude(&answer, ctx).await
     }
 
-    fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Request, Failure> {
+    fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Request> {
         let event = crm::event(push)?;
         let context = Context::new(&event, push.event, push.id);
         Ok(self.logged_in(self.request(Method::GET, &find.target, &context, None)?))
@@ -60,7 +59,7 @@ impl Ready {
         method: &Method,
         target: &UrlTemplate,
         id: Option<&String>,
-    ) -> Result<Request, Failure> {
+    ) -> Result<Request> {
         let event = crm::event(push)?;
         let context = Context::new(&event, push.event, push.id);
         let mut request = self.request(method.clone(), target, &context, id)?;
@@ -88,7 +87,7 @@ impl Ready {
         target: &UrlTemplate,
         context: &Context<'_>,
         id: Option<&String>,
-    ) -> Result<Request, Failure> {
+    ) -> Result<Request> {
         let mut target = target.render(context).map_err(crm::unrenderable)?;
         if let Some(id) = id {
             let mut encoded = String::new();
@@ -117,7 +116,7 @@ impl Ready {
     }
 
     /// What the push came to.
-    async fn conclude(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn conclude(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
         if let Some(id) = self.accepted(answer, ctx)? {
             ctx.keep(&[(ID, &id)]).await;
         }

@@ -10,7 +10,7 @@ use super::{
     config::{Config, Conflict, Pointer, Rule},
 };
 use crate::{
-    Problem, Push,
+    Problem, Push, Result,
     config::Common,
     crm,
     webhook::{
@@ -28,7 +28,6 @@ use leadline_domain::{
     json::Json,
     lead::sample,
     mapping::Mapping,
-    outcome::Failure,
     template::{Context, Place, Template},
 };
 
@@ -152,7 +151,7 @@ impl Settings {
     }
 
     /// The body for a push.
-    pub(super) fn body(&self, push: &Push<'_>) -> Result<Bytes, Failure> {
+    pub(super) fn body(&self, push: &Push<'_>) -> Result<Bytes> {
         match &self.body {
             Body::Event => Ok(push.body.clone()),
             Body::Mapped(mapping) => {

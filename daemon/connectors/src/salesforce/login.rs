@@ -6,7 +6,7 @@ use serde_json::json;
 use url::Url;
 
 use super::{LOGIN_URL, config::Credentials};
-use crate::{Problem, Request, oauth};
+use crate::{Problem, Request, Result, oauth};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// Salesforce takes assertions that run out within three minutes or so.
@@ -63,7 +63,7 @@ impl Login {
         audience: &str,
         now: i64,
         refresh: Option<&SecretString>,
-    ) -> Result<Request, Failure> {
+    ) -> Result<Request> {
         let request = Request::at(Method::POST, login_url, &["services", "oauth2", "token"]);
         let client_id = self.client_id.expose_secret();
         Ok(match &self.grant {

@@ -16,8 +16,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Answer, Conversation, Given, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response, SITE,
-    Setup, Token, TypedConnector,
+    Abilities, Answer, Conversation, Given, Ids, Manifest, Prepared, Problem, Push, Record, Request,
+    Response, Result, SITE, Setup, Token, TypedConnector,
     config::{Common, no_credentials},
     crm, named_as, oauth,
     vendor::Vendor,
@@ -71,7 +71,7 @@ impl TypedConnector for Salesforce {
         Vec::from_iter(Login::of(credentials).err())
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base().cloned(),
             login_url: login_url(&setup.config, &setup.common).map_err(crm::unrenderable)?,
@@ -102,15 +102,15 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push)?;
         self.is_ready()?;
         ctx.lock_person(&plan.email).await;
@@ -119,10 +119,6 @@ impl Prepared for Ready {
 
     fn login(&self) -> Option<&dyn super::Login> {
         self.login.as_ref().map(|_| self as &dyn super::Login)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -139,18 +135,14 @@ impl Prepared for Ready {
         error::spent(response)
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request> {
         let login = self.login.as_ref().ok_or_else(|| no_credentials("client_id"))?;
         let audience = self.config.audience.clone().unwrap_or_else(|| login::audience(&self.login_url));
         login.request(&self.login_url, &audience, now, refresh)
@@ -160,7 +152,7 @@ impl super::Login for Ready {
         self.login.as_ref()?.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         let mut token = oauth::token(NAME, answer, "instance_url", now)?;
         if let Some(base) = &self.base {
             token.base = Some(base.clone());
@@ -174,7 +166,7 @@ impl super::Login for Ready {
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<(), Failure> {
+    fn is_ready(&self) -> Result<()> {
         if self.login.is_some() { Ok(()) } else { Err(no_credentials("client_id")) }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::config::{Config, OptOut};
-use crate::{Push, config::Flag, crm, summary};
+use crate::{Push, Result, config::Flag, crm, summary};
 use leadline_domain::{
     json::Json,
     mapping::Mapping,
@@ -44,7 +44,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
         let email = text("lead.email").to_lowercase();
@@ -109,7 +109,7 @@ impl Plan {
     }
 
     /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self, Failure> {
+    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
         let read = || {
             let plan = Json::parse(push.rendered?).ok()?;
             let text = |key: &str| plan.get(key).and_then(Json::as_str).map(Cow::into_owned);

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{Conversation, config::Flag, vendor::word};
+use crate::{Conversation, Result, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -18,7 +18,7 @@ const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
 const OWNER: [&str; 1] = ["OwnerId"];
 
 /// Those of the users and queues that a mapping names.
-async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>, Failure> {
+async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>> {
     let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
     let named: Vec<String> = named
         .flat_map(|(rule, _)| rule.fixed_values())
@@ -45,7 +45,7 @@ async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldCh
     Ok(owners)
 }
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let soql = "SELECT Name, IsSandbox FROM Organization LIMIT 1";
         ctx.found.account = match VENDOR.json(ctx, ready.query(soql)).await {

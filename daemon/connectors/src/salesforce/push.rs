@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{AUTO_ASSIGN, CUTS_MAX, DESCRIBED, NAME, NEWEST, Ready, VENDOR, error, plan::Plan, quoted};
 use crate::{
-    Conversation, Push, Request, Response, crm, leads,
+    Conversation, Push, Request, Response, Result, crm, leads,
     vendor::{id_of, unreadable},
     written::{self, Written},
 };
@@ -17,12 +17,7 @@ use leadline_domain::{
 
 impl Ready {
     /// The Lead, once for each delivery; then, where it was there before, the Task that keeps this enquiry.
-    pub(super) async fn bring(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         let done = format!("lead.{}", push.id);
         let lead = match ctx.id(&done) {
             Some(lead) => lead,
@@ -38,12 +33,7 @@ impl Ready {
     }
 
     /// Makes the Lead a member of the campaign. Who is one already is told so, and stays what they are there.
-    async fn join_campaign(
-        &self,
-        push: &Push<'_>,
-        lead: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    async fn join_campaign(&self, push: &Push<'_>, lead: &str, ctx: &mut Conversation<'_>) -> Result<()> {
         let campaign = self.config.campaign_id.as_ref().filter(|_| push.event != EventKind::Updated);
         let Some(campaign) = campaign else { return Ok(()) };
         let mut member =
@@ -59,12 +49,7 @@ impl Ready {
         Err(error::failure(&answer, ctx.now))
     }
 
-    async fn lead(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    async fn lead(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String> {
         if let Some(id) = ctx.id("lead")
             && let Some(there) = self.find(&format!("Id = '{}'", quoted(&id)), ctx).await?
             && self.updated(push, Written::of(push, ctx).news(&plan.update), &there, ctx).await?
@@ -108,14 +93,14 @@ impl Ready {
         plan: &Plan,
         made: &Response,
         ctx: &mut Conversation<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String> {
         let field = self.external().unwrap_or("Id");
         let there = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?;
         there.map(|there| there.id).ok_or_else(|| unreadable(NAME, made, "id"))
     }
 
     /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
-    async fn find(&self, which: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn find(&self, which: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let soql = format!(
             "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1"
         );
@@ -132,7 +117,7 @@ impl Ready {
         mut fields: Json,
         there: &There,
         ctx: &mut Conversation<'_>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool> {
         let is_closed =
             self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
         match &self.config.reopen_status {
@@ -166,7 +151,7 @@ impl Ready {
         task: &Json,
         lead: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let key = task_key(push);
         if push.is_repeat
             && let Some(found) = self.find_told(push, plan, lead, ctx).await?
@@ -195,7 +180,7 @@ impl Ready {
         plan: &Plan,
         lead: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         if push.event != EventKind::Updated {
             let soql = format!("SELECT Id, Description FROM Lead WHERE Id = '{}'", quoted(lead));
             let found = VENDOR.good(ctx, self.query(&soql)).await?;
@@ -212,7 +197,7 @@ impl Ready {
         push: &Push<'_>,
         lead: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         for limit in NEWEST {
             let soql = format!(
                 "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
@@ -237,7 +222,7 @@ impl Ready {
         Ok(None)
     }
 
-    async fn query_records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value, Failure> {
+    async fn query_records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value> {
         let answer = VENDOR.good(ctx, self.query(soql)).await?;
         answer.json().filter(|body| body["records"].is_array()).ok_or_else(|| {
             let failure = unreadable(NAME, &answer, "records");
@@ -251,7 +236,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
         fields: &Json,
         request: impl Fn() -> Request,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response> {
         let mut fields = fields.clone();
         for _ in 0..CUTS_MAX {
             let answer = ctx.send(self.write(request(), &fields)).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-use crate::{Response, hook_url, reading};
+use crate::{Response, Result, hook_url, reading};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// How long to wait where Slack names no time; from hearsay.
@@ -26,7 +26,7 @@ fn code(response: &Response) -> String {
     reading::one_line(word.unwrap_or(&text), 80)
 }
 
-pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
+pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
     let code = code(response);
     let asked = reading::retry_after(response, now);
     let class = match &*code {
@@ -62,7 +62,7 @@ pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<(), Failu
     Err(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
 }
 
-fn read_status(response: &Response, url: &Url, now: i64) -> Result<(), Failure> {
+fn read_status(response: &Response, url: &Url, now: i64) -> Result<()> {
     if response.is_good() {
         return Ok(());
     }

@@ -16,12 +16,12 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    Conversation, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    Abilities, Conversation, Manifest, Pace, Prepared, Problem, Push, Result, Setup, TypedConnector,
     chat::{self, Chat},
     hook_url, summary,
 };
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, outcome::Failure};
+use leadline_domain::{address::EgressPolicy, integration::ProbeKind};
 
 /// The connector `slack`.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl TypedConnector for Slack {
         hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_slack)
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let url = setup.credentials.webhook_url.0;
         Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
     }
@@ -59,15 +59,15 @@ struct Ready(Chat);
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::MESSAGES
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let url = self.0.url()?;
         let body = summary::whole(self, push)?;
         let answer = ctx.send(chat::request(Method::POST, url.clone()).json(body)).await?;
@@ -78,11 +78,7 @@ impl Prepared for Ready {
         Some(PACE)
     }
 
-    fn probes(&self, kind: ProbeKind) -> bool {
-        kind != ProbeKind::Mapping
-    }
-
-    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self.0.url()?, ctx).await
     }
 }

@@ -5,11 +5,10 @@ use http::Method;
 use url::Url;
 
 use super::error;
-use crate::{Conversation, chat};
-use leadline_domain::outcome::Failure;
+use crate::{Conversation, Result, chat};
 
 /// An empty message is refused by a webhook that is alive, so that nobody sees the test.
-pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<()> {
     let answer = ctx.send(chat::request(Method::POST, url.clone()).json(Bytes::from_static(b"{}"))).await?;
     if error::is_alive(&answer) { Ok(()) } else { error::read(&answer, url, ctx.now) }
 }

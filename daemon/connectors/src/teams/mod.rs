@@ -13,12 +13,12 @@ use bytes::Bytes;
 use http::Method;
 
 use super::{
-    Conversation, Manifest, Pace, Prepared, Problem, Push, Setup, TypedConnector,
+    Abilities, Conversation, Manifest, Pace, Prepared, Probes, Problem, Push, Result, Setup, TypedConnector,
     chat::{self, Chat},
     hook_url, summary,
 };
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, outcome::Failure};
+use leadline_domain::address::EgressPolicy;
 
 const NAME: &str = "teams";
 /// From hearsay: what posts the card takes a hundred calls a minute for each of its connections.
@@ -45,7 +45,7 @@ impl TypedConnector for Teams {
         hook_url::check("workflow_url", credentials.workflow_url.0.as_ref(), egress, config::is_workflow)
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let url = setup.credentials.workflow_url.0;
         Ok(Box::new(Ready(Chat::of(setup.mapping, "workflow_url", url.as_ref(), &setup.common)?)))
     }
@@ -57,15 +57,15 @@ struct Ready(Chat);
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities { probes: Probes::None, ..Abilities::MESSAGES }
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let url = self.0.url()?;
         let body = summary::whole(self, push)?;
         let answer = ctx.send(chat::request(Method::POST, url.clone()).json(body)).await?;

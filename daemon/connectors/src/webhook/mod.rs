@@ -12,14 +12,14 @@ pub(super) mod url;
 use async_trait::async_trait;
 
 use super::{
-    Conversation, Given, Manifest, Prepared, Problem, Push, Setup, TypedConnector, connector::unusable, crm,
+    Conversation, Given, Manifest, Prepared, Problem, Push, Result, Setup, TypedConnector,
+    connector::unusable, crm,
 };
 pub(super) use config::{Config, Members, Method, Success, UrlSource, shown};
 use leadline_domain::{
     brand::Brand,
     integration::SigningSecret,
     mapping::Mapping,
-    outcome::Failure,
     payload::{self, Payload},
 };
 use serde_json::Value;
@@ -51,7 +51,7 @@ impl TypedConnector for Webhook {
         problems(config, given)
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(compile(&setup.config.clone(), setup)?))
     }
 }
@@ -76,7 +76,7 @@ fn read_brand(brand: &str) -> Result<Brand, Vec<Problem>> {
 }
 
 /// Compiles a webhook, as which some connectors push.
-pub(super) fn compile<T: TypedConnector>(config: &Config, setup: Setup<'_, T>) -> Result<Ready, Failure> {
+pub(super) fn compile<T: TypedConnector>(config: &Config, setup: Setup<'_, T>) -> Result<Ready> {
     let Setup { common, mapping, integration, brand, .. } = setup;
     let payload = payload::find(&integration.payload).ok_or_else(|| {
         let known = payload::names().join(" or ");
@@ -105,7 +105,7 @@ pub(super) struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let answer = ctx.send(self.request(push)?).await?;
         error::read(&answer, self.settings.success.as_ref(), ctx.now)
     }

@@ -5,17 +5,16 @@ use http::{HeaderName, HeaderValue, header};
 use secrecy::ExposeSecret;
 
 use super::{Body, Ready};
-use crate::{Push, Request, RequestHeader, crm::unrenderable};
+use crate::{Push, Request, RequestHeader, Result, crm::unrenderable};
 use leadline_domain::{
     json::Json,
-    outcome::Failure,
     rotation, signing,
     template::{Context, Place},
 };
 
 impl Ready {
     /// The one call of a push.
-    pub(crate) fn request(&self, push: &Push<'_>) -> Result<Request, Failure> {
+    pub(crate) fn request(&self, push: &Push<'_>) -> Result<Request> {
         let has_body = push.rendered.is_some();
         let is_reshaped = self.payload.is_reshaped() && matches!(self.settings.body, Body::Event(_));
         let event = if self.settings.reads_event(has_body) || (is_reshaped && !has_body) {
@@ -51,7 +50,7 @@ impl Ready {
         })
     }
 
-    fn signature(&self, push: &Push<'_>, body: &[u8]) -> Result<Signature, Failure> {
+    fn signature(&self, push: &Push<'_>, body: &[u8]) -> Result<Signature> {
         let signers = rotation::signers(&self.secrets, push.event, push.now)
             .ok_or_else(|| unrenderable("there is no signing secret; rotate it to make one"))?;
         Ok(Signature {
@@ -66,12 +65,7 @@ impl Ready {
         })
     }
 
-    fn own_headers(
-        &self,
-        push: &Push<'_>,
-        body: &Bytes,
-        signed: &Signature,
-    ) -> Result<Vec<RequestHeader>, Failure> {
+    fn own_headers(&self, push: &Push<'_>, body: &Bytes, signed: &Signature) -> Result<Vec<RequestHeader>> {
         let content_type = match &self.settings.body {
             _ if body.is_empty() => None,
             Body::Template(template) if template.place() == Place::Text => Some("text/plain; charset=utf-8"),

@@ -19,7 +19,7 @@ use leadline_domain::{
     ids::{CompanyId, IntegrationId},
     integration::{EventKind, Integration},
     json::Json,
-    outcome::{FailureClass, Outcome},
+    outcome::{Failure, FailureClass, Outcome},
     signing::{self, StandardHeaders, verify_simple, verify_standard},
     telling::Telling,
 };
@@ -72,7 +72,7 @@ fn push(body: &Bytes) -> Push<'_> {
     }
 }
 
-fn called(integration: &Integration, event: &str) -> Result<Request, Failure> {
+fn called(integration: &Integration, event: &str) -> Result<Request> {
     let body = Bytes::from(event.to_owned());
     let ready = Webhook.prepare(integration, "Innkept/1.0").unwrap();
     first_call(ready.as_ref(), push(&body)).map(testkit::request)

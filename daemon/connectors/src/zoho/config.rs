@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::{
-    config::{BaseUrl, List, Problem, Required, Setting, parsed, settings},
+    config::{BaseUrl, Few, List, Problem, Required, parsed, settings},
     leads::Names,
 };
 use leadline_domain::json::Json;
@@ -22,7 +22,7 @@ settings! {
         /// The id of the assignment rule for new Leads; absent for none. An update never changes the owner
         assignment_rule: Option<RuleId>,
         /// Tags that new leads get, with commas between them, ten at most; none is ever taken away
-        tags: Tags,
+        tags: Few<10>,
         /// Which values of Lead Status mean that a Lead is closed, with commas between them
         closed_statuses: List = "Junk Lead, Lost Lead, Not Qualified",
         /// The Lead Status that a closed Lead gets by a new enquiry; absent to leave it closed and say so in the note
@@ -40,29 +40,6 @@ settings! {
         /// The refresh token that its code was exchanged for
         refresh_token: Required<SecretString>,
     }
-}
-
-/// The most tags that a record takes.
-const TAGS_MAX: usize = 10;
-
-/// A few tags; absent is none.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(try_from = "List")]
-pub(crate) struct Tags(pub(super) Vec<String>);
-
-impl TryFrom<List> for Tags {
-    type Error = Problem;
-
-    fn try_from(tags: List) -> Result<Self, Problem> {
-        if tags.0.len() > TAGS_MAX {
-            return Err(Problem::new(format!("at most {TAGS_MAX}, as a record takes no more")));
-        }
-        Ok(Self(tags.0))
-    }
-}
-
-impl Setting for Tags {
-    const REQUIRED: bool = false;
 }
 
 parsed! {

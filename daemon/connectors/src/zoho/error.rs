@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::{
-    Response,
+    Response, Result,
     vendor::{self, id_of, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
@@ -52,7 +52,7 @@ pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
 }
 
 /// What is told of the record that was written.
-pub(super) fn done(response: &Response, now: i64) -> Result<Value, Failure> {
+pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
     let mut entry = entry(response);
     if response.is_good() && entry["status"] == "success" {
         return Ok(entry["details"].take());

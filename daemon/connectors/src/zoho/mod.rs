@@ -16,16 +16,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Response, SITE,
-    Setup, Token, TypedConnector,
+    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
+    Response, Result, SITE, Setup, Token, TypedConnector,
     config::{Problem, no_credentials},
     crm,
-    leads::{self, LeadPlan},
+    leads::{Enquiry, LeadPlan},
     named_as, oauth,
     vendor::Vendor,
 };
 use config::{App, Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure};
+use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "zoho";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -62,7 +62,7 @@ impl TypedConnector for Zoho {
         Vec::from_iter(wrong.map(|problem| Problem::of("accounts_url", problem)))
     }
 
-    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>, Failure> {
+    fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let accounts = match &setup.config.accounts_url {
             Some(url) => url.0.clone(),
             None => setup.common.base_or(config::ACCOUNTS).map_err(crm::unrenderable)?,
@@ -91,28 +91,24 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
-    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
+    fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         plan.add("Lead_Source", Json::string(&self.settings.lead_source));
         Ok(Some(plan.bytes()))
     }
 
-    fn tells_changes(&self) -> bool {
-        true
+    fn abilities(&self) -> Abilities {
+        Abilities::RECORDS_FOR_PEOPLE
     }
 
-    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        leads::bring(self, push, &LeadPlan::read(push)?, ctx).await?;
+        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
         self.tag(push, ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
         self.app.as_ref().map(|_| self as &dyn Login)
-    }
-
-    fn keeps_ids(&self) -> bool {
-        true
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -127,18 +123,14 @@ impl Prepared for Ready {
         Some(Pace { calls: CONNECTIONS, per: Duration::ZERO })
     }
 
-    fn probes(&self, _kind: ProbeKind) -> bool {
-        true
-    }
-
-    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
         let (app, refresh) = (self.app()?, refresh.ok_or_else(|| no_credentials("refresh_token"))?);
         let request = Request::at(Method::POST, &self.accounts, &["oauth", "v2", "token"]);
         Ok(request.secret_form(&[
@@ -153,7 +145,7 @@ impl Login for Ready {
         self.app.as_ref().map(|app| &app.refresh_token)
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         if let Some(failure) = answer.as_ref().ok().and_then(error::login_failure) {
             return Err(failure);
         }
@@ -174,7 +166,7 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&App, Failure> {
+    fn app(&self) -> Result<&App> {
         self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
     }
 

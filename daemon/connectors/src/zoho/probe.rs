@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, vendor::word};
+use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
-    outcome::{Failure, FailureClass},
+    outcome::FailureClass,
     schema::{self, Takes, TargetField},
 };
 
@@ -16,7 +16,7 @@ const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
 /// Whose a Lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         ctx.found.account = match VENDOR.json(ctx, ready.get(&["org"], &[])).await {
             Ok(org) => word(&org["org"][0], "company_name").map(str::to_owned),

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
-    Conversation, Push, Response,
+    Conversation, Push, Response, Result,
     leads::{self, LeadPlan, Leads, There},
-    vendor::{id_of, unreadable, word},
+    vendor::{id_of, unread, unreadable, word},
 };
 use leadline_domain::{
     integration::EventKind,
@@ -31,7 +31,7 @@ const LAG: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl Leads for Ready {
-    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let answer = ctx.send(self.get(&["Leads", id], &[READ])).await?;
         if error::is_gone(&answer) {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Leads for Ready {
         Ok(self.there(&found(&answer, ctx.now)?, |_| true))
     }
 
-    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>, Failure> {
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let query = [("email", email), ("converted", "false"), READ];
         let answer = ctx.send(self.get(&["Leads", "search"], &query)).await?;
         // The search looks into every field that holds an address, and may find longer ones.
@@ -52,7 +52,7 @@ impl Leads for Ready {
     }
 
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
-    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String, Failure> {
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
         if ctx.recently_pushed() && (plan.has_made_name || plan.has_new) {
             // It would find the Lead and write over it what only a new one is to get, a name that is made up for example.
             let error =
@@ -74,7 +74,7 @@ impl Leads for Ready {
         id_of(&details["id"]).ok_or_else(|| unreadable(NAME, &answer, "id"))
     }
 
-    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool, Failure> {
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
         let answer = self.written(Method::PUT, &["Leads", id], fields, &[], ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
@@ -91,7 +91,7 @@ impl Leads for Ready {
         lead: &str,
         push: &Push<'_>,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>> {
         let query = [
             ("fields", "Note_Content"),
             ("per_page", NOTES),
@@ -99,27 +99,14 @@ impl Leads for Ready {
             ("sort_order", "desc"),
         ];
         let answer = ctx.send(self.get(&["Leads", lead, "Notes"], &query)).await?;
-        if error::is_gone(&answer) {
+        if error::is_gone(&answer) || answer.status == 204 {
             return Ok(None);
         }
-        if answer.truncated && answer.is_good() {
-            // Longer than what is read of an answer: what tells ours stands in it or not.
-            let is_told = push.is_told_by(&String::from_utf8_lossy(&answer.body));
-            return Ok(is_told.then(|| "told".to_owned()));
-        }
-        let notes = found(&answer, ctx.now)?;
-        let is_ours = |note: &&Value| word(note, "Note_Content").is_some_and(|told| push.is_told_by(told));
-        let ours = notes.as_array().into_iter().flatten().find(is_ours);
-        Ok(ours.and_then(|note| id_of(&note["id"])))
+        VENDOR.told_of(push, &answer, ["data", "Note_Content", "id"])
     }
 
-    async fn note(
-        &self,
-        lead: &str,
-        title: &str,
-        text: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>, Failure> {
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+        let [title, text] = note;
         let module = Json::object([("api_name", Json::string("Leads"))]);
         let note = Json::object([
             ("Note_Title", Json::string(title)),
@@ -137,7 +124,7 @@ impl Leads for Ready {
 
 impl Ready {
     /// Gives the Lead the tags beside its own. A tag that sales took away is not given again by an update.
-    pub(super) async fn tag(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    pub(super) async fn tag(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let Some(lead) = ctx.id("lead") else { return Ok(()) };
         if push.event == EventKind::Updated {
             return Ok(());
@@ -170,7 +157,7 @@ impl Ready {
         fields: &Json,
         more: &[(&str, Json)],
         ctx: &mut Conversation<'_>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response> {
         let mut fields = fields.clone();
         for _ in 0..CUTS_MAX {
             let answer = ctx.send(self.write(method.clone(), path, fields.clone(), more)).await?;
@@ -183,7 +170,7 @@ impl Ready {
 }
 
 /// The records of an answer; none of them is 204.
-fn found(answer: &Response, now: i64) -> Result<Value, Failure> {
+fn found(answer: &Response, now: i64) -> Result<Value> {
     if answer.status == 204 {
         return Ok(Value::Null);
     }
@@ -193,5 +180,5 @@ fn found(answer: &Response, now: i64) -> Result<Value, Failure> {
     let records =
         answer.json().and_then(|mut body| body.pointer_mut("/data").map(Value::take)).filter(Value::is_array);
     // A look that cannot be read does no harm when it is repeated.
-    records.ok_or_else(|| Failure { class: FailureClass::Transient, ..unreadable(NAME, answer, "records") })
+    records.ok_or_else(|| unread(NAME, answer, "records"))
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    connectors::{Conversation, Pace, Prepared, Push},
+    connectors::{Abilities, Conversation, Pace, Prepared, Push},
     dispatch::{quota::Quotas, session::Session},
     domain::{
         address::EgressPolicy,
@@ -31,7 +31,7 @@ impl Prepared for Faulty {
         Ok(())
     }
 
-    fn keeps_ids(&self) -> bool {
+    fn abilities(&self) -> Abilities {
         panic!("a fault of the daemon's own")
     }
 }
