@@ -183,7 +183,7 @@ pub mod cause {
     pub const LAST: Column<'_> = column("last_at").short("last").place(105).rank(2).fixed(7, 2);
     pub const DEAD: Column<'_> = column("dead").fixed(6, 0);
     pub const RETRYING: Column<'_> = column("retrying").fixed(8, 4).right();
-    pub const MONEY: Column<'_> = column("money").short("quoted").share(12, 24, 6);
+    pub const MONEY: Column<'_> = column("money").short("quoted").share(15, 24, 6);
     pub const TREND: Column<'_> = column("trend").short("trend 24h").fixed(12, 3);
 }
 

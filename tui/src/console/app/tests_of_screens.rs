@@ -6,7 +6,7 @@ use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
 use crate::console::data::change::Lifted;
-use crate::console::data::{Conn, Done, Entry, Mutation, Secret};
+use crate::console::data::{Answer, Conn, Done, Entry, Mutation, Query, Secret};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
 use crate::console::msg::{Command, Effect, Msg};
 
@@ -125,6 +125,24 @@ fn what_has_not_come_says_so_while_the_daemon_is_away() {
     feed(&mut app, Msg::Conn(Conn::Lost { error: String::new(), retry_at: now(), attempt: 1 }));
     press(&mut app, "2");
     assert!(shown(&app).contains("The daemon is away: this is asked for"), "{}", shown(&app));
+}
+
+#[test]
+fn nothing_is_waited_for_where_nothing_is_selected() {
+    for (keys, answer, expected) in [
+        ("2", Answer::Causes { rows: Vec::new(), snoozed: 0 }, "No cause is selected."),
+        ("4", Answer::Jobs(Vec::new()), "No job is selected."),
+    ] {
+        let mut app = live(120, 36);
+        let asked = press(&mut app, keys);
+        let ticket = asked.iter().find_map(|effect| match effect {
+            Effect::Net(Command::Ask { ticket, query: Query::Causes { .. } | Query::Jobs }) => Some(*ticket),
+            _ => None,
+        });
+        feed(&mut app, Msg::Answered { ticket: ticket.unwrap(), answer: Ok(answer) });
+        let text = shown(&app);
+        assert!(text.contains(expected) && !text.contains("Loading"), "{keys}: {text}");
+    }
 }
 
 #[test]

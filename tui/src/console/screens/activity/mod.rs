@@ -63,14 +63,14 @@ pub const COLUMNS: [Column<Activity>; 6] = [
     })
     .value(|it: &Activity| json!(it.at))
     .by(|a, b| b.at.cmp(&a.at)),
-    shows(column("company").share(9, 24, 2), |it: &Activity, _| plain(&*it.company))
+    shows(column("company").share(12, 24, 2), |it: &Activity, _| plain(&*it.company))
         .company()
         .by(|a, b| a.company.cmp(&b.company)),
-    shows(column("what").share(12, 26, 0), |it: &Activity, _| match &it.what {
+    shows(column("what").share(12, 20, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(&*it.integration),
         What::Act(it) => styled(Role::Accent, it.operator.clone()),
     }),
-    shows(column("state").share(11, 26, 0), |it: &Activity, look| match &it.what {
+    shows(column("state").share(11, 20, 0), |it: &Activity, look| match &it.what {
         What::Attempt(it) => {
             let (glyph, role) = look.theme.attempt(it.state);
             styled(role, format!("{glyph} {}", it.state.word()))
@@ -81,7 +81,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Attempt(it) => json!(it.state.word()),
         What::Act(it) => json!(it.action),
     }),
-    shows(column("lead").share(10, 24, 1), |it: &Activity, _| match &it.what {
+    shows(column("lead").share(10, 20, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
         What::Act(_) => plain(""),
     }),

@@ -256,6 +256,10 @@ impl Screen for FailuresScreen {
             self.guide.rewind();
             self.ask_deliveries(cx);
         }
+        if self.of.is_none() && self.fetch.value.is_some() {
+            // Nothing is asked for where nothing is selected.
+            self.deliveries.set(Vec::new());
+        }
         self.deliveries.normalize(&DELIVERIES, now);
     }
 

@@ -65,7 +65,8 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
     if it.pane == Pane::Leads {
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
-    it.deliveries.draw(&DELIVERIES, &view.look(), "None of them is dead any more.", frame, inner);
+    let empty = if it.of.is_none() { "No cause is selected." } else { "None of them is dead any more." };
+    it.deliveries.draw(&DELIVERIES, &view.look(), empty, frame, inner);
 }
 
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {

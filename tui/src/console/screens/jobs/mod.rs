@@ -184,6 +184,10 @@ impl Screen for JobsScreen {
             self.deliveries = Table::default();
             self.ask_deliveries(cx);
         }
+        if self.of.is_none() && self.fetch.value.is_some() {
+            // Nothing is asked for where nothing is selected.
+            self.deliveries.set(Vec::new());
+        }
         self.deliveries.normalize(&DELIVERIES, now);
     }
 
