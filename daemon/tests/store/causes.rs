@@ -66,6 +66,10 @@ impl Bench {
     }
 }
 
+pub(super) fn in_an_hour() -> Option<Timestamp> {
+    Some(Timestamp::now() + SignedDuration::from_hours(1))
+}
+
 fn all() -> FailureFilter {
     FailureFilter::default()
 }
@@ -221,11 +225,7 @@ async fn causes_are_listed_by_company_integration_class_time_and_page() {
             },
             &[("beta", 4), ("alpha", 2)],
         ),
-        (
-            "since",
-            FailureFilter { since: Some(Timestamp::now() + SignedDuration::from_hours(1)), ..all() },
-            &[],
-        ),
+        ("since", FailureFilter { since: in_an_hour(), ..all() }, &[]),
         ("nobody", FailureFilter { company: Some(CompanyId(99)), ..all() }, &[]),
     ] {
         assert_eq!(bench.listed(filter).await, places(expected), "{what}");

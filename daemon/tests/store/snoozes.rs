@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use leadlined::{domain::cause::CauseId, store::failure::list::FailureFilter};
 
-use super::bench::{Bench, exhausted, retry};
+use super::{
+    bench::{Bench, exhausted, retry},
+    causes::in_an_hour,
+};
 
 impl Bench {
     async fn snooze(&self, cause: CauseId, until: Option<Timestamp>) {
@@ -11,10 +14,6 @@ impl Bench {
         command.snooze_cause(cause, until).await.unwrap();
         command.commit().await.unwrap();
     }
-}
-
-fn in_an_hour() -> Option<Timestamp> {
-    Some(Timestamp::now() + SignedDuration::from_hours(1))
 }
 
 #[tokio::test]
