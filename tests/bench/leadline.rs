@@ -30,6 +30,23 @@ pub(crate) struct Target {
     pub(crate) integrations: Vec<String>,
 }
 
+/// How many claims there were so far, by the bounds of the metric's buckets in seconds.
+pub(crate) struct Claims(Vec<(f64, f64)>);
+
+impl Claims {
+    /// How long 99 of a hundred claims took at most since the earlier look, in milliseconds: the bound of the bucket
+    /// that the hundredth is counted in.
+    pub(crate) fn p99_since(&self, earlier: &Self) -> f64 {
+        let before =
+            |bound: f64| earlier.0.iter().find(|(at, _)| *at == bound).map_or(0.0, |(_, count)| *count);
+        let since: Vec<_> = self.0.iter().map(|(bound, count)| (*bound, count - before(*bound))).collect();
+        let all = since.iter().map(|(_, count)| *count).fold(0.0, f64::max);
+        assert!(all > 0.0, "no claim was measured");
+        let bound = since.iter().find(|(_, count)| *count >= 0.99 * all).map(|(bound, _)| *bound);
+        bound.unwrap() * 1e3
+    }
+}
+
 /// What PostgreSQL has written.
 pub(crate) struct Written {
     pub(crate) wal: f64,
@@ -144,9 +161,8 @@ impl Leadline {
         cpu::memory_mib(self.pids()[0]).unwrap()
     }
 
-    /// How long 99 of a hundred claims took at most since the daemon began, in milliseconds: the bound of the bucket
-    /// that the hundredth is counted in.
-    pub(crate) async fn claim_p99(&self) -> f64 {
+    /// How many claims there were, by how long they took at most.
+    pub(crate) async fn claims(&self) -> Claims {
         let metrics = leadline_tests::http().get(self.daemons[0].admin_url("/metrics")).send().await.unwrap();
         let metrics = metrics.text().await.unwrap();
         let buckets = metrics.lines().filter_map(|line| {
@@ -154,11 +170,7 @@ impl Leadline {
             let (bound, count) = rest.split_once("\"} ")?;
             Some((bound.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
         });
-        let buckets: Vec<_> = buckets.collect();
-        let all = buckets.iter().map(|(_, count)| *count).fold(0.0, f64::max);
-        assert!(all > 0.0, "no claim was measured");
-        let bound = buckets.iter().find(|(_, count)| *count >= 0.99 * all).map(|(bound, _)| *bound);
-        bound.unwrap() * 1e3
+        Claims(buckets.collect())
     }
 
     fn pids(&self) -> Vec<u32> {

@@ -16,13 +16,13 @@ use crate::{
 const RATE: f64 = 100.0;
 /// How many lanes share a tenth of the backlog.
 const OTHERS: usize = 20;
-/// Deliveries of one lane, each of a lead of its own, due a microsecond after one another from `$3` seconds on.
+/// Deliveries of one lane, each of a lead of its own, due a microsecond after one another.
 const BACKLOG: &str = "
     WITH one AS (SELECT company_id, event_id FROM delivery WHERE company_id = $1 LIMIT 1), many AS (
         INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, state, due_at)
         SELECT company_id, gen_random_uuid(), $2, gen_random_uuid(), event_id, 'lead.created', false, 'pending',
-            now() + $3 * interval '1 second' + n * interval '1 microsecond'
-        FROM one, generate_series(1, $4) n
+            now() + n * interval '1 microsecond'
+        FROM one, generate_series(1, $3) n
         RETURNING company_id, id, integration_id, due_at
     )
     INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
@@ -52,6 +52,7 @@ impl Street {
 
     /// Measures once more, and tells the ratio to what was without the trouble.
     async fn beside(&self, before: &Latency, time: Duration, report: &mut Report) {
+        let claims = self.leadline.claims().await;
         let beside = self.trickle(time).await;
         report.figure("due → arrival p50 of others, alone", before.due.quantile(0.5), "ms");
         report.figure("due → arrival p50 of others, beside it", beside.due.quantile(0.5), "ms");
@@ -62,7 +63,7 @@ impl Street {
             beside.due.quantile(0.99) / before.due.quantile(0.99),
             "ratio",
         );
-        report.figure("claims p99", self.leadline.claim_p99().await, "ms");
+        report.figure("claims p99", self.leadline.claims().await.p99_since(&claims), "ms");
     }
 }
 
@@ -71,21 +72,19 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
     let rows = options.rows.unwrap_or(1_000_000);
     report.section(&format!("{rows} due, one lane owns 90 %"));
     let street = Street::start(executable).await;
-    let slow = |n| format!("http://{}/slow/{n}", street.receiver.address());
-    let urls: Vec<_> = (0..=OTHERS).map(slow).collect();
+    let address = street.receiver.address();
+    // The others hang, so that what is due of them stays due and costs nothing beside the backlog.
+    let url =
+        |n| if n == 0 { format!("http://{address}/slow") } else { format!("http://{address}/hang/{n}") };
+    let urls: Vec<_> = (0..=OTHERS).map(url).collect();
     let hog = street.leadline.company(2, &urls, 4).await;
     load::flood(&street.leadline, &hog, 1, 1000, Duration::from_millis(1)).await;
     let before = street.trickle(options.time).await;
     let mut database = street.leadline.database().await;
     for (n, integration) in hog.integrations.iter().enumerate() {
         let integration: ulid::Ulid = integration.parse().unwrap();
-        // The others' are due later, so that no lane is empty.
-        let (count, after) = if n == 0 { (rows * 9 / 10, -1) } else { (rows / 10 / OTHERS as i64, 3600) };
-        let insert = sqlx::query(BACKLOG)
-            .bind(hog.company)
-            .bind(uuid::Uuid::from(integration))
-            .bind(f64::from(after))
-            .bind(count);
+        let count = if n == 0 { rows * 9 / 10 } else { rows / 10 / OTHERS as i64 };
+        let insert = sqlx::query(BACKLOG).bind(hog.company).bind(uuid::Uuid::from(integration)).bind(count);
         insert.execute(&mut database).await.unwrap();
     }
     database.execute("CHECKPOINT").await.unwrap();

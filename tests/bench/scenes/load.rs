@@ -122,7 +122,7 @@ impl Run<'_> {
             assert!((deliveries - expected).abs() < 0.5, "{deliveries} arrived of {expected}");
             let concurrency = fan_out * CONCURRENCY as usize;
             assert!(opened <= concurrency, "{opened} connections for {concurrency} pushes at once");
-            assert!(transactions < 3.0, "{transactions} transactions for each delivery: nothing is batched");
+            assert!(transactions < 0.5, "{transactions} transactions for each delivery: nothing is batched");
             // What a lead writes, shared by its deliveries, and what each delivery does; whole pages and larger bodies are
             // beside it.
             if options.is_short {
