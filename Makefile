@@ -17,7 +17,7 @@ install: ; scripts/install
 install-check: ; scripts/install-check
 upgrade-check: ; scripts/upgrade-check
 watch-check: ; scripts/watch-check
-docs-pages: ; LEADLINE_WRITE_DOCS=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test docs
+docs-pages: ; LEADLINE_WRITE_DOCS=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test docs --lib the_page
 proxy-check: ; scripts/proxy-check
 ci: ; .ci/run
 dist: ; scripts/dist

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[path = "docs/api.rs"]
+mod api;
 #[path = "docs/site.rs"]
 mod site;
 #[path = "docs/watch.rs"]

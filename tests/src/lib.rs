@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 mod harness;
+pub mod proto;
 
 pub use harness::{
     child::{ChildDaemon, leadline, leadlined, takes},

@@ -2,43 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{check, files};
+use leadline_tests::proto::{Enum, Field, Rpc, Value, protos};
 
-/// A file of the API, in the shape that all of them have: one statement on a line, two spaces for each depth.
-struct Proto {
-    path: String,
-    services: Vec<Service>,
-    messages: Vec<Message>,
-    enums: Vec<Enum>,
-}
-
-struct Service {
-    name: String,
-    rpcs: Vec<Rpc>,
-}
-
-struct Rpc {
-    name: String,
-    request: String,
-    response: String,
-    comment: String,
-}
-
-struct Message {
-    name: String,
-    fields: Vec<Field>,
-}
-
-struct Field {
-    name: String,
-    kind: String,
-    comment: String,
-}
-
-struct Enum {
-    name: String,
-    values: Vec<(String, u32)>,
-}
+use super::check;
 
 /// What an rpc may begin with: one that is called otherwise says what it does in a word of its own.
 const VERBS: [&str; 27] = [
@@ -47,64 +13,6 @@ const VERBS: [&str; 27] = [
     "Retry", "Reveal", "Revoke", "Rotate", "Set",
 ];
 const MORE_VERBS: [&str; 8] = ["Skip", "Snooze", "Test", "Trace", "Unskip", "Update", "Watch", "Who"];
-
-fn protos() -> Vec<Proto> {
-    files("proto", ".proto").into_iter().map(|(path, text)| read(path, &text)).collect()
-}
-
-fn read(path: String, text: &str) -> Proto {
-    let mut proto = Proto { path, services: Vec::new(), messages: Vec::new(), enums: Vec::new() };
-    let (mut comment, mut block) = (String::new(), "");
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let named = |at: usize| words.get(at).copied().unwrap_or_default().to_owned();
-        match words.first().copied().unwrap_or_default() {
-            "//" => {
-                comment.push_str(line.trim_start().trim_start_matches("//"));
-                continue;
-            }
-            "service" => {
-                block = "service";
-                proto.services.push(Service { name: named(1), rpcs: Vec::new() });
-            }
-            "message" => {
-                block = "message";
-                proto.messages.push(Message { name: named(1), fields: Vec::new() });
-            }
-            "enum" => {
-                block = "enum";
-                proto.enums.push(Enum { name: named(1), values: Vec::new() });
-            }
-            "extend" => block = "",
-            "rpc" => {
-                let parts: Vec<&str> = line
-                    .split(['(', ')', ' '])
-                    .filter(|part| !part.is_empty() && *part != "stream")
-                    .collect();
-                let rpc = Rpc {
-                    name: parts[1].to_owned(),
-                    request: parts[2].to_owned(),
-                    response: parts[4].to_owned(),
-                    comment: comment.clone(),
-                };
-                proto.services.last_mut().unwrap().rpcs.push(rpc);
-            }
-            _ if block == "message" && line.contains(" = ") => {
-                let left: Vec<&str> = line.split(" = ").next().unwrap().split_whitespace().collect();
-                let [.., kind, name] = left[..] else { continue };
-                let field = Field { name: name.into(), kind: kind.into(), comment: comment.clone() };
-                proto.messages.last_mut().unwrap().fields.push(field);
-            }
-            _ if block == "enum" && line.contains(" = ") => {
-                let number = words[2].trim_end_matches(';').parse().unwrap();
-                proto.enums.last_mut().unwrap().values.push((named(0), number));
-            }
-            _ => {}
-        }
-        comment.clear();
-    }
-    proto
-}
 
 fn is_pascal(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
@@ -215,7 +123,7 @@ fn words_times_and_spans_have_types() {
             if !is_pascal(&message.name) {
                 findings.push(format!("{}: message {}", proto.path, message.name));
             }
-            for Field { name, kind, comment } in &message.fields {
+            for Field { name, kind, comment, .. } in &message.fields {
                 let place = format!("{}: {}.{name}", proto.path, message.name);
                 if !is_snake(name) {
                     findings.push(format!("{place} is not in snake_case"));
@@ -233,14 +141,19 @@ fn words_times_and_spans_have_types() {
                 }
             }
         }
-        for Enum { name, values } in &proto.enums {
+        for Enum { name, values, .. } in &proto.enums {
             let prefix = prefix(name);
-            if !is_pascal(name) || values.first() != Some(&(format!("{prefix}UNSPECIFIED"), 0)) {
+            let is_first = |values: &[Value]| {
+                values
+                    .first()
+                    .is_some_and(|one| one.name == format!("{prefix}UNSPECIFIED") && one.number == 0)
+            };
+            if !is_pascal(name) || !is_first(values) {
                 findings.push(format!("{}: {name} begins with {prefix}UNSPECIFIED = 0", proto.path));
             }
-            let strange = values.iter().filter(|(value, _)| !value.starts_with(&prefix));
-            findings.extend(strange.map(|(value, _)| format!("{}: {value} of {name}", proto.path)));
-            let numbers: Vec<_> = values.iter().map(|(_, number)| *number).collect();
+            let strange = values.iter().filter(|value| !value.name.starts_with(&prefix));
+            findings.extend(strange.map(|value| format!("{}: {} of {name}", proto.path, value.name)));
+            let numbers: Vec<_> = values.iter().map(|value| value.number).collect();
             if !numbers.iter().zip(0..).all(|(number, at)| *number == at) {
                 findings.push(format!("{}: the numbers of {name} are not in order", proto.path));
             }
@@ -250,17 +163,6 @@ fn words_times_and_spans_have_types() {
 }
 
 #[test]
-fn proto_files_are_read_right() {
-    let text = "// About.\nservice AService {\n  // Says.\n  rpc GetA(GetARequest) returns (stream GetAResponse) {\n  }\n}\n\n\
-                message GetARequest {\n  // One.\n  repeated string ids = 1 [(x) = Y];\n}\n\nenum AState {\n  A_STATE_UNSPECIFIED = 0;\n}\n";
-    let proto = read("a.proto".to_owned(), text);
-    let rpc = &proto.services[0].rpcs[0];
-    assert_eq!(
-        (&*rpc.name, &*rpc.request, &*rpc.response, &*rpc.comment),
-        ("GetA", "GetARequest", "GetAResponse", " Says.")
-    );
-    let field = &proto.messages[0].fields[0];
-    assert_eq!((&*field.name, &*field.kind, &*field.comment), ("ids", "string", " One."));
-    assert_eq!((&*proto.enums[0].name, prefix("AState")), ("AState", "A_STATE_".to_owned()));
-    assert_eq!(proto.enums[0].values, [("A_STATE_UNSPECIFIED".to_owned(), 0)]);
+fn values_begin_with_the_name_of_their_enum() {
+    assert_eq!(prefix("DeliveryState"), "DELIVERY_STATE_");
 }

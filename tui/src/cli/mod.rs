@@ -27,6 +27,8 @@ mod output_types;
 mod preview;
 mod progress;
 mod push;
+#[cfg(test)]
+mod reference;
 mod rotation;
 mod system;
 mod table;
