@@ -78,7 +78,8 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
         |n| if n == 0 { format!("http://{address}/slow") } else { format!("http://{address}/hang/{n}") };
     let urls: Vec<_> = (0..=OTHERS).map(url).collect();
     let hog = street.leadline.company(2, &urls, 4).await;
-    load::flood(&street.leadline, &hog, 1, 1000, Duration::from_millis(1)).await;
+    // The event of which the backlog is.
+    load_one(&street.leadline, &hog).await;
     let before = street.trickle(options.time).await;
     let mut database = street.leadline.database().await;
     for (n, integration) in hog.integrations.iter().enumerate() {
