@@ -68,7 +68,7 @@ pub enum ConfigAct {
 /// What to do with the master key.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum MasterKeyAct {
-    /// Make a new key and seal everything anew; no daemon may run meanwhile
+    /// Make a new key and seal everything anew, while daemons run or not; again, it finishes what was broken off
     Rotate,
 }
 

@@ -37,6 +37,7 @@ mod intake;
 mod intake_refusals;
 mod invalid_input;
 mod jobs;
+mod key_rotation;
 mod klaviyo;
 mod leads;
 mod ledger;

@@ -21,12 +21,10 @@ use crate::{
     postgres::{
         data_dir::{DataDir, DataDirError},
         embedded::{Cluster, EmbeddedError, dump},
-        setup::{self, SetupError},
+        inspect::inspect,
+        setup::SetupError,
     },
-    secrets::{
-        Sealer,
-        master_key::{self, MasterKeyError},
-    },
+    secrets::master_key::{self, MasterKeyError},
     telemetry,
 };
 
@@ -56,6 +54,13 @@ pub enum BackupError {
     NoKey(PathBuf),
     #[error("the secrets in this backup were sealed with another master key than {}: copy the right one there", .0.display())]
     OtherKey(PathBuf),
+    #[error(
+        "this backup was written while the master key was rotated: {path} must hold the key before the rotation, too, in \
+         a line of its own", path = .0.display()
+    )]
+    HalfTheKeys(PathBuf),
+    #[error("the master key was rotated meanwhile: back up again")]
+    Rotated,
     #[error(transparent)]
     Postgres(#[from] EmbeddedError),
     #[error(transparent)]
@@ -75,6 +80,9 @@ struct BackupHeader {
     taken_at: jiff::Timestamp,
     /// Tells which master key its secrets need, without telling the key.
     key_fingerprint: String,
+    /// The same of a key that some of them still need; empty unless the key was being rotated.
+    #[serde(default)]
+    previous_key_fingerprint: String,
 }
 
 impl BackupHeader {
@@ -110,12 +118,13 @@ pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
 
 async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> {
     let source = dump::DumpSource::running(&config.data_dir)?;
-    let fingerprint = setup::key_fingerprint(&source.connect_options()).await?;
+    let before = inspect(&source.connect_options()).await?;
     let header = BackupHeader {
         leadline_backup: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at: jiff::Timestamp::now(),
-        key_fingerprint: hex::encode(fingerprint.unwrap_or_default()),
+        key_fingerprint: hex::encode(before.key_fingerprint.as_deref().unwrap_or_default()),
+        previous_key_fingerprint: hex::encode(before.previous_fingerprint.unwrap_or_default()),
     };
     let mut line =
         serde_json::to_vec(&header).map_err(|error| BackupError::File(file.into(), error.into()))?;
@@ -123,7 +132,9 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     if file == Path::new("-") {
         let mut out =
             standard(io::stdout().as_fd()).map_err(|error| BackupError::File(file.into(), error))?;
-        return dump_to(&source, &line, &mut out, file).await;
+        let written = dump_to(&source, &line, &mut out, file).await?;
+        check_key(&source, before.key_fingerprint.as_deref()).await?;
+        return Ok(written);
     }
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
@@ -134,6 +145,7 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     let mut out = create(&unfinished).await.map_err(failed)?;
     let written = async {
         let written = dump_to(&source, &line, &mut out, file).await?;
+        check_key(&source, before.key_fingerprint.as_deref()).await?;
         out.sync_all().await.map_err(failed)?;
         fs::rename(&unfinished, file).map_err(failed)?;
         Ok(written)
@@ -145,6 +157,12 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
         tracing::warn!(event = "backup_not_removed", error = telemetry::causes(&error), file = %unfinished.display(), "an unfinished backup cannot be removed");
     }
     written
+}
+
+/// The first line is only right if the key that seals is still the same.
+async fn check_key(source: &dump::DumpSource, before: Option<&[u8]>) -> Result<(), BackupError> {
+    let after = inspect(&source.connect_options()).await?.key_fingerprint;
+    if after.as_deref() == before { Ok(()) } else { Err(BackupError::Rotated) }
 }
 
 /// A backup holds leads: it is its owner's alone.
@@ -182,8 +200,12 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
     let ring = master_key::load(&config.master_key)?;
     let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
     let fingerprint = hex::decode(&header.key_fingerprint).map_err(|_| BackupError::NoBackup)?;
-    if Sealer::sealing_with(&ring, &fingerprint).is_none() {
+    if !ring.holds(&fingerprint) {
         return Err(BackupError::OtherKey(config.master_key.clone()));
+    }
+    let previous = hex::decode(&header.previous_key_fingerprint).map_err(|_| BackupError::NoBackup)?;
+    if !previous.is_empty() && !ring.holds(&previous) {
+        return Err(BackupError::HalfTheKeys(config.master_key.clone()));
     }
     let data = DataDir::open(&config.data_dir)?;
     if data.path().join("postgres/data").exists() && !dump::is_broken_off(&data) {
@@ -258,6 +280,12 @@ mod tests {
                 BackupError::OtherKey(path()),
                 "the secrets in this backup were sealed with another master key than /data: copy the right one there",
             ),
+            (
+                BackupError::HalfTheKeys(path()),
+                "this backup was written while the master key was rotated: /data must hold the key before the rotation, \
+                 too, in a line of its own",
+            ),
+            (BackupError::Rotated, "the master key was rotated meanwhile: back up again"),
         ] {
             assert_eq!(error.to_string(), reported);
         }
@@ -268,7 +296,8 @@ mod tests {
         let good = "{\"leadline_backup\":1,\"version\":\"0.1.0\",\"taken_at\":\"2026-11-28T12:00:00Z\",\
                     \"key_fingerprint\":\"ab\"}\nPGDMP";
         let mut input = good.as_bytes();
-        assert_eq!(BackupHeader::read(&mut input).await.unwrap().key_fingerprint, "ab");
+        let header = BackupHeader::read(&mut input).await.unwrap();
+        assert_eq!((&*header.key_fingerprint, &*header.previous_key_fingerprint), ("ab", ""));
         assert_eq!(input, b"PGDMP");
         for bad in ["", "PGDMP\n", "{}\n", &good.replace("up\":1", "up\":2")] {
             assert!(

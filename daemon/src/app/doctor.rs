@@ -27,7 +27,7 @@ use crate::{
         inspect::{Inspected, Schema, inspect},
         setup,
     },
-    secrets::{Sealer, master_key},
+    secrets::master_key,
     telemetry, user,
 };
 
@@ -302,19 +302,30 @@ fn examine_key(report: &mut DoctorReport, config: &Config, database: Option<&Ins
     let thing = "master key";
     let (path, shown) = (&config.master_key, config.master_key.display());
     let sealed = database.and_then(|database| database.key_fingerprint.as_deref());
+    let previous = database.and_then(|database| database.previous_fingerprint.as_deref());
     match master_key::load(path) {
         Err(error) => report.add(Grade::Bad, thing, error.to_string()),
         Ok(None) if sealed.is_some() => {
             report.add(Grade::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
         }
         Ok(None) => report.add(Grade::Good, thing, "the first start makes it"),
-        Ok(Some(ring)) if sealed.is_some_and(|sealed| Sealer::sealing_with(&ring, sealed).is_none()) => {
+        Ok(Some(ring)) if sealed.is_some_and(|sealed| !ring.holds(sealed)) => {
             report.add(
                 Grade::Bad,
                 thing,
                 format!("{shown} is not the one that this database is sealed with"),
             );
         }
+        Ok(Some(ring)) if previous.is_some_and(|previous| !ring.holds(previous)) => report.add(
+            Grade::Bad,
+            thing,
+            format!("{shown} lacks the key before the rotation that is not finished: copy the file with both there"),
+        ),
+        Ok(Some(ring)) if ring.count() > 1 || database.is_some_and(|database| database.is_rotating) => report.add(
+            Grade::Look,
+            thing,
+            "a rotation is not finished: unless it runs now, run `leadlined master-key rotate` again",
+        ),
         Ok(Some(_)) => report.add(Grade::Good, thing, format!("{shown}: keep a copy away from this machine")),
     }
 }

@@ -86,6 +86,14 @@ impl From<Error> for Status {
                 tracing::error!(event = "control_call_failed", error = chain, "a control call failed");
                 refused(Code::Internal, "DATABASE_FAILED", format!("{error}: the daemon's log says why"))
             }
+            Error::MasterKey(_) => {
+                tracing::error!(
+                    event = "control_key_missing",
+                    error = chain,
+                    "a control call found no key to seal with"
+                );
+                refused(Code::FailedPrecondition, "MASTER_KEY_MISSING", chain)
+            }
             Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
                 tracing::error!(
                     event = "control_value_unreadable",
@@ -111,6 +119,7 @@ fn cut(message: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::MissingKey;
     use crate::store::operator::refusal::RefusalReason;
 
     #[test]
@@ -131,6 +140,16 @@ mod tests {
                 Refusal::Store(Error::Seal(crate::secrets::SealError)),
                 Code::DataLoss,
                 "a sealed value does not open: it belongs to another row or was sealed with another master key",
+            ),
+            (
+                Refusal::Store(Error::MasterKey(MissingKey::InUse {
+                    file: "/data/key".into(),
+                    source: None,
+                })),
+                Code::FailedPrecondition,
+                "/data/key does not hold every master key that secrets are sealed with: copy the file that `leadlined \
+                 master-key rotate` wrote to /data/key; where that is a credential of systemd, copy it to what \
+                 LoadCredential= names",
             ),
             (
                 Refusal::Store(Error::Database(sqlx::Error::RowNotFound)),

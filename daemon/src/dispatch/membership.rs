@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -20,6 +21,7 @@ use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
+        key_rotation::{KeysInUse, MissingKey},
         queue::daemons::{Beat, Waits, Wake},
     },
     telemetry,
@@ -114,6 +116,8 @@ pub(super) struct Membership {
     heard: HashMap<i64, i64>,
     /// Orphaned claims that are being taken over; kept until the answer is here, for it may get lost.
     adopting: Vec<i64>,
+    /// Said once, not at each beat.
+    lacks_next_key: bool,
 }
 
 impl Membership {
@@ -141,6 +145,7 @@ impl Membership {
             seq: 0,
             heard: HashMap::new(),
             adopting: Vec::new(),
+            lacks_next_key: false,
         };
         if is_sole {
             membership.store.remove_expired(id, true).await?;
@@ -165,6 +170,14 @@ impl Membership {
                 Some(wake) = self.outbox.recv() => self.tell(wake).await,
             };
             if let Err(error) = done {
+                if let Error::MasterKey(_) = error {
+                    tracing::error!(
+                        event = "master_key_missing",
+                        error = telemetry::causes(&error),
+                        "the master key was rotated without this daemon, which can open nothing any more"
+                    );
+                    return;
+                }
                 tracing::warn!(
                     event = "beat_failed",
                     error = telemetry::causes(&error),
@@ -176,7 +189,7 @@ impl Membership {
 
     async fn beat(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        let Beat { is_alive, living, now, waits } =
+        let Beat { is_alive, living, now, waits, keys } =
             self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         self.lease.set_clock(now);
         if is_alive {
@@ -189,6 +202,10 @@ impl Membership {
             self.living.clone_from(&living);
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
+        }
+        if self.follow_keys(&keys)? {
+            // Whoever rotates waits for this word.
+            self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         }
         self.take_up(waits).await?;
         if self.living.len() > 1 {
@@ -216,6 +233,27 @@ impl Membership {
             self.adopt().await?;
         }
         Ok(())
+    }
+
+    /// Follows the database to the master keys that it asks for. True if this daemon has others than before. Without the
+    /// next one it works on, and the rotation waits.
+    fn follow_keys(&mut self, keys: &KeysInUse) -> Result<bool, Error> {
+        let followed = self.store.follow_keys(keys);
+        let was_missing =
+            mem::replace(&mut self.lacks_next_key, matches!(followed, Err(MissingKey::Next { .. })));
+        match followed {
+            Err(error @ MissingKey::Next { .. }) => {
+                if !was_missing {
+                    tracing::warn!(
+                        event = "next_master_key_missing",
+                        error = telemetry::causes(&error),
+                        "the master key is being rotated, and this daemon does not have the next one"
+                    );
+                }
+                Ok(false)
+            }
+            followed => Ok(followed?),
+        }
     }
 
     async fn adopt(&mut self) -> Result<(), Error> {

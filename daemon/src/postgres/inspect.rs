@@ -14,6 +14,10 @@ pub struct Inspected {
     pub major: i32,
     pub schema: Schema,
     pub key_fingerprint: Option<Vec<u8>>,
+    /// The key that sealed before, while not everything is sealed anew.
+    pub previous_fingerprint: Option<Vec<u8>>,
+    /// A rotation of the master key has begun and not ended.
+    pub is_rotating: bool,
     pub is_encrypted: bool,
     /// A stand-by takes no leads.
     pub is_read_only: bool,
@@ -50,10 +54,11 @@ pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError
     .fetch_one(&mut *db)
     .await?;
     let schema = schema(db).await?;
-    let key_fingerprint = match schema {
+    let keys = match schema {
         Schema::None => None,
-        _ => sqlx::query_scalar("SELECT key_fingerprint FROM installation").fetch_optional(&mut *db).await?,
+        _ => keys(db).await?,
     };
+    let (key_fingerprint, is_staged, previous_fingerprint) = keys.unwrap_or_default();
     connection.close().await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Ok(Inspected {
@@ -61,11 +66,25 @@ pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError
         major: number.parse::<i32>().map_or(0, |number| number / 10_000),
         schema,
         key_fingerprint,
+        is_rotating: is_staged || previous_fingerprint.is_some(),
+        previous_fingerprint,
         is_encrypted,
         is_read_only,
         bytes,
         clock_ahead: clock - i64::try_from(now).unwrap_or(clock),
     })
+}
+
+type InspectedKeys = (Option<Vec<u8>>, bool, Option<Vec<u8>>);
+
+/// The key that seals, whether another one is to follow it, and the one before. An older schema knows of the first alone.
+async fn keys(db: &mut PgConnection) -> Result<Option<InspectedKeys>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT key_fingerprint, to_jsonb(i) ->> 'next_fingerprint' IS NOT NULL,
+                decode(substr(to_jsonb(i) ->> 'previous_fingerprint', 3), 'hex') FROM installation i",
+    )
+    .fetch_optional(db)
+    .await
 }
 
 async fn schema(db: &mut PgConnection) -> Result<Schema, sqlx::Error> {

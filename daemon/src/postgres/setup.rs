@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::hosts::single_urls;
 use crate::{
     secrets::{
-        Sealer,
+        KeysInUse, MissingKey, Sealer,
         master_key::{self, MasterKeyError},
     },
     telemetry,
@@ -89,9 +89,14 @@ pub enum SetupError {
     MasterKey(#[from] MasterKeyError),
     #[error(
         "this database is sealed with another master key than {path}: copy the file master.key of the daemon that \
-         set it up (its data directory) to {path}", path = .0.display()
+         set it up (its data directory), or the one that it was rotated to last, to {path}", path = .0.display()
     )]
     OtherKey(PathBuf),
+    #[error(
+        "the master key is being rotated, and {path} does not hold the one before: copy the file that `leadlined \
+         master-key rotate` writes to {path}, or wait until it has finished", path = .0.display()
+    )]
+    HalfTheKeys(PathBuf),
     #[error(
         "this database is sealed with a master key, and there is no file {path}: copy the file master.key of the daemon \
          that set it up (its data directory) to {path}", path = .0.display()
@@ -322,21 +327,31 @@ pub async fn unseal(pool: &PgPool, path: &Path) -> Result<Sealer, SetupError> {
         (None, Some(_)) => return Err(SetupError::NoKey(path.to_owned())),
         (None, None) => master_key::create(path)?,
     };
-    let newest = Sealer::new(&ring);
     sqlx::query!(
         "INSERT INTO installation (key_fingerprint) VALUES ($1) ON CONFLICT DO NOTHING",
-        newest.fingerprint()
+        &ring.newest_fingerprint()
     )
     .execute(pool)
     .await?;
-    // While a rotation is broken off, the older key of the file may still be the right one.
-    let sealed = fingerprint(pool).await?.unwrap_or_default();
-    Sealer::sealing_with(&ring, &sealed).ok_or_else(|| SetupError::OtherKey(path.to_owned()))
-}
-
-/// Which key a database is sealed with, asked over a connection of its own; none before its first start.
-pub async fn key_fingerprint(options: &PgConnectOptions) -> Result<Option<Vec<u8>>, SetupError> {
-    Ok(super::inspect::inspect(options).await?.key_fingerprint)
+    let row =
+        sqlx::query!("SELECT key_fingerprint, next_fingerprint, previous_fingerprint FROM installation")
+            .fetch_one(pool)
+            .await?;
+    let in_use = KeysInUse::of(
+        &row.key_fingerprint,
+        row.next_fingerprint.as_deref(),
+        row.previous_fingerprint.as_deref(),
+    );
+    let in_use = in_use.ok_or_else(|| SetupError::OtherKey(path.to_owned()))?;
+    let sealer = Sealer::new(path, &ring);
+    match sealer.follow(&in_use) {
+        Ok(_) | Err(MissingKey::Next { .. }) => Ok(sealer),
+        Err(MissingKey::InUse { source: Some(error), .. }) => Err(error.into()),
+        Err(_) if sealer.fingerprints().contains(&in_use.sealing) => {
+            Err(SetupError::HalfTheKeys(path.to_owned()))
+        }
+        Err(_) => Err(SetupError::OtherKey(path.to_owned())),
+    }
 }
 
 async fn fingerprint(pool: &PgPool) -> Result<Option<Vec<u8>>, sqlx::Error> {
@@ -425,7 +440,12 @@ mod tests {
             (
                 SetupError::OtherKey(key()),
                 "this database is sealed with another master key than /data/master.key: copy the file master.key of the \
-                 daemon that set it up (its data directory) to /data/master.key",
+                 daemon that set it up (its data directory), or the one that it was rotated to last, to /data/master.key",
+            ),
+            (
+                SetupError::HalfTheKeys(key()),
+                "the master key is being rotated, and /data/master.key does not hold the one before: copy the file that \
+                 `leadlined master-key rotate` writes to /data/master.key, or wait until it has finished",
             ),
             (
                 SetupError::NoKey(key()),

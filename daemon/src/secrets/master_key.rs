@@ -4,16 +4,20 @@ use std::{
     env, fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::user;
 
 /// The key itself; forgotten when dropped.
 pub type MasterKey = Zeroizing<[u8; 32]>;
+
+/// Tells a master key from others without telling the key: SHA-256 over a label and the key.
+pub type Fingerprint = [u8; 32];
 
 /// Where systemd puts the credentials of a unit.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -48,6 +52,18 @@ impl KeyRing {
         self.0.len()
     }
 
+    /// The newest key's fingerprint.
+    #[must_use]
+    pub fn newest_fingerprint(&self) -> Fingerprint {
+        self.0.first().map(|key| fingerprint(key)).unwrap_or_default()
+    }
+
+    /// Whether a key is among them.
+    #[must_use]
+    pub fn holds(&self, other: &[u8]) -> bool {
+        self.keys().any(|key| fingerprint(key) == other)
+    }
+
     /// The ring with a new key before the others.
     #[must_use]
     pub fn with_new(mut self) -> Self {
@@ -63,6 +79,14 @@ impl KeyRing {
     }
 }
 
+/// Tells a key from others.
+pub(super) fn fingerprint(key: &[u8; 32]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    hash.update(b"leadline master key fingerprint\0");
+    hash.update(key);
+    hash.finalize().into()
+}
+
 fn generate() -> MasterKey {
     let mut key = MasterKey::default();
     rand::fill(key.as_mut_slice());
@@ -76,6 +100,8 @@ pub enum MasterKeyError {
     Unreadable(PathBuf, #[source] io::Error),
     #[error("cannot make the master key {}: let the daemon's user write there, or choose --master-key", .0.display())]
     Unwritable(PathBuf, #[source] io::Error),
+    #[error("cannot write the master key {}: run this as its owner, who may write into its directory", .0.display())]
+    Unreplaceable(PathBuf, #[source] io::Error),
     #[error("others may read the master key {path}: chmod 600 {path}", path = .0.display())]
     Open(PathBuf),
     #[error(
@@ -136,24 +162,35 @@ fn check_owner(path: &Path, owner: u32, us: u32) -> Result<(), MasterKeyError> {
 pub fn create(path: &Path) -> Result<KeyRing, MasterKeyError> {
     let ring = KeyRing(vec![generate()]);
     // Unlike a rename, a link never takes the place of a key that is there.
-    match write(path, &ring, |unfinished| fs::hard_link(unfinished, path)) {
+    match write(path, &ring, None, |unfinished| fs::hard_link(unfinished, path)) {
         Ok(()) => Ok(ring),
         Err(error) => Err(MasterKeyError::Unwritable(path.to_owned(), error)),
     }
 }
 
-/// Writes a ring in the place of the one that is there. A crash leaves the one or the other.
+/// Writes a ring in the place of the one that is there, for the same user. A crash leaves the one or the other.
 pub fn replace(path: &Path, ring: &KeyRing) -> Result<(), MasterKeyError> {
-    write(path, ring, |unfinished| fs::rename(unfinished, path))
-        .map_err(|error| MasterKeyError::Unwritable(path.to_owned(), error))
+    let written = fs::metadata(path)
+        .and_then(|replaced| write(path, ring, Some(&replaced), |unfinished| fs::rename(unfinished, path)));
+    written.map_err(|error| MasterKeyError::Unreplaceable(path.to_owned(), error))
 }
 
-fn write(path: &Path, ring: &KeyRing, publish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+fn write(
+    path: &Path,
+    ring: &KeyRing,
+    replaced: Option<&fs::Metadata>,
+    publish: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let unfinished = path.with_added_extension("new");
     if unfinished.exists() {
         fs::remove_file(&unfinished)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    // Root may rotate the key of a daemon that runs as somebody else, who is to read the new one.
+    if let Some(replaced) = replaced.filter(|replaced| !user::own_uid().is_ok_and(|us| us == replaced.uid()))
+    {
+        fchown(&file, Some(replaced.uid()), Some(replaced.gid()))?;
+    }
     for key in ring.keys() {
         let text = Zeroizing::new(hex::encode(key));
         file.write_all(text.as_bytes())?;
@@ -172,6 +209,9 @@ fn write(path: &Path, ring: &KeyRing, publish: impl FnOnce(&Path) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A user without rights on every system that has root.
+    const NOBODY: u32 = 65534;
 
     fn is_same(one: &KeyRing, other: &KeyRing) -> bool {
         one.0 == other.0
@@ -192,6 +232,29 @@ mod tests {
         replace(&path, &both.with_new()).unwrap();
         assert!(load(&path).is_err(), "three keys are never right");
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+        let nowhere = temp.path().join("none/master.key");
+        assert_eq!(
+            replace(&nowhere, &newest).unwrap_err().to_string(),
+            format!(
+                "cannot write the master key {}: run this as its owner, who may write into its directory",
+                nowhere.display()
+            )
+        );
+    }
+
+    #[test]
+    fn a_replaced_key_stays_its_users() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("master.key");
+        let ring = create(&path).unwrap();
+        if std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).is_err() {
+            println!("left out, because only root gives a file to another user");
+            return;
+        }
+        replace(&path, &ring.with_new()).unwrap();
+        let replaced = fs::metadata(&path).unwrap();
+        assert_eq!((replaced.uid(), replaced.gid()), (NOBODY, NOBODY));
+        assert_eq!(replaced.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

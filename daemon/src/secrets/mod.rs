@@ -4,4 +4,4 @@ pub mod master_key;
 pub mod memory;
 mod seal;
 
-pub use seal::{AdditionalData, SealError, Sealer};
+pub use seal::{AdditionalData, KEY_ID, KeysInUse, MissingKey, SealError, Sealer};

@@ -332,6 +332,12 @@ impl Command {
     /// Creates an integration of a locked company, with its first secret if it has one.
     pub async fn create_integration(&mut self, new: &NewIntegration<'_>) -> Result<IntegrationId, Refusal> {
         let id = IntegrationId::generate();
+        let place = sealed::config(new.company, id);
+        let sealed_config = self.seal(&place, new.config.to_string().as_bytes()).await?;
+        let sealed_credentials = match new.credentials {
+            Some(credentials) => Some(self.seal_credentials(new.company, id, credentials).await?),
+            None => None,
+        };
         sqlx::query!(
             "INSERT INTO integration
              (company_id, id, name, connector, enabled, config, sealed_config, mapping, events, payload, routing,
@@ -343,12 +349,12 @@ impl Command {
             new.connector,
             new.enabled,
             new.shown,
-            self.store.sealer.seal(&sealed::config(new.company, id), new.config.to_string().as_bytes()),
+            sealed_config,
             new.mapping,
             &event_words(new.events) as &[&str],
             new.payload,
             new.routing.as_str(),
-            new.credentials.map(|credentials| self.seal_credentials(new.company, id, credentials)),
+            sealed_credentials,
             new.notices,
             new.needs_consent,
             new.credentials.map(|_| origins(new.config)),
@@ -371,10 +377,8 @@ impl Command {
 
     /// Writes a locked integration back as it is now.
     pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
-        let sealed = self.store.sealer.seal(
-            &sealed::config(integration.company.id, integration.id),
-            integration.config.to_string().as_bytes(),
-        );
+        let place = sealed::config(integration.company.id, integration.id);
+        let sealed = self.seal(&place, integration.config.to_string().as_bytes()).await?;
         // Another target knows nothing of what this one asked for, and may be up. Read before the row is written.
         sqlx::query!(
             "UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
@@ -412,12 +416,13 @@ impl Command {
         Ok(())
     }
 
-    fn seal_credentials(
-        &self,
+    async fn seal_credentials(
+        &mut self,
         company: CompanyId,
         integration: IntegrationId,
         credentials: &Value,
-    ) -> Vec<u8> {
-        self.store.sealer.seal(&sealed::credentials(company, integration), credentials.to_string().as_bytes())
+    ) -> Result<Vec<u8>, Refusal> {
+        let place = sealed::credentials(company, integration);
+        self.seal(&place, credentials.to_string().as_bytes()).await
     }
 }

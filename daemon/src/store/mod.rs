@@ -15,7 +15,7 @@ use crate::{
         outcome::FailureClass,
     },
     postgres::setup,
-    secrets::{AdditionalData, SealError, Sealer},
+    secrets::{AdditionalData, MissingKey, SealError, Sealer},
 };
 
 pub mod activity;
@@ -25,6 +25,7 @@ pub mod failure;
 pub mod flow;
 pub mod integration;
 pub mod job;
+pub mod key_rotation;
 pub mod lead;
 pub mod notice;
 pub mod operator;
@@ -57,6 +58,8 @@ pub enum Error {
     Database(#[source] sqlx::Error),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    MasterKey(#[from] MissingKey),
     #[error("a stored {0} cannot be read")]
     Corrupt(&'static str),
     /// The database is newer than this daemon.
@@ -91,7 +94,7 @@ impl Error {
                 error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
             }
             Self::Database(_) | Self::Seal(_) | Self::Corrupt(_) | Self::UnknownWord { .. } => true,
-            Self::Away(_) | Self::Locked => false,
+            Self::Away(_) | Self::Locked | Self::MasterKey(_) => false,
         }
     }
 }
@@ -174,7 +177,8 @@ impl Store {
         let pool =
             sqlx::postgres::PgPoolOptions::new().connect_lazy_with(sqlx::postgres::PgConnectOptions::new());
         let ring = crate::secrets::master_key::KeyRing::of(vec![[0; 32].into()]).expect("a key makes a ring");
-        Self::new(pool, Sealer::new(&ring), Arc::new(WakeUps::new().0))
+        let sealer = Sealer::new(std::path::Path::new("/no/master.key"), &ring);
+        Self::new(pool, sealer, Arc::new(WakeUps::new().0))
     }
 
     /// The same, with what connectors say of their lanes.

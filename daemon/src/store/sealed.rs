@@ -1,15 +1,20 @@
-//! What is sealed, the place that each is bound to, and how all of it is sealed anew under another master key.
+//! What is sealed, the place that each is bound to, and how all of it is sealed: at first, and anew under another master
+//! key.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::Error;
+use super::{
+    Error, Store,
+    operator::command::{Command, Refusal},
+};
 use crate::{
     domain::ids::{CompanyId, IntegrationId, KeyId},
-    secrets::{AdditionalData, Sealer},
+    secrets::{AdditionalData, KEY_ID, MissingKey, SealError, Sealer, master_key::Fingerprint},
 };
 
-/// A column that holds sealed values, each row of which is (company, row id, owner id, version, value).
+/// A column that holds sealed values.
 struct Column {
     table: &'static str,
     name: &'static str,
@@ -108,55 +113,134 @@ pub(super) fn signing_secret(company: CompanyId, id: IntegrationId, version: i32
     }
 }
 
-/// How many daemons work on a database now.
-pub async fn living_daemons(pool: &PgPool) -> Result<i64, Error> {
-    let living = sqlx::query_scalar("SELECT count(*) FROM daemon WHERE lease_until > now()").fetch_one(pool);
-    Ok(living.await?)
+/// Rows of a transaction: nobody waits longer for one of them than so many take.
+const BATCH: i64 = 100;
+
+impl Store {
+    /// Seals a value for its place with the key that seals now. The database says which, and does so until the
+    /// transaction ends: a rotation turns to the next key when nobody is about to write what the old one sealed.
+    pub(super) async fn seal(
+        &self,
+        db: &mut PgConnection,
+        place: &AdditionalData,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let key = sqlx::query_scalar!("SELECT key_fingerprint FROM installation FOR KEY SHARE")
+            .fetch_one(db)
+            .await?;
+        let key = Fingerprint::try_from(key).map_err(|_| Error::Corrupt("key fingerprint"))?;
+        Ok(self.sealer.seal(&key, place, plain)?)
+    }
 }
 
-/// Seals everything anew with the key that `to` seals with, in one transaction: either all of it is, or nothing. The
-/// answer is how many values that were.
-pub async fn reseal(pool: &PgPool, from: &Sealer, to: &Sealer) -> Result<u64, Error> {
-    let mut tx = pool.begin().await?;
-    let mut count = 0;
-    for column in &COLUMNS {
-        count += reseal_column(&mut tx, column, from, to).await?;
+impl Command {
+    /// Seals a value for its place, for this command to write.
+    pub(super) async fn seal(&mut self, place: &AdditionalData, plain: &[u8]) -> Result<Vec<u8>, Refusal> {
+        Ok(self.store.seal(&mut self.tx, place, plain).await?)
     }
-    sqlx::query("UPDATE installation SET key_fingerprint = $1")
-        .bind(to.fingerprint().as_slice())
+}
+
+/// Why not everything is sealed anew.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealError {
+    #[error(
+        "{0} does not open with any key of the file: give that secret again, or delete what it belongs to, then run \
+         this again"
+    )]
+    Unopened(String, #[source] SealError),
+    #[error(transparent)]
+    Key(#[from] MissingKey),
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<sqlx::Error> for ResealError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Seals anew what is not under this key, in transactions of a few rows each; `report` hears how many values each of them
+/// was. What somebody holds meanwhile is left for the next time.
+pub async fn reseal(
+    pool: &PgPool,
+    sealer: &Sealer,
+    key: &Fingerprint,
+    mut report: impl FnMut(u64),
+) -> Result<(), ResealError> {
+    for column in &COLUMNS {
+        let mut behind = Some((i64::MIN, Uuid::nil(), 0));
+        while let Some(from) = behind {
+            let (count, last) = reseal_batch(pool, column, sealer, key, from).await?;
+            behind = last;
+            if count > 0 {
+                report(count);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A sealed row's company, id and version.
+type RowKey = (i64, Uuid, i32);
+
+/// Seals anew the next rows of a column. The answer is how many, and the last of them; none behind the last one.
+async fn reseal_batch(
+    pool: &PgPool,
+    column: &Column,
+    sealer: &Sealer,
+    key: &Fingerprint,
+    behind: RowKey,
+) -> Result<(u64, Option<RowKey>), ResealError> {
+    let Column { table, name, id, owner, version, place } = column;
+    let select = format!(
+        "SELECT company_id, {id}, {version}::int4, {owner}, {name} FROM {table}
+         WHERE {name} IS NOT NULL AND substr({name}, 2, {KEY_ID}) <> $1 AND (company_id, {id}, {version}::int4) > ($2, $3, $4)
+         ORDER BY 1, 2, 3 LIMIT {BATCH} FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    let mut tx = pool.begin().await?;
+    let rows: Vec<(i64, Uuid, i32, Uuid, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(select))
+        .bind(&key[..KEY_ID])
+        .bind(behind.0)
+        .bind(behind.1)
+        .bind(behind.2)
+        .fetch_all(&mut *tx)
+        .await?;
+    let last = rows.last().map(|(company, row, version, ..)| (*company, *row, *version));
+    let (mut companies, mut ids, mut versions, mut values) = (vec![], vec![], vec![], vec![]);
+    for (company, row, version, owner, sealed) in rows {
+        let place = place(CompanyId(company), owner, version);
+        let plain = Zeroizing::new(
+            sealer.open(&place, &sealed).map_err(|error| ResealError::Unopened(place.to_string(), error))?,
+        );
+        values.push(sealer.seal(key, &place, &plain)?);
+        companies.push(company);
+        ids.push(row);
+        versions.push(version);
+    }
+    let update = format!(
+        "UPDATE {table} SET {name} = resealed.value
+         FROM unnest($1::int8[], $2::uuid[], $3::int4[], $4::bytea[]) resealed(of_company, of_row, of_version, value)
+         WHERE company_id = of_company AND {id} = of_row AND {version}::int4 = of_version"
+    );
+    let updated = sqlx::query(AssertSqlSafe(update))
+        .bind(companies)
+        .bind(ids)
+        .bind(versions)
+        .bind(values)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(count)
+    Ok((updated.rows_affected(), last))
 }
 
-async fn reseal_column(
-    db: &mut PgConnection,
-    column: &Column,
-    from: &Sealer,
-    to: &Sealer,
-) -> Result<u64, Error> {
-    let Column { table, name, id, owner, version, place } = column;
-    let select = format!(
-        "SELECT company_id, {id}, {owner}, {version}::int4, {name} FROM {table} WHERE {name} IS NOT NULL FOR UPDATE"
-    );
-    let update = format!(
-        "UPDATE {table} SET {name} = $4 WHERE company_id = $1 AND {id} = $2 AND {version}::int4 = $3"
-    );
-    let rows: Vec<(i64, Uuid, Uuid, i32, Vec<u8>)> =
-        sqlx::query_as(AssertSqlSafe(select)).fetch_all(&mut *db).await?;
-    for (company, row, owner, version, sealed) in &rows {
-        let place = place(CompanyId(*company), *owner, *version);
-        let resealed = to.seal(&place, &from.open(&place, sealed)?);
-        sqlx::query(AssertSqlSafe(update.clone()))
-            .bind(company)
-            .bind(row)
-            .bind(version)
-            .bind(resealed)
-            .execute(&mut *db)
-            .await?;
-    }
-    Ok(rows.len() as u64)
+/// How many values are not under this key, all of one moment: some move from a table to another.
+pub(super) async fn count_others(db: &mut PgConnection, key: &[u8]) -> Result<i64, Error> {
+    let counts = COLUMNS.map(|Column { table, name, .. }| {
+        format!("(SELECT count(*) FROM {table} WHERE substr({name}, 2, {KEY_ID}) <> $1)")
+    });
+    let sql = format!("SELECT {}", counts.join(" + "));
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).bind(key.get(..KEY_ID)).fetch_one(db).await?)
 }
 
 /// The columns that are sealed anew, as `table.column`: a test holds them against the schema.

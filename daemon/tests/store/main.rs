@@ -23,6 +23,7 @@ mod integrations;
 mod invariants;
 mod jobs;
 mod keeping;
+mod key_rotation;
 mod leads;
 mod lines;
 mod lists;

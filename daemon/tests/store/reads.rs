@@ -8,8 +8,6 @@ use leadlined::{
         ids::{AttemptId, DeliveryId, JobId, LeadId},
         outcome::FailureClass,
     },
-    postgres::setup,
-    secrets::{Sealer, master_key},
     store::{
         activity::{ActivityFilter, What},
         delivery::{
@@ -20,7 +18,6 @@ use leadlined::{
         },
         failure::list::FailureFilter,
         operator::command::Refusal,
-        sealed,
     },
 };
 
@@ -280,23 +277,4 @@ async fn what_is_too_old_is_removed_once_and_by_one_daemon_at_a_time() {
     assert_eq!(bench.store.prune().await.unwrap(), Pruned::default(), "another daemon is at it");
     other.close().await.unwrap();
     assert_eq!(bench.store.prune().await.unwrap().notices, 1);
-}
-
-#[tokio::test]
-async fn all_that_is_sealed_is_sealed_anew_or_nothing_is() {
-    let bench = Bench::new().await;
-    assert_eq!(sealed::living_daemons(&bench.pool).await.unwrap(), 1);
-    let folder = tempfile::tempdir().unwrap();
-    let ring = master_key::create(&folder.path().join("another.key")).unwrap();
-    let to = Sealer::new(&ring);
-    assert!(sealed::reseal(&bench.pool, &to, &to).await.is_err(), "this key opens nothing");
-    let lane = bench.lane();
-    assert!(bench.store.integration(lane).await.unwrap().is_some());
-    let from = setup::unseal(&bench.pool, &super::bench::master_key().await).await.unwrap();
-    assert_eq!(sealed::reseal(&bench.pool, &from, &to).await.unwrap(), 1);
-    assert!(bench.store.integration(lane).await.is_err(), "the old key opens nothing any more");
-    let (wake_ups, _hints) = leadlined::store::WakeUps::new();
-    let store = leadlined::store::Store::new(bench.pool.clone(), to, std::sync::Arc::new(wake_ups));
-    assert!(store.integration(lane).await.unwrap().is_some());
-    assert!(sealed::columns().contains(&"integration.sealed_config".to_owned()));
 }

@@ -175,9 +175,13 @@ impl Command {
         rights: &KeyRights,
     ) -> Result<IntakeKey, Refusal> {
         let id = KeyId::generate();
-        let sealed = rights.secret.as_ref().map(|secret| {
-            self.store.sealer.seal(&sealed::intake_secret(company, id), secret.expose_secret().as_bytes())
-        });
+        let sealed = match &rights.secret {
+            Some(secret) => {
+                let place = sealed::intake_secret(company, id);
+                Some(self.seal(&place, secret.expose_secret().as_bytes()).await?)
+            }
+            None => None,
+        };
         let row = sqlx::query_as!(
             KeyRow,
             "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature, sealed_secret, rate_per_second,

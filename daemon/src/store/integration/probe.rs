@@ -106,7 +106,10 @@ impl Command {
     ) -> Result<AttemptId, Refusal> {
         let id = AttemptId::generate();
         let LaneId { company, integration } = lane;
-        let sealed = candidate.map(|credentials| self.seal_credentials(company, integration, credentials));
+        let sealed = match candidate {
+            Some(credentials) => Some(self.seal_credentials(company, integration, credentials).await?),
+            None => None,
+        };
         sqlx::query!(
             "INSERT INTO probe (company_id, id, integration_id, operator, kind, sealed_candidate)
              VALUES ($1, $2, $3, $4, $5, $6)",

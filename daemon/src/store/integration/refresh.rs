@@ -54,6 +54,7 @@ impl Store {
         own: &SecretString,
         given: Option<&SecretString>,
     ) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
         let mut value = None;
         if let Some(given) = given {
             let stored = sqlx::query_scalar!(
@@ -61,14 +62,15 @@ impl Store {
                 lane.company.0,
                 lane.integration.uuid(),
             )
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *tx)
             .await?;
             let mut kept = self.open_refresh(lane, stored.flatten().as_deref())?;
             kept.retain(|(name, _)| *name != name_of(own));
             kept.push((name_of(own), given.expose_secret().to_owned()));
             kept.drain(..kept.len().saturating_sub(KEPT_MAX));
             let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-            value = Some(self.sealer.seal(&sealed::refresh(lane.company, lane.integration), &plain));
+            let place = sealed::refresh(lane.company, lane.integration);
+            value = Some(self.seal(&mut tx, &place, &plain).await?);
         }
         sqlx::query!(
             "UPDATE integration SET refreshing_until = NULL, sealed_refresh = coalesce($3, sealed_refresh)
@@ -77,8 +79,9 @@ impl Store {
             lane.integration.uuid(),
             value,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -97,12 +97,14 @@ impl Command {
         version: i32,
         secret: &str,
     ) -> Result<(), Refusal> {
+        let place = sealed::signing_secret(company, integration, version);
+        let sealed = self.seal(&place, secret.as_bytes()).await?;
         sqlx::query!(
             "INSERT INTO signing_secret (company_id, integration_id, version, sealed) VALUES ($1, $2, $3, $4)",
             company.0,
             integration.uuid(),
             version,
-            self.store.sealer.seal(&sealed::signing_secret(company, integration, version), secret.as_bytes()),
+            sealed,
         )
         .execute(&mut *self.tx)
         .await?;

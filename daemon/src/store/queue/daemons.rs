@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{delivery::LaneKind, ids::CompanyId, lane::LaneId, moment::Moment},
-    store::{DueHint, Error, Store, heard},
+    store::{
+        DueHint, Error, Store, heard,
+        key_rotation::{KeysInUse, read_keys},
+    },
 };
 
 /// Longer than any push takes.
@@ -24,6 +27,8 @@ pub struct Beat {
     /// The database's clock.
     pub now: Moment,
     pub waits: Waits,
+    /// Which master keys this daemon is to open with.
+    pub keys: KeysInUse,
 }
 
 /// What waits for any daemon: told with each beat, so that nobody asks for it all the time.
@@ -102,13 +107,17 @@ impl Wake {
 }
 
 impl Store {
-    /// Starts a life: a row of its own, whose id is the fence.
+    /// Starts a life: a row of its own, whose id is the fence. A rotation of the master key turns to the next one before
+    /// this or afterwards, when it finds the row.
     pub async fn enroll(&self, lease_seconds: f64) -> Result<i64, Error> {
         let id = sqlx::query_scalar!(
-            "INSERT INTO daemon (lease_until, version)
-             VALUES (clock_timestamp() + $1 * interval '1 second', $2) RETURNING id",
+            "INSERT INTO daemon (lease_until, version, key_fingerprints, key_file)
+             SELECT clock_timestamp() + $1 * interval '1 second', $2, $3, $4
+             FROM (SELECT FROM installation FOR KEY SHARE) held RETURNING id",
             lease_seconds,
             env!("CARGO_PKG_VERSION"),
+            &self.own_keys(),
+            self.sealer.location(),
         )
         .fetch_one(&self.pool)
         .await?;
@@ -121,11 +130,13 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the lease on, and tells who lives and what waits.
+    /// Moves the lease on, says which keys this daemon has, and tells who lives and what waits.
     pub async fn beat(&self, daemon: i64, lease_seconds: f64) -> Result<Beat, Error> {
+        let keys = self.own_keys();
         let query = sqlx::query!(
             r#"WITH me AS (
-                UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second' WHERE id = $1 RETURNING id
+                UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second', key_fingerprints = $3
+                WHERE id = $1 RETURNING id
             )
             SELECT id AS "id?", clock_timestamp() AS "now!",
                 EXISTS (SELECT FROM daemon WHERE lease_until < clock_timestamp() AND id <> $1) AS "expired!",
@@ -136,18 +147,25 @@ impl Store {
                 EXISTS (SELECT FROM integration WHERE notices AND deleted_at IS NULL)
                     OR EXISTS (SELECT FROM notice WHERE state = 'pending' AND due_at <= now()) AS "notices!",
                 EXISTS (SELECT FROM integration_stat WHERE sweep_at <= now()) OR EXISTS (SELECT FROM sweep)
-                    OR EXISTS (SELECT FROM job WHERE state = 'running') AS "tasks!"
-            FROM (SELECT 1) one LEFT JOIN (
+                    OR EXISTS (SELECT FROM job WHERE state = 'running') AS "tasks!",
+                key_fingerprint, next_fingerprint, previous_fingerprint
+            FROM installation LEFT JOIN (
                 SELECT id FROM me UNION SELECT id FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
             ) living ON true ORDER BY 1"#,
             daemon,
-            lease_seconds
+            lease_seconds,
+            &keys
         );
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
         let rows = heard(db, answer)?;
         let first = rows.first().ok_or(Error::Corrupt("beat"))?;
         let now = Moment::from(first.now.to_jiff());
+        let keys = read_keys(
+            &first.key_fingerprint,
+            first.next_fingerprint.as_deref(),
+            first.previous_fingerprint.as_deref(),
+        )?;
         let waits = Waits {
             expired: first.expired,
             orphans: first.orphans,
@@ -156,7 +174,7 @@ impl Store {
             tasks: first.tasks,
         };
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
-        Ok(Beat { is_alive: living.contains(&daemon), living, now, waits })
+        Ok(Beat { is_alive: living.contains(&daemon), living, now, waits, keys })
     }
 
     /// How many pushes of each lane other daemons have begun and not ended; none before each of them has beaten since a

@@ -1,0 +1,268 @@
+//! The rotation of the master key, step by step: whom it waits for, what is sealed while it turns, and what it seals anew.
+
+use std::{path::PathBuf, sync::Arc};
+
+use leadlined::{
+    postgres::setup,
+    secrets::{
+        Sealer,
+        master_key::{self, Fingerprint},
+    },
+    store::{
+        Store, WakeUps,
+        key_rotation::{self, HeldUp, KeysInUse, MissingKey},
+        sealed::{self, ResealError},
+    },
+};
+use tempfile::TempDir;
+
+use super::bench::{self, Bench, add_integration, wait_for_lock};
+
+/// A key file with a next key, and a store on the database of a bench whose file still lacks it.
+struct Rotation {
+    bench: Bench,
+    store: Store,
+    /// The file of the store, and the one to copy to it.
+    file: PathBuf,
+    newer: PathBuf,
+    old: Fingerprint,
+    next: Fingerprint,
+    _folder: TempDir,
+}
+
+impl Rotation {
+    async fn new() -> Self {
+        let bench = Bench::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let [file, newer] = ["master.key", "newer.key"].map(|name| folder.path().join(name));
+        for copy in [&file, &newer] {
+            std::fs::copy(bench::master_key().await, copy).unwrap();
+        }
+        let ring = master_key::load(&newer).unwrap().unwrap();
+        let old = ring.newest_fingerprint();
+        let ring = ring.with_new();
+        master_key::replace(&newer, &ring).unwrap();
+        let sealer = setup::unseal(&bench.pool, &file).await.unwrap();
+        let store = Store::new(bench.pool.clone(), sealer, Arc::new(WakeUps::new().0));
+        Self { bench, store, file, newer, old, next: ring.newest_fingerprint(), _folder: folder }
+    }
+
+    async fn keys(&self) -> KeysInUse {
+        key_rotation::keys_in_use(&self.bench.pool).await.unwrap()
+    }
+
+    async fn turn(&self) -> Vec<HeldUp> {
+        key_rotation::turn(&self.bench.pool, &self.next).await.unwrap()
+    }
+
+    /// What rotates: it has both keys.
+    fn sealer(&self) -> Sealer {
+        Sealer::new(&self.newer, &master_key::load(&self.newer).unwrap().unwrap())
+    }
+
+    /// Turned, with no daemon in the way.
+    async fn turned() -> Self {
+        let rotation = Self::new().await;
+        rotation.bench.store.leave(rotation.bench.daemon).await.unwrap();
+        key_rotation::stage(&rotation.bench.pool, &rotation.next).await.unwrap();
+        assert_eq!(rotation.turn().await, []);
+        rotation
+    }
+
+    async fn reseal(&self) -> Vec<u64> {
+        let mut batches = Vec::new();
+        sealed::reseal(&self.bench.pool, &self.sealer(), &self.next, |count| batches.push(count))
+            .await
+            .unwrap();
+        batches
+    }
+}
+
+#[tokio::test]
+async fn the_next_key_seals_once_every_daemon_that_lives_can_open_with_it() {
+    let rotation = Rotation::new().await;
+    let Rotation { bench, store, old, next, .. } = &rotation;
+    let (old, next) = (*old, *next);
+    let other = store.enroll(600.0).await.unwrap();
+    let dead = store.enroll(-1.0).await.unwrap();
+    assert_eq!(rotation.keys().await, KeysInUse { sealing: old, next: None, previous: None });
+    key_rotation::stage(&bench.pool, &[7; 32]).await.unwrap();
+    key_rotation::stage(&bench.pool, &next).await.unwrap();
+    assert_eq!(rotation.keys().await, KeysInUse { sealing: old, next: Some(next), previous: None });
+    let held_up = rotation.turn().await;
+    assert_eq!(held_up.iter().map(|one| one.daemon).collect::<Vec<_>>(), [bench.daemon, other], "not {dead}");
+    assert_eq!(held_up[1].version, env!("CARGO_PKG_VERSION"));
+    assert!(held_up[1].key_file.ends_with(&rotation.file.display().to_string()), "{held_up:?}");
+
+    let keys = store.beat(other, 600.0).await.unwrap().keys;
+    assert_eq!(keys.next, Some(next));
+    assert!(matches!(store.follow_keys(&keys), Err(MissingKey::Next { .. })));
+    std::fs::copy(&rotation.newer, &rotation.file).unwrap();
+    assert!(store.follow_keys(&keys).unwrap());
+    assert_eq!(rotation.turn().await.len(), 2, "it has not said so yet");
+    store.beat(other, 600.0).await.unwrap();
+    assert_eq!(rotation.turn().await.iter().map(|one| one.daemon).collect::<Vec<_>>(), [bench.daemon]);
+    bench.sql(&format!("UPDATE daemon SET lease_until = now() WHERE id = {}", bench.daemon)).await;
+    assert_eq!(rotation.turn().await, []);
+    let turned = KeysInUse { sealing: next, next: None, previous: Some(old) };
+    assert_eq!(rotation.keys().await, turned);
+    assert_eq!(store.beat(other, 600.0).await.unwrap().keys, turned);
+
+    // The one that was taken for dead comes back: it can open nothing new, and says where the key belongs.
+    assert!(matches!(bench.store.follow_keys(&turned), Err(MissingKey::InUse { source: None, .. })));
+    let refused = setup::unseal(&bench.pool, &bench::master_key().await).await.unwrap_err().to_string();
+    assert!(refused.contains("sealed with another master key"), "{refused}");
+    let only_new = rotation.file.with_extension("new");
+    std::fs::copy(&rotation.newer, &only_new).unwrap();
+    let newest = master_key::load(&only_new).unwrap().unwrap().newest();
+    master_key::replace(&only_new, &newest).unwrap();
+    let refused = setup::unseal(&bench.pool, &only_new).await.unwrap_err().to_string();
+    assert!(refused.contains("does not hold the one before"), "{refused}");
+    assert_eq!(rotation.reseal().await, [1]);
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0);
+    setup::unseal(&bench.pool, &only_new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_that_begins_while_the_key_turns_is_seen_or_sees_it() {
+    let rotation = Rotation::new().await;
+    let Rotation { bench, store, next, .. } = &rotation;
+    bench.store.leave(bench.daemon).await.unwrap();
+    key_rotation::stage(&bench.pool, next).await.unwrap();
+    // It is about to write its row, and has not yet.
+    let mut begins = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM installation FOR KEY SHARE").execute(&mut *begins).await.unwrap();
+    let begun = async {
+        wait_for_lock(&bench.pool).await;
+        let insert = "INSERT INTO daemon (lease_until) VALUES (now() + interval '1 hour')";
+        sqlx::query(insert).execute(&mut *begins).await.unwrap();
+        begins.commit().await.unwrap();
+    };
+    let (held_up, ()) = tokio::join!(rotation.turn(), begun);
+    assert_eq!(held_up.len(), 1, "it was seen");
+    bench.sql("DELETE FROM daemon").await;
+
+    let mut turns = bench.pool.begin().await.unwrap();
+    for turn in [
+        "SELECT FROM installation FOR UPDATE",
+        "UPDATE installation SET key_fingerprint = next_fingerprint, next_fingerprint = NULL",
+    ] {
+        sqlx::query(turn).execute(&mut *turns).await.unwrap();
+    }
+    let turned = async {
+        wait_for_lock(&bench.pool).await;
+        turns.commit().await.unwrap();
+    };
+    let (begun, ()) = tokio::join!(store.enroll(600.0), turned);
+    assert_eq!(store.beat(begun.unwrap(), 600.0).await.unwrap().keys.sealing, *next, "it sees the new one");
+}
+
+#[tokio::test]
+async fn what_a_command_seals_is_committed_before_the_key_turns_or_sealed_with_the_next() {
+    let rotation = Rotation::new().await;
+    let Rotation { bench, store, next, .. } = &rotation;
+    bench.store.leave(bench.daemon).await.unwrap();
+    let mut early = bench.command().await;
+    add_integration(&mut early, bench.company, "early").await;
+    key_rotation::stage(&bench.pool, next).await.unwrap();
+    let committed = async {
+        wait_for_lock(&bench.pool).await;
+        early.commit().await.unwrap();
+    };
+    let (held_up, ()) = tokio::join!(rotation.turn(), committed);
+    assert_eq!(held_up, []);
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 2, "the first and the early one");
+    assert_eq!(rotation.reseal().await, [2]);
+
+    // A daemon that slept through all of that fetches the key when it seals.
+    std::fs::copy(&rotation.newer, &rotation.file).unwrap();
+    let mut late = store.batch(&bench::call()).await.unwrap();
+    let id = add_integration(&mut late, bench.company, "late").await;
+    late.commit().await.unwrap();
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0, "nothing came under the old key");
+    let lane = leadlined::domain::lane::LaneId::new(bench.company, id);
+    assert!(store.integration(lane).await.unwrap().is_some());
+    assert!(bench.store.integration(lane).await.is_err(), "the old key does not open it");
+    assert_eq!(rotation.keys().await, KeysInUse { sealing: *next, next: None, previous: None });
+}
+
+#[tokio::test]
+async fn everything_is_sealed_anew_a_few_at_a_time_and_nobody_is_waited_for() {
+    let rotation = Rotation::turned().await;
+    let bench = &rotation.bench;
+    // As many again, each sealed for its own place.
+    let old = Sealer::new(&rotation.file, &master_key::load(&rotation.file).unwrap().unwrap());
+    let company = bench.company.0;
+    for n in 0..249 {
+        let id = leadlined::domain::ids::IntegrationId::generate();
+        let place = leadlined::secrets::AdditionalData {
+            company,
+            table: "integration",
+            row: id.to_string(),
+            column: "sealed_config",
+        };
+        sqlx::query(
+            "INSERT INTO integration (company_id, id, name, connector, enabled, config, sealed_config, mapping, events,
+                                      payload, routing, notices, needs_consent)
+             SELECT company_id, $1, $2, connector, enabled, config, $3, mapping, events, payload, routing, notices,
+                    needs_consent FROM integration WHERE name = 'crm'",
+        )
+        .bind(id.uuid())
+        .bind(format!("crm {n}"))
+        .bind(old.seal(&rotation.old, &place, b"{}").unwrap())
+        .execute(&bench.pool)
+        .await
+        .unwrap();
+    }
+    let mut somebody = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM integration WHERE name = 'crm 7' FOR UPDATE")
+        .execute(&mut *somebody)
+        .await
+        .unwrap();
+    assert_eq!(rotation.reseal().await, [100, 100, 49]);
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 1, "one is held by somebody");
+    somebody.rollback().await.unwrap();
+    assert_eq!(rotation.reseal().await, [1]);
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0);
+    assert_eq!(rotation.reseal().await, [0; 0]);
+    let opening = Store::new(bench.pool.clone(), rotation.sealer(), Arc::new(WakeUps::new().0));
+    assert!(opening.integration(bench.lane()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_open_is_named_and_stays() {
+    let rotation = Rotation::turned().await;
+    let bench = &rotation.bench;
+    bench.sql("UPDATE integration SET sealed_config = overlay(sealed_config PLACING '\\x00' FROM 40)").await;
+    let error = sealed::reseal(&bench.pool, &rotation.sealer(), &rotation.next, |_| {}).await.unwrap_err();
+    assert!(matches!(error, ResealError::Unopened(..)), "{error}");
+    let (company, id) = (bench.company, bench.crm);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "integration/{company}/{id}/sealed_config does not open with any key of the file: give that secret again, \
+             or delete what it belongs to, then run this again"
+        )
+    );
+    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 1);
+    assert_eq!(rotation.keys().await.previous, Some(rotation.old), "the old key is still needed");
+    assert!(sealed::columns().contains(&"integration.sealed_config".to_owned()));
+}
+
+#[tokio::test]
+async fn one_rotates_at_a_time() {
+    let bench = Bench::new().await;
+    let first = key_rotation::exclude_others(&bench.pool).await.unwrap();
+    assert!(first.is_some());
+    assert!(
+        key_rotation::exclude_others(&bench.pool).await.unwrap().is_none(),
+        "it waits for a while, and says so"
+    );
+    // A command that was killed is gone as soon as the server has noticed.
+    let killed = async {
+        wait_for_lock(&bench.pool).await;
+        drop(first);
+    };
+    let (second, ()) = tokio::join!(key_rotation::exclude_others(&bench.pool), killed);
+    assert!(second.unwrap().is_some());
+}
