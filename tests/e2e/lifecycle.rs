@@ -1,8 +1,14 @@
 //! How a daemon starts, ends, is killed, and what it says when it cannot start.
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
 
-use leadline_tests::{ChildDaemon, Daemon, Database, leadlined, wait_until};
+use leadline_tests::{ChildDaemon, Cli, Daemon, Database, http, leadlined, wait_until};
+use serde_json::{Value, json};
 
 /// The one line that a daemon leaves when it cannot start, and its exit code.
 fn refusal(args: &[&str]) -> (i32, String) {
@@ -52,6 +58,24 @@ async fn a_daemon_with_its_own_database_stops_kills_and_starts_again() {
     daemon.restart().await;
     assert_eq!(daemon.stop().await, Some(0));
     assert_eq!(postmaster(&daemon), None);
+}
+
+#[tokio::test]
+async fn a_daemon_tells_how_many_lines_of_its_log_it_lost() {
+    let database = Database::create().await;
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut daemon = ChildDaemon::start_logging_to(full.into(), Some(&database), &[]).await;
+    let cli = Cli::new(&daemon.socket());
+    wait_until("a line is lost", async || {
+        cli.json(&["system", "show"]).await["log_lines_lost"].as_u64() > Some(0)
+    })
+    .await;
+    assert_eq!(cli.json(&["system", "show"]).await["panics"], 0);
+    let ready = http().get(daemon.admin_url("/readyz")).send().await.unwrap();
+    let ready: Value = serde_json::from_str(&ready.text().await.unwrap()).unwrap();
+    assert!(ready["log_lines_lost"].as_u64().unwrap() > 0, "{ready}");
+    assert_eq!((&ready["ready"], &ready["panics"]), (&json!(true), &json!(0)), "{ready}");
+    assert_eq!(daemon.stop().await, Some(0));
 }
 
 #[tokio::test]

@@ -8,12 +8,16 @@ use super::{
     convert::{count, time},
     words,
 };
-use crate::store::system::{self, Daemon, Database, Queue, SystemRates};
+use crate::{
+    store::system::{self, Daemon, Database, Queue, SystemRates},
+    telemetry::{self, FaultCounts},
+};
 
 #[tonic::async_trait]
 impl SystemService for Control {
     async fn get_system(&self, _: Request<v1::GetSystemRequest>) -> Reply<v1::GetSystemResponse> {
         let system = self.store.system().await?;
+        let FaultCounts { panics, log_lines_lost } = telemetry::fault_counts();
         Ok(Response::new(v1::GetSystemResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             daemons: system.daemons.into_iter().map(v1::Daemon::from).collect(),
@@ -21,6 +25,8 @@ impl SystemService for Control {
             rates: Some(system.rates.into()),
             database: Some(system.database.into()),
             at: Some(time(system.at)),
+            panics,
+            log_lines_lost,
         }))
     }
 }

@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::{IntakeApp, intake_store::IntakeStore};
+use crate::telemetry::FaultCounts;
 
 /// How long the database may take to say that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,20 +27,24 @@ pub(super) fn router<S: IntakeStore>(app: Arc<IntakeApp<S>>) -> Router {
         .with_state(app)
 }
 
-/// What must be up, and what is.
+/// What must be up, what is, and what went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct ReadinessReport {
     ready: bool,
     /// The other parts of the daemon.
     daemon: bool,
     database: bool,
+    /// Since the daemon started. They do not make it unready: what a panic held was given back.
+    panics: u64,
+    log_lines_lost: u64,
 }
 
 impl ReadinessReport {
     pub(super) async fn of<S: IntakeStore>(app: &IntakeApp<S>) -> Self {
         let daemon = (app.settings.ready)();
         let database = tokio::time::timeout(READY_TIMEOUT, app.store.is_ready()).await.unwrap_or(false);
-        Self { ready: daemon && database, daemon, database }
+        let FaultCounts { panics, log_lines_lost } = (app.settings.faults)();
+        Self { ready: daemon && database, daemon, database, panics, log_lines_lost }
     }
 
     /// 200 or 503.

@@ -12,7 +12,7 @@ use crate::{
     domain::ids::{KeyId, LeadId},
     doors::{security::Security, tls::Tls},
     store::Store,
-    telemetry::Traces,
+    telemetry::{self, FaultCounts, Traces},
 };
 
 mod accept;
@@ -85,6 +85,7 @@ impl fmt::Debug for IntakeDeps {
 struct IntakeSettings {
     metrics: PrometheusHandle,
     ready: Readiness,
+    faults: fn() -> FaultCounts,
     compute: Compute,
     traces: Traces,
     proxies: TrustedProxies,
@@ -104,6 +105,7 @@ pub async fn serve(
     let settings = IntakeSettings {
         metrics: deps.metrics,
         ready: deps.ready,
+        faults: telemetry::fault_counts,
         compute: deps.compute,
         traces: deps.traces,
         proxies: TrustedProxies(deps.trusted_proxies),

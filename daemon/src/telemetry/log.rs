@@ -14,7 +14,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::repeats::Repeats;
+use super::{faults::count_lost_line, repeats::Repeats};
 
 /// How many lines may wait for a slow reader.
 const LINES_MAX: usize = 4096;
@@ -98,7 +98,7 @@ impl Drop for LogGuard {
 
 fn lose(lost: &AtomicU64, cause: &'static str) {
     lost.fetch_add(1, Ordering::Relaxed);
-    metrics::counter!("leadline_log_lines_lost_total", "cause" => cause).increment(1);
+    count_lost_line(cause);
 }
 
 /// The thread's side.

@@ -19,6 +19,7 @@ use tracing_subscriber::{
 };
 
 pub mod catalogue;
+mod faults;
 mod integrations;
 mod log;
 mod metrics;
@@ -27,6 +28,7 @@ mod traces;
 
 pub(crate) use self::integrations::count_attempt;
 pub use self::{
+    faults::{FaultCounts, fault_counts},
     log::LogGuard,
     metrics::{MetricsError, keep_up, recorder},
     traces::{TraceSettings, TraceSpan, Traces},
@@ -71,7 +73,7 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<LogGuard, LogErr
 fn log_panic(panicked: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    ::metrics::counter!("leadline_panics_total").increment(1);
+    faults::count_panic();
     tracing::error!(
         event = "panicked",
         at = panicked.location().map(ToString::to_string),
@@ -121,6 +123,19 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), FilterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_is_counted() {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            log_panic(panicked);
+            usual(panicked);
+        }));
+        let before = fault_counts().panics;
+        assert!(panic::catch_unwind(|| panic!("to be counted")).is_err());
+        // Other tests of this process may panic beside it, as they should.
+        assert!(fault_counts().panics > before);
+    }
 
     #[test]
     fn an_error_is_told_with_its_causes() {

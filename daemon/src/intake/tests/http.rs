@@ -19,6 +19,7 @@ use crate::{
         Flusher, IntakeApp, IntakeSettings, Readiness, Refusals, UsedKeys, admin, client::TrustedProxies,
         intake_store::StoreFailure, refusals, routes, used_keys,
     },
+    telemetry::FaultCounts,
 };
 
 pub(super) struct TestIntake {
@@ -74,6 +75,7 @@ pub(super) fn settings(ready: Readiness) -> IntakeSettings {
     IntakeSettings {
         metrics,
         ready,
+        faults: || FaultCounts { panics: 2, log_lines_lost: 31 },
         compute: Compute::default(),
         traces: Default::default(),
         proxies: TrustedProxies::default(),
@@ -360,12 +362,15 @@ async fn readiness_is_told_to_all_and_its_reason_to_operators() {
     );
     assert_eq!(up.ask_admin("/metrics").await.status, StatusCode::OK);
     assert_eq!(up.ask_admin("/healthz").await.text, "ok\n");
-    assert_eq!(up.ask_admin("/readyz").await.text, r#"{"ready":true,"daemon":true,"database":true}"#);
+    assert_eq!(
+        up.ask_admin("/readyz").await.text,
+        r#"{"ready":true,"daemon":true,"database":true,"panics":2,"log_lines_lost":31}"#
+    );
     up.store.with(|state| state.ready = false);
     let starting = intake_with(Arc::new(|| false));
     for (intake, detail) in [
-        (&up, r#"{"ready":false,"daemon":true,"database":false}"#),
-        (&starting, r#"{"ready":false,"daemon":false,"database":true}"#),
+        (&up, r#"{"ready":false,"daemon":true,"database":false,"panics":2,"log_lines_lost":31}"#),
+        (&starting, r#"{"ready":false,"daemon":false,"database":true,"panics":2,"log_lines_lost":31}"#),
     ] {
         intake.get("/readyz").await.refused(503, "leads cannot be taken in now: ask again in a moment");
         let reported = intake.ask_admin("/readyz").await;

@@ -62,7 +62,10 @@ impl Activity {
 /// `system show`.
 #[derive(Debug, Serialize)]
 pub(crate) struct System {
+    /// Of the daemon that answers, as are the two below.
     version: String,
+    panics: u64,
+    log_lines_lost: u64,
     at: Option<Timestamp>,
     daemons: Vec<Daemon>,
     queue: Queue,
@@ -119,6 +122,8 @@ impl From<v1::GetSystemResponse> for System {
         let queue = it.queue.unwrap_or_default();
         Self {
             version: it.version,
+            panics: it.panics,
+            log_lines_lost: it.log_lines_lost,
             at: time(it.at),
             daemons: super::shapes(it.daemons),
             queue: Queue {

@@ -72,7 +72,10 @@ pub struct Daemon {
 /// The state of the whole system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
+    /// Of the daemon that answers, as are the two below.
     pub version: String,
+    pub panics: u64,
+    pub log_lines_lost: u64,
     pub daemons: Vec<Daemon>,
     pub due: u64,
     pub later: u64,

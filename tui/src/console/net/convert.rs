@@ -346,6 +346,8 @@ pub(super) fn system(it: v1::GetSystemResponse) -> System {
     let latency = (rates.p50.map(millis), rates.p95.map(millis), rates.p99.map(millis));
     System {
         version: it.version,
+        panics: it.panics,
+        log_lines_lost: it.log_lines_lost,
         daemons: it.daemons.into_iter().map(daemon).collect(),
         due: queue.due,
         later: queue.later,

@@ -285,6 +285,8 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     }
     doc.section("daemons");
     doc.field("version", &it.version);
+    let faults = format!("since it started: panics {}, log lines lost {}", it.panics, it.log_lines_lost);
+    doc.field("faults", &faults);
     for daemon in &it.daemons {
         let lease = daemon.lease_until.map(|at| time::until(now, at)).unwrap_or_default();
         let text = format!(
