@@ -19,6 +19,7 @@ use crate::{
         company::{Company, find_optional_company},
         event_words, events, known,
         operator::command::{Command, Refusal},
+        queue::lift::close_breaker,
         sealed,
     },
 };
@@ -379,17 +380,18 @@ impl Command {
     pub async fn write_integration(&mut self, integration: &LockedIntegration) -> Result<(), Refusal> {
         let place = sealed::config(integration.company.id, integration.id);
         let sealed = self.seal(&place, integration.config.to_string().as_bytes()).await?;
-        // Another target knows nothing of what this one asked for, and may be up. Read before the row is written.
-        sqlx::query!(
-            "UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
-             FROM integration i WHERE i.company_id = $1 AND i.id = $2 AND NOT is_same_target(i.config, $3)
-               AND s.company_id = i.company_id AND s.integration_id = i.id AND (s.streak > 0 OR s.trips > 0)",
+        // Another target knows nothing of what this one asked for, and may be up. Asked before the row is written.
+        let moves = sqlx::query_scalar!(
+            r#"SELECT NOT is_same_target(config, $3) AS "moves!" FROM integration WHERE company_id = $1 AND id = $2"#,
             integration.company.id.0,
             integration.id.uuid(),
             integration.shown,
         )
-        .execute(&mut *self.tx)
+        .fetch_one(&mut *self.tx)
         .await?;
+        if moves {
+            close_breaker(&mut self.tx, LaneId::new(integration.company.id, integration.id)).await?;
+        }
         sqlx::query!(
             "UPDATE integration SET name = $3, enabled = $4, config = $5, sealed_config = $6, mapping = $7,
                                     events = $8, payload = $9, routing = $10, notices = $11,

@@ -16,7 +16,7 @@ pub mod finish;
 mod give_back;
 pub mod hold;
 mod isolate;
-mod lift;
+pub(in crate::store) mod lift;
 mod orphans;
 pub mod push;
 pub mod release;

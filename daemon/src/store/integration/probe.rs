@@ -20,7 +20,7 @@ use crate::{
         integration::find_integration,
         known, moment,
         operator::command::{Command, Refusal},
-        queue::finish::AttemptRecord,
+        queue::{finish::AttemptRecord, lift::close_breaker},
         sealed,
     },
     telemetry,
@@ -246,7 +246,8 @@ impl Store {
         origins: &str,
     ) -> Result<(), Error> {
         let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
-        sqlx::query!(
+        let mut tx = self.pool.begin().await?;
+        let is_good = sqlx::query_scalar!(
             r#"WITH gone AS (
                 DELETE FROM probe WHERE company_id = $1 AND id = $3 RETURNING company_id, sealed_candidate,
                     $5::text IS NULL AND kind <> 'mapping' AS is_good
@@ -269,11 +270,6 @@ impl Store {
                         THEN 1 ELSE 0 END)
                 FROM gone WHERE i.company_id = $1 AND i.id = $2
                     AND ($20 OR gone.is_good)
-            ), up AS (
-                -- The target answers: nothing is to be waited for.
-                UPDATE integration_stat s SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
-                FROM gone WHERE gone.is_good AND s.company_id = $1 AND s.integration_id = $2
-                    AND (s.streak > 0 OR s.trips > 0)
             )
             INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
                 status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,
@@ -281,7 +277,7 @@ impl Store {
             SELECT company_id, $2, $3, $4, 1, 'test', $5::text IS NULL, $5, $6,
                 $7, 'epoch'::timestamptz + $8::bigint * interval '1 microsecond', $9, $10, $11, $12::text::json, $13,
                 $14::text::json, $15, $16, $17, $18, $19, $23::text::json, $24
-            FROM gone"#,
+            FROM gone RETURNING (SELECT is_good FROM gone) AS "is_good!""#,
             attempt.lane.company.0,
             attempt.lane.integration.uuid(),
             attempt.id.uuid(),
@@ -309,8 +305,13 @@ impl Store {
             origins,
             found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
         )
-        .execute(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
+        if is_good == Some(true) {
+            // The target answers: nothing is to be waited for.
+            close_breaker(&mut tx, attempt.lane).await?;
+        }
+        tx.commit().await?;
         self.wake_ups.changed(Change { lane: attempt.lane, config: true });
         Ok(())
     }

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::find_integration;
 use crate::{
     domain::lane::LaneId,
-    store::operator::command::{Command, Refusal},
+    store::{
+        operator::command::{Command, Refusal},
+        queue::lift::close_breaker,
+    },
 };
 
 /// What a reset forgot, and what it lifted.
@@ -51,14 +54,14 @@ impl Command {
         .await?;
         sqlx::query!(
             "UPDATE integration_stat
-             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now(),
-                 streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
+             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now()
              WHERE company_id = $1 AND integration_id = $2",
             company.0,
             id.uuid(),
         )
         .execute(&mut *self.tx)
         .await?;
+        close_breaker(&mut self.tx, lane).await?;
         sqlx::query!(
             "UPDATE integration SET throttled_until = NULL WHERE company_id = $1 AND id = $2",
             company.0,

@@ -1,11 +1,28 @@
-//! What makes a lane wait is lifted: by an operator who wants a push now.
+//! What makes a lane wait is lifted: by an operator who wants a push now, or because its target is another or answers.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     domain::{ids::CompanyId, lane::LaneId},
-    store::operator::command::{Command, Refusal},
+    store::{
+        Error,
+        operator::command::{Command, Refusal},
+    },
 };
+
+/// Closes the breaker of a lane, as if its target had never failed.
+pub(in crate::store) async fn close_breaker(db: &mut PgConnection, lane: LaneId) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE integration_stat SET streak = 0, trips = 0, breaker_until = NULL, breaker_error = NULL
+         WHERE company_id = $1 AND integration_id = $2 AND (streak > 0 OR trips > 0)",
+        lane.company.0,
+        lane.integration.uuid(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
 
 impl Command {
     /// Ends the pauses that targets asked for, and lets breakers that are open try at once: in each lane one push goes
