@@ -26,6 +26,18 @@ async fn an_update_waits_and_a_newer_one_takes_its_place() {
 }
 
 #[tokio::test]
+async fn an_update_that_is_released_says_again_what_it_waits_for() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    let update = bench.update(lead.id).await;
+    let mut command = bench.command().await;
+    command.hold(bench.company, &[update.uuid()], &Reason::HeldByOperator("ann".into())).await.unwrap();
+    command.release(bench.company, &[update.uuid()]).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!(bench.stands(update).await, ("pending".into(), Some("waits_for".into())));
+}
+
+#[tokio::test]
 async fn an_update_of_a_pushed_lead_is_due_at_once() {
     let mut bench = Bench::new().await;
     let lead = bench.pending().await;

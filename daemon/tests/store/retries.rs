@@ -1,10 +1,13 @@
 //! Retries of deliveries in whatever state they stand: what comes back, what is hurried, and what is rendered anew.
 
 use leadlined::{
-    domain::{delivery::State, ids::DeliveryId},
+    domain::{
+        delivery::{Reason, State, Transition},
+        ids::DeliveryId,
+    },
     store::{
         delivery::read::{DeliveryFilter, Target},
-        queue::retry::RetryOptions,
+        queue::{push::NewPush, retry::RetryOptions},
     },
 };
 
@@ -122,6 +125,37 @@ async fn a_retry_that_is_named_opens_its_lane_and_a_jobs_does_not() {
         assert_eq!(bench.count(half_open).await, i64::from(is_open), "{job:?}");
         let untouched = format!("integration WHERE id = '{}' AND throttled_until > now()", other.uuid());
         assert_eq!(bench.count(&untouched).await, 1, "another lane is another's business");
+    }
+}
+
+#[tokio::test]
+async fn one_that_comes_back_into_the_middle_of_a_line_leaves_nobody_behind_it_alone() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    let creation = bench.push(&Transition::Delivered).await.delivery;
+    let update = bench.update(lead.id).await;
+    bench.push(&Transition::Delivered).await;
+    let mut command = bench.command().await;
+    let new = NewPush { company: bench.company, integration: bench.crm, by_flows: false, job: None };
+    let pushed = command.push_leads(&new, &[lead.id.uuid()]).await.unwrap()[0].delivery();
+    command.commit().await.unwrap();
+    bench.push(&Transition::Delivered).await;
+    for id in [creation, update, pushed] {
+        let target = bench.target(id).await;
+        let mut command = bench.command().await;
+        command.retry(bench.company, &[target], RetryOptions::default()).await.unwrap();
+        command.commit().await.unwrap();
+    }
+    let mut command = bench.command().await;
+    command.skip(bench.company, &[update.uuid()], &Reason::skipped("ann")).await.unwrap();
+    command.commit().await.unwrap();
+    check_invariants(&bench.pool).await;
+    let mut command = bench.command().await;
+    assert_eq!(command.unskip(bench.company, &[update.uuid()]).await.unwrap().changed, 1);
+    command.commit().await.unwrap();
+    check_invariants(&bench.pool).await;
+    for id in [creation, update, pushed] {
+        assert_eq!(bench.push(&Transition::Delivered).await.delivery, id);
     }
 }
 

@@ -102,8 +102,8 @@ WITH fence AS MATERIALIZED (
     INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
     SELECT company_id, integration_id, 1, due_at, id, 'retry' FROM moved WHERE due_at IS NOT NULL
     UNION ALL
-    SELECT company_id, integration_id, least(attempts, 1), due_at, id,
-        CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END FROM woken WHERE state = 'pending'
+    SELECT company_id, integration_id, kind_after(attempts), due_at, id, trigger_after(attempts)
+    FROM woken WHERE state = 'pending'
     UNION ALL
     -- An update that was committed while this statement took the lock is linked but not seen here: it is new, and
     -- nobody else would ever hand it on.

@@ -126,7 +126,7 @@ impl Command {
         .execute(&mut *self.tx)
         .await?;
         undelivered::forget(&mut self.tx, company, &line.lanes(), &released).await?;
-        self.make_due(company, &released).await?;
+        self.line_up(company, &released).await?;
         self.touch_all(company, &line.lanes());
         Ok(MoveOutcome { changed: released.len() as u64, running: running.len() as u64 })
     }
@@ -177,7 +177,7 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.make_due(company, &waiting).await?;
+        self.line_up(company, &waiting).await?;
         self.touch_all(company, &line.lanes());
         Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
     }

@@ -240,8 +240,7 @@ impl Command {
         let operator = self.operator.clone();
         let how = Requeue {
             // One lead goes with the new ones, many take their turn behind them.
-            kind: if job.is_some() { LaneKind::Retry } else { LaneKind::First },
-            trigger: Trigger::Manual,
+            attempt: Some((if job.is_some() { LaneKind::Retry } else { LaneKind::First }, Trigger::Manual)),
             operator: Some(&operator),
             job: job.map(JobId::uuid),
         };
@@ -289,17 +288,7 @@ impl Store {
         let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
             r#"WITH wanted AS MATERIALIZED (
-                   SELECT l.id AS lead_id, i.id AS integration_id FROM lead l
-                   JOIN integration i ON i.company_id = l.company_id AND i.id = ANY($2)
-                   WHERE l.company_id = $1 AND l.erased_at IS NULL
-                   AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d
-                       WHERE d.lead_id = l.id AND d.company_id = l.company_id AND d.state = 'delivered'))
-                   AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
-                       AND d.company_id = l.company_id AND (d.state IN ('pending', 'held') OR $3 <> 'unsynced'))
-                   AND (NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
-                           AND d.company_id = l.company_id) AND (i.routing = 'all' OR $3 <> 'unsynced')
-                       OR EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = i.id
-                           AND d.company_id = l.company_id AND d.state = 'dead'))
+                   SELECT lead_id, integration_id FROM leads_wanted($1, $2, $3, NULL)
                )
                SELECT integration_id AS "integration_id?", count(*) AS "count!",
                    (array_agg(lead_id ORDER BY lead_id DESC))[1] AS "last?", NULL::uuid[] AS leads
@@ -343,18 +332,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Uuid>, Error> {
         let leads = sqlx::query_scalar!(
-            "SELECT l.id FROM lead l JOIN integration i ON i.company_id = l.company_id AND i.id = $2
-             WHERE l.company_id = $1 AND l.erased_at IS NULL
-               AND ($5::uuid IS NULL OR l.id > $5) AND l.id <= $6
-               AND ($3 <> 'unsynced' OR NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id
-                   AND d.company_id = l.company_id AND d.state = 'delivered' AND d.job_id IS DISTINCT FROM $4))
-               AND NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
-                   AND d.company_id = l.company_id AND (d.state IN ('pending', 'held') OR $3 <> 'unsynced'))
-               AND (NOT EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
-                       AND d.company_id = l.company_id) AND (i.routing = 'all' OR $3 <> 'unsynced')
-                   OR EXISTS (SELECT FROM delivery d WHERE d.lead_id = l.id AND d.integration_id = $2
-                       AND d.company_id = l.company_id AND d.state = 'dead'))
-             ORDER BY l.id LIMIT $7",
+            r#"SELECT lead_id AS "id!" FROM leads_wanted($1, ARRAY[$2::uuid], $3, $4)
+               WHERE ($5::uuid IS NULL OR lead_id > $5) AND lead_id <= $6 ORDER BY lead_id LIMIT $7"#,
             company.0,
             integration.uuid(),
             choice.as_str(),

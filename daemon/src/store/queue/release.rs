@@ -1,10 +1,6 @@
 //! What is held for one reason at one integration: counted, released or skipped in batches, oldest first. Other reasons
 //! are other people's business.
-//!
-//! A released one whose lead has an earlier one that is not final gets no due row here, but a place behind it: whatever
-//! makes the earlier one final brings it to the queue. Both are locked, so that neither change can miss the other.
 
-use jiff_sqlx::Timestamp;
 use uuid::Uuid;
 
 use crate::{
@@ -14,7 +10,7 @@ use crate::{
     },
     store::{
         Error, Store,
-        operator::command::{Command, NewDue, Refusal},
+        operator::command::{Command, Refusal},
         queue::hold::MoveOutcome,
     },
 };
@@ -89,53 +85,6 @@ impl Command {
         .fetch_all(&mut *self.tx)
         .await?;
         Ok(held)
-    }
-
-    /// Queues locked pending deliveries, oldest first; one that has an earlier one before it waits behind that.
-    pub(in crate::store) async fn make_due(
-        &mut self,
-        company: CompanyId,
-        deliveries: &[Uuid],
-    ) -> Result<(), Refusal> {
-        let rows = sqlx::query!(
-            r#"WITH line AS MATERIALIZED (
-                 SELECT d.*, (
-                     SELECT p.id FROM delivery p
-                     WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id AND p.integration_id = d.integration_id
-                       AND p.state IN ('pending', 'held') AND (p.created_at, p.id) < (d.created_at, d.id)
-                     ORDER BY p.created_at DESC, p.id DESC LIMIT 1) AS earlier_id
-                 FROM delivery d WHERE d.company_id = $1 AND d.id = ANY($2)
-             ), linked AS (
-                 UPDATE delivery p SET successor_id = line.id FROM line
-                 WHERE p.company_id = line.company_id AND p.id = line.earlier_id
-             )
-             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
-             SELECT company_id, integration_id, least(attempts, 1)::smallint,
-                    now() + row_number() OVER (ORDER BY id) * interval '1 microsecond', id,
-                    CASE WHEN attempts > 0 THEN 'retry' ELSE 'first' END
-             FROM line WHERE earlier_id IS NULL
-             RETURNING integration_id, kind, due_at, delivery_id"#,
-            company.0,
-            deliveries,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        // In a statement of its own: one that is due may have just got a successor above.
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.delivery_id).collect();
-        let times: Vec<Timestamp> = rows.iter().map(|row| row.due_at).collect();
-        sqlx::query!(
-            "UPDATE delivery d SET due_at = q.due_at, reason_code = NULL, reason_detail = NULL
-             FROM unnest($2::uuid[], $3::timestamptz[]) q(id, due_at) WHERE d.company_id = $1 AND d.id = q.id",
-            company.0,
-            &ids,
-            &times as &[Timestamp],
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        let due = rows.into_iter().map(|row| NewDue::new(row.integration_id, row.kind, row.due_at));
-        let due = due.collect::<Result<Vec<_>, _>>()?;
-        self.became_due(company, &due);
-        Ok(())
     }
 }
 

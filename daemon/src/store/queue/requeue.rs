@@ -1,7 +1,7 @@
-//! Bringing final deliveries back to the queue: what manual retries, jobs and the sweep share.
+//! Bringing deliveries to the queue that stand nowhere: what manual retries, jobs, the sweep and operators' moves share.
 //!
-//! A delivery comes back in its place: if an earlier one of its lead is open at the same integration it waits behind
-//! that, and whoever waited behind that waits behind it.
+//! A delivery comes to its place: if an earlier one of its lead is open at the same integration it waits behind that,
+//! and whoever waited behind that waits behind it. All of them are locked, so that no change can miss another.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,22 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::{CRASHES_SUSPECT, LaneKind, State, Trigger},
-        ids::CompanyId,
+        ids::{CompanyId, DeliveryId},
     },
-    store::{Error, delivery::vendor_id, operator::command::NewDue, queue::undelivered, state},
+    store::{
+        Error,
+        delivery::vendor_id,
+        operator::command::{Command, NewDue, Refusal},
+        queue::undelivered,
+        state,
+    },
 };
 
-/// How deliveries come back.
-#[derive(Clone, Copy, Debug)]
+/// How deliveries come to the queue.
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Requeue<'a> {
-    pub(in crate::store) kind: LaneKind,
-    pub(in crate::store) trigger: Trigger,
+    /// None: as a first attempt or a retry, by the attempts that each has had.
+    pub(in crate::store) attempt: Option<(LaneKind, Trigger)>,
     pub(in crate::store) operator: Option<&'a str>,
     /// The job that brings them back.
     pub(in crate::store) job: Option<Uuid>,
@@ -74,10 +80,7 @@ pub(in crate::store) async fn requeue(
                              crashes = least(crashes, $3), successor_id = NULL, job_id = coalesce($4, job_id)
          WHERE company_id = $1 AND id = ANY($2) AND state IN ('dead', 'delivered')
            AND reason_code IS DISTINCT FROM 'erased'
-           -- What is newer must not be followed by what is older.
-           AND NOT EXISTS (SELECT FROM delivery l WHERE l.company_id = d.company_id AND l.lead_id = d.lead_id
-               AND l.integration_id = d.integration_id AND l.state IN ('pending', 'held') AND l.event = 'lead.updated'
-               AND (l.created_at, l.id) > (d.created_at, d.id))
+           AND NOT has_open_update_behind(d)
          RETURNING id",
         company.0,
         ids,
@@ -115,12 +118,14 @@ pub(in crate::store) async fn line_up(
         sqlx::query!(
             "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
              linked AS (UPDATE delivery SET successor_id = $3 WHERE company_id = $1 AND id = $2)
-             UPDATE delivery SET successor_id = earlier.successor_id, due_at = NULL,
-                 reason_code = 'waits_for', reason_detail = to_jsonb($4::text) FROM earlier WHERE company_id = $1 AND id = $3",
+             -- One that was held has kept whoever waits behind it.
+             UPDATE delivery d SET successor_id = coalesce(earlier.successor_id, d.successor_id), due_at = NULL,
+                 reason_code = 'waits_for', reason_detail = to_jsonb($4::text)
+             FROM earlier WHERE d.company_id = $1 AND d.id = $3",
             company.0,
             row.earlier_id,
             row.id,
-            crate::domain::ids::DeliveryId::from(row.earlier_id).to_string(),
+            DeliveryId::from(row.earlier_id).to_string(),
         )
         .execute(&mut *db)
         .await?;
@@ -136,26 +141,37 @@ pub(in crate::store) async fn queue(
     ids: &[Uuid],
     how: &Requeue<'_>,
 ) -> Result<Vec<NewDue>, Error> {
+    let (kind, trigger) = how.attempt.unzip();
     let rows = sqlx::query!(
         "WITH line AS MATERIALIZED (
-             SELECT company_id, integration_id, id,
+             SELECT company_id, integration_id, id, coalesce($3::smallint, kind_after(attempts)) AS kind,
+                    coalesce($4::text, trigger_after(attempts)) AS trigger,
                     CASE WHEN $3::smallint = 0 THEN front_of_lane(integration_id, 0::smallint) ELSE now() END
                         + row_number() OVER (ORDER BY id) * interval '1 microsecond' AS due_at
              FROM delivery WHERE company_id = $1 AND id = ANY($2)
-         ), told AS (
-             UPDATE delivery d SET due_at = line.due_at FROM line
+         ), scheduled AS (
+             UPDATE delivery d SET due_at = line.due_at, reason_code = NULL, reason_detail = NULL FROM line
              WHERE d.company_id = line.company_id AND d.id = line.id
          )
          INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger, operator)
-         SELECT company_id, integration_id, $3::smallint, due_at, id, $4, $5 FROM line
+         SELECT company_id, integration_id, kind, due_at, id, trigger, $5 FROM line
          RETURNING integration_id, kind, due_at",
         company.0,
         ids,
-        how.kind.number(),
-        how.trigger.as_str(),
+        kind.map(LaneKind::number),
+        trigger.map(Trigger::as_str),
         how.operator,
     )
     .fetch_all(&mut *db)
     .await?;
     rows.into_iter().map(|row| NewDue::new(row.integration_id, row.kind, row.due_at)).collect()
+}
+
+impl Command {
+    /// Queues locked pending ones that stand nowhere, oldest first, each as its attempts so far say.
+    pub(super) async fn line_up(&mut self, company: CompanyId, ids: &[Uuid]) -> Result<(), Refusal> {
+        let due = line_up(&mut self.tx, company, ids, &Requeue::default()).await?;
+        self.became_due(company, &due);
+        Ok(())
+    }
 }

@@ -110,8 +110,7 @@ impl Command {
         };
         let operator = self.operator.clone();
         let how = Requeue {
-            kind: if options.is_bulk { LaneKind::Retry } else { LaneKind::First },
-            trigger: Trigger::Manual,
+            attempt: Some((if options.is_bulk { LaneKind::Retry } else { LaneKind::First }, Trigger::Manual)),
             operator: Some(&operator),
             job: options.job.map(JobId::uuid),
         };
@@ -241,7 +240,7 @@ impl Command {
             lanes,
             ids,
             how.operator,
-            how.kind.number(),
+            how.attempt.map(|(kind, _)| kind.number()),
         )
         .fetch_all(&mut *self.tx)
         .await?;

@@ -191,7 +191,7 @@ impl Command {
             wrong.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
         };
         let (stranded, held, dead) = (those(State::Pending), those(State::Held), those(State::Dead));
-        self.make_due(company, &stranded).await?;
+        self.line_up(company, &stranded).await?;
         undelivered::add_held(&mut self.tx, company, &held).await?;
         undelivered::add_dead(&mut self.tx, company, &dead).await?;
         for id in wrong.iter().map(|row| DeliveryId::from(row.id)) {

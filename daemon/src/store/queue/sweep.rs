@@ -77,21 +77,13 @@ impl Store {
     pub async fn start_sweep(&self, lane: LaneId) -> Result<(), Error> {
         self.expire(lane).await?;
         let mut tx = self.pool.begin().await?;
+        let oldest = self.sweepable(&mut tx, lane, None, 1).await?;
         let canary = sqlx::query_scalar!(
-            "INSERT INTO sweep (company_id, integration_id, canary_id)
-             SELECT u.company_id, u.integration_id, u.delivery_id FROM undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
-             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'dead' AND u.due_at IS NOT NULL
-               AND d.created_at > now() - $3 * interval '1 second' AND NOT EXISTS (
-                   -- A later push of the lead that is open comes first: what is dead may be superseded by it.
-                   SELECT FROM delivery x WHERE x.lead_id = d.lead_id AND x.integration_id = d.integration_id
-                     AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
-                     AND (x.created_at, x.id) > (d.created_at, d.id))
-             ORDER BY u.delivery_id LIMIT 1
+            "INSERT INTO sweep (company_id, integration_id, canary_id) SELECT $1, $2, unnest($3::uuid[])
              ON CONFLICT DO NOTHING RETURNING canary_id",
             lane.company.0,
             lane.integration.uuid(),
-            self.sweep.age.as_secs_f64(),
+            &oldest,
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -137,30 +129,51 @@ impl Store {
     /// Brings back the next ones that were dead when the run began. Answers how many it found.
     pub async fn release_swept(&self, lane: LaneId, batch: usize) -> Result<usize, Error> {
         let mut tx = self.pool.begin().await?;
-        let dead = sqlx::query_scalar!(
-            "WITH passed AS (
-                 UPDATE sweep SET is_passed = true WHERE company_id = $1 AND integration_id = $2 RETURNING started_at
-             )
-             SELECT u.delivery_id FROM passed, undelivered u
-             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
-             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'dead' AND u.due_at IS NOT NULL
-               AND u.since <= passed.started_at AND d.created_at > now() - $3 * interval '1 second'
-               AND NOT EXISTS (
-                   SELECT FROM delivery x WHERE x.lead_id = d.lead_id AND x.integration_id = d.integration_id
-                     AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
-                     AND (x.created_at, x.id) > (d.created_at, d.id))
-             ORDER BY u.delivery_id LIMIT $4",
+        let started = sqlx::query_scalar!(
+            r#"UPDATE sweep SET is_passed = true WHERE company_id = $1 AND integration_id = $2
+               RETURNING started_at AS "at: Timestamp""#,
             lane.company.0,
             lane.integration.uuid(),
-            self.sweep.age.as_secs_f64(),
-            batch as i64,
         )
-        .fetch_all(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
+        let Some(started) = started else { return Ok(0) };
+        let dead = self.sweepable(&mut tx, lane, Some(started), batch).await?;
         let due = come_back(&mut tx, lane, &dead).await?;
         tx.commit().await?;
         self.came_back(lane, &due);
         Ok(dead.len())
+    }
+
+    /// The oldest dead deliveries of a lane that the sweep may bring back: young enough, and dead since a time at the
+    /// latest, if one is given.
+    async fn sweepable(
+        &self,
+        db: &mut PgConnection,
+        lane: LaneId,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<Uuid>, Error> {
+        let dead = sqlx::query_scalar!(
+            "SELECT u.delivery_id FROM undelivered u
+             JOIN delivery d ON d.company_id = u.company_id AND d.id = u.delivery_id
+             WHERE u.company_id = $1 AND u.integration_id = $2 AND u.state = 'dead' AND u.due_at IS NOT NULL
+               AND ($4::timestamptz IS NULL OR u.since <= $4) AND d.created_at > now() - $3 * interval '1 second'
+               AND NOT EXISTS (
+                   -- A later push of the lead that is open comes first: what is dead may be superseded by it.
+                   SELECT FROM delivery x WHERE x.lead_id = d.lead_id AND x.integration_id = d.integration_id
+                     AND x.company_id = d.company_id AND x.state IN ('pending', 'held')
+                     AND (x.created_at, x.id) > (d.created_at, d.id))
+             ORDER BY u.delivery_id LIMIT $5",
+            lane.company.0,
+            lane.integration.uuid(),
+            self.sweep.age.as_secs_f64(),
+            since as Option<Timestamp>,
+            limit as i64,
+        )
+        .fetch_all(db)
+        .await?;
+        Ok(dead)
     }
 
     /// Ends a run: what is still dead is left to the next one, if there is anything.
@@ -253,6 +266,6 @@ async fn come_back(db: &mut PgConnection, lane: LaneId, ids: &[Uuid]) -> Result<
     let locked = requeue::lock(db, company, &lanes, ids).await?;
     let is_dead = |id: &Uuid| locked.get(id) == Some(&State::Dead);
     let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
-    let how = Requeue { kind: LaneKind::Retry, trigger: Trigger::Sweep, operator: None, job: None };
+    let how = Requeue { attempt: Some((LaneKind::Retry, Trigger::Sweep)), ..Requeue::default() };
     Ok(requeue::requeue(db, company, &lanes, &dead, &how).await?.1)
 }

@@ -54,15 +54,15 @@ impl Command {
                  -- They are no longer the skip's. What came back by a retry before stays the retry's.
                  job_id = CASE WHEN NOT EXISTS (SELECT FROM job j
                      WHERE j.company_id = d.company_id AND j.id = d.job_id AND j.kind = 'skip') THEN job_id END
-             WHERE company_id = $1 AND id = ANY($2) AND state = 'skipped' AND reason_code = 'skipped_by_operator'
+             WHERE company_id = $1 AND id = ANY($2) AND may_be_unskipped(d)
                AND reason_detail ->> 'was' IN ('pending', 'held', 'dead')
-               AND finished_at > now() - interval '24 hours'
                AND NOT EXISTS (SELECT FROM lead l
                    WHERE l.company_id = d.company_id AND l.id = d.lead_id AND l.erased_at IS NOT NULL)
-               -- What is newer must not be followed by what is older.
+               AND NOT has_open_update_behind(d)
+               -- What has arrived must not be followed by what is older.
                AND NOT EXISTS (SELECT FROM delivery l WHERE l.company_id = d.company_id AND l.lead_id = d.lead_id
                    AND l.integration_id = d.integration_id AND (l.created_at, l.id) > (d.created_at, d.id)
-                   AND (l.state = 'delivered' OR l.state IN ('pending', 'held') AND l.event = 'lead.updated'))
+                   AND l.state = 'delivered')
              RETURNING id, state",
             company.0,
             meant,
@@ -74,7 +74,7 @@ impl Command {
         };
         undelivered::add_held(&mut self.tx, company, &those(State::Held)).await?;
         undelivered::add_dead(&mut self.tx, company, &those(State::Dead)).await?;
-        self.make_due(company, &those(State::Pending)).await?;
+        self.line_up(company, &those(State::Pending)).await?;
         self.touch_all(company, &lanes);
         Ok(MoveOutcome { changed: back.len() as u64, running: 0 })
     }
@@ -89,9 +89,8 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<(CompanyId, DeliveryId)>, Error> {
         let rows = sqlx::query!(
-            "SELECT company_id, id FROM delivery
-             WHERE job_id = $1 AND state = 'skipped' AND reason_code = 'skipped_by_operator'
-               AND finished_at > now() - interval '24 hours' AND ($2::uuid IS NULL OR id > $2)
+            "SELECT company_id, id FROM delivery d
+             WHERE job_id = $1 AND may_be_unskipped(d) AND ($2::uuid IS NULL OR id > $2)
              ORDER BY id LIMIT $3",
             job.uuid(),
             after.map(DeliveryId::uuid),
