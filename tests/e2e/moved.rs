@@ -28,7 +28,7 @@ async fn credentials_do_not_go_to_another_origin_until_they_are_given_again() {
     scene.wait_for(1, "delivered").await;
 
     let sentence = format!(
-        "the credentials were given for {} and are not sent to {}: give them again with leadline integration set-credentials",
+        "the credentials were given for {} and are not sent to {}: give them again",
         old.url(),
         new.url()
     );

@@ -45,7 +45,7 @@ async fn plans_allow_none_one_or_any_number() {
         if allowed < 5 {
             let refused = connect(&operator, plan, "one-too-many").await.unwrap_err();
             assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-            for part in [&*format!("plan {plan} allows"), "--disabled", "change the plan"] {
+            for part in [&*format!("plan {plan} allows"), "create it disabled", "change the plan"] {
                 assert!(refused.message().contains(part), "{part}: {refused}");
             }
         }

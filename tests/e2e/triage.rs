@@ -278,7 +278,7 @@ async fn wrong_causes_and_pages_are_refused() {
         ),
         (
             &["failure", "snooze", "0123456789ab", "--for", "1h"],
-            "nothing fails of cause 0123456789ab: `leadline failure list` shows what does",
+            "nothing fails of cause 0123456789ab now: `leadline failure list` shows what does",
         ),
         (
             &["failure", "list", "--after", "x"],

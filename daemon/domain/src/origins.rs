@@ -28,7 +28,7 @@ pub fn suspension(given_for: &str, config: &Value) -> Option<String> {
     };
     (now != given_for).then(|| {
         format!(
-            "the credentials were given for {} and are not sent to {}: give them again with leadline integration set-credentials",
+            "the credentials were given for {} and are not sent to {}: give them again",
             named(given_for),
             named(&now)
         )
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(
             suspension("", &sandbox).unwrap(),
             "the credentials were given for the vendor's own address and are not sent to https://sandbox.example.com: \
-             give them again with leadline integration set-credentials"
+             give them again"
         );
     }
 

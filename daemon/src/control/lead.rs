@@ -14,7 +14,14 @@ use crate::{
         ids::{CompanyId, LeadId},
         person,
     },
-    store::{Store, lead::place::LeadPlace, operator::command::Refusal},
+    store::{
+        Store,
+        lead::place::LeadPlace,
+        operator::{
+            command::Refusal,
+            refusal::{Known, RefusalReason},
+        },
+    },
     telemetry,
 };
 
@@ -211,9 +218,7 @@ fn patterns(text: &str, masked: bool) -> Result<Vec<String>, Refusal> {
 
 /// No lead has an address.
 fn nobody(email: &str) -> Refusal {
-    Refusal::NotFound(format!(
-        "no lead has the e-mail address {email:?}: `leadline lead find` finds parts of it"
-    ))
+    Known::new(RefusalReason::NobodyHas, format!("no lead has the e-mail address {email:?}")).into()
 }
 
 fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {

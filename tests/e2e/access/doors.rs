@@ -121,7 +121,7 @@ async fn the_commands_reach_a_daemon_over_the_network_with_a_token() {
     let (code, listed, _) = run(&["company", "list", "-o", "plain"], Some(secret), true).await;
     assert!(code == 0 && listed.contains("The Old Barn"), "{listed}");
     for (args, token, ca, code, told) in [
-        (&["company", "list"][..], None, true, 77, "show a token: leadline --token TOKEN or LEADLINE_TOKEN"),
+        (&["company", "list"][..], None, true, 77, "with `leadline token create`: --token TOKEN"),
         (&["company", "list"], Some("llt_x"), true, 77, "this token is unknown, expired or revoked"),
         (
             &["company", "create", "--name", "x", "--plan", "pro"],

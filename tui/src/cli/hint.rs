@@ -14,6 +14,10 @@ fn hint(why: &Why) -> Option<String> {
             let noun = about("kind")?.replace(' ', "-");
             format!(": `leadline {noun} list` shows those there are")
         }
+        "NOTHING_FAILS" => ": `leadline failure list` shows what does".to_owned(),
+        "NOBODY_HAS" => ": `leadline lead find` finds parts of it".to_owned(),
+        "TIME_IS_OVER" => ", as in --until 18:00 or --for 2h".to_owned(),
+        "NO_TOKEN" => " with `leadline token create`: --token TOKEN or LEADLINE_TOKEN".to_owned(),
         "DELIVERY_HELD" => match about("delivery") {
             Some(id) => format!("; use `leadline delivery release {id}`"),
             None => ": use `leadline delivery release`".to_owned(),
@@ -49,6 +53,10 @@ mod tests {
     fn each_reason_that_has_a_command_names_it() {
         for (reason, about, reported) in [
             ("UNKNOWN", &[("kind", "intake key")][..], ": `leadline intake-key list` shows those there are"),
+            ("NOTHING_FAILS", &[], ": `leadline failure list` shows what does"),
+            ("NOBODY_HAS", &[], ": `leadline lead find` finds parts of it"),
+            ("TIME_IS_OVER", &[], ", as in --until 18:00 or --for 2h"),
+            ("NO_TOKEN", &[], " with `leadline token create`: --token TOKEN or LEADLINE_TOKEN"),
             ("DELIVERY_HELD", &[("delivery", "D")], "; use `leadline delivery release D`"),
             ("DELIVERY_HELD", &[], ": use `leadline delivery release`"),
             ("DELIVERY_SKIPPED", &[], " with `leadline lead push`"),

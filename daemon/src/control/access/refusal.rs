@@ -20,7 +20,7 @@ pub(in crate::control) const fn word(role: Role) -> &'static str {
 
 /// The caller shows nothing.
 pub(super) fn no_token() -> Status {
-    let message = "show a token: leadline --token TOKEN or LEADLINE_TOKEN, as `leadline token create` on the daemon's machine makes it";
+    let message = "show a token that an operator has made on the daemon's machine";
     status::told(Code::Unauthenticated, "NO_TOKEN", message.to_owned(), HashMap::new())
 }
 
@@ -76,7 +76,7 @@ mod tests {
             (
                 no_token(),
                 Code::Unauthenticated,
-                "show a token: leadline --token TOKEN or LEADLINE_TOKEN, as `leadline token create` on the daemon's machine makes it",
+                "show a token that an operator has made on the daemon's machine",
             ),
             (
                 bad_token(),

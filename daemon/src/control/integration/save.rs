@@ -50,7 +50,7 @@ pub(super) async fn create(
     let company = command.company(&request.company).await?;
     command.name_is_free(company.id, name).await?;
     if !request.disabled {
-        plan_allows(&mut command, &company, connector.manifest().name, "use --disabled, ").await?;
+        plan_allows(&mut command, &company, connector.manifest().name, "create it disabled, ").await?;
     }
     check_config(control, connector, &company, name, &config, &mapping, payload).await?;
     let id = command

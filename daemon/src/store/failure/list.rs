@@ -138,11 +138,7 @@ impl Store {
         let filter =
             FailureFilter { company, cause: Some(cause), include_snoozed: true, ..FailureFilter::default() };
         let found = self.failures(&filter, 0, 1).await?.page.pop();
-        found.ok_or_else(|| {
-            Refusal::NotFound(format!(
-                "nothing fails of cause {cause} now: `leadline failure list` shows what does"
-            ))
-        })
+        found.ok_or_else(|| Refusal::nothing_fails(cause))
     }
 
     async fn dead_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {

@@ -10,7 +10,10 @@ use crate::{
     store::{
         Error, Store,
         failure::list::FailureFilter,
-        operator::command::{Command, Refusal},
+        operator::{
+            command::{Command, Refusal},
+            refusal::{Known, RefusalReason},
+        },
     },
 };
 
@@ -39,9 +42,8 @@ impl Command {
     ) -> Result<Snoozed, Refusal> {
         let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&mut *self.tx).await?.to_jiff();
         if let Some(past) = until.filter(|until| *until <= now) {
-            return Err(Refusal::Invalid(format!(
-                "until {past} is over: name a time to come, as in --until 18:00 or --for 2h"
-            )));
+            let message = format!("until {past} is over: name a time to come");
+            return Err(Known::new(RefusalReason::TimeIsOver, message).into());
         }
         let retrying = self.store.retrying(cause).await?;
         // What only retries has been written down by nobody.
@@ -60,9 +62,7 @@ impl Command {
             .fetch_optional(&mut *self.tx)
             .await?;
         let Some(known) = known else {
-            return Err(Refusal::NotFound(format!(
-                "nothing fails of cause {cause}: `leadline failure list` shows what does"
-            )));
+            return Err(Refusal::nothing_fails(cause));
         };
         let dead =
             sqlx::query_scalar!("SELECT DISTINCT company_id FROM cause_count WHERE cause_id = $1", cause.0)

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::command::Refusal;
-use crate::domain::ids::CompanyId;
+use crate::domain::{cause::CauseId, ids::CompanyId};
 
 /// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum RefusalReason {
     Unknown,
     /// What a request names by its name is there several times.
     Ambiguous,
+    /// Nothing is dead or waits for a retry of a cause.
+    NothingFails,
+    /// No lead has an e-mail address.
+    NobodyHas,
+    /// A time that must be to come is over.
+    TimeIsOver,
     /// Nothing says which deliveries are meant, and that would be all of every company.
     NoScope,
     /// Held deliveries are released, not retried.
@@ -54,6 +60,9 @@ impl RefusalReason {
         match self {
             Self::Unknown => "UNKNOWN",
             Self::Ambiguous => "AMBIGUOUS_NAME",
+            Self::NothingFails => "NOTHING_FAILS",
+            Self::NobodyHas => "NOBODY_HAS",
+            Self::TimeIsOver => "TIME_IS_OVER",
             Self::NoScope => "NO_SCOPE",
             Self::DeliveryHeld => "DELIVERY_HELD",
             Self::DeliverySkipped => "DELIVERY_SKIPPED",
@@ -74,8 +83,8 @@ impl RefusalReason {
     #[must_use]
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Unknown => Fault::Missing,
-            Self::Ambiguous | Self::NoScope | Self::ChecksNothing => Fault::Request,
+            Self::Unknown | Self::NothingFails | Self::NobodyHas => Fault::Missing,
+            Self::Ambiguous | Self::NoScope | Self::ChecksNothing | Self::TimeIsOver => Fault::Request,
             _ => Fault::State,
         }
     }
@@ -116,6 +125,11 @@ impl Refusal {
     #[must_use]
     pub fn unknown(kind: &str, reference: impl Display) -> Self {
         Known::new(RefusalReason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
+    }
+
+    /// Nothing fails of a cause.
+    pub(in crate::store) fn nothing_fails(cause: CauseId) -> Self {
+        Known::new(RefusalReason::NothingFails, format!("nothing fails of cause {cause} now")).into()
     }
 
     /// The only one that a reference found; refused where it found none, or where several have the name.
