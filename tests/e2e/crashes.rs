@@ -115,8 +115,8 @@ async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
     // What a kill meets is in flight, or has ended and is not yet written; the target refuses nothing, so each attempt of
     // what is left was such a meeting. They pile up: a daemon pushes no suspect in its first ten seconds.
     let met = KILLS * INTEGRATIONS * 2 * CONCURRENCY;
-    let deaths: u32 = suspects.iter().map(|it| it.attempts).sum();
-    assert!(deaths as usize <= met, "kills met no more than that: {suspects:?}");
+    let crashes: u32 = suspects.iter().map(|it| it.attempts).sum();
+    assert!(crashes as usize <= met, "kills met no more than that: {suspects:?}");
     let arrived = "every acknowledged lead has arrived everywhere, suspects aside";
     wait_until(arrived, async || missing().0 <= suspects.len()).await;
     let (_, duplicates) = missing();
