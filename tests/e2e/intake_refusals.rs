@@ -247,7 +247,7 @@ async fn commands_that_do_not_fit_the_state_of_things_are_refused() {
 
     Scene::refused(scene.create(|it| it.name = "hook".into()).await, Code::AlreadyExists, &["hook"]);
     let limited = scene.create(|it| it.company = "8".into()).await;
-    Scene::refused(limited, Code::FailedPrecondition, &["free", "--disabled", "change the plan"]);
+    Scene::refused(limited, Code::FailedPrecondition, &["free", "create it disabled", "change the plan"]);
     Scene::refused(scene.create(|it| it.company = "The Mil".into()).await, Code::NotFound, &["The Mil"]);
     let ambiguous = scene.create(|it| it.company = "The Mill".into()).await;
     Scene::refused(ambiguous, Code::InvalidArgument, &["several companies", "8, 9"]);
