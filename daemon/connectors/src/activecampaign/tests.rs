@@ -117,9 +117,12 @@ fn a_repeat_looks_for_the_note_that_may_be_there() {
 fn notes_that_cannot_be_read_are_asked_for_again() {
     let ready = ready(json!({}), json!({}));
     let first = drive(ready.as_ref(), Created, &agreed(lead()), Ids::new(), None, &[synced()]);
-    let answers = [places(&[("3", "1")]), (200, Value::Null)];
-    let again = drive(ready.as_ref(), Created, &agreed(lead()), first.ids, first.rendered, &answers);
-    assert_eq!((again.calls.len(), again.failure().0), (2, "transient"));
+    for listed in [Value::Null, json!({ "meta": {} })] {
+        let answers = [places(&[("3", "1")]), (200, listed)];
+        let (ids, rendered) = (first.ids.clone(), first.rendered.clone());
+        let again = drive(ready.as_ref(), Created, &agreed(lead()), ids, rendered, &answers);
+        assert_eq!((again.calls.len(), again.failure().0), (2, "transient"));
+    }
 }
 
 #[test]

@@ -96,9 +96,12 @@ fn a_repeat_finds_the_lead_and_the_note_that_were_made() {
 fn notes_that_cannot_be_read_are_asked_for_again() {
     let ready = ready(json!({}), json!({}));
     let first = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &[(500, Value::Null)]);
-    let answers = [found(0), wrote(200, LEAD), (200, Value::Null)];
-    let again = drive(ready.as_ref(), Created, &lead(), first.ids, first.rendered, &answers);
-    assert_eq!((again.calls.len(), again.failure().0), (3, "transient"));
+    for listed in [Value::Null, json!({ "info": {} })] {
+        let answers = [found(0), wrote(200, LEAD), (200, listed)];
+        let (ids, rendered) = (first.ids.clone(), first.rendered.clone());
+        let again = drive(ready.as_ref(), Created, &lead(), ids, rendered, &answers);
+        assert_eq!((again.calls.len(), again.failure().0), (3, "transient"));
+    }
 }
 
 #[test]

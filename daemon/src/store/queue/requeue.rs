@@ -113,7 +113,7 @@ pub(in crate::store) async fn line_up(
     )
     .fetch_all(&mut *db)
     .await?;
-    // Few, and each changes what the next one finds.
+    // One after the other: each changes what the next one finds.
     for row in &waiting {
         sqlx::query!(
             "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
