@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -23,11 +23,11 @@ use crate::{
     },
     secrets::{
         Sealer,
-        master_key::{self, Fingerprint, MasterKeyError},
+        master_key::{self, Fingerprint, KeyRing, MasterKeyError},
     },
     store::{
         self,
-        key_rotation::{self, HeldUp},
+        key_rotation::{self, HeldUp, RotationStep},
         sealed::{self, ResealError},
     },
 };
@@ -49,8 +49,14 @@ pub enum RotateError {
          --master-key, as a user who may write it", .0.display()
     )]
     Credential(PathBuf),
+    #[error("the master key {path} is {owner}'s: run this as {owner}", path = .path.display())]
+    Anothers { path: PathBuf, owner: String },
     #[error("another `leadlined master-key rotate` works on this database: wait until it has ended")]
     Busy,
+    #[error(
+        "another `leadlined master-key rotate` named another key meanwhile: run this again, which goes on where it stopped"
+    )]
+    Overtaken,
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -73,9 +79,7 @@ pub async fn rotate(config: &Config) -> Result<u64, RotateError> {
     if path.starts_with(CREDENTIALS) {
         return Err(RotateError::Credential(path.clone()));
     }
-    if master_key::load(path)?.is_none() {
-        return Err(RotateError::NoKey(path.clone()));
-    }
+    load(path)?;
     if config.database_url.is_some() {
         let hosts = app::hosts(config).map_err(RotateError::Database)?;
         let hosts = hosts.ok_or_else(|| RotateError::NoKey(path.clone()))?;
@@ -99,50 +103,84 @@ pub async fn rotate(config: &Config) -> Result<u64, RotateError> {
     }
 }
 
+/// The keys of the file, which its owner may rotate.
+fn load(path: &Path) -> Result<KeyRing, RotateError> {
+    match master_key::load(path) {
+        Ok(Some(ring)) => Ok(ring),
+        Ok(None) => Err(RotateError::NoKey(path.to_owned())),
+        Err(MasterKeyError::Foreign { path, owner, .. }) => Err(RotateError::Anothers { path, owner }),
+        Err(error) => Err(error.into()),
+    }
+}
+
 async fn rotate_on(options: &PgConnectOptions, path: &Path) -> Result<u64, RotateError> {
     let pool = setup::connect(options).await?;
     let others_wait = key_rotation::exclude_others(&pool).await?.ok_or(RotateError::Busy)?;
     // The file must be the right one before another key goes into it.
     let sealer = setup::unseal(&pool, path).await?;
-    let ring = master_key::load(path)?.ok_or_else(|| RotateError::NoKey(path.to_owned()))?;
     let in_use = key_rotation::keys_in_use(&pool).await?;
-    let has_begun =
-        in_use.previous.is_some() || ring.newest_fingerprint() == in_use.sealing && ring.count() > 1;
-    if !has_begun {
-        let next = if ring.count() == 1 { ring.with_new() } else { ring };
-        master_key::replace(path, &next)?;
-        turn(&pool, &next.newest_fingerprint(), path).await?;
+    // Which key of the file is which the database alone knows.
+    let only = |key: &Fingerprint| -> Result<KeyRing, RotateError> {
+        Ok(load(path)?.only(key).ok_or_else(|| SetupError::OtherKey(path.to_owned()))?)
+    };
+    let mut sealing = in_use.sealing;
+    if in_use.previous.is_none() {
+        let ring = load(path)?;
+        let staged = in_use.next.filter(|next| ring.holds(next));
+        sealing = match staged {
+            Some(next) => next,
+            // Nothing is sealed with another key that the file may hold.
+            None => {
+                let ring = only(&in_use.sealing)?.with_new();
+                master_key::replace(path, &ring)?;
+                ring.newest_fingerprint()
+            }
+        };
+        turn(&pool, &sealing, path).await?;
     }
-    let values = reseal(&pool, &sealer).await?;
-    // Nothing needs the old key any more, in no moment at which this may be killed.
-    let ring = master_key::load(path)?.ok_or_else(|| RotateError::NoKey(path.to_owned()))?;
-    master_key::replace(path, &ring.newest())?;
-    others_wait.close().await.map_err(store::Error::from)?;
+    let values = reseal(&pool, &sealer, &sealing, path).await?;
+    master_key::replace(path, &only(&sealing)?)?;
+    drop(others_wait);
     pool.close().await;
     Ok(values)
+}
+
+/// Waits for daemons without a key, and names each once.
+struct AwaitedDaemons<'a> {
+    path: &'a Path,
+    begun: Instant,
+    named: HashSet<i64>,
+}
+
+impl<'a> AwaitedDaemons<'a> {
+    fn new(path: &'a Path) -> Self {
+        Self { path, begun: Instant::now(), named: HashSet::new() }
+    }
+
+    async fn wait(&mut self, held_up: Vec<HeldUp>) {
+        for HeldUp { daemon, version, key_file } in held_up {
+            if self.begun.elapsed() >= PATIENCE && self.named.insert(daemon) {
+                tracing::warn!(event = "master_key_awaited", daemon, version, key_file, file = %self.path.display(), "waiting for a daemon that does not have the next key: copy the file to its key file, or stop it; one whose key is a credential of systemd must be restarted then");
+            }
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Waits until every daemon can open with the next key, and lets that one seal.
 async fn turn(pool: &PgPool, next: &Fingerprint, path: &Path) -> Result<(), RotateError> {
     key_rotation::stage(pool, next).await?;
     tracing::info!(event = "master_key_staged", file = %path.display(), "the next key is in the file; it seals once every daemon has read it there");
-    let begun = Instant::now();
-    let mut named: HashSet<i64> = HashSet::new();
+    let mut awaited = AwaitedDaemons::new(path);
     loop {
         match key_rotation::turn(pool, next).await {
-            Ok(held_up) if held_up.is_empty() => break,
-            Ok(held_up) => {
-                for HeldUp { daemon, version, key_file } in held_up {
-                    if begun.elapsed() >= PATIENCE && named.insert(daemon) {
-                        tracing::warn!(event = "master_key_awaited", daemon, version, key_file, file = %path.display(), "waiting for a daemon that does not have the next key: copy the file to its key file, or stop it; one whose key is a credential of systemd must be restarted then");
-                    }
-                }
-            }
+            Ok(RotationStep::Done) => break,
+            Ok(RotationStep::HeldUp(held_up)) => awaited.wait(held_up).await,
             // An operator's command is about to end.
-            Err(store::Error::Locked) => {}
+            Ok(RotationStep::Left(_)) | Err(store::Error::Locked) => sleep(LOOK).await,
+            Ok(RotationStep::Overtaken) => return Err(RotateError::Overtaken),
             Err(error) => return Err(error.into()),
         }
-        sleep(LOOK).await;
     }
     tracing::info!(
         event = "master_key_turned",
@@ -152,19 +190,25 @@ async fn turn(pool: &PgPool, next: &Fingerprint, path: &Path) -> Result<(), Rota
 }
 
 /// Seals everything anew with the key that seals now. The answer is how many values that were.
-async fn reseal(pool: &PgPool, sealer: &Sealer) -> Result<u64, RotateError> {
-    let in_use = key_rotation::keys_in_use(pool).await?;
-    let mut values = 0;
+async fn reseal(
+    pool: &PgPool,
+    sealer: &Sealer,
+    sealing: &Fingerprint,
+    path: &Path,
+) -> Result<u64, RotateError> {
+    let (mut values, mut awaited) = (0, AwaitedDaemons::new(path));
     loop {
-        sealed::reseal(pool, sealer, &in_use.sealing, |count| {
+        sealed::reseal(pool, sealer, sealing, |count| {
             values += count;
             tracing::info!(event = "master_key_progress", values, "sealed anew");
         })
         .await?;
-        match key_rotation::finish(pool).await {
-            Ok(0) => return Ok(values),
+        match key_rotation::finish(pool, sealing).await {
+            Ok(RotationStep::Done) => return Ok(values),
+            Ok(RotationStep::HeldUp(held_up)) => awaited.wait(held_up).await,
             // Somebody holds the rest, for as long as a command takes.
-            Ok(_) | Err(store::Error::Locked) => sleep(LOOK).await,
+            Ok(RotationStep::Left(_)) | Err(store::Error::Locked) => sleep(LOOK).await,
+            Ok(RotationStep::Overtaken) => return Err(RotateError::Overtaken),
             Err(error) => return Err(error.into()),
         }
     }
@@ -185,6 +229,15 @@ mod tests {
                 RotateError::Credential("/run/credentials/leadlined.service/master.key".into()),
                 "/run/credentials/leadlined.service/master.key is a credential of systemd, which cannot be written: name \
                  the file that LoadCredential= reads with --master-key, as a user who may write it",
+            ),
+            (
+                RotateError::Anothers { path: "/data/master.key".into(), owner: "leadline".to_owned() },
+                "the master key /data/master.key is leadline's: run this as leadline",
+            ),
+            (
+                RotateError::Overtaken,
+                "another `leadlined master-key rotate` named another key meanwhile: run this again, which goes on where it \
+                 stopped",
             ),
             (
                 RotateError::Busy,

@@ -92,7 +92,8 @@ impl From<Error> for Status {
                     error = chain,
                     "a control call found no key to seal with"
                 );
-                refused(Code::FailedPrecondition, "MASTER_KEY_MISSING", chain)
+                let message = "the daemon lacks a master key: its log says which".to_owned();
+                refused(Code::FailedPrecondition, "MASTER_KEY_MISSING", message)
             }
             Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
                 tracing::error!(
@@ -147,9 +148,7 @@ mod tests {
                     source: None,
                 })),
                 Code::FailedPrecondition,
-                "/data/key does not hold every master key that secrets are sealed with: copy the file that `leadlined \
-                 master-key rotate` wrote to /data/key; where that is a credential of systemd, copy it to what \
-                 LoadCredential= names",
+                "the daemon lacks a master key: its log says which",
             ),
             (
                 Refusal::Store(Error::Database(sqlx::Error::RowNotFound)),

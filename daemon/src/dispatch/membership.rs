@@ -174,7 +174,7 @@ impl Membership {
                     tracing::error!(
                         event = "master_key_missing",
                         error = telemetry::causes(&error),
-                        "the master key was rotated without this daemon, which can open nothing any more"
+                        "this daemon lacks a master key that secrets are sealed with, and ends"
                     );
                     return;
                 }

@@ -4,13 +4,14 @@ use std::{
     env, fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::KEY_ID;
 use crate::user;
 
 /// The key itself; forgotten when dropped.
@@ -64,18 +65,22 @@ impl KeyRing {
         self.keys().any(|key| fingerprint(key) == other)
     }
 
-    /// The ring with a new key before the others.
+    /// The ring with a new key before the others. Its id, which sealed values carry, is none of theirs.
     #[must_use]
     pub fn with_new(mut self) -> Self {
-        self.0.insert(0, generate());
+        let id = |key: &[u8; 32]| fingerprint(key).first_chunk::<KEY_ID>().copied();
+        let mut new = generate();
+        while self.keys().any(|key| id(key) == id(&new)) {
+            new = generate();
+        }
+        self.0.insert(0, new);
         self
     }
 
-    /// Only the newest key.
+    /// Only the key of this fingerprint; none if it is not among them.
     #[must_use]
-    pub fn newest(mut self) -> Self {
-        self.0.truncate(1);
-        self
+    pub fn only(self, wanted: &[u8]) -> Option<Self> {
+        Self::of(self.0.into_iter().filter(|key| fingerprint(key) == wanted).take(1).collect())
     }
 }
 
@@ -162,35 +167,24 @@ fn check_owner(path: &Path, owner: u32, us: u32) -> Result<(), MasterKeyError> {
 pub fn create(path: &Path) -> Result<KeyRing, MasterKeyError> {
     let ring = KeyRing(vec![generate()]);
     // Unlike a rename, a link never takes the place of a key that is there.
-    match write(path, &ring, None, |unfinished| fs::hard_link(unfinished, path)) {
+    match write(path, &ring, |unfinished| fs::hard_link(unfinished, path)) {
         Ok(()) => Ok(ring),
         Err(error) => Err(MasterKeyError::Unwritable(path.to_owned(), error)),
     }
 }
 
-/// Writes a ring in the place of the one that is there, for the same user. A crash leaves the one or the other.
+/// Writes a ring in the place of the one that is there. A crash leaves the one or the other.
 pub fn replace(path: &Path, ring: &KeyRing) -> Result<(), MasterKeyError> {
-    let written = fs::metadata(path)
-        .and_then(|replaced| write(path, ring, Some(&replaced), |unfinished| fs::rename(unfinished, path)));
+    let written = write(path, ring, |unfinished| fs::rename(unfinished, path));
     written.map_err(|error| MasterKeyError::Unreplaceable(path.to_owned(), error))
 }
 
-fn write(
-    path: &Path,
-    ring: &KeyRing,
-    replaced: Option<&fs::Metadata>,
-    publish: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
+fn write(path: &Path, ring: &KeyRing, publish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let unfinished = path.with_added_extension("new");
     if unfinished.exists() {
         fs::remove_file(&unfinished)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    // Root may rotate the key of a daemon that runs as somebody else, who is to read the new one.
-    if let Some(replaced) = replaced.filter(|replaced| !user::own_uid().is_ok_and(|us| us == replaced.uid()))
-    {
-        fchown(&file, Some(replaced.uid()), Some(replaced.gid()))?;
-    }
     for key in ring.keys() {
         let text = Zeroizing::new(hex::encode(key));
         file.write_all(text.as_bytes())?;
@@ -210,9 +204,6 @@ fn write(
 mod tests {
     use super::*;
 
-    /// A user without rights on every system that has root.
-    const NOBODY: u32 = 65534;
-
     fn is_same(one: &KeyRing, other: &KeyRing) -> bool {
         one.0 == other.0
     }
@@ -225,7 +216,10 @@ mod tests {
         replace(&path, &both).unwrap();
         assert!(is_same(&load(&path).unwrap().unwrap(), &both));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let newest = load(&path).unwrap().unwrap().newest();
+        let other = load(&path).unwrap().unwrap().only(&fingerprint(&both.0[1])).unwrap();
+        assert!(other.0 == both.0[1..] && !other.holds(&both.newest_fingerprint()));
+        assert!(other.only(&both.newest_fingerprint()).is_none());
+        let newest = load(&path).unwrap().unwrap().only(&both.newest_fingerprint()).unwrap();
         replace(&path, &newest).unwrap();
         assert_eq!(load(&path).unwrap().unwrap().count(), 1);
         assert_eq!(both.0[0], newest.0[0]);
@@ -240,21 +234,6 @@ mod tests {
                 nowhere.display()
             )
         );
-    }
-
-    #[test]
-    fn a_replaced_key_stays_its_users() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("master.key");
-        let ring = create(&path).unwrap();
-        if std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).is_err() {
-            println!("left out, because only root gives a file to another user");
-            return;
-        }
-        replace(&path, &ring.with_new()).unwrap();
-        let replaced = fs::metadata(&path).unwrap();
-        assert_eq!((replaced.uid(), replaced.gid()), (NOBODY, NOBODY));
-        assert_eq!(replaced.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -14,7 +14,19 @@ const LOCK: i64 = i64::from_be_bytes(*b"\0\0lead\0\x03");
 /// A command that was killed holds its lock until the server has noticed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A daemon that cannot open with the next key yet.
+/// What became of a step of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotationStep {
+    Done,
+    /// These daemons live, and cannot open with the key.
+    HeldUp(Vec<HeldUp>),
+    /// So many values are under another key: somebody held them when the others were sealed anew.
+    Left(i64),
+    /// The database asks for another key than this rotation's.
+    Overtaken,
+}
+
+/// A daemon that cannot open with a key that it is to have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldUp {
     pub daemon: i64,
@@ -52,27 +64,29 @@ pub async fn stage(pool: &PgPool, next: &Fingerprint) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets the next key seal if every daemon that lives can open with it; the others otherwise. A daemon that begins to live
-/// at this moment is among them, or sees the new key: its row and this exclude each other.
-pub async fn turn(pool: &PgPool, next: &Fingerprint) -> Result<Vec<HeldUp>, Error> {
+/// Lets the next key seal if every daemon that lives can open with it. A daemon that begins to live at this moment is seen
+/// here, or sees the new key: its row and this exclude each other.
+pub async fn turn(pool: &PgPool, next: &Fingerprint) -> Result<RotationStep, Error> {
+    // Nobody waits for a lock that would be of no use.
     let held_up = held_up(&mut *pool.acquire().await?, next).await?;
     if !held_up.is_empty() {
-        return Ok(held_up);
+        return Ok(RotationStep::HeldUp(held_up));
     }
     let mut tx = pool.begin().await?;
     sqlx::query!("SELECT FROM installation FOR UPDATE").execute(&mut *tx).await?;
     let held_up = self::held_up(&mut tx, next).await?;
-    if held_up.is_empty() {
-        sqlx::query!(
-            "UPDATE installation SET previous_fingerprint = key_fingerprint, key_fingerprint = $1, next_fingerprint = NULL
-             WHERE next_fingerprint = $1",
-            next
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+    if !held_up.is_empty() {
+        return Ok(RotationStep::HeldUp(held_up));
     }
-    Ok(held_up)
+    let turned = sqlx::query!(
+        "UPDATE installation SET previous_fingerprint = key_fingerprint, key_fingerprint = $1, next_fingerprint = NULL
+         WHERE next_fingerprint = $1",
+        next
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(if turned.rows_affected() == 1 { RotationStep::Done } else { RotationStep::Overtaken })
 }
 
 async fn held_up(db: &mut PgConnection, next: &Fingerprint) -> Result<Vec<HeldUp>, Error> {
@@ -85,22 +99,30 @@ async fn held_up(db: &mut PgConnection, next: &Fingerprint) -> Result<Vec<HeldUp
     Ok(held_up.fetch_all(db).await?)
 }
 
-/// Ends a rotation if nothing is under another key than the one that seals. The answer is how many values are: they were
-/// held by somebody when the others were sealed anew.
-pub async fn finish(pool: &PgPool) -> Result<i64, Error> {
+/// Ends a rotation to this key if nothing is under another one, and no daemon lives that would put something there.
+pub async fn finish(pool: &PgPool, sealing: &Fingerprint) -> Result<RotationStep, Error> {
     let mut tx = pool.begin().await?;
     // Whoever seals now has committed before, or does so with this key.
     let key = sqlx::query_scalar!("SELECT key_fingerprint FROM installation FOR UPDATE")
         .fetch_one(&mut *tx)
         .await?;
-    let left = sealed::count_others(&mut tx, &key).await?;
-    if left == 0 {
-        sqlx::query!("UPDATE installation SET previous_fingerprint = NULL, next_fingerprint = NULL")
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+    if key != sealing {
+        return Ok(RotationStep::Overtaken);
     }
-    Ok(left)
+    let left = sealed::count_others(&mut tx, &key).await?;
+    if left > 0 {
+        return Ok(RotationStep::Left(left));
+    }
+    // One of a version that knows of no rotation seals with the key that it has.
+    let held_up = held_up(&mut tx, sealing).await?;
+    if !held_up.is_empty() {
+        return Ok(RotationStep::HeldUp(held_up));
+    }
+    sqlx::query!("UPDATE installation SET previous_fingerprint = NULL, next_fingerprint = NULL")
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(RotationStep::Done)
 }
 
 /// The keys that a row names.

@@ -10,7 +10,7 @@ use leadlined::{
     },
     store::{
         Store, WakeUps,
-        key_rotation::{self, HeldUp, KeysInUse, MissingKey},
+        key_rotation::{self, HeldUp, KeysInUse, MissingKey, RotationStep},
         sealed::{self, ResealError},
     },
 };
@@ -51,8 +51,20 @@ impl Rotation {
         key_rotation::keys_in_use(&self.bench.pool).await.unwrap()
     }
 
-    async fn turn(&self) -> Vec<HeldUp> {
+    async fn turn(&self) -> RotationStep {
         key_rotation::turn(&self.bench.pool, &self.next).await.unwrap()
+    }
+
+    /// Whom the turn waits for.
+    async fn held_up(&self) -> Vec<HeldUp> {
+        match self.turn().await {
+            RotationStep::HeldUp(held_up) => held_up,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn finish(&self) -> RotationStep {
+        key_rotation::finish(&self.bench.pool, &self.next).await.unwrap()
     }
 
     /// What rotates: it has both keys.
@@ -65,7 +77,7 @@ impl Rotation {
         let rotation = Self::new().await;
         rotation.bench.store.leave(rotation.bench.daemon).await.unwrap();
         key_rotation::stage(&rotation.bench.pool, &rotation.next).await.unwrap();
-        assert_eq!(rotation.turn().await, []);
+        assert_eq!(rotation.turn().await, RotationStep::Done);
         rotation
     }
 
@@ -89,7 +101,7 @@ async fn the_next_key_seals_once_every_daemon_that_lives_can_open_with_it() {
     key_rotation::stage(&bench.pool, &[7; 32]).await.unwrap();
     key_rotation::stage(&bench.pool, &next).await.unwrap();
     assert_eq!(rotation.keys().await, KeysInUse { sealing: old, next: Some(next), previous: None });
-    let held_up = rotation.turn().await;
+    let held_up = rotation.held_up().await;
     assert_eq!(held_up.iter().map(|one| one.daemon).collect::<Vec<_>>(), [bench.daemon, other], "not {dead}");
     assert_eq!(held_up[1].version, env!("CARGO_PKG_VERSION"));
     assert!(held_up[1].key_file.ends_with(&rotation.file.display().to_string()), "{held_up:?}");
@@ -99,11 +111,11 @@ async fn the_next_key_seals_once_every_daemon_that_lives_can_open_with_it() {
     assert!(matches!(store.follow_keys(&keys), Err(MissingKey::Next { .. })));
     std::fs::copy(&rotation.newer, &rotation.file).unwrap();
     assert!(store.follow_keys(&keys).unwrap());
-    assert_eq!(rotation.turn().await.len(), 2, "it has not said so yet");
+    assert_eq!(rotation.held_up().await.len(), 2, "it has not said so yet");
     store.beat(other, 600.0).await.unwrap();
-    assert_eq!(rotation.turn().await.iter().map(|one| one.daemon).collect::<Vec<_>>(), [bench.daemon]);
+    assert_eq!(rotation.held_up().await.iter().map(|one| one.daemon).collect::<Vec<_>>(), [bench.daemon]);
     bench.sql(&format!("UPDATE daemon SET lease_until = now() WHERE id = {}", bench.daemon)).await;
-    assert_eq!(rotation.turn().await, []);
+    assert_eq!(rotation.turn().await, RotationStep::Done);
     let turned = KeysInUse { sealing: next, next: None, previous: Some(old) };
     assert_eq!(rotation.keys().await, turned);
     assert_eq!(store.beat(other, 600.0).await.unwrap().keys, turned);
@@ -114,12 +126,12 @@ async fn the_next_key_seals_once_every_daemon_that_lives_can_open_with_it() {
     assert!(refused.contains("sealed with another master key"), "{refused}");
     let only_new = rotation.file.with_extension("new");
     std::fs::copy(&rotation.newer, &only_new).unwrap();
-    let newest = master_key::load(&only_new).unwrap().unwrap().newest();
+    let newest = master_key::load(&only_new).unwrap().unwrap().only(&next).unwrap();
     master_key::replace(&only_new, &newest).unwrap();
     let refused = setup::unseal(&bench.pool, &only_new).await.unwrap_err().to_string();
     assert!(refused.contains("does not hold the one before"), "{refused}");
     assert_eq!(rotation.reseal().await, [1]);
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0);
+    assert_eq!(rotation.finish().await, RotationStep::Done);
     setup::unseal(&bench.pool, &only_new).await.unwrap();
 }
 
@@ -138,7 +150,7 @@ async fn a_daemon_that_begins_while_the_key_turns_is_seen_or_sees_it() {
         sqlx::query(insert).execute(&mut *begins).await.unwrap();
         begins.commit().await.unwrap();
     };
-    let (held_up, ()) = tokio::join!(rotation.turn(), begun);
+    let (held_up, ()) = tokio::join!(rotation.held_up(), begun);
     assert_eq!(held_up.len(), 1, "it was seen");
     bench.sql("DELETE FROM daemon").await;
 
@@ -169,9 +181,9 @@ async fn what_a_command_seals_is_committed_before_the_key_turns_or_sealed_with_t
         wait_for_lock(&bench.pool).await;
         early.commit().await.unwrap();
     };
-    let (held_up, ()) = tokio::join!(rotation.turn(), committed);
-    assert_eq!(held_up, []);
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 2, "the first and the early one");
+    let (turned, ()) = tokio::join!(rotation.turn(), committed);
+    assert_eq!(turned, RotationStep::Done);
+    assert_eq!(rotation.finish().await, RotationStep::Left(2), "the first and the early one");
     assert_eq!(rotation.reseal().await, [2]);
 
     // A daemon that slept through all of that fetches the key when it seals.
@@ -179,7 +191,7 @@ async fn what_a_command_seals_is_committed_before_the_key_turns_or_sealed_with_t
     let mut late = store.batch(&bench::call()).await.unwrap();
     let id = add_integration(&mut late, bench.company, "late").await;
     late.commit().await.unwrap();
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0, "nothing came under the old key");
+    assert_eq!(rotation.finish().await, RotationStep::Done, "nothing came under the old key");
     let lane = leadlined::domain::lane::LaneId::new(bench.company, id);
     assert!(store.integration(lane).await.unwrap().is_some());
     assert!(bench.store.integration(lane).await.is_err(), "the old key does not open it");
@@ -220,10 +232,10 @@ async fn everything_is_sealed_anew_a_few_at_a_time_and_nobody_is_waited_for() {
         .await
         .unwrap();
     assert_eq!(rotation.reseal().await, [100, 100, 49]);
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 1, "one is held by somebody");
+    assert_eq!(rotation.finish().await, RotationStep::Left(1), "one is held by somebody");
     somebody.rollback().await.unwrap();
     assert_eq!(rotation.reseal().await, [1]);
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 0);
+    assert_eq!(rotation.finish().await, RotationStep::Done);
     assert_eq!(rotation.reseal().await, [0; 0]);
     let opening = Store::new(bench.pool.clone(), rotation.sealer(), Arc::new(WakeUps::new().0));
     assert!(opening.integration(bench.lane()).await.unwrap().is_some());
@@ -244,9 +256,40 @@ async fn a_value_that_does_not_open_is_named_and_stays() {
              or delete what it belongs to, then run this again"
         )
     );
-    assert_eq!(key_rotation::finish(&bench.pool).await.unwrap(), 1);
+    assert_eq!(rotation.finish().await, RotationStep::Left(1));
     assert_eq!(rotation.keys().await.previous, Some(rotation.old), "the old key is still needed");
     assert!(sealed::columns().contains(&"integration.sealed_config".to_owned()));
+}
+
+#[tokio::test]
+async fn a_rotation_does_not_end_while_a_daemon_lives_that_knows_of_none() {
+    let rotation = Rotation::turned().await;
+    let bench = &rotation.bench;
+    assert_eq!(rotation.reseal().await, [1]);
+    // Of an older version: it hung while the key turned, and seals with the key that it has.
+    bench.sql("INSERT INTO daemon (lease_until, version) VALUES (now() + interval '1 hour', 'older')").await;
+    assert!(
+        matches!(rotation.finish().await, RotationStep::HeldUp(held_up) if held_up[0].version == "older")
+    );
+    assert_eq!(rotation.keys().await.previous, Some(rotation.old));
+    bench.sql("DELETE FROM daemon WHERE version = 'older'").await;
+    assert_eq!(rotation.finish().await, RotationStep::Done);
+}
+
+#[tokio::test]
+async fn a_rotation_whose_key_is_not_the_one_asked_for_neither_turns_nor_ends() {
+    let rotation = Rotation::new().await;
+    let bench = &rotation.bench;
+    bench.store.leave(bench.daemon).await.unwrap();
+    key_rotation::stage(&bench.pool, &rotation.next).await.unwrap();
+    let other = [7; 32];
+    key_rotation::stage(&bench.pool, &other).await.unwrap();
+    assert_eq!(
+        (rotation.turn().await, rotation.finish().await),
+        (RotationStep::Overtaken, RotationStep::Overtaken)
+    );
+    let unchanged = KeysInUse { sealing: rotation.old, next: Some(other), previous: None };
+    assert_eq!(rotation.keys().await, unchanged);
 }
 
 #[tokio::test]
