@@ -146,14 +146,18 @@ async fn one_that_comes_back_into_the_middle_of_a_line_leaves_nobody_behind_it_a
         command.retry(bench.company, &[target], RetryOptions::default()).await.unwrap();
         command.commit().await.unwrap();
     }
-    let mut command = bench.command().await;
-    command.skip(bench.company, &[update.uuid()], &Reason::skipped("ann")).await.unwrap();
-    command.commit().await.unwrap();
-    check_invariants(&bench.pool).await;
-    let mut command = bench.command().await;
-    assert_eq!(command.unskip(bench.company, &[update.uuid()]).await.unwrap().changed, 1);
-    command.commit().await.unwrap();
-    check_invariants(&bench.pool).await;
+    // One in the middle, and then two of which one waits behind the other.
+    for skipped in [vec![update.uuid()], vec![update.uuid(), pushed.uuid()]] {
+        let mut command = bench.command().await;
+        command.skip(bench.company, &skipped, &Reason::skipped("ann")).await.unwrap();
+        command.commit().await.unwrap();
+        check_invariants(&bench.pool).await;
+        let mut command = bench.command().await;
+        let changed = command.unskip(bench.company, &skipped).await.unwrap().changed;
+        assert_eq!(changed, skipped.len() as u64);
+        command.commit().await.unwrap();
+        check_invariants(&bench.pool).await;
+    }
     for id in [creation, update, pushed] {
         assert_eq!(bench.push(&Transition::Delivered).await.delivery, id);
     }

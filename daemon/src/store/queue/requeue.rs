@@ -102,8 +102,9 @@ pub(in crate::store) async fn line_up(
     how: &Requeue<'_>,
 ) -> Result<Vec<NewDue>, Error> {
     let waiting = sqlx::query!(
-        r#"SELECT d.id, p.id AS "earlier_id!" FROM delivery d CROSS JOIN LATERAL (
-               SELECT p.id FROM delivery p
+        r#"SELECT d.id, d.successor_id, p.id AS "earlier_id!", p.successor_id AS earlier_successor_id
+           FROM delivery d CROSS JOIN LATERAL (
+               SELECT p.id, p.successor_id FROM delivery p
                WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id AND p.integration_id = d.integration_id
                  AND p.state IN ('pending', 'held') AND (p.created_at, p.id) < (d.created_at, d.id)
                ORDER BY p.created_at DESC, p.id DESC LIMIT 1) p
@@ -113,25 +114,45 @@ pub(in crate::store) async fn line_up(
     )
     .fetch_all(&mut *db)
     .await?;
-    // One after the other: each changes what the next one finds.
+    // Who waits behind each. One of them may be the earlier one of the next, so it goes from the oldest on.
+    let mut successors: HashMap<Uuid, Option<Uuid>> = HashMap::new();
     for row in &waiting {
-        sqlx::query!(
-            "WITH earlier AS (SELECT successor_id FROM delivery WHERE company_id = $1 AND id = $2),
-             linked AS (UPDATE delivery SET successor_id = $3 WHERE company_id = $1 AND id = $2)
-             -- One that was held has kept whoever waits behind it.
-             UPDATE delivery d SET successor_id = coalesce(earlier.successor_id, d.successor_id), due_at = NULL,
-                 reason_code = 'waits_for', reason_detail = to_jsonb($4::text)
-             FROM earlier WHERE d.company_id = $1 AND d.id = $3",
-            company.0,
-            row.earlier_id,
-            row.id,
-            DeliveryId::from(row.earlier_id).to_string(),
-        )
-        .execute(&mut *db)
-        .await?;
+        let behind = successors.insert(row.earlier_id, Some(row.id)).unwrap_or(row.earlier_successor_id);
+        // One that was held has kept whoever waits behind it.
+        successors.insert(row.id, behind.or(row.successor_id));
     }
-    let first: Vec<Uuid> = ids.iter().copied().filter(|id| waiting.iter().all(|row| row.id != *id)).collect();
+    let earlier: HashMap<Uuid, Uuid> = waiting.iter().map(|row| (row.id, row.earlier_id)).collect();
+    put_behind(db, company, &successors, &earlier).await?;
+    let first: Vec<Uuid> = ids.iter().copied().filter(|id| !earlier.contains_key(id)).collect();
     queue(db, company, &first, how).await
+}
+
+/// Writes who waits behind whom; those that wait say for which earlier one.
+async fn put_behind(
+    db: &mut PgConnection,
+    company: CompanyId,
+    successors: &HashMap<Uuid, Option<Uuid>>,
+    earlier: &HashMap<Uuid, Uuid>,
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = successors.keys().copied().collect();
+    let behind: Vec<Option<Uuid>> = successors.values().copied().collect();
+    let waits_for: Vec<Option<String>> =
+        ids.iter().map(|id| earlier.get(id).map(|earlier| DeliveryId::from(*earlier).to_string())).collect();
+    sqlx::query!(
+        "UPDATE delivery d SET successor_id = line.successor_id,
+             due_at = CASE WHEN line.waits_for IS NULL THEN d.due_at END,
+             reason_code = CASE WHEN line.waits_for IS NULL THEN d.reason_code ELSE 'waits_for' END,
+             reason_detail = CASE WHEN line.waits_for IS NULL THEN d.reason_detail ELSE to_jsonb(line.waits_for) END
+         FROM unnest($2::uuid[], $3::uuid[], $4::text[]) line(id, successor_id, waits_for)
+         WHERE d.company_id = $1 AND d.id = line.id",
+        company.0,
+        &ids,
+        &behind as &[Option<Uuid>],
+        &waits_for as &[Option<String>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Queues locked pending ones that stand nowhere yet, oldest first, whatever is before them.
