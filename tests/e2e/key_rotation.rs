@@ -360,6 +360,9 @@ async fn a_new_master_key_opens_what_the_old_one_sealed_and_the_old_one_nothing(
             assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
             let requests = receiver.wait_for(receiver.count() + 1).await;
             verify(requests.last().unwrap(), &secret);
+            let doctor = command(&[&data]).arg("doctor").output().await.unwrap();
+            let doctor = String::from_utf8(doctor.stdout).unwrap();
+            assert_eq!(doctor.contains("holds another key, too"), keys(&file) == 2, "{doctor}");
             assert_eq!(daemon.stop().await, Some(0));
             if keys(&file) == 2 {
                 succeed(&[&data]).await;

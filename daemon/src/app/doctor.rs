@@ -321,10 +321,18 @@ fn examine_key(report: &mut DoctorReport, config: &Config, database: Option<&Ins
             thing,
             format!("{shown} lacks the key before the rotation that is not finished: copy the file with both there"),
         ),
-        Ok(Some(ring)) if ring.count() > 1 || database.is_some_and(|database| database.is_rotating) => report.add(
+        Ok(Some(_)) if database.is_some_and(|database| database.is_rotating) => report.add(
             Grade::Look,
             thing,
             "a rotation is not finished: unless it runs now, run `leadlined master-key rotate` again",
+        ),
+        Ok(Some(ring)) if ring.count() > 1 && database.is_some() => report.add(
+            Grade::Look,
+            thing,
+            format!(
+                "{shown} holds another key, too, with which nothing is sealed any more: replace the file by the one \
+                 that `leadlined master-key rotate` left, or run it here for a new key"
+            ),
         ),
         Ok(Some(_)) => report.add(Grade::Good, thing, format!("{shown}: keep a copy away from this machine")),
     }

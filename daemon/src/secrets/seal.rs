@@ -103,7 +103,7 @@ struct SharedRing {
 struct Ring {
     /// Each stays where it is in memory: what moves leaves a copy behind.
     keys: Vec<Arc<RingKey>>,
-    /// Older keys than the one that seals are forgotten at the next look.
+    /// Keys that nothing is sealed with are forgotten at the next look.
     is_retiring: bool,
 }
 
@@ -187,7 +187,7 @@ impl Sealer {
         let file = || self.0.file.clone();
         let in_use = [keys.sealing, keys.previous.unwrap_or(keys.sealing)];
         self.fetch(&in_use).map_err(|source| MissingKey::InUse { file: file(), source })?;
-        self.forget_older(keys);
+        self.forget_unused(keys);
         if let Some(next) = keys.next {
             self.fetch(&[next]).map_err(|source| MissingKey::Next { file: file(), source })?;
         }
@@ -224,15 +224,14 @@ impl Sealer {
         ring.keys.append(&mut known);
     }
 
-    /// Forgets the keys that sealed before, at the second look at which none of them is in use: whoever read a value just
-    /// before it was sealed anew has opened it by then.
-    fn forget_older(&self, keys: &KeysInUse) {
+    /// Forgets the keys that the database does not name, at the second look at which there are such and no rotation seals
+    /// anew: whoever read a value just before it was sealed anew has opened it by then.
+    fn forget_unused(&self, keys: &KeysInUse) {
+        let is_used = |key: &Fingerprint| *key == keys.sealing || keys.next == Some(*key);
         let mut ring = self.ring_mut();
-        let sealing = ring.keys.iter().position(|key| key.fingerprint == keys.sealing);
-        let kept = sealing.map_or(ring.keys.len(), |sealing| sealing + 1);
-        let is_over = keys.previous.is_none() && kept < ring.keys.len();
+        let is_over = keys.previous.is_none() && ring.keys.iter().any(|key| !is_used(&key.fingerprint));
         if mem::replace(&mut ring.is_retiring, is_over) && is_over {
-            ring.keys.truncate(kept);
+            ring.keys.retain(|key| is_used(&key.fingerprint));
         }
     }
 
@@ -336,6 +335,22 @@ mod tests {
         assert!(sealer.follow(&in_use(8, None, None)).unwrap());
         assert_eq!(clone.fingerprints(), [key(8)]);
         assert!(clone.open(&place(1, "1"), &old).is_err());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_decided_by_the_order_in_the_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("master.key");
+        master_key::create(&file).unwrap();
+        for keys in [[7, 8], [8, 7]] {
+            master_key::replace(&file, &ring(&keys)).unwrap();
+            let sealer = Sealer::new(&file, &ring(&keys));
+            let looks = [(); 2].map(|()| sealer.follow(&in_use(8, None, None)).unwrap());
+            assert_eq!((looks, sealer.fingerprints()), ([false, true], vec![key(8)]), "{keys:?}");
+            let sealer = Sealer::new(&file, &ring(&keys));
+            let looks = [(); 3].map(|()| sealer.follow(&in_use(8, Some(7), None)).unwrap());
+            assert_eq!((looks, sealer.fingerprints().len()), ([false; 3], 2), "{keys:?}");
+        }
     }
 
     #[test]
