@@ -6,11 +6,44 @@ use serde_json::{Value, json};
 
 use super::{cpu::Used, load::Latency};
 
-/// The figures of one daemon: by what was done, then by name, with a unit. Prints each as it is measured.
+/// What a figure should be. A time never fails a run: machines differ.
+#[derive(Clone, Copy)]
+pub(crate) enum Budget {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Budget {
+    /// By which part a value misses it; nothing if it is kept.
+    fn missed_by(self, value: f64) -> f64 {
+        let missed = match self {
+            Self::AtMost(most) => value / most - 1.0,
+            Self::AtLeast(least) => 1.0 - value / least,
+        };
+        missed.max(0.0)
+    }
+
+    const fn value(self) -> f64 {
+        match self {
+            Self::AtMost(value) | Self::AtLeast(value) => value,
+        }
+    }
+}
+
+/// What was measured of a scene.
+struct Figure {
+    section: String,
+    name: String,
+    value: f64,
+    unit: &'static str,
+    budget: Option<Budget>,
+}
+
+/// The figures of one daemon in the order in which they were taken. Prints each as it is measured.
 #[derive(Default)]
 pub(crate) struct Report {
     section: String,
-    figures: Vec<(String, String, f64, &'static str)>,
+    figures: Vec<Figure>,
 }
 
 impl Report {
@@ -20,19 +53,37 @@ impl Report {
     }
 
     pub(crate) fn figure(&mut self, name: &str, value: f64, unit: &'static str) {
+        self.held_to(None, name, value, unit);
+    }
+
+    /// A figure that may have a budget.
+    pub(crate) fn held_to(
+        &mut self,
+        budget: impl Into<Option<Budget>>,
+        name: &str,
+        value: f64,
+        unit: &'static str,
+    ) {
+        let budget = budget.into();
         let digits = match value.abs() {
             value if value >= 100.0 => 0,
             value if value >= 1.0 => 2,
             _ => 3,
         };
-        println!("  {name:<42} {value:>10.digits$} {unit}");
-        self.figures.push((self.section.clone(), name.to_owned(), value, unit));
+        let kept = budget.map_or_else(String::new, |budget| match budget.missed_by(value) {
+            0.0 => format!("   budget {} kept", budget.value()),
+            missed => format!("   budget {} missed by {:.0} %", budget.value(), missed * 100.0),
+        });
+        println!("  {name:<42} {value:>10.digits$} {unit}{kept}");
+        let (section, name) = (self.section.clone(), name.to_owned());
+        self.figures.push(Figure { section, name, value, unit, budget });
     }
 
     /// All figures.
     pub(crate) fn json(&self) -> Value {
-        let rows = self.figures.iter().map(|(section, name, value, unit)| {
-            json!({ "section": section, "name": name, "value": value, "unit": unit })
+        let rows = self.figures.iter().map(|it| {
+            let budget = it.budget.map(Budget::value);
+            json!({ "section": it.section, "name": it.name, "value": it.value, "unit": it.unit, "budget": budget })
         });
         Value::from_iter(rows)
     }
@@ -54,8 +105,8 @@ pub(crate) fn compare(ours: &[Report], theirs: &[Report]) -> Value {
 
 fn medians(reports: &[Report]) -> BTreeMap<(String, String), f64> {
     let mut values: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-    for (section, name, value, _) in reports.iter().flat_map(|report| &report.figures) {
-        values.entry((section.clone(), name.clone())).or_default().push(*value);
+    for it in reports.iter().flat_map(|report| &report.figures) {
+        values.entry((it.section.clone(), it.name.clone())).or_default().push(it.value);
     }
     values.into_iter().map(|(key, values)| (key, Sample::new(values).quantile(0.5))).collect()
 }
@@ -80,9 +131,11 @@ impl Sample {
 /// What many scenes measure.
 impl Report {
     /// CPU for each thousand deliveries.
-    pub(crate) fn cpu(&mut self, used: &Used, deliveries: f64) {
+    /// CPU for each thousand deliveries, held to so many seconds if that is a goal.
+    pub(crate) fn cpu(&mut self, used: &Used, deliveries: f64, budget: Option<f64>) {
         let per = 1000.0 / deliveries;
-        self.figure("CPU per 1000 deliveries", (used.daemon + used.postgres()) * per, "s");
+        let budget = budget.map(Budget::AtMost);
+        self.held_to(budget, "CPU per 1000 deliveries", (used.daemon + used.postgres()) * per, "s");
         self.figure("  of leadlined", used.daemon * per, "s");
         self.figure("  of PostgreSQL", used.postgres() * per, "s");
         for (role, seconds) in &used.roles {
@@ -90,15 +143,17 @@ impl Report {
         }
     }
 
-    pub(crate) fn latency(&mut self, latency: &Latency) {
-        for (name, sample) in [
-            ("accept", &latency.accept),
-            ("due → arrival", &latency.due),
-            ("answered → received", &latency.answered),
-            ("POST → arrival", &latency.post),
+    /// Latencies; `budgets` are those of due → arrival, p50 and p99.
+    pub(crate) fn latency(&mut self, latency: &Latency, budgets: Option<(f64, f64)>) {
+        for (name, sample, budgets) in [
+            ("accept", &latency.accept, None),
+            ("due → arrival", &latency.due, budgets),
+            ("answered → received", &latency.answered, None),
+            ("POST → arrival", &latency.post, None),
         ] {
-            self.figure(&format!("{name} p50"), sample.quantile(0.50), "ms");
-            self.figure(&format!("{name} p99"), sample.quantile(0.99), "ms");
+            let (p50, p99) = budgets.map(|(p50, p99)| (Budget::AtMost(p50), Budget::AtMost(p99))).unzip();
+            self.held_to(p50, &format!("{name} p50"), sample.quantile(0.50), "ms");
+            self.held_to(p99, &format!("{name} p99"), sample.quantile(0.99), "ms");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use super::load::{CLIENTS, SMALL};
 use crate::{
     Options, Report,
+    figures::Budget,
     http::Receiver,
     leadline::{CONCURRENCY, Leadline},
     load,
@@ -40,11 +41,11 @@ pub(super) async fn share(executable: &Path, options: &Options, report: &mut Rep
         let rate = expected as f64 / run.drained.as_secs_f64();
         let (different, again) = receiver.told_apart();
         report.figure("deliveries", rate, "deliveries/s");
-        report.cpu(&used, expected as f64);
+        report.cpu(&used, expected as f64, None);
         if count == 1 {
             alone = rate;
         }
-        report.figure("over one daemon's", rate / alone, "ratio");
+        report.held_to(Budget::AtLeast(1.0), "over one daemon's", rate / alone, "ratio");
         report.figure("pushed twice", again as f64, "");
         report.figure("lost", (expected - different) as f64, "");
         let most = receiver.slow_most();

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     Options, Report,
+    figures::Budget,
     http::Receiver,
     leadline::{CONCURRENCY, Leadline, Target},
     load::{self, Latency},
@@ -58,12 +59,10 @@ impl Street {
         report.figure("due → arrival p50 of others, beside it", beside.due.quantile(0.5), "ms");
         report.figure("due → arrival p99 of others, alone", before.due.quantile(0.99), "ms");
         report.figure("due → arrival p99 of others, beside it", beside.due.quantile(0.99), "ms");
-        report.figure(
-            "p99, beside over alone",
-            beside.due.quantile(0.99) / before.due.quantile(0.99),
-            "ratio",
-        );
-        report.figure("claims p99", self.leadline.claims().await.p99_since(&claims), "ms");
+        let ratio = beside.due.quantile(0.99) / before.due.quantile(0.99);
+        report.held_to(Budget::AtMost(1.5), "p99, beside over alone", ratio, "ratio");
+        let claims = self.leadline.claims().await.p99_since(&claims);
+        report.held_to(Budget::AtMost(20.0), "claims p99", claims, "ms");
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use tokio::time::sleep;
 
-use crate::{Options, Report, http::Receiver, leadline::Leadline};
+use crate::{Options, Report, figures::Budget, http::Receiver, leadline::Leadline};
 
 const COMPANIES: i64 = 25;
 const INTEGRATIONS: usize = 20;
@@ -27,10 +27,14 @@ pub(super) async fn rest(executable: &Path, options: &Options, report: &mut Repo
     sleep(time).await;
     let (used, (daemon, server)) = (leadline.cpu().await.since(&before), leadline.wakeups());
     let seconds = time.as_secs_f64();
-    report.figure("CPU of leadlined", used.daemon / seconds * 100.0, "% of one");
-    report.figure("CPU of PostgreSQL", used.postgres() / seconds * 100.0, "% of one");
-    report.figure("wake-ups of leadlined", (daemon - woken.0) as f64 / seconds, "a second");
-    report.figure("wake-ups of PostgreSQL", (server - woken.1) as f64 / seconds, "a second");
+    let (cpu, server_cpu) = (used.daemon / seconds * 100.0, used.postgres() / seconds * 100.0);
+    report.held_to(Budget::AtMost(0.2), "CPU", cpu + server_cpu, "% of one");
+    report.figure("  of leadlined", cpu, "% of one");
+    report.figure("  of PostgreSQL", server_cpu, "% of one");
+    let (daemon, server) = ((daemon - woken.0) as f64 / seconds, (server - woken.1) as f64 / seconds);
+    report.held_to(Budget::AtMost(10.0), "wake-ups", daemon + server, "a second");
+    report.figure("  of leadlined", daemon, "a second");
+    report.figure("  of PostgreSQL", server, "a second");
     report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
     leadline.stop().await;
 }

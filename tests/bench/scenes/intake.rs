@@ -10,6 +10,7 @@ use crate::{
     Options, Report,
     baseline::lead,
     cpu,
+    figures::Budget,
     http::Receiver,
     leadline::{CONCURRENCY, Leadline, Target},
 };
@@ -64,7 +65,8 @@ pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Rep
     let accepted: usize = tasks.join_all().await.into_iter().sum();
     let (took, used) = (started.elapsed(), server.cpu().await.since(&before));
     assert_eq!(accepted, leads / BATCHES * BATCHES, "every line is accepted");
-    report.figure("leads accepted", accepted as f64 / took.as_secs_f64(), "leads/s");
+    let rate = accepted as f64 / took.as_secs_f64();
+    report.held_to(Budget::AtLeast(10_000.0), "leads accepted", rate, "leads/s");
     let per = 1000.0 / accepted as f64;
     report.figure("CPU per 1000 leads", (used.daemon + used.postgres()) * per, "s");
     report.figure("memory of leadlined", server.memory_mib(), "MiB");

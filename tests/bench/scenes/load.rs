@@ -8,6 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Options, Report, baseline,
+    figures::Budget,
     http::Receiver,
     leadline::{CONCURRENCY, Leadline, Target},
     load,
@@ -28,16 +29,18 @@ pub(super) async fn flood(executable: &Path, options: &Options, is_ours: bool, r
     report.figure("bare batched INSERT, lead-sized rows", insert, "rows/s");
     let post = baseline::post_loop(receiver.address(), CLIENTS, options.time / 4).await;
     report.figure("bare HTTP POST loop, the same body", post, "posts/s");
-    for (company, fan_out) in (1..).zip([1, 5, 20]) {
+    for (company, (fan_out, rate, cpu)) in
+        (1..).zip([(1, 5000.0, 0.20), (5, 8000.0, 0.12), (20, 9000.0, 0.10)])
+    {
         report.section(&format!("{CLIENTS} closed-loop clients, fan-out {fan_out}"));
         let urls: Vec<_> = (0..fan_out).map(|n| format!("http://{}/{n}", receiver.address())).collect();
         let target = leadline.company(company, &urls, CONCURRENCY).await;
-        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes: SMALL, is_ours };
+        let goals = Some((rate, cpu));
+        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes: SMALL, goals, is_ours };
         let (leads, deliveries) = run.measure(options, report).await;
         report.figure("leads/s over bare INSERT rows/s", leads / insert, "ratio");
         report.figure("deliveries/s over bare POST/s", deliveries / post, "ratio");
     }
-    report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
     leadline.stop().await;
 }
 
@@ -61,12 +64,11 @@ pub(super) async fn variants(executable: &Path, options: &Options, is_ours: bool
         let hosts = receiver.hosts().iter().cycle();
         let urls: Vec<_> = (0..5).zip(hosts).map(|(n, host)| format!("{scheme}://{host}/{n}")).collect();
         let target = leadline.company(company, &urls, CONCURRENCY).await;
-        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes, is_ours };
+        let run = Run { leadline: &leadline, receiver: &receiver, target, bytes, goals: None, is_ours };
         run.measure(options, report).await;
         if scheme == "https" {
             report.figure("whole TLS handshakes", receiver.handshakes() as f64, "");
         }
-        report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
     }
     leadline.stop().await;
 }
@@ -91,13 +93,15 @@ struct Run<'a> {
     receiver: &'a Receiver,
     target: Target,
     bytes: usize,
+    /// Deliveries a second at least, and seconds of CPU for a thousand at most.
+    goals: Option<(f64, f64)>,
     is_ours: bool,
 }
 
 impl Run<'_> {
     /// Gives leads and deliveries a second.
     async fn measure(&self, options: &Options, report: &mut Report) -> (f64, f64) {
-        let Self { leadline, receiver, target, bytes, is_ours } = self;
+        let Self { leadline, receiver, target, bytes, goals, is_ours } = self;
         let fan_out = target.integrations.len();
         let (cpu, arrived, opened) = (leadline.cpu().await, receiver.count(), receiver.connections());
         let written = leadline.written().await;
@@ -108,14 +112,21 @@ impl Run<'_> {
         let rate = deliveries / run.drained.as_secs_f64();
         let transactions = (after.transactions - written.transactions) / deliveries;
         report.figure("leads accepted", run.leads_per_second(), "leads/s");
-        report.figure("deliveries, until the last arrived", rate, "deliveries/s");
+        let (rate_goal, cpu_goal) = goals.unzip();
+        report.held_to(
+            rate_goal.map(Budget::AtLeast),
+            "deliveries, until the last arrived",
+            rate,
+            "deliveries/s",
+        );
         report.figure("accept p50", run.latency(0.50), "ms");
         report.figure("accept p99", run.latency(0.99), "ms");
-        report.cpu(&used, deliveries);
+        report.cpu(&used, deliveries, cpu_goal);
         let wal = (after.wal - written.wal) / deliveries;
-        report.figure("WAL per delivery", wal, "bytes");
+        report.held_to(goals.map(|_| Budget::AtMost(1200.0)), "WAL per delivery", wal, "bytes");
         report.figure("transactions per 1000 deliveries", transactions * 1e3, "");
         report.figure("connections that the receiver saw", opened as f64, "");
+        report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
         // What must be true at any speed.
         if *is_ours {
             let expected = (run.leads * fan_out) as f64;
@@ -141,13 +152,15 @@ pub(super) async fn trickle(executable: &Path, options: &Options, report: &mut R
     let urls = [format!("http://{}/", receiver.address())];
     let target = leadline.company(1, &urls, CONCURRENCY).await;
     load::trickle(&leadline, &target, 100.0, options.time / 10, &receiver).await;
-    for rate in [20.0, 100.0, 1000.0] {
+    for (rate, latencies, cpu) in
+        [(20.0, None, None), (100.0, Some((2.0, 5.0)), Some(2.0)), (1000.0, None, None)]
+    {
         report.section(&format!("{rate} leads/s, fan-out 1"));
         let before = leadline.cpu().await;
         let latency = load::trickle(&leadline, &target, rate, options.time, &receiver).await;
         let used = leadline.cpu().await.since(&before);
-        report.latency(&latency);
-        report.cpu(&used, latency.leads as f64);
+        report.latency(&latency, latencies);
+        report.cpu(&used, latency.leads as f64, cpu);
     }
     leadline.stop().await;
 }
