@@ -213,7 +213,8 @@ impl Store {
         let after = after.unwrap_or_else(LeadPlace::first);
         let rows = sqlx::query!(
             "SELECT l.id, l.uuid, l.received_at, e.kind, e.body
-             FROM (SELECT * FROM lead WHERE company_id = $1 AND (received_at, company_id, id) < ($2, $3, $4)
+             FROM (SELECT * FROM lead
+                   WHERE company_id = $1 AND received_at <= $2 AND (received_at, company_id, id) < ($2, $3, $4)
                    ORDER BY received_at DESC, company_id DESC, id DESC LIMIT $5) l
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
              ORDER BY l.received_at DESC, l.id DESC",

@@ -1,11 +1,9 @@
-//! When companies last got a lead, and how many they got: found by the times in ids, never by reading all leads.
+//! When companies last got a lead, and how many they got: found by the order in which they came, never by reading all.
 
 use std::collections::HashMap;
 
 use jiff_sqlx::Timestamp;
 use sqlx::PgConnection;
-use ulid::Ulid;
-use uuid::Uuid;
 
 use super::{Company, CompanyRow};
 use crate::{
@@ -89,17 +87,12 @@ impl Store {
 
     /// What came in for a company during the last 24 hours.
     pub async fn last_day(&self, company: CompanyId) -> Result<LastDay, Error> {
-        let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
-        let since = now.saturating_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(now);
-        let floor = Ulid::from_parts(u64::try_from(since.as_millisecond()).unwrap_or_default(), 0);
         let row = sqlx::query!(
-            r#"SELECT (SELECT count(*) FROM event e
-                       JOIN lead l ON l.company_id = e.company_id AND l.id = e.lead_id AND l.event_id = e.id
-                       WHERE e.company_id = $1 AND e.id >= $2) AS "leads!",
+            r#"SELECT (SELECT count(*) FROM lead l
+                       WHERE l.company_id = $1 AND l.received_at > now() - interval '24 hours') AS "leads!",
                       (SELECT count(*) FROM refusal r WHERE r.company_id = $1 AND r.at > now() - interval '24 hours')
                           AS "refused!""#,
             company.0,
-            Uuid::from(floor),
         )
         .fetch_one(&self.pool)
         .await?;

@@ -21,6 +21,10 @@ use crate::{
 
 /// A text that finds more leads than this is looked for among the newest instead: there it is found often.
 const RARE_MAX: i64 = 2000;
+/// So many of a company's newest leads are gone through first: what is found often is found there.
+const NEWEST: i64 = 2000;
+/// All leads of a company that has so many at most are gone through: the index has everybody's among each other.
+const SMALL_COMPANY: i64 = 30_000;
 /// How many rows move in one statement.
 const MOVED_MAX: i64 = 5000;
 /// So many rows are moved together. Few rows write nearly as many parts of the index as many do; in so few that are not
@@ -76,27 +80,47 @@ impl Search {
             .push_bind(self.after.received_at.to_sqlx());
         sql.push(", ").push_bind(self.after.company.0);
         sql.push(", ").push_bind(self.after.lead.uuid()).push(")");
+        // The same, for the index of a company's leads.
+        sql.push(" AND l.received_at <= ").push_bind(self.after.received_at.to_sqlx());
+        if let Some(company) = self.company {
+            sql.push(" AND l.company_id = ").push_bind(company.0);
+        }
     }
 
-    fn push_order(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push(" ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC LIMIT ").push_bind(self.limit);
+    fn push_order(sql: &mut QueryBuilder<Postgres>, limit: i64) {
+        sql.push(" ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC LIMIT ").push_bind(limit);
     }
 
-    /// The newest: leads are gone through from the place on, until enough have the text in them.
-    fn newest(&self) -> QueryBuilder<Postgres> {
-        let mut sql =
-            QueryBuilder::new("SELECT l.company_id, l.id FROM lead l CROSS JOIN LATERAL (SELECT FROM (");
+    /// The newest: so many leads are gone through at most from the place on, until enough have the text in them.
+    fn newest(&self, most: i64) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new(
+            "SELECT l.company_id, l.id FROM (SELECT l.company_id, l.id, l.received_at FROM lead l",
+        );
+        self.push_place(&mut sql);
+        Self::push_order(&mut sql, most);
+        sql.push(") l CROSS JOIN LATERAL (SELECT FROM (");
         for (table, union) in [("lead_person", " UNION ALL "), ("lead_recent", ") p OFFSET 0) p")] {
             sql.push("(SELECT FROM ").push(table);
             sql.push(" p WHERE p.company_id = l.company_id AND p.lead_id = l.id");
             self.push_conditions(&mut sql);
             sql.push(" LIMIT 1)").push(union);
         }
-        self.push_place(&mut sql);
-        if let Some(company) = self.company {
-            sql.push(" AND l.company_id = ").push_bind(company.0);
+        Self::push_order(&mut sql, self.limit);
+        sql
+    }
+
+    /// The newest of a company, all of whose leads are gone through.
+    fn of_company(&self, company: CompanyId) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT l.company_id, l.id FROM (");
+        for (table, union) in [("lead_person", " UNION "), ("lead_recent", ") p")] {
+            sql.push("SELECT p.company_id, p.lead_id FROM ").push(table);
+            sql.push(" p WHERE p.company_id = ").push_bind(company.0);
+            self.push_conditions(&mut sql);
+            sql.push(union);
         }
-        self.push_order(&mut sql);
+        sql.push(" JOIN lead l ON l.company_id = p.company_id AND l.id = p.lead_id");
+        self.push_place(&mut sql);
+        Self::push_order(&mut sql, self.limit);
         sql
     }
 
@@ -109,22 +133,65 @@ impl Search {
             ") f(company_id, lead_id)) f JOIN lead l ON l.company_id = f.company_id AND l.id = f.lead_id",
         );
         self.push_place(&mut sql);
-        self.push_order(&mut sql);
+        Self::push_order(&mut sql, self.limit);
         sql
     }
 
-    /// Whether many have the text in them, going by a few pages of the table: then the index would list them all.
+    /// Whether far more have the text in them than the index should list, going by a few pages of the table.
     async fn is_common(&self, db: &mut PgConnection) -> Result<bool, Error> {
         let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
-        for pattern in &self.patterns {
-            sql.push(" AND p.folded LIKE ").push_bind(pattern.clone());
+        self.push_conditions(&mut sql);
+        if let Some(company) = self.company {
+            sql.push(" AND p.company_id = ").push_bind(company.0);
         }
-        sql.push("), count(*) FROM lead_person p TABLESAMPLE SYSTEM (0.2)");
-        let (hits, rows): (i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
-        Ok(rows > 200 && hits * 50 > rows)
+        sql.push(
+            "), count(*), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'lead_person'::regclass)
+             FROM lead_person p TABLESAMPLE SYSTEM (0.2)",
+        );
+        let (hits, rows, all): (i64, i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
+        // Fewer hits may be chance.
+        Ok(hits >= 8 && hits * all > 4 * RARE_MAX * rows)
+    }
+
+    /// What is found in a company by going through its leads: the newest, then all if they are not too many. None if they
+    /// are.
+    async fn ids_of_company(
+        &self,
+        db: &mut PgConnection,
+        company: CompanyId,
+    ) -> Result<Option<Vec<(i64, Uuid)>>, Error> {
+        go_by_keys(db, true).await?;
+        let found: Vec<(i64, Uuid)> =
+            self.newest(NEWEST).build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= self.limit);
+        if is_enough {
+            return Ok(Some(found));
+        }
+        let leads = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead WHERE company_id = $1 LIMIT $2) l"#,
+            company.0,
+            SMALL_COMPANY + 1,
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        if leads <= NEWEST {
+            // They were all.
+            return Ok(Some(found));
+        }
+        if leads <= SMALL_COMPANY {
+            let mut sql = self.of_company(company);
+            return Ok(Some(sql.build_query_as().persistent(false).fetch_all(&mut *db).await?));
+        }
+        go_by_keys(db, false).await?;
+        Ok(None)
     }
 
     async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+        if let Some(company) = self.company
+            && let Some(found) = self.ids_of_company(db, company).await?
+        {
+            return Ok(found);
+        }
         let mut found = Vec::new();
         let mut is_common = self.is_common(db).await?;
         if !is_common {
@@ -137,14 +204,22 @@ impl Search {
             is_common = i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX);
         }
         let mut sql = if is_common {
-            sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *db).await?;
-            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *db).await?;
-            self.newest()
+            go_by_keys(db, true).await?;
+            self.newest(i64::MAX)
         } else {
             self.newest_of(&found)
         };
         Ok(sql.build_query_as().persistent(false).fetch_all(&mut *db).await?)
     }
+}
+
+/// Has the planner go through leads by their keys, or lets it choose again: what a pattern finds it cannot know.
+async fn go_by_keys(db: &mut PgConnection, is_so: bool) -> Result<(), Error> {
+    let value = if is_so { "off" } else { "on" };
+    for setting in ["enable_bitmapscan", "enable_seqscan"] {
+        sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(&mut *db).await?;
+    }
+    Ok(())
 }
 
 impl Store {

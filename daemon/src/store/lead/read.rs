@@ -138,14 +138,15 @@ impl Store {
         let mut db = self.pool.acquire().await?;
         let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
         let after = after.unwrap_or_else(LeadPlace::first);
-        // The one index in which leads stand in this order is walked from the place on, until there are enough: `OFFSET 0`
-        // keeps the planner from sorting a company's leads instead.
+        // The index in which they stand in this order, a company's or everybody's, is walked from the place on, until there
+        // are enough: `OFFSET 0` keeps the planner from sorting leads instead.
         let rows = sqlx::query_as!(
             LeadRow,
             "SELECT l.company_id, l.id
              FROM (
                  SELECT company_id, id FROM lead
-                 WHERE (received_at, company_id, id) < ($1, $2, $3) AND ($4::bigint IS NULL OR company_id = $4)
+                 WHERE (received_at, company_id, id) < ($1, $2, $3) AND received_at <= $1
+                   AND ($4::bigint IS NULL OR company_id = $4)
                  ORDER BY received_at DESC, company_id DESC, id DESC OFFSET 0
              ) l
              CROSS JOIN LATERAL (
