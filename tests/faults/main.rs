@@ -9,6 +9,7 @@ mod attack;
 mod failover;
 mod hostile;
 mod log;
+mod memory;
 mod postgres;
 mod receivers;
 mod rows;
