@@ -364,11 +364,11 @@ impl Scene {
 fn reported(state: &str, reason: &str) -> String {
     match (state, reason) {
         ("delivered", _) => "It was delivered at ".into(),
-        ("dead", "rejected") => "nothing returns to it by itself, `leadline delivery retry ".into(),
+        ("dead", "rejected") => "; nothing returns to it by itself".into(),
         ("dead", _) => "the sweep comes back to it at ".into(),
         ("skipped", _) => format!(" ({reason}"),
-        ("held", "integration disabled") => "is disabled: `leadline integration enable ".into(),
-        ("held", "rotation: held until cut over") => "`leadline integration cut-over ".into(),
+        ("held", "integration disabled") => "is disabled".into(),
+        ("held", "rotation: held until cut over") => "is being rotated".into(),
         ("held", _) => format!(" ({reason}"),
         ("pending", "") => "asked us to wait; then it is pushed by itself".into(),
         _ => "for the earlier event of its lead, delivery ".into(),

@@ -181,14 +181,14 @@ async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_wai
     };
 
     cli.json(&["company", "pause", "7"]).await;
-    let paused = ["company 7 is paused since ", "`leadline company resume 7` lets it go."];
+    let paused = ["company 7 is paused since ", "`leadline company resume 7` lets it go"];
     waits(&["delivery", "retry", &delivery], &delivery, &paused).await;
     cli.json(&["company", "resume", "7"]).await;
     is_pushed(2).await;
     a_job_that_is_kept(&cli, &delivery).await;
 
     cli.json(&["integration", "rotate-secret", "crm", "--staged", "--hold"]).await;
-    let cut_over = format!("`leadline integration cut-over {}` lets it go.", scene.integration);
+    let cut_over = format!("`leadline integration cut-over {}` lets it go", scene.integration);
     waits(&["delivery", "retry", &delivery], &delivery, &["a rotation of the signing secret", &cut_over])
         .await;
     cli.json(&["integration", "cut-over", "crm"]).await;
@@ -202,7 +202,7 @@ async fn a_retry_into_a_lane_that_waits_on_purpose_is_taken_and_says_what_it_wai
     let updated = post(&lead).await;
     cli.json(&["delivery", "hold", &created]).await;
     cli.json(&["company", "resume", "7"]).await;
-    let release = format!("`leadline delivery release {created}` or `skip` moves both.");
+    let release = format!("`leadline delivery release {created}` lets it go");
     waits(&["delivery", "retry", &updated], &updated, &[&release]).await;
 
     // A disabled integration takes no retry at all.

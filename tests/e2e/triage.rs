@@ -179,7 +179,9 @@ fn is_the_cause_of_three(first: &Value) {
     assert_eq!(first["money"], json!([{ "currency": "GBP", "minor": pence }]));
     let place = &first["integrations"][0];
     assert_eq!((&place["name"], &place["company"]), (&json!("crm"), &json!("The Old Barn")));
-    assert_eq!(first["changed_before"][0]["action"], "UpdateIntegration", "{first}");
+    let change = &first["changed_before"][0];
+    assert_eq!((&change["action"], &change["target_name"]), (&json!("UpdateIntegration"), &json!("crm")));
+    assert!(change["done"].as_str().unwrap().starts_with("updated crm: "), "{change}");
     let died: i64 =
         first["trend"].as_array().unwrap().iter().map(|it| it["deliveries"].as_i64().unwrap()).sum();
     assert_eq!(died, 3);
@@ -312,7 +314,7 @@ async fn activity_and_the_system_are_told_as_they_are() {
     let printed = cli.run(&["activity", "-o", "json"]).await.stdout;
     let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.last().unwrap()["attempt"]["state"], "delivered", "{printed}");
-    assert!(lines.iter().any(|line| line["act"]["action"] == "CreateIntegration"), "{printed}");
+    assert!(lines.iter().any(|line| line["act"]["done"] == "created crm"), "{printed}");
     let system = cli.json(&["system", "show"]).await;
     assert_eq!(system["daemons"].as_array().unwrap().len(), 1, "{system}");
     assert_eq!((&system["rates"]["leads"], &system["queue"]["due"]), (&json!(1), &json!(0)), "{system}");

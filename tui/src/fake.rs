@@ -143,7 +143,8 @@ impl DeliveryService for Service {
         request: Request<v1::ExplainDeliveryRequest>,
     ) -> Result<Response<v1::ExplainDeliveryResponse>, Status> {
         let (id, state) = (request.into_inner().id, v1::DeliveryState::Dead.into());
-        Ok(Response::new(v1::ExplainDeliveryResponse { id, state, why: "It died.".to_owned() }))
+        let next_steps = vec![v1::NextStep { act: v1::NextAct::RetryDelivery.into(), id: id.clone() }];
+        Ok(Response::new(v1::ExplainDeliveryResponse { id, state, why: "It died.".to_owned(), next_steps }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The console and the commands of Leadline. They know the daemon by its control API alone, through `leadline-client`.
 
+mod acts;
 pub mod cli;
 pub mod columns;
 pub mod config;

@@ -1,4 +1,5 @@
-//! Why a delivery stands where it does: one sentence that says what it waits for, since when, and who or what moves it.
+//! Why a delivery stands where it does: one sentence that says what it waits for and since when, and what somebody can do
+//! about it. How that is done is each client's to say: a command, a key, a button.
 
 use jiff::Timestamp;
 
@@ -55,31 +56,89 @@ pub struct LaneHolds {
     pub breaker_until: Option<Timestamp>,
 }
 
-/// The sentence.
+/// Why a delivery stands where it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// A sentence without its full stop.
+    pub text: String,
+    /// What moves it, the best first; none if it goes on by itself or nothing is left to do.
+    pub next: Vec<NextStep>,
+}
+
+/// What somebody can do, and to which delivery, integration or company.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextStep {
+    pub act: NextAct,
+    pub id: String,
+}
+
+/// What can be done about a delivery that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextAct {
+    RetryDelivery,
+    ReleaseDelivery,
+    /// The one that it waits for.
+    ExplainDelivery,
+    EnableIntegration,
+    ShowIntegration,
+    CutOverSecret,
+    ResumeCompany,
+    AskFlowsAgain,
+}
+
+impl NextAct {
+    /// As programs read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetryDelivery => "retry_delivery",
+            Self::ReleaseDelivery => "release_delivery",
+            Self::ExplainDelivery => "explain_delivery",
+            Self::EnableIntegration => "enable_integration",
+            Self::ShowIntegration => "show_integration",
+            Self::CutOverSecret => "cut_over_secret",
+            Self::ResumeCompany => "resume_company",
+            Self::AskFlowsAgain => "ask_flows_again",
+        }
+    }
+
+    fn on(self, id: &str) -> NextStep {
+        NextStep { act: self, id: id.to_owned() }
+    }
+}
+
+impl Explanation {
+    const fn alone(text: String) -> Self {
+        Self { text, next: Vec::new() }
+    }
+
+    fn with(text: String, step: NextStep) -> Self {
+        Self { text, next: vec![step] }
+    }
+}
+
+/// Explains a delivery.
 #[must_use]
-pub fn why(facts: &Facts) -> String {
+pub fn why(facts: &Facts) -> Explanation {
     match facts.state {
         State::Pending => pending(facts),
         State::Held => held(facts),
         State::Dead => dead(facts),
         State::Delivered => {
-            let attempts = attempts(facts.attempts);
-            format!(
-                "It was delivered at {} after {attempts}; nothing is left to do.",
-                moment(facts.finished_at)
-            )
+            let (at, attempts) = (moment(facts.finished_at), attempts(facts.attempts));
+            Explanation::alone(format!("It was delivered at {at} after {attempts}; nothing is left to do"))
         }
-        State::Skipped => format!(
-            "It was skipped at {} ({}) and is not pushed any more.",
+        State::Skipped => Explanation::alone(format!(
+            "It was skipped at {} ({}) and is not pushed any more",
             moment(facts.finished_at),
             reason(facts)
-        ),
+        )),
     }
 }
 
-/// The sentence, if a delivery waits until somebody acts: whoever waits for its push would wait without end.
+/// Explains a delivery that waits until somebody acts: whoever waits for its push would wait without end.
 #[must_use]
-pub fn idle_reason(facts: &Facts) -> Option<String> {
+pub fn idle_reason(facts: &Facts) -> Option<Explanation> {
     let Facts { state, running_since, behind, lane, .. } = facts;
     if *state != State::Pending || running_since.is_some() {
         return None;
@@ -91,84 +150,98 @@ pub fn idle_reason(facts: &Facts) -> Option<String> {
     behind.as_ref().is_some_and(|(_, state)| *state == State::Held).then(|| pending(facts))
 }
 
-fn pending(facts: &Facts) -> String {
-    let Facts { integration: name, integration_id: id, .. } = facts;
+fn pending(facts: &Facts) -> Explanation {
+    let Facts { integration: name, integration_id, .. } = facts;
     let since = moment(Some(facts.created_at));
     if let Some(at) = facts.running_since {
         let number = facts.attempts + 1;
-        return format!(
-            "It is being pushed to {name:?} since {}, attempt {number}; what follows is decided when that ends.",
+        return Explanation::alone(format!(
+            "It is being pushed to {name:?} since {}, attempt {number}; what follows is decided when that ends",
             moment(Some(at))
-        );
+        ));
     }
     if let Some((earlier, state)) = &facts.behind {
-        let go = match state {
-            State::Held => {
-                format!("; that one is held: `leadline delivery release {earlier}` or `skip` moves both")
-            }
-            _ => format!("; `leadline delivery why {earlier}` says what that one waits for"),
-        };
-        return format!(
-            "It waits since {since} for the earlier event of its lead, delivery {earlier}, to be delivered, dead or \
-             skipped{go}."
+        let text = format!(
+            "It waits since {since} for the earlier event of its lead, delivery {earlier}, to be delivered, dead or skipped"
         );
+        return match state {
+            State::Held => Explanation::with(
+                text + "; that one is held, and both go on when it does",
+                NextAct::ReleaseDelivery.on(earlier),
+            ),
+            _ => Explanation::with(text, NextAct::ExplainDelivery.on(earlier)),
+        };
     }
-    if let Some(reported) = closed(facts) {
-        return reported;
+    if let Some(explanation) = closed(facts) {
+        return explanation;
     }
     let Some(due_at) = facts.due_at else {
-        return format!("It is on its way between queue and push; {name:?} gets it at once.");
+        return Explanation::alone(format!(
+            "It is on its way between queue and push; {name:?} gets it at once"
+        ));
     };
     match &facts.failure {
-        _ if due_at <= facts.now => format!(
-            "It is due since {} and is pushed as soon as the lane of {name:?} has room: \
-             `leadline integration show {id}` shows its limits and what is pending.",
+        _ if due_at <= facts.now => Explanation::with(
+            format!(
+                "It is due since {} and is pushed as soon as the lane of {name:?} has room",
+                moment(Some(due_at))
+            ),
+            NextAct::ShowIntegration.on(integration_id),
+        ),
+        Some((class, error)) => Explanation::with(
+            format!(
+                "It waits for its automatic retry at {} after {} failed ({}: {error})",
+                moment(Some(due_at)),
+                attempts(facts.attempts),
+                class.phrase(),
+            ),
+            NextAct::RetryDelivery.on(&facts.id),
+        ),
+        None => Explanation::alone(format!(
+            "It waits until {}, then it is pushed by itself",
             moment(Some(due_at))
-        ),
-        Some((class, error)) => format!(
-            "It waits for its automatic retry at {} after {} failed ({}: {error}); \
-             `leadline delivery retry {}` pushes it now.",
-            moment(Some(due_at)),
-            attempts(facts.attempts),
-            class.phrase(),
-            facts.id
-        ),
-        None => format!("It waits until {}, then it is pushed by itself.", moment(Some(due_at))),
+        )),
     }
 }
 
 /// What keeps the whole lane.
-fn closed(facts: &Facts) -> Option<String> {
+fn closed(facts: &Facts) -> Option<Explanation> {
     let Facts { integration: name, integration_id: id, company, .. } = facts;
     let since = moment(Some(facts.created_at));
     let keep = facts.lane.keep(facts.due_at, facts.is_retry, facts.now)?;
     Some(match keep {
-        Keeper::Disabled => format!(
-            "It waits since {since} because integration {name:?} is disabled: \
-             `leadline integration enable {id}` lets it go."
+        Keeper::Disabled => Explanation::with(
+            format!("It waits since {since} because integration {name:?} is disabled"),
+            NextAct::EnableIntegration.on(id),
         ),
-        Keeper::Paused(at) => format!(
-            "It waits because company {company} is paused since {}: `leadline company resume {company}` lets it go.",
-            moment(Some(at))
+        Keeper::Paused(at) => Explanation::with(
+            format!("It waits because company {company} is paused since {}", moment(Some(at))),
+            NextAct::ResumeCompany.on(&company.to_string()),
         ),
-        Keeper::Rotation => format!(
-            "It waits since {since} because a rotation of the signing secret of {name:?} holds pushes: \
-             `leadline integration cut-over {id}` lets it go."
+        Keeper::Rotation => Explanation::with(
+            format!(
+                "It waits since {since} because a rotation of the signing secret of {name:?} holds pushes"
+            ),
+            NextAct::CutOverSecret.on(id),
         ),
-        Keeper::Throttled(until) => format!(
-            "It waits until {} because {name:?} asked us to wait; then it is pushed by itself.",
+        Keeper::Throttled(until) => Explanation::alone(format!(
+            "It waits until {} because {name:?} asked us to wait; then it is pushed by itself",
             moment(Some(until))
+        )),
+        Keeper::BreakerOpen(until) => Explanation::with(
+            format!(
+                "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry \
+                 finds out, and what it finds decides for the others",
+                moment(Some(until))
+            ),
+            NextAct::RetryDelivery.on(&facts.id),
         ),
-        Keeper::BreakerOpen(until) => format!(
-            "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry finds \
-             out, and what it finds decides for the others; `leadline delivery retry {}` pushes it now.",
-            moment(Some(until)),
-            facts.id
-        ),
-        Keeper::BreakerHalfOpen => format!(
-            "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the target \
-             answers again, and the others follow; `leadline delivery retry {}` pushes it now.",
-            facts.id
+        Keeper::BreakerHalfOpen => Explanation::with(
+            format!(
+                "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the \
+                 target answers again, and the others follow"
+            ),
+            NextAct::RetryDelivery.on(&facts.id),
         ),
     })
 }
@@ -242,58 +315,60 @@ pub fn waiting(
     Waiting { reason: Some(reason), due_at }
 }
 
-fn held(facts: &Facts) -> String {
+fn held(facts: &Facts) -> Explanation {
     let Facts { integration: name, integration_id: id, .. } = facts;
     let since = moment(facts.since.or(Some(facts.created_at)));
-    let release = format!("`leadline delivery release {}`", facts.id);
+    let release = NextAct::ReleaseDelivery.on(&facts.id);
     if let Some(at) = facts.running_since {
-        return format!(
-            "It is held since {since} ({}) while the push that began at {} ends; if that fails, no retry follows until \
-             {release}.",
+        let text = format!(
+            "It is held since {since} ({}) while the push that began at {} ends; if that fails, no retry follows",
             reason(facts),
             moment(Some(at))
         );
+        return Explanation::with(text, release);
     }
+    let begin = format!("It is held since {since}");
     match &facts.reason {
-        Some(Reason::IntegrationDisabled) if facts.lane.is_disabled => format!(
-            "It is held since {since} because integration {name:?} is disabled: \
-             `leadline integration enable {id} --held release` lets it go."
+        Some(Reason::IntegrationDisabled) if facts.lane.is_disabled => Explanation::with(
+            format!("{begin} because integration {name:?} is disabled"),
+            NextAct::EnableIntegration.on(id),
         ),
-        Some(Reason::IntegrationDisabled) => format!(
-            "It is held since {since} because integration {name:?} was disabled then: {release} lets it go."
-        ),
-        Some(Reason::Rotation) => format!(
-            "It is held since {since} because the signing secret of {name:?} is being rotated: \
-             `leadline integration cut-over {id}` lets it go."
-        ),
-        Some(Reason::FlowFails { .. }) => format!(
-            "It is held since {since} ({}): mend the flow and ask again with \
-             `leadline flow ask-again --company {}`, or push it all the same with {release}.",
-            reason(facts),
-            facts.company
-        ),
-        _ => {
-            format!("It is held since {since} ({}): {release} lets it go, nothing else does.", reason(facts))
+        Some(Reason::IntegrationDisabled) => {
+            Explanation::with(format!("{begin} because integration {name:?} was disabled then"), release)
         }
+        Some(Reason::Rotation) => Explanation::with(
+            format!("{begin} because the signing secret of {name:?} is being rotated"),
+            NextAct::CutOverSecret.on(id),
+        ),
+        Some(Reason::FlowFails { .. }) => Explanation {
+            text: format!("{begin} ({}) until the flow is mended and asked again", reason(facts)),
+            next: vec![NextAct::AskFlowsAgain.on(&facts.company.to_string()), release],
+        },
+        _ => Explanation::with(
+            format!("{begin} ({}), and nothing lets it go by itself", reason(facts)),
+            release,
+        ),
     }
 }
 
-fn dead(facts: &Facts) -> String {
+fn dead(facts: &Facts) -> Explanation {
     let since = moment(facts.since.or(facts.finished_at));
     let error = facts.failure.as_ref().map(|(_, error)| format!(": {error}")).unwrap_or_default();
-    let retry = format!("`leadline delivery retry {}`", facts.id);
     let class = facts.failure.as_ref().map(|(class, _)| *class);
+    let name = &facts.integration;
     let next = match (facts.sweep_at, class) {
-        (Some(at), _) => format!("the sweep comes back to it at {}, {retry} does so now", moment(Some(at))),
-        (None, Some(FailureClass::Credentials)) => {
-            format!("give {:?} new credentials, then {retry} pushes it", facts.integration)
-        }
+        (Some(at), _) => format!("the sweep comes back to it at {}", moment(Some(at))),
+        (None, Some(FailureClass::Credentials)) => format!("{name:?} needs new credentials first"),
         (None, Some(FailureClass::Mapping)) => {
-            format!("correct the mapping or the templates of {:?}, then {retry} pushes it", facts.integration)
+            format!("the mapping or the templates of {name:?} must be corrected first")
         }
-        (None, _) => format!("nothing returns to it by itself, {retry} does"),
+        (None, _) => "nothing returns to it by itself".to_owned(),
     };
-    format!("It is dead since {since} after {} ({}{error}): {next}.", attempts(facts.attempts), reason(facts))
+    let attempts = attempts(facts.attempts);
+    Explanation::with(
+        format!("It is dead since {since} after {attempts} ({}{error}); {next}", reason(facts)),
+        NextAct::RetryDelivery.on(&facts.id),
+    )
 }
 
 fn reason(facts: &Facts) -> String {

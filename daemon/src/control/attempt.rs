@@ -22,7 +22,10 @@ use crate::{
             attempt_list::{AttemptFilter, AttemptState},
             attempts::{AttemptDetail, AttemptView},
         },
-        operator::command::Refusal,
+        operator::{
+            command::Refusal,
+            refusal::{Known, RefusalReason},
+        },
     },
 };
 
@@ -181,9 +184,12 @@ impl Control {
                 if delivery.state == State::Pending {
                     return match why::idle_reason(&self.store.facts(id).await?) {
                         None => Ok(Awaiting::Waits(delivery.integration)),
-                        Some(reported) => Err(Refusal::State(format!(
-                            "delivery {id} is in the queue, not pushed yet: {reported}"
-                        ))),
+                        Some(why) => {
+                            let message =
+                                format!("delivery {id} is in the queue, not pushed yet: {}", why.text);
+                            let idle = Known::new(RefusalReason::DeliveryWaits, message);
+                            Err(idle.about("delivery", id).with_next(&why).into())
+                        }
                     };
                 }
                 Err(Refusal::State(format!(

@@ -37,6 +37,7 @@ impl From<AuditView> for v1::AuditLine {
             operator: line.operator,
             action: line.action,
             target: line.target,
+            target_name: line.target_name.unwrap_or_default(),
             before: text(line.before),
             after: text(line.after),
         }

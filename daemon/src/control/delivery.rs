@@ -107,10 +107,13 @@ impl DeliveryService for Control {
         {
             *error = privacy::text(error, &Values::default());
         }
+        let why = why::why(&facts);
+        let step = |step: why::NextStep| v1::NextStep { act: words::next_act(step.act).into(), id: step.id };
         Ok(Response::new(v1::ExplainDeliveryResponse {
             id: id.to_string(),
             state: words::delivery_state(facts.state).into(),
-            why: why::why(&facts),
+            why: why.text + ".",
+            next_steps: why.next.into_iter().map(step).collect(),
         }))
     }
 }

@@ -141,9 +141,13 @@ impl JobWatcher {
         let Some(kept) = store.kept_of_job(id).await? else { return Ok(()) };
         match why::idle_reason(&store.facts(kept).await?) {
             None => Ok(()),
-            Some(told) => {
-                let message = format!("job {id} goes no further for now, as its delivery {kept}: {told}");
-                Err(Known::new(RefusalReason::JobStandsStill, message).about("job", id).into())
+            Some(why) => {
+                let message =
+                    format!("job {id} goes no further for now, as its delivery {kept}: {}", why.text);
+                Err(Known::new(RefusalReason::JobStandsStill, message)
+                    .about("job", id)
+                    .with_next(&why)
+                    .into())
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::{
         role::Role,
         rotation::Rotation,
         signing::SignatureKind,
+        why::NextAct,
     },
     store::operator::command::Refusal,
 };
@@ -46,6 +47,7 @@ told! {
     job_state: JobState => JobState;
     lane_wait: Wait => LaneWait;
     lead_state: LeadState => LeadState;
+    next_act: NextAct => NextAct;
     notice_event: Notice => NoticeEvent;
     notice_state: NoticeState => NoticeState;
     plan: Plan => Plan;

@@ -344,6 +344,7 @@ async fn what_was_changed_in_the_hour_before_is_named_beside_a_cause() {
         .map(|(target, ago, _)| (format!("UpdateIntegration {ago}"), target.clone()))
         .collect();
     assert_eq!(named, expected, "newest first");
+    assert!(one.changed_before.iter().all(|line| line.target_name.as_deref() == Some("crm")));
 }
 
 #[tokio::test]

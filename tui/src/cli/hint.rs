@@ -1,10 +1,45 @@
 //! What to do about a refusal, as commands: the daemon says why, and each of its clients knows its own way out.
 
 use leadline_client::{ClientError, Why};
+use leadline_proto::v1::{DeliveryState, ExplainDeliveryResponse, NextAct};
 
 /// What to put behind a refusal's sentence; empty where it says all there is to say.
 pub(super) fn after(error: &ClientError) -> String {
     error.why().and_then(hint).unwrap_or_default()
+}
+
+/// Why a delivery stands where it does, with the commands that move it.
+pub(super) fn explained(it: &ExplainDeliveryResponse) -> String {
+    let steps: Vec<String> =
+        it.next_steps.iter().filter_map(|step| next(step.act(), &step.id, it.state())).collect();
+    if steps.is_empty() {
+        return it.why.clone();
+    }
+    format!("{}: {}.", it.why.trim_end_matches('.'), steps.join("; "))
+}
+
+/// What somebody can do about a delivery in a state, as a command.
+fn next(act: NextAct, id: &str, state: DeliveryState) -> Option<String> {
+    Some(match act {
+        // A newer daemon's.
+        NextAct::Unspecified => return None,
+        NextAct::RetryDelivery if state == DeliveryState::Dead => {
+            format!("`leadline delivery retry {id}` pushes it again")
+        }
+        NextAct::RetryDelivery => format!("`leadline delivery retry {id}` pushes it now"),
+        NextAct::ReleaseDelivery => format!("`leadline delivery release {id}` lets it go"),
+        NextAct::ExplainDelivery => format!("`leadline delivery why {id}` says what that one waits for"),
+        NextAct::EnableIntegration if state == DeliveryState::Held => {
+            format!("`leadline integration enable {id} --held release` lets it go")
+        }
+        NextAct::EnableIntegration => format!("`leadline integration enable {id}` lets it go"),
+        NextAct::ShowIntegration => {
+            format!("`leadline integration show {id}` shows its limits and what is pending")
+        }
+        NextAct::CutOverSecret => format!("`leadline integration cut-over {id}` lets it go"),
+        NextAct::ResumeCompany => format!("`leadline company resume {id}` lets it go"),
+        NextAct::AskFlowsAgain => format!("`leadline flow ask-again --company {id}` asks the flows again"),
+    })
 }
 
 fn hint(why: &Why) -> Option<String> {
@@ -40,14 +75,90 @@ fn hint(why: &Why) -> Option<String> {
         ),
         "BRAND_CLASH" => "; `leadline integration update ID --config …` changes it".to_owned(),
         "CHECKS_NOTHING" => ": `leadline integration test` pushes a sample".to_owned(),
-        "JOB_STANDS_STILL" => format!(" Then `leadline job show {} --wait` follows it on", about("job")?),
+        "DELIVERY_WAITS" => waits(about("next_act")?, about("next_id")?)?,
+        "JOB_STANDS_STILL" => {
+            let next = waits(about("next_act")?, about("next_id")?)?;
+            format!("{next}. Then `leadline job show {} --wait` follows it on", about("job")?)
+        }
         _ => return None,
     })
 }
 
+/// What lets a delivery go on that waits for somebody.
+fn waits(act: &str, id: &str) -> Option<String> {
+    Some(format!(": {}", next(NextAct::from_word(act)?, id, DeliveryState::Pending)?))
+}
+
 #[cfg(test)]
 mod tests {
+    use leadline_proto::v1::NextStep;
+
     use super::*;
+
+    #[test]
+    fn what_moves_a_delivery_is_told_as_commands() {
+        let told = |state: DeliveryState, steps: &[(NextAct, &str)]| {
+            let next_steps =
+                steps.iter().map(|(act, id)| NextStep { act: (*act).into(), id: (*id).to_owned() });
+            explained(&ExplainDeliveryResponse {
+                state: state.into(),
+                why: "It waits.".to_owned(),
+                next_steps: next_steps.collect(),
+                ..Default::default()
+            })
+        };
+        for (state, steps, expected) in [
+            (DeliveryState::Delivered, &[][..], "It waits."),
+            (DeliveryState::Pending, &[(NextAct::Unspecified, "")], "It waits."),
+            (
+                DeliveryState::Pending,
+                &[(NextAct::RetryDelivery, "D")],
+                "It waits: `leadline delivery retry D` pushes it now.",
+            ),
+            (
+                DeliveryState::Dead,
+                &[(NextAct::RetryDelivery, "D")],
+                "It waits: `leadline delivery retry D` pushes it again.",
+            ),
+            (
+                DeliveryState::Pending,
+                &[(NextAct::ExplainDelivery, "E")],
+                "It waits: `leadline delivery why E` says what that one waits for.",
+            ),
+            (
+                DeliveryState::Pending,
+                &[(NextAct::EnableIntegration, "I")],
+                "It waits: `leadline integration enable I` lets it go.",
+            ),
+            (
+                DeliveryState::Held,
+                &[(NextAct::EnableIntegration, "I")],
+                "It waits: `leadline integration enable I --held release` lets it go.",
+            ),
+            (
+                DeliveryState::Pending,
+                &[(NextAct::ShowIntegration, "I")],
+                "It waits: `leadline integration show I` shows its limits and what is pending.",
+            ),
+            (
+                DeliveryState::Held,
+                &[(NextAct::CutOverSecret, "I")],
+                "It waits: `leadline integration cut-over I` lets it go.",
+            ),
+            (
+                DeliveryState::Pending,
+                &[(NextAct::ResumeCompany, "7")],
+                "It waits: `leadline company resume 7` lets it go.",
+            ),
+            (
+                DeliveryState::Held,
+                &[(NextAct::AskFlowsAgain, "7"), (NextAct::ReleaseDelivery, "D")],
+                "It waits: `leadline flow ask-again --company 7` asks the flows again; `leadline delivery release D` lets it go.",
+            ),
+        ] {
+            assert_eq!(told(state, steps), expected);
+        }
+    }
 
     #[test]
     fn each_reason_that_has_a_command_names_it() {
@@ -80,7 +191,17 @@ mod tests {
             ),
             ("BRAND_CLASH", &[], "; `leadline integration update ID --config …` changes it"),
             ("CHECKS_NOTHING", &[], ": `leadline integration test` pushes a sample"),
-            ("JOB_STANDS_STILL", &[("job", "J")], " Then `leadline job show J --wait` follows it on"),
+            (
+                "DELIVERY_WAITS",
+                &[("next_act", "release_delivery"), ("next_id", "E")],
+                ": `leadline delivery release E` lets it go",
+            ),
+            ("DELIVERY_WAITS", &[("next_act", "a newer one"), ("next_id", "E")], ""),
+            (
+                "JOB_STANDS_STILL",
+                &[("job", "J"), ("next_act", "resume_company"), ("next_id", "7")],
+                ": `leadline company resume 7` lets it go. Then `leadline job show J --wait` follows it on",
+            ),
             ("WRONG_STATE", &[], ""),
             ("PLAN_FULL", &[], ""),
         ] {

@@ -120,5 +120,6 @@ impl Unskip {
 pub(crate) async fn why(context: &Context, id: String) -> Result<(), CliError> {
     let client = context.client().await?;
     let explained = client.explain_delivery(v1::ExplainDeliveryRequest { id }).await?;
-    context.out.object(&Explained::from(explained))
+    let explained = Explained::from(explained);
+    context.out.object_or(&explained, &explained.clone().for_people())
 }

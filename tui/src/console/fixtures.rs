@@ -48,8 +48,9 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         paused: false,
         has_credentials: true,
         findings: Vec::new(),
+        proposals: Vec::new(),
         mapping: r#"{"lead.budget":"budget"}"#.to_owned(),
-        config: "{}".to_owned(),
+        config: r#"{"url":"https://leads.example.com/hook","retries":2,"portal_id":"62515"}"#.to_owned(),
         routing: "all".to_owned(),
     }
 }
@@ -248,11 +249,7 @@ pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
             "end" => Some(Press::plain(KeyCode::End)),
             "pgdn" => Some(Press::plain(KeyCode::PageDown)),
             "space" => Some(Press::plain(KeyCode::Char(' '))),
-            "^c" => Some(Press::ctrl('c')),
-            "^o" => Some(Press::ctrl('o')),
-            "^s" => Some(Press::ctrl('s')),
-            "^z" => Some(Press::ctrl('z')),
-            _ => None,
+            word => word.strip_prefix('^').and_then(|rest| rest.chars().next()).map(Press::ctrl),
         };
         let letters = word.chars().map(|c| Press::plain(KeyCode::Char(c)));
         let presses: Vec<Press> = named.map_or_else(|| letters.collect(), |press| vec![press]);

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
-use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         cause::{self, CauseId, Values},
-        ids::{AuditId, CompanyId, DeliveryId, IntegrationId},
+        ids::{CompanyId, DeliveryId, IntegrationId},
         json::Json,
         outcome::FailureClass,
     },
@@ -353,36 +351,10 @@ impl Store {
     /// What operators changed at the integrations of a cause in the hour before it began, newest first.
     async fn changed_before(&self, one: &FailureView) -> Result<Vec<AuditView>, Error> {
         let from = one.first_at.checked_sub(CHANGED_BEFORE).unwrap_or(Timestamp::MIN);
-        let floor = |at: Timestamp| {
-            Uuid::from(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0))
-        };
         let targets: Vec<String> =
             one.places.iter().map(|place| format!("integration {}", place.integration)).collect();
         let companies: Vec<i64> = one.places.iter().map(|place| place.company.0).collect();
-        let rows = sqlx::query!(
-            "SELECT company_id, id, at, operator, action, target, before, after FROM audit
-             WHERE company_id = ANY($1) AND id >= $2 AND id < $3 AND at <= $4 AND target = ANY($5)
-             ORDER BY at DESC LIMIT $6",
-            &companies,
-            floor(from),
-            floor(one.first_at.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX)),
-            one.first_at.to_sqlx(),
-            &targets,
-            CHANGES_MAX as i64,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let changes = rows.into_iter().map(|row| AuditView {
-            company: CompanyId(row.company_id),
-            id: AuditId::from(row.id),
-            at: row.at.to_jiff(),
-            operator: row.operator,
-            action: row.action,
-            target: row.target,
-            before: row.before,
-            after: row.after,
-        });
-        Ok(changes.collect())
+        self.changes_of(&companies, &targets, from, one.first_at, CHANGES_MAX as i64).await
     }
 }
 

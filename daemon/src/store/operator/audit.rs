@@ -1,7 +1,12 @@
 //! What operators changed, as it is shown.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use serde_json::Value;
+use ulid::Ulid;
+use uuid::Uuid;
 
 use crate::{
     domain::ids::{AuditId, CompanyId},
@@ -13,10 +18,12 @@ use crate::{
 pub struct AuditView {
     pub company: CompanyId,
     pub id: AuditId,
-    pub at: jiff::Timestamp,
+    pub at: Timestamp,
     pub operator: String,
     pub action: String,
     pub target: String,
+    /// What the target is called today, or was when this was done; none for what has no name.
+    pub target_name: Option<String>,
     pub before: Option<Value>,
     pub after: Option<Value>,
 }
@@ -26,17 +33,58 @@ pub struct AuditView {
 pub struct AuditFilter {
     pub company: Option<CompanyId>,
     pub operator: Option<String>,
-    pub since: Option<jiff::Timestamp>,
-    pub until: Option<jiff::Timestamp>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     pub after: Option<AuditId>,
     pub limit: i64,
+}
+
+/// A line as it stands.
+struct AuditRow {
+    company_id: i64,
+    id: Uuid,
+    at: jiff_sqlx::Timestamp,
+    operator: String,
+    action: String,
+    target: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl AuditRow {
+    /// The id at the target's end.
+    fn target_id(&self) -> Option<Uuid> {
+        let (_, id) = self.target.split_once(' ')?;
+        Ulid::from_string(id).ok().map(Uuid::from)
+    }
+
+    fn view(self, names: &HashMap<Uuid, String>) -> AuditView {
+        let name_in = |value: &Option<Value>| value.as_ref()?.get("name")?.as_str().map(str::to_owned);
+        let target_name = self
+            .target_id()
+            .and_then(|id| names.get(&id).cloned())
+            .or_else(|| name_in(&self.after))
+            .or_else(|| name_in(&self.before));
+        AuditView {
+            company: CompanyId(self.company_id),
+            id: self.id.into(),
+            at: self.at.to_jiff(),
+            operator: self.operator,
+            action: self.action,
+            target: self.target,
+            target_name,
+            before: self.before,
+            after: self.after,
+        }
+    }
 }
 
 impl Store {
     /// Lines of the audit, newest first: one scan of the key for each company, merged.
     pub async fn audit_lines(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Error> {
-        let rows = sqlx::query!(
-            "SELECT x.company_id, x.id, x.at, x.operator, x.action, x.target, x.before, x.after
+        let rows = sqlx::query_as!(
+            AuditRow,
+            r#"SELECT x.company_id, x.id, x.at AS "at: _", x.operator, x.action, x.target, x.before, x.after
              FROM (SELECT id FROM company UNION ALL SELECT 0) c CROSS JOIN LATERAL (
                  SELECT * FROM audit a
                  WHERE a.company_id = c.id
@@ -46,7 +94,7 @@ impl Store {
                    AND ($5::timestamptz IS NULL OR a.at < $5)
                  ORDER BY a.id DESC LIMIT $6) x
              WHERE $1::bigint IS NULL OR c.id = $1
-             ORDER BY x.id DESC LIMIT $6",
+             ORDER BY x.id DESC LIMIT $6"#,
             filter.company.map(|id| id.0),
             filter.after.map(AuditId::uuid),
             filter.operator,
@@ -56,16 +104,54 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let lines = rows.into_iter().map(|row| AuditView {
-            company: CompanyId(row.company_id),
-            id: row.id.into(),
-            at: row.at.to_jiff(),
-            operator: row.operator,
-            action: row.action,
-            target: row.target,
-            before: row.before,
-            after: row.after,
-        });
-        Ok(lines.collect())
+        self.with_names(rows).await
+    }
+
+    /// What was changed at these targets from a time to another, newest first.
+    pub(in crate::store) async fn changes_of(
+        &self,
+        companies: &[i64],
+        targets: &[String],
+        from: Timestamp,
+        until: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<AuditView>, Error> {
+        let floor = |at: Timestamp| {
+            Uuid::from(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0))
+        };
+        // Ids are of the daemon's clock, times of the database's: a second lies between them at most.
+        let ceiling = until.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        let rows = sqlx::query_as!(
+            AuditRow,
+            r#"SELECT company_id, id, at AS "at: _", operator, action, target, before, after FROM audit
+               WHERE company_id = ANY($1) AND id >= $2 AND id < $3 AND at <= $4 AND target = ANY($5)
+               ORDER BY at DESC LIMIT $6"#,
+            companies,
+            floor(from),
+            floor(ceiling),
+            until.to_sqlx(),
+            targets,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        self.with_names(rows).await
+    }
+
+    /// The lines, each with what its target is called.
+    async fn with_names(&self, rows: Vec<AuditRow>) -> Result<Vec<AuditView>, Error> {
+        let companies: Vec<i64> = rows.iter().map(|row| row.company_id).collect();
+        let ids: Vec<Uuid> = rows.iter().filter_map(AuditRow::target_id).collect();
+        let names = sqlx::query!(
+            r#"SELECT id AS "id!", name AS "name!" FROM integration WHERE company_id = ANY($1) AND id = ANY($2)
+               UNION ALL SELECT id, name FROM flow WHERE company_id = ANY($1) AND id = ANY($2)
+               UNION ALL SELECT id, name FROM form WHERE company_id = ANY($1) AND id = ANY($2)"#,
+            &companies,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let names: HashMap<Uuid, String> = names.into_iter().map(|row| (row.id, row.name)).collect();
+        Ok(rows.into_iter().map(|row| row.view(&names)).collect())
     }
 }

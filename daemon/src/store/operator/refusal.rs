@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::command::Refusal;
-use crate::domain::{cause::CauseId, ids::CompanyId};
+use crate::domain::{cause::CauseId, ids::CompanyId, why::Explanation};
 
 /// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum RefusalReason {
     DeliverySkipped,
     /// Pending deliveries are pushed by themselves.
     DeliveryPending,
+    /// A pending delivery goes no further until somebody acts.
+    DeliveryWaits,
     /// The delivery's state allows no such thing.
     DeliveryState,
     /// A skip that can be undone no more.
@@ -67,6 +69,7 @@ impl RefusalReason {
             Self::DeliveryHeld => "DELIVERY_HELD",
             Self::DeliverySkipped => "DELIVERY_SKIPPED",
             Self::DeliveryPending => "DELIVERY_PENDING",
+            Self::DeliveryWaits => "DELIVERY_WAITS",
             Self::DeliveryState => "DELIVERY_STATE",
             Self::SkipFinal => "SKIP_FINAL",
             Self::StagedSecret => "STAGED_SECRET",
@@ -111,6 +114,15 @@ impl Known {
     pub fn about(mut self, what: &'static str, id: impl Display) -> Self {
         self.about.push((what, id.to_string()));
         self
+    }
+
+    /// Adds what somebody can do about what waits: the first step, if there is one.
+    #[must_use]
+    pub fn with_next(self, why: &Explanation) -> Self {
+        match why.next.first() {
+            Some(step) => self.about("next_act", step.act.as_str()).about("next_id", &step.id),
+            None => self,
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time};
-use crate::cli::columns::{Column, Row, column, id};
+use crate::{
+    acts,
+    cli::columns::{Column, Row, column, id},
+};
 
 /// A line of `audit list`.
 #[derive(Debug, Serialize)]
@@ -18,8 +21,12 @@ pub(crate) struct AuditLine {
     operator: String,
     action: String,
     target: String,
+    /// Null for what has no name.
+    target_name: Option<String>,
     before: Option<Box<RawValue>>,
     after: Option<Box<RawValue>>,
+    /// What was done to what, in words.
+    done: String,
 }
 
 impl Row for AuditLine {
@@ -28,27 +35,30 @@ impl Row for AuditLine {
         column("at"),
         column("company_id").head("company").rank(1),
         column("operator").cut(8),
-        column("action").place(101),
-        column("target").place(102).cut(12),
+        id("action"),
+        id("target"),
+        column("done").head("what was done").place(101).cut(20),
     ];
 }
 
 impl AuditLine {
     /// What was done, in a line.
     pub(crate) fn sentence(&self) -> String {
-        format!("{} {} {}", self.operator, self.action, self.target)
+        format!("{} {}", self.operator, self.done)
     }
 }
 
 impl From<v1::AuditLine> for AuditLine {
     fn from(it: v1::AuditLine) -> Self {
         Self {
+            done: acts::done(&it),
             id: it.id,
             company_id: (it.company_id > 0).then_some(it.company_id),
             at: time(it.at),
             operator: it.operator,
             action: it.action,
             target: it.target,
+            target_name: text(it.target_name),
             before: raw(it.before.as_bytes()),
             after: raw(it.after.as_bytes()),
         }

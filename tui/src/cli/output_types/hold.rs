@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{Delivery, shapes, text};
+use crate::cli::hint;
 
 /// `delivery hold`, `release` and `skip`, or what they would do.
 #[derive(Debug, Serialize)]
@@ -50,15 +51,35 @@ impl From<v1::UnskipDeliveriesResponse> for Unskipped {
 }
 
 /// `delivery why`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explained {
     id: String,
     state: &'static str,
+    /// With the commands that move it.
     why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_steps: Option<Vec<NextStep>>,
+}
+
+impl Explained {
+    /// The sentence says all of it.
+    pub(crate) fn for_people(self) -> Self {
+        Self { next_steps: None, ..self }
+    }
+}
+
+/// What somebody can do about it.
+#[derive(Clone, Debug, Serialize)]
+struct NextStep {
+    act: &'static str,
+    id: String,
 }
 
 impl From<v1::ExplainDeliveryResponse> for Explained {
     fn from(it: v1::ExplainDeliveryResponse) -> Self {
-        Self { state: it.state().word(), id: it.id, why: it.why }
+        let why = hint::explained(&it);
+        let state = it.state().word();
+        let step = |step: v1::NextStep| NextStep { act: step.act().word(), id: step.id };
+        Self { id: it.id, state, why, next_steps: Some(it.next_steps.into_iter().map(step).collect()) }
     }
 }

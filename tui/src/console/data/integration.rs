@@ -89,12 +89,23 @@ pub struct Integration {
     pub has_credentials: bool,
     /// What the last check of the mapping found wrong, a sentence each.
     pub findings: Vec<String>,
+    /// What the last check of the mapping found that could be added to it.
+    pub proposals: Vec<Proposal>,
     /// JSON: the operator's mapping.
     pub mapping: String,
     /// JSON, sealed values shortened.
     pub config: String,
     /// all | flows
     pub routing: String,
+}
+
+/// A field of a lead's that the mapping says nothing of, and what it could say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub field: String,
+    /// JSON.
+    pub rule: String,
+    pub why: String,
 }
 
 impl Integration {

@@ -29,8 +29,12 @@ pub struct Act {
     pub id: String,
     pub at: Option<Timestamp>,
     pub operator: String,
+    /// The method, as filters name it.
     pub action: String,
     pub target: String,
+    /// What was done, and to what with what changed of it, in words.
+    pub verb: String,
+    pub object: String,
     pub before: String,
     pub after: String,
 }

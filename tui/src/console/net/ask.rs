@@ -183,7 +183,7 @@ pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Ex
             break;
         };
         if reply.state == delivery.state {
-            return Explained { delivery: convert::delivery(delivery), why: reply.why };
+            return convert::explained(delivery, reply);
         }
         match client.get_delivery(v1::GetDeliveryRequest { id }).await.map(|reply| reply.delivery) {
             Ok(Some(now)) => delivery = now,

@@ -5,9 +5,12 @@ use leadline_client::{millis, seconds};
 use leadline_proto::v1;
 use prost_types::Timestamp as ProtoTimestamp;
 
+use crate::acts;
 use crate::console::data::cause::{Place, Remedy};
 use crate::console::data::change::Lifted;
 use crate::console::data::company::{Key, Refused};
+use crate::console::data::integration::Proposal;
+use crate::console::data::lead::Explained;
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::{Daemon, What};
 use crate::console::data::{
@@ -54,10 +57,15 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         paused: it.company_paused_at.is_some(),
         has_credentials: it.has_credentials,
         findings: it.findings,
+        proposals: it.proposals.into_iter().map(proposal).collect(),
         mapping: it.mapping,
         config: it.config,
         routing,
     }
+}
+
+fn proposal(it: v1::MappingProposal) -> Proposal {
+    Proposal { field: it.field, rule: it.rule, why: it.why }
 }
 
 /// The name of a person, or the address of one without.
@@ -183,8 +191,41 @@ pub(super) fn step(it: v1::TraceStep) -> Step {
     }
 }
 
+/// A delivery with why it stands where it does, and with what moves it in the console's words.
+pub(super) fn explained(it: v1::Delivery, reply: v1::ExplainDeliveryResponse) -> Explained {
+    let steps: Vec<String> =
+        reply.next_steps.iter().filter_map(|step| next(step.act(), &step.id, &it.id)).collect();
+    let why = match steps.is_empty() {
+        true => reply.why,
+        false => format!("{}: {}.", reply.why.trim_end_matches('.'), steps.join("; ")),
+    };
+    Explained { delivery: delivery(it), why }
+}
+
+/// What somebody can do about a delivery; none where another line or screen shows it already. What the console cannot do
+/// is told as a command.
+fn next(act: v1::NextAct, id: &str, delivery: &str) -> Option<String> {
+    Some(match act {
+        v1::NextAct::Unspecified | v1::NextAct::ExplainDelivery | v1::NextAct::ShowIntegration => {
+            return None;
+        }
+        v1::NextAct::RetryDelivery => "a retry pushes it at once".to_owned(),
+        v1::NextAct::ReleaseDelivery if id == delivery => "a release lets it go".to_owned(),
+        v1::NextAct::ReleaseDelivery => "a release of that one lets both go".to_owned(),
+        v1::NextAct::EnableIntegration => "to enable it lets this go".to_owned(),
+        v1::NextAct::CutOverSecret => "to cut over lets it go".to_owned(),
+        v1::NextAct::ResumeCompany => "to resume the company lets it go".to_owned(),
+        v1::NextAct::AskFlowsAgain => {
+            format!("`leadline flow ask-again --company {id}` asks the flows again")
+        }
+    })
+}
+
 pub(super) fn act(it: v1::AuditLine) -> Act {
+    let (verb, object) = acts::verb_and_object(&it);
     Act {
+        verb,
+        object,
         id: it.id,
         at: time(it.at),
         operator: it.operator,

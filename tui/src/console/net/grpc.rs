@@ -142,7 +142,10 @@ mod tests {
             ..v1::Delivery::default()
         };
         let explained = ask::explained(&client, delivery("01D1")).await;
-        assert_eq!((explained.delivery.state, &*explained.why), (DeliveryState::Dead, "It died."));
+        assert_eq!(
+            (explained.delivery.state, &*explained.why),
+            (DeliveryState::Dead, "It died: a retry pushes it at once.")
+        );
         let gone = ask::explained(&client, delivery("missing")).await;
         assert_eq!(
             (gone.delivery.state, &*gone.why),

@@ -75,7 +75,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
             let (glyph, role) = look.theme.attempt(it.state);
             styled(role, format!("{glyph} {}", it.state.word()))
         }
-        What::Act(it) => styled(Role::Accent, it.action.clone()),
+        What::Act(it) => styled(Role::Accent, it.verb.clone()),
     })
     .value(|it: &Activity| match &it.what {
         What::Attempt(it) => json!(it.state.word()),
@@ -91,7 +91,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();
             plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())
         }
-        What::Act(it) => plain(&*it.target),
+        What::Act(it) => styled(Role::Accent, it.object.clone()),
     }),
 ];
 
@@ -277,8 +277,9 @@ fn about(it: &Activity, view: View<'_>) -> Doc {
         What::Attempt(attempt) => document::summary(attempt),
         What::Act(act) => {
             let mut doc = Doc::default();
-            doc.push(Kind::Strong, &format!("{} did {} on {}", act.operator, act.action, act.target));
+            doc.push(Kind::Strong, &format!("{} {} {}", act.operator, act.verb, act.object));
             doc.field("at", &act.at.map(|at| time::moment(at, zone)).unwrap_or_default());
+            doc.field("called", &format!("{} on {}", act.action, act.target));
             doc.field("before", &act.before);
             doc.field("after", &act.after);
             doc

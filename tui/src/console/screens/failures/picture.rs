@@ -87,7 +87,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
         let line = match remedy {
             Remedy::ReplaceCredentials => "K  replace the credentials",
             Remedy::EditMapping => "m  edit the mapping, with a preview",
-            Remedy::EditConfig => "i  open the integration; its settings: leadline integration update",
+            Remedy::EditConfig => ",  change the settings",
             Remedy::Test => "t  test push",
             Remedy::Retry => "r  retry all of them",
             Remedy::RetryReRendered => "r  retry all of them, rendered anew",
@@ -112,7 +112,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
     }
     for act in &it.changed_before {
         let at = act.at.map(|at| time::stamp(at, zone)).unwrap_or_default();
-        doc.push(Kind::Text, &format!("{at}  {} {} {}", act.operator, act.action, act.target));
+        doc.push(Kind::Text, &format!("{at}  {} {} {}", act.operator, act.verb, act.object));
     }
     doc.section("newest error, as it came");
     doc.push(Kind::Error, &it.sample);

@@ -1,0 +1,157 @@
+//! What an operator did, as one would say it: `updated HubSpot: url https://a → https://b, mapping`.
+
+use leadline_proto::v1;
+use serde_json::{Map, Value};
+
+/// How many of the changes a sentence names.
+const CHANGES_MAX: usize = 3;
+/// How much of a value it quotes.
+const VALUE_MAX: usize = 40;
+
+/// What was done to what, without who did it.
+pub(crate) fn done(line: &v1::AuditLine) -> String {
+    let (verb, object) = verb_and_object(line);
+    format!("{verb} {object}")
+}
+
+/// What was done, and to what with what changed of it.
+pub(crate) fn verb_and_object(line: &v1::AuditLine) -> (String, String) {
+    let verb = match verb(&line.action) {
+        Some(verb) => verb.to_owned(),
+        // A newer daemon's.
+        None => format!("did {} on", line.action),
+    };
+    let changes = changes(&line.before, &line.after);
+    let changes = if changes.is_empty() { changes } else { format!(": {changes}") };
+    (verb, object(line) + &changes)
+}
+
+/// The verb of a method; none for one that this console does not know.
+fn verb(method: &str) -> Option<&'static str> {
+    Some(match method {
+        "AskFlowsAgain" => "asked the flows again for",
+        "CancelJob" => "cancelled",
+        "CheckIntegration" => "checked the mapping of",
+        "CutOver" => "cut over the secret of",
+        "DisableIntegration" => "disabled",
+        "EnableIntegration" => "enabled",
+        "EraseLead" | "ErasePerson" => "erased",
+        "ForgetLeads" => "erased the old leads of",
+        "HoldDeliveries" => "held",
+        "ImportLeads" => "imported",
+        "Mend" => "mended the queue of",
+        "PushLeads" => "pushed",
+        "ReadLead" => "read",
+        "ReleaseDeliveries" => "released",
+        "ResetIntegration" => "reset",
+        "ResumeJob" => "resumed",
+        "RetryDeliveries" => "retried",
+        "Reveal" => "revealed",
+        "RevokeIntakeKey" | "RevokeToken" => "revoked",
+        "RevokeSecret" => "revoked a secret of",
+        "RotateSecret" => "rotated the secret of",
+        "SetCredentials" => "replaced the credentials of",
+        "SetPlan" => "changed the plan of",
+        "SkipDeliveries" => "skipped",
+        "SnoozeFailure" => "snoozed",
+        "TestIntegration" => "tested",
+        "UnskipDeliveries" => "undid the skip of",
+        method if method.starts_with("Create") => "created",
+        method if method.starts_with("Update") => "updated",
+        method if method.starts_with("Delete") => "deleted",
+        _ => return None,
+    })
+}
+
+/// The target by its name, if it has one. An integration needs no word for what it is: it is the product's noun.
+fn object(line: &v1::AuditLine) -> String {
+    let kind = line.target.rsplit_once(' ').map_or("", |(kind, _)| kind);
+    match (&*line.target_name, kind) {
+        ("", _) => line.target.clone(),
+        (name, "integration") => name.to_owned(),
+        (name, kind) => format!("{kind} {name}"),
+    }
+}
+
+/// What is other than it was, of what stands on both sides.
+fn changes(before: &str, after: &str) -> String {
+    let sides = (serde_json::from_str(before), serde_json::from_str(after));
+    let (Ok(Value::Object(before)), Ok(Value::Object(after))) = sides else { return String::new() };
+    let mut found = Vec::new();
+    compare(&before, &after, &mut found);
+    let rest = found.len().saturating_sub(CHANGES_MAX);
+    found.truncate(CHANGES_MAX);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    found.join(", ") + &more
+}
+
+fn compare(before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<String>) {
+    for (key, new) in after {
+        match (before.get(key).unwrap_or(&Value::Null), new) {
+            (old, new) if old == new => {}
+            // A setting is known by its own name; the parts of a mapping are not.
+            (Value::Object(old), Value::Object(new)) if key == "config" => compare(old, new, found),
+            (old, new) => found.push(match (short(old), short(new)) {
+                (Some(old), Some(new)) => format!("{key} {old} → {new}"),
+                _ => key.clone(),
+            }),
+        }
+    }
+    found.extend(before.keys().filter(|key| !after.contains_key(*key)).map(|key| format!("{key} removed")));
+}
+
+/// A value that a line has room for.
+fn short(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(is_so) => (if *is_so { "yes" } else { "no" }).to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(_) | Value::Object(_) => return None,
+    };
+    (text.chars().count() <= VALUE_MAX).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(action: &str, target: &str, name: &str) -> v1::AuditLine {
+        v1::AuditLine {
+            action: action.into(),
+            target: target.into(),
+            target_name: name.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_act_is_said_with_the_names_of_what_it_was_done_to() {
+        let said = |action, target, name| done(&line(action, target, name));
+        assert_eq!(said("CreateIntegration", "integration 01M8", "HubSpot"), "created HubSpot");
+        assert_eq!(said("UpdateFlow", "flow 01M8", "Weddings"), "updated flow Weddings");
+        assert_eq!(said("RevokeIntakeKey", "intake key 01M8", ""), "revoked intake key 01M8");
+        assert_eq!(said("SkipDeliveries", "12 deliveries", ""), "skipped 12 deliveries");
+        assert_eq!(said("FoldLead", "lead x", ""), "did FoldLead on lead x", "a newer daemon's");
+    }
+
+    #[test]
+    fn a_change_is_told_with_old_and_new_where_a_line_has_room() {
+        let before = json!({"name": "HubSpot", "enabled": true, "mapping": {"a": "b"},
+            "config": {"url": "https://a.example", "concurrency": 4, "x": 1, "body": "b"}});
+        let after = json!({"name": "HubSpot", "enabled": true, "mapping": {"a": "c"},
+            "config": {"url": "https://b.example", "concurrency": 8, "body": "b".repeat(50)}});
+        let mut told = line("UpdateIntegration", "integration 01M8", "HubSpot");
+        (told.before, told.after) = (before.to_string(), after.to_string());
+        assert_eq!(
+            done(&told),
+            "updated HubSpot: mapping, url https://a.example → https://b.example, concurrency 4 → 8 and 2 more"
+        );
+        told.before.clear();
+        assert_eq!(done(&told), "updated HubSpot", "nothing to compare with");
+        (told.before, told.after) = ("{\"quiet_hours\": null}".into(), "{\"quiet_hours\": true}".into());
+        assert_eq!(done(&told), "updated HubSpot: quiet_hours none → yes");
+    }
+}
