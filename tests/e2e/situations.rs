@@ -2,7 +2,7 @@
 //! Keys are counted from the overview; text that is typed is not.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use leadline_fakes::{Behaviour, Fake, Receiver, hubspot::Hubspot, sample_lead};
+use leadline_fakes::{Behaviour, Fake, Judge, Receiver, hubspot::Hubspot, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Daemon, Operator, Pty, leadline, post_lead, request_id, wait_until};
 use leadlined::domain::signing;
@@ -228,7 +228,7 @@ async fn one_cause_among_others_is_retried_as_a_whole_and_nothing_else() {
     keys.press("2").await;
     keys.sees(&["Failures by cause", "✗ 12", "PROPERTY_DOESNT_EXIST"]).await;
     keys.press("r").await;
-    keys.sees(&["Retry the 12 dead deliveries of this cause?", "Type 12 to confirm"]).await;
+    keys.sees(&["Retry all dead deliveries of this cause?", "Type 12 to confirm"]).await;
     keys.types("12").await;
     keys.press("Enter").await;
     wait_state(&operator, &one, "delivered", 8).await;

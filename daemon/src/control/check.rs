@@ -216,11 +216,44 @@ fn find_shortened(value: &Value, whole: &Value, shown: &Value, path: &str, found
     }
 }
 
+/// Puts the stored credentials back where a configuration has them as they are shown: what was not changed stays.
+pub(super) fn keep_shown(config: &mut Value, shown: &Value, stored: &Value) {
+    if config == shown {
+        stored.clone_into(config);
+    } else if let (Value::Object(fields), Value::Object(shown), Value::Object(stored)) =
+        (config, shown, stored)
+    {
+        for (key, value) in fields {
+            if let (Some(shown), Some(stored)) = (shown.get(key), stored.get(key)) {
+                keep_shown(value, shown, stored);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_credential_that_is_sent_back_as_it_is_shown_stays() {
+        let stored =
+            json!({"url": "https://a/?k=secret-1", "headers": {"X-Key": "secret-2", "X": "y"}, "n": 1});
+        let shown = json!({"url": "https://a/?k=secr…", "headers": {"X-Key": "secr…", "X": "y"}, "n": 1});
+        let kept = |mut config: Value| {
+            keep_shown(&mut config, &shown, &stored);
+            config
+        };
+        assert_eq!(kept(shown.clone()), stored);
+        assert_eq!(
+            kept(json!({"url": "https://b/?k=secr…", "headers": {"X-Key": "secr…", "Z": "secr…"}})),
+            json!({"url": "https://b/?k=secr…", "headers": {"X-Key": "secret-2", "Z": "secr…"}}),
+            "only where it stood, and whole"
+        );
+        assert_eq!(kept(json!({"url": 1, "n": 2})), json!({"url": 1, "n": 2}));
+    }
 
     #[test]
     fn brands_are_names_with_or_without_a_version() {

@@ -168,3 +168,38 @@ async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
     fake.stop().await;
     receiver.stop().await;
 }
+
+#[tokio::test]
+async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    let judge = Judge::new(|request| if request.path.starts_with("/right") { 200 } else { 404 });
+    let receiver = Receiver::start(Behaviour::Judged(judge)).await.unwrap();
+    let secret = "a-secret-that-is-never-shown-whole";
+    let config = json!({ "headers": { "X-Api-Key": secret } });
+    let id = operator.webhook(7, "hook", &receiver.url("/wrong"), config).await.integration.unwrap().id;
+    post(&daemon, &key, 0).await;
+    wait_state(&operator, &id, "dead", 1).await;
+
+    let mut keys = Keys::start(&daemon).await;
+    keys.sees(&["hook", "1 dead"]).await;
+    keys.press(",").await;
+    keys.sees(&["Settings of The Old Barn / hook", "/wrong"]).await;
+    assert!(!keys.console.shown().text().contains(secret), "it is shown shortened");
+    keys.press("Down").await;
+    keys.press("Ctrl-u").await;
+    keys.types(&receiver.url("/right")).await;
+    keys.press("Enter").await;
+    keys.sees(&["settings of The Old Barn / hook: done"]).await;
+    keys.press("r").await;
+    keys.sees(&["Retry"]).await;
+    keys.press("y").await;
+    wait_state(&operator, &id, "delivered", 1).await;
+    keys.took("a wrong address", 9);
+    let sent = receiver.requests().pop().unwrap();
+    assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/right", Some(secret)));
+    drop(keys);
+    daemon.stop().await;
+    receiver.stop().await;
+}

@@ -101,7 +101,8 @@ pub(super) async fn update(
     }
     let connector = check::connector(&integration.connector)?;
     if let Some(config) = &request.config {
-        let config = check::object("config", config)?;
+        let mut config = check::object("config", config)?;
+        check::keep_shown(&mut config, &integration.shown, &integration.config);
         refuse_shortened(connector, &config)?;
         integration.shown = connector.shown(&config);
         integration.config = config;

@@ -3,14 +3,14 @@
 use crate::console::data::cause::Remedy;
 use crate::console::data::change::Target;
 use crate::console::data::{Badge, Cause, Integration, Job, Mutation};
-use crate::console::dialogs::confirm::{Way, count};
-use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
+use crate::console::dialogs::confirm::Way;
+use crate::console::dialogs::{Choice, Confirm, Weight};
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Subject};
 use crate::console::widgets::time;
 
-use super::integration_acts;
 use super::shared::Shared;
+use super::{company_acts, integration_acts};
 
 /// Why the action is not possible now; `None` if it is.
 pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<String> {
@@ -28,7 +28,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             Some("the settings name no other daemon: `leadline config init` shows how")
         }
         Action::Retry => no_retry(subject, it),
-        Action::NewIntegration | Action::SetPlan
+        Action::NewIntegration | Action::SetPlan | Action::PauseCompany
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>
         {
             Some("no company is selected")
@@ -54,6 +54,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         | Action::Revoke
         | Action::Credentials
         | Action::Mapping
+        | Action::Settings
         | Action::OpenIntegration
             if it.is_none() =>
         {
@@ -116,7 +117,8 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
         Action::Retry => retry(shared, subject, it)?,
         Action::Hold | Action::Release | Action::Skip => moving(shared, subject, action, it)?,
         Action::Unskip => unskip(shared, subject),
-        Action::SetPlan => set_plan(shared, subject.company.or(it.map(|it| it.company_id)))?,
+        Action::SetPlan => company_acts::set_plan(shared, subject.company.or(it.map(|it| it.company_id)))?,
+        Action::PauseCompany => company_acts::pause(shared, subject.company.or(it.map(|it| it.company_id)))?,
         Action::Push => push(shared, subject)?,
         Action::Snooze => snooze(subject.cause.as_ref()?),
         Action::CancelJob => {
@@ -220,13 +222,12 @@ fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     let anew = cause.remedies.contains(&Remedy::RetryReRendered)
         || cause.class == "mapping"
         || cause.places.iter().any(|place| shared.remapped.contains(&place.integration));
-    let question =
-        format!("Retry the {} of this cause?", count(cause.dead, "dead delivery", "dead deliveries"));
+    // How many they are is the dry run's to say: the list is older.
+    let question = "Retry all dead deliveries of this cause?".to_owned();
     let mut facts = vec![cause.text.clone()];
-    facts
-        .extend(cause.places.iter().take(3).map(|p| format!("{} / {}: {}", p.company, p.name, p.deliveries)));
+    facts.extend(cause.places.iter().take(3).map(|place| format!("{} / {}", place.company, place.name)));
     if cause.retrying > 0 {
-        facts.push(format!("{} more wait for their automatic retry and are left alone", cause.retrying));
+        facts.push("what waits for its automatic retry is left alone".to_owned());
     }
     let places = cause.places.iter().filter_map(|place| shared.integration(&place.integration));
     facts.extend(places.filter_map(|it| warning(shared, it)).take(1));
@@ -336,29 +337,6 @@ fn unskip(shared: &Shared, subject: &Subject) -> Confirm {
     );
     (confirm.weight, confirm.command) = (Weight::Count, command);
     confirm
-}
-
-fn set_plan(shared: &Shared, company: Option<i64>) -> Option<Confirm> {
-    let (id, name) = shared.company_for(company)?;
-    let plan = shared.companies.iter().find(|it| it.id == id).map(|it| it.plan.clone()).unwrap_or_default();
-    let way = |plan: &'static str| Way {
-        label: plan,
-        mutation: Mutation::SetPlan { company: id, plan },
-        facts: Vec::new(),
-    };
-    let ways = ["free", "starter", "pro", "multi"].map(way).to_vec();
-    let at = ways.iter().position(|way| way.label == plan).unwrap_or(0);
-    let mutation = ways.get(at)?.mutation.clone();
-    let mut confirm = Confirm::new("Plan", "Change it", format!("Change the plan of {name}?"), mutation);
-    confirm.facts = vec![
-        format!("it is {plan} now"),
-        "a plan says how many integrations may be enabled; a smaller one is refused while more are"
-            .to_owned(),
-    ];
-    confirm.choice = Some(Choice { label: "plan", ways, at });
-    confirm.focus = Focus::Choice;
-    confirm.command = format!("leadline company set-plan {id} --plan PLAN");
-    Some(confirm)
 }
 
 fn push(shared: &Shared, subject: &Subject) -> Option<Confirm> {

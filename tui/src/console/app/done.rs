@@ -43,7 +43,13 @@ impl App {
                 self.shared.upsert(*integration);
             }
             Done::Changed(integration) => {
-                self.shared.say(Tone::Good, format!("{what}: done"));
+                let more = match integration.proposals.len() {
+                    more @ 1.. if what.starts_with("mapping") => {
+                        format!("; the target has fields for {more} more: m, then ^p")
+                    }
+                    _ => String::new(),
+                };
+                self.shared.say(Tone::Good, format!("{what}: done{more}"));
                 if what.starts_with("mapping") {
                     self.shared.remapped.insert(integration.id.clone());
                 }

@@ -238,7 +238,11 @@ impl App {
                 self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
             }
             Action::Reveal => self.reveal(effects),
-            Action::Credentials | Action::Mapping | Action::EditFlow | Action::NewIntegration => {
+            Action::Credentials
+            | Action::Mapping
+            | Action::Settings
+            | Action::EditFlow
+            | Action::NewIntegration => {
                 self.edit(action, subject, effects);
             }
             _ if action.is_mutating() => self.ask(action, &subject, effects),
@@ -299,6 +303,7 @@ impl App {
             }
             (Action::EditFlow, _, Some(flow)) => Editor::flow(flow),
             (Action::Credentials, Some(it), _) => Editor::credentials(it),
+            (Action::Settings, Some(it), _) => Editor::settings(it),
             (Action::Mapping, Some(it), _) => Editor::mapping(it, lead, person),
             _ => return,
         };

@@ -13,7 +13,7 @@ use crate::console::widgets::time;
 
 /// The acts that the screen offers or that its subject allows, each with a letter.
 pub fn actions(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
-    const LETTERS: [(Action, &str); 22] = [
+    const LETTERS: [(Action, &str); 24] = [
         (Action::Retry, "r"),
         (Action::RetryWaiting, "w"),
         (Action::Push, "p"),
@@ -35,7 +35,9 @@ pub fn actions(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
         (Action::CutOver, "c"),
         (Action::Revoke, "v"),
         (Action::NewIntegration, "n"),
+        (Action::Settings, ","),
         (Action::SetPlan, "y"),
+        (Action::PauseCompany, "d"),
     ];
     let is_offered = |action: Action| {
         screen.actions().contains(&action)
@@ -58,6 +60,7 @@ const fn of_integration(action: Action) -> bool {
             | Action::Test
             | Action::Credentials
             | Action::Mapping
+            | Action::Settings
             | Action::Toggle
             | Action::Reset
             | Action::Rotate

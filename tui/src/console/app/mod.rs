@@ -2,6 +2,7 @@
 //! effects. No input or output, no clock. A stack of screens for each number key, and at most one dialog over them.
 
 pub mod acts;
+mod company_acts;
 mod done;
 pub mod frame;
 mod integration_acts;
@@ -15,6 +16,8 @@ mod properties;
 pub mod shared;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_editors;
 #[cfg(test)]
 mod tests_of_screens;
 

@@ -208,6 +208,8 @@ fn questions() {
 fn editors_and_menus() {
     sheet("credentials", at("K s e c r e t"));
     sheet("mapping", at("3 s a r a h enter m"));
+    sheet("new_integration", at("n w e b enter"));
+    sheet("settings", at(","));
     sheet("flow", at("3 s a r a h enter down E"));
     sheet("help", at("?"));
     sheet("palette", at(": h u b"));

@@ -103,9 +103,20 @@ pub enum Mutation {
     /// Puts skipped deliveries back where they stood.
     Unskip(Vec<String>),
     Create(Box<NewIntegration>),
+    /// The name and the configuration, JSON, of an integration.
+    Settings {
+        integration: String,
+        name: String,
+        config: String,
+    },
     SetPlan {
         company: i64,
         plan: &'static str,
+    },
+    /// Pauses a company, or resumes it.
+    PauseCompany {
+        company: i64,
+        paused: bool,
     },
     Enable {
         integration: String,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::Then;
+use crate::console::data::integration::Proposal;
 use crate::console::data::query::{Connector, Field, FlowTest, Preview, Which};
 use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
@@ -71,6 +72,8 @@ struct Mapping {
     person: String,
     /// As it was opened.
     before: String,
+    /// What the last check with the target found that could be added.
+    proposals: Vec<Proposal>,
     area: TextArea,
     preview: Fetch<Preview>,
     /// Where no lead was selected: one that died here shows more than a sample.
@@ -113,6 +116,7 @@ impl Editor {
             lead,
             person,
             before: area.text(),
+            proposals: it.proposals.clone(),
             area,
             preview: Fetch::default(),
             dead: Fetch::default(),
@@ -128,6 +132,11 @@ impl Editor {
     /// A new integration of a company.
     pub fn integration(company: i64, company_name: String) -> Self {
         Self::of(Form::Integration(IntegrationForm::new(company, company_name)))
+    }
+
+    /// The settings of an integration that there is.
+    pub fn settings(it: &Integration) -> Self {
+        Self::of(Form::Integration(IntegrationForm::of(it)))
     }
 
     /// Asks for what it shows besides.

@@ -59,7 +59,9 @@ pub enum Action {
     Skip,
     Unskip,
     NewIntegration,
+    Settings,
     SetPlan,
+    PauseCompany,
     Push,
     Credentials,
     Mapping,
@@ -132,8 +134,10 @@ impl Action {
             Self::Mapping => "UpdateIntegration",
             Self::EditFlow | Self::ToggleFlow => "UpdateFlow",
             Self::Unskip => "UnskipDeliveries",
-            Self::NewIntegration => "CreateIntegration",
+            // Admins change settings, operators the mapping: the daemon has one call for both.
+            Self::NewIntegration | Self::Settings => "CreateIntegration",
             Self::SetPlan => "SetPlan",
+            Self::PauseCompany => "UpdateCompany",
             Self::Rotate | Self::Stage => "RotateSecret",
             Self::CutOver => "CutOver",
             Self::Revoke => "RevokeSecret",
@@ -158,7 +162,9 @@ impl Action {
                 | Self::Skip
                 | Self::Unskip
                 | Self::NewIntegration
+                | Self::Settings
                 | Self::SetPlan
+                | Self::PauseCompany
                 | Self::Push
                 | Self::Credentials
                 | Self::Mapping

@@ -132,6 +132,18 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             client.set_plan(request).await?;
             Done::Noted(Vec::new())
         }
+        Mutation::PauseCompany { company, paused } => {
+            let (company, paused) = (company.to_string(), Some(paused));
+            client
+                .update_company(v1::UpdateCompanyRequest {
+                    request_id,
+                    company,
+                    paused,
+                    ..Default::default()
+                })
+                .await?;
+            Done::Noted(Vec::new())
+        }
         Mutation::Push { lead, company, integration } => {
             let company = if company == 0 { String::new() } else { company.to_string() };
             let integration = integration.unwrap_or_default();
@@ -200,6 +212,12 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
             credentials(client, request_id, integration, json).await?
         }
         Mutation::Mapping { integration, json } => mapping(client, request_id, integration, json).await?,
+        Mutation::Settings { integration, name, config } => {
+            let (name, config) = (Some(name), Some(config));
+            let request =
+                v1::UpdateIntegrationRequest { request_id, integration, name, config, ..Default::default() };
+            changed(client.update_integration(request).await?)
+        }
         Mutation::Create(new) => create(client, request_id, *new).await?,
         Mutation::Rotate { integration, entry } => rotate(client, request_id, integration, entry).await?,
         _ => return Err(Failure::Refused("this is no change of an integration".to_owned())),

@@ -1,4 +1,5 @@
-//! A new integration: its connector, then a line for each thing that this connector is configured with.
+//! A new integration: its connector, then a line for each thing that this connector is configured with. And the same
+//! lines for one that there is, filled with what they are.
 //!
 //! What was typed stays until the daemon has taken it: what it refuses is corrected here, not typed again.
 
@@ -13,7 +14,7 @@ use zeroize::Zeroize as _;
 use super::Then;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::query::{Connector, Field};
-use crate::console::data::{Answer, Mutation, Query, Secret};
+use crate::console::data::{Answer, Integration, Mutation, Query, Secret};
 use crate::console::dialogs::{Item, Menu, Pick};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
@@ -29,6 +30,8 @@ use crate::console::widgets::table::window_start;
 pub struct IntegrationForm {
     company: i64,
     company_name: String,
+    /// The one that is changed; none for a new one.
+    changed: Option<Changed>,
     connectors: Fetch<Vec<Connector>>,
     /// The choice of a connector, until one is chosen.
     choice: Menu,
@@ -38,6 +41,15 @@ pub struct IntegrationForm {
     is_disabled: bool,
     waits_for: Option<Ticket>,
     refusal: Option<String>,
+}
+
+/// An integration whose settings are changed, as it was when the form opened.
+#[derive(Clone, Debug)]
+struct Changed {
+    id: String,
+    name: String,
+    connector: String,
+    config: Map<String, Value>,
 }
 
 /// What a line of the form is part of.
@@ -63,6 +75,22 @@ impl Drop for IntegrationForm {
     }
 }
 
+impl Changed {
+    /// A setting as it is. One that is shown as dots starts empty, and stays what it is unless another is typed.
+    fn line(&self, field: &Field) -> Entry {
+        let text = match self.config.get(&field.name) {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        if field.secret && !text.is_empty() {
+            let field = Field { default: format!("as it is: {text}"), required: false, ..field.clone() };
+            return Entry { part: Part::Config, field, input: Input::default() };
+        }
+        Entry { part: Part::Config, field: field.clone(), input: Input::with(text) }
+    }
+}
+
 impl IntegrationForm {
     /// A form for a company, still without a connector.
     pub fn new(company: i64, company_name: String) -> Self {
@@ -70,6 +98,7 @@ impl IntegrationForm {
             choice: Menu::typed(format!("New integration of {company_name}: which target?"), Vec::new()),
             company,
             company_name,
+            changed: None,
             connectors: Fetch::default(),
             connector: None,
             lines: Vec::new(),
@@ -78,6 +107,20 @@ impl IntegrationForm {
             waits_for: None,
             refusal: None,
         }
+    }
+
+    /// A form for the settings of an integration.
+    pub fn of(it: &Integration) -> Self {
+        let changed = Changed {
+            id: it.id.clone(),
+            name: it.name.clone(),
+            connector: it.connector.clone(),
+            config: serde_json::from_str(&it.config).unwrap_or_default(),
+        };
+        let mut form = Self::new(it.company_id, it.company.clone());
+        form.choice = Menu::typed(format!("Settings of {}", it.full_name()), Vec::new());
+        form.changed = Some(changed);
+        form
     }
 
     pub(super) fn load(&mut self, cx: &mut Cx<'_>) {
@@ -89,6 +132,10 @@ impl IntegrationForm {
             Answer::Connectors(connectors) => Some(connectors.clone()),
             _ => None,
         });
+        if let Some(changed) = self.changed.as_ref().filter(|_| taken && self.connector.is_none()) {
+            let connector = changed.connector.clone();
+            return self.choose(&connector);
+        }
         if taken {
             let item = |it: &Connector| Item {
                 key: String::new(),
@@ -127,7 +174,7 @@ impl IntegrationForm {
         }
         let last = self.lines.len().saturating_sub(1);
         match press.code {
-            _ if self.waits_for.is_some() => return Then::Refuse("the daemon is making it".to_owned()),
+            _ if self.waits_for.is_some() => return Then::Refuse("the daemon is at it".to_owned()),
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
             KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(last),
             KeyCode::Enter if press.repeat => {}
@@ -136,7 +183,9 @@ impl IntegrationForm {
                 None => return self.submit(),
             },
             KeyCode::Char('s') if press.ctrl => return self.submit(),
-            KeyCode::Char('d') if press.ctrl => self.is_disabled = !self.is_disabled,
+            KeyCode::Char('d') if press.ctrl && self.changed.is_none() => {
+                self.is_disabled = !self.is_disabled
+            }
             _ => {
                 if let Some(line) = self.lines.get_mut(self.at) {
                     line.input.key(press);
@@ -170,13 +219,20 @@ impl IntegrationForm {
             words: Vec::new(),
         };
         let entry = |part, field: &Field| Entry { part, field: field.clone(), input: Input::default() };
+        let set = |field: &Field| match &self.changed {
+            Some(changed) => changed.line(field),
+            None => entry(Part::Config, field),
+        };
+        // Credentials of one that there is are tried before they replace the old ones: that is a form of its own.
+        let credentials = connector.credentials.iter().filter(|_| self.changed.is_none());
         let (needed, optional): (Vec<_>, Vec<_>) = connector.config.iter().partition(|field| field.required);
-        let first = Entry { input: Input::with(connector.name.clone()), ..entry(Part::Name, &called) };
+        let name = self.changed.as_ref().map_or(&connector.name, |changed| &changed.name);
+        let first = Entry { input: Input::with(name.clone()), ..entry(Part::Name, &called) };
         self.lines = [first]
             .into_iter()
-            .chain(needed.into_iter().map(|field| entry(Part::Config, field)))
-            .chain(connector.credentials.iter().map(|field| entry(Part::Credentials, field)))
-            .chain(optional.into_iter().map(|field| entry(Part::Config, field)))
+            .chain(needed.into_iter().map(set))
+            .chain(credentials.map(|field| entry(Part::Credentials, field)))
+            .chain(optional.into_iter().map(set))
             .collect();
         self.at = self.missing().unwrap_or(0);
         self.connector = Some(connector);
@@ -189,6 +245,11 @@ impl IntegrationForm {
 
     /// Whether something was typed, beside the name that it is given.
     pub(super) fn is_typed(&self) -> bool {
+        if let Some(changed) = &self.changed {
+            let typed = self.object(Part::Config).map(|typed| self.whole(changed, typed));
+            let is_same = typed.is_ok_and(|config| config == changed.config);
+            return self.connector.is_some() && (!is_same || self.name() != changed.name);
+        }
         let given = self.connector.as_ref().map(|connector| connector.name.as_str());
         let is_typed = |line: &Entry| match line.part {
             Part::Name => Some(line.input.text()) != given,
@@ -213,16 +274,46 @@ impl IntegrationForm {
         self.lines.iter().filter(filled).map(value).collect()
     }
 
+    /// A configuration as it was, with what was typed.
+    fn whole(&self, changed: &Changed, mut typed: Map<String, Value>) -> Map<String, Value> {
+        let mut config = changed.config.clone();
+        for line in self.lines.iter().filter(|line| line.part == Part::Config) {
+            match typed.remove(&line.field.name) {
+                Some(value) => {
+                    config.insert(line.field.name.clone(), value);
+                }
+                None if line.field.secret => {}
+                None => {
+                    config.remove(&line.field.name);
+                }
+            }
+        }
+        config
+    }
+
+    fn name(&self) -> &str {
+        self.lines.first().map_or("", |line| line.input.text().trim())
+    }
+
     fn submit(&self) -> Then {
         let Some(connector) = &self.connector else { return Then::Stay };
         if let Some(line) = self.missing().and_then(|at| self.lines.get(at)) {
             return Then::Refuse(format!("{} is empty", line.field.name));
         }
-        let name = self.lines.first().map(|line| line.input.text().trim().to_owned()).unwrap_or_default();
+        let name = self.name().to_owned();
         let (config, credentials) = match (self.object(Part::Config), self.object(Part::Credentials)) {
             (Ok(config), Ok(credentials)) => (config, credentials),
             (Err(problem), _) | (_, Err(problem)) => return Then::Refuse(problem),
         };
+        if let Some(changed) = &self.changed {
+            if !self.is_typed() {
+                return Then::Refuse("nothing has been changed yet".to_owned());
+            }
+            let what = format!("settings of {} / {name}", self.company_name);
+            let config = Value::Object(self.whole(changed, config)).to_string();
+            let mutation = Mutation::Settings { integration: changed.id.clone(), name, config };
+            return Then::Change { mutation, what };
+        }
         let what = format!("new integration {} / {name}", self.company_name);
         let new = NewIntegration {
             company: self.company,
@@ -250,16 +341,23 @@ impl IntegrationForm {
         let width = usize::from(area.width.min(96)).saturating_sub(6);
         let tick = if self.is_disabled { "[x]" } else { "[ ]" };
         let mut foot = self.help(width, theme);
-        foot.push(Line::from(vec![
-            theme.span(Role::Strong, format!("{tick} disabled")),
-            theme
-                .span(Role::Quiet, cut("  ^d: leads are kept for it, held; no plan counts it", width, theme)),
-        ]));
+        let is_new = self.changed.is_none();
+        if is_new {
+            let keeps = cut("  ^d: leads are kept for it, held; no plan counts it", width, theme);
+            foot.push(Line::from(vec![
+                theme.span(Role::Strong, format!("{tick} disabled")),
+                theme.span(Role::Quiet, keeps),
+            ]));
+        }
         if self.waits_for.is_some() {
-            foot.push(Line::from(theme.spell("Making it…")));
+            foot.push(Line::from(theme.spell(if is_new { "Making it…" } else { "Saving it…" })));
         }
         foot.extend(self.refusal.iter().flat_map(|error| fitted(error, Role::Bad, width, 3, theme)));
-        let keys = "Enter makes it   Tab next line   ^s makes it now   Esc gives up";
+        let keys = if is_new {
+            "Enter makes it   Tab next line   ^s makes it now   Esc gives up"
+        } else {
+            "Enter saves them   Tab next line   ^u empties it   Esc leaves them"
+        };
         foot.extend([Line::default(), Line::from(theme.span(Role::Quiet, cut(keys, width, theme)))]);
         let mut lines = vec![
             Line::from(theme.span(Role::Quiet, safe(&connector.summary, width, theme))),
@@ -272,7 +370,11 @@ impl IntegrationForm {
         lines.push(Line::default());
         lines.extend(foot);
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
-        let title = format!("New {} of {}", connector.name, safe(&self.company_name, 40, theme));
+        let company = safe(&self.company_name, 40, theme);
+        let title = match &self.changed {
+            Some(changed) => format!("Settings of {company} / {}", safe(&changed.name, 40, theme)),
+            None => format!("New {} of {company}", connector.name),
+        };
         let inner = popup(frame, area, &title, (100, height), theme);
         frame.render_widget(Paragraph::new(lines), inner);
     }
@@ -284,14 +386,15 @@ impl IntegrationForm {
         let mut spans = vec![theme.span(if is_at { Role::Strong } else { Role::Quiet }, label)];
         let room = width.saturating_sub(LABEL);
         let text = line.input.text();
-        if line.field.secret {
+        let has_default = text.is_empty() && !line.field.default.is_empty();
+        if line.field.secret && (is_at || !has_default) {
             spans.push(Span::raw(theme.pick("•", "*").repeat(text.chars().count().min(room))));
             if is_at {
                 spans.push(theme.span(Role::Selected, " "));
             }
         } else if is_at {
             spans.extend(input(&line.input, room, theme));
-        } else if text.is_empty() && !line.field.default.is_empty() {
+        } else if has_default {
             let default = safe(&line.field.default, room.saturating_sub(10), theme);
             spans.push(theme.span(Role::Quiet, format!("({default})")));
         } else {

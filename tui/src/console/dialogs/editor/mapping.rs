@@ -5,9 +5,10 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Mapping, Then};
+use crate::console::data::integration::Proposal;
 use crate::console::data::{Mutation, Query};
 use crate::console::keymap::Press;
 use crate::console::screen::{Cx, View};
@@ -17,6 +18,7 @@ use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::table::window_start;
+use crate::console::widgets::textarea::TextArea;
 
 impl Mapping {
     /// Why it cannot be saved.
@@ -26,6 +28,32 @@ impl Mapping {
             Ok(_) => Some("a mapping is a JSON object".to_owned()),
             Err(error) => Some(format!("not JSON yet: {error}")),
         }
+    }
+
+    /// What could be added to the text as it is now.
+    fn proposed(&self) -> Vec<&Proposal> {
+        let typed = serde_json::from_str::<Map<String, Value>>(&self.area.text()).unwrap_or_default();
+        self.proposals.iter().filter(|it| !typed.contains_key(&it.field)).collect()
+    }
+
+    /// Adds all that is proposed, behind what stands there.
+    fn add_proposed(&mut self, cx: &mut Cx<'_>) -> Then {
+        let Ok(mut mapping) = serde_json::from_str::<Map<String, Value>>(&self.area.text()) else {
+            return Then::Refuse(self.problem().unwrap_or_default());
+        };
+        let proposed: Vec<(String, Value)> = self
+            .proposed()
+            .into_iter()
+            .filter_map(|it| Some((it.field.clone(), serde_json::from_str(&it.rule).ok()?)))
+            .collect();
+        if proposed.is_empty() {
+            let nothing = "nothing is proposed that is not there: a check with the target, which follows a save, looks anew";
+            return Then::Refuse(nothing.to_owned());
+        }
+        mapping.extend(proposed);
+        self.area = TextArea::with(&format!("{:#}", Value::Object(mapping)));
+        self.look(cx);
+        Then::Stay
     }
 
     pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
@@ -47,6 +75,9 @@ impl Mapping {
         }
         if press.ctrl && press.code == KeyCode::Char('o') {
             return Then::Edit(self.area.text());
+        }
+        if press.ctrl && press.code == KeyCode::Char('p') {
+            return self.add_proposed(cx);
         }
         let before = self.area.text();
         self.area.key(press);
@@ -80,7 +111,8 @@ impl Mapping {
             frame,
             Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
         );
-        let keys = " ^s save, then check with the target   ^k cut the line   ^o $EDITOR   Esc leave it";
+        let add = if self.proposed().is_empty() { "" } else { "^p add what is proposed   " };
+        let keys = format!(" ^s save and check   {add}^k cut the line   ^o $EDITOR   Esc leave it");
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
 
@@ -113,6 +145,14 @@ impl Mapping {
         }
         if let Some(error) = &self.preview.error {
             doc.push(Kind::Error, error);
+        }
+        let proposed = self.proposed();
+        if !proposed.is_empty() {
+            doc.section("proposed by the last check");
+            for it in proposed {
+                doc.field(&it.field, &format!("{}: {}", it.rule, it.why));
+            }
+            doc.gap();
         }
         match &self.preview.value {
             None if self.preview.is_waiting() => doc.push(Kind::Quiet, waits),

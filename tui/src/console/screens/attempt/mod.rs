@@ -94,7 +94,7 @@ pub struct AttemptScreen {
     is_right: bool,
 }
 
-const ACTIONS: [Action; 23] = [
+const ACTIONS: [Action; 24] = [
     Action::Up,
     Action::Down,
     Action::Left,
@@ -111,6 +111,7 @@ const ACTIONS: [Action; 23] = [
     Action::Pager,
     Action::Retry,
     Action::Mapping,
+    Action::Settings,
     Action::Credentials,
     Action::Trace,
     Action::OpenIntegration,

@@ -33,7 +33,7 @@ pub struct CompanyScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 33] = [
+const ACTIONS: [Action; 35] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -51,6 +51,7 @@ const ACTIONS: [Action; 33] = [
     Action::Toggle,
     Action::Credentials,
     Action::Mapping,
+    Action::Settings,
     Action::EditFlow,
     Action::ToggleFlow,
     Action::Actions,
@@ -62,6 +63,7 @@ const ACTIONS: [Action; 33] = [
     Action::Reset,
     Action::NewIntegration,
     Action::SetPlan,
+    Action::PauseCompany,
     Action::Export,
     Action::Sort,
     Action::SortLeft,

@@ -135,7 +135,7 @@ impl Default for FailuresScreen {
     }
 }
 
-const ACTIONS: [Action; 40] = [
+const ACTIONS: [Action; 41] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -157,6 +157,7 @@ const ACTIONS: [Action; 40] = [
     Action::Retry,
     Action::Credentials,
     Action::Mapping,
+    Action::Settings,
     Action::Test,
     Action::Toggle,
     Action::Snooze,

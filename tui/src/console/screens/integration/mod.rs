@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 46] = [
+const ACTIONS: [Action; 47] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -145,6 +145,7 @@ const ACTIONS: [Action; 46] = [
     Action::Toggle,
     Action::Credentials,
     Action::Mapping,
+    Action::Settings,
     Action::Actions,
     Action::Hold,
     Action::Release,

@@ -86,7 +86,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 43] = [
+const ACTIONS: [Action; 44] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -112,6 +112,7 @@ const ACTIONS: [Action; 43] = [
     Action::Release,
     Action::Skip,
     Action::Mapping,
+    Action::Settings,
     Action::Credentials,
     Action::Test,
     Action::Toggle,

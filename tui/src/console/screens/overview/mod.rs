@@ -69,10 +69,11 @@ pub struct OverviewScreen {
     room: Cell<(usize, usize)>,
 }
 
-const ACTIONS: [Action; 33] = [
+const ACTIONS: [Action; 35] = [
     Action::Open,
     Action::NewIntegration,
     Action::SetPlan,
+    Action::PauseCompany,
     Action::Up,
     Action::Down,
     Action::Left,
@@ -94,6 +95,7 @@ const ACTIONS: [Action; 33] = [
     Action::Toggle,
     Action::Credentials,
     Action::Mapping,
+    Action::Settings,
     Action::Actions,
     Action::Rotate,
     Action::Stage,

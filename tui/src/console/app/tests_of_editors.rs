@@ -1,0 +1,89 @@
+//! What is typed in forms over a screen, and the change that follows.
+
+use super::pictures::shown;
+use super::tests::{last, mutation};
+use crate::console::data::Mutation;
+use crate::console::data::integration::Proposal;
+use crate::console::fixtures::{live, press, visit};
+
+#[test]
+fn a_mapping_is_saved_only_when_it_is_json() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter m");
+    assert!(shown(&app).contains("Mapping of Rosewood Barn / hubspot-eu"), "{}", shown(&app));
+    assert!(shown(&app).contains(r#""firstname": "Sarah""#), "the preview: {}", shown(&app));
+    visit(&mut app, "x");
+    assert!(mutation(&press(&mut app, "^s")).is_none());
+    assert!(last(&app).contains("not JSON yet"), "{}", last(&app));
+}
+
+#[test]
+fn what_a_check_proposes_is_added_to_the_mapping_by_one_key() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter m");
+    assert!(!shown(&app).contains("^p add"), "{}", shown(&app));
+    press(&mut app, "^p");
+    assert!(last(&app).contains("nothing is proposed"), "{}", last(&app));
+    visit(&mut app, "esc");
+    let proposal = Proposal {
+        field: "lead.message".to_owned(),
+        rule: r#""message""#.to_owned(),
+        why: "the target has one".to_owned(),
+    };
+    for it in &mut app.shared.integrations {
+        it.proposals = vec![proposal.clone()];
+    }
+    visit(&mut app, "m");
+    let text = shown(&app);
+    assert!(text.contains("the target has one") && text.contains("^p add"), "{text}");
+    press(&mut app, "^p");
+    assert!(!shown(&app).contains("^p add"), "it is there now: {}", shown(&app));
+    let effects = press(&mut app, "^s");
+    let Some(Mutation::Mapping { json, .. }) = mutation(&effects) else { panic!("{effects:?}") };
+    assert!(json.contains(r#""lead.message": "message""#), "{json}");
+}
+
+#[test]
+fn a_company_is_paused_and_resumed() {
+    for (is_paused, question) in [(false, "Pause Rosewood Barn?"), (true, "Resume Rosewood Barn?")] {
+        let mut app = live(120, 36);
+        app.shared.integrations.iter_mut().for_each(|it| it.paused = is_paused);
+        visit(&mut app, "a d");
+        assert!(shown(&app).contains(question), "{}", shown(&app));
+        let expected = Mutation::PauseCompany { company: 7, paused: !is_paused };
+        assert_eq!(mutation(&press(&mut app, "y")), Some(&expected));
+    }
+}
+
+#[test]
+fn settings_are_changed_in_a_form_that_says_what_they_are() {
+    let mut app = live(120, 36);
+    let config = r#"{"url":"https://a.example/","retries":3,"headers":{"X":"y"}}"#;
+    for it in &mut app.shared.integrations {
+        (it.connector, it.config) = ("webhook".to_owned(), config.to_owned());
+    }
+    visit(&mut app, ",");
+    let text = shown(&app);
+    assert!(text.contains("Settings of Rosewood Barn / ") && text.contains("https://a.example/"), "{text}");
+    assert!(mutation(&press(&mut app, "enter")).is_none());
+    assert!(last(&app).contains("nothing has been changed"), "{}", last(&app));
+    // The name, the URL, then what is optional in the connector's order.
+    visit(&mut app, "down down ^u 2 down ^u 9");
+    let effects = press(&mut app, "enter");
+    let Some(Mutation::Settings { name, config, .. }) = mutation(&effects) else { panic!("{effects:?}") };
+    let config: serde_json::Value = serde_json::from_str(config).unwrap();
+    let expected = serde_json::json!({
+        "url": "https://a.example/", "rate_per_second": 2, "retries": 9, "headers": {"X": "y"}
+    });
+    assert_eq!((name.as_str(), config), ("hubspot-eu", expected), "what no line tells of stays");
+}
+
+#[test]
+fn a_flow_is_tried_on_the_last_leads_before_it_is_saved() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter down E");
+    assert!(shown(&app).contains("Of the last 500 leads 61 would go, 439 would not"), "{}", shown(&app));
+    let effects = press(&mut app, "^s");
+    let expected = Mutation::FlowWhen { flow: "01F1".to_owned(), when: "lead.guest_count > 150".to_owned() };
+    assert_eq!(mutation(&effects), Some(&expected));
+}
