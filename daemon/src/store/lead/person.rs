@@ -141,9 +141,6 @@ impl Search {
     async fn is_common(&self, db: &mut PgConnection) -> Result<bool, Error> {
         let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
         self.push_conditions(&mut sql);
-        if let Some(company) = self.company {
-            sql.push(" AND p.company_id = ").push_bind(company.0);
-        }
         sql.push(
             "), count(*), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'lead_person'::regclass)
              FROM lead_person p TABLESAMPLE SYSTEM (0.2)",
@@ -153,72 +150,59 @@ impl Search {
         Ok(hits >= 8 && hits * all > 4 * RARE_MAX * rows)
     }
 
-    /// What is found in a company by going through its leads: the newest, then all if they are not too many. None if they
-    /// are.
-    async fn ids_of_company(
-        &self,
-        db: &mut PgConnection,
-        company: CompanyId,
-    ) -> Result<Option<Vec<(i64, Uuid)>>, Error> {
-        go_by_keys(db, true).await?;
-        let found: Vec<(i64, Uuid)> =
-            self.newest(NEWEST).build_query_as().persistent(false).fetch_all(&mut *db).await?;
-        let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= self.limit);
-        if is_enough {
-            return Ok(Some(found));
+    async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+        if self.is_common(db).await? {
+            return self.common_ids(db).await;
         }
-        let leads = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead WHERE company_id = $1 LIMIT $2) l"#,
-            company.0,
-            SMALL_COMPANY + 1,
-        )
-        .fetch_one(&mut *db)
-        .await?;
-        if leads <= NEWEST {
-            // They were all.
-            return Ok(Some(found));
+        let mut sql = QueryBuilder::new("");
+        self.any(&mut sql, "lead_person");
+        sql.push(" UNION ALL ");
+        self.any(&mut sql, "lead_recent");
+        // Not kept as a prepared statement: what a pattern costs is known from its text alone.
+        let found: Vec<(i64, Uuid)> = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        if i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX) {
+            return self.common_ids(db).await;
         }
-        if leads <= SMALL_COMPANY {
-            let mut sql = self.of_company(company);
-            return Ok(Some(sql.build_query_as().persistent(false).fetch_all(&mut *db).await?));
-        }
-        go_by_keys(db, false).await?;
-        Ok(None)
+        Ok(self.newest_of(&found).build_query_as().persistent(false).fetch_all(db).await?)
     }
 
-    async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+    /// What is found by going through leads: many have the text in them. In a company it may be few all the same.
+    async fn common_ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+        go_by_keys(db).await?;
+        let mut most = i64::MAX;
         if let Some(company) = self.company
-            && let Some(found) = self.ids_of_company(db, company).await?
+            && is_small(db, company).await?
         {
-            return Ok(found);
+            most = NEWEST;
         }
-        let mut found = Vec::new();
-        let mut is_common = self.is_common(db).await?;
-        if !is_common {
-            let mut sql = QueryBuilder::new("");
-            self.any(&mut sql, "lead_person");
-            sql.push(" UNION ALL ");
-            self.any(&mut sql, "lead_recent");
-            // Not kept as a prepared statement: what a pattern costs is known from its text alone.
-            found = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
-            is_common = i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX);
+        let found: Vec<(i64, Uuid)> =
+            self.newest(most).build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= self.limit);
+        match self.company.filter(|_| most == NEWEST && !is_enough) {
+            None => Ok(found),
+            Some(company) => {
+                Ok(self.of_company(company).build_query_as().persistent(false).fetch_all(db).await?)
+            }
         }
-        let mut sql = if is_common {
-            go_by_keys(db, true).await?;
-            self.newest(i64::MAX)
-        } else {
-            self.newest_of(&found)
-        };
-        Ok(sql.build_query_as().persistent(false).fetch_all(&mut *db).await?)
     }
 }
 
-/// Has the planner go through leads by their keys, or lets it choose again: what a pattern finds it cannot know.
-async fn go_by_keys(db: &mut PgConnection, is_so: bool) -> Result<(), Error> {
-    let value = if is_so { "off" } else { "on" };
-    for setting in ["enable_bitmapscan", "enable_seqscan"] {
-        sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(&mut *db).await?;
-    }
+/// Whether all leads of a company can be gone through.
+async fn is_small(db: &mut PgConnection, company: CompanyId) -> Result<bool, Error> {
+    let leads = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead WHERE company_id = $1 LIMIT $2) l"#,
+        company.0,
+        SMALL_COMPANY + 1,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(leads <= SMALL_COMPANY)
+}
+
+/// Has the planner go through leads by their keys: what a pattern finds it cannot know.
+async fn go_by_keys(db: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *db).await?;
+    sqlx::query("SET LOCAL enable_seqscan = off").execute(db).await?;
     Ok(())
 }
 
