@@ -68,7 +68,7 @@ async fn large_bodies_take_bounded_memory_and_give_it_back() {
         taken += sender.unwrap();
     }
     assert!(taken > 0, "no sender had a place");
-    figure(case, "MiB at the most, beyond what it had", memory(&daemon, "VmHWM") - before, 256.0);
+    figure(case, "MiB at the most, beyond what it had", memory(&daemon, "VmHWM") - before, 128.0);
     let mut after = memory(&daemon, "VmRSS");
     for _ in 0..LOOKS {
         if after - before <= 64.0 {
