@@ -204,7 +204,9 @@ async fn integrations() {
     assert_eq!(cli.json(&["integration", "reset", "crm2"]).await["failure_count"], 0);
 
     let fields = cli.json(&["integration", "create", "--help-connector", "webhook"]).await;
-    let url = fields.as_array().unwrap().iter().find(|field| field["name"] == "url").unwrap();
+    let field = |name: &str| fields.as_array().unwrap().iter().find(|field| field["name"] == name).unwrap();
+    assert_eq!(field("concurrency")["default"], "16", "what every connector takes, too");
+    let url = field("url");
     assert_eq!(
         shape(url),
         json!({"name": "text", "kind": "text", "required": "bool", "default": null, "words": [], "secret": "bool", "help": "text"})

@@ -63,12 +63,12 @@ fn verb(method: &str) -> Option<&'static str> {
     })
 }
 
-/// The target by its name, if it has one. An integration needs no word for what it is: it is the product's noun.
+/// The target by its name, if it has one. An integration and a company need no word for what they are.
 fn object(line: &v1::AuditLine) -> String {
     let kind = line.target.rsplit_once(' ').map_or("", |(kind, _)| kind);
     match (&*line.target_name, kind) {
         ("", _) => line.target.clone(),
-        (name, "integration") => name.to_owned(),
+        (name, "integration" | "company") => name.to_owned(),
         (name, kind) => format!("{kind} {name}"),
     }
 }
@@ -131,6 +131,7 @@ mod tests {
     fn an_act_is_said_with_the_names_of_what_it_was_done_to() {
         let said = |action, target, name| done(&line(action, target, name));
         assert_eq!(said("CreateIntegration", "integration 01M8", "HubSpot"), "created HubSpot");
+        assert_eq!(said("SetPlan", "company 7", "The Barn"), "changed the plan of The Barn");
         assert_eq!(said("UpdateFlow", "flow 01M8", "Weddings"), "updated flow Weddings");
         assert_eq!(said("RevokeIntakeKey", "intake key 01M8", ""), "revoked intake key 01M8");
         assert_eq!(said("SkipDeliveries", "12 deliveries", ""), "skipped 12 deliveries");

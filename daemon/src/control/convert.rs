@@ -5,7 +5,10 @@ use prost_types::Timestamp;
 
 use super::{check, words};
 use crate::{
-    connectors::{ConfigField, Connector},
+    connectors::{
+        ConfigField, Connector,
+        config::{Common, Settings as _},
+    },
     domain::{breaker, delivery::State, lane::LaneStatus, moment::Moment, rotation::Rotation},
     store::{
         company::{Company, key::IntakeKey},
@@ -336,10 +339,11 @@ pub(super) fn attempt_answer(
 /// A connector as help and forms read it.
 pub(super) fn connector(connector: &dyn Connector) -> v1::Connector {
     let manifest = connector.manifest();
+    let config = manifest.fields.iter().chain(Common::FIELDS);
     v1::Connector {
         name: manifest.name.to_owned(),
         summary: manifest.summary.to_owned(),
-        config: manifest.fields.iter().copied().map(config_field).collect(),
+        config: config.copied().map(config_field).collect(),
         credentials: manifest.credentials.iter().copied().map(config_field).collect(),
     }
 }
