@@ -199,6 +199,20 @@ async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() 
     keys.took("a wrong address", 9);
     let sent = receiver.requests().pop().unwrap();
     assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/right", Some(secret)));
+    // It does not go along to another host.
+    let request = v1::GetIntegrationRequest { integration: id.clone() };
+    let found = operator.integrations().get_integration(request).await.unwrap().into_inner();
+    let mut config: Value = serde_json::from_str(&found.integration.unwrap().config).unwrap();
+    assert!(config["headers"]["X-Api-Key"].as_str().unwrap().ends_with('…'), "{config}");
+    config["url"] = json!("http://localhost:9/right");
+    let update = v1::UpdateIntegrationRequest {
+        request_id: request_id(),
+        integration: id,
+        config: Some(config.to_string()),
+        ..Default::default()
+    };
+    let refused = operator.integrations().update_integration(update).await.unwrap_err();
+    assert!(refused.message().contains("X-Api-Key: this is the credential as it is shown"), "{refused:?}");
     drop(keys);
     daemon.stop().await;
     receiver.stop().await;

@@ -14,6 +14,7 @@ use crate::{
         ids::IntegrationId,
         integration::{Integration, ProbeKind, SigningSecret},
         lane::LaneId,
+        origins::origins,
         signing,
         telling::Telling,
     },
@@ -102,7 +103,12 @@ pub(super) async fn update(
     let connector = check::connector(&integration.connector)?;
     if let Some(config) = &request.config {
         let mut config = check::object("config", config)?;
-        check::keep_shown(&mut config, &integration.shown, &integration.config);
+        let mut kept = config.clone();
+        check::keep_shown(&mut kept, &integration.shown, &integration.config);
+        // To another origin nothing goes along that was given for this one.
+        if origins(&kept) == origins(&integration.config) {
+            config = kept;
+        }
         refuse_shortened(connector, &config)?;
         integration.shown = connector.shown(&config);
         integration.config = config;
