@@ -44,22 +44,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             Some("nothing of it is skipped")
         }
         Action::RetryWaiting if it.is_some_and(|it| it.pending == 0 && it.dead == 0) => Some("nothing waits"),
-        Action::RetryWaiting
-        | Action::Toggle
-        | Action::Test
-        | Action::Reset
-        | Action::Rotate
-        | Action::Stage
-        | Action::CutOver
-        | Action::Revoke
-        | Action::Credentials
-        | Action::Mapping
-        | Action::Settings
-        | Action::OpenIntegration
-            if it.is_none() =>
-        {
-            Some("no integration is selected")
-        }
+        _ if it.is_none() && is_of_integration(action) => Some("no integration is selected"),
         Action::Rotate | Action::Stage => it.and_then(no_rotation),
         Action::CutOver if it.is_some_and(|it| it.staged_version == 0) => Some("no secret is staged"),
         Action::Revoke if it.is_some_and(|it| it.staged_version == 0 && it.grace_until.is_none()) => {
@@ -85,6 +70,24 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         _ => None,
     };
     reason.map(str::to_owned)
+}
+
+const fn is_of_integration(action: Action) -> bool {
+    matches!(
+        action,
+        Action::RetryWaiting
+            | Action::Toggle
+            | Action::Test
+            | Action::Reset
+            | Action::Rotate
+            | Action::Stage
+            | Action::CutOver
+            | Action::Revoke
+            | Action::Credentials
+            | Action::Mapping
+            | Action::Settings
+            | Action::OpenIntegration
+    )
 }
 
 fn has_nothing_to_reset(it: &Integration, shared: &Shared) -> bool {

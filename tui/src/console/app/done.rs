@@ -42,23 +42,7 @@ impl App {
                 self.shared.say(Tone::Good, format!("{what}: done{held}"));
                 self.shared.upsert(*integration);
             }
-            Done::Changed(integration) => {
-                let more = match integration.proposals.len() {
-                    more @ 1.. if what.starts_with("mapping") => {
-                        format!("; the target has fields for {more} more: m, then ^p")
-                    }
-                    _ => String::new(),
-                };
-                self.shared.say(Tone::Good, format!("{what}: done{more}"));
-                if what.starts_with("mapping") {
-                    self.shared.remapped.insert(integration.id.clone());
-                }
-                let findings = integration.findings.clone();
-                for finding in findings.iter().filter(|_| what.starts_with("mapping")) {
-                    self.shared.say(Tone::Bad, format!("{what} is saved, but the target says: {finding}"));
-                }
-                self.shared.upsert(*integration);
-            }
+            Done::Changed(integration) => self.changed(*integration, &what),
             Done::Reset { integration, lifted } => {
                 let said = self.lifted(&lifted);
                 self.shared.say(Tone::Good, format!("{what}: {said}"));
@@ -118,6 +102,23 @@ impl App {
                 Tone::Bad,
                 format!("{what}: rotated, but the secret was already shown; rotate again if it is lost"),
             ),
+        }
+        self.shared.upsert(integration);
+    }
+
+    /// What was changed of an integration; a check of its mapping has followed where there is one.
+    fn changed(&mut self, integration: Integration, what: &str) {
+        let is_mapping = what.starts_with("mapping");
+        let more = match integration.proposals.len() {
+            more @ 1.. if is_mapping => format!("; the target has fields for {more} more: m, then ^p"),
+            _ => String::new(),
+        };
+        self.shared.say(Tone::Good, format!("{what}: done{more}"));
+        if is_mapping {
+            self.shared.remapped.insert(integration.id.clone());
+        }
+        for finding in integration.findings.iter().filter(|_| is_mapping) {
+            self.shared.say(Tone::Bad, format!("{what} is saved, but the target says: {finding}"));
         }
         self.shared.upsert(integration);
     }

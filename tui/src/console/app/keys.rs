@@ -238,13 +238,7 @@ impl App {
                 self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
             }
             Action::Reveal => self.reveal(effects),
-            Action::Credentials
-            | Action::Mapping
-            | Action::Settings
-            | Action::EditFlow
-            | Action::NewIntegration => {
-                self.edit(action, subject, effects);
-            }
+            _ if action.is_form() => self.edit(action, subject, effects),
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
         }

@@ -53,7 +53,7 @@ pub struct Activity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     Attempt(Box<Attempt>),
-    Act(Act),
+    Act(Box<Act>),
 }
 
 impl Activity {

@@ -148,6 +148,14 @@ impl Action {
         })
     }
 
+    /// Whether it opens a form over the screen.
+    pub const fn is_form(self) -> bool {
+        matches!(
+            self,
+            Self::Credentials | Self::Mapping | Self::Settings | Self::EditFlow | Self::NewIntegration
+        )
+    }
+
     /// Whether it leads to a change of the daemon's data.
     pub const fn is_mutating(self) -> bool {
         matches!(

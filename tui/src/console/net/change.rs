@@ -122,27 +122,8 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             let reply = client.unskip_deliveries(request).await?;
             Done::Moved { count: reply.count, job: String::new() }
         }
-        Mutation::SetPlan { company, plan } => {
-            let request = v1::SetPlanRequest {
-                request_id,
-                company: company.to_string(),
-                plan: v1::Plan::from_word(plan).unwrap_or_default().into(),
-                disable: Vec::new(),
-            };
-            client.set_plan(request).await?;
-            Done::Noted(Vec::new())
-        }
-        Mutation::PauseCompany { company, paused } => {
-            let (company, paused) = (company.to_string(), Some(paused));
-            client
-                .update_company(v1::UpdateCompanyRequest {
-                    request_id,
-                    company,
-                    paused,
-                    ..Default::default()
-                })
-                .await?;
-            Done::Noted(Vec::new())
+        Mutation::SetPlan { .. } | Mutation::PauseCompany { .. } => {
+            company(client, request_id, mutation).await?
         }
         Mutation::Push { lead, company, integration } => {
             let company = if company == 0 { String::new() } else { company.to_string() };
@@ -180,6 +161,34 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
         }
         other => integration(client, request_id, other).await?,
     })
+}
+
+/// Changes of a company.
+async fn company(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+    match mutation {
+        Mutation::SetPlan { company, plan } => {
+            let request = v1::SetPlanRequest {
+                request_id,
+                company: company.to_string(),
+                plan: v1::Plan::from_word(plan).unwrap_or_default().into(),
+                disable: Vec::new(),
+            };
+            client.set_plan(request).await?;
+        }
+        Mutation::PauseCompany { company, paused } => {
+            let (company, paused) = (company.to_string(), Some(paused));
+            client
+                .update_company(v1::UpdateCompanyRequest {
+                    request_id,
+                    company,
+                    paused,
+                    ..Default::default()
+                })
+                .await?;
+        }
+        _ => return Err(Failure::Refused("this is no change of a company".to_owned())),
+    }
+    Ok(Done::Noted(Vec::new()))
 }
 
 /// Changes of an integration itself.

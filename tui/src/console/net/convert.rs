@@ -301,7 +301,7 @@ pub(super) fn job(it: v1::Job) -> Job {
 pub(super) fn activity(it: v1::Activity) -> Option<Activity> {
     let (id, what) = match it.what? {
         v1::activity::What::Attempt(told) => (told.id.clone(), What::Attempt(Box::new(attempt(*told)))),
-        v1::activity::What::Act(told) => (told.id.clone(), What::Act(act(told))),
+        v1::activity::What::Act(told) => (told.id.clone(), What::Act(Box::new(act(told)))),
     };
     Some(Activity { id, at: time(it.at), company: it.company_name, what })
 }
