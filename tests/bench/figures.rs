@@ -130,7 +130,6 @@ impl Sample {
 
 /// What many scenes measure.
 impl Report {
-    /// CPU for each thousand deliveries.
     /// CPU for each thousand deliveries, held to so many seconds if that is a goal.
     pub(crate) fn cpu(&mut self, used: &Used, deliveries: f64, budget: Option<f64>) {
         let per = 1000.0 / deliveries;

@@ -16,7 +16,7 @@ pub(crate) fn done(line: &v1::AuditLine) -> String {
 
 /// What was done, and to what with what changed of it.
 pub(crate) fn verb_and_object(line: &v1::AuditLine) -> (String, String) {
-    let verb = match verb(&line.action) {
+    let verb = match verb(line) {
         Some(verb) => verb.to_owned(),
         // A newer daemon's.
         None => format!("did {} on", line.action),
@@ -26,8 +26,25 @@ pub(crate) fn verb_and_object(line: &v1::AuditLine) -> (String, String) {
     (verb, object(line) + &changes)
 }
 
-/// The verb of a method; none for one that this console does not know.
-fn verb(method: &str) -> Option<&'static str> {
+/// The verb of an act; none for one that this console does not know.
+fn verb(line: &v1::AuditLine) -> Option<&'static str> {
+    Some(match (line.action.as_str(), kind(line)) {
+        ("PushLeads", "job") => "began a push:",
+        ("RetryDeliveries", "job") => "began a retry:",
+        // What the smaller plan has no room for.
+        ("SetPlan", "integration") => "disabled",
+        ("SnoozeFailure", _) if matches!(line.after.as_str(), "" | "null") => "ended the snooze of",
+        ("RotateSecret", _) if line.after.contains("staged_secret_version") => "staged a secret of",
+        (method, _) => return verb_of(method),
+    })
+}
+
+/// What kind of thing the target is.
+fn kind(line: &v1::AuditLine) -> &str {
+    line.target.rsplit_once(' ').map_or("", |(kind, _)| kind)
+}
+
+fn verb_of(method: &str) -> Option<&'static str> {
     Some(match method {
         "AskFlowsAgain" => "asked the flows again for",
         "CancelJob" => "cancelled",
@@ -50,7 +67,7 @@ fn verb(method: &str) -> Option<&'static str> {
         "RevokeIntakeKey" | "RevokeToken" => "revoked",
         "RevokeSecret" => "revoked a secret of",
         "RotateSecret" => "rotated the secret of",
-        "SetCredentials" => "replaced the credentials of",
+        "SetCredentials" => "gave new credentials to be tried for",
         "SetPlan" => "changed the plan of",
         "SkipDeliveries" => "skipped",
         "SnoozeFailure" => "snoozed",
@@ -65,8 +82,7 @@ fn verb(method: &str) -> Option<&'static str> {
 
 /// The target by its name, if it has one. An integration and a company need no word for what they are.
 fn object(line: &v1::AuditLine) -> String {
-    let kind = line.target.rsplit_once(' ').map_or("", |(kind, _)| kind);
-    match (&*line.target_name, kind) {
+    match (&*line.target_name, kind(line)) {
         ("", _) => line.target.clone(),
         (name, "integration" | "company") => name.to_owned(),
         (name, kind) => format!("{kind} {name}"),
@@ -78,26 +94,41 @@ fn changes(before: &str, after: &str) -> String {
     let sides = (serde_json::from_str(before), serde_json::from_str(after));
     let (Ok(Value::Object(before)), Ok(Value::Object(after))) = sides else { return String::new() };
     let mut found = Vec::new();
-    compare(&before, &after, &mut found);
+    for (key, new) in &after {
+        match (before.get(key), new) {
+            // Not there before, or as it was.
+            (None, _) => {}
+            (Some(old), new) if old == new => {}
+            // A setting is known by its own name; the parts of a mapping are not.
+            (Some(Value::Object(old)), Value::Object(new)) if key == "config" => {
+                compare(old, new, &mut found)
+            }
+            (Some(old), new) => found.push(change(key, old, new)),
+        }
+    }
     let rest = found.len().saturating_sub(CHANGES_MAX);
     found.truncate(CHANGES_MAX);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     found.join(", ") + &more
 }
 
+/// The settings of a configuration, of which any may be left out.
 fn compare(before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<String>) {
     for (key, new) in after {
-        match (before.get(key).unwrap_or(&Value::Null), new) {
-            (old, new) if old == new => {}
-            // A setting is known by its own name; the parts of a mapping are not.
-            (Value::Object(old), Value::Object(new)) if key == "config" => compare(old, new, found),
-            (old, new) => found.push(match (short(old), short(new)) {
-                (Some(old), Some(new)) => format!("{key} {old} → {new}"),
-                _ => key.clone(),
-            }),
+        let old = before.get(key).unwrap_or(&Value::Null);
+        if old != new {
+            found.push(change(key, old, new));
         }
     }
-    found.extend(before.keys().filter(|key| !after.contains_key(*key)).map(|key| format!("{key} removed")));
+    let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));
+    found.extend(gone.map(|(key, old)| change(key, old, &Value::Null)));
+}
+
+fn change(key: &str, old: &Value, new: &Value) -> String {
+    match (short(old), short(new)) {
+        (Some(old), Some(new)) => format!("{key} {old} → {new}"),
+        _ => key.to_owned(),
+    }
 }
 
 /// A value that a line has room for.
@@ -135,6 +166,9 @@ mod tests {
         assert_eq!(said("UpdateFlow", "flow 01M8", "Weddings"), "updated flow Weddings");
         assert_eq!(said("RevokeIntakeKey", "intake key 01M8", ""), "revoked intake key 01M8");
         assert_eq!(said("SkipDeliveries", "12 deliveries", ""), "skipped 12 deliveries");
+        assert_eq!(said("SetPlan", "integration 01M8", "hook"), "disabled hook");
+        assert_eq!(said("RetryDeliveries", "job 01M8", ""), "began a retry: job 01M8");
+        assert_eq!(said("SnoozeFailure", "cause 7", ""), "ended the snooze of cause 7");
         assert_eq!(said("FoldLead", "lead x", ""), "did FoldLead on lead x", "a newer daemon's");
     }
 
@@ -152,6 +186,13 @@ mod tests {
         );
         told.before.clear();
         assert_eq!(done(&told), "updated HubSpot", "nothing to compare with");
+        let mut staged = line("RotateSecret", "integration 01M8", "HubSpot");
+        (staged.before, staged.after) =
+            (r#"{"secret_version": 1}"#.into(), r#"{"staged_secret_version": 2, "hold": true}"#.into());
+        assert_eq!(done(&staged), "staged a secret of HubSpot");
+        let mut deleted = line("DeleteIntegration", "integration 01M8", "HubSpot");
+        (deleted.before, deleted.after) = (r#"{"name": "HubSpot"}"#.into(), r#"{"attempts": 40}"#.into());
+        assert_eq!(done(&deleted), "deleted HubSpot");
         (told.before, told.after) = ("{\"quiet_hours\": null}".into(), "{\"quiet_hours\": true}".into());
         assert_eq!(done(&told), "updated HubSpot: quiet_hours none → yes");
     }

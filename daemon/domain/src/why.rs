@@ -81,6 +81,9 @@ pub enum NextAct {
     ExplainDelivery,
     EnableIntegration,
     ShowIntegration,
+    SetCredentials,
+    /// Or the templates.
+    CorrectMapping,
     CutOverSecret,
     ResumeCompany,
     AskFlowsAgain,
@@ -96,6 +99,8 @@ impl NextAct {
             Self::ExplainDelivery => "explain_delivery",
             Self::EnableIntegration => "enable_integration",
             Self::ShowIntegration => "show_integration",
+            Self::SetCredentials => "set_credentials",
+            Self::CorrectMapping => "correct_mapping",
             Self::CutOverSecret => "cut_over_secret",
             Self::ResumeCompany => "resume_company",
             Self::AskFlowsAgain => "ask_flows_again",
@@ -355,20 +360,23 @@ fn dead(facts: &Facts) -> Explanation {
     let since = moment(facts.since.or(facts.finished_at));
     let error = facts.failure.as_ref().map(|(_, error)| format!(": {error}")).unwrap_or_default();
     let class = facts.failure.as_ref().map(|(class, _)| *class);
-    let name = &facts.integration;
-    let next = match (facts.sweep_at, class) {
-        (Some(at), _) => format!("the sweep comes back to it at {}", moment(Some(at))),
-        (None, Some(FailureClass::Credentials)) => format!("{name:?} needs new credentials first"),
-        (None, Some(FailureClass::Mapping)) => {
-            format!("the mapping or the templates of {name:?} must be corrected first")
+    let (name, id) = (&facts.integration, &facts.integration_id);
+    let (rest, first) = match (facts.sweep_at, class) {
+        (Some(at), _) => (format!("the sweep comes back to it at {}", moment(Some(at))), None),
+        (None, Some(FailureClass::Credentials)) => {
+            (format!("{name:?} needs new credentials first"), Some(NextAct::SetCredentials.on(id)))
         }
-        (None, _) => "nothing returns to it by itself".to_owned(),
+        (None, Some(FailureClass::Mapping)) => (
+            format!("the mapping or the templates of {name:?} must be corrected first"),
+            Some(NextAct::CorrectMapping.on(id)),
+        ),
+        (None, _) => ("nothing returns to it by itself".to_owned(), None),
     };
     let attempts = attempts(facts.attempts);
-    Explanation::with(
-        format!("It is dead since {since} after {attempts} ({}{error}); {next}", reason(facts)),
-        NextAct::RetryDelivery.on(&facts.id),
-    )
+    Explanation {
+        text: format!("It is dead since {since} after {attempts} ({}{error}); {rest}", reason(facts)),
+        next: first.into_iter().chain([NextAct::RetryDelivery.on(&facts.id)]).collect(),
+    }
 }
 
 fn reason(facts: &Facts) -> String {

@@ -216,16 +216,23 @@ fn find_shortened(value: &Value, whole: &Value, shown: &Value, path: &str, found
     }
 }
 
-/// Puts the stored credentials back where a configuration has them as they are shown: what was not changed stays.
+/// Puts the stored credentials back where a configuration has them as they are shown: what was not changed stays. Of a
+/// setting that holds several, each counts as a whole: a header whose value is as it is shown, but that is public now, is
+/// another header.
 pub(super) fn keep_shown(config: &mut Value, shown: &Value, stored: &Value) {
-    if config == shown {
-        stored.clone_into(config);
-    } else if let (Value::Object(fields), Value::Object(shown), Value::Object(stored)) =
-        (config, shown, stored)
-    {
-        for (key, value) in fields {
-            if let (Some(shown), Some(stored)) = (shown.get(key), stored.get(key)) {
-                keep_shown(value, shown, stored);
+    for (key, value) in config.as_object_mut().into_iter().flatten() {
+        let (shown, stored) = (&shown[key], &stored[key]);
+        if value == shown {
+            stored.clone_into(value);
+        } else if let (Value::Object(members), Value::Object(shown), Value::Object(stored)) =
+            (value, shown, stored)
+        {
+            for (name, member) in members {
+                if let (Some(shown), Some(stored)) = (shown.get(name), stored.get(name))
+                    && member == shown
+                {
+                    stored.clone_into(member);
+                }
             }
         }
     }
@@ -239,20 +246,23 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_sent_back_as_it_is_shown_stays() {
-        let stored =
-            json!({"url": "https://a/?k=secret-1", "headers": {"X-Key": "secret-2", "X": "y"}, "n": 1});
-        let shown = json!({"url": "https://a/?k=secr…", "headers": {"X-Key": "secr…", "X": "y"}, "n": 1});
+        let stored = json!({"url": "https://a/?k=secret-1", "n": 1,
+            "headers": {"X-Key": {"value": "secret-2"}, "X-Other": "secret-3", "X": "y"}});
+        let shown = json!({"url": "https://a/?k=secr…", "n": 1,
+            "headers": {"X-Key": {"value": "secr…"}, "X-Other": "secr…", "X": "y"}});
         let kept = |mut config: Value| {
             keep_shown(&mut config, &shown, &stored);
             config
         };
         assert_eq!(kept(shown.clone()), stored);
         assert_eq!(
-            kept(json!({"url": "https://b/?k=secr…", "headers": {"X-Key": "secr…", "Z": "secr…"}})),
-            json!({"url": "https://b/?k=secr…", "headers": {"X-Key": "secret-2", "Z": "secr…"}}),
-            "only where it stood, and whole"
+            kept(
+                json!({"headers": {"X-Key": {"value": "secr…", "public": true}, "X-Other": "secr…", "Z": "secr…"}})
+            ),
+            json!({"headers": {"X-Key": {"value": "secr…", "public": true}, "X-Other": "secret-3", "Z": "secr…"}}),
+            "only where it stood, and none that is to be shown"
         );
-        assert_eq!(kept(json!({"url": 1, "n": 2})), json!({"url": 1, "n": 2}));
+        assert_eq!(kept(json!({"url": 1, "n": 2, "m": null})), json!({"url": 1, "n": 2, "m": null}));
     }
 
     #[test]

@@ -174,6 +174,8 @@ async fn a_companys_day_counts_its_leads_and_its_silence_grows_from_the_last() {
     let day = bench.store.last_day(bench.company).await.unwrap();
     assert_eq!((day.leads, day.refused), (2, 0));
     assert_eq!(bench.store.last_day(quiet).await.unwrap().leads, 0);
+    bench.sql("UPDATE lead SET received_at = now() - interval '25 hours', updated_at = now()").await;
+    assert_eq!(bench.store.last_day(bench.company).await.unwrap().leads, 0, "an update is no new lead");
     let shown = bench.command().await.last_lead(bench.company).await.unwrap();
     assert!(shown.is_some() && bench.command().await.last_lead(quiet).await.unwrap().is_none());
     let last = bench.store.last_leads(&[bench.company, quiet]).await.unwrap();

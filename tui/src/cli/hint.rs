@@ -36,6 +36,8 @@ fn next(act: NextAct, id: &str, state: DeliveryState) -> Option<String> {
         NextAct::ShowIntegration => {
             format!("`leadline integration show {id}` shows its limits and what is pending")
         }
+        NextAct::SetCredentials => format!("`leadline integration set-credentials {id}` takes them"),
+        NextAct::CorrectMapping => format!("`leadline integration set-mapping {id}` corrects the mapping"),
         NextAct::CutOverSecret => format!("`leadline integration cut-over {id}` lets it go"),
         NextAct::ResumeCompany => format!("`leadline company resume {id}` lets it go"),
         NextAct::AskFlowsAgain => format!("`leadline flow ask-again --company {id}` asks the flows again"),
@@ -77,8 +79,12 @@ fn hint(why: &Why) -> Option<String> {
         "CHECKS_NOTHING" => ": `leadline integration test` pushes a sample".to_owned(),
         "DELIVERY_WAITS" => waits(about("next_act")?, about("next_id")?)?,
         "JOB_STANDS_STILL" => {
-            let next = waits(about("next_act")?, about("next_id")?)?;
-            format!("{next}. Then `leadline job show {} --wait` follows it on", about("job")?)
+            let next = about("next_act").zip(about("next_id")).and_then(|(act, id)| waits(act, id));
+            format!(
+                "{}. Then `leadline job show {} --wait` follows it on",
+                next.unwrap_or_default(),
+                about("job")?
+            )
         }
         _ => return None,
     })
@@ -141,6 +147,16 @@ mod tests {
                 "It waits: `leadline integration show I` shows its limits and what is pending.",
             ),
             (
+                DeliveryState::Dead,
+                &[(NextAct::SetCredentials, "I"), (NextAct::RetryDelivery, "D")],
+                "It waits: `leadline integration set-credentials I` takes them; `leadline delivery retry D` pushes it again.",
+            ),
+            (
+                DeliveryState::Dead,
+                &[(NextAct::CorrectMapping, "I")],
+                "It waits: `leadline integration set-mapping I` corrects the mapping.",
+            ),
+            (
                 DeliveryState::Held,
                 &[(NextAct::CutOverSecret, "I")],
                 "It waits: `leadline integration cut-over I` lets it go.",
@@ -197,6 +213,7 @@ mod tests {
                 ": `leadline delivery release E` lets it go",
             ),
             ("DELIVERY_WAITS", &[("next_act", "a newer one"), ("next_id", "E")], ""),
+            ("JOB_STANDS_STILL", &[("job", "J")], ". Then `leadline job show J --wait` follows it on"),
             (
                 "JOB_STANDS_STILL",
                 &[("job", "J"), ("next_act", "resume_company"), ("next_id", "7")],

@@ -234,12 +234,23 @@ fn final_ones_say_what_is_left_to_do() {
         "It was skipped at 1970-01-01T00:01:00Z (superseded by a later push) and is not pushed any more",
         &[],
     );
-    for (class, sweep_at, next) in [
-        ("transient", at(200), "the sweep comes back to it at 1970-01-01T00:03:20Z"),
-        ("transient", None, "nothing returns to it by itself"),
-        ("rejected", None, "nothing returns to it by itself"),
-        ("credentials", None, "\"crm\" needs new credentials first"),
-        ("mapping", None, "the mapping or the templates of \"crm\" must be corrected first"),
+    let retry = (NextAct::RetryDelivery, "D");
+    for (class, sweep_at, next, steps) in [
+        ("transient", at(200), "the sweep comes back to it at 1970-01-01T00:03:20Z", &[retry][..]),
+        ("transient", None, "nothing returns to it by itself", &[retry]),
+        ("rejected", None, "nothing returns to it by itself", &[retry]),
+        (
+            "credentials",
+            None,
+            "\"crm\" needs new credentials first",
+            &[(NextAct::SetCredentials, "I"), retry],
+        ),
+        (
+            "mapping",
+            None,
+            "the mapping or the templates of \"crm\" must be corrected first",
+            &[(NextAct::CorrectMapping, "I"), retry],
+        ),
     ] {
         let text = format!(
             "It is dead since 1970-01-01T00:01:00Z after 2 attempts ({class}: 503 Service Unavailable); {next}"
@@ -251,7 +262,7 @@ fn final_ones_say_what_is_left_to_do() {
                 (f.since, f.sweep_at) = (at(60), sweep_at);
             },
             &text,
-            &[(NextAct::RetryDelivery, "D")],
+            steps,
         );
     }
 }

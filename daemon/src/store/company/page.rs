@@ -14,6 +14,7 @@ use crate::{
 /// What came in during the last 24 hours.
 #[derive(Clone, Copy, Debug)]
 pub struct LastDay {
+    /// New ones: an update of an older lead is none.
     pub leads: i64,
     /// Of these only the last hundred of each key are kept.
     pub refused: i64,

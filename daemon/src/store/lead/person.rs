@@ -64,14 +64,14 @@ impl Search {
         }
     }
 
-    /// Any leads that are found in a table, so many at most.
-    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
+    /// Leads that are found in a table, so many at most, in any order.
+    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str, most: i64) {
         sql.push("(SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE true");
         self.push_conditions(sql);
         if let Some(company) = self.company {
             sql.push(" AND p.company_id = ").push_bind(company.0);
         }
-        sql.push(" LIMIT ").push_bind(RARE_MAX + 1).push(")");
+        sql.push(" LIMIT ").push_bind(most).push(")");
     }
 
     /// Leads, from the place on.
@@ -154,36 +154,39 @@ impl Search {
         if self.is_common(db).await? {
             return self.common_ids(db).await;
         }
-        let mut sql = QueryBuilder::new("");
-        self.any(&mut sql, "lead_person");
-        sql.push(" UNION ALL ");
-        self.any(&mut sql, "lead_recent");
-        // Not kept as a prepared statement: what a pattern costs is known from its text alone.
-        let found: Vec<(i64, Uuid)> = sql.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        let found = self.by_index(db, RARE_MAX + 1).await?;
         if i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX) {
             return self.common_ids(db).await;
         }
         Ok(self.newest_of(&found).build_query_as().persistent(false).fetch_all(db).await?)
     }
 
-    /// What is found by going through leads: many have the text in them. In a company it may be few all the same.
+    /// What the index of everybody's leads finds, so many at most.
+    async fn by_index(&self, db: &mut PgConnection, most: i64) -> Result<Vec<(i64, Uuid)>, Error> {
+        let mut sql = QueryBuilder::new("");
+        self.any(&mut sql, "lead_person", most);
+        sql.push(" UNION ALL ");
+        self.any(&mut sql, "lead_recent", most);
+        // Not kept as a prepared statement: what a pattern costs is known from its text alone.
+        Ok(sql.build_query_as().persistent(false).fetch_all(db).await?)
+    }
+
+    /// What is found where many have the text in them: by going through the newest. In a company it may be few all the
+    /// same, and all of its leads are gone through if they are not too many.
     async fn common_ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
-        go_by_keys(db).await?;
-        let mut most = i64::MAX;
-        if let Some(company) = self.company
-            && is_small(db, company).await?
-        {
-            most = NEWEST;
-        }
+        go_by_keys(db, true).await?;
+        let most = self.company.map_or(i64::MAX, |_| NEWEST);
         let found: Vec<(i64, Uuid)> =
             self.newest(most).build_query_as().persistent(false).fetch_all(&mut *db).await?;
         let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= self.limit);
-        match self.company.filter(|_| most == NEWEST && !is_enough) {
-            None => Ok(found),
-            Some(company) => {
-                Ok(self.of_company(company).build_query_as().persistent(false).fetch_all(db).await?)
-            }
-        }
+        let Some(company) = self.company.filter(|_| !is_enough) else { return Ok(found) };
+        let mut sql = if is_small(db, company).await? {
+            self.of_company(company)
+        } else {
+            go_by_keys(db, false).await?;
+            self.newest_of(&self.by_index(db, i64::MAX).await?)
+        };
+        Ok(sql.build_query_as().persistent(false).fetch_all(db).await?)
     }
 }
 
@@ -199,10 +202,12 @@ async fn is_small(db: &mut PgConnection, company: CompanyId) -> Result<bool, Err
     Ok(leads <= SMALL_COMPANY)
 }
 
-/// Has the planner go through leads by their keys: what a pattern finds it cannot know.
-async fn go_by_keys(db: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *db).await?;
-    sqlx::query("SET LOCAL enable_seqscan = off").execute(db).await?;
+/// Has the planner go through leads by their keys, or lets it choose again: what a pattern finds it cannot know.
+async fn go_by_keys(db: &mut PgConnection, is_so: bool) -> Result<(), Error> {
+    let value = if is_so { "off" } else { "on" };
+    for setting in ["enable_bitmapscan", "enable_seqscan"] {
+        sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(&mut *db).await?;
+    }
     Ok(())
 }
 

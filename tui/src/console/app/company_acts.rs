@@ -32,8 +32,11 @@ pub(super) fn set_plan(shared: &Shared, company: Option<i64>) -> Option<Confirm>
 /// Pauses it, or resumes it.
 pub(super) fn pause(shared: &Shared, company: Option<i64>) -> Option<Confirm> {
     let (id, name) = shared.company_for(company)?;
-    let is_paused = shared.companies.iter().any(|it| it.id == id && it.paused_at.is_some())
-        || shared.integrations.iter().any(|it| it.company_id == id && it.paused);
+    // What is told of integrations is newer than the list of companies.
+    let is_paused = match shared.integrations.iter().find(|it| it.company_id == id) {
+        Some(it) => it.paused,
+        None => shared.companies.iter().any(|it| it.id == id && it.paused_at.is_some()),
+    };
     let mutation = Mutation::PauseCompany { company: id, paused: !is_paused };
     let (word, fact) = if is_paused {
         ("Resume", "what waits is pushed as fast as its lanes go")

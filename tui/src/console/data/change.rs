@@ -103,11 +103,11 @@ pub enum Mutation {
     /// Puts skipped deliveries back where they stood.
     Unskip(Vec<String>),
     Create(Box<NewIntegration>),
-    /// The name and the configuration, JSON, of an integration.
+    /// The name and the configuration, JSON, of an integration; none is left as it is.
     Settings {
         integration: String,
-        name: String,
-        config: String,
+        name: Option<String>,
+        config: Option<String>,
     },
     SetPlan {
         company: i64,

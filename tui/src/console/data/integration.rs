@@ -89,7 +89,7 @@ pub struct Integration {
     pub has_credentials: bool,
     /// What the last check of the mapping found wrong, a sentence each.
     pub findings: Vec<String>,
-    /// What the last check of the mapping found that could be added to it.
+    /// What the check behind a change found that could be added to the mapping; only the answer to that change has it.
     pub proposals: Vec<Proposal>,
     /// JSON: the operator's mapping.
     pub mapping: String,

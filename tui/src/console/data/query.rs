@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::attempt::Attempt;
+use super::integration::Proposal;
 use super::{
     Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation,
     System,
@@ -72,6 +73,10 @@ pub enum Query {
         integration: String,
         lead: String,
         mapping: Option<String>,
+    },
+    /// What the last check with the target found that could be added to a mapping.
+    Proposals {
+        integration: String,
     },
     /// What integrations can be made of.
     Connectors,
@@ -183,6 +188,7 @@ pub enum Answer {
     Companies(Vec<Company>),
     Company(Box<CompanyPage>),
     Preview(Box<Preview>),
+    Proposals(Vec<Proposal>),
     Connectors(Vec<Connector>),
     Flows(Vec<Flow>),
     FlowTest(FlowTest),

@@ -73,7 +73,7 @@ struct Mapping {
     /// As it was opened.
     before: String,
     /// What the last check with the target found that could be added.
-    proposals: Vec<Proposal>,
+    proposals: Fetch<Vec<Proposal>>,
     area: TextArea,
     preview: Fetch<Preview>,
     /// Where no lead was selected: one that died here shows more than a sample.
@@ -116,7 +116,7 @@ impl Editor {
             lead,
             person,
             before: area.text(),
-            proposals: it.proposals.clone(),
+            proposals: Fetch::default(),
             area,
             preview: Fetch::default(),
             dead: Fetch::default(),
@@ -146,6 +146,7 @@ impl Editor {
             Form::Integration(it) => it.load(cx),
             Form::Mapping(it) => {
                 it.look(cx);
+                it.proposals.ask(Query::Proposals { integration: it.integration.clone() }, cx);
                 if it.lead.is_empty() {
                     let which = Which {
                         integration: it.integration.clone(),
@@ -184,6 +185,10 @@ impl Editor {
                     (it.lead, it.person) = (lead, person);
                     it.look(cx);
                 }
+                it.proposals.take(event, |answer| match answer {
+                    Answer::Proposals(proposals) => Some(proposals.clone()),
+                    _ => None,
+                });
                 it.preview.take(event, |answer| match answer {
                     Answer::Preview(preview) => Some((**preview).clone()),
                     _ => None,
@@ -217,7 +222,7 @@ impl Editor {
             Form::Credentials(it) => it.key(press),
             Form::Mapping(it) => it.key(press, cx),
             Form::Flow(it) => it.key(press, cx),
-            Form::Integration(it) => it.key(press),
+            Form::Integration(it) => it.key(press, cx.shared),
         }
     }
 

@@ -63,6 +63,10 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
+        Query::Proposals { integration } => {
+            let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+            Answer::Proposals(found.proposals.into_iter().map(convert::proposal).collect())
+        }
         Query::Connectors => {
             Answer::Connectors(client.all_connectors().await?.into_iter().map(convert::connector).collect())
         }

@@ -222,7 +222,6 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
         }
         Mutation::Mapping { integration, json } => mapping(client, request_id, integration, json).await?,
         Mutation::Settings { integration, name, config } => {
-            let (name, config) = (Some(name), Some(config));
             let request =
                 v1::UpdateIntegrationRequest { request_id, integration, name, config, ..Default::default() };
             changed(client.update_integration(request).await?)

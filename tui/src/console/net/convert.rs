@@ -64,7 +64,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
     }
 }
 
-fn proposal(it: v1::MappingProposal) -> Proposal {
+pub(super) fn proposal(it: v1::MappingProposal) -> Proposal {
     Proposal { field: it.field, rule: it.rule, why: it.why }
 }
 
@@ -194,30 +194,37 @@ pub(super) fn step(it: v1::TraceStep) -> Step {
 /// A delivery with why it stands where it does, and with what moves it in the console's words.
 pub(super) fn explained(it: v1::Delivery, reply: v1::ExplainDeliveryResponse) -> Explained {
     let steps: Vec<String> =
-        reply.next_steps.iter().filter_map(|step| next(step.act(), &step.id, &it.id)).collect();
+        reply.next_steps.iter().filter_map(|step| next(step.act(), &step.id, &it)).collect();
+    // Either lets it go.
+    let is_either = reply.next_steps.iter().any(|step| step.act() == v1::NextAct::AskFlowsAgain);
+    let between = if is_either { ", or " } else { ", then " };
     let why = match steps.is_empty() {
         true => reply.why,
-        false => format!("{}: {}.", reply.why.trim_end_matches('.'), steps.join("; ")),
+        false => format!("{}: {}.", reply.why.trim_end_matches('.'), steps.join(between)),
     };
     Explained { delivery: delivery(it), why }
 }
 
 /// What somebody can do about a delivery; none where another line or screen shows it already. What the console cannot do
 /// is told as a command.
-fn next(act: v1::NextAct, id: &str, delivery: &str) -> Option<String> {
+fn next(act: v1::NextAct, id: &str, delivery: &v1::Delivery) -> Option<String> {
     Some(match act {
         v1::NextAct::Unspecified | v1::NextAct::ExplainDelivery | v1::NextAct::ShowIntegration => {
             return None;
         }
-        v1::NextAct::RetryDelivery => "a retry pushes it at once".to_owned(),
-        v1::NextAct::ReleaseDelivery if id == delivery => "a release lets it go".to_owned(),
-        v1::NextAct::ReleaseDelivery => "a release of that one lets both go".to_owned(),
-        v1::NextAct::EnableIntegration => "to enable it lets this go".to_owned(),
-        v1::NextAct::CutOverSecret => "to cut over lets it go".to_owned(),
-        v1::NextAct::ResumeCompany => "to resume the company lets it go".to_owned(),
-        v1::NextAct::AskFlowsAgain => {
-            format!("`leadline flow ask-again --company {id}` asks the flows again")
+        v1::NextAct::RetryDelivery if delivery.state() == v1::DeliveryState::Dead => "retry it".to_owned(),
+        v1::NextAct::RetryDelivery => "retry it to push it now".to_owned(),
+        v1::NextAct::ReleaseDelivery if id == delivery.id => "release it".to_owned(),
+        v1::NextAct::ReleaseDelivery => "release that one".to_owned(),
+        v1::NextAct::EnableIntegration if delivery.state() == v1::DeliveryState::Held => {
+            "enable it, and release what is held".to_owned()
         }
+        v1::NextAct::EnableIntegration => "enable it".to_owned(),
+        v1::NextAct::SetCredentials => "replace the credentials".to_owned(),
+        v1::NextAct::CorrectMapping => "edit the mapping".to_owned(),
+        v1::NextAct::CutOverSecret => "cut over".to_owned(),
+        v1::NextAct::ResumeCompany => "resume the company".to_owned(),
+        v1::NextAct::AskFlowsAgain => format!("`leadline flow ask-again --company {id}`"),
     })
 }
 

@@ -142,10 +142,7 @@ mod tests {
             ..v1::Delivery::default()
         };
         let explained = ask::explained(&client, delivery("01D1")).await;
-        assert_eq!(
-            (explained.delivery.state, &*explained.why),
-            (DeliveryState::Dead, "It died: a retry pushes it at once.")
-        );
+        assert_eq!((explained.delivery.state, &*explained.why), (DeliveryState::Dead, "It died: retry it."));
         let gone = ask::explained(&client, delivery("missing")).await;
         assert_eq!(
             (gone.delivery.state, &*gone.why),

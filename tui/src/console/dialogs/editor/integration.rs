@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
 use super::Then;
+use crate::console::app::shared::Shared;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::{Answer, Integration, Mutation, Query, Secret};
@@ -52,6 +53,11 @@ struct Changed {
     config: Map<String, Value>,
 }
 
+/// The settings of a configuration.
+fn settings(config: &str) -> Map<String, Value> {
+    serde_json::from_str(config).unwrap_or_default()
+}
+
 /// What a line of the form is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -66,6 +72,18 @@ struct Entry {
     part: Part,
     field: Field,
     input: Input,
+    /// What stood there when the form opened: a line that nobody changed is not written.
+    before: String,
+}
+
+impl Entry {
+    fn new(part: Part, field: Field, before: String) -> Self {
+        Self { part, field, input: Input::with(before.clone()), before }
+    }
+
+    fn is_changed(&self) -> bool {
+        self.input.text() != self.before
+    }
 }
 
 impl Drop for IntegrationForm {
@@ -79,15 +97,15 @@ impl Changed {
     /// A setting as it is. One that is shown as dots starts empty, and stays what it is unless another is typed.
     fn line(&self, field: &Field) -> Entry {
         let text = match self.config.get(&field.name) {
-            None => String::new(),
+            None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
         if field.secret && !text.is_empty() {
             let field = Field { default: format!("as it is: {text}"), required: false, ..field.clone() };
-            return Entry { part: Part::Config, field, input: Input::default() };
+            return Entry::new(Part::Config, field, String::new());
         }
-        Entry { part: Part::Config, field: field.clone(), input: Input::with(text) }
+        Entry::new(Part::Config, field.clone(), text)
     }
 }
 
@@ -115,7 +133,7 @@ impl IntegrationForm {
             id: it.id.clone(),
             name: it.name.clone(),
             connector: it.connector.clone(),
-            config: serde_json::from_str(&it.config).unwrap_or_default(),
+            config: settings(&it.config),
         };
         let mut form = Self::new(it.company_id, it.company.clone());
         form.choice = Menu::typed(format!("Settings of {}", it.full_name()), Vec::new());
@@ -162,7 +180,7 @@ impl IntegrationForm {
         (self.waits_for, self.refusal) = (None, Some(error.to_owned()));
     }
 
-    pub(super) fn key(&mut self, press: Press) -> Then {
+    pub(super) fn key(&mut self, press: Press, shared: &Shared) -> Then {
         if self.connector.is_none() {
             return match self.choice.key(press) {
                 Then::Pick(Pick::Connector(name)) => {
@@ -180,9 +198,9 @@ impl IntegrationForm {
             KeyCode::Enter if press.repeat => {}
             KeyCode::Enter => match self.missing() {
                 Some(at) => self.at = at,
-                None => return self.submit(),
+                None => return self.submit(shared),
             },
-            KeyCode::Char('s') if press.ctrl => return self.submit(),
+            KeyCode::Char('s') if press.ctrl => return self.submit(shared),
             KeyCode::Char('d') if press.ctrl && self.changed.is_none() => {
                 self.is_disabled = !self.is_disabled
             }
@@ -218,7 +236,7 @@ impl IntegrationForm {
             secret: false,
             words: Vec::new(),
         };
-        let entry = |part, field: &Field| Entry { part, field: field.clone(), input: Input::default() };
+        let entry = |part, field: &Field| Entry::new(part, field.clone(), String::new());
         let set = |field: &Field| match &self.changed {
             Some(changed) => changed.line(field),
             None => entry(Part::Config, field),
@@ -227,7 +245,7 @@ impl IntegrationForm {
         let credentials = connector.credentials.iter().filter(|_| self.changed.is_none());
         let (needed, optional): (Vec<_>, Vec<_>) = connector.config.iter().partition(|field| field.required);
         let name = self.changed.as_ref().map_or(&connector.name, |changed| &changed.name);
-        let first = Entry { input: Input::with(name.clone()), ..entry(Part::Name, &called) };
+        let first = Entry::new(Part::Name, called, name.clone());
         self.lines = [first]
             .into_iter()
             .chain(needed.into_iter().map(set))
@@ -243,19 +261,9 @@ impl IntegrationForm {
         self.lines.iter().position(|line| line.field.required && line.input.text().trim().is_empty())
     }
 
-    /// Whether something was typed, beside the name that it is given.
+    /// Whether something was typed.
     pub(super) fn is_typed(&self) -> bool {
-        if let Some(changed) = &self.changed {
-            let typed = self.object(Part::Config).map(|typed| self.whole(changed, typed));
-            let is_same = typed.is_ok_and(|config| config == changed.config);
-            return self.connector.is_some() && (!is_same || self.name() != changed.name);
-        }
-        let given = self.connector.as_ref().map(|connector| connector.name.as_str());
-        let is_typed = |line: &Entry| match line.part {
-            Part::Name => Some(line.input.text()) != given,
-            Part::Config | Part::Credentials => !line.input.text().is_empty(),
-        };
-        self.lines.iter().any(is_typed)
+        self.lines.iter().any(Entry::is_changed)
     }
 
     fn object(&self, part: Part) -> Result<Map<String, Value>, String> {
@@ -274,28 +282,34 @@ impl IntegrationForm {
         self.lines.iter().filter(filled).map(value).collect()
     }
 
-    /// A configuration as it was, with what was typed.
-    fn whole(&self, changed: &Changed, mut typed: Map<String, Value>) -> Map<String, Value> {
-        let mut config = changed.config.clone();
-        for line in self.lines.iter().filter(|line| line.part == Part::Config) {
+    /// What is changed of an integration, from what it is by now: nobody else's changes are undone.
+    fn change(
+        &self,
+        changed: &Changed,
+        mut typed: Map<String, Value>,
+        now: Option<&Integration>,
+    ) -> Mutation {
+        let mut config = now.map_or_else(|| changed.config.clone(), |it| settings(&it.config));
+        let lines = || self.lines.iter().filter(|line| line.is_changed());
+        for line in lines().filter(|line| line.part == Part::Config) {
             match typed.remove(&line.field.name) {
-                Some(value) => {
-                    config.insert(line.field.name.clone(), value);
-                }
-                None if line.field.secret => {}
-                None => {
-                    config.remove(&line.field.name);
-                }
-            }
+                Some(value) => config.insert(line.field.name.clone(), value),
+                None => config.remove(&line.field.name),
+            };
         }
-        config
+        let is_any = |part| lines().any(|line| line.part == part);
+        Mutation::Settings {
+            integration: changed.id.clone(),
+            name: is_any(Part::Name).then(|| self.name().to_owned()),
+            config: is_any(Part::Config).then(|| Value::Object(config).to_string()),
+        }
     }
 
     fn name(&self) -> &str {
         self.lines.first().map_or("", |line| line.input.text().trim())
     }
 
-    fn submit(&self) -> Then {
+    fn submit(&self, shared: &Shared) -> Then {
         let Some(connector) = &self.connector else { return Then::Stay };
         if let Some(line) = self.missing().and_then(|at| self.lines.get(at)) {
             return Then::Refuse(format!("{} is empty", line.field.name));
@@ -310,9 +324,8 @@ impl IntegrationForm {
                 return Then::Refuse("nothing has been changed yet".to_owned());
             }
             let what = format!("settings of {} / {name}", self.company_name);
-            let config = Value::Object(self.whole(changed, config)).to_string();
-            let mutation = Mutation::Settings { integration: changed.id.clone(), name, config };
-            return Then::Change { mutation, what };
+            let now = shared.integration(&changed.id);
+            return Then::Change { mutation: self.change(changed, config, now), what };
         }
         let what = format!("new integration {} / {name}", self.company_name);
         let new = NewIntegration {

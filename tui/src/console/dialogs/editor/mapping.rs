@@ -33,7 +33,7 @@ impl Mapping {
     /// What could be added to the text as it is now.
     fn proposed(&self) -> Vec<&Proposal> {
         let typed = serde_json::from_str::<Map<String, Value>>(&self.area.text()).unwrap_or_default();
-        self.proposals.iter().filter(|it| !typed.contains_key(&it.field)).collect()
+        self.proposals.value.iter().flatten().filter(|it| !typed.contains_key(&it.field)).collect()
     }
 
     /// Adds all that is proposed, behind what stands there.

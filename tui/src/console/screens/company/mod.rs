@@ -218,7 +218,7 @@ impl CompanyScreen {
             );
         }
         doc.field("last lead", &last);
-        doc.field("24 hours", &format!("{} leads, {} refused", page.leads_24h, page.refused_24h));
+        doc.field("24 hours", &format!("{} new leads, {} refused", page.leads_24h, page.refused_24h));
         doc.field(
             "plan",
             &format!("{}{}", company.plan, if company.paused_at.is_some() { ", PAUSED" } else { "" }),
