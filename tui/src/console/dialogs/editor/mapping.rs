@@ -111,8 +111,8 @@ impl Mapping {
             frame,
             Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
         );
-        let add = if self.proposed().is_empty() { "" } else { "^p add what is proposed   " };
-        let keys = format!(" ^s save and check   {add}^k cut the line   ^o $EDITOR   Esc leave it");
+        let add = if self.proposed().is_empty() { "" } else { "^p add proposals   " };
+        let keys = format!(" ^s save and check   {add}^k cut line   ^o $EDITOR   Esc leave");
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
 
