@@ -2,6 +2,7 @@
 //! holds when nothing goes wrong. A text may come twice, as nobody can look for it.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -162,6 +163,52 @@ async fn any_fault_at_any_call_leaves_what_is_there_without_it() {
                     scene.deliver(kind, &lead).await;
                 }
                 scene.check(&expected, &format!("{fault:?} at {call}"));
+            }
+        }
+    })
+    .await;
+}
+
+/// Whether a call changes nothing.
+fn is_look(call: &str) -> bool {
+    call.starts_with("GET ") || call.ends_with("/batch/read")
+}
+
+/// The answer to the nth call is lost, and from then on the first answer of each look says nothing.
+fn lost_and_looked_for(n: usize, said: &'static str) -> Chaos {
+    let (mut count, mut mute) = (0, BTreeSet::new());
+    Box::new(move |request| {
+        count += 1;
+        let path = request.path.split('?').next().unwrap_or_default();
+        let call = format!("{} {path}", request.method);
+        match count.cmp(&(n + 1)) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(Fault::ActThenClose),
+            Ordering::Greater => {
+                let is_first = is_look(&call) && !is_login(&call) && mute.insert(call);
+                is_first.then(|| Fault::Answer(Reply::status(200).body(said)))
+            }
+        }
+    })
+}
+
+/// A list that is no JSON, or that is not there, is no empty one: it is read again before anything is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_says_nothing_makes_nothing_twice() {
+    at_every_vendor(async |way: Way| {
+        let (expected, calls) = way.undisturbed().await;
+        for (n, call) in calls.iter().enumerate().filter(|(_, call)| !is_look(call) && !is_login(call)) {
+            for said in ["<html>", "{}"] {
+                // Google leaves out the values of an empty range, and with them all that was asked for.
+                if said == "{}" && way.connector == "google_sheets" {
+                    continue;
+                }
+                let mut scene = way.open().await;
+                scene.account.disturb(Some(lost_and_looked_for(n, said)));
+                for (kind, lead) in events() {
+                    scene.deliver(kind, &lead).await;
+                }
+                scene.check(&expected, &format!("{said} after a lost answer to {call}"));
             }
         }
     })

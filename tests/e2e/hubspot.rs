@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, hubspot::Hubspot, sample_lead, vendor::Quota};
+use leadline_fakes::{Fake, Fault, Reply, hubspot::Hubspot, sample_lead, vendor::Quota};
 use leadline_tests::{Bringing, Daemon, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -40,6 +40,24 @@ async fn a_push_goes_on_at_the_call_that_failed() {
     let before = fake.calls().len();
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
     assert!(fake.calls()[before..].iter().all(|call| !call.starts_with(UPSERT) && *call != CREATE));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_notes_that_cannot_be_read_is_read_again_and_no_note_comes_twice() {
+    let (fake, mut pushing) = scene(json!({})).await;
+    let (list, read) = ("GET /crm/objects/2026-03/contacts/", "POST /crm/objects/2026-03/notes/batch/read");
+    let answers = [(list, "<html>"), (list, "{}"), (read, "<html>"), (read, "{}")];
+    for (n, (call, said)) in answers.into_iter().enumerate() {
+        let mut bringing = Bringing::new(EventKind::Created, &sample_lead(n));
+        fake.fault(NOTE, Fault::ActThenClose);
+        assert_eq!(class_and_error(pushing.attempt(&mut bringing).await).0, FailureClass::Unknown);
+        fake.fault(call, Fault::Answer(Reply::status(200).body(said)));
+        let (class, error) = class_and_error(pushing.attempt(&mut bringing).await);
+        assert_eq!(class, FailureClass::Transient, "{call} {said}: {error}");
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered, "{call} {said}");
+        assert_eq!((counts(&fake), fake.faults_left()), ((n + 1, n + 1), 0), "{call} {said}");
+    }
     fake.stop().await;
 }
 
@@ -261,5 +279,80 @@ async fn a_mapping_reaches_the_operators_own_properties() {
         assert_eq!(lead["lead"]["event_date"], *properties["wedding_date_property"]);
         assert_eq!(lead["lead"]["guest_count"].to_string(), properties["expected_attendees"]);
     });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_lead_is_a_deal_in_the_named_stage_once_and_sales_moves_it() {
+    let (fake, _) = scene(json!({})).await;
+    let config = json!({ "base_url": fake.url(), "deal_pipeline": "weddings", "deal_stage": " new enquiry" });
+    let login = json!({ "token": "pat-eu1-good" });
+    let mut pushing = Pushing::new("hubspot", config, login, json!({}), PATIENCE);
+    let mut lead = sample_lead(1);
+    lead["quote"] = json!({ "currency": "GBP", "total_pence": 1_269_600 });
+    fake.fault("POST /crm/objects/2026-03/deals", Fault::ActThenClose);
+    let mut bringing = Bringing::new(EventKind::Created, &lead);
+    assert_eq!(pushing.deliver(&mut bringing, 3).await, Outcome::Delivered);
+    let deal = fake.with(|hubspot| {
+        assert_eq!(
+            (hubspot.deals.len(), hubspot.notes.len()),
+            (1, 1),
+            "an answer that is lost makes none twice"
+        );
+        let (id, deal) = hubspot.deals.iter_mut().next().unwrap();
+        let of = |name: &str| deal.properties[name].clone();
+        assert_eq!([of("pipeline"), of("dealstage")], ["7", "71"]);
+        assert_eq!([of("amount"), of("deal_currency_code")], ["12696.00", "GBP"]);
+        assert!(of("dealname").contains(lead["lead"]["name"].as_str().unwrap()), "{}", of("dealname"));
+        deal.properties.insert("dealstage".to_owned(), "72".to_owned());
+        *id
+    });
+    // An update makes no deal and leaves it where sales put it; another enquiry is another deal of the same contact.
+    lead["lead"]["guest_count"] = json!(99);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
+    fake.with(|hubspot| {
+        assert_eq!((hubspot.deals.len(), hubspot.deals[&deal].properties["dealstage"].as_str()), (1, "72"));
+    });
+    let mut second = sample_lead(2);
+    second["lead"]["email"] = lead["lead"]["email"].clone();
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &second)).await, Outcome::Delivered);
+    fake.with(|hubspot| {
+        assert_eq!((hubspot.contacts.len(), hubspot.deals.len()), (1, 2));
+        assert_eq!(hubspot.deals[&deal].properties["dealstage"], "72");
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_place_for_deals_that_is_not_there_is_named_and_the_contact_is_written_all_the_same() {
+    let (fake, _) = scene(json!({})).await;
+    for (place, told) in [
+        (
+            json!({ "deal_pipeline": "Weding" }),
+            "deal_pipeline: unknown pipeline Weding; did you mean Weddings?",
+        ),
+        (
+            json!({ "deal_pipeline": "7", "deal_stage": "New enquiri" }),
+            "deal_stage: unknown stage New enquiri; did you mean New enquiry?",
+        ),
+        (json!({ "deal_stage": "won" }), "deal_stage: won is in several pipelines: set deal_pipeline too"),
+    ] {
+        let mut config = place.clone();
+        config["base_url"] = json!(fake.url());
+        let mut pushing =
+            Pushing::new("hubspot", config, json!({ "token": "pat-eu1-good" }), json!({}), PATIENCE);
+        assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [told], "{place}");
+        let before = counts(&fake).1;
+        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
+        let expected = (FailureClass::Rejected, format!("hubspot {told}; correct the setting"));
+        assert_eq!(class_and_error(outcome), expected);
+        assert_eq!((counts(&fake).1, fake.with(|hubspot| hubspot.deals.len())), (before + 1, 0));
+    }
+    fake.with(|hubspot| hubspot.keys.get_mut("pat-eu1-good").unwrap().remove("crm.objects.deals.read"));
+    let config = json!({ "base_url": fake.url(), "deal_pipeline": "Weddings" });
+    let mut pushing =
+        Pushing::new("hubspot", config, json!({ "token": "pat-eu1-good" }), json!({}), PATIENCE);
+    let expected = "deal_pipeline: cannot be read: hubspot MISSING_SCOPES crm.objects.deals.read";
+    assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [expected]);
     fake.stop().await;
 }

@@ -6,6 +6,7 @@
 mod a_storm;
 mod access;
 mod activecampaign;
+mod addresses;
 mod airtable;
 mod api_examples;
 mod attacks;

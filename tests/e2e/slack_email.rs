@@ -159,6 +159,8 @@ async fn a_grey_list_is_waited_out_and_a_stranger_keeps_nobody_else_from_it() {
     let mut pushes = Pushes::new("email", mail_config(&server), login(), LONG);
     assert_eq!(pushes.attempt().await.0, "delivered");
     assert_eq!(server.taken()[0].to, ["sales@barn.example"], "who can get it gets it");
+    let note = pushes.pushing.note.as_deref().unwrap_or_default();
+    assert!(note.contains("ann@barn.example"), "who was refused is named: {note:?}");
     server.stop().await;
 
     let mut strange = house();

@@ -53,6 +53,40 @@ async fn an_update_tells_people_what_it_changed() {
     assert_eq!(told_by, 10, "CRMs, chats and mail");
 }
 
+/// Somebody writes a novel: what stands behind it is told all the same, at every target that tells people.
+#[tokio::test]
+async fn a_long_value_pushes_out_no_line_behind_it() {
+    let mut told_by = 0;
+    for (connector, _) in VENDORS {
+        let account = open_account(connector).await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let made = account.connection();
+        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, PATIENCE);
+        if !pushing.tells_changes() {
+            continue;
+        }
+        told_by += 1;
+        // As long as a text may be that a sender gives.
+        let long = [("a line\n", 8_000), ("a word ", 9_000), ("x\n", 21_000), ("\\", 30_000)];
+        for notes in long.map(|(text, times)| text.repeat(times)) {
+            let mut lead = lead();
+            lead["lead"]["profile"] = json!({ "notes": notes });
+            lead["lead"]["source_url"] = json!(format!("https://example.com/?{}", "x".repeat(3_000)));
+            lead["lead"]["favourite"] = json!("violets");
+            let mut bringing = Bringing::new(EventKind::Created, &lead);
+            assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered, "{connector}");
+            let told = match texts(&*account).pop() {
+                Some(text) => text,
+                None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
+            };
+            for behind in ["Consent", "favourite", "violets"] {
+                assert!(told.contains(behind), "{connector}: {behind} is cut away in {} bytes", told.len());
+            }
+        }
+    }
+    assert_eq!(told_by, 10, "CRMs, chats and mail");
+}
+
 #[tokio::test]
 async fn a_company_is_told_by_its_own_clock_as_its_country_writes_and_where_the_lead_is() {
     let account = open_account("slack").await.unwrap();

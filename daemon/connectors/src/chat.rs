@@ -41,13 +41,13 @@ impl Chat {
         Ok(Self { mapping, url: url.map(|url| hook_url::rebased(url, common)), key })
     }
 
-    /// What a push tells, about a lead or in a notice.
-    pub(super) fn told(&self, push: &Push<'_>) -> Result<Told> {
+    /// What a push tells, about a lead or in a notice, in a text that fits.
+    pub(super) fn told(&self, push: &Push<'_>, fits: fn(&str) -> bool) -> Result<Told> {
         let event = crm::event(push)?;
         let proposal = event.at("quote.proposal_url").and_then(|url| Url::parse(&crm::text(url)).ok());
         Ok(Told {
             headline: summary::headline(&event, push),
-            text: summary::body(&self.mapping, &event, push)?,
+            text: summary::body(&self.mapping, &event, push, fits)?,
             proposal: proposal.filter(|url| matches!(url.scheme(), "https" | "http")),
         })
     }

@@ -26,11 +26,13 @@ use serde_json::{Map, Value};
 use url::Url;
 
 pub use values::{BaseUrl, Exact, Few, Flag, Int, List, Number, Numbers, Object, Required, Statuses};
+pub(crate) use values::{unbroken, url};
 
 use leadline_domain::{
     address::EgressPolicy,
     integration::Policy,
     nearest::{nearest, unknown},
+    origins::is_place,
     outcome::{Failure, FailureClass},
 };
 
@@ -359,6 +361,11 @@ settings! {
 }
 
 impl Common {
+    /// The URL of a setting of its own, if it has one; else the base URL, or the target's own.
+    pub(crate) fn or(&self, set: Option<&BaseUrl>, own: &str) -> Result<Url, Problem> {
+        set.map_or_else(|| self.base_or(own), |url| Ok(url.0.clone()))
+    }
+
     /// The base URL, or the target's own.
     pub(crate) fn base_or(&self, own: &str) -> Result<Url, Problem> {
         match &self.base_url {
@@ -406,8 +413,12 @@ pub(crate) fn checked<C: Settings>(
     problems.extend(wrong);
     let (common, wrong) = read_all::<Common>(config);
     problems.extend(wrong);
-    if let Some(base) = common.base() {
-        problems.extend(egress.check(base).err().map(|problem| Problem::of("base_url", problem)));
+    // Whatever key says where calls go, if that is not all templates.
+    let places = members.iter().filter(|(key, _)| is_place(key) && key.ends_with("_url"));
+    for (key, value) in places {
+        let refused = value.as_str().and_then(|text| egress.check(&Url::parse(text.trim()).ok()?).err());
+        let is_told = problems.iter().any(|problem| problem.pointer == format!("/{key}"));
+        problems.extend(refused.filter(|_| !is_told).map(|problem| Problem::of(key, problem)));
     }
     (Some((own, common)), problems)
 }

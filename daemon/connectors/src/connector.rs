@@ -77,11 +77,11 @@ pub trait TypedConnector: Send + Sync {
     type Credentials: Settings;
 
     /// What it is, before anything is configured.
-    fn describe(&self) -> &Manifest;
+    const MANIFEST: &'static Manifest;
 
     /// Reads the operator's mapping, laid over its own; says everything that is wrong with it.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        crm::read_mapping(&(self.describe().own_mapping)(), operators)
+        crm::read_mapping(&(Self::MANIFEST.own_mapping)(), operators)
     }
 
     /// What is wrong with a configuration whose keys are right, each for itself. A key that is wrong counts as absent
@@ -153,7 +153,7 @@ pub trait Connector: Send + Sync {
 
 impl<T: TypedConnector> Connector for T {
     fn manifest(&self) -> &Manifest {
-        self.describe()
+        Self::MANIFEST
     }
 
     fn check(&self, config: &Value, mapping: &Value, egress: &EgressPolicy, brand: &str) -> Vec<Problem> {
@@ -162,9 +162,8 @@ impl<T: TypedConnector> Connector for T {
         let given = Given { common: &common, mapping, egress, brand };
         let mapping = match self.mapping(mapping) {
             Ok(mapping) => {
-                let moved =
-                    self.describe().email_target.and_then(|target| crm::moved_email(&mapping, target));
-                let new = crm::untold_new(&mapping).filter(|_| !self.describe().tells_new);
+                let moved = Self::MANIFEST.email_target.and_then(|target| crm::moved_email(&mapping, target));
+                let new = crm::untold_new(&mapping).filter(|_| !Self::MANIFEST.tells_new);
                 moved.into_iter().chain(new).collect()
             }
             Err(problems) => problems,
@@ -200,7 +199,7 @@ impl<T: TypedConnector> Connector for T {
     fn policy(&self, config: &Value) -> Policy {
         let (common, _) = config::read_all::<Common>(config);
         let policy = common.policy();
-        let most = self.describe().connections_max.unwrap_or(u32::MAX);
+        let most = Self::MANIFEST.connections_max.unwrap_or(u32::MAX);
         Policy { concurrency: policy.concurrency.min(most), ..policy }
     }
 

@@ -16,6 +16,31 @@ use leadline_domain::{
     template::Context,
 };
 
+/// The columns of a table with a row for each lead, in the order in which an empty one gets them.
+#[must_use]
+pub fn columns() -> Value {
+    json!({
+        "lead.uuid": "Lead ID",
+        "lead.name": "Name",
+        "lead.email": "Email",
+        "lead.phone": "Phone",
+        "lead.event_type": "Event type",
+        "lead.event_date": "Event date",
+        "lead.guest_count": "Guests",
+        "lead.gdpr_consent": "Consent",
+        "quote.total_pence": {"to": "Quote total", "value": "{{ quote.total_pence | money }}"},
+        "quote.currency": "Currency",
+        "quote.proposal_url": "Proposal",
+        "viewing.starts_at": "Viewing start",
+        "location.name": "Venue",
+        "lead.profile.notes": "Notes",
+        "lead.source_url": "Source URL",
+        "lead.utm.source": "UTM source",
+        "lead.utm.medium": "UTM medium",
+        "lead.utm.campaign": "UTM campaign",
+    })
+}
+
 /// Reads the operator's mapping, laid over a connector's own field by field.
 pub fn read_mapping(own: &Value, operators: &Value) -> Result<Mapping, Vec<Problem>> {
     let laid = match operators {
@@ -200,6 +225,19 @@ pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Js
             }
         }
     }
+}
+
+/// What a deal is called: `Wedding – Sarah Patel – 2026-09-12`, within so many UTF-16 units.
+#[must_use]
+pub fn deal_title(event: &Json, max: usize) -> String {
+    let at = |path: &str| event.at(path).map(text).unwrap_or_default();
+    let kind = at("lead.event_type").replace('_', " ");
+    let mut kind = kind.chars();
+    let kind: String = kind.next().into_iter().flat_map(char::to_uppercase).chain(kind).collect();
+    // A long name must not push out the date.
+    let name = cut(&at("lead.name"), max - 60).into_owned();
+    let parts = [kind, name, at("lead.event_date")].into_iter().filter(|part| !part.trim().is_empty());
+    cut(&parts.collect::<Vec<_>>().join(" – "), max).into_owned()
 }
 
 /// Text that is safe within HTML.

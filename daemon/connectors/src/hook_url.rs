@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
-use super::config::{Common, Problem};
+use super::config::{self, Common, Problem};
 use leadline_domain::address::EgressPolicy;
 
 /// A path shorter than this may be guessed from its end, so none of it is shown.
@@ -66,14 +66,10 @@ pub(super) fn scrubbed(error: &str, url: &Url) -> String {
 
 fn parse(source: &SecretString) -> Result<Url, Problem> {
     let source = source.expose_secret();
-    if source.contains(char::is_control) {
-        return Err(Problem::new("holds a line end or another control character; take it out"));
-    }
     if source.contains("{{") {
         return Err(Problem::new("takes no template"));
     }
-    // The message of the parser could be about what must not be shown, but never quotes it.
-    Url::parse(source).map_err(|error| Problem::new(error.to_string()))
+    config::url(source)
 }
 
 fn is_exception(url: &Url, egress: &EgressPolicy) -> bool {

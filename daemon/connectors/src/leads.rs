@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Conversation, Push, Result, crm, summary,
+    Conversation, Push, Request, Response, Result, crm, summary,
+    vendor::TOLD,
     written::{self, Written},
 };
 use leadline_domain::{
@@ -18,8 +19,12 @@ use leadline_domain::{
 
 /// The longest note that is read back when a push is repeated, in bytes.
 const NOTE_MAX: usize = 30_000;
+/// What stands before the lead in a note.
+const FRAME: usize = 64;
 /// The longest title of a note, in UTF-16 units.
 const TITLE_MAX: usize = 120;
+/// So often a write is repeated with texts cut, as each refusal may name one field alone.
+const CUTS_MAX: usize = 8;
 
 /// How the id of an owner is written: under which name, and as what.
 pub(super) type WriteOwner = fn(&str) -> (&'static str, Json);
@@ -64,8 +69,11 @@ impl LeadPlan {
         let (mut create, mut update) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
         for (name, value) in &fields {
             let (written, value) = names.written(name, value);
-            create.insert(usize::MAX, written, value.clone());
-            if !mapping.is_for_new(name) {
+            // What shall be emptied is in no new Lead, and a Lead is never without its last name.
+            if !value.is_null() {
+                create.insert(usize::MAX, written, value.clone());
+            }
+            if !(mapping.is_for_new(name) || value.is_null() && written == names.last) {
                 update.insert(usize::MAX, written, value);
             }
         }
@@ -81,9 +89,7 @@ impl LeadPlan {
             });
             create.insert(usize::MAX, names.last, names.limited(names.last, &made));
         }
-        let title = summary::headline(&event, push);
-        // The delivery's id is what a note whose answer was lost is found by.
-        let note = format!("Delivery: {}\n{}", push.id, crm::plain(&event, push));
+        let [title, note] = told(&event, push);
         Ok(Self {
             lead: event.at("lead.uuid").map(crm::text).unwrap_or_default(),
             email,
@@ -91,8 +97,8 @@ impl LeadPlan {
             update,
             has_made_name,
             has_new: fields.iter().any(|(name, _)| mapping.is_for_new(name)),
-            title: crm::cut(&title, TITLE_MAX).into_owned(),
-            note: crm::cut_bytes(&note, NOTE_MAX).into_owned(),
+            title,
+            note,
         })
     }
 
@@ -115,6 +121,11 @@ impl LeadPlan {
         let plan = crm::rendered(push)?;
         let text = |key: &str| plan.get(key).and_then(Json::as_str).map(Cow::into_owned).unwrap_or_default();
         let object = |key: &str| plan.get(key).cloned().unwrap_or(Json::Null);
+        let [title, note] = match [text("title"), text("note")] {
+            // It was rendered by a version that kept the enquiry in another shape.
+            [_, note] if note.is_empty() => told(&crm::event(push)?, push),
+            both => both,
+        };
         Ok(Self {
             email: text("email"),
             lead: text("lead"),
@@ -122,8 +133,8 @@ impl LeadPlan {
             update: object("update"),
             has_made_name: plan.get("has_made_name") == Some(&Json::Bool(true)),
             has_new: plan.get("has_new") == Some(&Json::Bool(true)),
-            title: text("title"),
-            note: text("note"),
+            title,
+            note,
         })
     }
 
@@ -135,7 +146,34 @@ impl LeadPlan {
     }
 }
 
+/// The title and the text that tell an enquiry. The delivery's id is what a note whose answer was lost is found by.
+fn told(event: &Json, push: &Push<'_>) -> [String; 2] {
+    let title = summary::headline(event, push);
+    let note = crm::plain(event, push, |note| note.len() <= NOTE_MAX - FRAME);
+    let note = format!("Delivery: {}\n{note}", push.id);
+    [crm::cut(&title, TITLE_MAX).into_owned(), crm::cut_bytes(&note, NOTE_MAX).into_owned()]
+}
+
 impl Names {
+    /// The answer to a write. Texts that are too long for the account's own fields, as refusals tell, are cut to what
+    /// these take.
+    pub(super) async fn fitted(
+        self,
+        fields: &Json,
+        too_long: fn(&Response) -> Vec<(String, usize)>,
+        request: impl Fn(&Json) -> Request + Sync,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Response> {
+        let mut fields = fields.clone();
+        for _ in 0..CUTS_MAX {
+            let answer = ctx.send(request(&fields)).await?;
+            if !cut(&mut fields, self.email, &too_long(&answer)) {
+                return Ok(answer);
+            }
+        }
+        ctx.send(request(&fields)).await
+    }
+
     /// A field as it is written.
     fn written<'a>(self, name: &'a str, value: &Json) -> (&'a str, Json) {
         let (owner, write) = self.owner;
@@ -146,7 +184,7 @@ impl Names {
         }
     }
 
-    fn limited(self, name: &str, value: &Json) -> Json {
+    pub(super) fn limited(self, name: &str, value: &Json) -> Json {
         let limit = self.limits.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit);
         match (value.as_str(), limit) {
             (Some(text), Some(limit)) => Json::string(&crm::cut(&text, limit)),
@@ -157,7 +195,7 @@ impl Names {
 
 /// Cuts texts to what their fields take; false if there was nothing to cut. An address is not cut: half of one is
 /// another's.
-pub(super) fn cut(fields: &mut Json, email: &str, limits: &[(String, usize)]) -> bool {
+fn cut(fields: &mut Json, email: &str, limits: &[(String, usize)]) -> bool {
     let mut is_cut = false;
     for (name, limit) in limits.iter().filter(|(name, _)| name != email) {
         let text = fields.get(name).and_then(Json::as_str);
@@ -184,6 +222,14 @@ pub(super) trait Leads: Sync {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>>;
     /// The Lead of this address, alike.
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>>;
+    /// What the text that keeps an enquiry on a Lead is called; none if there is to be no such.
+    fn note_kind(&self) -> Option<&'static str> {
+        Some("note")
+    }
+    /// Whether a Lead that is made tells its enquiry itself.
+    fn tells_enquiry(&self) -> bool {
+        false
+    }
     /// The Lead that was made for the lead of this uuid, where the vendor is told it.
     async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let _ = (uuid, ctx);
@@ -260,7 +306,11 @@ impl Enquiry<'_> {
         {
             return Ok(there.id);
         }
-        crm.create(plan, ctx).await
+        let made = crm.create(plan, ctx).await?;
+        if let Some(kind) = crm.note_kind().filter(|_| crm.tells_enquiry()) {
+            ctx.keep(&[(&format!("{kind}.{}", push.id), TOLD)]).await;
+        }
+        Ok(made)
     }
 
     async fn updated(&self, mut fields: Json, there: &There, ctx: &mut Conversation<'_>) -> Result<bool> {
@@ -281,7 +331,8 @@ impl Enquiry<'_> {
     /// Keeps the enquiry on the Lead; false if the Lead is gone.
     async fn noted(&self, lead: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         let Self { crm, push, plan } = self;
-        let key = format!("note.{}", push.id);
+        let Some(kind) = crm.note_kind() else { return Ok(true) };
+        let key = format!("{kind}.{}", push.id);
         if ctx.id(&key).is_some() {
             return Ok(true);
         }

@@ -193,6 +193,7 @@ pub fn records(
             Some(_) => {}
         }
     }
+    things.retain(|_, id| id.as_str() != vendor::TOLD);
     match prepared {
         Some(prepared) => prepared.records(&things, account),
         None => named(&things, |_, _| None),

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     Answer, Result, Token,
-    config::{Problem, parsed},
+    config::{self, Problem, parsed},
     vendor, webhook,
 };
 use crate::reading;
@@ -81,7 +81,7 @@ parsed! {
 }
 
 fn token_url(text: &str) -> Result<Url, Problem> {
-    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
+    let url = config::url(text)?;
     if !matches!(url.scheme(), "https" | "http") || !url.username().is_empty() || url.password().is_some() {
         return Err(Problem::new("must be an https URL without a login in it"));
     }

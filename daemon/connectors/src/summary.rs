@@ -124,14 +124,20 @@ fn notice(event: &Json, telling: &Telling) -> String {
     ];
     let lines: Vec<(String, String)> =
         lines.into_iter().filter_map(|(label, value)| Some((label.to_owned(), clean(&value?)))).collect();
-    format!("{}\n\n{}", one_line(&at("message").unwrap_or_default()), text(&lines))
+    let lines = told::fitted(&lines, "\n", line, |_| true);
+    format!("{}\n\n{lines}", one_line(&at("message").unwrap_or_default()))
 }
 
-/// What happened, told as a text: the lines of a lead, or what a notice says.
-pub(super) fn body(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<String> {
+/// What happened, told as a text that fits: the lines of a lead, or what a notice says.
+pub(super) fn body(
+    mapping: &Mapping,
+    event: &Json,
+    push: &Push<'_>,
+    fits: impl Fn(&str) -> bool,
+) -> Result<String> {
     match push.event {
         EventKind::Notice(_) => Ok(notice(event, push.telling)),
-        _ => lines(mapping, event, push).map(|lines| text(&lines)),
+        _ => lines(mapping, event, push).map(|lines| told::fitted(&lines, "\n", line, fits)),
     }
 }
 
@@ -144,11 +150,9 @@ pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes> {
     rendered.ok_or_else(|| crm::unrenderable("there is no message to send"))
 }
 
-/// The lines as a text. Further lines of a value are set in, so that none looks like a line of ours.
-fn text(lines: &[(String, String)]) -> String {
-    let lines: Vec<String> =
-        lines.iter().map(|(label, value)| format!("{label}: {}", value.replace('\n', "\n    "))).collect();
-    lines.join("\n")
+/// A line of the text. Further lines of a value are set in, so that none looks like a line of ours.
+fn line(label: &str, value: &str) -> String {
+    format!("{label}: {}", value.replace('\n', "\n    "))
 }
 
 /// A text as one line without control characters.
@@ -184,7 +188,7 @@ mod tests {
     fn told(mapping: serde_json::Value) -> String {
         let body = Bytes::from_static(EVENT);
         let event = Json::parse(&body).unwrap();
-        text(&lines(&Mapping::parse(&mapping).unwrap(), &event, &push(&body)).unwrap())
+        super::body(&Mapping::parse(&mapping).unwrap(), &event, &push(&body), |_| true).unwrap()
     }
 
     #[test]
@@ -235,7 +239,7 @@ mod tests {
         let push = Push { event: kind, ..push(&notice) };
         assert_eq!(headline(&event, &push), "Leadline: integration failing");
         assert_eq!(
-            body(&Mapping::default(), &event, &push).unwrap(),
+            body(&Mapping::default(), &event, &push, |_| true).unwrap(),
             "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"
         );
     }
@@ -247,9 +251,9 @@ mod tests {
         let before = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":"many"}}"#);
         let now = Bytes::from_static(br#"{"lead":{"name":"Ann","guest_count":80}}"#);
         let update = Push { event: EventKind::Updated, before: Some(&before), ..push(&now) };
-        let told = body(&mapping, &Json::parse(&now).unwrap(), &update).unwrap();
+        let told = body(&mapping, &Json::parse(&now).unwrap(), &update, |_| true).unwrap();
         assert!(told.starts_with("Name: Ann") && told.contains("Tables: 8"), "{told}");
         let broken = Json::parse(&before).unwrap();
-        assert!(body(&mapping, &broken, &update).is_err(), "the event itself must be told whole");
+        assert!(body(&mapping, &broken, &update, |_| true).is_err(), "the event itself must be told whole");
     }
 }

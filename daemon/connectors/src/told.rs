@@ -17,6 +17,10 @@ const OWN_TEXT_MAX: usize = 2_000;
 /// So many changes are told, and so much of each value, in characters.
 const CHANGES_MAX: usize = 20;
 const CHANGE_TEXT_MAX: usize = 120;
+/// What the line is called that says which lead it is.
+const LEAD: &str = "Lead";
+/// No value is cut to less than this so that a text fits, in UTF-16 units.
+const SHORTEST: usize = 100;
 /// What is told elsewhere, or is no news to a person.
 const SILENT: [&str; 6] = ["event", "version", "event_id", "test", "company", "lead.uuid"];
 
@@ -109,7 +113,7 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<(String, String)>
         lines.push(("And".to_owned(), format!("{more} more fields, in Leadline")));
     }
     let page = |uuid: String| telling.page_of(&uuid).unwrap_or(uuid);
-    lines.extend(at("lead.uuid").map(|uuid| ("Lead".to_owned(), page(uuid))));
+    lines.extend(at("lead.uuid").map(|uuid| (LEAD.to_owned(), page(uuid))));
     lines
 }
 
@@ -194,39 +198,54 @@ fn moment(text: &str) -> Option<Zoned> {
     pieces.to_numeric_offset()?.to_time_zone().to_zoned(time).ok()
 }
 
-/// The lead as plain text, a line each.
-#[must_use]
-pub fn plain(event: &Json, push: &Push<'_>) -> String {
-    let lines: Vec<String> =
-        lines(event, push).iter().map(|(label, value)| format!("{label}: {value}")).collect();
-    lines.join("\n")
-}
-
-/// The lead as HTML of at most so many UTF-16 units, a few hundred or more: the longest values are cut. What it contains
-/// is escaped.
-#[must_use]
-pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
-    let lines = lines(event, push);
-    // A field that a sender calls so is text like any other.
-    let page = filled(event.at("lead.uuid")).and_then(|uuid| push.telling.page_of(&uuid));
-    let mut told = String::new();
-    for limit in [usize::MAX, 16_000, 4_000, 1_000, 100] {
-        let cut: Vec<String> = lines
-            .iter()
-            .map(|(label, value)| {
-                let told = escape_html(&cut(value, limit)).replace('\n', "<br>");
-                if label == "Lead" && Some(value) == page.as_ref() {
-                    return format!("<b>Lead:</b> <a href=\"{0}\">{0}</a>", escape_html(value));
-                }
-                format!("<b>{}:</b> {told}", escape_html(label))
-            })
-            .collect();
-        told = cut.join("<br>");
-        if units(&told) <= max {
-            break;
+/// Lines joined to a text that fits: the longest values are cut first, so that none pushes out what stands behind it. Where
+/// the lead itself is seen stays whole.
+pub(super) fn fitted(
+    lines: &[(String, String)],
+    joint: &str,
+    line: impl Fn(&str, &str) -> String,
+    fits: impl Fn(&str) -> bool,
+) -> String {
+    let told = |limit: usize| {
+        let within = |label: &str| if label == LEAD { usize::MAX } else { limit };
+        let cut = lines.iter().map(|(label, value)| line(label, &cut(value, within(label))));
+        cut.collect::<Vec<_>>().join(joint)
+    };
+    let longest = lines.iter().map(|(_, value)| units(value)).max().unwrap_or_default();
+    let (mut least, mut most) = (SHORTEST.min(longest), longest);
+    if fits(&told(most)) {
+        return told(most);
+    }
+    while least < most {
+        let middle = least.midpoint(most + 1);
+        if fits(&told(middle)) {
+            least = middle;
+        } else {
+            most = middle - 1;
         }
     }
-    told
+    told(least)
+}
+
+/// The lead as plain text that fits, a line each.
+#[must_use]
+pub fn plain(event: &Json, push: &Push<'_>, fits: impl Fn(&str) -> bool) -> String {
+    fitted(&lines(event, push), "\n", |label, value| format!("{label}: {value}"), fits)
+}
+
+/// The lead as HTML of at most so many UTF-16 units, a few hundred or more. What it contains is escaped.
+#[must_use]
+pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
+    // A field that a sender calls so is text like any other.
+    let page = filled(event.at("lead.uuid")).and_then(|uuid| push.telling.page_of(&uuid));
+    let line = |label: &str, value: &str| {
+        let told = escape_html(value).replace('\n', "<br>");
+        if label == LEAD && Some(value) == page.as_deref() {
+            return format!("<b>Lead:</b> <a href=\"{told}\">{told}</a>");
+        }
+        format!("<b>{}:</b> {told}", escape_html(label))
+    };
+    fitted(&lines(event, push), "<br>", line, |told| units(told) <= max)
 }
 
 #[cfg(test)]
@@ -237,7 +256,7 @@ mod tests {
     use crate::testkit::push;
 
     fn told(event: &str) -> String {
-        plain(&Json::parse(event.as_bytes()).unwrap(), &push(&Bytes::new()))
+        plain(&Json::parse(event.as_bytes()).unwrap(), &push(&Bytes::new()), |_| true)
     }
 
     #[test]
@@ -340,15 +359,15 @@ mod tests {
             Push { event: EventKind::Updated, before: Some(&before), telling: &telling, ..push(&now) };
         let event = Json::parse(&now).unwrap();
         assert_eq!(
-            plain(&event, &update),
+            plain(&event, &update, |_| true),
             "Email changed: none → a@b.c\nGuests changed: 80 → 120\n\
             Quote total changed: 1.200,00\u{a0}£ → 1.800,00\u{a0}£\nNotes changed: one two → one three\nPhone changed: +441 → none\n\
             Name: Ann\nEmail: a@b.c\nGuests: 120\nQuote total: 1.800,00\u{a0}£\nNotes: one\nthree\nbudget: 5000\n\
             Lead: https://example.com/U1"
         );
         let unchanged = Push { before: Some(&now), ..update };
-        assert!(plain(&event, &unchanged).starts_with("Name: Ann"));
+        assert!(plain(&event, &unchanged, |_| true).starts_with("Name: Ann"));
         let new = Push { event: EventKind::Created, ..update };
-        assert!(plain(&event, &new).starts_with("Name: Ann"), "only an update changes anything");
+        assert!(plain(&event, &new, |_| true).starts_with("Name: Ann"), "only an update changes anything");
     }
 }

@@ -5,12 +5,19 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Call, Conversation, Push, Request, Response, Result, reading};
-use leadline_domain::outcome::{Failure, FailureClass};
+use leadline_domain::{
+    json::Json,
+    outcome::{Failure, FailureClass},
+};
 
 /// The longest error, in characters.
 const ERROR_MAX: usize = 400;
 /// So many pages of a list are read; a conversation has a few calls beside them.
 const PAGES_MAX: usize = 16;
+/// So often a record is written without the fields that were refused.
+const REFUSALS_MAX: usize = 3;
+/// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
+pub(super) const TOLD: &str = "described";
 
 /// A vendor: what it is called, and how its refusals are read.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +47,28 @@ impl Vendor {
         answer.json().ok_or_else(|| unread(self.name, answer, "JSON"))
     }
 
-    /// Of what was listed under `list`, the `id` of the one whose `text` tells of this push.
+    /// What is listed under a path, as `data/items`, in the answer to a call that changes nothing. Null is an empty list. An
+    /// answer without any says nothing of what is there: whoever took it for nothing would make it a second time.
+    pub(super) fn entries(&self, answer: &Response, list: &str, now: i64) -> Result<Vec<Value>> {
+        match self.read(answer, now)?.pointer_mut(&format!("/{list}")).map(Value::take) {
+            Some(Value::Array(entries)) => Ok(entries),
+            Some(Value::Null) => Ok(Vec::new()),
+            _ => Err(unread(self.name, answer, list)),
+        }
+    }
+
+    /// What is listed in the answer to such a call.
+    pub(super) async fn listed(
+        &self,
+        ctx: &mut Conversation<'_>,
+        call: impl Into<Call>,
+        list: &str,
+    ) -> Result<Vec<Value>> {
+        let answer = ctx.send(call).await?;
+        self.entries(&answer, list, ctx.now)
+    }
+
+    /// Of what was listed under `list`, the `id` of the one whose `text` tells of this push; lists and texts are named by paths.
     pub(super) fn told_of(
         &self,
         push: &Push<'_>,
@@ -50,12 +78,14 @@ impl Vendor {
         if listed.truncated && listed.is_good() {
             // Longer than what is read of an answer: what tells ours stands in it or not.
             let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));
-            return Ok(is_told.then(|| "told".to_owned()));
+            return Ok(is_told.then(|| TOLD.to_owned()));
         }
-        let body = self.read(listed, push.now)?;
-        let is_ours = |one: &&Value| word(one, text).is_some_and(|told| push.is_told_by(told));
-        let listed = body[list].as_array().ok_or_else(|| unread(self.name, listed, list))?;
-        Ok(listed.iter().find(is_ours).and_then(|ours| id_of(&ours[id])))
+        let text = format!("/{text}");
+        let tells = |one: &Value| {
+            one.pointer(&text).and_then(Value::as_str).is_some_and(|told| push.is_told_by(told))
+        };
+        let listed = self.entries(listed, list, push.now)?;
+        Ok(listed.iter().find(|one| tells(one)).and_then(|ours| id_of(&ours[id])))
     }
 
     /// The whole of a list that comes in pages: `page` asks for the first one, or for the one of this key, and `next` is
@@ -70,11 +100,9 @@ impl Vendor {
         let mut all = Vec::new();
         let mut key = None;
         for _ in 0..PAGES_MAX {
-            let mut answer = self.json(ctx, page(key.as_deref())).await?;
-            if let Some(Value::Array(more)) = answer.get_mut(entries).map(Value::take) {
-                all.extend(more);
-            }
-            key = next(&answer);
+            let answer = ctx.send(page(key.as_deref())).await?;
+            all.extend(self.entries(&answer, entries, ctx.now)?);
+            key = answer.json().as_ref().and_then(&next);
             if key.is_none() {
                 return Ok(Value::Array(all));
             }
@@ -84,9 +112,57 @@ impl Vendor {
     }
 }
 
+/// The answer to a write without what is refused of it: one field that the vendor does not take keeps nobody out, and is
+/// noted. `refused` names the fields with the reasons, and `what` they are called.
+pub(super) async fn without_refused(
+    fields: &Json,
+    what: &str,
+    refused: fn(&Response) -> Vec<(String, String)>,
+    request: impl Fn(&Json) -> Request + Sync,
+    ctx: &mut Conversation<'_>,
+) -> Result<Response> {
+    let mut fields = fields.clone();
+    let mut answer = ctx.send(request(&fields)).await?;
+    for _ in 0..REFUSALS_MAX {
+        let mut is_smaller = false;
+        for (name, reason) in refused(&answer) {
+            if fields.take_at(&name).is_some() {
+                ctx.note(format!("{what}{name} was left out: {reason}"));
+                is_smaller = true;
+            }
+        }
+        if !is_smaller {
+            break;
+        }
+        answer = ctx.send(request(&fields)).await?;
+    }
+    Ok(answer)
+}
+
 /// A failure in the vendor's words: `airtable UNKNOWN_FIELD_NAME Unknown field name: "Gusts"`, on one line.
 pub(super) fn told(vendor: &str, class: FailureClass, code: &str, message: &str) -> Failure {
     Failure::new(class, reading::one_line(&format!("{vendor} {code} {message}"), ERROR_MAX))
+}
+
+/// A refusal in the vendor's words, where there is a code, and of this class, where the code is known; else as its status
+/// says. Who is throttled waits as long as the answer says, else for this time.
+pub(super) fn refusal(
+    vendor: &str,
+    response: &Response,
+    now: i64,
+    [code, message]: [&str; 2],
+    class: Option<FailureClass>,
+    wait: Duration,
+) -> Failure {
+    let by_status = by_status(vendor, response, now);
+    let class = class.unwrap_or(by_status.class);
+    let error =
+        if code.is_empty() { by_status.error.clone() } else { told(vendor, class, code, message).error };
+    let retry_after = by_status.retry_after.filter(|_| class.is_retried());
+    let failure = Failure { class, error, retry_after };
+    // Who is away for a while may say for how long.
+    let is_told = response.status == 503 && retry_after.is_some();
+    if class == FailureClass::Throttled && !is_told { waiting(failure, response, now, wait) } else { failure }
 }
 
 /// What the status says, where the body says nothing that we know. A success that cannot be read is no success yet.

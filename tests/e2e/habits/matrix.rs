@@ -5,7 +5,14 @@ use std::{env, fs, path::Path};
 
 use leadline_fakes::{Deed, Opened, Record, Rule, Trap, VENDORS, sample_lead};
 use leadline_tests::{Bringing, Pushing};
-use leadlined::domain::{integration::EventKind, outcome::Outcome};
+use leadlined::{
+    connectors,
+    domain::{
+        address::EgressPolicy,
+        integration::{EventKind, ProbeKind},
+        outcome::Outcome,
+    },
+};
 use serde_json::{Value, json};
 
 use super::TIMEOUT;
@@ -81,6 +88,27 @@ impl Scene {
         // What the account refuses is not known before it is asked.
         let pushing = Pushing::unchecked(connector, made.config, made.credentials, trap.mapping, TIMEOUT);
         Self { account, pushing }
+    }
+
+    /// What is wrong with the mapping, as a daemon says it on save; empty if nothing is.
+    fn refusal(account: &dyn Opened, trap: &Trap) -> Option<String> {
+        let connector = connectors::find(account.connector()).unwrap();
+        let problems = connector.check(
+            &account.connection().config,
+            &trap.mapping,
+            &EgressPolicy::default(),
+            "Leadline",
+        );
+        let problem = problems.into_iter().find(|one| one.pointer.starts_with("/mapping"))?;
+        Some(format!("refused on save: {}", problem.text))
+    }
+
+    /// What a look at the mapping says, where there is such.
+    async fn findings(&mut self) -> Vec<String> {
+        if !connectors::find(self.account.connector()).unwrap().manifest().checks_mapping {
+            return Vec::new();
+        }
+        self.pushing.probe(ProbeKind::Mapping).await.findings
     }
 
     /// Brings an event, and tells what it came to; the records before and after it.
@@ -279,16 +307,31 @@ async fn rules() -> String {
                 cells.add("cannot be set there".to_owned(), connector);
                 continue;
             };
+            if let Some(refusal) = Scene::refusal(&*account, &trap) {
+                cells.add(refusal, connector);
+                continue;
+            }
             let mut scene = Scene::with(account, trap);
             let mut lead = enquiry(1);
             lead["lead"]["wishes"] = json!("fairy lights ".repeat(120));
-            let (told, before, after) = scene.bring(EventKind::Created, &lead).await;
+            let (mut told, before, after) = scene.bring(EventKind::Created, &lead).await;
             check_kept(
                 &format!("{connector}, {title}"),
                 &before,
                 &after,
                 &["first name", "last name", "phone", "status"],
             );
+            // Where a vendor takes no notice of what it cannot keep, nobody hears of it but by a look.
+            if !told.starts_with("refused") {
+                let findings = scene.findings().await;
+                assert!(
+                    rule != Rule::ReadOnly || !findings.is_empty(),
+                    "{connector} says nothing of {title}"
+                );
+                told.extend(
+                    findings.into_iter().map(|finding| format!("; `integration check` says: {finding}")),
+                );
+            }
             cells.add(told, connector);
         }
         page += &cells.page(title);
@@ -319,7 +362,7 @@ async fn the_page_tells_what_is_found_and_nobodys_record_is_damaged() {
 async fn what_says_nothing_is_pushed_as_if_it_were_not_there() {
     for (connector, open) in VENDORS {
         let account = open().await.unwrap();
-        let signs = leadlined::connectors::find(connector).unwrap().manifest().signs;
+        let signs = connectors::find(connector).unwrap().manifest().signs;
         // What is signed is the event itself, as it came; what a body template writes is its operator's.
         if signs || connector == "rest" {
             continue;

@@ -121,13 +121,30 @@ impl Airtable {
     fn list(&self, route: &Route) -> Reply {
         let from = route.asked("offset").parse().unwrap_or(0);
         let size = route.asked("pageSize").parse().unwrap_or(100);
-        let page: Vec<Value> = self.records.iter().skip(from).take(size).map(record).collect();
+        let Some(found) = self.filtered(route.asked("filterByFormula")) else {
+            let message = "The formula for filtering records is invalid: Unknown field names";
+            return refusal(422, "INVALID_FILTER_BY_FORMULA", message);
+        };
+        let page: Vec<Value> = found.iter().skip(from).take(size).map(|one| record(one)).collect();
         let end = from + page.len();
         let mut told = json!({"records": page});
-        if end < self.records.len() {
+        if end < found.len() {
             told["offset"] = json!(end.to_string());
         }
         answer(200, &told)
+    }
+
+    /// The records that a formula keeps, if it is one that compares a column as text: `{Lead ID}&''='…'`.
+    fn filtered(&self, formula: &str) -> Option<Vec<&(String, Map<String, Value>)>> {
+        if formula.is_empty() {
+            return Some(self.records.iter().collect());
+        }
+        let (column, text) = formula.strip_prefix('{')?.strip_suffix('\'')?.split_once("}&''='")?;
+        self.kind(column)?;
+        let is_it = |(_, fields): &&(String, Map<String, Value>)| {
+            fields.get(column).and_then(Value::as_str).unwrap_or_default() == text
+        };
+        Some(self.records.iter().filter(is_it).collect())
     }
 
     /// All of the records or none: a refused one leaves the others as they were.

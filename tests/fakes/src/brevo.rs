@@ -15,6 +15,9 @@ use crate::{
     vendor::{Quota, Route, Vendor},
 };
 
+/// The one word that attributes of words have, as calls name it.
+const WORD: u64 = 1;
+
 /// A contact.
 #[derive(Clone, Debug, Default)]
 pub struct Contact {
@@ -78,8 +81,11 @@ impl Brevo {
             }
             ("GET", ["v3", "contacts", "attributes"]) => {
                 let reported = self.attributes.iter();
-                let reported =
-                    reported.map(|(name, kind)| json!({"name": name, "category": "normal", "type": kind}));
+                let reported = reported.map(|(name, kind)| match kind.as_str() {
+                    "category" => json!({"name": name, "category": "category", "enumeration": [{"value": WORD, "label": "Wedding"}]}),
+                    "calculated" => json!({"name": name, "category": "calculated", "calculatedValue": "COUNT[CLICKED,ALL]"}),
+                    kind => json!({"name": name, "category": "normal", "type": kind}),
+                });
                 answer(200, &json!({"attributes": reported.collect::<Vec<_>>()}))
             }
             ("GET", ["v3", "contacts", "lists", id]) => {
@@ -174,7 +180,7 @@ impl Brevo {
         Ok(())
     }
 
-    /// A value of another type than its attribute's is taken no notice of.
+    /// A value of another type than its attribute's is taken no notice of, nor is one for what Brevo computes.
     fn change(&mut self, id: u64, body: &Value) -> Result<(), Reply> {
         self.check(Some(id), body)?;
         self.block_was_said |= body.get("emailBlacklisted").is_some();
@@ -182,7 +188,13 @@ impl Brevo {
         let Some(contact) = self.contacts.get_mut(&id) else { return Ok(()) };
         for (name, value) in body["attributes"].as_object().into_iter().flatten() {
             let kind = known.iter().find(|(own, _)| own == name).map(|(_, kind)| kind.as_str());
-            if kind == Some("float") && value.is_number() || kind == Some("text") && value.is_string() {
+            let is_taken = match kind {
+                Some("float") => value.is_number(),
+                Some("text") => value.is_string(),
+                Some("category") => value == WORD,
+                _ => false,
+            };
+            if is_taken {
                 contact.attributes.insert(name.clone(), value.clone());
             }
         }

@@ -46,6 +46,8 @@ pub struct Dynamics {
     /// Name and type of each column of leads.
     pub columns: Vec<(String, &'static str)>,
     pub required: BTreeSet<String>,
+    /// Columns that the environment fills itself: values for them are taken no notice of.
+    pub computed: BTreeSet<String>,
     pub lengths: BTreeMap<&'static str, usize>,
     /// The column that is an alternate key.
     pub key: String,
@@ -86,6 +88,7 @@ impl Default for Dynamics {
             scope: String::new(),
             columns: columns.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
             required: BTreeSet::new(),
+            computed: BTreeSet::new(),
             lengths: BTreeMap::from([
                 ("firstname", 50),
                 ("lastname", 50),
@@ -159,8 +162,9 @@ impl Dynamics {
         let column = |(name, kind): &(String, &str)| {
             let level = if self.required.contains(name) { "ApplicationRequired" } else { "None" };
             let label = name.trim_start_matches("new_").replace('_', " ");
-            json!({"LogicalName": name, "DisplayName": {"UserLocalizedLabel": {"Label": label}}, "AttributeType": kind, "IsValidForCreate": true, "IsValidForUpdate": true,
-                "RequiredLevel": {"Value": level}})
+            let is_valid = !self.computed.contains(name);
+            json!({"LogicalName": name, "DisplayName": {"UserLocalizedLabel": {"Label": label}}, "AttributeType": kind,
+                "IsValidForCreate": is_valid, "IsValidForUpdate": is_valid, "RequiredLevel": {"Value": level}})
         };
         Reply::json(200, &json!({"value": columns.map(column).collect::<Vec<_>>()}))
     }
@@ -217,6 +221,7 @@ impl Dynamics {
             let message = "A record was not created or updated because a duplicate of the current record already exists.";
             return error(412, "0x80040333", message);
         }
+        fields.retain(|name, _| !self.computed.contains(name));
         let id = self.id();
         let owner = bound(&mut fields).unwrap_or_else(|| "app".to_owned());
         self.leads.insert(id.clone(), Lead { fields, owner, state: 0 });
@@ -265,6 +270,7 @@ impl Dynamics {
         if let Some(reply) = self.wrong(&fields) {
             return reply;
         }
+        fields.retain(|name, _| !self.computed.contains(name));
         let Some(lead) = self.leads.get_mut(id) else { return missing(id) };
         if let Some(state) = fields.remove("statecode").and_then(|state| state.as_i64()) {
             lead.state = state;

@@ -1,6 +1,7 @@
 //! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
 
 mod account;
+mod deals;
 mod lists;
 mod refusals;
 
@@ -16,6 +17,7 @@ use crate::{
     receiver::Reply,
     vendor::{Quota, Route, Vendor, pairs},
 };
+pub use deals::Deal;
 pub use lists::List;
 use refusals::{conflict, error, invalid, missing_scope, mistyped};
 pub use refusals::{rate_limited, secondly_limited};
@@ -24,8 +26,14 @@ pub use refusals::{rate_limited, secondly_limited};
 const TEXT_MAX: usize = 65_536;
 
 /// What keys may do.
-const SCOPES: [&str; 4] =
-    ["crm.objects.contacts.read", "crm.objects.contacts.write", "crm.lists.read", "crm.lists.write"];
+const SCOPES: [&str; 6] = [
+    "crm.objects.contacts.read",
+    "crm.objects.contacts.write",
+    "crm.objects.deals.read",
+    "crm.objects.deals.write",
+    "crm.lists.read",
+    "crm.lists.write",
+];
 
 /// When everything was made and changed.
 const TIME: &str = "2026-11-21T12:00:00.000Z";
@@ -43,6 +51,7 @@ pub struct Hubspot {
     /// Contacts that were merged, with the ones that took their place.
     pub merged: BTreeMap<u64, u64>,
     pub notes: BTreeMap<u64, Note>,
+    pub deals: BTreeMap<u64, Deal>,
     pub lists: BTreeMap<u64, List>,
     pub quota: Quota,
     /// How many users there are before the one who may own contacts.
@@ -93,6 +102,7 @@ impl Default for Hubspot {
             contacts: BTreeMap::new(),
             merged: BTreeMap::new(),
             notes: BTreeMap::new(),
+            deals: BTreeMap::new(),
             lists: BTreeMap::from([(7, List::named("Enquiries")), (8, List::named("Weddings"))]),
             quota: Quota::new(100, Duration::from_secs(10)),
             colleagues: 0,
@@ -144,6 +154,10 @@ impl Hubspot {
             (_, ["account-info", ..]) => None,
             ("GET", ["crm", "lists", ..]) => Some("crm.lists.read"),
             (_, ["crm", "lists", ..]) => Some("crm.lists.write"),
+            ("GET", [.., "deals"]) | ("POST", [.., "deals", "batch", "read"]) => {
+                Some("crm.objects.deals.read")
+            }
+            (_, [.., "deals"]) => Some("crm.objects.deals.write"),
             ("GET", _) | ("POST", [.., "batch", "read"]) => Some("crm.objects.contacts.read"),
             _ => Some("crm.objects.contacts.write"),
         };
@@ -179,7 +193,14 @@ impl Hubspot {
             ("GET", ["crm", "objects", "2026-03", "contacts", id, "associations", "notes"]) => {
                 page(self.note_ids(id), route, 500)
             }
-            ("POST", ["crm", "objects", "2026-03", "notes", "batch", "read"]) => self.read_notes(&route.body),
+            ("POST", ["crm", "objects", "2026-03", kind, "batch", "read"]) => {
+                self.read_batch(kind, &route.body)
+            }
+            ("GET", ["crm", "pipelines", "2026-03", "deals"]) => self.pipelines(),
+            ("POST", ["crm", "objects", "2026-03", "deals"]) => self.create_deal(&route.body),
+            ("GET", ["crm", "objects", "2026-03", "contacts", id, "associations", "deals"]) => {
+                page(self.deal_ids(id), route, 500)
+            }
             _ => error(404, "OBJECT_NOT_FOUND", "no such resource"),
         }
     }
@@ -327,19 +348,19 @@ impl Hubspot {
         its.map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_note" })).collect()
     }
 
-    fn read_notes(&self, body: &Value) -> Reply {
+    fn read_batch(&self, kind: &str, body: &Value) -> Reply {
         let inputs = body["inputs"].as_array().cloned().unwrap_or_default();
-        let notes: Vec<Value> = inputs
-            .iter()
-            .filter_map(|input| input["id"].as_str()?.parse().ok())
-            .filter_map(|id: u64| {
-                let note = self.notes.get(&id)?;
-                Some(object(id, json!({ "hs_note_body": note.body })))
-            })
-            .collect();
+        let read = |id: u64| {
+            if kind == "deals" {
+                return Some(object(id, json!(self.deals.get(&id)?.properties)));
+            }
+            Some(object(id, json!({ "hs_note_body": self.notes.get(&id)?.body })))
+        };
+        let ids = inputs.iter().filter_map(|input| input["id"].as_str()?.parse().ok());
+        let read: Vec<Value> = ids.filter_map(read).collect();
         Reply::json(
             200,
-            &json!({ "status": "COMPLETE", "results": notes, "startedAt": TIME, "completedAt": TIME }),
+            &json!({ "status": "COMPLETE", "results": read, "startedAt": TIME, "completedAt": TIME }),
         )
     }
 

@@ -77,6 +77,7 @@ impl Default for Klaviyo {
                 "events:write",
                 "lists:read",
                 "lists:write",
+                "profiles:read",
                 "profiles:write",
                 "subscriptions:write",
             ]
@@ -118,6 +119,7 @@ impl Klaviyo {
         let scopes: &[&str] = match (method, &path[..]) {
             ("GET", ["api", "accounts"]) => &["accounts:read"],
             ("GET", ["api", "lists", _]) => &["lists:read"],
+            ("GET", ["api", "profiles"]) => &["profiles:read"],
             ("POST", ["api", "profile-import"]) => &["profiles:write"],
             ("POST", ["api", "profile-subscription-bulk-create-jobs"]) => {
                 &["lists:write", "profiles:write", "subscriptions:write"]
@@ -155,6 +157,7 @@ impl Klaviyo {
                 let attributes = json!({"name": "Newsletter", "opt_in_process": process});
                 Reply::json(200, &json!({"data": {"type": "list", "id": id, "attributes": attributes}}))
             }
+            ("GET", ["api", "profiles"]) => self.find(route.asked("filter")),
             ("POST", ["api", "profile-import"]) => {
                 self.import(data, route.asked("additional-fields[profile]") == "subscriptions")
             }
@@ -162,6 +165,20 @@ impl Klaviyo {
             ("POST", ["api", "events"]) => self.event(data),
             _ => self.add_to_list(data),
         }
+    }
+
+    /// The profiles of an address: `equals(email,"ada@example.com")`.
+    fn find(&self, filter: &str) -> Reply {
+        let wanted = filter.strip_prefix("equals(email,").and_then(|rest| rest.strip_suffix(')'));
+        let Some(Ok(wanted)) = wanted.map(serde_json::from_str::<String>) else {
+            return error(400, "invalid", "Invalid input.", "The filter is invalid.", "filter");
+        };
+        let is_it = |profile: &Profile| profile.attributes.get("email") == Some(&json!(wanted));
+        let found = self.profiles.iter().filter(|(_, profile)| is_it(profile));
+        let found: Vec<Value> = found
+            .map(|(id, profile)| json!({"type": "profile", "id": id, "attributes": profile.attributes}))
+            .collect();
+        Reply::json(200, &json!({"data": found, "links": {"next": null}}))
     }
 
     fn import(&mut self, data: &Value, tells_consent: bool) -> Reply {

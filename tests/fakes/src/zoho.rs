@@ -189,8 +189,11 @@ impl Zoho {
 
     fn describe(&self) -> Reply {
         let field = |(name, kind): &(String, &str)| {
-            json!({"api_name": name, "data_type": kind, "read_only": false,
-            "field_read_only": false, "system_mandatory": self.required.contains(name)})
+            let is_written = *kind != "formula";
+            let operations = json!({"web_create": is_written, "web_update": is_written, "api_create": is_written,
+                "api_update": is_written});
+            json!({"api_name": name, "data_type": kind, "read_only": false, "field_read_only": false,
+                "operation_type": operations, "system_mandatory": self.required.contains(name)})
         };
         let fields: Vec<Value> = self.fields.iter().map(field).collect();
         Reply::json(200, &json!({"fields": fields}))
@@ -248,7 +251,7 @@ impl Zoho {
             return reply;
         }
         let id = self.id();
-        let mut fields = record.as_object().cloned().unwrap_or_default();
+        let mut fields = self.written(record);
         let owner = named(fields.remove("Owner").as_ref()).unwrap_or_else(|| owner.to_owned());
         let lead = Lead { fields, owner, is_converted: false, tags: BTreeSet::new(), made: at };
         self.leads.insert(id.clone(), lead);
@@ -259,18 +262,28 @@ impl Zoho {
         if let Some(reply) = self.wrong(record) {
             return reply;
         }
+        let fields = self.written(record);
         match self.leads.get_mut(id) {
             None => refused(400, "INVALID_DATA", "the id given seems to be invalid", json!({"id": id})),
             Some(lead) if lead.is_converted => {
                 refused(400, "ID_ALREADY_CONVERTED", "id already converted", json!({}))
             }
             Some(lead) => {
-                lead.fields.extend(record.as_object().cloned().unwrap_or_default());
+                lead.fields.extend(fields);
                 lead.owner =
                     named(lead.fields.remove("Owner").as_ref()).unwrap_or_else(|| lead.owner.clone());
                 done(id, "update")
             }
         }
+    }
+
+    /// What of a record is kept: a value for what Zoho computes is taken no notice of.
+    fn written(&self, record: &Value) -> Map<String, Value> {
+        let is_computed =
+            |name: &str| self.fields.iter().any(|(known, kind)| known == name && *kind == "formula");
+        let mut fields = record.as_object().cloned().unwrap_or_default();
+        fields.retain(|name, _| !is_computed(name));
+        fields
     }
 
     fn tag(&mut self, id: &str, body: &Value) -> Reply {

@@ -18,28 +18,26 @@ const QUOTED: usize = 5;
 
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let body = response.json().unwrap_or_default();
     let errors: Vec<&Value> = body["errors"].as_array().into_iter().flatten().collect();
     let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
     let class = match (code, response.status) {
         // Another call has just made the contact: the next one finds it.
-        ("duplicate", _) => FailureClass::Transient,
+        ("duplicate", _) => Some(FailureClass::Transient),
         // The account is not paid for.
-        (_, 402) => FailureClass::Credentials,
-        _ => by_status.class,
+        (_, 402) => Some(FailureClass::Credentials),
+        _ => None,
     };
     let told: Vec<String> = errors.iter().filter_map(|error| detail(error)).take(QUOTED).collect();
     let told =
         if told.is_empty() { word(&body, "message").unwrap_or_default().to_owned() } else { told.join("; ") };
-    let failure = if told.is_empty() {
-        Failure { class, ..by_status }
-    } else {
-        let status = response.status.to_string();
-        let code = if code.is_empty() { &status } else { code };
-        Failure { error: vendor::told(NAME, class, code, &told).error, class, ..by_status }
+    let status = response.status.to_string();
+    let code = match code {
+        _ if told.is_empty() => "",
+        "" => &status,
+        code => code,
     };
-    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+    vendor::refusal(NAME, response, now, [code, &told], class, FULL)
 }
 
 /// `email: Email address is invalid`

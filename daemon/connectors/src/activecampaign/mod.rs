@@ -20,9 +20,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
     TypedConnector,
-    config::{Common, Problem, no_credentials},
+    config::{Common, no_credentials},
     crm, named_as,
     vendor::Vendor,
 };
@@ -38,31 +38,20 @@ const CALLS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct ActiveCampaign;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    needs_consent: true,
-    own_mapping: config::own_mapping,
-    email_target: Some("email"),
-    tells_new: true,
-    ..Manifest::new::<ActiveCampaign>(
-        NAME,
-        "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
-    )
-};
-
 impl TypedConnector for ActiveCampaign {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
-
-    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let url = config.api_url.0.as_ref();
-        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
-        Vec::from_iter(wrong.map(|problem| Problem::of("api_url", problem)))
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        needs_consent: true,
+        own_mapping: config::own_mapping,
+        email_target: Some("email"),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
+        )
+    };
 
     /// Every key of an account shares its quota.
     fn quota(&self, config: &Config, common: &Common, _credentials: &Value) -> String {

@@ -8,16 +8,15 @@ use crate::{
     vendor::{id_of, unread, unreadable},
     written::{self, Written},
 };
-use leadline_domain::{
-    json::Json,
-    mapping::Mapping,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{json::Json, mapping::Mapping};
 
 /// The longest text of a field, in UTF-16 units: ours, as ActiveCampaign names none.
 const TEXT_MAX: usize = 1_000;
-/// The longest note that is read back when a push is repeated, in bytes.
-const NOTE_MAX: usize = 60_000;
+/// The longest note, in bytes: it is read back when a push is repeated, and from what was rendered, where each line end
+/// takes two.
+const NOTE_MAX: usize = 30_000;
+/// What stands before the lead in a note, unless its headline is longer.
+const FRAME: usize = 500;
 /// So many things stand on a page of a list, and so many pages are read.
 pub(super) const PAGE: &str = "100";
 const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
@@ -41,8 +40,8 @@ pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json> {
         plan.set_at(&format!("{new}{place}.{}", target.trim_matches('%')), value);
     }
     // The delivery's id is what a note whose answer was lost is found by.
-    let note =
-        format!("{}\nDelivery: {}\n{}", summary::headline(&event, push), push.id, crm::plain(&event, push));
+    let told = crm::plain(&event, push, |note| note.len() <= NOTE_MAX - FRAME);
+    let note = format!("{}\nDelivery: {}\n{told}", summary::headline(&event, push), push.id);
     plan.set_at("note", Json::string(&crm::cut_bytes(&note, NOTE_MAX)));
     Ok(plan)
 }
@@ -108,8 +107,8 @@ impl Ready {
         let mut plan = plan.clone();
         let Some(new) = plan.take_at("new") else { return Ok(plan) };
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
-        let there = VENDOR.json(ctx, self.get(&["contacts"], &[("email", &email), ("limit", "1")])).await?;
-        if there["contacts"].as_array().is_some_and(|contacts| !contacts.is_empty()) {
+        let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
+        if !VENDOR.listed(ctx, there, "contacts").await?.is_empty() {
             return Ok(plan);
         }
         for part in ["contact", "fields"] {
@@ -131,10 +130,7 @@ impl Ready {
         let answer = VENDOR.good(ctx, self.post(&["contact", "sync"], "contact", contact)).await?;
         let id = answer.json().and_then(|body| id_of(&body["contact"]["id"]));
         // Asking again changes the same contact, so nothing is made twice.
-        id.ok_or_else(|| Failure {
-            class: FailureClass::Transient,
-            ..unreadable(NAME, &answer, "contact id")
-        })
+        id.ok_or_else(|| unread(NAME, &answer, "contact id"))
     }
 
     /// The custom fields by their numbers. A tag that the account lacks keeps nobody out: it is left out, and noted.
@@ -172,8 +168,7 @@ impl Ready {
         let mut fields = Vec::new();
         for offset in PAGES {
             let page = self.get(&["fields"], &[("limit", PAGE), ("offset", offset)]);
-            let page = VENDOR.json(ctx, page).await?;
-            let page: Vec<Value> = page["fields"].as_array().cloned().unwrap_or_default();
+            let page = VENDOR.listed(ctx, page, "fields").await?;
             let is_last = page.len() < 100;
             fields.extend(page);
             if is_last {
@@ -189,14 +184,8 @@ impl Ready {
         if asked.status == 404 {
             return Ok(false);
         }
-        if !asked.is_good() {
-            return Err(super::error::failure(&asked, ctx.now));
-        }
-        let Some(body) = asked.json().filter(|body| body["contactLists"].is_array()) else {
-            return Err(unread(NAME, &asked, "contactLists"));
-        };
-        let here = |place: &&Value| id_of(&place["list"]).as_ref() == Some(&self.list);
-        let place = body["contactLists"].as_array().into_iter().flatten().find(here);
+        let places = VENDOR.entries(&asked, "contactLists", ctx.now)?;
+        let place = places.iter().find(|place| id_of(&place["list"]).as_ref() == Some(&self.list));
         match place.map(|place| id_of(&place["status"]).unwrap_or_default()).as_deref() {
             Some("1") => {}
             Some("2") => ctx.note("not put into the list again, as they unsubscribed"),
@@ -236,13 +225,12 @@ impl Ready {
 
     async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]);
-        let found = VENDOR.json(ctx, wanted).await?;
+        let found = VENDOR.listed(ctx, wanted, "tags").await?;
         let is_it = |tag: &&Value| {
             tag["tagType"] != "template"
                 && tag["tag"].as_str().is_some_and(|own| own.trim().eq_ignore_ascii_case(name))
         };
-        let tag = found["tags"].as_array().into_iter().flatten().find(is_it);
-        Ok(tag.and_then(|tag| id_of(&tag["id"])))
+        Ok(found.iter().find(is_it).and_then(|tag| id_of(&tag["id"])))
     }
 
     /// Keeps the enquiry on the contact, once for each delivery.

@@ -9,7 +9,7 @@ use crate::{
     Response,
     vendor::{self, word},
 };
-use leadline_domain::outcome::Failure;
+use leadline_domain::outcome::{Failure, FailureClass};
 
 /// After a 429 nothing succeeds for so long.
 const PENALTY: Duration = Duration::from_secs(30);
@@ -25,20 +25,11 @@ pub(super) fn is_done(response: &Response) -> bool {
 
 /// What went wrong: by Airtable's code, else by the status.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
-    let told = response.json().and_then(|body| code_of(&body));
-    let failure = match &told {
-        Some((code, message)) => {
-            Failure { error: vendor::told(NAME, by_status.class, code, message).error, ..by_status }
-        }
-        None => by_status,
-    };
-    let code = told.as_ref().map_or("", |(code, _)| code.as_str());
-    match (code, response.status) {
-        ("PUBLIC_API_BILLING_LIMIT_EXCEEDED", _) => vendor::waiting(failure, response, now, MONTHLY),
-        (_, 429) => vendor::waiting(failure, response, now, PENALTY),
-        _ => failure,
-    }
+    let (code, message) = response.json().and_then(|body| code_of(&body)).unwrap_or_default();
+    let is_spent = code == "PUBLIC_API_BILLING_LIMIT_EXCEEDED";
+    let class = is_spent.then_some(FailureClass::Throttled);
+    let wait = if is_spent { MONTHLY } else { PENALTY };
+    vendor::refusal(NAME, response, now, [&code, &message], class, wait)
 }
 
 /// Code and message, in each of the shapes that Airtable answers with.

@@ -41,22 +41,18 @@ const KEY: &str = "lead.uuid";
 #[derive(Debug)]
 pub(super) struct Airtable;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    own_mapping: config::own_mapping,
-    ..Manifest::new::<Airtable>(NAME, "Keeps one record for each lead in a table of an Airtable base")
-};
-
 impl TypedConnector for Airtable {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        own_mapping: crm::columns,
+        tells_new: true,
+        ..Manifest::new::<Self>(NAME, "Keeps one record for each lead in a table of an Airtable base")
+    };
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&crm::columns(), operators)?;
         if key_of(&mapping).is_some() {
             return Ok(mapping);
         }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{KEY, Ready, error};
+use super::{KEY, Ready, VENDOR, error};
 use crate::{
     Conversation, Push, Response, Result, crm,
     vendor::id_of,
@@ -12,43 +12,56 @@ use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;
+/// Under which a plan has what only a record gets that is made.
+const NEW: &str = "new";
 
-/// The request that makes or changes the record.
+/// The request that makes or changes the record, and beside it what only a record gets that is made.
 pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json> {
     let event = crm::event(push)?;
-    let mut fields = Json::Object(Vec::new());
+    let (mut fields, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
     let mut told = crm::fields(mapping, &event, push)?;
     if push.event == EventKind::Updated {
         crm::drop_made_name(&mut told, mapping, &event);
     }
     for (column, value) in told {
+        let part = if column != key && mapping.is_for_new(&column) { &mut new } else { &mut fields };
         if column != key || !value.is_null() {
-            fields.insert(usize::MAX, &column, cell(value, column == key));
+            part.insert(usize::MAX, &column, cell(value, column == key));
         }
     }
     if fields.get(key).is_none() {
         return Err(crm::unrenderable(format!("{KEY}: is empty, and records are found by it")));
     }
-    let body = Json::object([
+    let mut plan = Json::object([
         ("performUpsert", Json::object([("fieldsToMergeOn", Json::Array(vec![Json::string(key)]))])),
         ("records", Json::Array(vec![Json::object([("fields", fields)])])),
         ("typecast", Json::Bool(true)),
     ]);
-    Ok(body)
+    if written::has_members(&new) {
+        plan.insert(usize::MAX, NEW, new);
+    }
+    Ok(plan)
 }
 
 /// Writes what the lead says anew; a record that took the place of the known one gets all.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-    let plan = crm::rendered(push)?;
-    let all = fields_of(&plan);
-    let written = Written::of(push, ctx);
-    let mut news = written.news(&all);
+    let mut plan = crm::rendered(push)?;
+    let new = plan.take_at(NEW);
+    let mut all = fields_of(&plan);
     // As it was rendered: the mapping may be another by now.
     let key = match plan.at("performUpsert.fieldsToMergeOn") {
         Some(Json::Array(keys)) => keys.first().map(crm::text).unwrap_or_default(),
         _ => String::new(),
     };
-    news.insert(0, &key, all.get(&key).cloned().unwrap_or(Json::Null));
+    let id = all.get(&key).cloned().unwrap_or(Json::Null);
+    if let Some(Json::Object(new)) = new
+        && is_new(ready, &key, &crm::text(&id), ctx).await?
+    {
+        new.into_iter().for_each(|(column, value)| all.insert(usize::MAX, &column.decode(), value));
+    }
+    let written = Written::of(push, ctx);
+    let mut news = written.news(&all);
+    news.insert(0, &key, id);
     let mut answer = write(ready, &plan, news, ctx).await?;
     if !written.is_empty() && id_in(&answer) != ctx.id("record") {
         answer = write(ready, &plan, all.clone(), ctx).await?;
@@ -58,6 +71,15 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         written::keep(&all, ctx).await;
     }
     Ok(())
+}
+
+/// Whether the table has no record of this id yet.
+async fn is_new(ready: &Ready, key: &str, id: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
+    // A formula, in which braces end names and quotes end texts.
+    let (column, id) = (key.replace('}', "\\}"), id.replace('\\', "\\\\").replace('\'', "\\'"));
+    let formula = format!("{{{column}}}&''='{id}'");
+    let look = ready.rows(Method::GET).query(&[("filterByFormula", &formula), ("maxRecords", "1")]);
+    Ok(VENDOR.listed(ctx, look.bearer(ready.token()?), "records").await?.is_empty())
 }
 
 fn fields_of(plan: &Json) -> Json {

@@ -40,7 +40,7 @@ fn the_page_has_each_column_of_our_mapping_made() {
     let page = include_str!("../../../../docs/connectors/airtable.md");
     let line = page.lines().skip_while(|line| !line.ends_with("```csv")).nth(1).unwrap();
     let mut made: Vec<&str> = line.trim().split(',').collect();
-    let mapping = config::own_mapping();
+    let mapping = crm::columns();
     let targets = mapping.as_object().unwrap().values();
     let mut wanted: Vec<&str> =
         targets.map(|target| target.as_str().or_else(|| target["to"].as_str()).unwrap()).collect();
@@ -181,7 +181,7 @@ const SCHEMA: &str = r#"{"tables":[{"id":"tbl1","name":"Leads / 2026","fields":[
 #[test]
 fn a_test_names_the_account_and_what_is_missing() {
     let leave_out: Value =
-        config::own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+        crm::columns().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
     let mut mapping = leave_out;
     for (field, column) in [("lead.uuid", "Ref"), ("lead.name", "Name"), ("lead.phone", "fld3")] {
         mapping[field] = json!(column);
@@ -241,11 +241,11 @@ fn a_column_of_another_type_is_named() {
         ),
     ];
     let mut mapping: Value =
-        config::own_mapping().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
+        crm::columns().as_object().unwrap().keys().map(|key| (key.clone(), Value::Null)).collect();
     for (field, column, _, _) in columns {
         mapping[field] = json!(column);
     }
-    mapping["quote.total_pence"] = config::own_mapping()["quote.total_pence"].clone();
+    mapping["quote.total_pence"] = crm::columns()["quote.total_pence"].clone();
     let fields: Vec<Value> =
         columns.iter().map(|(_, name, kind, _)| json!({"id": name, "name": name, "type": kind})).collect();
     let schema = json!({"tables": [{"id": "tbl1", "name": "Leads / 2026", "fields": fields}]}).to_string();

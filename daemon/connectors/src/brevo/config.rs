@@ -2,9 +2,8 @@
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use url::Url;
 
-use crate::config::{Int, Numbers, Problem, Required, settings};
+use crate::config::{self, Int, Numbers, Problem, Required, settings};
 
 settings! {
     /// The lists, and whether new people are asked to confirm.
@@ -54,7 +53,7 @@ impl Confirmation {
                 return Err(Problem::at("confirm_template_id", text));
             }
         };
-        if Url::parse(&redirect).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
+        if config::url(&redirect).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
             return Ok(Some(Self { template, redirect }));
         }
         Err(Problem::of("confirm_redirect_url", "must be a web address, as https://example.com/thanks"))

@@ -16,36 +16,26 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let body = response.json().unwrap_or_default();
-    let failure = match word(&body, "code") {
-        Some(code) => {
-            let class = match code {
-                "unauthorized"
-                | "permission_denied"
-                | "not_enough_credits"
-                | "account_under_validation"
-                | "not_acceptable" => FailureClass::Credentials,
-                "invalid_parameter"
-                | "missing_parameter"
-                | "duplicate_parameter"
-                | "out_of_range"
-                | "document_not_found"
-                | "method_not_allowed"
-                | "bad_request" => FailureClass::Rejected,
-                "too_many_requests" => FailureClass::Throttled,
-                _ => by_status.class,
-            };
-            let message = word(&body, "message").unwrap_or_default();
-            let told = vendor::told(NAME, class, code, message);
-            Failure { retry_after: by_status.retry_after.filter(|_| class.is_retried()), ..told }
-        }
-        None => by_status,
+    let code = word(&body, "code").unwrap_or_default();
+    let class = match code {
+        "unauthorized"
+        | "permission_denied"
+        | "not_enough_credits"
+        | "account_under_validation"
+        | "not_acceptable" => Some(FailureClass::Credentials),
+        "invalid_parameter"
+        | "missing_parameter"
+        | "duplicate_parameter"
+        | "out_of_range"
+        | "document_not_found"
+        | "method_not_allowed"
+        | "bad_request" => Some(FailureClass::Rejected),
+        "too_many_requests" => Some(FailureClass::Throttled),
+        _ => None,
     };
-    if response.status == 429 || failure.class == FailureClass::Throttled && response.status != 503 {
-        return vendor::waiting(failure, response, now, reset(response).unwrap_or(WAIT));
-    }
-    failure
+    let said = [code, word(&body, "message").unwrap_or_default()];
+    vendor::refusal(NAME, response, now, said, class, reset(response).unwrap_or(WAIT))
 }
 
 /// In how many seconds calls are taken again.
@@ -60,10 +50,11 @@ pub(super) fn read(response: &Response) -> Result<Value> {
 }
 
 /// The attribute that an answer refuses, with the reason: a number that is none, or that another contact has.
-pub(super) fn refused_attribute(response: &Response) -> Option<(&'static str, String)> {
-    let body = response.json().filter(|_| response.status == 400)?;
+pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
+    let body = response.json().filter(|_| response.status == 400).unwrap_or_default();
     let code =
-        word(&body, "code").filter(|code| matches!(*code, "invalid_parameter" | "duplicate_parameter"))?;
+        word(&body, "code").filter(|code| matches!(*code, "invalid_parameter" | "duplicate_parameter"));
+    let Some(code) = code else { return Vec::new() };
     let message = word(&body, "message").unwrap_or_default();
     let doubled = body["metadata"]["duplicate_identifiers"].as_array().into_iter().flatten();
     let doubled: Vec<&str> = doubled.filter_map(Value::as_str).collect();
@@ -76,7 +67,7 @@ pub(super) fn refused_attribute(response: &Response) -> Option<(&'static str, St
         () if is_named(&["WhatsApp", "WHATSAPP"]) => "WHATSAPP",
         () if is_named(&["landline", "Landline", "LANDLINE_NUMBER"]) => "LANDLINE_NUMBER",
         () if is_named(&["SMS", "phone number"]) => "SMS",
-        () => return None,
+        () => return Vec::new(),
     };
-    Some((name, if message.is_empty() { code.to_owned() } else { message.to_owned() }))
+    vec![(name.to_owned(), if message.is_empty() { code } else { message }.to_owned())]
 }

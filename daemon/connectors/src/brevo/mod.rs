@@ -33,24 +33,19 @@ const API_KEY: HeaderName = HeaderName::from_static("api-key");
 #[derive(Debug)]
 pub(super) struct Brevo;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    needs_consent: true,
-    own_mapping: config::own_mapping,
-    tells_new: true,
-    ..Manifest::new::<Brevo>(
-        NAME,
-        "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
-    )
-};
-
 impl TypedConnector for Brevo {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        needs_consent: true,
+        own_mapping: config::own_mapping,
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
+        )
+    };
 
     /// The address is what people are found by, and no attribute.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {

@@ -7,13 +7,10 @@ use serde_json::{Value, json};
 use super::{NAME, Ready, VENDOR, error};
 use crate::{
     Conversation, Push, Request, Response, Result, crm,
-    vendor::{id_of, unread},
+    vendor::{id_of, unread, without_refused},
     written::{self, Written},
 };
 use leadline_domain::json::Json;
-
-/// So often a contact is written without the attributes that were refused.
-const REFUSALS_MAX: usize = 3;
 
 /// What all calls are made from: the address, the attributes, and those that only a new contact gets.
 pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
@@ -56,12 +53,12 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         if let (Some(all), Some(new)) = (attributes.as_object_mut(), plan["new"].as_object()) {
             all.extend(new.clone());
         }
-        return make(ready, email, &attributes, ctx).await;
+        return make(ready, email, &Json::from(&attributes), ctx).await;
     };
     let is_same = ctx.id("contact").as_ref() == Some(&known.id);
     let written = if is_same { Written::of(push, ctx) } else { Written::default() };
     let all = Json::from(attributes);
-    let attributes = &crm::value(&written.news(&all));
+    let attributes = &written.news(&all);
     ctx.keep(&[("contact", &known.id)]).await;
     if known.is_blocked {
         ctx.note("the contact is blocked at Brevo, by themselves or by somebody: it is put on no list");
@@ -71,8 +68,8 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let is_new = |list: &&u64| !known.is_blocked && !known.settled.contains(*list);
     let lists: Vec<u64> = ready.lists.iter().filter(is_new).copied().collect();
     let asked = !lists.is_empty() && ready.confirmation.is_some();
-    let change = |attributes: &Value| {
-        let mut body = json!({ "attributes": attributes });
+    let change = |attributes: &Json| {
+        let mut body = json!({ "attributes": crm::value(attributes) });
         if !asked && !lists.is_empty() {
             body["listIds"] = json!(lists);
         }
@@ -108,19 +105,19 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
 }
 
 /// A new contact; who may have been made by a call whose answer was lost is only changed.
-async fn make(ready: &Ready, email: &str, attributes: &Value, ctx: &mut Conversation<'_>) -> Result<()> {
+async fn make(ready: &Ready, email: &str, attributes: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
     if ready.confirmation.is_some() {
         return ask(ready, email, attributes, &ready.lists, ctx).await;
     }
-    let create = |attributes: &Value| {
-        let body =
-            json!({"email": email, "attributes": attributes, "listIds": ready.lists, "updateEnabled": true});
+    let create = |attributes: &Json| {
+        let body = json!({"email": email, "attributes": crm::value(attributes), "listIds": ready.lists,
+            "updateEnabled": true});
         ready.request(Method::POST, &["contacts"]).json(body.to_string())
     };
     let made = write(attributes, create, ctx).await?;
     if let Some(id) = made.json().and_then(|body| id_of(&body["id"])) {
         ctx.keep(&[("contact", &id)]).await;
-        written::keep(&Json::from(attributes), ctx).await;
+        written::keep(attributes, ctx).await;
     }
     Ok(())
 }
@@ -129,7 +126,7 @@ async fn make(ready: &Ready, email: &str, attributes: &Value, ctx: &mut Conversa
 async fn ask(
     ready: &Ready,
     email: &str,
-    attributes: &Value,
+    attributes: &Json,
     lists: &[u64],
     ctx: &mut Conversation<'_>,
 ) -> Result<()> {
@@ -138,8 +135,8 @@ async fn ask(
     if is_asked {
         return Ok(());
     }
-    let request = |attributes: &Value| {
-        let body = json!({"email": email, "attributes": attributes, "includeListIds": lists,
+    let request = |attributes: &Json| {
+        let body = json!({"email": email, "attributes": crm::value(attributes), "includeListIds": lists,
             "templateId": confirmation.template, "redirectionUrl": confirmation.redirect});
         ready.request(Method::POST, &["contacts", "doubleOptinConfirmation"]).json(body.to_string())
     };
@@ -150,19 +147,10 @@ async fn ask(
 
 /// Writes a contact. An attribute that Brevo refuses keeps nobody out: it is left out, and noted.
 async fn write(
-    attributes: &Value,
-    request: impl Fn(&Value) -> Request,
+    attributes: &Json,
+    request: impl Fn(&Json) -> Request + Sync,
     ctx: &mut Conversation<'_>,
 ) -> Result<Response> {
-    let mut attributes = attributes.clone();
-    let mut answer = ctx.send(request(&attributes)).await?;
-    for _ in 0..REFUSALS_MAX {
-        let Some((name, reason)) = error::refused_attribute(&answer) else { break };
-        if attributes.as_object_mut().and_then(|all| all.remove(name)).is_none() {
-            break;
-        }
-        ctx.note(format!("attribute {name} was left out: {reason}"));
-        answer = ctx.send(request(&attributes)).await?;
-    }
+    let answer = without_refused(attributes, "attribute ", error::refused, request, ctx).await?;
     if answer.is_good() { Ok(answer) } else { Err((VENDOR.failure)(&answer, ctx.now)) }
 }

@@ -180,11 +180,22 @@ parsed! {
     pub struct BaseUrl(Url) = bare
 }
 
-fn bare(text: &str) -> Result<Url, Problem> {
+/// A URL that is in one piece: a line end is dropped in silence where it is read, and it leads elsewhere then.
+pub(crate) fn url(text: &str) -> Result<Url, Problem> {
+    unbroken(text)?;
+    // The parser's message never quotes what it read: that may be a credential.
+    Url::parse(text).map_err(|error| Problem::new(error.to_string()))
+}
+
+pub(crate) fn unbroken(text: &str) -> Result<(), Problem> {
     if text.contains(char::is_control) {
         return Err(Problem::new("holds a line end or another control character; take it out"));
     }
-    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
+    Ok(())
+}
+
+fn bare(text: &str) -> Result<Url, Problem> {
+    let url = url(text)?;
     let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     if is_bare && matches!(url.scheme(), "https" | "http") {
         return Ok(url);

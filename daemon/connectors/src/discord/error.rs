@@ -22,33 +22,24 @@ pub(super) fn failure(response: &Response, url: &Url, now: i64) -> Failure {
 }
 
 fn read(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let body = response.json().filter(|body| word(body, "message").is_some());
     let Some(body) = body else {
         // Nothing of Discord's own: its guard speaks HTML.
-        return match response.status {
-            403 | 429 => vendor::waiting(by_status, response, now, SHUT_OUT),
-            _ => by_status,
-        };
+        let is_shut_out = response.is_one_of(&[403, 429]);
+        let class = is_shut_out.then_some(FailureClass::Throttled);
+        return vendor::refusal(NAME, response, now, ["", ""], class, SHUT_OUT);
     };
     let code = body["code"].as_u64().unwrap_or_default();
     let message = word(&body, "message").unwrap_or_default();
     let class = match code {
         // The webhook, its token, its channel or its right to post is gone.
-        10003 | 10015 | 50001 | 50013 | 50027 => FailureClass::Credentials,
-        40005 | 50006 | 50035 | 220_001..=220_003 => FailureClass::Rejected,
-        _ if response.status == 429 => FailureClass::Throttled,
-        _ => by_status.class,
+        10003 | 10015 | 50001 | 50013 | 50027 => Some(FailureClass::Credentials),
+        40005 | 50006 | 50035 | 220_001..=220_003 => Some(FailureClass::Rejected),
+        _ => None,
     };
     let told = format!("{message}{}{}", refused(&body), advice(code));
-    let told = match code {
-        0 => vendor::told(NAME, class, &response.status.to_string(), &told),
-        code => vendor::told(NAME, class, &code.to_string(), &told),
-    };
-    if class == FailureClass::Throttled {
-        return vendor::waiting(told, response, now, wait(&body));
-    }
-    Failure { retry_after: by_status.retry_after.filter(|_| class.is_retried()), ..told }
+    let code = if code == 0 { response.status.to_string() } else { code.to_string() };
+    vendor::refusal(NAME, response, now, [&code, &told], class, wait(&body))
 }
 
 /// The seconds that the body names, which it does to the thousandth; more exactly than the header.

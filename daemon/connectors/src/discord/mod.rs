@@ -27,18 +27,13 @@ const PACE: Pace = Pace { calls: 5, per: Duration::from_secs(2) };
 #[derive(Debug)]
 pub(super) struct Discord;
 
-static MANIFEST: Manifest = Manifest {
-    takes_notices: true,
-    ..Manifest::new::<Discord>(NAME, "Posts a message about each lead to a Discord channel")
-};
-
 impl TypedConnector for Discord {
     type Config = ();
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        takes_notices: true,
+        ..Manifest::new::<Self>(NAME, "Posts a message about each lead to a Discord channel")
+    };
 
     fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
         hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_discord)
@@ -57,7 +52,7 @@ struct Ready(Chat);
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
+        Ok(Some(push::message(&self.0.told(push, push::fits)?).to_string().into()))
     }
 
     fn abilities(&self) -> Abilities {

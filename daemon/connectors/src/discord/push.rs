@@ -9,6 +9,7 @@ use super::error;
 use crate::{
     Conversation, Push, Result,
     chat::{self, Escape, Told, fitting},
+    crm::units,
     vendor::id_of,
 };
 
@@ -20,6 +21,11 @@ const FIELD_MAX: usize = 1024;
 const ESCAPE: Escape = Escape { escaped: escape, growth: 2 };
 /// Under which the channel is kept, by which links lead to a message.
 pub(super) const CHANNEL: &str = "_channel";
+
+/// Whether a lead's text is taken whole.
+pub(super) fn fits(text: &str) -> bool {
+    units(&escape(text)) <= TEXT_MAX
+}
 
 /// The message: words that notifications show, and the lead below them.
 pub(super) fn message(told: &Told) -> Value {

@@ -46,19 +46,14 @@ pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
 
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let error = error(response);
     let class = match code(&error) {
-        code if THROTTLES.contains(&code) => FailureClass::Throttled,
-        code if DUPLICATES.contains(&code) => FailureClass::Rejected,
-        _ => by_status.class,
+        code if THROTTLES.contains(&code) => Some(FailureClass::Throttled),
+        code if DUPLICATES.contains(&code) => Some(FailureClass::Rejected),
+        _ => None,
     };
-    let told = match code(&error) {
-        "" => by_status.error.clone(),
-        code => vendor::told(NAME, class, code, word(&error, "message").unwrap_or_default()).error,
-    };
-    let failure = Failure { error: told, class, ..by_status };
-    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+    let said = [code(&error), word(&error, "message").unwrap_or_default()];
+    vendor::refusal(NAME, response, now, said, class, FULL)
 }
 
 fn error(response: &Response) -> Value {

@@ -17,9 +17,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
-    Result, Setup, Token, TypedConnector,
-    config::{Problem, Word as _, no_credentials},
+    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Result,
+    Setup, Token, TypedConnector,
+    config::{Word as _, no_credentials},
     crm,
     leads::{Enquiry, LeadPlan},
     named_as, oauth,
@@ -37,45 +37,28 @@ const CALLS: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Dynamics;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    own_mapping: config::own_mapping,
-    email_target: Some(config::NAMES.email),
-    tells_new: true,
-    ..Manifest::new::<Dynamics>(
-        NAME,
-        "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
-    )
-};
-
 impl TypedConnector for Dynamics {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
-
-    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let urls = [
-            ("environment_url", config.environment_url.0.as_ref()),
-            ("login_url", config.login_url.as_ref()),
-        ];
-        let wrong = urls.into_iter().filter_map(|(key, url)| Some((key, given.egress.check(&url?.0).err()?)));
-        wrong.map(|(key, problem)| Problem::of(key, problem)).collect()
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        own_mapping: config::own_mapping,
+        email_target: Some(config::NAMES.email),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
+        )
+    };
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);
         let environment = own.ok_or_else(|| crm::unrenderable("environment_url is required"))?;
-        let login = match &setup.config.login_url {
-            Some(url) => url.0.clone(),
-            None => setup.common.base_or(config::LOGIN).map_err(crm::unrenderable)?,
-        };
+        let login = setup.common.or(setup.config.login_url.as_ref(), config::LOGIN);
         Ok(Box::new(Ready {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
-            login,
+            login: login.map_err(crm::unrenderable)?,
             settings: setup.config,
             app: setup.credentials.client_id.0.zip(setup.credentials.client_secret.0),
             mapping: setup.mapping,

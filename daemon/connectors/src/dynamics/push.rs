@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
-    Conversation, Push, Request, Response, Result,
-    leads::{self, LeadPlan, Leads, There},
+    Conversation, Push, Result,
+    leads::{LeadPlan, Leads, There},
     vendor::{id_of, unread, unreadable},
 };
 use leadline_domain::json::Json;
@@ -19,8 +19,6 @@ const QUALIFIED: i64 = 1;
 const DISQUALIFIED: i64 = 2;
 /// So many of a lead's newest notes are looked through.
 const NOTES: &str = "20";
-/// So often a write is repeated with texts cut, as each refusal names one column alone.
-const CUTS_MAX: usize = 8;
 
 #[async_trait]
 impl Leads for Ready {
@@ -31,8 +29,8 @@ impl Leads for Ready {
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let filter = format!("emailaddress1 eq '{}' and statecode ne {QUALIFIED}", quoted(email));
         let query = [("$select", READ), ("$filter", &filter), ("$orderby", "modifiedon desc"), ("$top", "1")];
-        let answer = VENDOR.good(ctx, self.query("leads", &query)).await?;
-        Ok(there(&read(&answer)?["value"][0]))
+        let found = VENDOR.listed(ctx, self.query("leads", &query), "value").await?;
+        Ok(found.first().and_then(there))
     }
 
     async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
@@ -59,10 +57,12 @@ impl Leads for Ready {
             request
         };
         let key = self.key_of(&plan.lead);
-        let mut answer = self.written(&plan.create, |fields| request(key.clone(), fields), ctx).await?;
+        let keyed = |fields: &Json| request(key.clone(), fields);
+        let mut answer = NAMES.fitted(&plan.create, error::too_long, keyed, ctx).await?;
         if key.is_some() && error::is_taken(&answer) {
             // The lead of this key was qualified: the customer keeps it.
-            answer = self.written(&plan.create, |fields| request(None, fields), ctx).await?;
+            let bare = |fields: &Json| request(None, fields);
+            answer = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
         }
         if !answer.is_good() {
             return Err(error::failure(&answer, ctx.now));
@@ -77,7 +77,7 @@ impl Leads for Ready {
             let request = self.write(Method::PATCH, &format!("leads({})", guid(id)), "leadid", fields);
             request.header(header::IF_MATCH, HeaderValue::from_static("*"))
         };
-        let answer = self.written(fields, request, ctx).await?;
+        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
         }
@@ -139,27 +139,12 @@ impl Ready {
         if error::is_gone(&answer) {
             return Ok(None);
         }
-        if !answer.is_good() {
-            return Err(error::failure(&answer, ctx.now));
+        let lead = VENDOR.read(&answer, ctx.now)?;
+        if lead["statecode"].is_null() {
+            // It would be taken for one that is gone.
+            return Err(unread(NAME, &answer, "statecode"));
         }
-        Ok(there(&read(&answer)?))
-    }
-
-    /// The answer to a write. Texts that are too long for the environment's own columns are cut to what it takes.
-    async fn written(
-        &self,
-        fields: &Json,
-        request: impl Fn(&Json) -> Request + Sync,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Response> {
-        let mut fields = fields.clone();
-        for _ in 0..CUTS_MAX {
-            let answer = ctx.send(request(&fields)).await?;
-            if !leads::cut(&mut fields, NAMES.email, &error::too_long(&answer)) {
-                return Ok(answer);
-            }
-        }
-        ctx.send(request(&fields)).await
+        Ok(there(&lead))
     }
 }
 
@@ -168,11 +153,6 @@ fn there(lead: &Value) -> Option<There> {
     let state = lead["statecode"].as_i64()?;
     let closed = (state == DISQUALIFIED).then(|| format!("disqualified (status {})", lead["statuscode"]));
     Some(There { id: id_of(&lead["leadid"])?, closed }).filter(|_| state != QUALIFIED)
-}
-
-/// A look that cannot be read does no harm when it is repeated.
-fn read(answer: &Response) -> Result<Value> {
-    answer.json().ok_or_else(|| unread(NAME, answer, "lead"))
 }
 
 /// An id as it may stand in a path: whatever else it holds is left out.

@@ -36,18 +36,13 @@ use login::Login;
 #[derive(Debug)]
 pub(super) struct Email;
 
-static MANIFEST: Manifest = Manifest {
-    takes_notices: true,
-    ..Manifest::new::<Email>("email", "Mails a plain-text summary of each lead to people")
-};
-
 impl TypedConnector for Email {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        takes_notices: true,
+        ..Manifest::new::<Self>("email", "Mails a plain-text summary of each lead to people")
+    };
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
         Vec::from_iter(check_host(&server(config, given.common), given.egress))

@@ -37,7 +37,7 @@ impl Ready {
             }
             _ => headline.clone(),
         };
-        let text = summary::body(&self.mapping, &event, push)?;
+        let text = summary::body(&self.mapping, &event, push, |_| true)?;
         let reply_to = event.at("lead.email").map(crm::text).and_then(|email| Mailbox::parse(&email).ok());
         let closing = match &reply_to {
             Some(_) => " Reply to this message to write to the lead.",

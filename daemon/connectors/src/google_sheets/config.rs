@@ -2,7 +2,7 @@
 
 use http::Method;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::{LOGIN, NAME};
@@ -90,30 +90,6 @@ impl TryFrom<SecretString> for PrivateKey {
 
 impl Setting for PrivateKey {
     const SECRET: bool = true;
-}
-
-/// The columns, in the order in which an empty sheet gets them.
-pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.uuid": "Lead ID",
-        "lead.name": "Name",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.event_type": "Event type",
-        "lead.event_date": "Event date",
-        "lead.guest_count": "Guests",
-        "lead.gdpr_consent": "Consent",
-        "quote.total_pence": {"to": "Quote total", "value": "{{ quote.total_pence | money }}"},
-        "quote.currency": "Currency",
-        "quote.proposal_url": "Proposal",
-        "viewing.starts_at": "Viewing start",
-        "location.name": "Venue",
-        "lead.profile.notes": "Notes",
-        "lead.source_url": "Source URL",
-        "lead.utm.source": "UTM source",
-        "lead.utm.medium": "UTM medium",
-        "lead.utm.campaign": "UTM campaign",
-    })
 }
 
 /// A service account: a user of Google's without a person.

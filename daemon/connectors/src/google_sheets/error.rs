@@ -16,39 +16,30 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let body = response.json().unwrap_or_default();
     let error = &body["error"];
-    let Some(status) = word(error, "status") else {
-        return if response.status == 429 {
-            vendor::waiting(by_status, response, now, MINUTE)
-        } else {
-            by_status
-        };
-    };
-    let message = word(error, "message").unwrap_or_default();
-    let reason = reason(error);
+    let said = |key: &str| word(error, key).unwrap_or_default();
+    let (status, message, reason) = (said("status"), said("message"), reason(error));
     let class = match (status, reason) {
+        ("", _) => None,
         ("RESOURCE_EXHAUSTED", _)
         | (_, "RATE_LIMIT_EXCEEDED" | "rateLimitExceeded" | "userRateLimitExceeded") => {
-            FailureClass::Throttled
+            Some(FailureClass::Throttled)
         }
-        ("UNAUTHENTICATED" | "PERMISSION_DENIED", _) => FailureClass::Credentials,
+        ("UNAUTHENTICATED" | "PERMISSION_DENIED", _) => Some(FailureClass::Credentials),
         ("ABORTED" | "INTERNAL" | "UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED", _) => {
-            FailureClass::Transient
+            Some(FailureClass::Transient)
         }
         ("INVALID_ARGUMENT" | "NOT_FOUND" | "FAILED_PRECONDITION" | "OUT_OF_RANGE", _) => {
-            FailureClass::Rejected
+            Some(FailureClass::Rejected)
         }
-        _ => by_status.class,
+        _ => None,
     };
     let told = match advice(class, status, reason, message) {
         "" => message.to_owned(),
         advice => format!("{}: {advice}", message.trim_end_matches('.')),
     };
-    let told = vendor::told(NAME, class, status, &told);
-    let failure = Failure { retry_after: by_status.retry_after.filter(|_| class.is_retried()), ..told };
-    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, MINUTE) } else { failure }
+    vendor::refusal(NAME, response, now, [status, &told], class, MINUTE)
 }
 
 /// The reason in an error's details, as Google's APIs give it now, or in its list, as they used to.
@@ -58,9 +49,9 @@ fn reason(error: &Value) -> &str {
 }
 
 /// What to do about it.
-fn advice(class: FailureClass, status: &str, reason: &str, message: &str) -> &'static str {
+fn advice(class: Option<FailureClass>, status: &str, reason: &str, message: &str) -> &'static str {
     match (status, reason) {
-        _ if class == FailureClass::Throttled => "",
+        _ if class == Some(FailureClass::Throttled) => "",
         ("PERMISSION_DENIED", "SERVICE_DISABLED") => "",
         ("PERMISSION_DENIED", _) => "share the spreadsheet with the service account's address, as an editor",
         ("NOT_FOUND", _) => "there is no such spreadsheet; correct spreadsheet_id",

@@ -38,24 +38,19 @@ const CONNECTIONS: u32 = 1;
 #[derive(Debug)]
 pub(super) struct GoogleSheets;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    connections_max: Some(CONNECTIONS),
-    own_mapping: config::own_mapping,
-    tells_new: true,
-    ..Manifest::new::<GoogleSheets>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
-};
-
 impl TypedConnector for GoogleSheets {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        connections_max: Some(CONNECTIONS),
+        own_mapping: crm::columns,
+        tells_new: true,
+        ..Manifest::new::<Self>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
+    };
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
-        let mapping = crm::read_mapping(&config::own_mapping(), operators)?;
+        let mapping = crm::read_mapping(&crm::columns(), operators)?;
         if key_of(&mapping).is_some() {
             return Ok(mapping);
         }

@@ -29,7 +29,6 @@ const HOOK_URL: &str = "hook_url";
 /// A product that catches hooks.
 #[derive(Debug)]
 pub(super) struct Hook<C, K> {
-    manifest: Manifest,
     product: Product,
     /// Stands in where there is no URL yet, to check the rest.
     example: &'static str,
@@ -53,12 +52,8 @@ struct Product {
 
 /// The connector `zapier`.
 pub(super) static ZAPIER: Hook<Config, CatchHook> = Hook {
-    manifest: manifest::<Config, CatchHook>(
-        "zapier",
-        "Starts a Zap: each event goes, signed, to its Catch Hook",
-    ),
     product: Product {
-        name: "zapier",
+        name: CatchHook::PRODUCT,
         pace: Some(Pace { calls: 30, per: Duration::from_secs(1) }),
         wait: Duration::from_secs(60),
         gone: "there is no such hook: copy the URL of the Zap's Catch Hook again",
@@ -71,12 +66,8 @@ pub(super) static ZAPIER: Hook<Config, CatchHook> = Hook {
 
 /// The connector `make`.
 pub(super) static MAKE: Hook<Config, CustomWebhook> = Hook {
-    manifest: manifest::<Config, CustomWebhook>(
-        "make",
-        "Starts a scenario: each event goes, signed, to its custom webhook",
-    ),
     product: Product {
-        name: "make",
+        name: CustomWebhook::PRODUCT,
         pace: Some(Pace { calls: 300, per: Duration::from_secs(10) }),
         wait: Duration::from_secs(10),
         gone: "the webhook is gone or its scenario is off: switch the scenario on, or copy the URL again",
@@ -89,12 +80,8 @@ pub(super) static MAKE: Hook<Config, CustomWebhook> = Hook {
 
 /// The connector `n8n`.
 pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
-    manifest: manifest::<NodeConfig, WebhookNode>(
-        "n8n",
-        "Starts a workflow: each event goes, signed, to its Webhook node",
-    ),
     product: Product {
-        name: "n8n",
+        name: WebhookNode::PRODUCT,
         pace: None,
         wait: Duration::from_secs(10),
         gone: "the webhook is not registered: activate the workflow, and see that its method is the same",
@@ -105,17 +92,32 @@ pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
     types: PhantomData,
 };
 
-const fn manifest<C: HookConfig, K: HookCredentials>(name: &'static str, summary: &'static str) -> Manifest {
-    Manifest { signs: true, takes_notices: true, ..Manifest::new::<Hook<C, K>>(name, summary) }
+/// What the product of some credentials is called, and what a push does there.
+trait About {
+    const PRODUCT: &'static str;
+    const SUMMARY: &'static str;
 }
 
-impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
+impl About for CatchHook {
+    const PRODUCT: &'static str = "zapier";
+    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
+}
+
+impl About for CustomWebhook {
+    const PRODUCT: &'static str = "make";
+    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
+}
+
+impl About for WebhookNode {
+    const PRODUCT: &'static str = "n8n";
+    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
+}
+
+impl<C: HookConfig, K: HookCredentials + About> TypedConnector for Hook<C, K> {
     type Config = C;
     type Credentials = K;
-
-    fn describe(&self) -> &Manifest {
-        &self.manifest
-    }
+    const MANIFEST: &'static Manifest =
+        &Manifest { signs: true, takes_notices: true, ..Manifest::new::<Self>(K::PRODUCT, K::SUMMARY) };
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         webhook::mapping(operators)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::{
-    Push, Response, reading,
+    Response, reading,
     vendor::{self, id_of},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
@@ -119,21 +119,12 @@ pub(super) fn existing(response: &Response) -> Option<String> {
 }
 
 /// The newest of a contact's notes, newest first. Two shapes of the list are known.
-pub(super) fn newest(list: &Value, count: usize) -> Vec<String> {
-    let ids = list["results"].as_array().into_iter().flatten();
-    let mut ids: Vec<String> =
-        ids.filter_map(|note| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"]))).collect();
+pub(super) fn newest(notes: &[Value], count: usize) -> Vec<String> {
+    let id = |note: &Value| id_of(&note["id"]).or_else(|| id_of(&note["toObjectId"]));
+    let mut ids: Vec<String> = notes.iter().filter_map(id).collect();
     // Ids are numbers that grow.
     ids.sort_by_key(|id| std::cmp::Reverse((id.len(), id.clone())));
     ids.dedup();
     ids.truncate(count);
     ids
-}
-
-/// The note that tells of what is pushed.
-pub(super) fn note_of(read: &Value, push: &Push<'_>) -> Option<String> {
-    let notes = read["results"].as_array()?;
-    let is_ours =
-        |note: &&Value| note["properties"]["hs_note_body"].as_str().is_some_and(|body| push.is_told_by(body));
-    notes.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
 }

@@ -1,6 +1,7 @@
 //! HubSpot: a contact, upserted by email, then a note with the lead's summary on its timeline.
 
 mod config;
+mod deal;
 mod error;
 mod plan;
 mod probe;
@@ -25,6 +26,7 @@ use super::{
     vendor::Vendor,
 };
 use config::{Config, Credentials};
+use deal::Place;
 use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use plan::Plan;
 
@@ -38,24 +40,19 @@ const CALLS_PER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Hubspot;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    own_mapping: config::own_mapping,
-    email_target: Some("email"),
-    tells_new: true,
-    ..Manifest::new::<Hubspot>(
-        NAME,
-        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
-    )
-};
-
 impl TypedConnector for Hubspot {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        own_mapping: config::own_mapping,
+        email_target: Some("email"),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
+        )
+    };
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         if login(credentials.clone()).is_some() {
@@ -70,6 +67,7 @@ impl TypedConnector for Hubspot {
             version: setup.config.api_version.0,
             calls: setup.config.calls_per_10_seconds.get(),
             lists: setup.config.list_ids.map(|lists| lists.0).unwrap_or_default(),
+            place: Place { pipeline: setup.config.deal_pipeline, stage: setup.config.deal_stage },
             mapping: setup.mapping,
             login: login(setup.credentials),
         }))
@@ -89,6 +87,8 @@ struct Ready {
     calls: u32,
     /// The static lists that contacts are put on.
     lists: Vec<u64>,
+    /// Where new deals stand.
+    place: Place,
     mapping: Mapping,
     login: Option<TokenLogin>,
 }
@@ -96,7 +96,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Plan::make(&self.mapping, push)?.bytes().map(Some)
+        Plan::make(&self.mapping, self.place.is_set(), push)?.bytes().map(Some)
     }
 
     fn abilities(&self) -> Abilities {
@@ -116,9 +116,10 @@ impl Prepared for Ready {
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
         // The probe names it so: `HubSpot account 123 (app.hubspot.com)`.
         let portal = account.and_then(|account| account.strip_prefix("HubSpot account ")?.split_once(" ("));
-        named_as(&["contact", "note"], things, |kind, id| {
-            let (portal, domain) = portal.filter(|_| kind == "contact")?;
-            Some(format!("https://{}/contacts/{portal}/record/0-1/{id}", domain.trim_end_matches(')')))
+        named_as(&["contact", "deal", "note"], things, |kind, id| {
+            let (portal, domain) = portal.filter(|_| kind != "note")?;
+            let kind = if kind == "deal" { "0-3" } else { "0-1" };
+            Some(format!("https://{}/contacts/{portal}/record/{kind}/{id}", domain.trim_end_matches(')')))
         })
     }
 

@@ -8,11 +8,14 @@ use leadline_domain::{
     integration::EventKind,
     json::Json,
     mapping::Mapping,
+    money,
     outcome::{Failure, FailureClass},
 };
 
 /// The longest text that a property takes, in characters; notes too.
 const TEXT_MAX: usize = 65_536;
+/// The longest name of a deal, in UTF-16 units: ours, as HubSpot names none.
+const DEAL_NAME_MAX: usize = 255;
 /// What stands around the lead in a note.
 const FRAME: usize = 256;
 
@@ -25,10 +28,12 @@ pub(super) struct Plan {
     /// What a contact gets besides that is made for the lead.
     pub(super) new: Map<String, Value>,
     pub(super) note: Value,
+    /// The properties of the deal that it makes, but where it stands; null if it makes none.
+    pub(super) deal: Value,
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, push: &Push<'_>) -> Result<Self> {
+    pub(super) fn make(mapping: &Mapping, makes_deal: bool, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = event.at("lead.email").and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
         if email.is_empty() {
@@ -55,12 +60,15 @@ impl Plan {
         // The delivery's id is what a note whose answer was lost is found by.
         let body = format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{told}", push.id);
         let note = json!({ "hs_timestamp": (push.now * 1000).to_string(), "hs_note_body": body });
-        Ok(Self { email, properties, new, note })
+        let is_new = makes_deal && push.event != EventKind::Updated;
+        let deal = if is_new { deal(&event, push) } else { Value::Null };
+        Ok(Self { email, properties, new, note, deal })
     }
 
     pub(super) fn bytes(&self) -> Result<Bytes> {
         let (email, properties, new) = (&self.email, &self.properties, &self.new);
-        let plan = json!({ "email": email, "properties": properties, "new": new, "note": self.note });
+        let plan = json!({ "email": email, "properties": properties, "new": new, "note": self.note,
+            "deal": self.deal });
         Ok(Bytes::from(plan.to_string()))
     }
 
@@ -83,10 +91,27 @@ impl Plan {
             let email = plan["email"].as_str()?.to_owned();
             let Value::Object(properties) = plan["properties"].take() else { return None };
             let Value::Object(new) = plan["new"].take() else { return None };
-            Some(Self { email, properties, new, note: plan["note"].take() })
+            Some(Self { email, properties, new, note: plan["note"].take(), deal: plan["deal"].take() })
         };
         read().ok_or_else(|| {
             Failure::new(FailureClass::Mapping, "what was rendered for HubSpot earlier cannot be read")
         })
     }
+}
+
+/// The deal at the quote's value. The delivery's id is what one whose answer was lost is found by.
+fn deal(event: &Json, push: &Push<'_>) -> Value {
+    let told = crm::plain(event, push, |text| crm::units(text) <= TEXT_MAX - FRAME);
+    let told = format!("Delivery: {}\n{told}", push.id);
+    let mut deal = json!({ "dealname": crm::deal_title(event, DEAL_NAME_MAX),
+        "description": crm::cut(&told, TEXT_MAX) });
+    let currency = event.at("quote.currency").map(crm::text).unwrap_or_default().to_uppercase();
+    if let Some(total) = event.at("quote.total_pence").and_then(Json::as_integer) {
+        deal["amount"] = json!(money::decimal(total, &currency));
+        // An amount in another currency than the account's would be taken for one in its own.
+        if !currency.is_empty() {
+            deal["deal_currency_code"] = json!(currency);
+        }
+    }
+    deal
 }

@@ -10,6 +10,7 @@ use crate::{
 };
 use leadline_domain::{
     integration::ProbeKind,
+    outcome::Failure,
     schema::{self, Takes, TargetField},
 };
 
@@ -45,6 +46,11 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, owners));
     }
     ctx.found.findings.extend(schema::findings(&ready.mapping, "property", &ctx.found.targets));
+    if ready.place.is_set() {
+        let sought = ready.sought(ctx).await;
+        let unread = |failure: Failure| format!("deal_pipeline: cannot be read: {}", failure.error);
+        ctx.found.findings.extend(sought.map_or_else(|failure| Some(unread(failure)), Result::err));
+    }
     for list in &ready.lists {
         let unfit = unfit(ready, *list, ctx).await?;
         ctx.found.findings.extend(unfit);

@@ -1,4 +1,4 @@
-//! A push to HubSpot: the contact, then its note, each once for each delivery.
+//! A push to HubSpot: the contact, then its note and maybe a deal, each once for each delivery.
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -15,16 +15,36 @@ use leadline_domain::{
     outcome::{Failure, FailureClass},
 };
 
-/// A note to a contact, among the associations that HubSpot itself defines.
-const NOTE_TO_CONTACT: u32 = 202;
 /// Under which the address is kept that is the contact's, but maybe not its first.
 const SECOND_EMAIL: &str = "_second_email";
-/// So many of a contact's newest notes are searched for one that may be there already.
-const NOTES_READ: usize = 20;
-const NOTES_READ_SINGLY: usize = 5;
+/// So many of a contact's newest notes or deals are searched for one that may be there already.
+const READ: usize = 20;
+const READ_SINGLY: usize = 5;
+
+/// What hangs on a contact and tells of a push.
+pub(super) struct Thing<'a> {
+    name: &'static str,
+    /// What all of them are called in a path.
+    kind: &'static str,
+    /// The property that tells whose it is.
+    told: &'static str,
+    /// How it belongs to a contact, among the associations that HubSpot itself defines.
+    to_contact: u32,
+    properties: &'a Value,
+}
+
+impl<'a> Thing<'a> {
+    fn note(properties: &'a Value) -> Self {
+        Self { name: "note", kind: "notes", told: "hs_note_body", to_contact: 202, properties }
+    }
+
+    pub(super) fn deal(properties: &'a Value) -> Self {
+        Self { name: "deal", kind: "deals", told: "description", to_contact: 3, properties }
+    }
+}
 
 impl Ready {
-    /// The contact, once for each delivery; then its note, once for each delivery; then its place on the lists.
+    /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         let done = format!("contact.{}", push.id);
         let contact = match ctx.id(&done) {
@@ -33,14 +53,14 @@ impl Ready {
         };
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&Json::from(&Value::Object(plan.properties.clone())), ctx).await;
-        if self.note(push, ctx, plan, &contact).await? {
-            return self.enlist(push, &contact, ctx).await;
+        if self.leave(push, plan, &contact, ctx).await? {
+            return Ok(());
         }
         // The contact was deleted since it was written: the lead's person is looked for once more.
         let contact = self.by_email(ctx, plan).await?;
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
-        if self.note(push, ctx, plan, &contact).await? {
-            return self.enlist(push, &contact, ctx).await;
+        if self.leave(push, plan, &contact, ctx).await? {
+            return Ok(());
         }
         let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
         Err(Failure::new(FailureClass::Transient, error))
@@ -109,68 +129,75 @@ impl Ready {
         Ok(Some(existing))
     }
 
-    /// Whether the note is there; false if its contact is not.
-    async fn note(
+    /// What a push leaves on the contact; false if it is gone.
+    async fn leave(
         &self,
         push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
         plan: &Plan,
         contact: &str,
+        ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let key = format!("note.{}", push.id);
+        let is_there = self.attach(push, &Thing::note(&plan.note), contact, ctx).await?
+            && self.deal(push, plan, contact, ctx).await?;
+        if is_there {
+            self.enlist(push, contact, ctx).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Whether the thing is there; false if its contact is not.
+    pub(super) async fn attach(
+        &self,
+        push: &Push<'_>,
+        thing: &Thing<'_>,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool> {
+        let key = format!("{}.{}", thing.name, push.id);
         if ctx.id(&key).is_some() {
             return Ok(true);
         }
         if push.is_repeat
-            && let Some(note) = self.find_note(push, ctx, contact).await?
+            && let Some(found) = self.find(push, thing, contact, ctx).await?
         {
-            ctx.keep(&[(&key, &note)]).await;
+            ctx.keep(&[(&key, &found)]).await;
             return Ok(true);
         }
-        let answer = ctx.send(self.write_note(&plan.note, contact)).await?;
+        let answer = ctx.send(self.write(thing, contact)).await?;
         if answer.status == 404 {
             return Ok(false);
         }
         if !answer.is_good() {
             return Err(error::failure(&answer, ctx.now));
         }
-        ctx.keep(&[(&key, &made(&answer, "note id")?)]).await;
+        ctx.keep(&[(&key, &made(&answer, &format!("{} id", thing.name))?)]).await;
         Ok(true)
     }
 
-    /// HubSpot takes no key for a note, so that one whose answer was lost is looked for by what it says.
-    async fn find_note(
+    /// HubSpot takes no key for such a thing, so that one whose answer was lost is looked for by what it says.
+    async fn find(
         &self,
         push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
+        thing: &Thing<'_>,
         contact: &str,
+        ctx: &mut Conversation<'_>,
     ) -> Result<Option<String>> {
-        let listed = ctx.send(self.list_notes(contact)).await?;
+        let listed = self.objects(Method::GET, &["contacts", contact, "associations", thing.kind]);
+        let listed = ctx.send(listed.query(&[("limit", "500")])).await?;
         if listed.status == 404 {
             return Ok(None);
         }
-        let notes = VENDOR.read(&listed, ctx.now)?;
-        let newest = error::newest(&notes, NOTES_READ);
+        let newest = error::newest(&VENDOR.entries(&listed, "results", ctx.now)?, READ);
         if newest.is_empty() {
             return Ok(None);
         }
-        let read = VENDOR.good(ctx, self.read_notes(&newest)).await?;
-        match read.json() {
-            Some(body) => Ok(error::note_of(&body, push)),
-            None if read.truncated => self.find_note_singly(push, ctx, &newest).await,
-            None => Err(unreadable(NAME, &read, "notes")),
+        let read = ctx.send(self.read(thing, &newest)).await?;
+        if !(read.truncated && read.is_good()) {
+            return VENDOR.told_of(push, &read, ["results", &format!("properties/{}", thing.told), "id"]);
         }
-    }
-
-    /// Where people write long notes: one by one. What a note is known by stands at its beginning.
-    async fn find_note_singly(
-        &self,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-        newest: &[String],
-    ) -> Result<Option<String>> {
-        for id in newest.iter().take(NOTES_READ_SINGLY) {
-            let read = VENDOR.good(ctx, self.read_notes(std::slice::from_ref(id))).await?;
+        // Where people write long texts: one by one. What a thing is known by stands at its beginning.
+        for id in newest.iter().take(READ_SINGLY) {
+            let read = VENDOR.good(ctx, self.read(thing, std::slice::from_ref(id))).await?;
             if push.is_told_by(&String::from_utf8_lossy(&read.body)) {
                 return Ok(Some(id.clone()));
             }
@@ -191,24 +218,19 @@ impl Ready {
         self.objects(Method::POST, &["contacts"]).json(body.to_string())
     }
 
-    fn write_note(&self, properties: &Value, contact: &str) -> Request {
-        let kind = json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT });
+    fn write(&self, thing: &Thing<'_>, contact: &str) -> Request {
+        let kind = json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": thing.to_contact });
         let body = json!({
-            "properties": properties,
+            "properties": thing.properties,
             "associations": [{ "to": { "id": contact }, "types": [kind] }],
         });
-        self.objects(Method::POST, &["notes"]).json(body.to_string())
+        self.objects(Method::POST, &[thing.kind]).json(body.to_string())
     }
 
-    fn list_notes(&self, contact: &str) -> Request {
-        let request = self.objects(Method::GET, &["contacts", contact, "associations", "notes"]);
-        request.query(&[("limit", "500")])
-    }
-
-    fn read_notes(&self, ids: &[String]) -> Request {
+    fn read(&self, thing: &Thing<'_>, ids: &[String]) -> Request {
         let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
-        let body = json!({ "properties": ["hs_note_body"], "propertiesWithHistory": [], "inputs": inputs });
-        self.objects(Method::POST, &["notes", "batch", "read"]).json(body.to_string())
+        let body = json!({ "properties": [thing.told], "propertiesWithHistory": [], "inputs": inputs });
+        self.objects(Method::POST, &[thing.kind, "batch", "read"]).json(body.to_string())
     }
 }
 

@@ -167,6 +167,24 @@ fn a_new_lead_is_put_on_the_lists() {
 }
 
 #[test]
+fn a_new_lead_makes_a_deal_and_an_update_none() {
+    let config = json!({ "deal_pipeline": "Weddings" });
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    let ready = Hubspot.prepare(&integration("hubspot", config, credentials, json!({})), "Leadline").unwrap();
+    let stages = json!([{ "id": "72", "label": "Visit", "displayOrder": 1 }, { "id": "71", "label": "New", "displayOrder": 0 }]);
+    let pipelines = json!({ "results": [{ "id": "7", "label": "Weddings", "stages": stages }] });
+    let answers =
+        [none(), (201, json!({ "id": "501" })), note(), (200, pipelines), (201, json!({ "id": "77" }))];
+    let said = drive(ready.as_ref(), Created, &lead(), Ids::new(), None, &answers);
+    assert_golden("deal", include_str!("fixtures/deal.json"), &said);
+    assert_eq!((said.outcome, said.ids["deal"].as_str()), (Outcome::Delivered, "77"));
+    let mut ids = said.ids;
+    ids.retain(|name, _| !name.contains('.'));
+    let said = drive(ready.as_ref(), Updated, &lead(), ids, None, &[note()]);
+    assert_eq!((said.outcome, said.calls.len()), (Outcome::Delivered, 1), "nothing new but the note");
+}
+
+#[test]
 fn a_list_without_an_end_is_left() {
     let more = json!({ "results": [], "paging": { "next": { "after": "1" } } }).to_string();
     let mut answers = vec![(200, "{}"), (200, r#"{ "results": [{ "name": "hubspot_owner_id" }] }"#)];
@@ -222,6 +240,7 @@ fn credentials_are_never_shown() {
             version: "2026-03".to_owned(),
             calls: 1,
             lists: Vec::new(),
+            place: super::Place { pipeline: None, stage: None },
             mapping: leadline_domain::mapping::Mapping::default(),
             login: super::TokenLogin::of(Some("pat-secret".into()), super::App::default()),
         }

@@ -21,23 +21,16 @@ const QUOTED: usize = 5;
 
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
-    let by_status = vendor::by_status(NAME, response, now);
     let errors = errors(response);
-    let Some(code) = errors.first().and_then(|error| word(error, "code")) else {
-        return if response.status == 429 {
-            vendor::waiting(by_status, response, now, FULL)
-        } else {
-            by_status
-        };
-    };
+    let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
     let class = match code {
-        "throttled" => FailureClass::Throttled,
-        "not_authenticated" | "authentication_failed" | "permission_denied" => FailureClass::Credentials,
-        _ => by_status.class,
+        "throttled" => Some(FailureClass::Throttled),
+        "not_authenticated" | "authentication_failed" | "permission_denied" => {
+            Some(FailureClass::Credentials)
+        }
+        _ => None,
     };
-    let told = vendor::told(NAME, class, code, &details(&errors));
-    let failure = Failure { error: told.error, class, ..by_status };
-    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, FULL) } else { failure }
+    vendor::refusal(NAME, response, now, [code, &details(&errors)], class, FULL)
 }
 
 /// The attributes of a profile that are refused, each with the reason: `/data/attributes/phone_number`.
@@ -53,7 +46,8 @@ pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
         }
         let pointer = error.pointer("/source/pointer").and_then(Value::as_str)?;
         let attribute = pointer.strip_prefix("/data/attributes/")?.trim_end_matches('/');
-        Some((attribute.replace('/', "."), reason))
+        // Without the address there is nobody.
+        (attribute != "email").then(|| (attribute.replace('/', "."), reason))
     };
     errors(response).iter().filter_map(named).collect()
 }

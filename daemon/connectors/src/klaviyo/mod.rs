@@ -40,24 +40,20 @@ const CALLS_PER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Klaviyo;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    needs_consent: true,
-    own_mapping: config::own_mapping,
-    email_target: Some("email"),
-    ..Manifest::new::<Klaviyo>(
-        NAME,
-        "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
-    )
-};
-
 impl TypedConnector for Klaviyo {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        needs_consent: true,
+        own_mapping: config::own_mapping,
+        email_target: Some("email"),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
+        )
+    };
 
     fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {
         self.mapping(given.mapping).as_ref().map(config::unwritable).unwrap_or_default()

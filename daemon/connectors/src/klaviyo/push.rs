@@ -1,5 +1,7 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     Conversation, Push, Request, Response, Result, crm, told,
-    vendor::{id_of, unreadable},
+    vendor::{id_of, unread, without_refused},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -22,19 +24,31 @@ use leadline_domain::{
 
 /// The longest text of an attribute or property, in UTF-16 units: ours, as Klaviyo names none but 100 KB for all.
 const TEXT_MAX: usize = 2_000;
-/// So often a profile is written without the attributes that were refused.
-const REFUSALS_MAX: usize = 3;
+/// How long the list of profiles may lag behind what was written; not documented.
+const LAG: Duration = Duration::from_secs(15);
 /// Under which the address is kept that a subscription was asked for.
 const SUBSCRIBED: &str = "_subscribed";
 
-/// What all calls are made from: the attributes of the profile, and those of the event.
+/// What all calls are made from: the attributes of the profile, those of one that is new if they differ, and the event's.
 pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let mut fields = crm::fields(mapping, &event, push)?;
     crm::add_names(&mut fields, mapping, &event);
     crm::drop_made_name(&mut fields, mapping, &event);
-    let mut profile = Json::object([("email", Json::string(&email))]);
+    let (for_new, fields): (Vec<_>, Vec<_>) =
+        fields.into_iter().partition(|(target, _)| mapping.is_for_new(target));
+    let profile = profile_of(&email, &fields);
+    let mut plan = Json::object([("profile", profile), ("event", enquiry(settings, &event, push))]);
+    if !for_new.is_empty() {
+        plan.insert(1, "new", profile_of(&email, &[fields, for_new].concat()));
+    }
+    Ok(plan)
+}
+
+/// The attributes of a profile that the mapped fields make.
+fn profile_of(email: &str, fields: &[(String, Json)]) -> Json {
+    let mut profile = Json::object([("email", Json::string(email))]);
     for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
         let value = match (target.as_str(), value.as_str()) {
             ("phone_number", Some(phone)) => match e164(&phone) {
@@ -54,7 +68,7 @@ pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Res
             _ => {}
         }
     }
-    Ok(Json::object([("profile", profile), ("event", enquiry(settings, &event, push))]))
+    profile
 }
 
 /// The enquiry as the attributes of an event. What it is known by is the same on every repeat, and Klaviyo records the
@@ -137,7 +151,12 @@ impl Ready {
         if ctx.id(&told).is_some() {
             return Ok(());
         }
-        let all = plan.get("profile").cloned().unwrap_or(Json::Null);
+        let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
+        let new = match plan.get("new") {
+            Some(new) if self.is_new(&email, ctx).await? => Some(new),
+            _ => None,
+        };
+        let all = new.or(plan.get("profile")).cloned().unwrap_or(Json::Null);
         let written = Written::of(push, ctx);
         let mut news = written.news(&all);
         news.insert(0, "email", all.get("email").cloned().unwrap_or(Json::Null));
@@ -150,14 +169,10 @@ impl Ready {
         let body = answer.json().unwrap_or_default();
         let Some(profile) = id_of(&body["data"]["id"]) else {
             // Asking again changes the same profile, so nothing is made twice.
-            return Err(Failure {
-                class: FailureClass::Transient,
-                ..unreadable(NAME, &answer, "profile id")
-            });
+            return Err(unread(NAME, &answer, "profile id"));
         };
         ctx.keep(&[("profile", &profile)]).await;
         written::keep(&all, ctx).await;
-        let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
         match Standing::of(&body, &self.settings.list_id) {
             Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
             Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&email) => {}
@@ -182,23 +197,27 @@ impl Ready {
         Ok(())
     }
 
+    /// Whether nobody has this address yet. Pushes for one person wait for each other, and the list of profiles may lag
+    /// behind what the last of them wrote.
+    async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
+        ctx.lock_person(email).await;
+        let filter = format!("equals(email,{})", Json::string(email));
+        let query = [("filter", filter.as_str()), ("fields[profile]", "email"), ("page[size]", "1")];
+        let is_new = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty();
+        if is_new && ctx.recently_pushed() {
+            let error =
+                "klaviyo: another push for this person has just ended, and the list may not know it yet";
+            let failure = Failure::new(FailureClass::Transient, error);
+            return Err(Failure { retry_after: Some(LAG), ..failure });
+        }
+        Ok(is_new)
+    }
+
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
     async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response> {
-        let mut profile = profile.clone();
-        for _ in 0..REFUSALS_MAX {
-            let answer = ctx.send(self.write(&profile)).await?;
-            let mut is_smaller = false;
-            for (attribute, reason) in error::refused(&answer) {
-                if attribute != "email" && profile.take_at(&attribute).is_some() {
-                    ctx.note(format!("{attribute} was left out: {reason}"));
-                    is_smaller = true;
-                }
-            }
-            if !is_smaller {
-                return if answer.is_good() { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) };
-            }
-        }
-        VENDOR.good(ctx, self.write(&profile)).await
+        let write = |profile: &Json| self.write(profile);
+        let answer = without_refused(profile, "", error::refused, write, ctx).await?;
+        if answer.is_good() { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) }
     }
 
     fn write(&self, profile: &Json) -> Request {

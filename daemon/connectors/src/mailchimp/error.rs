@@ -49,15 +49,13 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let title = word(&problem, "title").unwrap_or_default();
     let class = match title {
         // Who left, bounced or was erased has to come back by themselves: pushing again changes nothing.
-        "Member In Compliance State" | "Forgotten Email Not Subscribed" => FailureClass::Rejected,
+        "Member In Compliance State" | "Forgotten Email Not Subscribed" => Some(FailureClass::Rejected),
         "API Key Invalid" | "API Key Missing" | "Wrong Datacenter" | "User Disabled" => {
-            FailureClass::Credentials
+            Some(FailureClass::Credentials)
         }
-        _ => by_status.class,
+        _ => None,
     };
-    let failure =
-        Failure { error: vendor::told(NAME, class, title, &detail(&problem)).error, class, ..by_status };
-    if response.status == 429 { vendor::waiting(failure, response, now, CROWDED) } else { failure }
+    vendor::refusal(NAME, response, now, [title, &detail(&problem)], class, CROWDED)
 }
 
 /// The detail, and what is said of single fields.

@@ -39,25 +39,20 @@ const WEB_ID: &str = "_web_id";
 #[derive(Debug)]
 pub(super) struct Mailchimp;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    needs_consent: true,
-    connections_max: Some(CONNECTIONS),
-    own_mapping: config::own_mapping,
-    tells_new: true,
-    ..Manifest::new::<Mailchimp>(
-        NAME,
-        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
-    )
-};
-
 impl TypedConnector for Mailchimp {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        needs_consent: true,
+        connections_max: Some(CONNECTIONS),
+        own_mapping: config::own_mapping,
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
+        )
+    };
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let login = match setup.credentials.api_key.0 {

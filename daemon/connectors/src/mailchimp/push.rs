@@ -5,13 +5,13 @@ use http::Method;
 use super::{Login, NAME, Ready, WEB_ID, error};
 use crate::{
     Conversation, Push, Request, Response, Result, crm,
-    vendor::id_of,
+    vendor::{id_of, without_refused},
     written::{self, Written},
 };
 use leadline_domain::json::Json;
 
-/// So often a member is put without the merge fields that were refused.
-const REFUSALS_MAX: usize = 3;
+/// Where a plan has the merge fields.
+const FIELDS: &str = "member.merge_fields";
 
 impl Ready {
     /// The member, once for each delivery; then its tags.
@@ -60,7 +60,6 @@ impl Ready {
         plan: &Json,
         ctx: &mut Conversation<'_>,
     ) -> Result<()> {
-        const FIELDS: &str = "member.merge_fields";
         let (written, known) = (Written::of(push, ctx), ctx.id(WEB_ID));
         let all = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
         let mut news = plan.clone();
@@ -77,25 +76,17 @@ impl Ready {
 
     /// Puts the member. A merge field that the audience refuses keeps nobody out: it is left out, and noted.
     async fn join(&self, login: &Login, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
-        let mut plan = plan.clone();
-        let mut answer = ctx.send(self.put(login, &plan)).await?;
-        for _ in 0..REFUSALS_MAX {
-            let mut is_smaller = false;
-            for (field, reason) in error::refused_fields(&answer) {
-                if plan.take_at(&format!("member.merge_fields.{field}")).is_some() {
-                    ctx.note(format!("merge field {field} was left out: {reason}"));
-                    is_smaller = true;
-                }
-            }
-            if !is_smaller {
-                break;
-            }
-            answer = ctx.send(self.put(login, &plan)).await?;
-        }
+        let put = |fields: &Json| {
+            let mut plan = plan.clone();
+            plan.set_at(FIELDS, fields.clone());
+            self.put(login, &plan)
+        };
+        let fields = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
+        let answer = without_refused(&fields, "merge field ", error::refused_fields, put, ctx).await?;
         done(&answer, ctx.now)?;
         let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
         if let Some(web_id) = web_id {
-            ctx.keep(&[("member", &hash_of(&plan)), (WEB_ID, &web_id)]).await;
+            ctx.keep(&[("member", &hash_of(plan)), (WEB_ID, &web_id)]).await;
         }
         Ok(())
     }

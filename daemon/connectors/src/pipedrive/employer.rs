@@ -47,9 +47,9 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<Option<String>> {
         let query = [("term", name), ("fields", "name"), ("exact_match", "true")];
-        let found = VENDOR.json(ctx, self.get(&["api", "v2", "organizations", "search"], &query)).await?;
-        let items = found["data"]["items"].as_array().into_iter().flatten().map(|item| &item["item"]);
-        if let Some(id) = oldest(items, name) {
+        let search = self.get(&["api", "v2", "organizations", "search"], &query);
+        let found = VENDOR.listed(ctx, search, "data/items").await?;
+        if let Some(id) = oldest(found.iter().map(|item| &item["item"]), name) {
             return Ok(Some(id));
         }
         if !(push.is_repeat || ctx.recently_pushed()) {
@@ -57,8 +57,7 @@ impl Ready {
         }
         // The search lags behind what an earlier attempt or another push has just made.
         let newest = fitting(ctx, |limit| self.newest("organizations", None, limit)).await?;
-        let newest = VENDOR.read(&newest, ctx.now)?;
-        Ok(oldest(newest["data"].as_array().into_iter().flatten(), name))
+        Ok(oldest(VENDOR.entries(&newest, "data", ctx.now)?.iter(), name))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{NAME, plan::Plan};
 use crate::{
-    Push, Response, crm, reading,
+    Response, crm, reading,
     vendor::{self, id_of},
 };
 use leadline_domain::{
@@ -85,8 +85,8 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
 }
 
 /// The oldest of the persons with this address among those that a search found: it finds longer addresses too.
-pub(super) fn oldest(found: &Value, email: &str) -> Option<String> {
-    let items = found["data"]["items"].as_array()?.iter().map(|item| &item["item"]);
+pub(super) fn oldest(found: &[Value], email: &str) -> Option<String> {
+    let items = found.iter().map(|item| &item["item"]);
     let has = |person: &&Value| {
         let emails = person["emails"].as_array().into_iter().flatten().filter_map(Value::as_str);
         emails.map(|own| own.trim().to_lowercase()).any(|own| own == email)
@@ -95,17 +95,17 @@ pub(super) fn oldest(found: &Value, email: &str) -> Option<String> {
 }
 
 /// The person of a list who has this address.
-pub(super) fn with_email(list: &Value, email: &str) -> Option<String> {
+pub(super) fn with_email(persons: &[Value], email: &str) -> Option<String> {
     let has = |person: &&Value| {
         let emails = person["emails"].as_array().into_iter().flatten();
         emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.trim().to_lowercase() == email)
     };
-    list["data"].as_array()?.iter().rev().find(has).and_then(|person| id_of(&person["id"]))
+    persons.iter().rev().find(has).and_then(|person| id_of(&person["id"]))
 }
 
 /// The deal that an earlier attempt made: with the lead's uuid in the field for it, else alike and of the same time.
 pub(super) fn same_deal(
-    list: &Value,
+    deals: &[Value],
     plan: &Plan,
     wanted: &Json,
     lead_field: Option<&str>,
@@ -118,17 +118,11 @@ pub(super) fn same_deal(
         }
         None => deal["title"].as_str() == title.as_deref() && added_since(deal, plan.since),
     };
-    list["data"].as_array()?.iter().find(is_ours).and_then(|deal| id_of(&deal["id"]))
+    deals.iter().find(is_ours).and_then(|deal| id_of(&deal["id"]))
 }
 
 fn added_since(deal: &Value, since: i64) -> bool {
     let added = deal["add_time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
     // A time that cannot be read must not make a second deal.
     added.is_none_or(|added| added.as_second() >= since)
-}
-
-/// The note that tells of what is pushed.
-pub(super) fn note_of(list: &Value, push: &Push<'_>) -> Option<String> {
-    let is_ours = |note: &&Value| note["content"].as_str().is_some_and(|content| push.is_told_by(content));
-    list["data"].as_array()?.iter().find(is_ours).and_then(|note| id_of(&note["id"]))
 }

@@ -52,24 +52,19 @@ const CALLS_PER: Duration = Duration::from_secs(2);
 /// So many of the newest records are looked through; fewer, where they are too long to be read together.
 const NEWEST: [&str; 2] = ["20", "3"];
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    own_mapping: config::own_mapping,
-    email_target: Some("person.email"),
-    tells_new: true,
-    ..Manifest::new::<Pipedrive>(
-        NAME,
-        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
-    )
-};
-
 impl TypedConnector for Pipedrive {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        own_mapping: config::own_mapping,
+        email_target: Some("person.email"),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
+        )
+    };
 
     /// Targets say whether they are the person's or the deal's.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {

@@ -68,7 +68,7 @@ impl Plan {
                 .collect(),
             note: None,
         };
-        let mut deal = Json::object([("title", Json::string(&title(&event)))]);
+        let mut deal = Json::object([("title", Json::string(&crm::deal_title(&event, TEXT_MAX)))]);
         let mut has_value = false;
         for (target, value) in crm::fields(mapping, &event, push)? {
             match target.split_once('.') {
@@ -238,19 +238,6 @@ fn put(record: &mut Json, name: &str, value: Json) {
 
 fn placed(name: &str) -> String {
     if is_custom(name) { format!("custom_fields.{name}") } else { name.to_owned() }
-}
-
-/// `wedding – Sarah Patel – 2026-09-12`
-fn title(event: &Json) -> String {
-    let at = |path: &str| event.at(path).map(crm::text).unwrap_or_default();
-    let kind = at("lead.event_type").replace('_', " ");
-    let mut kind = kind.chars();
-    let kind: String = kind.next().into_iter().flat_map(char::to_uppercase).chain(kind).collect();
-    // A long name must not push out the date.
-    let name = at("lead.name");
-    let parts = [kind, crm::cut(&name, TEXT_MAX - 60).into_owned(), at("lead.event_date")];
-    let parts: Vec<String> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
-    crm::cut(&parts.join(" – "), TEXT_MAX).into_owned()
 }
 
 fn note(event: &Json, push: &Push<'_>) -> String {

@@ -3,7 +3,7 @@
 use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
 use crate::{
     Conversation, Push, Request, Response, Result,
-    vendor::{id_of, unreadable},
+    vendor::{id_of, unread, unreadable},
     written::{self, Written},
 };
 use leadline_domain::json::Json;
@@ -62,10 +62,15 @@ impl Ready {
             return Ok(false);
         }
         let body = VENDOR.read(&there, ctx.now)?;
-        if body["data"]["is_deleted"] == true {
+        let person = &body["data"];
+        if !person.is_object() {
+            // Its addresses and numbers would be written over, as if there were none.
+            return Err(unread(NAME, &there, "person"));
+        }
+        if person["is_deleted"] == true {
             return Ok(false);
         }
-        if let Some(changes) = plan.person_changes(&body["data"]) {
+        if let Some(changes) = plan.person_changes(person) {
             VENDOR.good(ctx, self.patch("persons", id, &changes)).await?;
         }
         Ok(true)
@@ -74,8 +79,8 @@ impl Ready {
     /// The person with the lead's address; of several, the oldest.
     async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
-        let found = VENDOR.json(ctx, self.get(&["api", "v2", "persons", "search"], &query)).await?;
-        Ok(error::oldest(&found, &plan.email))
+        let search = self.get(&["api", "v2", "persons", "search"], &query);
+        Ok(error::oldest(&VENDOR.listed(ctx, search, "data/items").await?, &plan.email))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
@@ -89,7 +94,7 @@ impl Ready {
             return Ok(None);
         }
         let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
-        Ok(error::with_email(&VENDOR.read(&answer, ctx.now)?, &plan.email))
+        Ok(error::with_email(&VENDOR.entries(&answer, "data", ctx.now)?, &plan.email))
     }
 
     async fn deal(
@@ -120,7 +125,7 @@ impl Ready {
         // Where the deal was deleted too: an earlier attempt may have made it anew.
         if push.is_repeat {
             let answer = fitting(ctx, |limit| self.newest("deals", Some(person), limit)).await?;
-            let deals = VENDOR.read(&answer, ctx.now)?;
+            let deals = VENDOR.entries(&answer, "data", ctx.now)?;
             if let Some(id) = error::same_deal(&deals, plan, wanted, self.lead_field()) {
                 return Ok(id);
             }
@@ -163,13 +168,9 @@ impl Ready {
         }
         let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
         if push.is_repeat {
+            // Where even one note is longer than what is read of an answer: ours says at its beginning whose it is.
             let answer = fitting(ctx, |limit| self.notes(of, id, limit)).await?;
-            // Even one note is longer than what is read of an answer: ours says at its beginning whose it is.
-            if answer.truncated {
-                if push.is_told_by(&String::from_utf8_lossy(&answer.body)) {
-                    return Ok(());
-                }
-            } else if let Some(found) = error::note_of(&VENDOR.read(&answer, ctx.now)?, push) {
+            if let Some(found) = VENDOR.told_of(push, &answer, ["data", "content", "id"])? {
                 ctx.keep(&[("note", &found), (&key, &found)]).await;
                 return Ok(());
             }

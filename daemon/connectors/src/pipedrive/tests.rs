@@ -230,9 +230,8 @@ fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
         let plan = plan(field);
         let mut deal = deal;
         deal["id"] = json!(5);
-        let list = json!({ "data": [deal] });
-        let found = error::same_deal(&list, &plan, plan.deal.as_ref().unwrap(), field);
-        assert_eq!(found.is_some(), is_ours, "{list}");
+        let found = error::same_deal(&[deal.clone()], &plan, plan.deal.as_ref().unwrap(), field);
+        assert_eq!(found.is_some(), is_ours, "{deal}");
     }
 }
 

@@ -77,14 +77,6 @@ impl Auth {
         })
     }
 
-    /// Where tokens are got.
-    pub(super) fn token_url(&self) -> Option<&Url> {
-        match self {
-            Self::ClientCredentials(grant) => Some(&grant.url),
-            _ => None,
-        }
-    }
-
     /// What opens it, out of the credentials; else what to ask the operator for.
     pub(super) fn key(&self, given: Credentials) -> Result<Key, &'static str> {
         let plain = |text: SecretString| text.expose_secret().to_owned();

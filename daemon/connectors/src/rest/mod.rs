@@ -31,19 +31,14 @@ const NAME: &str = "rest";
 #[derive(Debug)]
 pub(super) struct Rest;
 
-static MANIFEST: Manifest =
-    Manifest::new::<Rest>(NAME, "Calls the REST API of a CRM of your own for each lead");
-
 impl TypedConnector for Rest {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest =
+        &Manifest::new::<Self>(NAME, "Calls the REST API of a CRM of your own for each lead");
 
     fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let mapping = crm::read_mapping(&(MANIFEST.own_mapping)(), given.mapping).unwrap_or_default();
+        let mapping = crm::read_mapping(&(Self::MANIFEST.own_mapping)(), given.mapping).unwrap_or_default();
         let read = Brand::parse(given.brand)
             .map_err(|problem| vec![Problem::at("brand", problem.to_string())])
             .and_then(|brand| Settings::read(config, given.common, mapping, &brand));

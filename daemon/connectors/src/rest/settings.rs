@@ -144,9 +144,6 @@ impl Settings {
             problems.extend(address.err());
             problems.extend(target.render(&context).err());
         }
-        if let Some(url) = self.auth.token_url() {
-            problems.extend(egress.check(url).err().map(|problem| Problem::of("token_url", problem)));
-        }
         problems
     }
 

@@ -149,6 +149,18 @@ fn the_body_is_the_event_or_what_is_mapped_of_it() {
 }
 
 #[test]
+fn values_are_escaped_as_the_content_type_says_and_no_accent_breaks_a_header() {
+    let lead = FULL.replace("Sarah Jane Patel", "Zoë & Sons=50%&admin=1");
+    let form = json!({"content-type": "application/x-www-form-urlencoded", "X-Name": "{{ lead.name }}"});
+    let config = json!({"headers": form, "body": "name={{ lead.name }}"});
+    let played = PushCase::created(&lead).run(ready(config).as_ref(), &[(200, "")]);
+    let request = &played.requests[0];
+    assert_eq!(String::from_utf8_lossy(&request.body), "name=Zo%C3%AB%20%26%20Sons%3D50%25%26admin%3D1");
+    let name = request.headers.iter().find(|header| header.name == "x-name").unwrap();
+    assert_eq!(name.value, "Zo%C3%AB & Sons=50%&admin=1");
+}
+
+#[test]
 fn answers_in_gzip_or_latin_1_are_read() {
     let config = json!({"success": {"pointer": "/status", "equals": "ok"}, "id_pointer": "/id"});
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -3,15 +3,18 @@
 use http::HeaderValue;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use url::Url;
 
-use crate::config::{Flag, List, Problem, Required, parsed, settings, words};
+use crate::{
+    config::{BaseUrl, Flag, List, Problem, Required, parsed, settings, words},
+    leads::Names,
+};
+use leadline_domain::json::Json;
 
 settings! {
     /// What becomes of Leads, and where.
     pub(crate) struct Config {
         /// Where to log in: your My Domain, https://NAME.my.salesforce.com; client_id and client_secret alone work only there. Absent for base_url, or https://login.salesforce.com
-        login_url: Option<LoginUrl>,
+        login_url: Option<BaseUrl>,
         /// Whom a private key's login is for; absent for login or test.salesforce.com, by login_url
         audience: Option<String>,
         /// The version of the REST API
@@ -77,11 +80,6 @@ parsed! {
 }
 
 parsed! {
-    /// Where to log in.
-    pub(crate) struct LoginUrl(Url) = login_url
-}
-
-parsed! {
     /// The header's value for new Leads.
     pub(crate) struct AssignmentRule(HeaderValue) = assignment_rule
 }
@@ -113,15 +111,6 @@ fn version(text: &str) -> Result<String, Problem> {
     if is_number { Ok(text.to_owned()) } else { Err(Problem::new("must be like v62.0")) }
 }
 
-fn login_url(text: &str) -> Result<Url, Problem> {
-    let url = Url::parse(text).map_err(|error| Problem::new(error.to_string()))?;
-    let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.username().is_empty();
-    if is_bare && matches!(url.scheme(), "https" | "http") {
-        return Ok(url);
-    }
-    Err(Problem::new("must be like https://NAME.my.salesforce.com"))
-}
-
 fn assignment_rule(text: &str) -> Result<HeaderValue, Problem> {
     let value = match text {
         "none" => Some(HeaderValue::from_static("FALSE")),
@@ -130,6 +119,26 @@ fn assignment_rule(text: &str) -> Result<HeaderValue, Problem> {
     };
     value.ok_or_else(|| Problem::new("must be a rule's id, as 01Q…, or none"))
 }
+
+/// How many characters the standard fields take; an organization says it of its own.
+pub(super) const NAMES: Names = Names {
+    vendor: super::NAME,
+    email: "Email",
+    first: "FirstName",
+    last: "LastName",
+    limits: &[
+        ("FirstName", 40),
+        ("LastName", 80),
+        ("Phone", 40),
+        ("MobilePhone", 40),
+        ("Company", 255),
+        ("Title", 128),
+        ("Website", 255),
+        ("LeadSource", 255),
+        ("Description", 32_000),
+    ],
+    owner: ("OwnerId", |id| ("OwnerId", Json::string(id))),
+};
 
 pub(super) fn own_mapping() -> Value {
     json!({

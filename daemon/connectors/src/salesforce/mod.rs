@@ -3,7 +3,6 @@
 mod config;
 mod error;
 mod login;
-mod plan;
 mod probe;
 mod push;
 #[cfg(test)]
@@ -16,18 +15,19 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
-    Abilities, Answer, Conversation, Given, Ids, Manifest, Prepared, Problem, Push, Record, Request,
-    Response, Result, SITE, Setup, Token, TypedConnector,
-    config::{Common, no_credentials},
-    crm, named_as, oauth,
+    Abilities, Answer, Conversation, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response,
+    Result, SITE, Setup, Token, TypedConnector,
+    config::no_credentials,
+    crm,
+    leads::{Enquiry, LeadPlan},
+    named_as, oauth,
     vendor::Vendor,
 };
-use config::{Config, Credentials, Duplicates};
+use config::{Config, Credentials, Duplicates, NAMES, OptOut};
 use leadline_domain::{
     address::EgressPolicy, integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure,
 };
 use login::Login;
-use plan::Plan;
 
 /// The connector `salesforce`.
 #[derive(Debug)]
@@ -36,36 +36,23 @@ pub(super) struct Salesforce;
 const NAME: &str = "salesforce";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
-/// What is kept in the place of a Task where another text tells the enquiry.
-const DESCRIBED: &str = "described";
 /// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
 const NEWEST: [&str; 2] = ["20", "1"];
 /// Whether assignment rules give a Lead an owner; without it they do, on updates too.
 const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
-/// So often a write is repeated with texts cut, as each refusal may name one field alone.
-const CUTS_MAX: usize = 8;
-
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    own_mapping: config::own_mapping,
-    email_target: Some("Email"),
-    tells_new: true,
-    ..Manifest::new::<Salesforce>(NAME, "Creates or updates a Salesforce Lead, found by email")
-};
+/// The longest text that tells a lead, in bytes: it is within what a Description takes, and is read back on a repeat.
+const DESCRIPTION_MAX: usize = 32_000;
 
 impl TypedConnector for Salesforce {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
-
-    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let refused = login_url(config, given.common)
-            .and_then(|url| given.egress.check(&url).map_err(|problem| Problem::of("login_url", problem)));
-        Vec::from_iter(refused.err())
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        own_mapping: config::own_mapping,
+        email_target: Some("Email"),
+        tells_new: true,
+        ..Manifest::new::<Self>(NAME, "Creates or updates a Salesforce Lead, found by email")
+    };
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         Vec::from_iter(Login::of(credentials).err())
@@ -74,18 +61,14 @@ impl TypedConnector for Salesforce {
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         Ok(Box::new(Ready {
             base: setup.common.base().cloned(),
-            login_url: login_url(&setup.config, &setup.common).map_err(crm::unrenderable)?,
+            login_url: setup
+                .common
+                .or(setup.config.login_url.as_ref(), LOGIN_URL)
+                .map_err(crm::unrenderable)?,
             config: setup.config,
             mapping: setup.mapping,
             login: Login::of(&setup.credentials).ok(),
         }))
-    }
-}
-
-fn login_url(config: &Config, common: &Common) -> Result<Url, Problem> {
-    match &config.login_url {
-        Some(url) => Ok(url.0.clone()),
-        None => common.base_or(LOGIN_URL),
     }
 }
 
@@ -103,7 +86,25 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
+        let (event, config) = (crm::event(push)?, &self.config);
+        let mut plan = LeadPlan::make(NAMES, &self.mapping, push)?;
+        let told = crm::plain(&event, push, |text| text.len() <= DESCRIPTION_MAX);
+        plan.add("Description", NAMES.limited("Description", &Json::string(&told)));
+        // A Lead needs a company: somebody who has none stands for one.
+        let name = event.at("lead.name").map(crm::text).unwrap_or_default();
+        let name = Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or(&plan.email).to_owned();
+        plan.add("Company", NAMES.limited("Company", &Json::string(&name)));
+        plan.add("LeadSource", NAMES.limited("LeadSource", &Json::string(&config.lead_source)));
+        let is_refused = event.at("lead.gdpr_consent") == Some(&Json::Bool(false));
+        if config.opt_out == OptOut::WithoutConsent && is_refused {
+            plan.create.insert(usize::MAX, "HasOptedOutOfEmail", Json::Bool(true));
+        }
+        // What is the key in the URL must not be in the body.
+        if let Some(field) = self.external() {
+            plan.create.take_at(field);
+            plan.update.take_at(field);
+        }
+        Ok(Some(plan.bytes()))
     }
 
     fn abilities(&self) -> Abilities {
@@ -111,10 +112,9 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let plan = Plan::read(push)?;
         self.is_ready()?;
-        ctx.lock_person(&plan.email).await;
-        self.bring(push, &plan, ctx).await
+        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
+        self.join_campaign(push, ctx).await
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
@@ -122,12 +122,9 @@ impl Prepared for Ready {
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
-        let mut things = things.clone();
-        things.retain(|kind, id| kind != "task" || id != DESCRIBED);
-        let site = things.get(SITE).cloned();
-        named_as(&["lead", "task"], &things, |kind, id| {
+        named_as(&["lead", "task"], things, |kind, id| {
             let object = if kind == "lead" { "Lead" } else { "Task" };
-            Some(format!("{}/lightning/r/{object}/{id}/view", site.as_ref()?.trim_end_matches('/')))
+            Some(format!("{}/lightning/r/{object}/{id}/view", things.get(SITE)?.trim_end_matches('/')))
         })
     }
 
@@ -174,7 +171,7 @@ impl Ready {
         self.config.external_id_field.as_ref().map(|field| field.0.as_str())
     }
 
-    fn create(&self, plan: &Plan, external: Option<&str>) -> Request {
+    fn create_request(&self, plan: &LeadPlan, external: Option<&str>) -> Request {
         let request = match external {
             Some(field) => self.object(Method::PATCH, &["Lead", field, &plan.lead]),
             None => self.object(Method::POST, &["Lead"]),

@@ -1,43 +1,151 @@
-//! A push to Salesforce: the Lead, and the Task that keeps an enquiry on one that was there before.
+//! How Salesforce's Leads are found, made and changed, and how an enquiry is kept: by the Description of a Lead that is
+//! made, by a Task on one that was there before.
 
+use async_trait::async_trait;
 use http::{HeaderValue, Method};
 use serde_json::Value;
 
-use super::{AUTO_ASSIGN, CUTS_MAX, DESCRIBED, NAME, NEWEST, Ready, VENDOR, error, plan::Plan, quoted};
+use super::{AUTO_ASSIGN, NAME, NEWEST, Ready, VENDOR, config::NAMES, error, quoted};
 use crate::{
-    Conversation, Push, Request, Response, Result, crm, leads,
-    vendor::{id_of, unreadable},
-    written::{self, Written},
+    Conversation, Push, Result,
+    config::Flag,
+    crm,
+    leads::{LeadPlan, Leads, There},
+    vendor::{TOLD, id_of, unreadable},
 };
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{integration::EventKind, json::Json};
+
+#[async_trait]
+impl Leads for Ready {
+    async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+        self.find("Id", id, ctx).await
+    }
+
+    /// Whatever an earlier attempt made is found here too: queries see what was written at once.
+    async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+        self.find(NAMES.email, email, ctx).await
+    }
+
+    /// An upsert would write over a Lead that has the external id what only a new one is to get.
+    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+        match self.external() {
+            Some(field) => self.find(field, uuid, ctx).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
+        let keyed = |fields: &Json| self.write(self.create_request(plan, self.external()), fields);
+        let mut made = NAMES.fitted(&plan.create, error::too_long, keyed, ctx).await?;
+        if error::is_converted(&made) {
+            // The customer that it became keeps the external id.
+            let bare = |fields: &Json| self.write(self.create_request(plan, None), fields);
+            made = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
+        }
+        if !made.is_good() {
+            return Err(error::failure(&made, ctx.now));
+        }
+        let mut id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
+        if made.status == 204 {
+            // Where it was there already, by its external id, older versions say nothing more.
+            id = self.by_uuid(&plan.lead, ctx).await?.map(|there| there.id);
+        }
+        id.ok_or_else(|| unreadable(NAME, &made, "id"))
+    }
+
+    async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        let request = |fields: &Json| {
+            let request = self.object(Method::PATCH, &["Lead", id]);
+            self.write(request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE")), fields)
+        };
+        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
+        if answer.status == 404 || error::is_deleted(&answer) {
+            return Ok(false);
+        }
+        if answer.is_good() { Ok(true) } else { Err(error::failure(&answer, ctx.now)) }
+    }
+
+    fn reopening(&self) -> Vec<(&str, Json)> {
+        self.config.reopen_status.iter().map(|status| ("Status", Json::string(status))).collect()
+    }
+
+    fn note_kind(&self) -> Option<&'static str> {
+        (self.config.tasks == Flag::Yes).then_some("task")
+    }
+
+    fn tells_enquiry(&self) -> bool {
+        true
+    }
+
+    /// What an earlier attempt kept this enquiry in: the Description of a Lead that it made, or a Task.
+    async fn find_note(
+        &self,
+        lead: &str,
+        push: &Push<'_>,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Option<String>> {
+        if push.event != EventKind::Updated {
+            let uuid = crm::event(push)?.at("lead.uuid").map(crm::text).unwrap_or_default();
+            let soql = format!("SELECT Id, Description FROM Lead WHERE Id = '{}'", quoted(lead));
+            let found = VENDOR.good(ctx, self.query(&soql)).await?;
+            if String::from_utf8_lossy(&found.body).contains(uuid.trim()) {
+                return Ok(Some(TOLD.to_owned()));
+            }
+            if !found.truncated {
+                VENDOR.entries(&found, "records", ctx.now)?;
+            }
+        }
+        for limit in NEWEST {
+            let soql = format!(
+                "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
+                quoted(lead)
+            );
+            // Where even one is longer than what is read of an answer: ours says at its beginning whose it is.
+            let found = ctx.send(self.query(&soql)).await?;
+            let told = VENDOR.told_of(push, &found, ["records", "Description", "Id"])?;
+            if told.is_some() || !found.truncated {
+                return Ok(told);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+        let [title, text] = note;
+        let task = Json::object([
+            ("WhoId", Json::string(lead)),
+            ("Subject", Json::string(title)),
+            ("Description", Json::string(text)),
+        ]);
+        let made = VENDOR.good(ctx, self.object(Method::POST, &["Task"]).json(task.to_bytes())).await?;
+        let id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
+        id.map(Some).ok_or_else(|| unreadable(NAME, &made, "id"))
+    }
+}
 
 impl Ready {
-    /// The Lead, once for each delivery; then, where it was there before, the Task that keeps this enquiry.
-    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
-        let done = format!("lead.{}", push.id);
-        let lead = match ctx.id(&done) {
-            Some(lead) => lead,
-            None => self.lead(push, plan, ctx).await?,
+    /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
+    async fn find(&self, field: &str, value: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+        let soql = format!(
+            "SELECT Id, Status FROM Lead WHERE {field} = '{}' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1",
+            quoted(value)
+        );
+        let found = VENDOR.listed(ctx, self.query(&soql), "records").await?;
+        let there = |lead: &Value| {
+            let status = lead["Status"].as_str().unwrap_or_default();
+            let closed =
+                self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
+            Some(There { id: id_of(&lead["Id"])?, closed: closed.then(|| status.to_owned()) })
         };
-        ctx.keep_site().await;
-        ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
-        written::keep(&plan.update, ctx).await;
-        if let Some(task) = plan.task.as_ref().filter(|_| ctx.id(&task_key(push)).is_none()) {
-            self.task(push, plan, task, &lead, ctx).await?;
-        }
-        self.join_campaign(push, &lead, ctx).await
+        Ok(found.first().and_then(there))
     }
 
     /// Makes the Lead a member of the campaign. Who is one already is told so, and stays what they are there.
-    async fn join_campaign(&self, push: &Push<'_>, lead: &str, ctx: &mut Conversation<'_>) -> Result<()> {
+    pub(super) async fn join_campaign(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let campaign = self.config.campaign_id.as_ref().filter(|_| push.event != EventKind::Updated);
-        let Some(campaign) = campaign else { return Ok(()) };
+        let Some((campaign, lead)) = campaign.zip(ctx.id("lead")) else { return Ok(()) };
         let mut member =
-            Json::object([("CampaignId", Json::string(&campaign.0)), ("LeadId", Json::string(lead))]);
+            Json::object([("CampaignId", Json::string(&campaign.0)), ("LeadId", Json::string(&lead))]);
         if let Some(status) = &self.config.campaign_status {
             member.insert(usize::MAX, "Status", Json::string(status));
         }
@@ -48,219 +156,4 @@ impl Ready {
         }
         Err(error::failure(&answer, ctx.now))
     }
-
-    async fn lead(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String> {
-        if let Some(id) = ctx.id("lead")
-            && let Some(there) = self.find(&format!("Id = '{}'", quoted(&id)), ctx).await?
-            && self.updated(push, Written::of(push, ctx).news(&plan.update), &there, ctx).await?
-        {
-            return Ok(there.id);
-        }
-        // Whatever an earlier attempt made is found here too: queries see what was written at once.
-        if let Some(there) = self.find(&format!("Email = '{}'", quoted(&plan.email)), ctx).await?
-            && self.updated(push, plan.update.clone(), &there, ctx).await?
-        {
-            return Ok(there.id);
-        }
-        // An upsert would write over a Lead that has the external id what only a new one is to get.
-        if let Some(field) = self.external()
-            && let Some(there) = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?
-            && self.updated(push, plan.update.clone(), &there, ctx).await?
-        {
-            return Ok(there.id);
-        }
-        let mut made = self.written(ctx, &plan.create, || self.create(plan, self.external())).await?;
-        if error::is_converted(&made) {
-            // The customer that it became keeps the external id.
-            made = self.written(ctx, &plan.create, || self.create(plan, None)).await?;
-        }
-        if !made.is_good() {
-            return Err(error::failure(&made, ctx.now));
-        }
-        let id = match made.json().as_ref().and_then(|body| id_of(&body["id"])) {
-            Some(id) => id,
-            // Where it was there already, by its external id, older versions say nothing more.
-            None if made.status == 204 => self.by_external_id(plan, &made, ctx).await?,
-            None => return Err(unreadable(NAME, &made, "id")),
-        };
-        // A new Lead's Description tells the enquiry.
-        ctx.keep(&[(&task_key(push), DESCRIBED)]).await;
-        Ok(id)
-    }
-
-    async fn by_external_id(
-        &self,
-        plan: &Plan,
-        made: &Response,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<String> {
-        let field = self.external().unwrap_or("Id");
-        let there = self.find(&format!("{field} = '{}'", quoted(&plan.lead)), ctx).await?;
-        there.map(|there| there.id).ok_or_else(|| unreadable(NAME, made, "id"))
-    }
-
-    /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
-    async fn find(&self, which: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
-        let soql = format!(
-            "SELECT Id, Status FROM Lead WHERE {which} AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1"
-        );
-        let found = self.query_records(ctx, &soql).await?;
-        let first = &found["records"][0];
-        let status = first["Status"].as_str().unwrap_or_default().to_owned();
-        Ok(first["Id"].as_str().map(|id| There { id: id.to_owned(), status }))
-    }
-
-    /// Writes the lead to a Lead that is there; false if it is gone.
-    async fn updated(
-        &self,
-        push: &Push<'_>,
-        mut fields: Json,
-        there: &There,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<bool> {
-        let is_closed =
-            self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(&there.status));
-        match &self.config.reopen_status {
-            Some(status) if is_closed => fields.insert(usize::MAX, "Status", Json::string(status)),
-            None if is_closed => ctx.keep(&[(&closed_key(push), &there.status)]).await,
-            _ => {}
-        }
-        if !written::has_members(&fields) {
-            // It was just found.
-            return Ok(true);
-        }
-        let object = || {
-            let request = self.object(Method::PATCH, &["Lead", &there.id]);
-            request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE"))
-        };
-        let answer = self.written(ctx, &fields, object).await?;
-        if answer.is_good() {
-            return Ok(true);
-        }
-        if answer.status == 404 || error::is_deleted(&answer) {
-            return Ok(false);
-        }
-        Err(error::failure(&answer, ctx.now))
-    }
-
-    /// Keeps the enquiry on a Lead that was there before: what sales wrote to it stays as it is.
-    async fn task(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        task: &Json,
-        lead: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<()> {
-        let key = task_key(push);
-        if push.is_repeat
-            && let Some(found) = self.find_told(push, plan, lead, ctx).await?
-        {
-            ctx.keep(&[(&key, &found)]).await;
-            return Ok(());
-        }
-        let mut task = task.clone();
-        task.insert(0, "WhoId", Json::string(lead));
-        if let (Some(status), Some(told)) = (ctx.id(&closed_key(push)), task.get("Description")) {
-            let told = format!("The Lead was closed before this enquiry: {status}\n{}", crm::text(told));
-            task.insert(usize::MAX, "Description", Json::string(&crm::cut(&told, 32_000)));
-        }
-        let request = self.object(Method::POST, &["Task"]).json(task.to_bytes());
-        let made = VENDOR.good(ctx, request).await?;
-        let id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
-        let id = id.ok_or_else(|| unreadable(NAME, &made, "id"))?;
-        ctx.keep(&[(&key, &id)]).await;
-        Ok(())
-    }
-
-    /// What an earlier attempt kept this enquiry in: the Description of a Lead that it made, or a Task.
-    async fn find_told(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        lead: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
-        if push.event != EventKind::Updated {
-            let soql = format!("SELECT Id, Description FROM Lead WHERE Id = '{}'", quoted(lead));
-            let found = VENDOR.good(ctx, self.query(&soql)).await?;
-            if String::from_utf8_lossy(&found.body).contains(&plan.lead) {
-                return Ok(Some(DESCRIBED.to_owned()));
-            }
-        }
-        self.find_task(push, lead, ctx).await
-    }
-
-    /// The Task in which an earlier attempt kept this enquiry.
-    async fn find_task(
-        &self,
-        push: &Push<'_>,
-        lead: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
-        for limit in NEWEST {
-            let soql = format!(
-                "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
-                quoted(lead)
-            );
-            let found = VENDOR.good(ctx, self.query(&soql)).await?;
-            let tasks = found.json().unwrap_or_default();
-            let is_ours =
-                |task: &&Value| task["Description"].as_str().is_some_and(|told| push.is_told_by(told));
-            let ours = tasks["records"].as_array().into_iter().flatten().find(is_ours);
-            if let Some(id) = ours.and_then(|task| id_of(&task["Id"])) {
-                return Ok(Some(id));
-            }
-            if !found.truncated {
-                return Ok(None);
-            }
-            // Even one is longer than what is read of an answer: ours says at its beginning whose it is.
-            if push.is_told_by(&String::from_utf8_lossy(&found.body)) {
-                return Ok(Some(DESCRIBED.to_owned()));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn query_records(&self, ctx: &mut Conversation<'_>, soql: &str) -> Result<Value> {
-        let answer = VENDOR.good(ctx, self.query(soql)).await?;
-        answer.json().filter(|body| body["records"].is_array()).ok_or_else(|| {
-            let failure = unreadable(NAME, &answer, "records");
-            Failure { class: FailureClass::Transient, ..failure }
-        })
-    }
-
-    /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
-    async fn written(
-        &self,
-        ctx: &mut Conversation<'_>,
-        fields: &Json,
-        request: impl Fn() -> Request,
-    ) -> Result<Response> {
-        let mut fields = fields.clone();
-        for _ in 0..CUTS_MAX {
-            let answer = ctx.send(self.write(request(), &fields)).await?;
-            if !leads::cut(&mut fields, "Email", &error::too_long(&answer)) {
-                return Ok(answer);
-            }
-        }
-        ctx.send(self.write(request(), &fields)).await
-    }
-}
-
-/// A Lead that is there.
-#[derive(Debug)]
-struct There {
-    id: String,
-    status: String,
-}
-
-/// Under which the Task is kept that tells this enquiry, or that something else does.
-fn task_key(push: &Push<'_>) -> String {
-    format!("task.{}", push.id)
-}
-
-/// Under which the Status is kept of a Lead that was closed when this enquiry came.
-fn closed_key(push: &Push<'_>) -> String {
-    format!("closed.{}", push.id)
 }

@@ -256,7 +256,7 @@ fn settings_are_checked() {
     assert!(check(json!({})).is_empty());
     assert_eq!(
         check(json!({ "login_url": "https://x/y" })),
-        ["login_url must be like https://NAME.my.salesforce.com"]
+        ["login_url must be scheme, host and port only, as https://sandbox.example.com"]
     );
     assert_eq!(check(json!({ "login_url": "https://127.0.0.1" })).len(), 1);
     assert_eq!(check(json!({ "api_version": "62" })), ["api_version must be like v62.0"]);

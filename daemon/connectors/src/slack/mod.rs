@@ -30,18 +30,13 @@ pub(super) struct Slack;
 /// About one message a second is allowed for each webhook; from hearsay.
 const PACE: Pace = Pace { calls: 1, per: Duration::from_secs(1) };
 
-static MANIFEST: Manifest = Manifest {
-    takes_notices: true,
-    ..Manifest::new::<Slack>("slack", "Posts a message about each lead to a Slack channel")
-};
-
 impl TypedConnector for Slack {
     type Config = ();
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        takes_notices: true,
+        ..Manifest::new::<Self>("slack", "Posts a message about each lead to a Slack channel")
+    };
 
     fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
         hook_url::check("webhook_url", credentials.webhook_url.0.as_ref(), egress, config::is_slack)
@@ -60,7 +55,7 @@ struct Ready(Chat);
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
+        Ok(Some(push::message(&self.0.told(push, push::fits)?).to_string().into()))
     }
 
     fn abilities(&self) -> Abilities {

@@ -20,12 +20,19 @@ const LINK_MAX: usize = 2000;
 /// An ampersand takes five characters.
 const ESCAPE: Escape = Escape { escaped: escape, growth: 5 };
 
+/// Whether a lead's text is taken whole, but for lines that are too long in themselves.
+pub(super) fn fits(text: &str) -> bool {
+    sections(text).len() <= SECTIONS_MAX
+}
+
 /// The message: blocks for those who read it, and a text for notifications.
 pub(super) fn message(told: &Told) -> Value {
     let headline = &told.headline;
     let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
     let mut blocks = vec![json!({"type": "header", "text": plain(&fitting(headline, HEADER_MAX))})];
-    blocks.extend(sections(&told.text).iter().map(|text| json!({"type": "section", "text": plain(text)})));
+    let sections = sections(&told.text);
+    let sections = sections.iter().take(SECTIONS_MAX).filter(|section| !section.is_empty());
+    blocks.extend(sections.map(|text| json!({"type": "section", "text": plain(text)})));
     if let Some(link) = told.proposal.as_ref().and_then(|url| link(url, "Open the proposal")) {
         let element = json!({"type": "mrkdwn", "text": link, "verbatim": true});
         blocks.push(json!({"type": "context", "elements": [element]}));
@@ -38,17 +45,14 @@ fn sections(text: &str) -> Vec<String> {
     let mut sections: Vec<String> = Vec::new();
     for line in text.split('\n') {
         let line = fitting(line, LINE_MAX);
-        let is_full = sections.len() == SECTIONS_MAX;
         match sections.last_mut() {
             Some(last) if units(last) + 1 + units(&line) <= SECTION_MAX => {
                 last.push('\n');
                 last.push_str(&line);
             }
-            _ if is_full => break,
             _ => sections.push(line),
         }
     }
-    sections.retain(|section| !section.is_empty());
     sections
 }
 

@@ -28,18 +28,13 @@ const PACE: Pace = Pace { calls: 1, per: Duration::from_secs(1) };
 #[derive(Debug)]
 pub(super) struct Teams;
 
-static MANIFEST: Manifest = Manifest {
-    takes_notices: true,
-    ..Manifest::new::<Teams>(NAME, "Posts a card about each lead to a Microsoft Teams channel or chat")
-};
-
 impl TypedConnector for Teams {
     type Config = ();
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        takes_notices: true,
+        ..Manifest::new::<Self>(NAME, "Posts a card about each lead to a Microsoft Teams channel or chat")
+    };
 
     fn credential_problems(&self, credentials: &Credentials, egress: &EgressPolicy) -> Vec<Problem> {
         hook_url::check("workflow_url", credentials.workflow_url.0.as_ref(), egress, config::is_workflow)
@@ -58,7 +53,7 @@ struct Ready(Chat);
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Ok(Some(push::message(&self.0.told(push)?).to_string().into()))
+        Ok(Some(push::message(&self.0.told(push, push::fits)?).to_string().into()))
     }
 
     fn abilities(&self) -> Abilities {

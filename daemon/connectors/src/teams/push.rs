@@ -13,13 +13,21 @@ const LINK_MAX: usize = 2000;
 /// The newest version that workflows take.
 const VERSION: &str = "1.4";
 
+/// Whether a lead's text is taken whole.
+pub(super) fn fits(text: &str) -> bool {
+    lines(text).try_fold(CARD_MAX, |room, line| room.checked_sub(line.to_string().len())).is_some()
+}
+
+fn lines(text: &str) -> impl Iterator<Item = Value> {
+    text.lines().filter(|text| !text.trim().is_empty()).map(line)
+}
+
 /// The message with its one card: a headline, and a line for each line of the lead.
 pub(super) fn message(told: &Told) -> Value {
     let headline = json!({"type": "TextRun", "text": cut(&told.headline, HEADLINE_MAX), "size": "large", "weight": "bolder"});
     let mut body = vec![json!({"type": "RichTextBlock", "inlines": [headline]})];
     let mut room = CARD_MAX;
-    for text in told.text.lines().filter(|text| !text.trim().is_empty()) {
-        let line = line(text);
+    for line in lines(&told.text) {
         match room.checked_sub(line.to_string().len()) {
             Some(left) => room = left,
             None => {

@@ -29,19 +29,14 @@ use settings::{Body, Settings};
 #[derive(Debug)]
 pub(super) struct Webhook;
 
-static MANIFEST: Manifest = Manifest {
-    signs: true,
-    takes_notices: true,
-    ..Manifest::new::<Webhook>("webhook", "Sends each event as a signed HTTP request to a URL of yours")
-};
-
 impl TypedConnector for Webhook {
     type Config = Config;
     type Credentials = ();
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        signs: true,
+        takes_notices: true,
+        ..Manifest::new::<Self>("webhook", "Sends each event as a signed HTTP request to a URL of yours")
+    };
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         mapping(operators)

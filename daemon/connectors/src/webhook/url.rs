@@ -4,7 +4,10 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::config::shown_value;
-use crate::{Problem, config::shorten};
+use crate::{
+    Problem,
+    config::{shorten, unbroken},
+};
 use leadline_domain::template::{Context, Place, Template, percent_encode};
 
 /// A URL whose path and query are templates.
@@ -43,14 +46,10 @@ impl UrlTemplate {
         query: &Map<String, Value>,
         base: Option<&Url>,
     ) -> Result<Self, Vec<Problem>> {
-        // They are dropped in silence where the URL is read, which then leads elsewhere.
-        if source.contains(char::is_control) {
-            let problem = "holds a line end or another control character; take it out";
-            return Err(vec![Problem::within(key, key, problem)]);
-        }
+        let own = |problem: Problem| Problem::within(key, key, problem);
+        unbroken(source).map_err(|problem| vec![own(problem)])?;
         let parts = Parts::of(source);
         let is_rebased = base.is_some();
-        let own = |problem: Problem| Problem::within(key, key, problem);
         let base = base.cloned().map_or_else(|| read_base(parts.base), Ok).map_err(own);
         let path = compiled(parts.path, Place::PathSegment).map_err(own);
         let fragment =

@@ -63,23 +63,15 @@ pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let entry = entry(response);
-    let by_status = vendor::by_status(NAME, response, now);
     let class = match code(&entry) {
-        "" => by_status.class,
         "INVALID_TOKEN" | "AUTHENTICATION_FAILURE" | "OAUTH_SCOPE_MISMATCH" | "NO_PERMISSION" => {
-            FailureClass::Credentials
+            Some(FailureClass::Credentials)
         }
-        "TOO_MANY_REQUESTS" | "LIMIT_EXCEEDED" => FailureClass::Throttled,
-        "INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "RECORD_LOCKED" => FailureClass::Transient,
-        _ if response.is_good() => FailureClass::Rejected,
-        _ => by_status.class,
+        "TOO_MANY_REQUESTS" | "LIMIT_EXCEEDED" => Some(FailureClass::Throttled),
+        "INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "RECORD_LOCKED" => Some(FailureClass::Transient),
+        code => (response.is_good() && !code.is_empty()).then_some(FailureClass::Rejected),
     };
-    let error = match code(&entry) {
-        "" => by_status.error.clone(),
-        code => vendor::told(NAME, class, code, &message(&entry)).error,
-    };
-    let failure = Failure { error, class, ..by_status };
-    if class == FailureClass::Throttled { vendor::waiting(failure, response, now, CROWDED) } else { failure }
+    vendor::refusal(NAME, response, now, [code(&entry), &message(&entry)], class, CROWDED)
 }
 
 /// What a login was refused with, which is told with 200 as well.

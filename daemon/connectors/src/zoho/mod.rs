@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request,
-    Response, Result, SITE, Setup, Token, TypedConnector,
-    config::{Problem, no_credentials},
+    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Response,
+    Result, SITE, Setup, Token, TypedConnector,
+    config::no_credentials,
     crm,
     leads::{Enquiry, LeadPlan},
     named_as, oauth,
@@ -36,39 +36,25 @@ const CONNECTIONS: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Zoho;
 
-static MANIFEST: Manifest = Manifest {
-    checks_mapping: true,
-    connections_max: Some(CONNECTIONS),
-    own_mapping: config::own_mapping,
-    email_target: Some(config::NAMES.email),
-    tells_new: true,
-    ..Manifest::new::<Zoho>(
-        NAME,
-        "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
-    )
-};
-
 impl TypedConnector for Zoho {
     type Config = Config;
     type Credentials = Credentials;
-
-    fn describe(&self) -> &Manifest {
-        &MANIFEST
-    }
-
-    fn problems(&self, config: &Config, given: &Given<'_>) -> Vec<Problem> {
-        let url = config.accounts_url.as_ref();
-        let wrong = url.and_then(|url| given.egress.check(&url.0).err());
-        Vec::from_iter(wrong.map(|problem| Problem::of("accounts_url", problem)))
-    }
+    const MANIFEST: &'static Manifest = &Manifest {
+        checks_mapping: true,
+        connections_max: Some(CONNECTIONS),
+        own_mapping: config::own_mapping,
+        email_target: Some(config::NAMES.email),
+        tells_new: true,
+        ..Manifest::new::<Self>(
+            NAME,
+            "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
+        )
+    };
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        let accounts = match &setup.config.accounts_url {
-            Some(url) => url.0.clone(),
-            None => setup.common.base_or(config::ACCOUNTS).map_err(crm::unrenderable)?,
-        };
+        let accounts = setup.common.or(setup.config.accounts_url.as_ref(), config::ACCOUNTS);
         Ok(Box::new(Ready {
-            accounts,
+            accounts: accounts.map_err(crm::unrenderable)?,
             base: setup.common.base().cloned(),
             settings: setup.config,
             app: App::of(setup.credentials),

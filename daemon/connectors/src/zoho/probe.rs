@@ -71,10 +71,15 @@ fn field(field: &Value) -> Option<TargetField> {
         "lookup" | "ownerlookup" | "multiselectpicklist" | "subform" => Takes::Nothing,
         _ => Takes::Text,
     };
+    let may = |operation: &str| field["operation_type"][operation] != false;
+    let is_fixed = field["read_only"] == true || field["field_read_only"] == true;
     let target = TargetField::new(name, kind, takes)
         .labelled(word(field, "field_label"))
         .choosing(&field["pick_list_values"], "actual_value", "display_value")
-        .fixed(field["read_only"] == true || field["field_read_only"] == true, "this user may not");
+        .fixed(
+            is_fixed || !may("api_create") || !may("api_update"),
+            "Zoho takes no value for it from this user",
+        );
     Some(TargetField {
         is_ours: OURS.contains(&name),
         is_required: field["system_mandatory"] == true,

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Response, Result,
-    leads::{self, LeadPlan, Leads, There},
-    vendor::{id_of, unread, unreadable, word},
+    leads::{LeadPlan, Leads, There},
+    vendor::{id_of, unreadable, word},
 };
 use leadline_domain::{
     integration::EventKind,
@@ -22,8 +22,6 @@ use leadline_domain::{
 const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
 /// So many of a Lead's newest notes are looked through.
 const NOTES: &str = "20";
-/// So often a write is repeated with texts cut, as each refusal names one field alone.
-const CUTS_MAX: usize = 8;
 /// So many tags are in a call, as the specification has it.
 const TAGS_TAKEN: usize = 3;
 /// How long a search may lag behind what was written; not documented.
@@ -64,7 +62,8 @@ impl Leads for Ready {
         if let Some(rule) = &self.settings.assignment_rule {
             more.push(("lar_id", Json::string(&rule.0)));
         }
-        let answer = self.written(Method::POST, &["Leads", "upsert"], &plan.create, &more, ctx).await?;
+        let request = |fields: &Json| self.write(Method::POST, &["Leads", "upsert"], fields.clone(), &more);
+        let answer = NAMES.fitted(&plan.create, error::too_long, request, ctx).await?;
         if let Some(id) = error::existing(&answer)
             && self.update(&id, &plan.update, ctx).await?
         {
@@ -75,7 +74,8 @@ impl Leads for Ready {
     }
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let answer = self.written(Method::PUT, &["Leads", id], fields, &[], ctx).await?;
+        let request = |fields: &Json| self.write(Method::PUT, &["Leads", id], fields.clone(), &[]);
+        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
         }
@@ -140,45 +140,17 @@ impl Ready {
     }
 
     /// The first of these Leads that is one of ours to change.
-    fn there(&self, leads: &Value, is_it: impl Fn(&Value) -> bool) -> Option<There> {
+    fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let open = |lead: &&Value| lead["$converted"] != true && is_it(lead);
-        let lead = leads.as_array().into_iter().flatten().find(open)?;
+        let lead = leads.iter().find(open)?;
         let status = word(lead, "Lead_Status").unwrap_or_default();
         let is_closed =
             self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
         Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
     }
-
-    /// The answer to a write. Texts that are too long for the organization's own fields are cut to what it takes.
-    async fn written(
-        &self,
-        method: Method,
-        path: &[&str],
-        fields: &Json,
-        more: &[(&str, Json)],
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Response> {
-        let mut fields = fields.clone();
-        for _ in 0..CUTS_MAX {
-            let answer = ctx.send(self.write(method.clone(), path, fields.clone(), more)).await?;
-            if !leads::cut(&mut fields, NAMES.email, &error::too_long(&answer)) {
-                return Ok(answer);
-            }
-        }
-        VENDOR.good(ctx, self.write(method, path, fields, more)).await
-    }
 }
 
 /// The records of an answer; none of them is 204.
-fn found(answer: &Response, now: i64) -> Result<Value> {
-    if answer.status == 204 {
-        return Ok(Value::Null);
-    }
-    if !answer.is_good() {
-        return Err(error::failure(answer, now));
-    }
-    let records =
-        answer.json().and_then(|mut body| body.pointer_mut("/data").map(Value::take)).filter(Value::is_array);
-    // A look that cannot be read does no harm when it is repeated.
-    records.ok_or_else(|| unread(NAME, answer, "records"))
+fn found(answer: &Response, now: i64) -> Result<Vec<Value>> {
+    if answer.status == 204 { Ok(Vec::new()) } else { VENDOR.entries(answer, "data", now) }
 }

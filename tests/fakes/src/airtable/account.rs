@@ -53,6 +53,10 @@ impl Account for Airtable {
         self.quota = Quota::unlimited();
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("Phone")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Correct => self.records.iter_mut().for_each(|(_, fields)| {

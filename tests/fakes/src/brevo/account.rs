@@ -75,10 +75,20 @@ impl Account for Brevo {
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
-        if rule != Rule::Duplicate {
-            return None;
-        }
-        // A number is one contact's.
+        let own = match rule {
+            Rule::Choice => "category",
+            Rule::ReadOnly => "calculated",
+            Rule::Duplicate => return Some(self.give_number_away()),
+            Rule::Required | Rule::Short => return None,
+        };
+        self.attributes.push(("KIND".to_owned(), own.to_owned()));
+        Trap::mapped("lead.event_type", "KIND")
+    }
+}
+
+impl Brevo {
+    /// A number is one contact's.
+    fn give_number_away(&mut self) -> Trap {
         let attributes = json!({"SMS": "+442079460000"});
         let other = super::Contact {
             email: "other@example.com".to_owned(),
@@ -86,6 +96,6 @@ impl Account for Brevo {
             ..super::Contact::default()
         };
         self.contacts.insert(7, other);
-        Trap::bare()
+        Trap::default()
     }
 }

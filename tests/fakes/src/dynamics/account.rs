@@ -138,8 +138,13 @@ impl Account for Dynamics {
                 self.leads.insert(id, super::Lead { fields, owner: "app".to_owned(), state: 1 });
                 Some(Trap { config: json!({"duplicates": "respect"}), ..Trap::default() })
             }
+            Rule::ReadOnly => {
+                self.columns.push(("new_score".to_owned(), "String"));
+                self.computed.insert("new_score".to_owned());
+                Trap::mapped("lead.event_type", "new_score")
+            }
             // A form's required columns bind forms, not programs.
-            Rule::Required | Rule::ReadOnly => None,
+            Rule::Required => None,
         }
     }
 }

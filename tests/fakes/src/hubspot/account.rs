@@ -45,11 +45,16 @@ impl Account for Hubspot {
         let members = self.lists.iter().flat_map(|(list, own)| own.members.iter().map(move |id| (list, id)));
         let members =
             members.map(|(list, id)| Record::new("place on a list", format!("{list} {id}"), email(id)));
-        contacts.chain(notes).chain(members).collect()
+        let deals = self.deals.iter().map(|(id, deal)| {
+            let properties = deal.properties.iter().filter(|(name, _)| *name != "description");
+            let properties = properties.map(|(name, text)| (name, Value::from(text.clone())));
+            Record::new("deal", id, email(&deal.contact)).with_all(properties, &[])
+        });
+        contacts.chain(notes).chain(deals).chain(members).collect()
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"list_ids": "7"})]
+        vec![json!({"list_ids": "7"}), json!({"deal_pipeline": "Weddings"})]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -99,6 +104,7 @@ impl Account for Hubspot {
             Deed::Delete => {
                 self.contacts.clear();
                 self.notes.clear();
+                self.deals.clear();
                 return true;
             }
             // A new contact takes the place of both; the old ids lead to it.

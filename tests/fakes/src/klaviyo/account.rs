@@ -68,6 +68,10 @@ impl Account for Klaviyo {
         (self.calls, self.additions) = (Quota::unlimited(), Quota::unlimited());
     }
 
+    fn phone_of_new(&self) -> Option<&'static str> {
+        Some("phone_number")
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Correct => self.profiles.values_mut().for_each(|profile| {
@@ -97,6 +101,7 @@ impl Account for Klaviyo {
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
+            Rule::ReadOnly => Trap::mapped("lead.event_type", "subscriptions"),
             Rule::Short => Trap::mapped("lead.wishes", "properties.wishes"),
             Rule::Duplicate => {
                 let other = json!({"email": "other@example.com", "phone_number": "+442079460000"});

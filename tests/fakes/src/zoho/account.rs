@@ -151,7 +151,12 @@ impl Account for Zoho {
                 );
                 Trap::bare()
             }
-            Rule::ReadOnly | Rule::Choice => None,
+            Rule::ReadOnly => {
+                self.fields.push(("Score".to_owned(), "formula"));
+                Trap::mapped("lead.event_type", "Score")
+            }
+            // Whether a word that is no option is refused is not documented.
+            Rule::Choice => None,
         }
     }
 }

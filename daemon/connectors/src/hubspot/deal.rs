@@ -1,0 +1,110 @@
+//! The deal of a new lead: made once, and put where the settings say, as people read it. What sales makes of it then is
+//! theirs: no push moves or changes it.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
+use crate::{
+    Conversation, Push, Result,
+    vendor::{id_of, word},
+};
+use leadline_domain::{
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+};
+
+/// The pipeline and the stage that new deals stand in, by name or id.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) pipeline: Option<String>,
+    pub(super) stage: Option<String>,
+}
+
+impl Place {
+    /// Whether deals are made at all.
+    pub(super) fn is_set(&self) -> bool {
+        self.pipeline.is_some() || self.stage.is_some()
+    }
+
+    /// The ids of the pipeline and the stage, among these; else what is wrong with the settings, in a sentence.
+    fn among(&self, pipelines: &[Value]) -> Result<[String; 2], String> {
+        let mut within: Vec<&Value> = pipelines.iter().filter(|one| one["archived"] != true).collect();
+        if let Some(name) = &self.pipeline {
+            let known: Vec<&str> = within.iter().filter_map(|one| word(one, "label")).collect();
+            within.retain(|one| is_called(one, name));
+            if within.is_empty() {
+                return Err(format!("deal_pipeline: {}", unknown("pipeline", name, known)));
+            }
+        }
+        let stages = |pipeline: &&Value| -> Vec<Value> {
+            pipeline["stages"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|one| one["archived"] != true)
+                .cloned()
+                .collect()
+        };
+        let place = |pipeline: &&Value| {
+            let all = stages(pipeline);
+            let stage = match &self.stage {
+                Some(name) => all.iter().find(|one| is_called(one, name)),
+                None => all.iter().min_by_key(|one| one["displayOrder"].as_i64()),
+            };
+            Some([id_of(&pipeline["id"])?, id_of(&stage?["id"])?])
+        };
+        let mut places: Vec<[String; 2]> = within.iter().filter_map(place).collect();
+        let name = self.stage.as_deref().unwrap_or_default();
+        match (places.pop(), places.is_empty()) {
+            (Some(place), true) => Ok(place),
+            (Some(_), false) => {
+                Err(format!("deal_stage: {name} is in several pipelines: set deal_pipeline too"))
+            }
+            (None, _) => {
+                let known: Vec<Value> = within.iter().flat_map(stages).collect();
+                let known = known.iter().filter_map(|one| word(one, "label"));
+                Err(format!("deal_stage: {}", unknown("stage", name, known)))
+            }
+        }
+    }
+}
+
+fn is_called(one: &Value, name: &str) -> bool {
+    let label = word(one, "label").unwrap_or_default();
+    word(one, "id") == Some(name) || label.trim().to_lowercase() == name.to_lowercase()
+}
+
+impl Ready {
+    /// What is wrong with where deals are to stand, in a sentence; else where that is.
+    pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<[String; 2], String>> {
+        let path = ["crm", "pipelines", &self.version, "deals"];
+        let pipelines = VENDOR.listed(ctx, self.request(Method::GET, &path), "results").await?;
+        Ok(self.place.among(&pipelines))
+    }
+
+    /// The deal of a lead that is new, once for each delivery; false if its contact is gone.
+    pub(super) async fn deal(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool> {
+        let key = format!("deal.{}", push.id);
+        if plan.deal.is_null() || ctx.id(&key).is_some() {
+            return Ok(true);
+        }
+        let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| {
+            Failure::new(FailureClass::Rejected, format!("{NAME} {wrong}; correct the setting"))
+        })?;
+        let mut properties = plan.deal.clone();
+        properties["pipeline"] = json!(pipeline);
+        properties["dealstage"] = json!(stage);
+        let is_there = self.attach(push, &Thing::deal(&properties), contact, ctx).await?;
+        if let Some(deal) = ctx.id(&key) {
+            ctx.keep(&[("deal", &deal)]).await;
+        }
+        Ok(is_there)
+    }
+}
