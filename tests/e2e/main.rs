@@ -10,6 +10,7 @@ mod airtable;
 mod api_examples;
 mod attacks;
 mod auth;
+mod backup_keys;
 mod brands;
 mod brevo;
 mod browser;

@@ -45,7 +45,7 @@ fn refusal(dir: &Path, args: &[&str]) -> String {
     text.lines().last().unwrap().strip_prefix("leadlined: ").unwrap().to_owned()
 }
 
-fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     // As root the server runs as another user, who must pass through.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
