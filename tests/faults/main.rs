@@ -13,3 +13,4 @@ mod postgres;
 mod receivers;
 mod rows;
 mod upgrade;
+mod verified;
