@@ -80,7 +80,7 @@ fn tests_in(cell: &str) -> Vec<(&str, &str)> {
     cell.split('`').filter_map(|part| part.split_once("::")).collect()
 }
 
-/// Whether a file has a test of this name. A path that does not start at the root starts in `tests/`.
+/// Whether a file has a test of this name that is run. A path that does not start at the root starts in `tests/`.
 fn is_test(file: &str, function: &str) -> bool {
     let places = [root(), root().join("tests")];
     let Some(text) = places.iter().find_map(|place| fs::read_to_string(place.join(file)).ok()) else {
@@ -91,8 +91,9 @@ fn is_test(file: &str, function: &str) -> bool {
     let places = (0..lines.len()).filter(|at| lines[*at].trim_start_matches("async ").starts_with(&head));
     let is_attribute = |line: &&&str| !line.is_empty() && !line.ends_with('}');
     places.into_iter().any(|at| {
-        let above = lines[..at].iter().rev().take_while(is_attribute);
-        above.into_iter().any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
+        let above: Vec<_> = lines[..at].iter().rev().take_while(is_attribute).collect();
+        above.iter().any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
+            && !above.iter().any(|line| line.starts_with("#[ignore"))
     })
 }
 

@@ -44,7 +44,7 @@ const DAEMON: [Rule; 11] = [
     rule("compute", &["domain"], &["tokio"]),
     rule("user", &[], &[]),
     rule("secrets", &["user"], &[]),
-    rule("postgres", &["secrets", "user"], &["sqlx", "tokio"]),
+    rule("postgres", &["secrets", "user"], &["rustls", "sqlx", "tokio"]),
     rule("store", &["domain", "postgres", "secrets"], &["sqlx", "tokio", "jiff_sqlx"]),
     rule(
         "push",

@@ -28,15 +28,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leads::verify;
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(leadlined());
     command.args(args).args(["--log", "json"]).kill_on_drop(true).stderr(Stdio::piped());
-    command.env_remove("LEADLINE_DATABASE_URL").env_remove("LEADLINE_DATA_DIR");
+    command.env_remove("LEADLINE_DATABASE_URL").env_remove("LEADLINE_DATA_DIR").env("LEADLINE_USER", "root");
     command
 }
 
 /// What a rotation logs, until it ends.
-fn start(args: &[&str]) -> (Child, Lines<BufReader<ChildStderr>>) {
+pub(crate) fn start(args: &[&str]) -> (Child, Lines<BufReader<ChildStderr>>) {
     let mut child = command(args).args(["master-key", "rotate"]).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     (child, lines)
@@ -46,24 +46,24 @@ async fn rotate(args: &[&str]) -> Output {
     command(args).args(["master-key", "rotate"]).output().await.unwrap()
 }
 
-async fn succeed(args: &[&str]) {
+pub(crate) async fn succeed(args: &[&str]) {
     let output = rotate(args).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The last line of what a daemon refuses.
-async fn refusal(args: &[&str]) -> String {
+pub(crate) async fn refusal(args: &[&str]) -> String {
     let output = command(args).output().await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?}");
     String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
 }
 
-fn keys(file: &Path) -> usize {
+pub(crate) fn keys(file: &Path) -> usize {
     fs::read_to_string(file).unwrap().lines().count()
 }
 
 /// Everything in the database is under one key, and that is the one that seals.
-async fn assert_under_one_key(pool: &PgPool) {
+pub(crate) async fn assert_under_one_key(pool: &PgPool) {
     for column in sealed::columns() {
         let (table, name) = column.split_once('.').unwrap();
         let others = format!(
@@ -181,12 +181,12 @@ async fn kill_rotation(dir: &Path, pool: &PgPool, moment: Moment) -> bool {
 }
 
 /// The private database of a daemon that runs.
-fn private(dir: &Path) -> PgPool {
+pub(crate) fn private(dir: &Path) -> PgPool {
     PgPool::connect_lazy_with(DumpSource::running(dir).unwrap().connect_options())
 }
 
 /// Adds so many secrets that sealing them anew takes several transactions.
-async fn add_secrets(pool: &PgPool, file: &Path, integration: &str) {
+pub(crate) async fn add_secrets(pool: &PgPool, file: &Path, integration: &str) {
     let ring = master_key::load(file).unwrap().unwrap();
     let sealer = Sealer::new(file, &ring);
     for version in 2..=450 {

@@ -27,6 +27,7 @@ fn run(dir: &Path, args: &[&str]) -> Output {
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
+        .env("LEADLINE_USER", "root")
         .output()
         .unwrap()
 }
@@ -45,7 +46,7 @@ fn refusal(dir: &Path, args: &[&str]) -> String {
     text.lines().last().unwrap().strip_prefix("leadlined: ").unwrap().to_owned()
 }
 
-fn directory() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     // As root the server runs as another user, who must pass through.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();

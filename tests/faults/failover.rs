@@ -55,9 +55,9 @@ fn free_port() -> u16 {
 }
 
 /// A server of one's own.
-struct Server {
-    dir: PathBuf,
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) dir: PathBuf,
+    pub(crate) port: u16,
 }
 
 impl Server {
@@ -75,7 +75,7 @@ impl Server {
         Self::pg("pg_ctl", &["start", "-s", "-w", "-D", self.path(), "-l", &log, "-o", &options]);
     }
 
-    fn primary(dir: &Path) -> Self {
+    pub(crate) fn primary(dir: &Path) -> Self {
         let server = Self { dir: dir.join("primary"), port: free_port() };
         let path = server.path().to_owned();
         Self::pg("initdb", &["-A", "trust", "-U", "leadline", "-E", "UTF8", "--no-locale", "-D", &path]);
@@ -105,7 +105,7 @@ impl Server {
         standby
     }
 
-    async fn ask(&self, sql: &str) -> String {
+    pub(crate) async fn ask(&self, sql: &str) -> String {
         let options = PgConnectOptions::new().host("127.0.0.1").port(self.port).username("leadline");
         let mut connection = options.database("postgres").connect().await.unwrap();
         let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
@@ -127,7 +127,7 @@ impl Drop for Server {
     }
 }
 
-fn workplace() -> TempDir {
+pub(crate) fn workplace() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     if is_root() {
         assert!(Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success());

@@ -14,3 +14,4 @@ mod postgres;
 mod receivers;
 mod rows;
 mod upgrade;
+mod verified;

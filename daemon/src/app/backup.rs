@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    app::own_user::{self, OwnUserError},
     config::Config,
     postgres::{
         data_dir::{DataDir, DataDirError},
@@ -24,7 +25,7 @@ use crate::{
         inspect::inspect,
         setup::SetupError,
     },
-    secrets::master_key::{self, MasterKeyError},
+    secrets::master_key::{self, KeyRing, MasterKeyError},
     telemetry,
 };
 
@@ -55,10 +56,10 @@ pub enum BackupError {
     #[error("the secrets in this backup were sealed with another master key than {}: copy the right one there", .0.display())]
     OtherKey(PathBuf),
     #[error(
-        "this backup was written while the master key was rotated: {path} must hold the key before the rotation, too, in \
-         a line of its own", path = .0.display()
+        "this backup was written while the master key was rotated: {path} must hold the key {lacking} the rotation, too, \
+         in a line of its own", path = .path.display()
     )]
-    HalfTheKeys(PathBuf),
+    HalfTheKeys { path: PathBuf, lacking: &'static str },
     #[error("the master key was rotated meanwhile: back up again")]
     Rotated,
     #[error(transparent)]
@@ -69,6 +70,8 @@ pub enum BackupError {
     Setup(#[from] SetupError),
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    OwnUser(#[from] OwnUserError),
 }
 
 /// The first line of a backup.
@@ -92,6 +95,20 @@ impl BackupHeader {
         start.read_until(b'\n', &mut line).await.map_err(|_| BackupError::NoBackup)?;
         let header: Self = serde_json::from_slice(&line).map_err(|_| BackupError::NoBackup)?;
         if header.leadline_backup == FORMAT { Ok(header) } else { Err(BackupError::NoBackup) }
+    }
+
+    /// Whether a file holds every key that the secrets need.
+    fn check_keys(&self, ring: &KeyRing, path: &Path) -> Result<(), BackupError> {
+        let read = |text: &str| hex::decode(text).map_err(|_| BackupError::NoBackup);
+        let (sealing, previous) = (read(&self.key_fingerprint)?, read(&self.previous_key_fingerprint)?);
+        let is_half_way = !previous.is_empty();
+        let lacks = |lacking| BackupError::HalfTheKeys { path: path.to_owned(), lacking };
+        match (ring.holds(&sealing), ring.holds(&previous)) {
+            (true, false) if is_half_way => Err(lacks("before")),
+            (false, true) => Err(lacks("after")),
+            (true, _) => Ok(()),
+            (false, false) => Err(BackupError::OtherKey(path.to_owned())),
+        }
     }
 }
 
@@ -197,16 +214,13 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
         File::open(file).await.map_err(failed)?
     };
     let header = BackupHeader::read(&mut input).await?;
+    // The database is made by who runs on it.
+    if let Some(own) = own_user::prepare(config)? {
+        own_user::assume(&own)?;
+    }
     let ring = master_key::load(&config.master_key)?;
     let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
-    let fingerprint = hex::decode(&header.key_fingerprint).map_err(|_| BackupError::NoBackup)?;
-    if !ring.holds(&fingerprint) {
-        return Err(BackupError::OtherKey(config.master_key.clone()));
-    }
-    let previous = hex::decode(&header.previous_key_fingerprint).map_err(|_| BackupError::NoBackup)?;
-    if !previous.is_empty() && !ring.holds(&previous) {
-        return Err(BackupError::HalfTheKeys(config.master_key.clone()));
-    }
+    header.check_keys(&ring, &config.master_key)?;
     let data = DataDir::open(&config.data_dir)?;
     if data.path().join("postgres/data").exists() && !dump::is_broken_off(&data) {
         return Err(BackupError::Occupied(data.path().join("postgres")));
@@ -281,7 +295,7 @@ mod tests {
                 "the secrets in this backup were sealed with another master key than /data: copy the right one there",
             ),
             (
-                BackupError::HalfTheKeys(path()),
+                BackupError::HalfTheKeys { path: path(), lacking: "before" },
                 "this backup was written while the master key was rotated: /data must hold the key before the rotation, \
                  too, in a line of its own",
             ),

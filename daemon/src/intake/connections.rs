@@ -1,7 +1,8 @@
-//! The connections there are: no address may have more than its share, and when all places are taken the address with
-//! the most gives up its oldest idle one. So whoever only holds places keeps nobody out.
+//! The connections there are: no address may have more than its share, and when all places are taken the oldest idle one
+//! is given up of the address that has the most among those with idle ones. So whoever only holds places keeps nobody out.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
@@ -67,7 +68,7 @@ impl Connections {
             return None;
         }
         if open.connections.len() >= self.most {
-            open.close_one()?;
+            open.close_one(address, own)?;
         }
         let id = open.next;
         open.next += 1;
@@ -84,13 +85,17 @@ impl Connections {
 }
 
 impl OpenConnections {
-    /// Closes the oldest idle connection of the address that has the most; none if all of them are busy.
-    fn close_one(&mut self) -> Option<()> {
-        let (most, _) = self.by_address.iter().max_by_key(|(_, count)| **count)?;
-        let idle =
-            |entry: &AddressEntry| entry.address == *most && entry.requests.load(Ordering::Relaxed) == 0;
-        let (id, _) = self.connections.iter().find(|(_, entry)| idle(entry))?;
-        let entry = self.remove(*id)?;
+    /// Closes an idle connection for a newcomer, whose address has so many: the oldest of the address that has the most.
+    /// None if those that are idle belong to addresses that have no more than the newcomer's, or nothing else.
+    fn close_one(&mut self, newcomer: IpAddr, own: usize) -> Option<()> {
+        let of = |entry: &AddressEntry| self.by_address.get(&entry.address).copied().unwrap_or_default();
+        let may_go = |entry: &AddressEntry| {
+            entry.requests.load(Ordering::Relaxed) == 0
+                && (of(entry) > own.max(1) || entry.address == newcomer)
+        };
+        let idle = self.connections.iter().filter(|(_, entry)| may_go(entry));
+        let id = idle.min_by_key(|(_, entry)| Reverse(of(entry))).map(|(id, _)| *id)?;
+        let entry = self.remove(id)?;
         entry.close.cancel();
         Some(())
     }
@@ -132,6 +137,23 @@ impl Drop for UnderWay {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_address_that_is_busy_with_all_it_has_keeps_nobody_out() {
+        let (all, stop) = (Connections::new(6, 3), CancellationToken::new());
+        let enter = |n| all.enter(address(n), false, &stop);
+        let busy = [enter(1).unwrap(), enter(1).unwrap(), enter(1).unwrap()];
+        let _under_way = busy.each_ref().map(ConnectionPlace::request);
+        let idle = [enter(2).unwrap(), enter(2).unwrap()];
+        let lone = enter(3).unwrap();
+        let newcomer = enter(4).unwrap();
+        assert!(idle[0].close.is_cancelled() && !idle[1].close.is_cancelled());
+        let another = enter(2);
+        assert!(another.is_some() && idle[1].close.is_cancelled(), "it may have another one of its own");
+        let _under_way = newcomer.request();
+        assert!(enter(4).is_none(), "nobody loses the only one");
+        assert!(!lone.close.is_cancelled());
+    }
+
     fn address(n: u8) -> IpAddr {
         IpAddr::from([198, 51, 100, n])
     }
@@ -149,7 +171,7 @@ mod tests {
         assert!(held[1].close.is_cancelled() && !held[2].close.is_cancelled());
         assert!(!other.close.is_cancelled() && !newcomer.close.is_cancelled());
         let last = held[2].request();
-        assert!(enter(4).is_none(), "nothing of who has the most is idle");
+        assert!(enter(4).is_none(), "nothing of who has several is idle");
         drop((busy, last));
         assert!(enter(4).is_some());
         drop((held, other, newcomer));

@@ -56,7 +56,8 @@ impl Hosts {
             }
             if Instant::now() + LOOK >= deadline {
                 let names: Vec<_> = self.0.iter().map(name).collect();
-                return Err(SetupError::NoneWrites(names.join(", ")));
+                let source = self.trouble().await.map(Box::new);
+                return Err(SetupError::NoneWrites { servers: names.join(", "), source });
             }
             sleep(LOOK).await;
         }
@@ -90,6 +91,15 @@ impl Hosts {
                 }
             }
         }
+    }
+
+    /// What keeps one of them from being asked and does not pass by itself, such as a certificate that is not trusted.
+    async fn trouble(&self) -> Option<SetupError> {
+        let asked = self.0.iter().map(|options| async move {
+            let error = timeout(ANSWER, options.connect()).await.ok()?.err()?;
+            setup::passing(options, error).err()
+        });
+        join_all(asked).await.into_iter().flatten().next()
     }
 
     /// The server that takes writes, all asked at once.

@@ -2,6 +2,7 @@
 
 pub mod data_dir;
 pub mod embedded;
+pub mod hand_over;
 pub mod hosts;
 pub mod inspect;
 pub mod setup;

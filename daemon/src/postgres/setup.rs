@@ -1,13 +1,15 @@
 //! From a server to a database that can be worked on: connect, migrate, and be sure that it is sealed with our key.
 
 use std::{
-    env,
+    env, io,
     net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr as _,
     time::Duration,
 };
 
+use rustix::io::Errno;
+use rustls::CertificateError;
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
     migrate::MigrateError,
@@ -59,8 +61,13 @@ pub enum SetupError {
         #[source]
         source: Option<sqlx::Error>,
     },
-    #[error("none of {0} takes writes: start or promote one, or correct --database-url")]
-    NoneWrites(String),
+    #[error("none of {servers} takes writes: start or promote one, or correct --database-url")]
+    NoneWrites {
+        servers: String,
+        /// What is to be done about one of them.
+        #[source]
+        source: Option<Box<Self>>,
+    },
     #[error(
         "{0} does not keep what is set for a session, as a pooler between it and the daemon would not: name PostgreSQL \
          itself in --database-url; a daemon has 20 connections at most"
@@ -71,6 +78,28 @@ pub enum SetupError {
          (sslrootcert=FILE), or say sslmode=disable there if the network is yours alone"
     )]
     Tls {
+        server: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(
+        "{server} shows a certificate for another name: name the server in --database-url as its certificate does"
+    )]
+    OtherName {
+        server: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(
+        "{0} speaks no TLS: give it a certificate (ssl = on), or say sslmode=disable in --database-url if the network is \
+         yours alone"
+    )]
+    NoTls(String),
+    #[error(
+        "{server} cannot be asked: the daemon's user cannot read a file that --database-url names (sslrootcert, sslcert, \
+         sslkey)"
+    )]
+    File {
         server: String,
         #[source]
         source: sqlx::Error,
@@ -130,10 +159,13 @@ pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
 /// Whether what is said to the server stays on this machine.
 fn is_near(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
-    options.get_socket().is_some()
-        || host.starts_with('/')
+    is_socket(options)
         || host == "localhost"
         || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn is_socket(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
 /// Waits for the server, brings the schema up to date, and opens the pool that the daemon works with.
@@ -272,12 +304,7 @@ pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection,
         let left = deadline.saturating_duration_since(Instant::now());
         let source = match timeout(left, options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if may_pass(&error) => Some(error),
-            Ok(Err(source @ sqlx::Error::Tls(_))) => {
-                return Err(SetupError::Tls { server: describe(options), source });
-            }
-            Ok(Err(source)) if is_pooler(&source) => return Err(SetupError::Pooler(describe(options))),
-            Ok(Err(source)) => return Err(SetupError::Refused { server: describe(options), source }),
+            Ok(Err(error)) => Some(passing(options, error)?),
             Err(_) => None,
         };
         if Instant::now() + RETRY_GAP >= deadline {
@@ -285,6 +312,38 @@ pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection,
         }
         sleep(RETRY_GAP).await;
     }
+}
+
+/// An error that may pass, as of a server that is away or still starting; of every other, what is to be done about it.
+pub(super) fn passing(options: &PgConnectOptions, source: sqlx::Error) -> Result<sqlx::Error, SetupError> {
+    let server = describe(options);
+    if is_pooler(&source) {
+        return Err(SetupError::Pooler(server));
+    }
+    match &source {
+        // The driver's own words for a server that answers a question about TLS with no.
+        sqlx::Error::Tls(why) if why.to_string() == "server does not support TLS" => {
+            Err(SetupError::NoTls(server))
+        }
+        sqlx::Error::Tls(_) => Err(SetupError::Tls { server, source }),
+        sqlx::Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Err(SetupError::OtherName { server, source }),
+            Some(rustls::Error::InvalidCertificate(_)) => Err(SetupError::Tls { server, source }),
+            Some(_) => Err(SetupError::Refused { server, source }),
+            None if is_of_a_file(options, error) => Err(SetupError::File { server, source }),
+            None => Ok(source),
+        },
+        sqlx::Error::Database(_) if may_pass(&source) => Ok(source),
+        _ => Err(SetupError::Refused { server, source }),
+    }
+}
+
+/// Whether an error is of a file that a URL names, and not of the network: its certificates are read at each connection.
+fn is_of_a_file(options: &PgConnectOptions, error: &io::Error) -> bool {
+    let is_denied = Errno::from_io_error(error) == Some(Errno::ACCESS);
+    !is_socket(options) && (is_denied || error.kind() == io::ErrorKind::NotFound)
 }
 
 /// PgBouncer takes no settings of a session along, and says so.
@@ -298,14 +357,9 @@ fn takes_no_settings(told: &str) -> bool {
 }
 
 fn may_pass(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        // 53 out of connections, 57P starting up or shutting down.
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("53") || code.starts_with("57P"))
-        }
-        _ => false,
-    }
+    // 53 out of connections, 57P starting up or shutting down.
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("53") || code.starts_with("57P"))
 }
 
 /// The server as an error names it: everything but the password.
@@ -397,6 +451,25 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_told_from_what_somebody_has_to_mend() {
+        let sort = |url: &str, error| passing(&parse_url(url).unwrap(), error);
+        let (far, near) = ("postgres://ann@db.example/leads", "postgres:///leads?host=/run/pg&user=ann");
+        let io = |kind: io::ErrorKind| sqlx::Error::Io(kind.into());
+        let tls =
+            |fault| sqlx::Error::Io(io::Error::new(io::ErrorKind::InvalidData, rustls::Error::from(fault)));
+        assert!(sort(far, io(io::ErrorKind::ConnectionRefused)).is_ok(), "it may still be starting");
+        assert!(sort(near, io(io::ErrorKind::NotFound)).is_ok(), "there is no socket yet");
+        assert!(matches!(sort(far, io(io::ErrorKind::NotFound)), Err(SetupError::File { .. })));
+        assert!(matches!(sort(far, tls(CertificateError::UnknownIssuer)), Err(SetupError::Tls { .. })));
+        assert!(matches!(
+            sort(far, tls(CertificateError::NotValidForName)),
+            Err(SetupError::OtherName { .. })
+        ));
+        let none = sqlx::Error::Tls("server does not support TLS".into());
+        assert!(matches!(sort(far, none), Err(SetupError::NoTls(_))));
+    }
+
+    #[test]
     fn a_pooler_is_known_by_what_it_says() {
         assert!(takes_no_settings("unsupported startup parameter: options"));
         assert!(!takes_no_settings("password authentication failed"));
@@ -415,7 +488,7 @@ mod tests {
                 "database leads on db did not answer within 10 s: start it, or correct --database-url",
             ),
             (
-                SetupError::NoneWrites("a:5432, b:5433".to_owned()),
+                SetupError::NoneWrites { servers: "a:5432, b:5433".to_owned(), source: None },
                 "none of a:5432, b:5433 takes writes: start or promote one, or correct --database-url",
             ),
             (
@@ -427,6 +500,21 @@ mod tests {
                 SetupError::Tls { server: server(), source: sqlx::Error::PoolClosed },
                 "database leads on db shows no certificate that is trusted: name the one of its authority in \
                  --database-url (sslrootcert=FILE), or say sslmode=disable there if the network is yours alone",
+            ),
+            (
+                SetupError::OtherName { server: server(), source: sqlx::Error::PoolClosed },
+                "database leads on db shows a certificate for another name: name the server in --database-url as its \
+                 certificate does",
+            ),
+            (
+                SetupError::NoTls(server()),
+                "database leads on db speaks no TLS: give it a certificate (ssl = on), or say sslmode=disable in \
+                 --database-url if the network is yours alone",
+            ),
+            (
+                SetupError::File { server: server(), source: sqlx::Error::PoolClosed },
+                "database leads on db cannot be asked: the daemon's user cannot read a file that --database-url names \
+                 (sslrootcert, sslcert, sslkey)",
             ),
             (
                 SetupError::Refused { server: server(), source: sqlx::Error::PoolClosed },
