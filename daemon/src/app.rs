@@ -29,11 +29,10 @@ pub mod backup;
 pub mod doctor;
 pub mod doors;
 mod gauges;
-pub mod own_user;
 mod parts;
 pub mod rotate;
 
-use self::{doors::Doors, parts::RunningParts};
+use self::parts::RunningParts;
 
 /// What keeps house has nothing to finish.
 const HOUSEKEEPING_GRACE: Duration = Duration::from_secs(5);
@@ -79,17 +78,19 @@ pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Running>>
 async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
     let traces = Traces::start(config.traces.as_ref()).context("cannot start to export traces")?;
-    let hosts = hosts(&config)?;
-    let replica = replica(&config)?;
-    let (data, doors) = take_places(&config).await?;
+    let data = DataDir::open(&config.data_dir)?;
+    // Taken before the database is started, which takes a second, so that a port in use is told at once.
+    // So are the other things that only another configuration mends: nothing is made before they are found right.
+    let doors = doors::open(&config).await?;
     master_key::load(&config.master_key)?;
-    let (options, cluster) = database(hosts.as_ref(), &data).await?;
+    let hosts = hosts(&config)?;
+    let (options, cluster) = database(&config, &data).await?;
     let pool = setup::connect_with(&options, config.connections_max).await?;
     let sealer = setup::unseal(&pool, &config.master_key).await?;
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (wake_ups, due) = WakeUps::new();
     let store = store(&config, Store::new(pool.clone(), sealer, Arc::new(wake_ups)));
-    let store = store.read_from(replica);
+    let store = store.read_from(replica(&config)?);
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
@@ -147,23 +148,6 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         cluster,
         _data: data,
     })
-}
-
-/// The data directory and the doors, and root's rights given up where they were needed for these alone.
-///
-/// Taken before the database is started, which takes a second, so that a port in use is told at once. So are the other
-/// things that only another configuration mends: nothing is made before they are found right.
-async fn take_places(config: &Config) -> anyhow::Result<(DataDir, Doors)> {
-    let Some(own) = own_user::prepare(config)? else {
-        let data = DataDir::open(&config.data_dir)?;
-        return Ok((data, doors::open(config).await?.with_socket(config).await?));
-    };
-    let network = doors::open(config).await?;
-    own_user::assume(&own)?;
-    tracing::info!(event = "root_given_up", user = own.name, "root has become the daemon's own user");
-    // From here on the daemon is who it is when its own user starts it.
-    let data = DataDir::open(&config.data_dir)?;
-    Ok((data, network.with_socket(config).await?))
 }
 
 /// A store that goes by the configuration.
@@ -317,12 +301,9 @@ fn replica(config: &Config) -> anyhow::Result<Option<PgPool>> {
     })))
 }
 
-/// The database of these servers, or our own.
-async fn database(
-    hosts: Option<&Hosts>,
-    data: &DataDir,
-) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
-    if let Some(hosts) = hosts {
+/// The database that the configuration names, or our own.
+async fn database(config: &Config, data: &DataDir) -> anyhow::Result<(PgConnectOptions, Option<Cluster>)> {
+    if let Some(hosts) = hosts(config)? {
         return Ok((hosts.writable().await?, None));
     }
     let cluster = Cluster::start(data).await?;

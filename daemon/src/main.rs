@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use leadlined::{
-    app::{self, backup, doctor, doors, own_user, rotate},
+    app::{self, backup, doctor, doors, rotate},
     cli::{self, Act, ConfigAct, MasterKeyAct},
     config::Config,
     secrets::memory,
@@ -52,9 +52,6 @@ fn work(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow:
             error = telemetry::causes(&error),
             "a crash may write secrets to a core file: set the limit of core files to 0 (`ulimit -c 0`, `LimitCORE=0`)"
         );
-    }
-    if matches!(act, Some(Act::Doctor | Act::Backup { .. } | Act::MasterKey(_))) {
-        own_user::become_owner(&config)?;
     }
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

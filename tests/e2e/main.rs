@@ -54,7 +54,6 @@ mod notices;
 mod one_account;
 mod operator;
 mod outage;
-mod own_user;
 mod owners;
 mod person_lock;
 mod pipedrive;

@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use crate::{
-    app::own_user::{self, OwnUserError},
     config::Config,
     postgres::{
         data_dir::{DataDir, DataDirError},
@@ -70,8 +69,6 @@ pub enum BackupError {
     Setup(#[from] SetupError),
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
-    #[error(transparent)]
-    OwnUser(#[from] OwnUserError),
 }
 
 /// The first line of a backup.
@@ -96,6 +93,9 @@ impl BackupHeader {
         let header: Self = serde_json::from_slice(&line).map_err(|_| BackupError::NoBackup)?;
         if header.leadline_backup == FORMAT { Ok(header) } else { Err(BackupError::NoBackup) }
     }
+}
+
+/// Writes the private database to a file. A daemon that runs on it goes on meanwhile; the file is of one moment.
 
     /// Whether a file holds every key that the secrets need.
     fn check_keys(&self, ring: &KeyRing, path: &Path) -> Result<(), BackupError> {
@@ -110,9 +110,6 @@ impl BackupHeader {
             (false, false) => Err(BackupError::OtherKey(path.to_owned())),
         }
     }
-}
-
-/// Writes the private database to a file. A daemon that runs on it goes on meanwhile; the file is of one moment.
 pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
     if config.database_url.is_some() {
         return Err(BackupError::NotPrivate);
@@ -214,10 +211,6 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
         File::open(file).await.map_err(failed)?
     };
     let header = BackupHeader::read(&mut input).await?;
-    // The database is made by who runs on it.
-    if let Some(own) = own_user::prepare(config)? {
-        own_user::assume(&own)?;
-    }
     let ring = master_key::load(&config.master_key)?;
     let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
     header.check_keys(&ring, &config.master_key)?;

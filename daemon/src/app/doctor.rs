@@ -19,7 +19,6 @@ use tokio::{
 };
 
 use crate::{
-    app::own_user::{self, Becomes},
     config::Config,
     postgres::{
         data_dir,
@@ -107,28 +106,15 @@ pub async fn examine(config: &Config) -> DoctorReport {
 }
 
 fn examine_user(report: &mut DoctorReport, config: &Config) {
-    let us = user::name(user::own_uid());
-    let (grade, text) = match own_user::of(config) {
-        Err(error) => (Grade::Bad, error.to_string()),
-        Ok(Becomes::Same) => (Grade::Good, us),
-        Ok(Becomes::User(own)) => {
-            (Grade::Good, format!("{us}, and a daemon that it starts becomes {}", own.name))
-        }
-        Ok(Becomes::RootWithoutUser) => (
+    match user::own_uid() {
+        Err(error) => report.add(Grade::Bad, "user", format!("the system does not say which this is: {error}")),
+        Ok(0) if config.database_url.is_none() && matches!(user::find("leadline"), Ok(None)) => report.add(
             Grade::Look,
-            format!(
-                "{us}, and so a daemon stays: useradd --system --shell /usr/sbin/nologin leadline, or --user"
-            ),
+            "user",
+            "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin leadline",
         ),
-        Ok(Becomes::RootBesideServer) => (
-            Grade::Look,
-            format!(
-                "{us}, and so a daemon stays beside a PostgreSQL that is not leadline's: stop it, chown -R leadline {}",
-                config.data_dir.join("postgres").display()
-            ),
-        ),
-    };
-    report.add(grade, "user", text);
+        Ok(uid) => report.add(Grade::Good, "user", user::name(uid)),
+    }
 }
 
 fn examine_directory(report: &mut DoctorReport, path: &Path) {
@@ -143,7 +129,7 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
             report.add(Grade::Bad, thing, format!("{shown}: {error}"));
             return;
         }
-        Ok(there) if user::own_uid() != there.uid() => {
+        Ok(there) if user::own_uid().is_ok_and(|us| us != there.uid()) => {
             let owner = user::name(there.uid());
             let text = format!("{shown} belongs to {owner}: run the daemon, and this, as {owner}");
             report.add(Grade::Bad, thing, text);
@@ -192,15 +178,6 @@ async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: 
         report.add(Grade::Look, thing, "it does not run on this data directory");
         match TcpListener::bind(config.intake_listen) {
             Ok(_) => report.add(Grade::Good, "intake", format!("{} is free", config.intake_listen)),
-            // Root may, and becomes the daemon's user only then.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let text = format!(
-                    "{}: {error}: this user may not listen there: let root start the daemon, or give the unit \
-                     CAP_NET_BIND_SERVICE",
-                    config.intake_listen
-                );
-                report.add(Grade::Look, "intake", text);
-            }
             Err(error) => {
                 let text =
                     format!("{}: {error}: free it, or choose another --intake-listen", config.intake_listen);
@@ -209,22 +186,11 @@ async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: 
         }
         return;
     }
-    let intake = announced(config, "intake.addr", config.intake_listen);
-    // An intake with TLS answers only who trusts its certificate; the other door says the same.
-    let address = match (&config.tls, config.admin_listen) {
-        (None, _) => intake,
-        (Some(_), Some(admin)) => announced(config, "admin.addr", admin),
-        (Some(_), None) => {
-            match timeout(ASK_PATIENCE, TcpStream::connect(intake)).await {
-                Ok(Ok(_)) => report.add(Grade::Good, thing, format!("it listens at {intake}, with TLS")),
-                _ => report.add(Grade::Bad, thing, format!("{intake} does not answer: look into its log")),
-            }
-            return;
-        }
-    };
+    let address = fs::read_to_string(config.data_dir.join("intake.addr"));
+    let address = address.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(config.intake_listen);
     match timeout(ASK_PATIENCE, ask_ready(address)).await {
         Ok(Ok(answer)) if answer.contains(" 200 ") => {
-            report.add(Grade::Good, thing, format!("it takes leads in at {intake}"));
+            report.add(Grade::Good, thing, format!("it takes leads in at {address}"));
         }
         Ok(Ok(answer)) => {
             let why = answer.lines().last().unwrap_or_default();
@@ -233,12 +199,6 @@ async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: 
         Ok(Err(error)) => report.add(Grade::Bad, thing, format!("{address}: {error}: look into its log")),
         Err(_) => report.add(Grade::Bad, thing, format!("{address} does not answer: look into its log")),
     }
-}
-
-/// Where a door of the daemon that runs is, as it has written down.
-fn announced(config: &Config, file: &str, configured: SocketAddr) -> SocketAddr {
-    let text = fs::read_to_string(config.data_dir.join(file));
-    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(configured)
 }
 
 async fn ask_ready(address: SocketAddr) -> io::Result<String> {

@@ -88,7 +88,7 @@ pub async fn rotate(config: &Config) -> Result<u64, RotateError> {
     // A daemon that runs holds the directory and its server; otherwise we run the server ourselves for so long.
     match DataDir::open(&config.data_dir) {
         Ok(data) => {
-            let (options, cluster) = app::database(None, &data).await.map_err(RotateError::Database)?;
+            let (options, cluster) = app::database(config, &data).await.map_err(RotateError::Database)?;
             let rotated = rotate_on(&options, path).await;
             if let Some(cluster) = cluster {
                 cluster.stop().await?;

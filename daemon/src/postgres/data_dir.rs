@@ -8,8 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
-
 use crate::user;
 
 /// Why a data directory cannot be used.
@@ -24,16 +22,6 @@ pub enum DataDirError {
         path = .path.display()
     )]
     Foreign { path: PathBuf, owner: String },
-    #[error(
-        "others than root can write into the data directory {path}: chmod go-w {path}, or choose another with --data-dir",
-        path = .0.display()
-    )]
-    Writable(PathBuf),
-    #[error(
-        "the data directory {path} is root's and holds {entry}, which is not Leadline's: choose a directory of its own \
-         with --data-dir, or hand it over (chown -R {user} {path})", path = .path.display()
-    )]
-    Strange { path: PathBuf, entry: String, user: String },
     #[error("cannot use the data directory {}: choose one that can be written with --data-dir", .0.display())]
     Unusable(PathBuf, #[source] io::Error),
 }
@@ -54,7 +42,7 @@ impl DataDir {
         // The server's processes start in `/`, so no path may be relative.
         let path = path.canonicalize().map_err(unusable)?;
         let unusable = |error| DataDirError::Unusable(path.clone(), error);
-        check_owner(&path, user::is_root())?;
+        check_owner(&path, user::is_root().map_err(unusable)?)?;
         let lock = lock_file(&path.join("daemon.lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -81,8 +69,7 @@ impl DataDir {
 /// Whether a daemon runs on a directory. Nothing is made.
 #[must_use]
 pub fn is_in_use(path: &Path) -> bool {
-    // Root asks this, too, of a directory in which another user may have put a link or a pipe.
-    let lock = open_there(&path.join("daemon.lock"), OFlags::NONBLOCK);
+    let lock = File::open(path.join("daemon.lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -94,12 +81,6 @@ fn check_owner(path: &Path, is_root: bool) -> Result<(), DataDirError> {
         return Err(DataDirError::Foreign { path: path.to_owned(), owner: user::name(owner) });
     }
     Ok(())
-}
-
-/// Opens for reading what stands there, and not what a link leads to.
-pub(super) fn open_there(path: &Path, more: OFlags) -> io::Result<File> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | more).bits()).map_err(io::Error::other)?;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Opens a file that exists to be locked. What it holds is of no interest, so it is never truncated.
@@ -152,8 +133,8 @@ mod tests {
             assert!(check_owner(temp.path(), true).is_err());
             return;
         }
-        let Some(nobody) = user::find("nobody").unwrap() else { return };
-        std::os::unix::fs::chown(temp.path(), Some(nobody.uid), Some(nobody.gid)).unwrap();
+        let Some((uid, gid)) = user::find("nobody").unwrap() else { return };
+        std::os::unix::fs::chown(temp.path(), Some(uid), Some(gid)).unwrap();
         let expected = format!(
             "the data directory {} belongs to nobody: start the daemon as nobody, or choose another with --data-dir",
             temp.path().display()

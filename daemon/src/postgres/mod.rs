@@ -2,7 +2,6 @@
 
 pub mod data_dir;
 pub mod embedded;
-pub mod hand_over;
 pub mod hosts;
 pub mod inspect;
 pub mod setup;

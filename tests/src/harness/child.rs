@@ -190,8 +190,6 @@ fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Comm
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
-        // A machine may have the user that root becomes, who cannot reach what tests make.
-        .env("LEADLINE_USER", "root")
         .envs(env.iter().cloned())
         .kill_on_drop(true);
     command

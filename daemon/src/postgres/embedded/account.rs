@@ -31,14 +31,14 @@ pub(super) struct Account {
 impl Account {
     /// The account for a cluster of this owner, or for a new one: ourselves, or as root [`OWN`], else [`SHARED`].
     pub(super) fn find(home: &Path, owner: Option<u32>) -> Result<Self, EmbeddedError> {
-        let us = user::own_uid();
+        let us = user::own_uid().map_err(EmbeddedError::Account)?;
         let client = user::name(us);
         let foreign = |owner, user: &str| EmbeddedError::Foreign {
             path: home.to_owned(),
             owner: user::name(owner),
             user: user.to_owned(),
         };
-        if !user::is_root() {
+        if !user::is_root().map_err(EmbeddedError::Account)? {
             return match owner.filter(|owner| *owner != us) {
                 Some(owner) => Err(foreign(owner, &client)),
                 None => Ok(Self { name: client.clone(), lesser: None, client }),
@@ -46,9 +46,8 @@ impl Account {
         }
         let mut found = Vec::new();
         for name in [OWN, SHARED] {
-            if let Some(user) = user::find(name).map_err(EmbeddedError::Account)? {
-                let lesser = Some((user.uid, user.gid));
-                found.push(Self { name: user.name, lesser, client: client.clone() });
+            if let Some(ids) = user::find(name).map_err(EmbeddedError::Account)? {
+                found.push(Self { name: name.to_owned(), lesser: Some(ids), client: client.clone() });
             }
         }
         let Some(preferred) = found.first().cloned() else { return Err(EmbeddedError::NoAccount) };
