@@ -313,6 +313,9 @@ async fn a_new_lead_is_a_deal_in_the_named_stage_once_and_sales_moves_it() {
     fake.with(|hubspot| {
         assert_eq!((hubspot.deals.len(), hubspot.deals[&deal].properties["dealstage"].as_str()), (1, "72"));
     });
+    // Nor does the lead itself, when an operator pushes it again.
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    assert_eq!(fake.with(|hubspot| hubspot.deals.len()), 1, "one deal for a lead");
     let mut second = sample_lead(2);
     second["lead"]["email"] = lead["lead"]["email"].clone();
     assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &second)).await, Outcome::Delivered);

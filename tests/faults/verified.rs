@@ -40,7 +40,7 @@ fn authority(dir: &Path, name: &str, certified: Option<(&Server, &str)>) -> Path
 fn refusal(dir: &TempDir, url: &str) -> String {
     let mut command = Command::new(leadlined());
     command.arg("--data-dir").arg(dir.path()).args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"]);
-    command.arg(format!("--database-url={url}")).env("LEADLINE_USER", "root").env_remove("PGSSLMODE");
+    command.arg(format!("--database-url={url}")).env_remove("PGSSLMODE");
     let output = command.output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");

@@ -93,9 +93,6 @@ impl BackupHeader {
         let header: Self = serde_json::from_slice(&line).map_err(|_| BackupError::NoBackup)?;
         if header.leadline_backup == FORMAT { Ok(header) } else { Err(BackupError::NoBackup) }
     }
-}
-
-/// Writes the private database to a file. A daemon that runs on it goes on meanwhile; the file is of one moment.
 
     /// Whether a file holds every key that the secrets need.
     fn check_keys(&self, ring: &KeyRing, path: &Path) -> Result<(), BackupError> {
@@ -110,6 +107,9 @@ impl BackupHeader {
             (false, false) => Err(BackupError::OtherKey(path.to_owned())),
         }
     }
+}
+
+/// Writes the private database to a file. A daemon that runs on it goes on meanwhile; the file is of one moment.
 pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
     if config.database_url.is_some() {
         return Err(BackupError::NotPrivate);

@@ -90,8 +90,7 @@ impl OpenConnections {
     fn close_one(&mut self, newcomer: IpAddr, own: usize) -> Option<()> {
         let of = |entry: &AddressEntry| self.by_address.get(&entry.address).copied().unwrap_or_default();
         let may_go = |entry: &AddressEntry| {
-            entry.requests.load(Ordering::Relaxed) == 0
-                && (of(entry) > own.max(1) || entry.address == newcomer)
+            entry.requests.load(Ordering::Relaxed) == 0 && (of(entry) > own || entry.address == newcomer)
         };
         let idle = self.connections.iter().filter(|(_, entry)| may_go(entry));
         let id = idle.min_by_key(|(_, entry)| Reverse(of(entry))).map(|(id, _)| *id)?;
@@ -150,8 +149,9 @@ mod tests {
         let another = enter(2);
         assert!(another.is_some() && idle[1].close.is_cancelled(), "it may have another one of its own");
         let _under_way = newcomer.request();
-        assert!(enter(4).is_none(), "nobody loses the only one");
+        assert!(enter(4).is_none(), "nobody loses the only one to somebody who has one");
         assert!(!lone.close.is_cancelled());
+        assert!(enter(5).is_some() && lone.close.is_cancelled(), "but to somebody who has none");
     }
 
     fn address(n: u8) -> IpAddr {

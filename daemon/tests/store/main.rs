@@ -39,6 +39,7 @@ mod queue;
 mod reads;
 mod reasons;
 mod retries;
+mod searches;
 mod selections;
 #[path = "../../../tests/src/harness/server.rs"]
 mod server;

@@ -23,11 +23,11 @@ use super::{
 const MANY: i64 = 2100;
 
 impl Bench {
-    async fn named(&mut self, name: &str) -> LeadId {
+    pub(crate) async fn named(&mut self, name: &str) -> LeadId {
         self.somebody(self.company, name, "{}", &Fate::Pending).await
     }
 
-    async fn search(
+    pub(crate) async fn search(
         &self,
         text: &str,
         company: Option<CompanyId>,
@@ -48,7 +48,7 @@ impl Bench {
     }
 
     /// Moves who leads are to where the index is, as the tending does.
-    async fn move_people(&self) {
+    pub(crate) async fn move_people(&self) {
         self.sql(
             "WITH gone AS (DELETE FROM lead_recent RETURNING *) INSERT INTO lead_person SELECT * FROM gone",
         )
@@ -123,56 +123,6 @@ async fn what_many_are_called_is_looked_for_among_the_newest() {
         assert!(read[1..].is_sorted(), "whatever their uuids are: {read:?}");
         let of = bench.search("common", Some(bench.company), None, 2).await;
         assert_eq!(of, read[..2], "{is_moved}");
-    }
-}
-
-/// The index is asked, the newest leads or all of a company's are gone through: whichever it is, they are the same.
-#[tokio::test]
-async fn a_text_is_found_in_a_company_of_any_size() {
-    let mut bench = Bench::new().await;
-    let other = bench.add_company("The Mill").await;
-    bench.integration(other, "mill").await;
-    let theirs = bench.somebody(other, "Zoe Quill", "{}", &Fate::Pending).await;
-    let newest = bench.named("Tom Reed").await;
-    bench.move_people().await;
-    // Of a sample of everybody's leads, nearly all are called so.
-    bench
-        .sql(&format!(
-            "INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
-             SELECT {other}, lpad(to_hex(n), 32, '0')::uuid, '', '', '', E'\nzoe quill\n' FROM generate_series(1, 90000) n;
-             ANALYZE lead_person",
-            other = other.0,
-        ))
-        .await;
-    let company = Some(bench.company);
-    let mut oldest: Vec<LeadId> = Vec::new();
-    for (from, to) in [(1, 100), (101, 2_500), (2_501, 31_000)] {
-        bench
-            .sql(&format!(
-                "INSERT INTO lead (company_id, id, uuid, event_id, digest, received_at)
-                 SELECT l.company_id, lpad(to_hex(n), 32, '0')::uuid, lpad(n::text, 26, '0'), l.event_id, l.digest,
-                     now() - (60 + n) * interval '1 second'
-                 FROM lead l, generate_series({from}, {to}) n WHERE l.id = '{newest}';
-                 INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
-                 SELECT {company}, lpad(to_hex(n), 32, '0')::uuid, 'Ann Reed', '', '',
-                     E'\n' || CASE n WHEN {to} THEN 'zoe quill' ELSE 'ann reed' END || E'\n'
-                 FROM generate_series({from}, {to}) n",
-                newest = newest.uuid(),
-                company = bench.company.0,
-            ))
-            .await;
-        oldest.push(LeadId::from(uuid::Uuid::from_u128(to)));
-        assert_eq!(bench.search("quill", company, None, 50).await, oldest, "{to}: the newest first");
-        assert_eq!(bench.search("quill", company, None, 1).await, oldest[..1], "{to}");
-        assert_eq!(
-            bench.search("quill", company, Some(oldest[0]), 50).await,
-            oldest[1..],
-            "{to}: behind a place"
-        );
-        assert_eq!(bench.search("tom reed", company, None, 50).await, [newest], "{to}");
-        assert_eq!(bench.search("reed", company, None, 50).await.len(), 50, "{to}");
-        assert_eq!(bench.search("quill", Some(other), None, 50).await, [theirs], "{to}");
-        assert_eq!(bench.search("nobody", company, None, 50).await, [], "{to}");
     }
 }
 

@@ -78,7 +78,9 @@ async fn is_new(ready: &Ready, key: &str, id: &str, ctx: &mut Conversation<'_>) 
     // A formula, in which braces end names and quotes end texts.
     let (column, id) = (key.replace('}', "\\}"), id.replace('\\', "\\\\").replace('\'', "\\'"));
     let formula = format!("{{{column}}}&''='{id}'");
-    let look = ready.rows(Method::GET).query(&[("filterByFormula", &formula), ("maxRecords", "1")]);
+    // One cell of it: a record may be longer than what is read of an answer.
+    let query = [("filterByFormula", formula.as_str()), ("maxRecords", "1"), ("fields[]", key)];
+    let look = ready.rows(Method::GET).query(&query);
     Ok(VENDOR.listed(ctx, look.bearer(ready.token()?), "records").await?.is_empty())
 }
 

@@ -83,7 +83,8 @@ impl Ready {
         Ok(self.place.among(&pipelines))
     }
 
-    /// The deal of a lead that is new, once for each delivery; false if its contact is gone.
+    /// The one deal of a lead, made with its first push; false if its contact is gone. Whatever becomes of it, it is not
+    /// made again.
     pub(super) async fn deal(
         &self,
         push: &Push<'_>,
@@ -91,8 +92,14 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let key = format!("deal.{}", push.id);
-        if plan.deal.is_null() || ctx.id(&key).is_some() {
+        if plan.deal.is_null() || !self.place.is_set() || ctx.id("deal").is_some() {
+            return Ok(true);
+        }
+        // Before the settings are asked, which may be other ones by now.
+        if push.is_repeat
+            && let Some(deal) = self.find(push, &Thing::deal(&plan.deal), contact, ctx).await?
+        {
+            ctx.keep(&[("deal", &deal)]).await;
             return Ok(true);
         }
         let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| {
@@ -102,7 +109,7 @@ impl Ready {
         properties["pipeline"] = json!(pipeline);
         properties["dealstage"] = json!(stage);
         let is_there = self.attach(push, &Thing::deal(&properties), contact, ctx).await?;
-        if let Some(deal) = ctx.id(&key) {
+        if let Some(deal) = ctx.id(&format!("deal.{}", push.id)) {
             ctx.keep(&[("deal", &deal)]).await;
         }
         Ok(is_there)

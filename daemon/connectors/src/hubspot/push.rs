@@ -175,7 +175,7 @@ impl Ready {
     }
 
     /// HubSpot takes no key for such a thing, so that one whose answer was lost is looked for by what it says.
-    async fn find(
+    pub(super) async fn find(
         &self,
         push: &Push<'_>,
         thing: &Thing<'_>,

@@ -1,7 +1,5 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::{
@@ -14,18 +12,10 @@ use crate::{
     vendor::{id_of, unread, without_refused},
     written::{self, Written},
 };
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    mapping::Mapping,
-    money,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, money};
 
 /// The longest text of an attribute or property, in UTF-16 units: ours, as Klaviyo names none but 100 KB for all.
 const TEXT_MAX: usize = 2_000;
-/// How long the list of profiles may lag behind what was written; not documented.
-const LAG: Duration = Duration::from_secs(15);
 /// Under which the address is kept that a subscription was asked for.
 const SUBSCRIBED: &str = "_subscribed";
 
@@ -197,20 +187,13 @@ impl Ready {
         Ok(())
     }
 
-    /// Whether nobody has this address yet. Pushes for one person wait for each other, and the list of profiles may lag
-    /// behind what the last of them wrote.
+    /// Whether nobody has this address yet. Pushes for one person wait for each other. The list of profiles may lag behind
+    /// what the last of them wrote, seconds ago: whoever was made then is new to sales, too.
     async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         ctx.lock_person(email).await;
         let filter = format!("equals(email,{})", Json::string(email));
         let query = [("filter", filter.as_str()), ("fields[profile]", "email"), ("page[size]", "1")];
-        let is_new = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty();
-        if is_new && ctx.recently_pushed() {
-            let error =
-                "klaviyo: another push for this person has just ended, and the list may not know it yet";
-            let failure = Failure::new(FailureClass::Transient, error);
-            return Err(Failure { retry_after: Some(LAG), ..failure });
-        }
-        Ok(is_new)
+        Ok(VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty())
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
