@@ -89,8 +89,11 @@ impl OpenConnections {
     /// None if those that are idle belong to addresses that have no more than the newcomer's, or nothing else.
     fn close_one(&mut self, newcomer: IpAddr, own: usize) -> Option<()> {
         let of = |entry: &AddressEntry| self.by_address.get(&entry.address).copied().unwrap_or_default();
+        // Where some have several, nobody gives the only one up.
+        let spared = usize::from(self.by_address.values().any(|count| *count > 1));
         let may_go = |entry: &AddressEntry| {
-            entry.requests.load(Ordering::Relaxed) == 0 && (of(entry) > own || entry.address == newcomer)
+            entry.requests.load(Ordering::Relaxed) == 0
+                && (of(entry) > own.max(spared) || entry.address == newcomer)
         };
         let idle = self.connections.iter().filter(|(_, entry)| may_go(entry));
         let id = idle.min_by_key(|(_, entry)| Reverse(of(entry))).map(|(id, _)| *id)?;
@@ -149,9 +152,8 @@ mod tests {
         let another = enter(2);
         assert!(another.is_some() && idle[1].close.is_cancelled(), "it may have another one of its own");
         let _under_way = newcomer.request();
-        assert!(enter(4).is_none(), "nobody loses the only one to somebody who has one");
+        assert!(enter(4).is_none(), "nobody loses the only one");
         assert!(!lone.close.is_cancelled());
-        assert!(enter(5).is_some() && lone.close.is_cancelled(), "but to somebody who has none");
     }
 
     fn address(n: u8) -> IpAddr {
@@ -176,6 +178,16 @@ mod tests {
         assert!(enter(4).is_some());
         drop((held, other, newcomer));
         assert!(all.open().connections.is_empty() && all.open().by_address.is_empty());
+    }
+
+    #[test]
+    fn many_who_hold_one_place_each_keep_nobody_out() {
+        let (all, stop) = (Connections::new(3, 3), CancellationToken::new());
+        let enter = |n| all.enter(address(n), false, &stop);
+        let held = [enter(1).unwrap(), enter(2).unwrap(), enter(3).unwrap()];
+        let newcomer = enter(4).unwrap();
+        assert!(held[0].close.is_cancelled() && !held[1].close.is_cancelled());
+        assert!(!newcomer.close.is_cancelled());
     }
 
     #[test]
