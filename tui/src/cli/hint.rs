@@ -114,8 +114,7 @@ mod tests {
             })
         };
         for (state, steps, expected) in [
-            (DeliveryState::Delivered, &[][..], "It waits."),
-            (DeliveryState::Pending, &[(NextAct::Unspecified, "")], "It waits."),
+            (DeliveryState::Pending, &[(NextAct::Unspecified, "")][..], "It waits."),
             (
                 DeliveryState::Pending,
                 &[(NextAct::RetryDelivery, "D")],
