@@ -323,6 +323,25 @@ async fn a_new_lead_is_a_deal_in_the_named_stage_once_and_sales_moves_it() {
         assert_eq!((hubspot.contacts.len(), hubspot.deals.len()), (1, 2));
         assert_eq!(hubspot.deals[&deal].properties["dealstage"], "72");
     });
+    // An amount in a currency that the account does without is left out, and costs the lead nothing else.
+    let mut third = sample_lead(3);
+    third["quote"] = json!({ "currency": "JPY", "total_pence": 1_269_600 });
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &third)).await, Outcome::Delivered);
+    let newest = fake.with(|hubspot| hubspot.deals.values().next_back().unwrap().properties.clone());
+    assert!(!newest.contains_key("amount") && !newest.contains_key("deal_currency_code"), "{newest:?}");
+    // A creation that dies before its deal leaves that to the update in its place, and that makes one only.
+    let mut fourth = sample_lead(4);
+    fake.fault("POST /crm/objects/2026-03/deals", Fault::Answer(Reply::status(400)));
+    let died = pushing.attempt(&mut Bringing::new(EventKind::Created, &fourth)).await;
+    assert_ne!(died, Outcome::Delivered);
+    for guests in [70, 71] {
+        fourth["lead"]["guest_count"] = json!(guests);
+        assert_eq!(
+            pushing.attempt(&mut Bringing::new(EventKind::Updated, &fourth)).await,
+            Outcome::Delivered
+        );
+        assert_eq!(fake.with(|hubspot| hubspot.deals.len()), 4);
+    }
     fake.stop().await;
 }
 

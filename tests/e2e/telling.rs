@@ -24,17 +24,20 @@ fn texts(account: &dyn Opened) -> Vec<String> {
     texts.collect()
 }
 
+/// An account of a vendor that tells people of leads.
+async fn teller(connector: &'static str) -> Option<(Box<dyn Opened>, Pushing)> {
+    let account = open_account(connector).await.unwrap();
+    account.with(|account| account.lift_quotas());
+    let made = account.connection();
+    let pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, PATIENCE);
+    pushing.tells_changes().then_some((account, pushing))
+}
+
 #[tokio::test]
 async fn an_update_tells_people_what_it_changed() {
     let mut told_by = 0;
     for (connector, _) in VENDORS {
-        let account = open_account(connector).await.unwrap();
-        account.with(|account| account.lift_quotas());
-        let made = account.connection();
-        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, PATIENCE);
-        if !pushing.tells_changes() {
-            continue;
-        }
+        let Some((account, mut pushing)) = teller(connector).await else { continue };
         told_by += 1;
         let lead = lead();
         for (event, guests) in [(EventKind::Created, 80), (EventKind::Updated, 120)] {
@@ -58,13 +61,7 @@ async fn an_update_tells_people_what_it_changed() {
 async fn a_long_value_pushes_out_no_line_behind_it() {
     let mut told_by = 0;
     for (connector, _) in VENDORS {
-        let account = open_account(connector).await.unwrap();
-        account.with(|account| account.lift_quotas());
-        let made = account.connection();
-        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, PATIENCE);
-        if !pushing.tells_changes() {
-            continue;
-        }
+        let Some((account, mut pushing)) = teller(connector).await else { continue };
         told_by += 1;
         // As long as a text may be that a sender gives.
         let long = [("a line\n", 8_000), ("a word ", 9_000), ("x\n", 21_000), ("\\", 30_000)];

@@ -14,7 +14,7 @@ settings! {
         list_ids: Option<Numbers>,
         /// The pipeline of the deal that each new lead makes, by name or id; absent for the one that has deal_stage. Without both no deal is made
         deal_pipeline: Option<String>,
-        /// The stage of that deal, by name or id; absent for the pipeline's first. An update makes no deal, and moves none
+        /// The stage of that deal, by name or id; absent for the pipeline's first. An update moves none
         deal_stage: Option<String>,
         /// How many calls the account allows the key in ten seconds: 190 with Professional or Enterprise. All pushes with one key share it, those of other integrations too where this number is the same
         calls_per_10_seconds: Int<1, 10_000> = 100,

@@ -10,9 +10,15 @@ use crate::{
     vendor::{id_of, word},
 };
 use leadline_domain::{
+    integration::EventKind,
     nearest::unknown,
     outcome::{Failure, FailureClass},
 };
+
+/// Under which it is kept that a lead's creation was to make a deal.
+const DUE: &str = "_deal_due";
+/// The property that says in which currency a deal's amount is.
+pub(super) const CURRENCY: &str = "deal_currency_code";
 
 /// The pipeline and the stage that new deals stand in, by name or id.
 #[derive(Debug)]
@@ -38,13 +44,8 @@ impl Place {
             }
         }
         let stages = |pipeline: &&Value| -> Vec<Value> {
-            pipeline["stages"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|one| one["archived"] != true)
-                .cloned()
-                .collect()
+            let all = pipeline["stages"].as_array().into_iter().flatten();
+            all.filter(|one| one["archived"] != true).cloned().collect()
         };
         let place = |pipeline: &&Value| {
             let all = stages(pipeline);
@@ -83,7 +84,14 @@ impl Ready {
         Ok(self.place.among(&pipelines))
     }
 
-    /// The one deal of a lead, made with its first push; false if its contact is gone. Whatever becomes of it, it is not
+    /// Keeps that a lead's creation is to make a deal: where it dies before, the update that takes its place makes it.
+    pub(super) async fn owe_deal(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) {
+        if push.event != EventKind::Updated && !plan.deal.is_null() && ctx.id(DUE).is_none() {
+            ctx.keep(&[(DUE, push.id)]).await;
+        }
+    }
+
+    /// The one deal of a lead, made with its creation; false if its contact is gone. Whatever becomes of it, it is not
     /// made again.
     pub(super) async fn deal(
         &self,
@@ -92,14 +100,11 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        if plan.deal.is_null() || !self.place.is_set() || ctx.id("deal").is_some() {
+        if plan.deal.is_null() || !self.place.is_set() || ctx.id(DUE).is_none() {
             return Ok(true);
         }
         // Before the settings are asked, which may be other ones by now.
-        if push.is_repeat
-            && let Some(deal) = self.find(push, &Thing::deal(&plan.deal), contact, ctx).await?
-        {
-            ctx.keep(&[("deal", &deal)]).await;
+        if self.is_made(push, &Thing::deal(&plan.deal), contact, ctx).await? {
             return Ok(true);
         }
         let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| {
@@ -108,10 +113,19 @@ impl Ready {
         let mut properties = plan.deal.clone();
         properties["pipeline"] = json!(pipeline);
         properties["dealstage"] = json!(stage);
-        let is_there = self.attach(push, &Thing::deal(&properties), contact, ctx).await?;
-        if let Some(deal) = ctx.id(&format!("deal.{}", push.id)) {
-            ctx.keep(&[("deal", &deal)]).await;
+        match self.make(&Thing::deal(&properties), contact, ctx).await {
+            Err(failure) if failure.error.contains(CURRENCY) && !properties[CURRENCY].is_null() => {
+                // The account does without this currency: an amount alone would be taken for one in its own.
+                let amount = format!("{} {}", plan.deal["amount"], plan.deal[CURRENCY]).replace('"', "");
+                ctx.note(format!(
+                    "the deal has no amount, as the account does not have its currency: {amount}"
+                ));
+                for property in ["amount", CURRENCY] {
+                    properties.as_object_mut().and_then(|properties| properties.remove(property));
+                }
+                self.make(&Thing::deal(&properties), contact, ctx).await
+            }
+            made => made,
         }
-        Ok(is_there)
     }
 }

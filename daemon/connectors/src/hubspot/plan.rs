@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::deal::CURRENCY;
 use crate::{Push, Result, crm};
 use leadline_domain::{
     integration::EventKind,
@@ -28,7 +29,7 @@ pub(super) struct Plan {
     /// What a contact gets besides that is made for the lead.
     pub(super) new: Map<String, Value>,
     pub(super) note: Value,
-    /// The properties of the deal that it makes, but where it stands; null if it makes none.
+    /// The properties of the lead's deal, but where it stands; null if deals are not asked for.
     pub(super) deal: Value,
 }
 
@@ -60,8 +61,7 @@ impl Plan {
         // The delivery's id is what a note whose answer was lost is found by.
         let body = format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{told}", push.id);
         let note = json!({ "hs_timestamp": (push.now * 1000).to_string(), "hs_note_body": body });
-        let is_new = makes_deal && push.event != EventKind::Updated;
-        let deal = if is_new { deal(&event, push) } else { Value::Null };
+        let deal = if makes_deal { deal(&event, push) } else { Value::Null };
         Ok(Self { email, properties, new, note, deal })
     }
 
@@ -110,7 +110,7 @@ fn deal(event: &Json, push: &Push<'_>) -> Value {
         deal["amount"] = json!(money::decimal(total, &currency));
         // An amount in another currency than the account's would be taken for one in its own.
         if !currency.is_empty() {
-            deal["deal_currency_code"] = json!(currency);
+            deal[CURRENCY] = json!(currency);
         }
     }
     deal

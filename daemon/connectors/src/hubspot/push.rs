@@ -23,7 +23,8 @@ const READ_SINGLY: usize = 5;
 
 /// What hangs on a contact and tells of a push.
 pub(super) struct Thing<'a> {
-    name: &'static str,
+    /// Under which its id is kept: a thing is made once for each.
+    key: String,
     /// What all of them are called in a path.
     kind: &'static str,
     /// The property that tells whose it is.
@@ -34,18 +35,22 @@ pub(super) struct Thing<'a> {
 }
 
 impl<'a> Thing<'a> {
-    fn note(properties: &'a Value) -> Self {
-        Self { name: "note", kind: "notes", told: "hs_note_body", to_contact: 202, properties }
+    /// One for each delivery.
+    fn note(push: &Push<'_>, properties: &'a Value) -> Self {
+        let key = format!("note.{}", push.id);
+        Self { key, kind: "notes", told: "hs_note_body", to_contact: 202, properties }
     }
 
+    /// One for each lead.
     pub(super) fn deal(properties: &'a Value) -> Self {
-        Self { name: "deal", kind: "deals", told: "description", to_contact: 3, properties }
+        Self { key: "deal".to_owned(), kind: "deals", told: "description", to_contact: 3, properties }
     }
 }
 
 impl Ready {
     /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
+        self.owe_deal(push, plan, ctx).await;
         let done = format!("contact.{}", push.id);
         let contact = match ctx.id(&done) {
             Some(contact) => contact,
@@ -137,7 +142,9 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let is_there = self.attach(push, &Thing::note(&plan.note), contact, ctx).await?
+        let note = Thing::note(push, &plan.note);
+        let is_there = (self.is_made(push, &note, contact, ctx).await?
+            || self.make(&note, contact, ctx).await?)
             && self.deal(push, plan, contact, ctx).await?;
         if is_there {
             self.enlist(push, contact, ctx).await?;
@@ -145,24 +152,31 @@ impl Ready {
         Ok(is_there)
     }
 
-    /// Whether the thing is there; false if its contact is not.
-    pub(super) async fn attach(
+    /// Whether an earlier attempt made the thing.
+    pub(super) async fn is_made(
         &self,
         push: &Push<'_>,
         thing: &Thing<'_>,
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let key = format!("{}.{}", thing.name, push.id);
-        if ctx.id(&key).is_some() {
+        if ctx.id(&thing.key).is_some() {
             return Ok(true);
         }
-        if push.is_repeat
-            && let Some(found) = self.find(push, thing, contact, ctx).await?
-        {
-            ctx.keep(&[(&key, &found)]).await;
-            return Ok(true);
+        let found = if push.is_repeat { self.find(push, thing, contact, ctx).await? } else { None };
+        if let Some(found) = &found {
+            ctx.keep(&[(&thing.key, found)]).await;
         }
+        Ok(found.is_some())
+    }
+
+    /// Makes the thing; false if its contact is gone.
+    pub(super) async fn make(
+        &self,
+        thing: &Thing<'_>,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool> {
         let answer = ctx.send(self.write(thing, contact)).await?;
         if answer.status == 404 {
             return Ok(false);
@@ -170,12 +184,12 @@ impl Ready {
         if !answer.is_good() {
             return Err(error::failure(&answer, ctx.now));
         }
-        ctx.keep(&[(&key, &made(&answer, &format!("{} id", thing.name))?)]).await;
+        ctx.keep(&[(&thing.key, &made(&answer, &format!("id among {}", thing.kind))?)]).await;
         Ok(true)
     }
 
     /// HubSpot takes no key for such a thing, so that one whose answer was lost is looked for by what it says.
-    pub(super) async fn find(
+    async fn find(
         &self,
         push: &Push<'_>,
         thing: &Thing<'_>,

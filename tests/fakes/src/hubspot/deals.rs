@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Hubspot, object, refusals::error};
+use super::{
+    Hubspot, object,
+    refusals::{error, invalid_option},
+};
 use crate::receiver::Reply;
 
 /// What is known by an id and a name.
@@ -18,6 +21,9 @@ const PIPELINES: [(Named, &[Named]); 2] = [
     ),
     (("7", "Weddings"), &[("71", "New enquiry"), ("72", "Visit"), ("73", "Won")]),
 ];
+
+/// What deals of this account may be in.
+const CURRENCIES: [&str; 2] = ["EUR", "GBP"];
 
 /// A deal of a contact.
 #[derive(Clone, Debug)]
@@ -45,6 +51,13 @@ impl Hubspot {
         };
         if !stages.iter().any(|(id, _)| *id == text("dealstage")) {
             return error(400, "VALIDATION_ERROR", "Property values were not valid: dealstage");
+        }
+        let currency = text("deal_currency_code");
+        if !currency.is_empty() && !CURRENCIES.contains(&currency.as_str()) {
+            return invalid_option(
+                "deal_currency_code",
+                &format!("{currency} is not a part of the current effective currency codes for portal"),
+            );
         }
         let association = &body["associations"][0];
         if association["types"][0]

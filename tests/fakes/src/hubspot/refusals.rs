@@ -22,6 +22,14 @@ pub(super) fn error(status: u16, category: &str, message: &str) -> Reply {
     )
 }
 
+pub(super) fn invalid_option(property: &str, message: &str) -> Reply {
+    Reply::json(
+        400,
+        &json!({ "status": "error", "message": "Property values were not valid", "category": "VALIDATION_ERROR",
+                 "errors": [{ "message": message, "code": "INVALID_OPTION", "context": { "propertyName": [property] } }] }),
+    )
+}
+
 pub(super) fn conflict(owner: u64) -> Reply {
     error(409, "CONFLICT", &format!("Contact already exists. Existing ID: {owner}"))
 }
