@@ -272,6 +272,11 @@ impl Keymap {
             .filter(|action| !press.repeat || action.is_move())
     }
 
+    /// The keys of an action as they are written; empty where it has none.
+    pub fn shown(&self, action: Action) -> &str {
+        self.line(action).map_or("", |line| &line.shown)
+    }
+
     /// The line of an action.
     pub fn line(&self, action: Action) -> Option<&Bound> {
         self.lines.iter().find(|line| line.action == action)

@@ -4,7 +4,8 @@ use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
 use crate::console::data::Mutation;
-use crate::console::fixtures::{live, press, visit};
+use crate::console::fixtures::{feed, live, press, visit};
+use crate::console::msg::{Effect, Msg};
 
 #[test]
 fn a_mapping_is_saved_only_when_it_is_json() {
@@ -72,6 +73,46 @@ fn settings_are_changed_in_a_form_that_says_what_they_are() {
         "url": "https://b.example/", "rate_per_second": 2, "retries": 9, "body": " {}\n", "headers": null
     });
     assert_eq!((name, config), (&None, expected), "what nobody touched is as it is by now");
+}
+
+#[test]
+fn what_is_pasted_is_whole_and_a_key_file_fills_the_lines_that_it_names() {
+    let pasted = [
+        ("BEGIN\r\nab\r\nEND\n", r#"{"token":"BEGIN\nab\nEND"}"#),
+        ("{\n  \"token\": \"pat-1\"\n}\n", r#"{"token":"pat-1"}"#),
+        (r#"{"key": "pat-1"}"#, r#"{"token":"{\"key\": \"pat-1\"}"}"#),
+    ];
+    for (text, expected) in pasted {
+        let mut app = live(120, 36);
+        app.shared.integrations.iter_mut().for_each(|it| it.connector = "hubspot".to_owned());
+        visit(&mut app, "K");
+        feed(&mut app, Msg::Paste(text.to_owned()));
+        let effects = press(&mut app, "^s");
+        let Some(Mutation::Credentials { json, .. }) = mutation(&effects) else { panic!("{effects:?}") };
+        assert_eq!(json.reveal(), expected);
+    }
+}
+
+#[test]
+fn a_setting_is_changed_in_an_editor_of_ones_own_and_a_secret_is_not() {
+    let mut app = live(120, 36);
+    for it in &mut app.shared.integrations {
+        (it.connector, it.config) = ("webhook".to_owned(), r#"{"url":"https://a.example/"}"#.to_owned());
+    }
+    visit(&mut app, ", down");
+    let effects = press(&mut app, "^o");
+    assert!(matches!(&effects[..], [Effect::Edit(text)] if text == "https://a.example/"), "{effects:?}");
+    feed(&mut app, Msg::Edited(Ok("https://b.example/\n".to_owned())));
+    let effects = press(&mut app, "^s");
+    let Some(Mutation::Settings { config, .. }) = mutation(&effects) else { panic!("{effects:?}") };
+    assert_eq!(config.as_deref(), Some(r#"{"url":"https://b.example/"}"#));
+
+    // A new integration, whose token is asked for first.
+    let mut app = live(120, 36);
+    visit(&mut app, "n h u b s p o t enter");
+    assert!(shown(&app).contains("New hubspot"), "{}", shown(&app));
+    assert!(press(&mut app, "^o").is_empty());
+    assert!(last(&app).contains("reaches no file"), "{}", last(&app));
 }
 
 #[test]

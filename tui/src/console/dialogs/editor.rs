@@ -248,8 +248,9 @@ impl Editor {
                 it.when = Input::with(text.split_whitespace().collect::<Vec<_>>().join(" "));
                 it.look(cx);
             }
-            // Credentials never reach a file, and the form has several texts.
-            Form::Credentials(_) | Form::Integration(_) => {}
+            Form::Integration(it) => it.edited(text),
+            // Credentials never reach a file.
+            Form::Credentials(_) => {}
         }
     }
 
@@ -257,9 +258,8 @@ impl Editor {
     pub fn paste(&mut self, text: &str, cx: &mut Cx<'_>) {
         match &mut self.form {
             Form::Credentials(it) => {
-                if let Some((_, input)) = it.fields.get_mut(it.at) {
-                    input.paste(text.trim());
-                }
+                let lines = it.fields.iter_mut().map(|(field, input)| (field.name.as_str(), input));
+                paste_credentials(text, lines.collect(), it.at);
             }
             Form::Mapping(it) => {
                 it.area.paste(text);
@@ -293,6 +293,23 @@ impl Editor {
             Form::Integration(form) => Some(form),
             _ => None,
         }
+    }
+}
+
+/// Puts what is pasted into a line. A JSON object, as key files are, goes into the lines that it names.
+fn paste_credentials(text: &str, mut lines: Vec<(&str, &mut Input)>, at: usize) {
+    let text = text.trim();
+    let object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let named = |key: &String| lines.iter().any(|(name, _)| name == key);
+    if !object.is_empty() && object.keys().all(named) {
+        for (name, input) in &mut lines {
+            if let Some(value) = object.get(*name) {
+                input.zeroize();
+                input.paste_lines(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+    } else if let Some((_, input)) = lines.get_mut(at) {
+        input.paste_lines(text);
     }
 }
 

@@ -4,6 +4,7 @@ use serde::de::IgnoredAny;
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::console::data::{AttemptState, DeliveryState};
+use crate::console::keymap::{Action, Keymap};
 use crate::text::display_text;
 
 /// The columns of a label and the gap behind it.
@@ -82,39 +83,48 @@ impl Doc {
     }
 }
 
-/// What a failure class means, and what to do next.
-pub fn guide(class: &str) -> Option<(&'static str, &'static str)> {
-    Some(match class {
+/// What a failure class means, and what to do next, by the keys of this run.
+pub fn guide(class: &str, keymap: &Keymap) -> Option<(&'static str, String)> {
+    let by = |action| match keymap.shown(action) {
+        "" => String::new(),
+        key => format!(" ({key})"),
+    };
+    let (meaning, next) = match class {
         "mapping" => (
             "Our field mapping or a template could not be filled; nothing was sent.",
-            "Correct the mapping (m), then retry.",
+            format!("Correct the mapping{}, then retry.", by(Action::Mapping)),
         ),
         "blocked" => (
             "Our guard refused the address, or the target answered with a redirect.",
-            "Correct the URL, or allow the address in the daemon's configuration; then retry.",
+            "Correct the URL, or allow the address in the daemon's configuration; then retry.".to_owned(),
         ),
         "throttled" => (
             "The target asked us to slow down; the whole lane waits with this delivery.",
-            "Nothing: it is pushed again by itself. Lower the rate limit if this happens often.",
+            "Nothing: it is pushed again by itself. Lower the rate limit if this happens often.".to_owned(),
         ),
         "transient" => (
             "The target or the way to it failed for the moment.",
-            "Wait for the automatic retry; when retries are used up and the target is well, retry.",
+            "Wait for the automatic retry; when retries are used up and the target is well, retry."
+                .to_owned(),
         ),
         "credentials" => (
             "The target refused our login. A retry fails again until the credentials are replaced.",
-            "Replace the credentials (K); what they stopped is then retried by one key.",
+            format!(
+                "Replace the credentials{}; what they stopped is then retried by one key.",
+                by(Action::Credentials)
+            ),
         ),
         "rejected" => (
             "The target understood and refused this lead; the same bytes will be refused again.",
-            "Read the response, correct the mapping (m) or the lead, then retry.",
+            format!("Read the response, correct the mapping{} or the lead, then retry.", by(Action::Mapping)),
         ),
         "unknown" => (
             "The request left, but no full answer came: maybe delivered.",
-            "Look at the target first. A retry carries the same id, so that it can tell a repeat.",
+            "Look at the target first. A retry carries the same id, so that it can tell a repeat.".to_owned(),
         ),
         _ => return None,
-    })
+    };
+    Some((meaning, next))
 }
 
 /// The lines as they fit into `width` columns; what is too long goes on below, or is cut if `wrap` is off.
@@ -282,8 +292,10 @@ mod tests {
     #[test]
     fn every_class_has_a_guide() {
         for class in ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"] {
-            assert!(guide(class).is_some(), "{class}");
+            assert!(guide(class, &Keymap::default()).is_some(), "{class}");
         }
-        assert_eq!(guide(""), None);
+        assert_eq!(guide("", &Keymap::default()), None);
+        let own = Keymap::with(&[(Action::Mapping, vec!["ctrl-g".parse().unwrap()])].into(), []).unwrap();
+        assert!(guide("mapping", &own).unwrap().1.contains("the mapping (^g)"), "by the reader's own keys");
     }
 }

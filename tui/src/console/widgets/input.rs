@@ -1,9 +1,12 @@
 //! A line of text that is being typed.
 
 use crossterm::event::KeyCode;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::console::keymap::Press;
+
+/// So many bytes at most are typed and pasted: more than a setting may have.
+const MOST: usize = 64 << 10;
 
 /// The text and where the cursor stands in it, counted in characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,7 @@ impl Input {
 
     /// Types one character; control characters are dropped.
     pub fn insert(&mut self, c: char) {
-        if !c.is_control() && self.text.len() < 4096 {
+        if !c.is_control() && self.text.len() < MOST {
             self.text.insert(self.byte(self.cursor), c);
             self.cursor += 1;
         }
@@ -39,7 +42,28 @@ impl Input {
 
     /// Types pasted text, up to its first line break.
     pub fn paste(&mut self, text: &str) {
-        text.lines().next().unwrap_or_default().chars().for_each(|c| self.insert(c));
+        self.put(text.lines().next().unwrap_or_default());
+    }
+
+    /// Types pasted text with its line breaks: keys and templates have several lines.
+    pub fn paste_lines(&mut self, text: &str) {
+        self.put(&text.replace("\r\n", "\n").replace('\r', "\n"));
+    }
+
+    fn put(&mut self, text: &str) {
+        let mut left = MOST.saturating_sub(self.text.len());
+        let typed: Zeroizing<String> = Zeroizing::new(
+            text.chars()
+                .filter(|c| *c == '\n' || !c.is_control())
+                .take_while(|c| {
+                    let fits = c.len_utf8() <= left;
+                    left = left.saturating_sub(c.len_utf8());
+                    fits
+                })
+                .collect(),
+        );
+        self.text.insert_str(self.byte(self.cursor), &typed);
+        self.cursor += typed.chars().count();
     }
 
     /// Removes the character before the cursor.
@@ -121,5 +145,14 @@ mod tests {
         input.home();
         input.backspace();
         assert_eq!(input.split(), ("", "néw!"));
+    }
+
+    #[test]
+    fn lines_of_a_pasted_key_are_kept() {
+        let mut input = Input::default();
+        input.paste_lines("BEGIN\r\nab\x1b[2Jc\rEND");
+        assert_eq!(input.text(), "BEGIN\nab[2Jc\nEND");
+        input.paste_lines(&"é".repeat(MOST));
+        assert_eq!((input.text().len(), input.split().1), (MOST, ""), "no part of a character");
     }
 }

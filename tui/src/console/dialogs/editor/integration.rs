@@ -11,7 +11,7 @@ use ratatui::widgets::Paragraph;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
-use super::Then;
+use super::{Then, paste_credentials};
 use crate::console::app::shared::Shared;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::query::{Connector, Field};
@@ -201,6 +201,7 @@ impl IntegrationForm {
                 None => return self.submit(shared),
             },
             KeyCode::Char('s') if press.ctrl => return self.submit(shared),
+            KeyCode::Char('o') if press.ctrl => return self.text_for_editor(),
             KeyCode::Char('d') if press.ctrl && self.changed.is_none() => {
                 self.is_disabled = !self.is_disabled
             }
@@ -213,14 +214,38 @@ impl IntegrationForm {
         Then::Stay
     }
 
+    /// Takes in what the reader's own editor made of the line's text.
+    pub(super) fn edited(&mut self, text: &str) {
+        if let Some(line) = self.lines.get_mut(self.at) {
+            line.input = Input::with(text.trim_end_matches(['\r', '\n']));
+        }
+    }
+
     pub(super) fn paste(&mut self, text: &str) {
-        match (&self.connector, self.lines.get_mut(self.at)) {
-            (Some(_), Some(line)) => line.input.paste(text.trim()),
-            _ => {
-                if let Some(query) = &mut self.choice.query {
-                    query.paste(text);
-                }
+        if self.connector.is_none() {
+            if let Some(query) = &mut self.choice.query {
+                query.paste(text);
             }
+            return;
+        }
+        let is_secret = |line: &Entry| line.part == Part::Credentials;
+        match self.lines.get_mut(self.at) {
+            Some(line) if !is_secret(line) => return line.input.paste_lines(text.trim()),
+            Some(_) => {}
+            None => return,
+        }
+        let at = self.lines[..self.at].iter().filter(|line| is_secret(line)).count();
+        let lines = self.lines.iter_mut().filter(|line| is_secret(line));
+        paste_credentials(text, lines.map(|line| (line.field.name.as_str(), &mut line.input)).collect(), at);
+    }
+
+    fn text_for_editor(&self) -> Then {
+        match self.lines.get(self.at) {
+            Some(line) if line.part == Part::Credentials || line.field.secret => {
+                Then::Refuse("what is secret reaches no file: paste it here".to_owned())
+            }
+            Some(line) => Then::Edit(line.input.text().to_owned()),
+            None => Then::Stay,
         }
     }
 
@@ -367,9 +392,9 @@ impl IntegrationForm {
         }
         foot.extend(self.refusal.iter().flat_map(|error| fitted(error, Role::Bad, width, 3, theme)));
         let keys = if is_new {
-            "Enter makes it   Tab next line   ^s makes it now   Esc gives up"
+            "Enter makes it   Tab next   ^s makes it now   ^o $EDITOR   Esc gives up"
         } else {
-            "Enter saves them   Tab next line   ^u empties it   Esc leaves them"
+            "Enter saves them   Tab next   ^u empties it   ^o $EDITOR   Esc leaves"
         };
         foot.extend([Line::default(), Line::from(theme.span(Role::Quiet, cut(keys, width, theme)))]);
         let mut lines = vec![

@@ -274,7 +274,7 @@ impl Screen for ActivityScreen {
 fn about(it: &Activity, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     match &it.what {
-        What::Attempt(attempt) => document::summary(attempt),
+        What::Attempt(attempt) => document::summary(attempt, &view.shared.setup.keymap),
         What::Act(act) => {
             let mut doc = Doc::default();
             doc.push(Kind::Strong, &format!("{} {} {}", act.operator, act.verb, act.object));

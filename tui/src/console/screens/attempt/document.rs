@@ -2,14 +2,16 @@
 
 use jiff::tz::TimeZone;
 
+use crate::console::app::shared::Shared;
 use crate::console::data::attempt::Call;
 use crate::console::data::{Attempt, AttemptState, Detail};
+use crate::console::keymap::Keymap;
 use crate::console::widgets::diff::{self, Compared};
 use crate::console::widgets::document::{Doc, Kind, guide, size};
 use crate::console::widgets::time;
 
 /// What came of it, what it means, and whose it is.
-pub fn summary(it: &Attempt) -> Doc {
+pub fn summary(it: &Attempt, keymap: &Keymap) -> Doc {
     let mut doc = Doc::default();
     let parts = [
         Some(it.state.word().to_owned()),
@@ -22,9 +24,9 @@ pub fn summary(it: &Attempt) -> Doc {
     if !it.error.is_empty() {
         doc.push(Kind::Error, &it.error);
     }
-    if let Some((meaning, next)) = guide(&it.class) {
+    if let Some((meaning, next)) = guide(&it.class, keymap) {
         doc.field("means", meaning);
-        doc.field("do next", next);
+        doc.field("do next", &next);
     }
     doc
 }
@@ -48,8 +50,8 @@ fn facts(doc: &mut Doc, it: &Attempt, detail: Option<&Detail>, zone: &TimeZone) 
 }
 
 /// Everything in one column. Of a failed attempt the answer comes first: it decides.
-pub fn whole(it: &Attempt, detail: Option<&Detail>, error: Option<&str>, zone: &TimeZone) -> Doc {
-    let mut doc = summary(it);
+pub fn whole(it: &Attempt, detail: Option<&Detail>, error: Option<&str>, shared: &Shared) -> Doc {
+    let (mut doc, zone) = (summary(it, &shared.setup.keymap), &shared.setup.zone);
     let failed = it.state == AttemptState::Failed;
     match detail {
         Some(detail) if failed => {

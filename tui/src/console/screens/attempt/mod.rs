@@ -166,7 +166,7 @@ impl AttemptScreen {
     fn whole(&self, it: &Attempt, shared: &Shared) -> Doc {
         let away = Some(shared.waits()).filter(|_| !shared.is_live());
         let error = self.details.error(&it.id).or(away);
-        document::whole(it, self.details.of(&it.id), error, &shared.setup.zone)
+        document::whole(it, self.details.of(&it.id), error, shared)
     }
 
     fn comparison(&self, it: &Attempt, shared: &Shared) -> Option<Doc> {
@@ -266,7 +266,7 @@ impl Screen for AttemptScreen {
             return self.left.draw(self.whole(it, view.shared), title(&name), true, theme, frame, area);
         };
         let zone = &view.shared.setup.zone;
-        let head = document::summary(it);
+        let head = document::summary(it, &view.shared.setup.keymap);
         let rows = u16::try_from(head.0.len()).unwrap_or(4).min(6) + 1;
         let [top, body] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
         let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];

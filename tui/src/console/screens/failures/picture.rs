@@ -6,6 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::{COLUMNS, FailuresScreen, Pane};
 use crate::console::data::Cause;
 use crate::console::data::cause::Remedy;
+use crate::console::keymap::{Action, Keymap};
 use crate::console::screen::View;
 use crate::console::screens::integration::DELIVERIES;
 use crate::console::theme::Role;
@@ -75,26 +76,36 @@ fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
     it.guide.draw(doc, title, it.pane == Pane::Guide, view.theme, frame, area);
 }
 
+/// The key of what mends a cause, and what it does.
+fn remedy_line(remedy: Remedy, keymap: &Keymap) -> (&str, String) {
+    let (action, does) = match remedy {
+        Remedy::ReplaceCredentials => (Action::Credentials, "replace the credentials"),
+        Remedy::EditMapping => (Action::Mapping, "edit the mapping, with a preview"),
+        Remedy::EditConfig => (Action::Settings, "change the settings"),
+        Remedy::Test => (Action::Test, "test push"),
+        Remedy::Retry => (Action::Retry, "retry all of them"),
+        Remedy::RetryReRendered => (Action::Retry, "retry all of them, rendered anew"),
+        Remedy::Wait => return ("", "wait: it is retried by itself".to_owned()),
+        Remedy::Skip => {
+            let keys = [Action::Pane, Action::Actions].map(|action| keymap.shown(action));
+            return ("", format!("{}, then {}: skip those that will never do", keys[0], keys[1]));
+        }
+    };
+    (keymap.shown(action), does.to_owned())
+}
+
 /// A cause in words: what it means, what to press, what changed before it began, the newest error.
 fn describe(it: &Cause, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     let mut doc = Doc::default();
     doc.push(Kind::Strong, &it.text);
-    let (meaning, next) = guide(&it.class).unwrap_or(("", ""));
+    let keymap = &view.shared.setup.keymap;
+    let (meaning, next) = guide(&it.class, keymap).unwrap_or_default();
     doc.field("means", meaning);
-    doc.field("do next", if it.advice.is_empty() { next } else { &it.advice });
+    doc.field("do next", if it.advice.is_empty() { &next } else { &it.advice });
     for remedy in &it.remedies {
-        let line = match remedy {
-            Remedy::ReplaceCredentials => "K  replace the credentials",
-            Remedy::EditMapping => "m  edit the mapping, with a preview",
-            Remedy::EditConfig => ",  change the settings",
-            Remedy::Test => "t  test push",
-            Remedy::Retry => "r  retry all of them",
-            Remedy::RetryReRendered => "r  retry all of them, rendered anew",
-            Remedy::Wait => "   wait: it is retried by itself",
-            Remedy::Skip => "   Tab, then a: skip those that will never do",
-        };
-        doc.push(Kind::Text, &format!("  {line}"));
+        let (key, does) = remedy_line(*remedy, keymap);
+        doc.push(Kind::Text, &format!("  {key:<3}{does}"));
     }
     doc.gap();
     let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying, it.leads);

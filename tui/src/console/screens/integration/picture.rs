@@ -148,7 +148,7 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
 }
 
 fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let (theme, zone, has_focus) = (view.theme, &view.shared.setup.zone, it.pane == Pane::Page);
+    let (theme, has_focus) = (view.theme, it.pane == Pane::Page);
     let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
     if it.shows_deliveries {
         let doc = it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default();
@@ -160,14 +160,14 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     let detail = it.details.of(&attempt.id);
     match detail.filter(|_| area.width >= 100) {
         Some(detail) => {
-            let head = document::summary(attempt);
+            let head = document::summary(attempt, &view.shared.setup.keymap);
             let rows = u16::try_from(head.0.len()).unwrap_or(4) + 1;
             let [top, body] =
                 Layout::vertical([Constraint::Length(rows.min(7)), Constraint::Min(0)]).areas(area);
             let halves = [Constraint::Percentage(50), Constraint::Percentage(50)];
             let [left, right] = Layout::horizontal(halves).areas(body);
             draw_plain(head, theme, frame, Rect { x: top.x + 2, width: top.width.saturating_sub(4), ..top });
-            let request = document::requests(attempt, detail, zone);
+            let request = document::requests(attempt, detail, &view.shared.setup.zone);
             it.page.draw(request, title("Request"), has_focus, theme, frame, left);
             it.answer.draw(
                 document::responses(attempt, detail),
@@ -179,7 +179,7 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
             );
         }
         None => {
-            let doc = document::whole(attempt, detail, it.details.error(&attempt.id), zone);
+            let doc = document::whole(attempt, detail, it.details.error(&attempt.id), view.shared);
             it.page.draw(doc, title("Attempt"), has_focus, theme, frame, area);
         }
     }
@@ -187,12 +187,12 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
 
 /// What came of the selected one, what to do about it, and what the target wrote, as far as there is room.
 fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let (theme, zone, has_focus) = (view.theme, &view.shared.setup.zone, it.pane == Pane::Page);
+    let (theme, has_focus) = (view.theme, it.pane == Pane::Page);
     let (name, doc) = if it.shows_deliveries {
         ("Delivery", it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default())
     } else {
         let doc = it.attempts.current().map(|attempt| {
-            document::whole(attempt, it.details.of(&attempt.id), it.details.error(&attempt.id), zone)
+            document::whole(attempt, it.details.of(&attempt.id), it.details.error(&attempt.id), view.shared)
         });
         ("Attempt", doc.unwrap_or_default())
     };
@@ -211,9 +211,9 @@ pub(super) fn describe(it: &Delivery, view: View<'_>) -> Doc {
     if it.reason != it.because() {
         doc.field("reason", &it.reason);
     }
-    if let Some((meaning, next)) = guide(&it.class) {
+    if let Some((meaning, next)) = guide(&it.class, &view.shared.setup.keymap) {
         doc.field("means", meaning);
-        doc.field("do next", next);
+        doc.field("do next", &next);
     }
     doc.gap();
     doc.field("lead", &format!("{} {}", it.lead_name, it.lead));

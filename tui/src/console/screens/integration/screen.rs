@@ -40,12 +40,7 @@ impl Screen for IntegrationScreen {
             Action::Pager => {
                 if let Some(it) = self.attempts.current() {
                     let detail = self.details.of(&it.id);
-                    let text = crate::console::screens::attempt::document::whole(
-                        it,
-                        detail,
-                        None,
-                        &cx.shared.setup.zone,
-                    );
+                    let text = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
                     cx.effects_page(text.text());
                 }
             }

@@ -106,9 +106,9 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         if !delivery.error.is_empty() && !current.why.contains(&delivery.error) {
             doc.push(Kind::Error, &delivery.error);
         }
-        if let Some((meaning, next)) = guide(&delivery.class) {
+        if let Some((meaning, next)) = guide(&delivery.class, &view.shared.setup.keymap) {
             doc.field("means", meaning);
-            doc.field("do next", next);
+            doc.field("do next", &next);
         }
         if let Some(flow) = it.flow() {
             doc.field("flow", &format!("{}: {}", flow.name, flow.when));
