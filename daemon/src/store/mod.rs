@@ -40,6 +40,7 @@ mod wake_ups;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
+pub use lead::person::ensure_trigrams;
 pub use wake_ups::{Change, DueHint, WakeUps};
 
 /// How long intake waits for a company that somebody holds, and how often it looks.

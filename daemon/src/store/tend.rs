@@ -49,7 +49,7 @@ pub async fn tend(store: Store, stop: CancellationToken) {
 async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
     let done = async {
         if is_check {
-            ensure_trigrams(store).await?;
+            ensure_trigrams(&store.pool).await?;
             let mended = store.check_causes().await?;
             if mended > 0 {
                 tracing::warn!(

@@ -1,13 +1,37 @@
 //! Searches for who leads are, in companies of every size.
 
-use leadlined::domain::{fanout::Fate, ids::LeadId};
+use leadlined::{
+    domain::{fanout::Fate, ids::LeadId},
+    store::ensure_trigrams,
+};
 
 use super::bench::Bench;
 
-/// The index is asked, the newest leads or all of a company's are gone through: whichever it is, they are the same.
+/// The index is asked, or the newest leads are gone through: whichever it is, they are the same.
 #[tokio::test]
 async fn a_text_is_found_in_a_company_of_any_size() {
+    find_in_companies(Bench::new().await).await;
+}
+
+/// A database may lack the index, or have one that does not tell companies apart.
+#[tokio::test]
+async fn a_text_is_found_without_the_index_too() {
     let mut bench = Bench::new().await;
+    let ann = bench.named("Ann Reed").await;
+    let find = async |bench: &Bench| {
+        let found = bench.store.find_leads(None, vec!["%reed%".to_owned()], None, 50).await.unwrap();
+        (found.is_scan, found.leads.into_iter().map(|lead| lead.id).collect::<Vec<_>>())
+    };
+    bench.sql("DROP INDEX lead_person_folded").await;
+    assert_eq!(find(&bench).await, (true, vec![ann]));
+    assert!(ensure_trigrams(&bench.pool).await.unwrap());
+    assert_eq!(find(&bench).await, (false, vec![ann]));
+    bench.sql("DROP INDEX lead_person_folded; DROP EXTENSION btree_gin").await;
+    bench.sql("CREATE INDEX lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)").await;
+    find_in_companies(bench).await;
+}
+
+async fn find_in_companies(mut bench: Bench) {
     let other = bench.add_company("The Mill").await;
     bench.integration(other, "mill").await;
     let theirs = bench.somebody(other, "Zoe Quill", "{}", &Fate::Pending).await;

@@ -2,7 +2,7 @@
 //! writes one narrow row; what indexes it costs is paid later, by batches that move rows from `lead_recent` on.
 
 use jiff_sqlx::ToSqlx as _;
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use crate::{
@@ -21,10 +21,12 @@ use crate::{
 
 /// A text that finds more leads than this is looked for among the newest instead: there it is found often.
 const RARE_MAX: i64 = 2000;
-/// So many of a company's newest leads are gone through first: what is found often is found there.
-const NEWEST: i64 = 2000;
-/// All leads of a company that has so many at most are gone through: the index has everybody's among each other.
-const SMALL_COMPANY: i64 = 30_000;
+/// So many of everybody's newest leads are gone through at most before the index is asked for all, and so many of a
+/// company's, which the index tells from others.
+const NEWEST: i64 = 40_000;
+const NEWEST_OF_COMPANY: i64 = 2000;
+/// Fewer hits in a sample may be chance.
+const HITS_MIN: i64 = 3;
 /// How many rows move in one statement.
 const MOVED_MAX: i64 = 5000;
 /// So many rows are moved together. Few rows write nearly as many parts of the index as many do; in so few that are not
@@ -64,14 +66,14 @@ impl Search {
         }
     }
 
-    /// Leads that are found in a table, so many at most, in any order.
-    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str, most: i64) {
+    /// Leads that are found in a table, in any order.
+    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
         sql.push("(SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE true");
         self.push_conditions(sql);
         if let Some(company) = self.company {
             sql.push(" AND p.company_id = ").push_bind(company.0);
         }
-        sql.push(" LIMIT ").push_bind(most).push(")");
+        sql.push(" LIMIT ").push_bind(RARE_MAX + 1).push(")");
     }
 
     /// Leads, from the place on.
@@ -109,21 +111,6 @@ impl Search {
         sql
     }
 
-    /// The newest of a company, all of whose leads are gone through.
-    fn of_company(&self, company: CompanyId) -> QueryBuilder<Postgres> {
-        let mut sql = QueryBuilder::new("SELECT l.company_id, l.id FROM (");
-        for (table, union) in [("lead_person", " UNION "), ("lead_recent", ") p")] {
-            sql.push("SELECT p.company_id, p.lead_id FROM ").push(table);
-            sql.push(" p WHERE p.company_id = ").push_bind(company.0);
-            self.push_conditions(&mut sql);
-            sql.push(union);
-        }
-        sql.push(" JOIN lead l ON l.company_id = p.company_id AND l.id = p.lead_id");
-        self.push_place(&mut sql);
-        Self::push_order(&mut sql, self.limit);
-        sql
-    }
-
     /// Of these leads the newest.
     fn newest_of(&self, found: &[(i64, Uuid)]) -> QueryBuilder<Postgres> {
         let (companies, leads): (Vec<i64>, Vec<Uuid>) = found.iter().copied().unzip();
@@ -137,78 +124,53 @@ impl Search {
         sql
     }
 
-    /// Whether far more have the text in them than the index should list, going by a few pages of the table.
-    async fn is_common(&self, db: &mut PgConnection) -> Result<bool, Error> {
+    /// How many leads must be gone through to find enough, going by a few pages of the table; none if hardly any is found.
+    async fn distance(&self, db: &mut PgConnection) -> Result<Option<i64>, Error> {
         let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
         self.push_conditions(&mut sql);
-        sql.push(
-            "), count(*), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'lead_person'::regclass)
-             FROM lead_person p TABLESAMPLE SYSTEM (0.2)",
-        );
-        let (hits, rows, all): (i64, i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
-        // Fewer hits may be chance.
-        Ok(hits >= 8 && hits * all > 4 * RARE_MAX * rows)
+        sql.push("), count(*) FROM lead_person p TABLESAMPLE SYSTEM (0.2)");
+        let (hits, rows): (i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
+        Ok((hits >= HITS_MIN).then(|| self.limit.saturating_mul(rows) / hits))
     }
 
     async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
-        if self.is_common(db).await? {
-            return self.common_ids(db).await;
+        let is_so =
+            |found: &[(i64, Uuid)], least| i64::try_from(found.len()).is_ok_and(|count| count >= least);
+        let most = self.company.map_or(NEWEST, |_| NEWEST_OF_COMPANY);
+        if self.distance(db).await?.is_some_and(|distance| distance <= most) {
+            let found = self.among_newest(db, most).await?;
+            if is_so(&found, self.limit) {
+                return Ok(found);
+            }
         }
-        let found = self.by_index(db, RARE_MAX + 1).await?;
-        if i64::try_from(found.len()).is_ok_and(|count| count > RARE_MAX) {
-            return self.common_ids(db).await;
+        let found = self.by_index(db).await?;
+        if is_so(&found, RARE_MAX + 1) {
+            return self.among_newest(db, i64::MAX).await;
         }
         Ok(self.newest_of(&found).build_query_as().persistent(false).fetch_all(db).await?)
     }
 
-    /// What the index of everybody's leads finds, so many at most.
-    async fn by_index(&self, db: &mut PgConnection, most: i64) -> Result<Vec<(i64, Uuid)>, Error> {
+    /// What the index finds, in any order: one more than are rare at most.
+    async fn by_index(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
         let mut sql = QueryBuilder::new("");
-        self.any(&mut sql, "lead_person", most);
+        self.any(&mut sql, "lead_person");
         sql.push(" UNION ALL ");
-        self.any(&mut sql, "lead_recent", most);
+        self.any(&mut sql, "lead_recent");
         // Not kept as a prepared statement: what a pattern costs is known from its text alone.
         Ok(sql.build_query_as().persistent(false).fetch_all(db).await?)
     }
 
-    /// What is found where many have the text in them: by going through the newest. In a company it may be few all the
-    /// same, and all of its leads are gone through if they are not too many.
-    async fn common_ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
-        go_by_keys(db, true).await?;
-        let most = self.company.map_or(i64::MAX, |_| NEWEST);
-        let found: Vec<(i64, Uuid)> =
-            self.newest(most).build_query_as().persistent(false).fetch_all(&mut *db).await?;
-        let is_enough = i64::try_from(found.len()).is_ok_and(|count| count >= self.limit);
-        let Some(company) = self.company.filter(|_| !is_enough) else { return Ok(found) };
-        let mut sql = if is_small(db, company).await? {
-            self.of_company(company)
-        } else {
-            go_by_keys(db, false).await?;
-            self.newest_of(&self.by_index(db, i64::MAX).await?)
-        };
-        Ok(sql.build_query_as().persistent(false).fetch_all(db).await?)
+    /// What is found among so many of the newest leads.
+    async fn among_newest(&self, db: &mut PgConnection, most: i64) -> Result<Vec<(i64, Uuid)>, Error> {
+        let mut tx = db.begin().await?;
+        // Going by their keys: what a pattern finds the planner cannot know.
+        for setting in ["enable_bitmapscan", "enable_seqscan"] {
+            sqlx::query("SELECT set_config($1, 'off', true)").bind(setting).execute(&mut *tx).await?;
+        }
+        let found = self.newest(most).build_query_as().persistent(false).fetch_all(&mut *tx).await?;
+        tx.rollback().await?;
+        Ok(found)
     }
-}
-
-/// Whether all leads of a company can be gone through.
-async fn is_small(db: &mut PgConnection, company: CompanyId) -> Result<bool, Error> {
-    let leads = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead WHERE company_id = $1 LIMIT $2) l"#,
-        company.0,
-        SMALL_COMPANY + 1,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(leads <= SMALL_COMPANY)
-}
-
-/// Has the planner go through leads by their keys, or lets it choose again: what a pattern finds it cannot know.
-async fn go_by_keys(db: &mut PgConnection, is_so: bool) -> Result<(), Error> {
-    let value = if is_so { "off" } else { "on" };
-    for setting in ["enable_bitmapscan", "enable_seqscan"] {
-        sqlx::query("SELECT set_config($1, $2, true)").bind(setting).bind(value).execute(&mut *db).await?;
-    }
-    Ok(())
 }
 
 impl Store {
@@ -224,7 +186,7 @@ impl Store {
         let search = Search { patterns, company, after, limit };
         let mut tx = self.pool.begin().await?;
         let has_index = has_trigram_index(&mut tx).await?;
-        if has_index && search.has_trigrams() && company.is_none() {
+        if has_index && search.has_trigrams() || company.is_some() {
             // Without statistics nothing tells the planner that few rows have a text in them.
             sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await?;
         }
@@ -405,8 +367,8 @@ async fn has_trigram_index(db: &mut PgConnection) -> Result<bool, Error> {
 
 /// Makes the trigram index where the server has what it takes. Answers whether it is there. Without it searches read
 /// every row.
-pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Error> {
-    let mut db = store.pool.acquire().await?;
+pub async fn ensure_trigrams(pool: &PgPool) -> Result<bool, Error> {
+    let mut db = pool.acquire().await?;
     if has_trigram_index(&mut db).await? {
         return Ok(true);
     }
@@ -419,7 +381,7 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
         return Ok(false);
     }
     // One daemon at a time builds; nobody waits for it.
-    let mut tx = store.pool.begin().await?;
+    let mut tx = pool.begin().await?;
     let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "is_ours!""#, LOCK)
         .fetch_one(&mut *tx)
         .await?;
@@ -435,14 +397,30 @@ pub(in crate::store) async fn ensure_trigrams(store: &Store) -> Result<bool, Err
         );
         return Ok(false);
     }
+    let mut second = tx.begin().await?;
+    // With it the index tells companies apart, which searches in one go by.
+    let company = match sqlx::query("CREATE EXTENSION IF NOT EXISTS btree_gin").execute(&mut *second).await {
+        Ok(_) => {
+            second.commit().await?;
+            "company_id, "
+        }
+        Err(error) => {
+            tracing::info!(
+                event = "company_index_missing",
+                error = telemetry::causes(&error),
+                "the index of people has all companies' among each other: the database has no btree_gin"
+            );
+            second.rollback().await?;
+            ""
+        }
+    };
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
-    sqlx::query(
-        // Room for what is moved together, so that it is merged once.
-        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin (folded gin_trgm_ops)
-         WITH (gin_pending_list_limit = 65536)",
-    )
-    .execute(&mut *tx)
-    .await?;
+    // Room for what is moved together, so that it is merged once.
+    let sql = format!(
+        "CREATE INDEX IF NOT EXISTS lead_person_folded ON lead_person USING gin ({company}folded gin_trgm_ops)
+         WITH (gin_pending_list_limit = 65536)"
+    );
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(true)
 }
