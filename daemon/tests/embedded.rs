@@ -93,7 +93,7 @@ async fn a_long_path_gets_a_short_socket() {
 
 #[tokio::test]
 async fn an_ephemeral_cluster_takes_its_directory_with_it() {
-    let cluster = Cluster::ephemeral().await.unwrap();
+    let cluster = Cluster::ephemeral(&std::env::temp_dir()).await.unwrap();
     let directory = cluster.directory().to_owned();
     assert!(directory.exists());
     cluster.stop().await.unwrap();

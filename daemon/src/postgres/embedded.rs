@@ -70,10 +70,10 @@ impl Cluster {
         Self::launch(Layout::prepare(data)?, None).await
     }
 
-    /// Starts a cluster in a directory that goes with it: for tests and demonstrations.
-    pub async fn ephemeral() -> Result<Self, EmbeddedError> {
-        let temp = env::temp_dir();
-        let path = private_temp_dir(&temp).map_err(|error| EmbeddedError::Files(temp, error))?;
+    /// Starts a cluster in a new directory below another one, that goes with it: for tests.
+    pub async fn ephemeral(parent: &Path) -> Result<Self, EmbeddedError> {
+        let path =
+            private_temp_dir(parent).map_err(|error| EmbeddedError::Files(parent.to_owned(), error))?;
         let start = async {
             let data = DataDir::open(&path)?;
             Self::launch(Layout::prepare(&data)?, Some(&path)).await

@@ -1,6 +1,7 @@
 //! A store on a database of its own, with one company, one integration and one daemon, and short words for what the tests do.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,11 +18,9 @@ use leadlined::{
         plan::Plan,
     },
     postgres::{embedded::Cluster, setup},
-    secrets::master_key,
     store::{
         DueHint, Store, WakeUps,
         delivery::read::{DeliveryFilter, Target},
-        ensure_partitions,
         integration::NewIntegration,
         lead::{
             Reaccepted,
@@ -40,28 +39,14 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::server;
 
-const TEMPLATE: &str = "migrated";
 const LEASE_SECONDS: f64 = 600.0;
 
 /// The server of all tests. It is never dropped: its watchdog removes it when the process ends.
-static SERVER: OnceCell<Cluster> = OnceCell::const_new();
-
-async fn start() -> Cluster {
-    let cluster = Cluster::ephemeral().await.unwrap();
-    server::settle(&cluster).await;
-    server::create(&cluster, TEMPLATE, "template1").await;
-    let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
-    ensure_partitions(&pool).await.unwrap();
-    server::widen_if_asked(&pool).await;
-    // A database that somebody is connected to cannot be a template.
-    pool.close().await;
-    master_key::create(&cluster.directory().join("tests.key")).unwrap();
-    cluster
-}
+static SERVER: OnceCell<(Cluster, PathBuf)> = OnceCell::const_new();
 
 /// The file of the key that everything is sealed with.
-pub(crate) async fn master_key() -> std::path::PathBuf {
-    SERVER.get_or_init(start).await.directory().join("tests.key")
+pub(crate) async fn master_key() -> PathBuf {
+    SERVER.get_or_init(server::start).await.1.clone()
 }
 
 /// A lead, and its deliveries in the order of their integrations.
@@ -94,12 +79,12 @@ pub(crate) fn call() -> Mutation {
 pub(crate) async fn open(
     settings: &[(&str, &str)],
 ) -> (Store, PgPool, mpsc::UnboundedReceiver<Vec<DueHint>>) {
-    let cluster = SERVER.get_or_init(start).await;
+    let (cluster, master_key) = SERVER.get_or_init(server::start).await;
     let name = format!("test_{}", JobId::generate().uuid().simple());
-    server::create(cluster, &name, TEMPLATE).await;
+    server::create(cluster, &name, server::TEMPLATE).await;
     let options = cluster.connect_options(&name).options(settings.to_vec());
     let pool = setup::connect(&options).await.unwrap();
-    let sealer = setup::unseal(&pool, &cluster.directory().join("tests.key")).await.unwrap();
+    let sealer = setup::unseal(&pool, master_key).await.unwrap();
     let (wake_ups, hints) = WakeUps::new();
     (Store::new(pool.clone(), sealer, Arc::new(wake_ups)), pool, hints)
 }

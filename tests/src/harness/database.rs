@@ -8,11 +8,7 @@ use std::{
     },
 };
 
-use leadlined::{
-    postgres::{embedded::Cluster, setup},
-    secrets::master_key,
-    store::ensure_partitions,
-};
+use leadlined::postgres::embedded::Cluster;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{
     process::Command,
@@ -21,7 +17,6 @@ use tokio::{
 
 use super::{child::executables, server, wait::wait_until};
 
-const TEMPLATE: &str = "migrated";
 /// The tables that operators and senders can change.
 const CONTENTS: [&str; 20] = [
     "company",
@@ -58,16 +53,7 @@ struct Shared {
 impl Shared {
     async fn start() -> Self {
         tokio::task::spawn_blocking(executables).await.unwrap();
-        let cluster = Cluster::ephemeral().await.unwrap();
-        server::settle(&cluster).await;
-        server::create(&cluster, TEMPLATE, "template1").await;
-        let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
-        ensure_partitions(&pool).await.unwrap();
-        server::widen_if_asked(&pool).await;
-        // A database that somebody is connected to cannot be a template.
-        pool.close().await;
-        let master_key = cluster.directory().join("tests.key");
-        master_key::create(&master_key).unwrap();
+        let (cluster, master_key) = server::start().await;
         Self { cluster, master_key }
     }
 }
@@ -86,7 +72,7 @@ pub struct Database {
 impl Database {
     /// A fresh one with the schema.
     pub async fn create() -> Self {
-        Self::copy_of(TEMPLATE).await
+        Self::copy_of(server::TEMPLATE).await
     }
 
     /// A fresh one with nothing at all.
