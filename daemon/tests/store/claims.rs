@@ -218,6 +218,23 @@ async fn a_beat_tells_what_waits_for_any_daemon() {
 }
 
 #[tokio::test]
+async fn a_claim_waits_for_anybody_whose_daemon_is_gone_wherever_its_id_stands() {
+    let bench = Bench::new().await;
+    let (gone, last) = (bench.store.enroll(600.0).await.unwrap(), bench.store.enroll(600.0).await.unwrap());
+    bench.store.leave(gone).await.unwrap();
+    let first = bench.daemon;
+    let cases = [(first - 1, true), (first, false), (gone, true), (last, false), (last + 1, true)];
+    for (id, is_orphaned) in cases {
+        bench
+            .sql(&format!("INSERT INTO claim (daemon_id, items, attempts) VALUES ({id}, '{{}}', '{{}}')"))
+            .await;
+        let waits = bench.store.beat(first, 600.0).await.unwrap().waits;
+        assert_eq!(waits.orphans, is_orphaned, "{id} beside {first} and {last}");
+        bench.sql("DELETE FROM claim").await;
+    }
+}
+
+#[tokio::test]
 async fn daemons_tell_each_other_in_order() {
     let bench = Bench::new().await;
     let wake =

@@ -130,21 +130,52 @@ fn health_cases() -> Vec<(&'static str, Ends, Health)> {
     ]
 }
 
+/// A push has just arrived, however slow the test is.
+const JUST_NOW: &str = "UPDATE integration_stat SET last_pushed_at = now() + interval '1 hour'";
+
 #[tokio::test]
 async fn health_is_what_the_attempts_of_a_flush_came_to_in_their_order() {
     for (what, ends, expected) in health_cases() {
-        let mut bench = Bench::new().await;
-        let items = bench.claimed(ends.len()).await;
-        let finished = items.iter().zip(&ends).map(|(item, (failure, how))| match failure {
-            Some((class, error)) => failed(item, *class, error, how),
-            None => ended(item, how),
-        });
-        let finished: Vec<Finished> = finished.collect();
-        let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
-        bench.store.finish(bench.daemon, &finished, &claims).await.unwrap();
-        assert_eq!(bench.health(bench.crm).await, expected, "{what}");
-        check_invariants(&bench.pool).await;
+        // Behind one that has just arrived it is the same.
+        for has_arrived in [false, true] {
+            let mut bench = Bench::new().await;
+            if has_arrived {
+                let item = bench.claimed(1).await;
+                bench.end(&item, &Transition::Delivered).await;
+                bench.sql(JUST_NOW).await;
+            }
+            let items = bench.claimed(ends.len()).await;
+            let finished = items.iter().zip(&ends).map(|(item, (failure, how))| match failure {
+                Some((class, error)) => failed(item, *class, error, how),
+                None => ended(item, how),
+            });
+            let finished: Vec<Finished> = finished.collect();
+            let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
+            bench.store.finish(bench.daemon, &finished, &claims).await.unwrap();
+            let mut health = bench.health(bench.crm).await;
+            health.is_pushed &= !has_arrived || expected.is_pushed;
+            assert_eq!(health, expected, "{what}, behind one that arrived: {has_arrived}");
+            check_invariants(&bench.pool).await;
+        }
     }
+}
+
+#[tokio::test]
+async fn where_all_goes_well_health_is_written_once_a_second() {
+    let mut bench = Bench::new().await;
+    let items = bench.claimed(3).await;
+    let mut versions: Vec<String> = Vec::new();
+    let earlier = "UPDATE integration_stat SET last_pushed_at = now() - interval '2 seconds'";
+    for (item, meanwhile) in items.iter().zip(["", JUST_NOW, earlier]) {
+        bench.sql(meanwhile).await;
+        let of = "SELECT xmin::text FROM integration_stat";
+        versions.push(sqlx::query_scalar(of).fetch_one(&bench.pool).await.unwrap());
+        bench.store.finish(bench.daemon, &[ended(item, &Transition::Delivered)], &[]).await.unwrap();
+        versions.push(sqlx::query_scalar(of).fetch_one(&bench.pool).await.unwrap());
+    }
+    let is_written: Vec<bool> = versions.chunks(2).map(|pair| pair[0] != pair[1]).collect();
+    assert_eq!(is_written, [true, false, true]);
+    check_invariants(&bench.pool).await;
 }
 
 #[tokio::test]

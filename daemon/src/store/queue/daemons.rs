@@ -140,8 +140,13 @@ impl Store {
             )
             SELECT id AS "id?", clock_timestamp() AS "now!",
                 EXISTS (SELECT FROM daemon WHERE lease_until < clock_timestamp() AND id <> $1) AS "expired!",
-                EXISTS (SELECT FROM claim c WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id))
-                    AS "orphans!",
+                -- Between the ids of those that live: theirs are many, and while somebody holds a snapshot so are those
+                -- that were removed.
+                EXISTS (SELECT FROM (
+                    SELECT id, lag(id, 1, -1::bigint) OVER (ORDER BY id) AS before FROM daemon
+                    UNION ALL SELECT 9223372036854775807, coalesce(max(id), 0) FROM daemon
+                ) gap WHERE EXISTS (
+                    SELECT FROM claim c WHERE c.daemon_id > gap.before AND c.daemon_id < gap.id)) AS "orphans!",
                 EXISTS (SELECT FROM probe p WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id))
                     AS "probes!",
                 EXISTS (SELECT FROM integration WHERE notices AND deleted_at IS NULL)

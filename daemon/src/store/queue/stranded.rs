@@ -21,6 +21,8 @@ use crate::{
 
 /// So many deliveries are looked at in one step.
 const BATCH: i64 = 5000;
+/// So many are mended in one transaction: their lines are locked meanwhile.
+const MENDED_AT_ONCE: usize = 100;
 
 /// How far the look has come: the last delivery, and the last row of `undelivered`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,41 @@ impl Mended {
     }
 }
 
+/// A delivery that does not stand where its state says.
+struct Misplaced {
+    company: CompanyId,
+    id: Uuid,
+    state: State,
+}
+
+/// What a look at some deliveries found, and the last one that it looked at.
+struct Look {
+    wrong: Vec<Misplaced>,
+    last: Option<(i64, Uuid)>,
+}
+
+/// Looks at so many deliveries behind a position.
+async fn look(
+    executor: impl sqlx::PgExecutor<'_>,
+    after: (i64, Uuid),
+    count: i64,
+) -> Result<Look, sqlx::Error> {
+    let rows = sqlx::query_file!("src/store/queue/stranded.sql", after.0, after.1, count);
+    let mut look = Look { wrong: Vec::new(), last: None };
+    for row in rows.fetch_all(executor).await? {
+        match row.state {
+            None => look.last = Some((row.company_id, row.id)),
+            // A state of a newer daemon is that daemon's to look at.
+            Some(state) => look.wrong.extend(State::parse(&state).map(|state| Misplaced {
+                company: CompanyId(row.company_id),
+                id: row.id,
+                state,
+            })),
+        }
+    }
+    Ok(look)
+}
+
 impl Store {
     /// Looks at the next deliveries behind a position, and mends what does not stand where its state says.
     pub async fn mend(&self, after: Position) -> Result<Mended, Error> {
@@ -74,26 +111,21 @@ impl Store {
         after: (i64, Uuid),
         mended: &mut Mended,
     ) -> Result<Option<(i64, Uuid)>, Error> {
-        let rows = sqlx::query_file!("src/store/queue/stranded.sql", after.0, after.1, BATCH)
-            .fetch_all(&self.pool)
-            .await?;
-        let mut last = None;
+        let look = look(&self.pool, after, BATCH).await?;
         let mut wrong: BTreeMap<CompanyId, Vec<Uuid>> = BTreeMap::new();
-        for row in rows {
-            if row.what == "last" {
-                last = Some((row.company_id, row.id));
-            } else {
-                wrong.entry(CompanyId(row.company_id)).or_default().push(row.id);
+        for found in look.wrong {
+            wrong.entry(found.company).or_default().push(found.id);
+        }
+        for (company, ids) in &wrong {
+            for ids in ids.chunks(MENDED_AT_ONCE) {
+                let mut command = self.mending().await?;
+                let (stranded, missing) = command.mend(*company, ids).await.map_err(Refusal::into_store)?;
+                command.commit().await.map_err(Refusal::into_store)?;
+                mended.stranded += stranded;
+                mended.missing += missing;
             }
         }
-        for (company, ids) in wrong {
-            let mut command = self.mending().await?;
-            let (stranded, missing) = command.mend(company, &ids).await.map_err(Refusal::into_store)?;
-            command.commit().await.map_err(Refusal::into_store)?;
-            mended.stranded += stranded;
-            mended.missing += missing;
-        }
-        Ok(last)
+        Ok(look.last)
     }
 
     /// Looks at the next rows of `undelivered`, and removes those that say what is not.
@@ -170,31 +202,21 @@ impl Command {
         let line = self.lock_line(company, ids).await?;
         let lanes = line.lanes();
         undelivered::lock_counts(&mut self.tx, company, &lanes).await?;
-        let wrong = sqlx::query!(
-            "SELECT d.id, d.state FROM delivery d
-             WHERE d.company_id = $1 AND d.id = ANY($2) AND CASE d.state
-                 WHEN 'pending' THEN NOT EXISTS (SELECT FROM in_flight f WHERE f.delivery_id = d.id)
-                     AND NOT EXISTS (SELECT FROM due q WHERE q.integration_id = d.integration_id AND q.delivery_id = d.id)
-                     AND NOT EXISTS (SELECT FROM delivery p WHERE p.company_id = d.company_id AND p.lead_id = d.lead_id
-                         AND p.integration_id = d.integration_id AND p.successor_id = d.id
-                         AND p.state IN ('pending', 'held'))
-                 ELSE d.state IN ('held', 'dead') AND NOT EXISTS (SELECT FROM undelivered u
-                     WHERE u.company_id = d.company_id AND u.integration_id = d.integration_id AND u.delivery_id = d.id)
-                 END
-             ORDER BY d.id",
-            company.0,
-            ids,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let mut wrong = Vec::with_capacity(ids.len());
+        for id in ids {
+            // The very look that found it, at this one alone.
+            let before = Uuid::from_u128(id.as_u128().saturating_sub(1));
+            let look = look(&mut *self.tx, (company.0, before), 1).await?;
+            wrong.extend(look.wrong.into_iter().filter(|found| found.id == *id));
+        }
         let those = |state: State| -> Vec<Uuid> {
-            wrong.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
+            wrong.iter().filter(|found| found.state == state).map(|found| found.id).collect()
         };
         let (stranded, held, dead) = (those(State::Pending), those(State::Held), those(State::Dead));
         self.line_up(company, &stranded).await?;
         undelivered::add_held(&mut self.tx, company, &held).await?;
         undelivered::add_dead(&mut self.tx, company, &dead).await?;
-        for id in wrong.iter().map(|row| DeliveryId::from(row.id)) {
+        for id in wrong.iter().map(|found| DeliveryId::from(found.id)) {
             tracing::error!(event = "delivery_stranded", company = company.0, delivery = %id, "a delivery stood in no list; it is put where it belongs");
         }
         self.touch_all(company, &lanes);
