@@ -29,10 +29,11 @@ pub mod backup;
 pub mod doctor;
 pub mod doors;
 mod gauges;
+pub mod own_user;
 mod parts;
 pub mod rotate;
 
-use self::parts::RunningParts;
+use self::{doors::Doors, parts::RunningParts};
 
 /// What keeps house has nothing to finish.
 const HOUSEKEEPING_GRACE: Duration = Duration::from_secs(5);
@@ -78,10 +79,8 @@ pub fn start(config: Config) -> LocalBoxFuture<'static, anyhow::Result<Running>>
 async fn start_parts(config: Config) -> anyhow::Result<Running> {
     let metrics = telemetry::recorder()?;
     let traces = Traces::start(config.traces.as_ref()).context("cannot start to export traces")?;
-    let data = DataDir::open(&config.data_dir)?;
-    // Taken before the database is started, which takes a second, so that a port in use is told at once.
-    // So are the other things that only another configuration mends: nothing is made before they are found right.
-    let doors = doors::open(&config).await?;
+    let (data, doors) = take_places(&config).await?;
+    // Whatever tells who we are to a database is read from here on, when that is settled.
     master_key::load(&config.master_key)?;
     let hosts = hosts(&config)?;
     let (options, cluster) = database(&config, &data).await?;
@@ -148,6 +147,22 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
         cluster,
         _data: data,
     })
+}
+
+/// The data directory and the doors, and root's rights given up where they were needed for these alone.
+///
+/// Taken before the database is started, which takes a second, so that a port in use is told at once. So are the other
+/// things that only another configuration mends: nothing is made before they are found right.
+async fn take_places(config: &Config) -> anyhow::Result<(DataDir, Doors)> {
+    let Some(own) = own_user::prepare(config)? else {
+        let data = DataDir::open(&config.data_dir)?;
+        return Ok((data, doors::open(config).await?.with_socket(config).await?));
+    };
+    let network = doors::open(config).await?;
+    own_user::assume(config, &own)?;
+    // From here on the daemon is what it is when its own user starts it.
+    let data = DataDir::open(&config.data_dir)?;
+    Ok((data, network.with_socket(config).await?))
 }
 
 /// A store that goes by the configuration.

@@ -59,8 +59,6 @@ pub enum ConfigError {
     ReadUrl,
     #[error("this user has no home directory: give --data-dir")]
     NoHome,
-    #[error("cannot tell which user this is: give --data-dir")]
-    Account(#[source] io::Error),
 }
 
 /// How log lines are written.
@@ -72,6 +70,17 @@ pub enum LogFormat {
     Text,
     /// An object a line, for programs.
     Json,
+}
+
+/// Whom a daemon becomes that root started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DaemonUser {
+    /// Nobody else.
+    #[default]
+    Same,
+    /// The user that the install makes, if there is one.
+    Own,
+    Named(String),
 }
 
 /// What flags, environment and file have in common. All of it is optional.
@@ -91,6 +100,10 @@ pub(crate) struct ConfigSettings {
     /// [default: /var/lib/leadline as root, else the user's data directory]
     #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Whom a daemon becomes that root starts, once it listens and has read its certificates; `root` for nobody else
+    /// [default: leadline, if there is such a user]
+    #[arg(long, global = true, env = "LEADLINE_USER", value_name = "NAME")]
+    user: Option<String>,
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     intake_listen: Option<String>,
@@ -178,6 +191,8 @@ pub struct Config {
     /// So many connections do what has none of its own, at most. Not a setting: tests run many daemons on one server.
     pub connections_max: u32,
     pub data_dir: PathBuf,
+    /// Whom this process becomes if it is root's.
+    pub user: DaemonUser,
     pub intake_listen: SocketAddr,
     /// Where health in detail and metrics are asked for.
     pub admin_listen: Option<SocketAddr>,
@@ -218,6 +233,7 @@ impl Config {
             database_password: None,
             read_url: None,
             connections_max: setup::CONNECTIONS_MAX,
+            user: DaemonUser::Same,
             intake_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
             admin_is_asked_for: false,
@@ -257,6 +273,7 @@ impl ConfigSettings {
             database_password_file: self.database_password_file.or(below.database_password_file),
             read_url: self.read_url.filter(|url| !url.expose_secret().is_empty()).or(below.read_url),
             data_dir: data_dir.or(below.data_dir),
+            user: self.user.filter(|name| !name.is_empty()).or(below.user),
             intake_listen: self.intake_listen.or(below.intake_listen),
             admin_listen: self.admin_listen.or(below.admin_listen),
             trusted_proxy: first(self.trusted_proxy, below.trusted_proxy),
@@ -290,6 +307,7 @@ impl ConfigSettings {
         let data_dir = self.data_dir.map_or_else(default_data_dir, Ok)?;
         let mut config = Config::in_dir(&data_dir);
         (config.database_url, config.read_url) = (self.database_url, self.read_url);
+        config.user = self.user.map_or(DaemonUser::Own, DaemonUser::Named);
         config.database_password = self.database_password_file.as_deref().map(password_in).transpose()?;
         if let Some(text) = self.intake_listen {
             config.intake_listen = value("--intake-listen", text, intake_listen)?;

@@ -8,17 +8,23 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use leadlined::{
-    app::{self, backup, doctor, doors, rotate},
+    app::{self, backup, doctor, doors, own_user, rotate},
     cli::{self, Act, ConfigAct, MasterKeyAct},
     config::Config,
     secrets::memory,
-    service, telemetry,
+    service, telemetry, user,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     // Before the first secret is read.
     let sealed_off = memory::seal_off();
+    if let Err(error) = user::gain_nothing() {
+        return fail(
+            1,
+            anyhow!(error).context("the system does not let this process keep to the rights that it has"),
+        );
+    }
     let (act, config) = match cli::from_process() {
         Ok(read) => read,
         Err(error) => return fail(2, anyhow!(error)),
@@ -34,6 +40,7 @@ fn run(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow::
     match &act {
         Some(Act::Config(ConfigAct::Check)) => {
             doors::check(&config)?;
+            own_user::check_start(&config)?;
             writeln!(out, "the configuration is right")?;
         }
         Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
@@ -52,6 +59,10 @@ fn work(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow:
             error = telemetry::causes(&error),
             "a crash may write secrets to a core file: set the limit of core files to 0 (`ulimit -c 0`, `LimitCORE=0`)"
         );
+    }
+    // A server of one's own knows its clients otherwise, and the key file may be root's to write.
+    if matches!(act, Some(Act::MasterKey(_))) && config.database_url.is_none() {
+        own_user::become_owner(&config)?;
     }
     // One provider for everybody, before anybody guesses one.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

@@ -31,7 +31,7 @@ use crate::leads::verify;
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(leadlined());
     command.args(args).args(["--log", "json"]).kill_on_drop(true).stderr(Stdio::piped());
-    command.env_remove("LEADLINE_DATABASE_URL").env_remove("LEADLINE_DATA_DIR");
+    command.env_remove("LEADLINE_DATABASE_URL").env_remove("LEADLINE_DATA_DIR").env("LEADLINE_USER", "root");
     command
 }
 

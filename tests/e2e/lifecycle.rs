@@ -16,6 +16,7 @@ fn refusal(args: &[&str]) -> (i32, String) {
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
+        .env("LEADLINE_USER", "root")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

@@ -54,6 +54,7 @@ mod notices;
 mod one_account;
 mod operator;
 mod outage;
+mod own_user;
 mod owners;
 mod person_lock;
 mod pipedrive;

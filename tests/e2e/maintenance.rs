@@ -27,6 +27,7 @@ fn run(dir: &Path, args: &[&str]) -> Output {
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
+        .env("LEADLINE_USER", "root")
         .output()
         .unwrap()
 }

@@ -4,20 +4,26 @@
 //! sealed; the key is never part of it.
 
 use std::{
-    fs, io,
-    os::fd::{AsFd as _, BorrowedFd},
+    env, fs, io,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::{
     fs::{File, OpenOptions},
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::Command,
 };
 
 use crate::{
-    config::Config,
+    app::own_user::{self, OwnUserError},
+    config::{Config, LogFormat},
     postgres::{
         data_dir::{DataDir, DataDirError},
         embedded::{Cluster, EmbeddedError, dump},
@@ -25,7 +31,7 @@ use crate::{
         setup::SetupError,
     },
     secrets::master_key::{self, KeyRing, MasterKeyError},
-    telemetry,
+    telemetry, user,
 };
 
 /// The layout of the file that this version writes and reads.
@@ -69,6 +75,10 @@ pub enum BackupError {
     Setup(#[from] SetupError),
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    OwnUser(#[from] OwnUserError),
+    #[error("nothing was backed up as {0}: the line before says why")]
+    OfOwner(String),
 }
 
 /// The first line of a backup.
@@ -117,38 +127,12 @@ pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
     if !config.data_dir.join("postgres/data").is_dir() {
         return Err(BackupError::NoCluster(config.data_dir.clone()));
     }
-    // A daemon that runs holds the directory and its server; otherwise we run the server ourselves for so long.
-    match DataDir::open(&config.data_dir) {
-        Ok(data) => {
-            let cluster = Cluster::start(&data).await?;
-            let written = write_backup(config, file).await;
-            cluster.stop().await?;
-            written
-        }
-        Err(DataDirError::InUse(_)) => write_backup(config, file).await,
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> {
-    let source = dump::DumpSource::running(&config.data_dir)?;
-    let before = inspect(&source.connect_options()).await?;
-    let header = BackupHeader {
-        leadline_backup: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        taken_at: jiff::Timestamp::now(),
-        key_fingerprint: hex::encode(before.key_fingerprint.as_deref().unwrap_or_default()),
-        previous_key_fingerprint: hex::encode(before.previous_fingerprint.unwrap_or_default()),
-    };
-    let mut line =
-        serde_json::to_vec(&header).map_err(|error| BackupError::File(file.into(), error.into()))?;
-    line.push(b'\n');
     if file == Path::new("-") {
-        let mut out =
-            standard(io::stdout().as_fd()).map_err(|error| BackupError::File(file.into(), error))?;
-        let written = dump_to(&source, &line, &mut out, file).await?;
-        check_key(&source, before.key_fingerprint.as_deref()).await?;
-        return Ok(written);
+        let failed = |error| BackupError::File(file.to_owned(), error);
+        let mut out = standard(io::stdout().as_fd()).map_err(failed)?;
+        keep_to_owner(&out).await.map_err(failed)?;
+        own_user::become_owner(config)?;
+        return write_to(config, &mut out, file).await;
     }
     if file.exists() {
         return Err(BackupError::Exists(file.to_owned()));
@@ -158,8 +142,10 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     let unfinished = file.with_added_extension("part");
     let mut out = create(&unfinished).await.map_err(failed)?;
     let written = async {
-        let written = dump_to(&source, &line, &mut out, file).await?;
-        check_key(&source, before.key_fingerprint.as_deref()).await?;
+        let written = match own_user::owner(config)? {
+            Some(owner) => write_as(&owner.name, config, &out, file).await?,
+            None => write_to(config, &mut out, file).await?,
+        };
         out.sync_all().await.map_err(failed)?;
         fs::rename(&unfinished, file).map_err(failed)?;
         Ok(written)
@@ -173,30 +159,86 @@ async fn write_backup(config: &Config, file: &Path) -> Result<u64, BackupError> 
     written
 }
 
+/// Has another process write the backup, which becomes the owner of the data directory: the database lets nobody else in,
+/// and only root may be allowed to give the file its name.
+async fn write_as(owner: &str, config: &Config, out: &File, file: &Path) -> Result<u64, BackupError> {
+    let failed = |error| BackupError::File(file.to_owned(), error);
+    let log = match config.log {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let mut command = Command::new(env::current_exe().map_err(failed)?);
+    command.arg("--data-dir").arg(&config.data_dir).args(["--log", log, "--log-level", &config.log_level]);
+    let out = out.try_clone().await.map_err(failed)?.into_std().await;
+    command.args(["backup", "-"]).stdin(Stdio::null()).stdout(out.try_clone().map_err(failed)?);
+    if command.kill_on_drop(true).status().await.map_err(failed)?.success() {
+        Ok(out.metadata().map_err(failed)?.len())
+    } else {
+        Err(BackupError::OfOwner(owner.to_owned()))
+    }
+}
+
+/// Writes a backup to a file that is open.
+async fn write_to(config: &Config, out: &mut File, file: &Path) -> Result<u64, BackupError> {
+    // A daemon that runs holds the directory and its server; otherwise we run the server ourselves for so long.
+    match DataDir::open(&config.data_dir) {
+        Ok(data) => {
+            let cluster = Cluster::start(&data).await?;
+            let written = write_running(config, out, file).await;
+            cluster.stop().await?;
+            written
+        }
+        Err(DataDirError::InUse(_)) => write_running(config, out, file).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_running(config: &Config, out: &mut File, file: &Path) -> Result<u64, BackupError> {
+    let source = dump::DumpSource::running(&config.data_dir)?;
+    let before = inspect(&source.connect_options()).await?;
+    let header = BackupHeader {
+        leadline_backup: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        taken_at: jiff::Timestamp::now(),
+        key_fingerprint: hex::encode(before.key_fingerprint.as_deref().unwrap_or_default()),
+        previous_key_fingerprint: hex::encode(before.previous_fingerprint.unwrap_or_default()),
+    };
+    let failed = |error| BackupError::File(file.to_owned(), error);
+    let mut line = serde_json::to_vec(&header).map_err(|error| failed(error.into()))?;
+    line.push(b'\n');
+    out.write_all(&line).await.map_err(failed)?;
+    let written = source.dump(out, BackupProgress::new("written")).await?;
+    check_key(&source, before.key_fingerprint.as_deref()).await?;
+    Ok(written)
+}
+
 /// The first line is only right if the key that seals is still the same.
 async fn check_key(source: &dump::DumpSource, before: Option<&[u8]>) -> Result<(), BackupError> {
     let after = inspect(&source.connect_options()).await?.key_fingerprint;
     if after.as_deref() == before { Ok(()) } else { Err(BackupError::Rotated) }
 }
 
-/// A backup holds leads: it is its owner's alone.
+/// A backup holds leads: it is its owner's alone. What an earlier one left may be open to others, or theirs.
 async fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await
+}
+
+/// A file of ours that a shell opened for us is as private as one that we make.
+async fn keep_to_owner(out: &File) -> io::Result<()> {
+    let there = out.metadata().await?;
+    if there.is_file() && there.uid() == user::own_uid() {
+        out.set_permissions(fs::Permissions::from_mode(0o600)).await?;
+    }
+    Ok(())
 }
 
 /// What the process was given to read or write.
 fn standard(stream: BorrowedFd<'_>) -> io::Result<File> {
     Ok(File::from_std(std::fs::File::from(stream.try_clone_to_owned()?)))
-}
-
-async fn dump_to(
-    source: &dump::DumpSource,
-    header: &[u8],
-    out: &mut (impl AsyncWrite + Unpin),
-    file: &Path,
-) -> Result<u64, BackupError> {
-    out.write_all(header).await.map_err(|error| BackupError::File(file.to_owned(), error))?;
-    Ok(source.dump(out, BackupProgress::new("written")).await?)
 }
 
 /// Makes the private database from a backup. Until it is whole, no daemon starts on it.
@@ -211,6 +253,12 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
         File::open(file).await.map_err(failed)?
     };
     let header = BackupHeader::read(&mut input).await?;
+    // The database is made by who runs on it.
+    if !own_user::become_owner(config)?
+        && let Some(own) = own_user::prepare(config)?
+    {
+        own_user::assume(config, &own)?;
+    }
     let ring = master_key::load(&config.master_key)?;
     let ring = ring.ok_or_else(|| BackupError::NoKey(config.master_key.clone()))?;
     header.check_keys(&ring, &config.master_key)?;
@@ -291,6 +339,10 @@ mod tests {
                 BackupError::HalfTheKeys { path: path(), lacking: "before" },
                 "this backup was written while the master key was rotated: /data must hold the key before the rotation, \
                  too, in a line of its own",
+            ),
+            (
+                BackupError::OfOwner("leadline".to_owned()),
+                "nothing was backed up as leadline: the line before says why",
             ),
             (BackupError::Rotated, "the master key was rotated meanwhile: back up again"),
         ] {

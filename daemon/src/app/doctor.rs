@@ -19,6 +19,10 @@ use tokio::{
 };
 
 use crate::{
+    app::{
+        doors,
+        own_user::{self, Becomes, OwnUserError},
+    },
     config::Config,
     postgres::{
         data_dir,
@@ -92,29 +96,104 @@ impl fmt::Display for DoctorReport {
     }
 }
 
-/// Looks at everything that can be looked at.
+/// Looks at everything that can be looked at: as root at what root does for a daemon, and then as the user that the daemon
+/// is.
 pub async fn examine(config: &Config) -> DoctorReport {
     let mut report = DoctorReport::default();
-    examine_user(&mut report, config);
+    let is_running = data_dir::is_in_use(&config.data_dir);
+    examine_user(&mut report, config, is_running);
+    let certificates = doors::check(config);
+    if !is_running {
+        examine_port(&mut report, config);
+    }
+    if let Err(error) = become_daemons_user(&report, config) {
+        report.add(Grade::Bad, "user", error.to_string());
+    }
+    examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
     examine_limits(&mut report);
-    let is_running = data_dir::is_in_use(&config.data_dir);
     examine_daemon(&mut report, config, is_running).await;
     let inspected = examine_database(&mut report, config, is_running).await;
     examine_key(&mut report, config, inspected.as_ref());
     report
 }
 
-fn examine_user(report: &mut DoctorReport, config: &Config) {
-    match user::own_uid() {
-        Err(error) => report.add(Grade::Bad, "user", format!("the system does not say which this is: {error}")),
-        Ok(0) if config.database_url.is_none() && matches!(user::find("leadline"), Ok(None)) => report.add(
+/// Who the daemon is, or would become.
+fn examine_user(report: &mut DoctorReport, config: &Config, is_running: bool) {
+    let us = user::name(user::own_uid());
+    let is_without_own = || config.database_url.is_none() && matches!(user::find("leadline"), Ok(None));
+    // Of one that runs it is settled.
+    let running = if is_running { own_user::owner(config) } else { Ok(None) };
+    let (grade, text) = match running.and_then(|running| Ok((running, own_user::of(config)?))) {
+        Err(error) => (Grade::Bad, error.to_string()),
+        Ok((Some(owner), _)) => (Grade::Good, format!("{us}, and the daemon that runs is {}", owner.name)),
+        Ok((None, Becomes::RootWithoutUser)) => (
             Grade::Look,
-            "user",
-            "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin leadline",
+            format!(
+                "{us}, and so a daemon stays: useradd --system --shell /usr/sbin/nologin leadline, and chown -R \
+                 leadline: {}; or say --user root",
+                config.data_dir.display()
+            ),
         ),
-        Ok(uid) => report.add(Grade::Good, "user", user::name(uid)),
+        Ok((None, Becomes::User(own))) => match own_user::check(config, &own) {
+            Ok(()) => (Grade::Good, format!("{us}, and a daemon that it starts becomes {}", own.name)),
+            Err(error) => (Grade::Bad, error.to_string()),
+        },
+        Ok((None, Becomes::Same)) if user::is_root() && is_without_own() => (
+            Grade::Look,
+            "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin \
+             leadline"
+                .to_owned(),
+        ),
+        Ok((None, Becomes::Same)) => (Grade::Good, us),
+    };
+    report.add(grade, "user", text);
+}
+
+/// Root becomes who the daemon is: whose the data directory is, or would be.
+fn become_daemons_user(report: &DoctorReport, config: &Config) -> Result<(), OwnUserError> {
+    if own_user::become_owner(config)? || !report.is_good() || config.data_dir.exists() {
+        return Ok(());
     }
+    match own_user::of(config)? {
+        Becomes::User(own) => own_user::turn_into(&own),
+        Becomes::Same | Becomes::RootWithoutUser => Ok(()),
+    }
+}
+
+/// Root reads certificates when it starts a daemon, which reads renewed ones itself.
+fn examine_certificates(report: &mut DoctorReport, config: &Config, at_the_start: anyhow::Result<()>) {
+    if config.tls.is_none() && config.control_remote.is_none() {
+        return;
+    }
+    let (grade, text) = match (at_the_start, doors::check(config)) {
+        (Err(error), _) => (Grade::Bad, format!("{error:#}")),
+        (Ok(()), Err(error)) => (
+            Grade::Look,
+            format!(
+                "{error:#}: root reads them for a daemon that it starts, and then nobody renewed ones: let its user read both files"
+            ),
+        ),
+        (Ok(()), Ok(())) => (Grade::Good, "each can be read, and fits its key".to_owned()),
+    };
+    report.add(grade, "certificates", text);
+}
+
+fn examine_port(report: &mut DoctorReport, config: &Config) {
+    let listen = config.intake_listen;
+    let (grade, text) = match TcpListener::bind(listen) {
+        Ok(_) => (Grade::Good, format!("{listen} is free")),
+        // Root may, and becomes the daemon's user only then.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (
+            Grade::Look,
+            format!(
+                "{listen}: {error}: let root start the daemon, or give its unit CAP_NET_BIND_SERVICE \
+                 (AmbientCapabilities=)"
+            ),
+        ),
+        Err(error) => (Grade::Bad, format!("{listen}: {error}: free it, or choose another --intake-listen")),
+    };
+    report.add(grade, "intake", text);
 }
 
 fn examine_directory(report: &mut DoctorReport, path: &Path) {
@@ -129,7 +208,7 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
             report.add(Grade::Bad, thing, format!("{shown}: {error}"));
             return;
         }
-        Ok(there) if user::own_uid().is_ok_and(|us| us != there.uid()) => {
+        Ok(there) if user::own_uid() != there.uid() => {
             let owner = user::name(there.uid());
             let text = format!("{shown} belongs to {owner}: run the daemon, and this, as {owner}");
             report.add(Grade::Bad, thing, text);
@@ -171,26 +250,29 @@ fn examine_limits(report: &mut DoctorReport) {
     }
 }
 
-/// A daemon that runs is asked how it is; else it is tried whether one could listen.
+/// A daemon that runs is asked how it is.
 async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: bool) {
     let thing = "daemon";
     if !is_running {
         report.add(Grade::Look, thing, "it does not run on this data directory");
-        match TcpListener::bind(config.intake_listen) {
-            Ok(_) => report.add(Grade::Good, "intake", format!("{} is free", config.intake_listen)),
-            Err(error) => {
-                let text =
-                    format!("{}: {error}: free it, or choose another --intake-listen", config.intake_listen);
-                report.add(Grade::Bad, "intake", text);
-            }
-        }
         return;
     }
-    let address = fs::read_to_string(config.data_dir.join("intake.addr"));
-    let address = address.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(config.intake_listen);
+    let intake = announced(config, "intake.addr", config.intake_listen);
+    // An intake with TLS answers only who trusts its certificate; the other door says the same.
+    let address = match (&config.tls, config.admin_listen) {
+        (None, _) => intake,
+        (Some(_), Some(admin)) => announced(config, "admin.addr", admin),
+        (Some(_), None) => {
+            match timeout(ASK_PATIENCE, TcpStream::connect(intake)).await {
+                Ok(Ok(_)) => report.add(Grade::Good, thing, format!("it listens at {intake}, with TLS")),
+                _ => report.add(Grade::Bad, thing, format!("{intake} does not answer: look into its log")),
+            }
+            return;
+        }
+    };
     match timeout(ASK_PATIENCE, ask_ready(address)).await {
         Ok(Ok(answer)) if answer.contains(" 200 ") => {
-            report.add(Grade::Good, thing, format!("it takes leads in at {address}"));
+            report.add(Grade::Good, thing, format!("it takes leads in at {intake}"));
         }
         Ok(Ok(answer)) => {
             let why = answer.lines().last().unwrap_or_default();
@@ -199,6 +281,12 @@ async fn examine_daemon(report: &mut DoctorReport, config: &Config, is_running: 
         Ok(Err(error)) => report.add(Grade::Bad, thing, format!("{address}: {error}: look into its log")),
         Err(_) => report.add(Grade::Bad, thing, format!("{address} does not answer: look into its log")),
     }
+}
+
+/// Where a door of the daemon that runs is, as it has written down.
+fn announced(config: &Config, file: &str, configured: SocketAddr) -> SocketAddr {
+    let text = fs::read_to_string(config.data_dir.join(file));
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(configured)
 }
 
 async fn ask_ready(address: SocketAddr) -> io::Result<String> {

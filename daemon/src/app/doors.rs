@@ -17,6 +17,12 @@ pub(super) struct Doors {
     pub(super) control: control::Listeners,
 }
 
+/// What listens on the network: root alone may open ports below 1024, and read most certificates.
+pub(super) struct NetworkDoors {
+    intake: intake::Listeners,
+    control: Option<control::Remote>,
+}
+
 /// Where it listens.
 pub(super) struct Addresses {
     pub(super) intake: SocketAddr,
@@ -43,15 +49,15 @@ fn control_tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
     Ok(tls.context("the control API has no TLS: see --control-tls-cert and --control-tls-key")?.map(Arc::new))
 }
 
-/// Opens every door.
-pub(super) async fn open(config: &Config) -> anyhow::Result<Doors> {
+/// Opens the doors to the network.
+pub(super) async fn open(config: &Config) -> anyhow::Result<NetworkDoors> {
     let listen = config.intake_listen;
     let public = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot take leads in at {listen}: free it, or choose another --intake-listen")
     })?;
     let admin = bind_admin(config).await?;
     let intake = intake::Listeners { public, tls: intake_tls(config)?, admin };
-    let remote = match (&config.control_remote, control_tls(config)?) {
+    let control = match (&config.control_remote, control_tls(config)?) {
         (Some(remote), Some(tls)) => {
             let listen = remote.listen;
             let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -61,9 +67,16 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Doors> {
         }
         _ => None,
     };
-    let socket = control::bind(&config.control, &config.control_groups).await;
-    let socket = socket.context("cannot listen to operators")?;
-    Ok(Doors { intake, control: control::Listeners { socket, remote } })
+    Ok(NetworkDoors { intake, control })
+}
+
+impl NetworkDoors {
+    /// Opens the control socket, too. Its owner is who the daemon is, whose directory it stands in.
+    pub(super) async fn with_socket(self, config: &Config) -> anyhow::Result<Doors> {
+        let socket = control::bind(&config.control, &config.control_groups).await;
+        let socket = socket.context("cannot listen to operators")?;
+        Ok(Doors { intake: self.intake, control: control::Listeners { socket, remote: self.control } })
+    }
 }
 
 /// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.

@@ -49,7 +49,7 @@ pub(super) fn password_in(path: &Path) -> Result<SecretString, ConfigError> {
 
 /// Where a daemon keeps its things that is not told where.
 pub(super) fn default_data_dir() -> Result<PathBuf, ConfigError> {
-    if is_root().map_err(ConfigError::Account)? {
+    if is_root() {
         return Ok(PathBuf::from("/var/lib/leadline"));
     }
     let directories = directories::ProjectDirs::from("", "", "leadline").ok_or(ConfigError::NoHome)?;

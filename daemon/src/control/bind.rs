@@ -22,7 +22,7 @@ pub enum BindError {
     Io { path: PathBuf, source: io::Error },
     #[error("--control-group {0}: there is no such group on this machine")]
     NoGroup(String),
-    #[error("cannot give the control socket to the group {0}: run as root, or as a member of it")]
+    #[error("cannot give the control socket to the group {0}: make the daemon's user a member of it")]
     NotGiven(String, #[source] io::Error),
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let error = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(
             BindError::NotGiven("support".into(), error).to_string(),
-            "cannot give the control socket to the group support: run as root, or as a member of it"
+            "cannot give the control socket to the group support: make the daemon's user a member of it"
         );
     }
 

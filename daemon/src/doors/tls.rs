@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the files changed.
 const LOOK: Duration = Duration::from_secs(1);
+/// After so many looks at which they cannot be read it is said: in the middle of a renewal one may be away.
+const UNREADABLE_MAX: u32 = 5;
 
 /// A connection with TLS.
 pub type TlsConnection = TlsStream<TcpStream>;
@@ -73,6 +75,16 @@ pub struct Tls {
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
+impl Current {
+    /// Shows another certificate. False if it is the one that was shown before.
+    fn turn(&self, to: Arc<CertifiedKey>) -> bool {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = current.cert != to.cert;
+        *current = to;
+        is_new
+    }
+}
+
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
@@ -113,23 +125,31 @@ impl Tls {
     pub async fn keep_current(&self, stop: CancellationToken) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = None;
+        let (mut last, mut unreadable) = (None, 0_u32);
         while stop.run_until_cancelled(look.tick()).await.is_some() {
             let seen = match read(&self.pair) {
                 Ok(seen) => seen,
                 Err(error) => {
-                    tracing::debug!(error = telemetry::causes(&error), "a certificate cannot be looked at");
+                    unreadable = unreadable.saturating_add(1);
+                    if unreadable == UNREADABLE_MAX {
+                        tracing::warn!(
+                            event = "certificate_unreadable",
+                            cert = %self.pair.cert.display(),
+                            error = telemetry::causes(&error),
+                            "a certificate and its key cannot be read any more, so a new one will not be seen: let the \
+                             daemon's user read both; the old one stays"
+                        );
+                    }
                     continue;
                 }
             };
+            unreadable = 0;
             if last.as_ref() == Some(&seen) {
                 continue;
             }
-            let is_first = last.is_none();
             match certified(&self.pair, &seen, self.config.crypto_provider()) {
                 Ok(key) => {
-                    *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = key;
-                    if !is_first {
+                    if self.current.turn(key) {
                         tracing::info!(event = "certificate_renewed", cert = %self.pair.cert.display(), "a new certificate is shown from now on");
                     }
                 }

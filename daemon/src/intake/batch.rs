@@ -57,7 +57,7 @@ pub(super) async fn post_batch<S: IntakeStore>(
             (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], answers).into_response()
         }
         Err(problem) => {
-            body::discard(&headers, body).await;
+            body::discard(&headers, body, client).await;
             count_refusal(&problem);
             problem.into_response()
         }

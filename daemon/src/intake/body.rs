@@ -17,7 +17,8 @@ use super::{
 pub(super) const BODY_CAP: usize = 256 * 1024;
 /// How long a body may take, from the first byte to the last.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a refused body is still read, and for how long.
+/// How much of a refused body is still read, and for how long at most. Half of that time is left to chance, so that a crowd
+/// that was refused at once does not come back at once.
 const DISCARD_CAP: usize = 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -111,8 +112,10 @@ async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetail
 }
 
 /// Reads a refused body away, within reason. A connection that is closed with unread bytes is reset, and the sender
-/// may then never see why it was refused.
-pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+/// may then never see why it was refused. What the request held is given back before: senders who are refused and take
+/// their time would else have every place, and leave others none.
+pub(super) async fn discard(headers: &HeaderMap, body: Body, held: impl Sized) {
+    drop(held);
     // Who asks before sending has sent nothing yet.
     if !headers.contains_key(header::EXPECT) {
         discard_chunks(body.into_data_stream()).await;
@@ -128,7 +131,8 @@ async fn discard_chunks(mut chunks: BodyDataStream) {
             room -= chunk.len();
         }
     };
-    if timeout(DISCARD_TIMEOUT, reading).await.is_err() {
+    let limit = DISCARD_TIMEOUT.mul_f64(rand::random_range(0.5..=1.0));
+    if timeout(limit, reading).await.is_err() {
         tracing::debug!("a sender is slow to send a body that was refused");
     }
 }

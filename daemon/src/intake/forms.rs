@@ -50,11 +50,11 @@ pub(super) async fn post_form<S: IntakeStore>(
     let matched = match find(&app, &client, form).await {
         Ok(found) => found,
         Err(problem) => {
-            body::discard(&headers, body).await;
+            body::discard(&headers, body, client).await;
             return page.refuse(&problem);
         }
     };
-    let posted = post(&app, &client, &matched, &headers, body).await;
+    let posted = post(&app, client, &matched, &headers, body).await;
     match posted {
         Ok(current) => page.thank(current.form().and_then(|form| form.redirect.as_deref())),
         Err(problem) => {
@@ -85,13 +85,13 @@ async fn find<S: IntakeStore>(
 /// Takes a post in. Answers the form as it stands now.
 async fn post<S: IntakeStore>(
     app: &IntakeApp<S>,
-    client: &Sender,
+    client: Sender,
     (credential, matched): &(Credential, KeyMatch),
     headers: &HeaderMap,
     body: Body,
 ) -> Result<KeyMatch, ProblemDetails> {
     let received = async {
-        routes::check_origin(app, client, credential, matched, headers).await?;
+        routes::check_origin(app, &client, credential, matched, headers).await?;
         let place = app.places.request(matched.key_id(), matched.view.id)?;
         let rate = app.form_rates.admit_some((matched.key_id(), client.address), PER_SECOND, AT_ONCE);
         rate.map_err(ProblemDetails::too_many_posts)?;
@@ -100,7 +100,7 @@ async fn post<S: IntakeStore>(
     let (_place, kind) = match received.await {
         Ok(received) => received,
         Err(problem) => {
-            body::discard(headers, body).await;
+            body::discard(headers, body, client).await;
             return Err(problem);
         }
     };

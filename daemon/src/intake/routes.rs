@@ -118,7 +118,7 @@ async fn post_lead<S: IntakeStore>(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(timed(receive(&app, Endpoint::Leads, &client, &headers, body)).await)
+    answer(timed(receive(&app, Endpoint::Leads, client, &headers, body)).await)
 }
 
 async fn post_save_lead<S: IntakeStore>(
@@ -127,7 +127,7 @@ async fn post_save_lead<S: IntakeStore>(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(timed(receive(&app, Endpoint::SaveLead, &client, &headers, body)).await)
+    answer(timed(receive(&app, Endpoint::SaveLead, client, &headers, body)).await)
 }
 
 /// Measures how long a sender waits.
@@ -163,29 +163,30 @@ pub(super) fn count_refusal(problem: &ProblemDetails) {
 async fn receive<S: IntakeStore>(
     app: &IntakeApp<S>,
     endpoint: Endpoint,
-    client: &Sender,
+    client: Sender,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Receipt, ProblemDetails> {
-    let admitted = admit(app, client, headers).await;
+    let admitted = admit(app, &client, headers).await;
     let admitted = admitted.and_then(|(credential, matched)| {
         let place = app.places.request(matched.key_id(), matched.view.id)?;
         Ok((credential, matched, place))
     });
-    let (credential, matched, _place) = match admitted {
+    let (credential, matched, place) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            body::discard(headers, body).await;
+            body::discard(headers, body, client).await;
             return Err(problem);
         }
     };
     let mut room = app.places.room(matched.view.id);
-    let mut kept = None;
+    let (mut kept, address) = (None, client.address);
+    let held = (client, place);
     let received = async {
-        let allowed = check_origin(app, client, &credential, &matched, headers).await;
+        let allowed = check_origin(app, &held.0, &credential, &matched, headers).await;
         let checked = allowed.and_then(|()| check(app, &matched, headers));
         if let Err(problem) = checked {
-            body::discard(headers, body).await;
+            body::discard(headers, body, held).await;
             return Err(problem);
         }
         let body = body::read(body, &mut room).await?;
@@ -197,7 +198,7 @@ async fn receive<S: IntakeStore>(
         // A commit would have noticed that the key is revoked by now, but there is none: the sender is a stranger.
         Err(problem) if problem.status().is_client_error() => {
             if problem.status() == StatusCode::UNAUTHORIZED {
-                app.security.note(Attempted::WrongSignature, client.address, matched.holder());
+                app.security.note(Attempted::WrongSignature, address, matched.holder());
             }
             match app.views.open_current(&credential).await {
                 Ok(None) => Err(credential.unknown()),

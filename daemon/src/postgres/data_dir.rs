@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use crate::user;
 
 /// Why a data directory cannot be used.
@@ -42,7 +44,7 @@ impl DataDir {
         // The server's processes start in `/`, so no path may be relative.
         let path = path.canonicalize().map_err(unusable)?;
         let unusable = |error| DataDirError::Unusable(path.clone(), error);
-        check_owner(&path, user::is_root().map_err(unusable)?)?;
+        check_owner(&path, user::is_root())?;
         let lock = lock_file(&path.join("daemon.lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -69,8 +71,15 @@ impl DataDir {
 /// Whether a daemon runs on a directory. Nothing is made.
 #[must_use]
 pub fn is_in_use(path: &Path) -> bool {
-    let lock = File::open(path.join("daemon.lock"));
+    // Root asks this, too, of a directory in which another user may have put a link or a pipe.
+    let lock = open_there(&path.join("daemon.lock"), OFlags::NONBLOCK);
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Opens for reading what stands there, and not what a link leads to.
+pub(crate) fn open_there(path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | more).bits()).map_err(io::Error::other)?;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// What root writes in another user's directory, that user could turn against root; and what root makes there, the user
@@ -133,8 +142,8 @@ mod tests {
             assert!(check_owner(temp.path(), true).is_err());
             return;
         }
-        let Some((uid, gid)) = user::find("nobody").unwrap() else { return };
-        std::os::unix::fs::chown(temp.path(), Some(uid), Some(gid)).unwrap();
+        let Some(nobody) = user::find("nobody").unwrap() else { return };
+        std::os::unix::fs::chown(temp.path(), Some(nobody.uid), Some(nobody.gid)).unwrap();
         let expected = format!(
             "the data directory {} belongs to nobody: start the daemon as nobody, or choose another with --data-dir",
             temp.path().display()

@@ -1,6 +1,6 @@
 //! From a server to a database that can be worked on: connect, migrate, and be sure that it is sealed with our key.
 
-use std::{env, net::IpAddr, path::Path, str::FromStr as _, time::Duration};
+use std::{borrow::Cow, env, net::IpAddr, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
@@ -8,13 +8,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::{Instant, sleep, timeout};
+use url::Url;
 
 mod error;
 
 use super::hosts::single_urls;
 use crate::{
     secrets::{KeysInUse, MissingKey, Sealer, master_key},
-    telemetry,
+    telemetry, user,
 };
 
 /// How long a server may be away while a daemon starts.
@@ -58,12 +59,24 @@ pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
         let scheme = "it does not begin with postgres://";
         return Err(SetupError::Url(sqlx::Error::Configuration(scheme.into())));
     }
-    let options = PgConnectOptions::from_str(url).map_err(SetupError::Url)?;
+    let options = PgConnectOptions::from_str(&with_user(url)).map_err(SetupError::Url)?;
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let is_said = query.split('&').any(|pair| pair.starts_with("sslmode=") || pair.starts_with("ssl-mode="))
         || env::var_os("PGSSLMODE").is_some();
     // Over a network the password and the leads go to the server that is meant, and to nobody else.
     Ok(if is_said || is_near(&options) { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// The URL with the user of this process where neither it nor PGUSER names one, as PostgreSQL's own clients have it.
+fn with_user(url: &str) -> Cow<'_, str> {
+    let is_named = |url: &Url| !url.username().is_empty() || url.query_pairs().any(|(key, _)| key == "user");
+    match Url::parse(url) {
+        Ok(mut parsed) if env::var_os("PGUSER").is_none() && !is_named(&parsed) => {
+            parsed.query_pairs_mut().append_pair("user", &user::name(user::own_uid()));
+            Cow::Owned(parsed.into())
+        }
+        _ => Cow::Borrowed(url),
+    }
 }
 
 /// Whether what is said to the server stays on this machine.
@@ -284,6 +297,20 @@ mod tests {
         }
         let cause = parse_url("leads").unwrap_err().source().unwrap().to_string();
         assert_eq!(cause, "error with configuration: it does not begin with postgres://");
+    }
+
+    #[test]
+    fn a_url_that_names_nobody_means_the_user_of_this_process() {
+        let us = user::name(user::own_uid());
+        for (url, user) in [
+            ("postgres:///leads?host=/run/pg", &*us),
+            ("postgres://db.example:6543/leads?sslmode=require", &us),
+            ("postgres://db.example", &us),
+            ("postgres://ann@db.example/leads", "ann"),
+            ("postgres:///leads?user=ann&host=/run/pg", "ann"),
+        ] {
+            assert_eq!(parse_url(url).unwrap().get_username(), user, "{url}");
+        }
     }
 
     #[test]

@@ -142,8 +142,7 @@ fn load_beside(path: &Path, credentials: Option<&Path>) -> Result<Option<KeyRing
     if metadata.permissions().mode() & others != 0 {
         return Err(MasterKeyError::Open(path.to_owned()));
     }
-    let us = user::own_uid().map_err(|error| MasterKeyError::Unreadable(path.to_owned(), error))?;
-    check_owner(path, metadata.uid(), us)?;
+    check_owner(path, metadata.uid(), user::own_uid())?;
     let keys = text.trim_ascii_end().split(|byte| *byte == b'\n').map(|line| {
         let mut key = MasterKey::default();
         hex::decode_to_slice(line.trim_ascii_end(), key.as_mut_slice()).map(|()| key)

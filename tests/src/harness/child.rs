@@ -4,11 +4,13 @@ use std::{
     env,
     fs::{self, File},
     net::SocketAddr,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, OnceLock},
 };
 
+use leadlined::user::SystemUser;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -52,8 +54,28 @@ impl ChildDaemon {
         more: &[&str],
         env: &[(&str, &str)],
     ) -> Self {
-        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::start_at(tempfile::tempdir().unwrap(), executable, database, more, env).await
+    }
+
+    /// A daemon that root starts in a directory of this user's, which it becomes, with a private database.
+    pub async fn start_becoming(user: &SystemUser, more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
+        // The operator's own file keeps nobody from starting.
+        fs::write(dir.path().join("notes.txt"), "root's").unwrap();
+        let name = format!("--user={}", user.name);
+        let more = [&[&*name], more].concat();
+        Self::start_at(dir, leadlined(), None, &more, &[]).await
+    }
+
+    async fn start_at(
+        dir: TempDir,
+        executable: &Path,
+        database: Option<&Database>,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let args = arguments(dir.path(), database, more);
         let log = Log::default();
         let executable = executable.to_owned();
@@ -138,6 +160,12 @@ impl ChildDaemon {
             spawn(&self.executable, &self.args, &self.env, self.intake, self.log.clone()).await;
     }
 
+    /// The same with more arguments, from now on.
+    pub async fn restart_with(&mut self, more: &[&str]) {
+        self.args.extend(more.iter().map(ToString::to_string));
+        self.restart().await;
+    }
+
     /// Waits until it ends by itself. The answer is its exit code.
     pub async fn ended(&mut self) -> Option<i32> {
         self.child.wait().await.unwrap().code()
@@ -190,6 +218,8 @@ fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Comm
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
         .env_remove("LEADLINE_DATA_DIR")
+        // A machine may have the user that root becomes, who cannot reach what tests make.
+        .env("LEADLINE_USER", "root")
         .envs(env.iter().cloned())
         .kill_on_drop(true);
     command

@@ -52,6 +52,9 @@ impl Daemon {
             .arg("--data-dir")
             .arg(&dir.0)
             .args([
+                // Root's demo writes where root removes it.
+                "--user",
+                "root",
                 "--intake-listen",
                 "127.0.0.1:0",
                 "--admin-listen",

@@ -1,10 +1,13 @@
 //! Nobody keeps others out: a key that floods, a client that guesses, conditions and bodies that take their time.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, convert::Infallible, net::IpAddr, pin::pin, sync::Arc};
 
 use axum::body::Body;
+use futures::{StreamExt as _, stream};
 use http::{Request, StatusCode, header};
 use serde_json::json;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     fake::{COMPANY, NEIGHBOUR, key, neighbours_key},
@@ -15,7 +18,7 @@ use crate::domain::{
     flow::{Condition, Flow, Flows},
     ids::{FlowId, KeyId, LeadId},
 };
-use crate::intake::{places::Places, problem::ProblemDetails};
+use crate::intake::{client::HttpPeer, connections::Connections, places::Places, problem::ProblemDetails};
 
 #[tokio::test]
 async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
@@ -53,6 +56,56 @@ async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
     }
 }
 
+#[tokio::test]
+async fn who_is_refused_and_dribbles_on_holds_no_place() {
+    let intake = intake();
+    intake.store.change(|company| company.rate_per_second = Some(0.01));
+    intake.post(lead(UUID)).await;
+    let flooding = intake.store.with(|state| state.key_ids[&key('a')]);
+    let places = &intake.app.places;
+    let mut held: Vec<_> = (0..256).map(|_| places.request(flooding, COMPANY).unwrap()).collect();
+    for (path, why) in [
+        ("/v1/leads", "the places of its key"),
+        ("/v1/leads/batch", "its type"),
+        ("/v1/forms/none", "no form"),
+        ("/v1/leads", "its rate"),
+    ] {
+        // Its key has a place for that one, which it takes and gives back.
+        if why == "its rate" {
+            held.pop();
+        }
+        let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(IpAddr::from);
+        let (connections, stop) = (Connections::new(1, 1), CancellationToken::new());
+        let connection = connections.enter(one, false, &stop).unwrap();
+        let (dribble, is_read) = dribbling();
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {}", key('a')))
+            .header("content-type", "application/json")
+            .extension(HttpPeer::new(one, connection.request()))
+            .body(dribble);
+        let mut asking = pin!(intake.ask(request.unwrap()));
+        tokio::select! {
+            answer = &mut asking => panic!("{path}, {why}: nothing was read before the answer: {}", answer.text),
+            read = is_read => read.unwrap(),
+        }
+        let clients = (0..512).map_while(|_| places.client(one).ok()).collect::<Vec<_>>();
+        assert_eq!(clients.len(), 512, "{path}, {why}: its address lacks a place");
+        let of_key = places.request(flooding, COMPANY);
+        assert_eq!(of_key.is_ok(), why == "its rate", "{path}, {why}: its key lacks a place");
+        assert!(connections.enter(other, false, &stop).is_some(), "{path}, {why}: its connection is busy");
+    }
+}
+
+/// A body that begins and does not end, and what tells that it is read.
+fn dribbling() -> (Body, oneshot::Receiver<()>) {
+    let (reading, is_read) = oneshot::channel();
+    let begin = stream::once(async {
+        reading.send(()).unwrap();
+        Ok::<_, Infallible>("{")
+    });
+    (Body::from_stream(begin.chain(stream::pending())), is_read)
+}
+
 #[test]
 fn a_company_and_an_address_have_their_shares() {
     let places = Places::default();
@@ -75,7 +128,7 @@ fn a_company_and_an_address_have_their_shares() {
     }
     reported(places.batch(keys[3], COMPANY).unwrap_err(), "this company", 32, "batches");
     assert!(places.batch(keys[3], NEIGHBOUR).is_ok());
-    let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(std::net::IpAddr::from);
+    let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(IpAddr::from);
     let clients: Vec<_> = (0..512).map(|_| places.client(one).unwrap()).collect();
     reported(places.client(one).unwrap_err(), "this address", 512, "requests");
     assert!(places.client(other).is_ok());

@@ -31,14 +31,14 @@ pub(super) struct Account {
 impl Account {
     /// The account for a cluster of this owner, or for a new one: ourselves, or as root [`OWN`], else [`SHARED`].
     pub(super) fn find(home: &Path, owner: Option<u32>) -> Result<Self, EmbeddedError> {
-        let us = user::own_uid().map_err(EmbeddedError::Account)?;
+        let us = user::own_uid();
         let client = user::name(us);
         let foreign = |owner, user: &str| EmbeddedError::Foreign {
             path: home.to_owned(),
             owner: user::name(owner),
             user: user.to_owned(),
         };
-        if !user::is_root().map_err(EmbeddedError::Account)? {
+        if !user::is_root() {
             return match owner.filter(|owner| *owner != us) {
                 Some(owner) => Err(foreign(owner, &client)),
                 None => Ok(Self { name: client.clone(), lesser: None, client }),
@@ -46,8 +46,9 @@ impl Account {
         }
         let mut found = Vec::new();
         for name in [OWN, SHARED] {
-            if let Some(ids) = user::find(name).map_err(EmbeddedError::Account)? {
-                found.push(Self { name: name.to_owned(), lesser: Some(ids), client: client.clone() });
+            if let Some(user) = user::find(name).map_err(EmbeddedError::Account)? {
+                let lesser = Some((user.uid, user.gid));
+                found.push(Self { name: user.name, lesser, client: client.clone() });
             }
         }
         let Some(preferred) = found.first().cloned() else { return Err(EmbeddedError::NoAccount) };
@@ -67,7 +68,7 @@ impl Account {
 
     /// Whether other programs of this machine may run as this account too.
     pub(super) fn is_shared(&self) -> bool {
-        self.is_lesser() && self.name == SHARED
+        self.name == SHARED
     }
 
     /// What it is called.
