@@ -69,8 +69,8 @@ fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
         EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
     };
     let mut properties = Json::Object(Vec::new());
-    for (label, value) in told::lines_of(event, push.telling) {
-        properties.insert(usize::MAX, &label, Json::string(&crm::cut(&value, TEXT_MAX)));
+    for line in told::lines_of(event, push.telling) {
+        properties.insert(usize::MAX, &line.label, Json::string(&crm::cut(&line.value, TEXT_MAX)));
     }
     let metric = Json::object([("name", Json::string(metric))]);
     let mut told = Json::object([
