@@ -35,9 +35,9 @@ pub(super) struct Thing<'a> {
 }
 
 impl<'a> Thing<'a> {
-    /// One for each delivery.
-    fn note(push: &Push<'_>, properties: &'a Value) -> Self {
-        let key = format!("note.{}", push.id);
+    /// One for each delivery on a contact: one that took the place of a contact which was deleted gets it again.
+    fn note(push: &Push<'_>, contact: &str, properties: &'a Value) -> Self {
+        let key = format!("note.{contact}.{}", push.id);
         Self { key, kind: "notes", told: "hs_note_body", to_contact: 202, properties }
     }
 
@@ -142,7 +142,7 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let note = Thing::note(push, &plan.note);
+        let note = Thing::note(push, contact, &plan.note);
         let is_there = (self.is_made(push, &note, contact, ctx).await?
             || self.make(&note, contact, ctx).await?)
             && self.deal(push, plan, contact, ctx).await?;
