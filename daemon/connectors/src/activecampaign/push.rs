@@ -71,7 +71,7 @@ impl Ready {
         written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
-            contact = self.sync(plan, ctx).await?;
+            contact = self.sync_news(push, plan, ctx).await?;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
             self.list(&contact, ctx).await?;
         }
@@ -91,25 +91,25 @@ impl Ready {
 
     /// The contact, told what the lead says anew; one that took the place of the known one is told all.
     async fn sync_news(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String> {
-        let plan = &self.with_new(plan, ctx).await?;
-        let written = Written::of(push, ctx);
-        let mut news = written.news(&written_of(plan));
+        let mut plan = plan.clone();
+        let is_made = self.add_new(&mut plan, ctx).await?;
+        let written = Written::of(push, ctx).unless(is_made);
+        let mut news = written.news(&written_of(&plan));
         news.set_at("contact.email", plan.at("contact.email").cloned().unwrap_or(Json::Null));
         let contact = self.sync(&news, ctx).await?;
         if written.is_empty() || ctx.id("contact").as_ref() == Some(&contact) {
             return Ok(contact);
         }
-        self.sync(plan, ctx).await
+        self.sync(&plan, ctx).await
     }
 
-    /// The plan with what only a new contact gets, where there is such a thing and nobody of this address.
-    async fn with_new(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Json> {
-        let mut plan = plan.clone();
-        let Some(new) = plan.take_at("new") else { return Ok(plan) };
+    /// Adds what only a new contact gets, where there is such a thing and nobody of this address; whether it did.
+    async fn add_new(&self, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        let Some(new) = plan.take_at("new") else { return Ok(false) };
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
         if !VENDOR.listed(ctx, there, "contacts").await?.is_empty() {
-            return Ok(plan);
+            return Ok(false);
         }
         for part in ["contact", "fields"] {
             let Some(Json::Object(members)) = new.get(part) else { continue };

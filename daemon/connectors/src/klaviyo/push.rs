@@ -146,8 +146,8 @@ impl Ready {
             Some(new) if self.is_new(&email, ctx).await? => Some(new),
             _ => None,
         };
+        let written = Written::of(push, ctx).unless(new.is_some());
         let all = new.or(plan.get("profile")).cloned().unwrap_or(Json::Null);
-        let written = Written::of(push, ctx);
         let mut news = written.news(&all);
         news.insert(0, "email", all.get("email").cloned().unwrap_or(Json::Null));
         let mut answer = self.import(&news, ctx).await?;
