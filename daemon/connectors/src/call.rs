@@ -108,11 +108,11 @@ pub enum MailSecurity {
 impl Request {
     /// A request to a path below the base: each segment is encoded, so that no value adds another.
     #[must_use]
-    pub fn at(method: http::Method, base: &Url, segments: &[&str]) -> Self {
+    pub fn at(method: http::Method, base: &Url, segments: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let mut path = String::new();
         for segment in segments {
             path.push('/');
-            percent_encode(segment, &mut path);
+            percent_encode(segment.as_ref(), &mut path);
         }
         let mut url = base.clone();
         url.set_path(&path);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config};
 use crate::{
     Conversation, Push, Request, Result, crm, summary,
-    vendor::{id_of, unread, unreadable},
+    vendor::{id_of, unread},
     written::{self, Written},
 };
 use leadline_domain::{json::Json, mapping::Mapping};
@@ -26,9 +26,7 @@ const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
 pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let mut fields = crm::fields(mapping, &event, push)?;
-    crm::add_names(&mut fields, mapping, &event);
-    crm::drop_made_name(&mut fields, mapping, &event);
+    let fields = crm::person_fields(mapping, &event, push)?;
     let mut plan = Json::object([
         ("contact", Json::object([("email", Json::string(&email))])),
         ("fields", Json::Object(Vec::new())),
@@ -117,7 +115,7 @@ impl Ready {
                 plan.set_at(&format!("{part}.{}", name.decode()), value.clone());
             }
         }
-        Ok(plan)
+        Ok(true)
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.
@@ -251,10 +249,8 @@ impl Ready {
             ctx.keep(&[(&key, &note)]).await;
             return Ok(());
         }
-        let made = VENDOR.good(ctx, self.write_note(plan, contact)).await?;
-        let id = made.json().and_then(|body| id_of(&body["note"]["id"]));
-        let id = id.ok_or_else(|| unreadable(NAME, &made, "note id"))?;
-        ctx.keep(&[(&key, &id)]).await;
+        let made = ctx.send(self.write_note(plan, contact)).await?;
+        ctx.keep(&[(&key, &VENDOR.made(made, "note/id", ctx.now)?)]).await;
         Ok(())
     }
 

@@ -42,9 +42,7 @@ impl Plan {
                 "the lead has no email, and HubSpot's contacts are told apart by it",
             ));
         }
-        let mut fields = crm::fields(mapping, &event, push)?;
-        crm::add_names(&mut fields, mapping, &event);
-        crm::drop_made_name(&mut fields, mapping, &event);
+        let fields = crm::person_fields(mapping, &event, push)?;
         // HubSpot takes nothing but text.
         let properties: Map<String, Value> = crm::strings(&fields)
             .into_iter()

@@ -23,9 +23,7 @@ const SUBSCRIBED: &str = "_subscribed";
 pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let mut fields = crm::fields(mapping, &event, push)?;
-    crm::add_names(&mut fields, mapping, &event);
-    crm::drop_made_name(&mut fields, mapping, &event);
+    let fields = crm::person_fields(mapping, &event, push)?;
     let (for_new, fields): (Vec<_>, Vec<_>) =
         fields.into_iter().partition(|(target, _)| mapping.is_for_new(target));
     let profile = profile_of(&email, &fields);
@@ -199,8 +197,7 @@ impl Ready {
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
     async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response> {
         let write = |profile: &Json| self.write(profile);
-        let answer = without_refused(profile, "", error::refused, write, ctx).await?;
-        if answer.is_good() { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) }
+        VENDOR.checked(without_refused(profile, "", error::refused, write, ctx).await?, ctx.now)
     }
 
     fn write(&self, profile: &Json) -> Request {
