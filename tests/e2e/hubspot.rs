@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use super::vendors::{PATIENCE, Scene, class_and_error, statuses};
 
+mod deals;
+
 const CREATE: &str = "POST /crm/objects/2026-03/contacts";
 const UPSERT: &str = "PATCH /crm/objects/2026-03/contacts";
 const NOTE: &str = "POST /crm/objects/2026-03/notes";
@@ -279,102 +281,5 @@ async fn a_mapping_reaches_the_operators_own_properties() {
         assert_eq!(lead["lead"]["event_date"], *properties["wedding_date_property"]);
         assert_eq!(lead["lead"]["guest_count"].to_string(), properties["expected_attendees"]);
     });
-    fake.stop().await;
-}
-
-#[tokio::test]
-async fn a_new_lead_is_a_deal_in_the_named_stage_once_and_sales_moves_it() {
-    let (fake, _) = scene(json!({})).await;
-    let config = json!({ "base_url": fake.url(), "deal_pipeline": "weddings", "deal_stage": " new enquiry" });
-    let login = json!({ "token": "pat-eu1-good" });
-    let mut pushing = Pushing::new("hubspot", config, login, json!({}), PATIENCE);
-    let mut lead = sample_lead(1);
-    lead["quote"] = json!({ "currency": "GBP", "total_pence": 1_269_600 });
-    fake.fault("POST /crm/objects/2026-03/deals", Fault::ActThenClose);
-    let mut bringing = Bringing::new(EventKind::Created, &lead);
-    assert_eq!(pushing.deliver(&mut bringing, 3).await, Outcome::Delivered);
-    let deal = fake.with(|hubspot| {
-        assert_eq!(
-            (hubspot.deals.len(), hubspot.notes.len()),
-            (1, 1),
-            "an answer that is lost makes none twice"
-        );
-        let (id, deal) = hubspot.deals.iter_mut().next().unwrap();
-        let of = |name: &str| deal.properties[name].clone();
-        assert_eq!([of("pipeline"), of("dealstage")], ["7", "71"]);
-        assert_eq!([of("amount"), of("deal_currency_code")], ["12696.00", "GBP"]);
-        assert!(of("dealname").contains(lead["lead"]["name"].as_str().unwrap()), "{}", of("dealname"));
-        deal.properties.insert("dealstage".to_owned(), "72".to_owned());
-        *id
-    });
-    // An update makes no deal and leaves it where sales put it; another enquiry is another deal of the same contact.
-    lead["lead"]["guest_count"] = json!(99);
-    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await, Outcome::Delivered);
-    fake.with(|hubspot| {
-        assert_eq!((hubspot.deals.len(), hubspot.deals[&deal].properties["dealstage"].as_str()), (1, "72"));
-    });
-    // Nor does the lead itself, when an operator pushes it again.
-    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
-    assert_eq!(fake.with(|hubspot| hubspot.deals.len()), 1, "one deal for a lead");
-    let mut second = sample_lead(2);
-    second["lead"]["email"] = lead["lead"]["email"].clone();
-    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &second)).await, Outcome::Delivered);
-    fake.with(|hubspot| {
-        assert_eq!((hubspot.contacts.len(), hubspot.deals.len()), (1, 2));
-        assert_eq!(hubspot.deals[&deal].properties["dealstage"], "72");
-    });
-    // An amount in a currency that the account does without is left out, and costs the lead nothing else.
-    let mut third = sample_lead(3);
-    third["quote"] = json!({ "currency": "JPY", "total_pence": 1_269_600 });
-    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &third)).await, Outcome::Delivered);
-    let newest = fake.with(|hubspot| hubspot.deals.values().next_back().unwrap().properties.clone());
-    assert!(!newest.contains_key("amount") && !newest.contains_key("deal_currency_code"), "{newest:?}");
-    // A creation that dies before its deal leaves that to the update in its place, and that makes one only.
-    let mut fourth = sample_lead(4);
-    fake.fault("POST /crm/objects/2026-03/deals", Fault::Answer(Reply::status(400)));
-    let died = pushing.attempt(&mut Bringing::new(EventKind::Created, &fourth)).await;
-    assert_ne!(died, Outcome::Delivered);
-    for guests in [70, 71] {
-        fourth["lead"]["guest_count"] = json!(guests);
-        assert_eq!(
-            pushing.attempt(&mut Bringing::new(EventKind::Updated, &fourth)).await,
-            Outcome::Delivered
-        );
-        assert_eq!(fake.with(|hubspot| hubspot.deals.len()), 4);
-    }
-    fake.stop().await;
-}
-
-#[tokio::test]
-async fn a_place_for_deals_that_is_not_there_is_named_and_the_contact_is_written_all_the_same() {
-    let (fake, _) = scene(json!({})).await;
-    for (place, told) in [
-        (
-            json!({ "deal_pipeline": "Weding" }),
-            "deal_pipeline: unknown pipeline Weding; did you mean Weddings?",
-        ),
-        (
-            json!({ "deal_pipeline": "7", "deal_stage": "New enquiri" }),
-            "deal_stage: unknown stage New enquiri; did you mean New enquiry?",
-        ),
-        (json!({ "deal_stage": "won" }), "deal_stage: won is in several pipelines: set deal_pipeline too"),
-    ] {
-        let mut config = place.clone();
-        config["base_url"] = json!(fake.url());
-        let mut pushing =
-            Pushing::new("hubspot", config, json!({ "token": "pat-eu1-good" }), json!({}), PATIENCE);
-        assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [told], "{place}");
-        let before = counts(&fake).1;
-        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
-        let expected = (FailureClass::Rejected, format!("hubspot {told}; correct the setting"));
-        assert_eq!(class_and_error(outcome), expected);
-        assert_eq!((counts(&fake).1, fake.with(|hubspot| hubspot.deals.len())), (before + 1, 0));
-    }
-    fake.with(|hubspot| hubspot.keys.get_mut("pat-eu1-good").unwrap().remove("crm.objects.deals.read"));
-    let config = json!({ "base_url": fake.url(), "deal_pipeline": "Weddings" });
-    let mut pushing =
-        Pushing::new("hubspot", config, json!({ "token": "pat-eu1-good" }), json!({}), PATIENCE);
-    let expected = "deal_pipeline: cannot be read: hubspot MISSING_SCOPES crm.objects.deals.read";
-    assert_eq!(pushing.probe(ProbeKind::Mapping).await.findings, [expected]);
     fake.stop().await;
 }

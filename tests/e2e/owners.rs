@@ -1,7 +1,7 @@
 //! Whose the records are: by a rule of the mapping, and for new records alone, so that whom sales gave one to keeps it.
 
 use leadline_fakes::{
-    Deed, Fake, Opened, VENDORS,
+    Deed, Fake, Fault, Opened, Reply, VENDORS,
     dynamics::{self, Dynamics},
     open_account,
     salesforce::{self, Salesforce},
@@ -116,6 +116,41 @@ async fn what_is_for_new_records_is_written_to_no_other() {
         assert!(after.starts_with(&corrected), "{name}: another enquiry made {after:?} of {corrected:?}");
     }
     assert_eq!(told, 11);
+}
+
+/// A record that takes the place of a deleted one, or is of another address, is a new one.
+#[tokio::test]
+async fn a_record_that_is_made_anew_gets_what_is_for_new_ones_whichever_call_fails() {
+    let mut lead = sample_lead(1);
+    lead["lead"]["gdpr_consent"] = json!(true);
+    lead["lead"]["phone"] = json!("+442079460000");
+    for (name, open) in VENDORS {
+        for (failing, is_lost) in (0..8).flat_map(|failing| [(failing, false), (failing, true)]) {
+            let account = open().await.unwrap();
+            account.with(|account| account.lift_quotas());
+            let Some(phone) = account.with(|account| account.phone_of_new()) else { break };
+            let mut pushing = pushing(&*account, json!({ "lead.phone": { "to": phone, "new": true } }));
+            let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
+            assert_eq!(outcome, Outcome::Delivered, "{name}");
+            let mut changed = lead.clone();
+            changed["lead"]["guest_count"] = json!(7);
+            // Mailchimp takes nobody back whom somebody deleted.
+            let is_deleted = name != "mailchimp" && account.with(|account| account.suffer(Deed::Delete));
+            if !is_deleted {
+                changed["lead"]["email"] = json!("other@example.com");
+            }
+            let mut calls = 0;
+            account.disturb(Some(Box::new(move |_| {
+                calls += 1;
+                let fault = if is_lost { Fault::ActThenClose } else { Fault::Answer(Reply::status(500)) };
+                (calls == failing + 1).then_some(fault)
+            })));
+            let outcome = pushing.deliver(&mut Bringing::new(EventKind::Updated, &changed), 5).await;
+            let what = format!("{name}: call {failing} fails, its answer lost: {is_lost}");
+            assert_eq!(outcome, Outcome::Delivered, "{what}");
+            assert_eq!(phones(&*account), vec!["442079460000"; if is_deleted { 1 } else { 2 }], "{what}");
+        }
+    }
 }
 
 /// The phones of all records, their digits alone.

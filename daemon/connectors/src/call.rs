@@ -65,6 +65,8 @@ pub struct Request {
     pub body: Bytes,
     /// The body holds credentials: it is neither kept nor shown.
     pub is_secret: bool,
+    /// The answer lists all that an account has of something: as much of it is read as a look reads.
+    pub is_long: bool,
     /// The version of the secret that signed it, if it is signed.
     pub secret_version: Option<i32>,
 }
@@ -106,11 +108,11 @@ pub enum MailSecurity {
 impl Request {
     /// A request to a path below the base: each segment is encoded, so that no value adds another.
     #[must_use]
-    pub fn at(method: http::Method, base: &Url, segments: &[&str]) -> Self {
+    pub fn at(method: http::Method, base: &Url, segments: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let mut path = String::new();
         for segment in segments {
             path.push('/');
-            percent_encode(segment, &mut path);
+            percent_encode(segment.as_ref(), &mut path);
         }
         let mut url = base.clone();
         url.set_path(&path);
@@ -155,9 +157,16 @@ impl Request {
             headers: Vec::new(),
             body: Bytes::new(),
             is_secret: false,
+            is_long: false,
             secret_version: None,
         }
         .header(header::USER_AGENT, HeaderValue::from_static(concat!("Leadline/", env!("CARGO_PKG_VERSION"))))
+    }
+
+    /// One whose answer lists all that an account has of something.
+    #[must_use]
+    pub fn long(self) -> Self {
+        Self { is_long: true, ..self }
     }
 
     /// With this header.

@@ -4,11 +4,7 @@ use http::Method;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{
-    Push, Request, Result,
-    config::{Common, no_credentials},
-    crm, hook_url, summary,
-};
+use super::{Push, Request, Result, Setup, TypedConnector, config::no_credentials, crm, hook_url, summary};
 use leadline_domain::mapping::Mapping;
 
 /// A channel that is ready for messages.
@@ -31,14 +27,15 @@ pub(super) struct Told {
 }
 
 impl Chat {
-    pub(super) fn of(
-        mapping: Mapping,
+    pub(super) fn of<T: TypedConnector>(
+        setup: Setup<'_, T>,
         key: &'static str,
-        url: Option<&SecretString>,
-        common: &Common,
+        url: fn(T::Credentials) -> Option<SecretString>,
     ) -> Result<Self> {
-        let url = url.map(|url| hook_url::read(key, url)).transpose().map_err(crm::unrenderable)?;
-        Ok(Self { mapping, url: url.map(|url| hook_url::rebased(url, common)), key })
+        let url = url(setup.credentials).map(|url| hook_url::read(key, &url));
+        let url = url.transpose().map_err(crm::unrenderable)?;
+        let url = url.map(|url| hook_url::rebased(url, &setup.common));
+        Ok(Self { mapping: setup.mapping, url, key })
     }
 
     /// What a push tells, about a lead or in a notice, in a text that fits.

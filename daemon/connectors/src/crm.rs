@@ -211,11 +211,19 @@ pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event
     }
 }
 
-/// The first name, the last name: where the lead has none of its own, they come from its name.
-pub fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
+/// The fields of a person, by target. First and last name come from the lead's name where it has none of its own; a name
+/// that was made from the address names nobody.
+pub fn person_fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>> {
+    let mut fields = fields(mapping, event, push)?;
     if is_made_name(event) {
-        return;
+        drop_made_name(&mut fields, mapping, event);
+    } else {
+        add_names(&mut fields, mapping, event);
     }
+    Ok(fields)
+}
+
+fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
     let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
     let (first, rest) = split_name(&name);
     for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {

@@ -63,9 +63,7 @@ impl LeadPlan {
     pub(super) fn make(names: Names, mapping: &Mapping, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = crm::email(names.vendor, &event)?;
-        let mut fields = crm::fields(mapping, &event, push)?;
-        crm::add_names(&mut fields, mapping, &event);
-        crm::drop_made_name(&mut fields, mapping, &event);
+        let fields = crm::person_fields(mapping, &event, push)?;
         let (mut create, mut update) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
         for (name, value) in &fields {
             let (written, value) = names.written(name, value);

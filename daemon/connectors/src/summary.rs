@@ -4,7 +4,10 @@
 
 use bytes::Bytes;
 
-use super::{Prepared, Push, Result, crm, told};
+use super::{
+    Prepared, Push, Result, crm,
+    told::{self, Line},
+};
 use leadline_domain::{
     integration::EventKind, json::Json, mapping::Mapping, notice::Notice, telling::Telling, template::Context,
 };
@@ -44,8 +47,8 @@ const LINES: [(&str, &str); 31] = [
     ("lead.uuid", "Lead"),
 ];
 
-/// The lines of a lead: what each is called and what stands there; first what an update changed.
-fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>> {
+/// The lines of a lead, first what an update changed.
+fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> {
     let now = mapped(mapping, event, push)?;
     // What cannot be told of the lead as it was keeps nothing of what it is now.
     let before = told::before(push).and_then(|before| mapped(mapping, &before, push).ok());
@@ -55,7 +58,7 @@ fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String
 }
 
 /// The lines as the mapping wants them.
-fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, String)>> {
+fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> {
     let mut lines = told::lines_of(event, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
@@ -63,7 +66,8 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(Strin
             LINES.iter().find(|(field, _)| *field == rule.field).map(|(_, label)| (*label).to_owned());
         // What is the sender's own is told by its name.
         let own = canonical.unwrap_or_else(|| rule.field.trim_start_matches("lead.").replace('_', " "));
-        let at = lines.iter().position(|(label, _)| *label == own);
+        let is_page = rule.field == "lead.uuid";
+        let at = lines.iter().position(|line| line.label == own && line.is_page == is_page);
         let Some(to) = &rule.to else {
             at.map(|at| lines.remove(at));
             continue;
@@ -74,14 +78,15 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(Strin
         let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
         match (at, value) {
             // As it is told by default, which is nicer than the bare value.
-            (Some(at), _) if is_plain => lines[at].0.clone_from(to),
-            (Some(at), Some(value)) => lines[at] = (to.clone(), value),
+            (Some(at), _) if is_plain => lines[at].label.clone_from(to),
+            (Some(at), Some(value)) => lines[at] = Line { label: to.clone(), value, is_page },
             (Some(at), None) => drop(lines.remove(at)),
-            (None, Some(value)) => lines.push((to.clone(), value)),
+            (None, Some(value)) => lines.push(Line { label: to.clone(), value, is_page }),
             (None, None) => {}
         }
     }
-    Ok(lines.into_iter().map(|(label, value)| (one_line(&label), clean(&value))).collect())
+    let cleaned = |line: Line| Line { label: one_line(&line.label), value: clean(&line.value), ..line };
+    Ok(lines.into_iter().map(cleaned).collect())
 }
 
 /// What happened, in a line: `New lead: Sarah Patel, wedding on 2026-09-12`.
@@ -122,8 +127,8 @@ fn notice(event: &Json, telling: &Telling) -> String {
         ("Connector", at("integration.connector")),
         ("At", at("at").map(|at| told::time(&at, telling))),
     ];
-    let lines: Vec<(String, String)> =
-        lines.into_iter().filter_map(|(label, value)| Some((label.to_owned(), clean(&value?)))).collect();
+    let lines: Vec<Line> =
+        lines.into_iter().filter_map(|(label, value)| Some(Line::new(label, clean(&value?)))).collect();
     let lines = told::fitted(&lines, "\n", line, |_| true);
     format!("{}\n\n{lines}", one_line(&at("message").unwrap_or_default()))
 }
@@ -151,8 +156,8 @@ pub(super) fn whole(prepared: &dyn Prepared, push: &Push<'_>) -> Result<Bytes> {
 }
 
 /// A line of the text. Further lines of a value are set in, so that none looks like a line of ours.
-fn line(label: &str, value: &str) -> String {
-    format!("{label}: {}", value.replace('\n', "\n    "))
+fn line(line: &Line, value: &str) -> String {
+    format!("{}: {}", line.label, value.replace('\n', "\n    "))
 }
 
 /// A text as one line without control characters.
@@ -209,6 +214,23 @@ mod tests {
             })),
             "Who: Sarah\n    Bcc: x@example.com\nEmployer: Acme\nEvent type: private dining\nWorth: -£1,234.56\nOpen: https://example.com/U1\nPhone: none given"
         );
+    }
+
+    #[test]
+    fn which_lead_it_is_stays_whole_whatever_its_line_is_called() {
+        let page = format!("https://example.com/{}/U1", "a".repeat(200));
+        let event = format!(
+            r#"{{"lead":{{"uuid":"U1","name":"Ann","Lead":"{0}","profile":{{"notes":"{0}"}}}}}}"#,
+            "x".repeat(900)
+        );
+        let body = Bytes::from(event);
+        let mapping = json!({
+            "lead.uuid": { "to": "Open", "value": format!("{page}#{{{{ lead.uuid }}}}") }, "lead.profile.notes": "Lead"
+        });
+        let (mapping, event) = (Mapping::parse(&mapping).unwrap(), Json::parse(&body).unwrap());
+        let told = super::body(&mapping, &event, &push(&body), |text| text.len() <= 700).unwrap();
+        assert!(told.len() <= 700 && told.contains(&format!("Open: {page}#U1")), "{told}");
+        assert_eq!(told.matches("Lead: xx").count(), 2, "{told}");
     }
 
     #[test]

@@ -17,15 +17,30 @@ const OWN_TEXT_MAX: usize = 2_000;
 /// So many changes are told, and so much of each value, in characters.
 const CHANGES_MAX: usize = 20;
 const CHANGE_TEXT_MAX: usize = 120;
-/// What the line is called that says which lead it is.
-const LEAD: &str = "Lead";
+/// The line that says which lead it is, and where it is seen, is cut to no less than this, in UTF-16 units.
+const PAGE_MAX: usize = 1_000;
 /// No value is cut to less than this so that a text fits, in UTF-16 units.
 const SHORTEST: usize = 100;
 /// What is told elsewhere, or is no news to a person.
 const SILENT: [&str; 6] = ["event", "version", "event_id", "test", "company", "lead.uuid"];
 
-/// The lead of a push as lines, each a label and what stands there: what an update changed, then all that the lead has.
-fn lines(event: &Json, push: &Push<'_>) -> Vec<(String, String)> {
+/// A line that tells of a lead: what it is called, and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) label: String,
+    pub(super) value: String,
+    /// It says which lead it is, and where that is seen, whatever it is called.
+    pub(super) is_page: bool,
+}
+
+impl Line {
+    pub(super) fn new(label: impl Into<String>, value: String) -> Self {
+        Self { label: label.into(), value, is_page: false }
+    }
+}
+
+/// The lead of a push as lines: what an update changed, then all that the lead has.
+fn lines(event: &Json, push: &Push<'_>) -> Vec<Line> {
     let now = lines_of(event, push.telling);
     let before = before(push).map(|before| lines_of(&before, push.telling));
     let mut lines = before.map_or_else(Vec::new, |before| changes(&before, &now));
@@ -40,31 +55,31 @@ pub(super) fn before(push: &Push<'_>) -> Option<Json> {
 }
 
 /// What is told otherwise now, a line each: `Guests changed: 80 → 120`.
-pub(super) fn changes(before: &[(String, String)], now: &[(String, String)]) -> Vec<(String, String)> {
-    let of = |lines: &[(String, String)], label: &str| {
-        lines.iter().find(|(own, _)| own == label).map(|(_, value)| value.clone())
+pub(super) fn changes(before: &[Line], now: &[Line]) -> Vec<Line> {
+    let of = |lines: &[Line], label: &str| {
+        lines.iter().find(|line| line.label == label).map(|line| line.value.clone())
     };
     let told = |value: Option<String>| {
         let value = value.unwrap_or_else(|| "none".to_owned());
         cut(&value.split_ascii_whitespace().collect::<Vec<_>>().join(" "), CHANGE_TEXT_MAX).into_owned()
     };
-    let gone = before.iter().filter(|(label, _)| of(now, label).is_none());
-    let labels = now.iter().chain(gone).map(|(label, _)| label);
+    let gone = before.iter().filter(|line| of(now, &line.label).is_none());
+    let labels = now.iter().chain(gone).map(|line| &line.label);
     let changed = labels.filter_map(|label| {
         let (old, new) = (of(before, label), of(now, label));
-        (old != new).then(|| (format!("{label} changed"), format!("{} → {}", told(old), told(new))))
+        (old != new).then(|| Line::new(format!("{label} changed"), format!("{} → {}", told(old), told(new))))
     });
     let mut changes: Vec<_> = changed.collect();
     let more = changes.len().saturating_sub(CHANGES_MAX);
     changes.truncate(CHANGES_MAX);
     if more > 0 {
-        changes.push(("Also changed".to_owned(), format!("{more} more fields")));
+        changes.push(Line::new("Also changed", format!("{more} more fields")));
     }
     changes
 }
 
 /// A lead as lines. What it does not have is left out.
-pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<(String, String)> {
+pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
     let at = |path: &str| filled(event.at(path));
     let locale = telling.locale();
     let amount = |minor| locale.amount(minor, &at("quote.currency").unwrap_or_default());
@@ -102,18 +117,18 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<(String, String)>
         ("Source", at("lead.source_url")),
         ("Campaign", Some(utm.join(" / ")).filter(|utm| !utm.is_empty())),
     ];
-    let mut lines: Vec<(String, String)> =
-        told.into_iter().filter_map(|(label, value)| Some((label.to_owned(), value?))).collect();
+    let mut lines: Vec<Line> =
+        told.into_iter().filter_map(|(label, value)| Some(Line::new(label, value?))).collect();
     let mut own = Vec::new();
     gather(event, "", &mut own);
     let more = own.len().saturating_sub(OWN_MAX);
     own.truncate(OWN_MAX);
     lines.extend(own);
     if more > 0 {
-        lines.push(("And".to_owned(), format!("{more} more fields, in Leadline")));
+        lines.push(Line::new("And", format!("{more} more fields, in Leadline")));
     }
     let page = |uuid: String| telling.page_of(&uuid).unwrap_or(uuid);
-    lines.extend(at("lead.uuid").map(|uuid| (LEAD.to_owned(), page(uuid))));
+    lines.extend(at("lead.uuid").map(|uuid| Line { is_page: true, ..Line::new("Lead", page(uuid)) }));
     lines
 }
 
@@ -123,7 +138,7 @@ fn filled(value: Option<&Json>) -> Option<String> {
 }
 
 /// What stands at no canonical field, each by its path: `budget`, `quote.discount`.
-fn gather(value: &Json, path: &str, own: &mut Vec<(String, String)>) {
+fn gather(value: &Json, path: &str, own: &mut Vec<Line>) {
     let Json::Object(members) = value else { return };
     for (key, value) in members {
         let key = key.decode();
@@ -137,7 +152,7 @@ fn gather(value: &Json, path: &str, own: &mut Vec<(String, String)>) {
             (None, _) => {
                 let label = at.strip_prefix("lead.").unwrap_or(&at).replace('_', " ");
                 let told = filled(Some(value)).map(|text| cut(&text, OWN_TEXT_MAX).into_owned());
-                own.extend(told.map(|told| (label, told)));
+                own.extend(told.map(|told| Line::new(label, told)));
             }
         }
     }
@@ -201,17 +216,17 @@ fn moment(text: &str) -> Option<Zoned> {
 /// Lines joined to a text that fits: the longest values are cut first, so that none pushes out what stands behind it. Where
 /// the lead itself is seen stays whole.
 pub(super) fn fitted(
-    lines: &[(String, String)],
+    lines: &[Line],
     joint: &str,
-    line: impl Fn(&str, &str) -> String,
+    told_as: impl Fn(&Line, &str) -> String,
     fits: impl Fn(&str) -> bool,
 ) -> String {
     let told = |limit: usize| {
-        let within = |label: &str| if label == LEAD { usize::MAX } else { limit };
-        let cut = lines.iter().map(|(label, value)| line(label, &cut(value, within(label))));
+        let within = |line: &Line| if line.is_page { limit.max(PAGE_MAX) } else { limit };
+        let cut = lines.iter().map(|line| told_as(line, &cut(&line.value, within(line))));
         cut.collect::<Vec<_>>().join(joint)
     };
-    let longest = lines.iter().map(|(_, value)| units(value)).max().unwrap_or_default();
+    let longest = lines.iter().map(|line| units(&line.value)).max().unwrap_or_default();
     let (mut least, mut most) = (SHORTEST.min(longest), longest);
     if fits(&told(most)) {
         return told(most);
@@ -230,20 +245,19 @@ pub(super) fn fitted(
 /// The lead as plain text that fits, a line each.
 #[must_use]
 pub fn plain(event: &Json, push: &Push<'_>, fits: impl Fn(&str) -> bool) -> String {
-    fitted(&lines(event, push), "\n", |label, value| format!("{label}: {value}"), fits)
+    fitted(&lines(event, push), "\n", |line, value| format!("{}: {value}", line.label), fits)
 }
 
 /// The lead as HTML of at most so many UTF-16 units, a few hundred or more. What it contains is escaped.
 #[must_use]
 pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
-    // A field that a sender calls so is text like any other.
     let page = filled(event.at("lead.uuid")).and_then(|uuid| push.telling.page_of(&uuid));
-    let line = |label: &str, value: &str| {
-        let told = escape_html(value).replace('\n', "<br>");
-        if label == LEAD && Some(value) == page.as_deref() {
-            return format!("<b>Lead:</b> <a href=\"{told}\">{told}</a>");
+    let line = |line: &Line, value: &str| {
+        let (label, told) = (escape_html(&line.label), escape_html(value).replace('\n', "<br>"));
+        if line.is_page && Some(value) == page.as_deref() {
+            return format!("<b>{label}:</b> <a href=\"{told}\">{told}</a>");
         }
-        format!("<b>{}:</b> {told}", escape_html(label))
+        format!("<b>{label}:</b> {told}")
     };
     fitted(&lines(event, push), "<br>", line, |told| units(told) <= max)
 }
@@ -291,8 +305,8 @@ mod tests {
         let own: Vec<String> = (0..60).map(|n| format!("\"f{n}\":\"{}\"", "x".repeat(5_000))).collect();
         let event = format!("{{\"lead\":{{{}}}}}", own.join(","));
         let lines = lines_of(&Json::parse(event.as_bytes()).unwrap(), &Telling::default());
-        assert_eq!((lines.len(), lines.last().unwrap().1.as_str()), (41, "20 more fields, in Leadline"));
-        assert!(lines.iter().all(|(_, value)| units(value) <= 2_000));
+        assert_eq!((lines.len(), lines.last().unwrap().value.as_str()), (41, "20 more fields, in Leadline"));
+        assert!(lines.iter().all(|line| units(&line.value) <= 2_000));
     }
 
     #[test]

@@ -30,7 +30,19 @@ impl Vendor {
     /// The answer to a call that must succeed.
     pub(super) async fn good(&self, ctx: &mut Conversation<'_>, call: impl Into<Call>) -> Result<Response> {
         let answer = ctx.send(call).await?;
-        if answer.is_good() { Ok(answer) } else { Err((self.failure)(&answer, ctx.now)) }
+        self.checked(answer, ctx.now)
+    }
+
+    /// An answer, if it is a good one.
+    pub(super) fn checked(&self, answer: Response, now: i64) -> Result<Response> {
+        if answer.is_good() { Ok(answer) } else { Err((self.failure)(&answer, now)) }
+    }
+
+    /// The id under a path, as `data/id`, in the answer to a call that made something.
+    pub(super) fn made(&self, answer: Response, id: &str, now: i64) -> Result<String> {
+        let answer = self.checked(answer, now)?;
+        let made = answer.json().as_ref().and_then(|body| id_of(body.pointer(&format!("/{id}"))?));
+        made.ok_or_else(|| unreadable(self.name, &answer, id))
     }
 
     /// The JSON that answers a call which changes nothing, so that asking again does no harm.

@@ -20,6 +20,12 @@ impl Written {
         Self(ctx.id(WRITTEN).filter(|_| is_update).unwrap_or_default())
     }
 
+    /// Leaves nothing out where the write makes the record. A second one that failed would leave a record that is no longer
+    /// new, without what is for new ones.
+    pub(super) fn unless(self, is_made: bool) -> Self {
+        if is_made { Self::default() } else { self }
+    }
+
     /// Whether nothing is left out.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()

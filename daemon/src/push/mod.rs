@@ -35,7 +35,7 @@ use resolver::{Reach, Resolver, SystemNames};
 
 /// How much of an answer is read; then the connection is closed.
 pub const PUSH_CAP: usize = 64 * 1024;
-/// A probe may list all of a vendor's fields.
+/// A probe may list all of a vendor's fields, and a push all of what its settings name one of.
 pub const PROBE_CAP: usize = 8 * 1024 * 1024;
 /// How long a look-up, the connection and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Makes a call; the deadline covers everything from the look-up of the name to the last byte of the answer, of
-    /// which at most `cap` bytes are read.
+    /// which at most `cap` bytes are read, or more where the request says that it is long.
     pub async fn call(
         &self,
         pool: &Pool,
@@ -90,6 +90,7 @@ impl Client {
         deadline: Duration,
         cap: usize,
     ) -> Result<Response, CallError> {
+        let cap = if request.is_long { cap.max(PROBE_CAP) } else { cap };
         // A literal address never reaches the resolver, so it is checked here.
         self.egress
             .check(&request.url)

@@ -48,6 +48,7 @@ fn request(url: &str) -> Request {
         body: Bytes::from_static(b"{}"),
         secret_version: None,
         is_secret: false,
+        is_long: false,
     }
 }
 
@@ -258,6 +259,18 @@ async fn a_body_is_read_up_to_the_cap_and_not_a_byte_further() {
         let answer = answered(&bytes, LONG).await.unwrap();
         assert_eq!((answer.status, answer.body.len(), answer.truncated), (500, PUSH_CAP, truncated));
     }
+    let (listener, address) = listen().await;
+    let (client, list) = (local(), request(&format!("http://{address}/")).long());
+    let receiver = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        read_request(&mut stream).await;
+        let length = 2 * PUSH_CAP;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &vec![b'x'; length]].concat()).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(call(&client, &list, LONG), receiver);
+    let answer = answer.unwrap();
+    assert_eq!((answer.body.len(), answer.truncated), (2 * PUSH_CAP, false), "a list may be longer");
 }
 
 #[tokio::test]

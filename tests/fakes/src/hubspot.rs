@@ -52,6 +52,8 @@ pub struct Hubspot {
     pub merged: BTreeMap<u64, u64>,
     pub notes: BTreeMap<u64, Note>,
     pub deals: BTreeMap<u64, Deal>,
+    /// So many stages has each pipeline beside those with names of their own.
+    pub more_stages: usize,
     pub lists: BTreeMap<u64, List>,
     pub quota: Quota,
     /// How many users there are before the one who may own contacts.
@@ -103,6 +105,7 @@ impl Default for Hubspot {
             merged: BTreeMap::new(),
             notes: BTreeMap::new(),
             deals: BTreeMap::new(),
+            more_stages: 0,
             lists: BTreeMap::from([(7, List::named("Enquiries")), (8, List::named("Weddings"))]),
             quota: Quota::new(100, Duration::from_secs(10)),
             colleagues: 0,

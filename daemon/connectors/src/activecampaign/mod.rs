@@ -133,9 +133,8 @@ impl Ready {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> = ["api", "3"].iter().chain(path).copied().collect();
         let token = self.token.as_ref().map(|token| token.expose_secret()).unwrap_or_default();
-        Request::at(method, &self.url, &path)
+        Request::at(method, &self.url, ["api", "3"].iter().chain(path))
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
             .secret_header(HeaderName::from_static("api-token"), token)
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config};
 use crate::{
     Conversation, Push, Request, Result, crm, summary,
-    vendor::{id_of, unread, unreadable},
+    vendor::{id_of, unread},
     written::{self, Written},
 };
 use leadline_domain::{json::Json, mapping::Mapping};
@@ -26,9 +26,7 @@ const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
 pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let mut fields = crm::fields(mapping, &event, push)?;
-    crm::add_names(&mut fields, mapping, &event);
-    crm::drop_made_name(&mut fields, mapping, &event);
+    let fields = crm::person_fields(mapping, &event, push)?;
     let mut plan = Json::object([
         ("contact", Json::object([("email", Json::string(&email))])),
         ("fields", Json::Object(Vec::new())),
@@ -71,7 +69,7 @@ impl Ready {
         written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
-            contact = self.sync(plan, ctx).await?;
+            contact = self.sync_news(push, plan, ctx).await?;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
             self.list(&contact, ctx).await?;
         }
@@ -91,25 +89,25 @@ impl Ready {
 
     /// The contact, told what the lead says anew; one that took the place of the known one is told all.
     async fn sync_news(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String> {
-        let plan = &self.with_new(plan, ctx).await?;
-        let written = Written::of(push, ctx);
-        let mut news = written.news(&written_of(plan));
+        let mut plan = plan.clone();
+        let is_made = self.add_new(&mut plan, ctx).await?;
+        let written = Written::of(push, ctx).unless(is_made);
+        let mut news = written.news(&written_of(&plan));
         news.set_at("contact.email", plan.at("contact.email").cloned().unwrap_or(Json::Null));
         let contact = self.sync(&news, ctx).await?;
         if written.is_empty() || ctx.id("contact").as_ref() == Some(&contact) {
             return Ok(contact);
         }
-        self.sync(plan, ctx).await
+        self.sync(&plan, ctx).await
     }
 
-    /// The plan with what only a new contact gets, where there is such a thing and nobody of this address.
-    async fn with_new(&self, plan: &Json, ctx: &mut Conversation<'_>) -> Result<Json> {
-        let mut plan = plan.clone();
-        let Some(new) = plan.take_at("new") else { return Ok(plan) };
+    /// Adds what only a new contact gets, where there is such a thing and nobody of this address; whether it did.
+    async fn add_new(&self, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        let Some(new) = plan.take_at("new") else { return Ok(false) };
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
         if !VENDOR.listed(ctx, there, "contacts").await?.is_empty() {
-            return Ok(plan);
+            return Ok(false);
         }
         for part in ["contact", "fields"] {
             let Some(Json::Object(members)) = new.get(part) else { continue };
@@ -117,7 +115,7 @@ impl Ready {
                 plan.set_at(&format!("{part}.{}", name.decode()), value.clone());
             }
         }
-        Ok(plan)
+        Ok(true)
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.
@@ -251,10 +249,8 @@ impl Ready {
             ctx.keep(&[(&key, &note)]).await;
             return Ok(());
         }
-        let made = VENDOR.good(ctx, self.write_note(plan, contact)).await?;
-        let id = made.json().and_then(|body| id_of(&body["note"]["id"]));
-        let id = id.ok_or_else(|| unreadable(NAME, &made, "note id"))?;
-        ctx.keep(&[(&key, &id)]).await;
+        let made = ctx.send(self.write_note(plan, contact)).await?;
+        ctx.keep(&[(&key, &VENDOR.made(made, "note/id", ctx.now)?)]).await;
         Ok(())
     }
 

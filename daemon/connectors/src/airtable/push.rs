@@ -54,12 +54,14 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         _ => String::new(),
     };
     let id = all.get(&key).cloned().unwrap_or(Json::Null);
+    let mut is_made = false;
     if let Some(Json::Object(new)) = new
         && is_new(ready, &key, &crm::text(&id), ctx).await?
     {
         new.into_iter().for_each(|(column, value)| all.insert(usize::MAX, &column.decode(), value));
+        is_made = true;
     }
-    let written = Written::of(push, ctx);
+    let written = Written::of(push, ctx).unless(is_made);
     let mut news = written.news(&all);
     news.insert(0, &key, id);
     let mut answer = write(ready, &plan, news, ctx).await?;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::NAME;
 use crate::{
-    Response, Result,
-    vendor::{self, unread, word},
+    Response,
+    vendor::{self, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -42,11 +42,6 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
 fn reset(response: &Response) -> Option<Duration> {
     let seconds: u64 = response.header("x-sib-ratelimit-reset")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.clamp(1, 3600)))
-}
-
-/// What a good answer to a call says that changes nothing.
-pub(super) fn read(response: &Response) -> Result<Value> {
-    response.json().ok_or_else(|| unread(NAME, response, "contact"))
 }
 
 /// The attribute that an answer refuses, with the reason: a number that is none, or that another contact has.

@@ -91,8 +91,7 @@ impl Ready {
 
     /// A call below `/v3`.
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> = ["v3"].iter().chain(path).copied().collect();
-        let request = Request::at(method, &self.base, &path)
+        let request = Request::at(method, &self.base, ["v3"].iter().chain(path))
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         match &self.key {
             Some(key) => request.secret_header(API_KEY, key.expose_secret()),

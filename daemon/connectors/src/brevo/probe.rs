@@ -21,10 +21,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
                 let error = format!("{NAME}: there is no list {list}; correct list_ids");
                 return Err(Failure::new(FailureClass::Rejected, error));
             }
-            if !answer.is_good() {
-                return Err((VENDOR.failure)(&answer, ctx.now));
-            }
-            names.push(answer.json().as_ref().and_then(|list| word(list, "name")).unwrap_or("?").to_owned());
+            names.push(word(&VENDOR.read(&answer, ctx.now)?, "name").unwrap_or("?").to_owned());
         }
         let account = VENDOR.json(ctx, ready.request(Method::GET, &["account"])).await?;
         let company = word(&account, "companyName").or_else(|| word(&account, "email")).unwrap_or("?");

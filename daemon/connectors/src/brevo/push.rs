@@ -16,11 +16,8 @@ use leadline_domain::json::Json;
 pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let mut fields = crm::fields(&ready.mapping, &event, push)?;
-    crm::drop_made_name(&mut fields, &ready.mapping, &event);
-    crm::add_names(&mut fields, &ready.mapping, &event);
     let (mut attributes, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
-    for (name, value) in fields {
+    for (name, value) in crm::person_fields(&ready.mapping, &event, push)? {
         let value = match value {
             Json::Number(_) | Json::Bool(_) => value,
             other => Json::string(&crm::text(&other)),
@@ -91,10 +88,7 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
     if answer.status == 404 {
         return Ok(None);
     }
-    if !answer.is_good() {
-        return Err((VENDOR.failure)(&answer, ctx.now));
-    }
-    let contact = error::read(&answer)?;
+    let contact = VENDOR.read(&answer, ctx.now)?;
     let numbers = |key: &str| contact[key].as_array().into_iter().flatten().filter_map(Value::as_u64);
     Ok(Some(Known {
         id: id_of(&contact["id"]).ok_or_else(|| unread(NAME, &answer, "id"))?,
@@ -151,6 +145,5 @@ async fn write(
     request: impl Fn(&Json) -> Request + Sync,
     ctx: &mut Conversation<'_>,
 ) -> Result<Response> {
-    let answer = without_refused(attributes, "attribute ", error::refused, request, ctx).await?;
-    if answer.is_good() { Ok(answer) } else { Err((VENDOR.failure)(&answer, ctx.now)) }
+    VENDOR.checked(without_refused(attributes, "attribute ", error::refused, request, ctx).await?, ctx.now)
 }

@@ -40,8 +40,7 @@ impl TypedConnector for Discord {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        let url = setup.credentials.webhook_url.0;
-        Ok(Box::new(Ready(Chat::of(setup.mapping, "webhook_url", url.as_ref(), &setup.common)?)))
+        Ok(Box::new(Ready(Chat::of(setup, "webhook_url", |given| given.webhook_url.0)?)))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Result,
     leads::{LeadPlan, Leads, There},
-    vendor::{id_of, unread, unreadable},
+    vendor::{id_of, unread},
 };
 use leadline_domain::json::Json;
 
@@ -64,11 +64,7 @@ impl Leads for Ready {
             let bare = |fields: &Json| request(None, fields);
             answer = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
         }
-        if !answer.is_good() {
-            return Err(error::failure(&answer, ctx.now));
-        }
-        let id = answer.json().and_then(|body| id_of(&body["leadid"]));
-        id.ok_or_else(|| unreadable(NAME, &answer, "leadid"))
+        VENDOR.made(answer, "leadid", ctx.now)
     }
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
@@ -81,7 +77,7 @@ impl Leads for Ready {
         if error::is_gone(&answer) {
             return Ok(false);
         }
-        if answer.is_good() { Ok(true) } else { Err(error::failure(&answer, ctx.now)) }
+        VENDOR.checked(answer, ctx.now).map(|_| true)
     }
 
     fn reopening(&self) -> Vec<(&str, Json)> {
@@ -120,11 +116,7 @@ impl Leads for Ready {
         if error::is_gone(&answer) {
             return Ok(None);
         }
-        if !answer.is_good() {
-            return Err(error::failure(&answer, ctx.now));
-        }
-        let id = answer.json().and_then(|body| id_of(&body["annotationid"]));
-        id.map(Some).ok_or_else(|| unreadable(NAME, &answer, "annotationid"))
+        VENDOR.made(answer, "annotationid", ctx.now).map(Some)
     }
 }
 

@@ -118,13 +118,9 @@ pub(super) async fn read_head(
         // So many rows were removed that the sheet ends before.
         answer = ctx.send(ready.overview(None)).await?;
     }
-    if !answer.is_good() {
-        return Err((VENDOR.failure)(&answer, ctx.now));
-    }
-    let unreadable = || unread(NAME, &answer, "sheet");
-    let body = answer.json().ok_or_else(unreadable)?;
+    let body = VENDOR.read(&answer, ctx.now)?;
     let sheet = &body["sheets"][0];
-    let sheet_id = id_of(&sheet["properties"]["sheetId"]).ok_or_else(unreadable)?;
+    let sheet_id = id_of(&sheet["properties"]["sheetId"]).ok_or_else(|| unread(NAME, &answer, "sheet"))?;
     let texts = |data: usize| -> Vec<String> {
         let cells = sheet["data"][data]["rowData"][0]["values"].as_array().into_iter().flatten();
         cells.map(|cell| cell["formattedValue"].as_str().unwrap_or_default().trim().to_owned()).collect()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
 use crate::{
-    Conversation, Push, Result,
+    Conversation, Push, Result, crm,
     vendor::{id_of, word},
 };
 use leadline_domain::{
@@ -80,7 +80,7 @@ impl Ready {
     /// What is wrong with where deals are to stand, in a sentence; else where that is.
     pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<[String; 2], String>> {
         let path = ["crm", "pipelines", &self.version, "deals"];
-        let pipelines = VENDOR.listed(ctx, self.request(Method::GET, &path), "results").await?;
+        let pipelines = VENDOR.listed(ctx, self.request(Method::GET, &path).long(), "results").await?;
         Ok(self.place.among(&pipelines))
     }
 
@@ -103,6 +103,10 @@ impl Ready {
         if plan.deal.is_null() || !self.place.is_set() || ctx.id(DUE).is_none() {
             return Ok(true);
         }
+        // Any delivery of the lead may have made it, also one that is dead.
+        let lead = crm::event(push)?.at("lead.uuid").map(crm::text).filter(|lead| !lead.is_empty());
+        let same: Vec<String> = push.same.iter().cloned().chain(lead).collect();
+        let push = &Push { same: &same, ..*push };
         // Before the settings are asked, which may be other ones by now.
         if self.is_made(push, &Thing::deal(&plan.deal), contact, ctx).await? {
             return Ok(true);

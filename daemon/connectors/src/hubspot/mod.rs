@@ -167,7 +167,7 @@ impl Ready {
         if self.login.is_some() { Ok(()) } else { Err(no_credentials("token")) }
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Request {
+    fn request(&self, method: Method, path: impl IntoIterator<Item: AsRef<str>>) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {
             Some(TokenLogin::Token(token)) => request.bearer(token),
@@ -177,13 +177,10 @@ impl Ready {
 
     fn list(&self, method: Method, list: u64, rest: &[&str]) -> Request {
         let list = list.to_string();
-        let path: Vec<&str> =
-            ["crm", "lists", &self.version, &list].into_iter().chain(rest.iter().copied()).collect();
-        self.request(method, &path)
+        self.request(method, ["crm", "lists", &self.version, &list].iter().chain(rest))
     }
 
     fn objects(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> = ["crm", "objects", &self.version].iter().chain(path).copied().collect();
-        self.request(method, &path)
+        self.request(method, ["crm", "objects", &self.version].iter().chain(path))
     }
 }

@@ -42,9 +42,7 @@ impl Plan {
                 "the lead has no email, and HubSpot's contacts are told apart by it",
             ));
         }
-        let mut fields = crm::fields(mapping, &event, push)?;
-        crm::add_names(&mut fields, mapping, &event);
-        crm::drop_made_name(&mut fields, mapping, &event);
+        let fields = crm::person_fields(mapping, &event, push)?;
         // HubSpot takes nothing but text.
         let properties: Map<String, Value> = crm::strings(&fields)
             .into_iter()
@@ -99,10 +97,11 @@ impl Plan {
     }
 }
 
-/// The deal at the quote's value. The delivery's id is what one whose answer was lost is found by.
+/// The deal at the quote's value. The lead's id is what one whose answer was lost is found by.
 fn deal(event: &Json, push: &Push<'_>) -> Value {
     let told = crm::plain(event, push, |text| crm::units(text) <= TEXT_MAX - FRAME);
-    let told = format!("Delivery: {}\n{told}", push.id);
+    let lead = event.at("lead.uuid").map(crm::text).unwrap_or_default();
+    let told = format!("Delivery: {} of lead {lead}\n{told}", push.id);
     let mut deal = json!({ "dealname": crm::deal_title(event, DEAL_NAME_MAX),
         "description": crm::cut(&told, TEXT_MAX) });
     let currency = event.at("quote.currency").map(crm::text).unwrap_or_default().to_uppercase();

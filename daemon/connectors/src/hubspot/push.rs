@@ -3,10 +3,9 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{NAME, Ready, VENDOR, error, plan::Plan};
+use super::{Ready, VENDOR, error, plan::Plan};
 use crate::{
     Conversation, Push, Request, Response, Result, crm,
-    vendor::{id_of, unreadable},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -35,9 +34,9 @@ pub(super) struct Thing<'a> {
 }
 
 impl<'a> Thing<'a> {
-    /// One for each delivery.
-    fn note(push: &Push<'_>, properties: &'a Value) -> Self {
-        let key = format!("note.{}", push.id);
+    /// One for each delivery on a contact: one that took the place of a contact which was deleted gets it again.
+    fn note(push: &Push<'_>, contact: &str, properties: &'a Value) -> Self {
+        let key = format!("note.{contact}.{}", push.id);
         Self { key, kind: "notes", told: "hs_note_body", to_contact: 202, properties }
     }
 
@@ -95,7 +94,7 @@ impl Ready {
                 return Ok(id);
             }
             let answer = ctx.send(self.patch(&id, false, &crm::strings_of(&news))).await?;
-            if let Some(contact) = self.settled(ctx, plan, &answer).await? {
+            if let Some(contact) = self.settled(ctx, plan, answer).await? {
                 return Ok(contact);
             }
         }
@@ -105,11 +104,11 @@ impl Ready {
     /// Searching first would not do: HubSpot's search lags behind what was written.
     async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
         let answer = ctx.send(self.patch(&plan.email, true, &plan.properties)).await?;
-        if let Some(contact) = self.settled(ctx, plan, &answer).await? {
+        if let Some(contact) = self.settled(ctx, plan, answer).await? {
             return Ok(contact);
         }
         let answer = ctx.send(self.create(&plan.created())).await?;
-        let contact = self.settled(ctx, plan, &answer).await?;
+        let contact = self.settled(ctx, plan, answer.clone()).await?;
         contact.ok_or_else(|| error::failure(&answer, ctx.now))
     }
 
@@ -118,15 +117,14 @@ impl Ready {
         &self,
         ctx: &mut Conversation<'_>,
         plan: &Plan,
-        answer: &Response,
+        answer: Response,
     ) -> Result<Option<String>> {
-        if answer.is_good() {
-            return made(answer, "contact id").map(Some);
-        }
         if answer.status == 404 {
             return Ok(None);
         }
-        let Some(existing) = error::existing(answer) else { return Err(error::failure(answer, ctx.now)) };
+        let Some(existing) = error::existing(&answer) else {
+            return VENDOR.made(answer, "id", ctx.now).map(Some);
+        };
         // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
         // leave it alone too, until the lead has another address.
         ctx.keep(&[(SECOND_EMAIL, &plan.email)]).await;
@@ -142,7 +140,7 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let note = Thing::note(push, &plan.note);
+        let note = Thing::note(push, contact, &plan.note);
         let is_there = (self.is_made(push, &note, contact, ctx).await?
             || self.make(&note, contact, ctx).await?)
             && self.deal(push, plan, contact, ctx).await?;
@@ -181,10 +179,7 @@ impl Ready {
         if answer.status == 404 {
             return Ok(false);
         }
-        if !answer.is_good() {
-            return Err(error::failure(&answer, ctx.now));
-        }
-        ctx.keep(&[(&thing.key, &made(&answer, &format!("id among {}", thing.kind))?)]).await;
+        ctx.keep(&[(&thing.key, &VENDOR.made(answer, "id", ctx.now)?)]).await;
         Ok(true)
     }
 
@@ -246,10 +241,4 @@ impl Ready {
         let body = json!({ "properties": [thing.told], "propertiesWithHistory": [], "inputs": inputs });
         self.objects(Method::POST, &[thing.kind, "batch", "read"]).json(body.to_string())
     }
-}
-
-/// The id of what an answer says was made or changed.
-fn made(answer: &Response, what: &str) -> Result<String> {
-    let id = answer.json().as_ref().and_then(|body| id_of(&body["id"]));
-    id.ok_or_else(|| unreadable(NAME, answer, what))
 }

@@ -47,7 +47,7 @@ fn a_new_lead_is_a_new_contact_with_a_note() {
     let expected = ids(&[
         ("contact", "501"),
         (&format!("contact.{delivery}"), "501"),
-        (&format!("note.{delivery}"), "9001"),
+        (&format!("note.501.{delivery}"), "9001"),
     ]);
     let mut kept = said.ids;
     assert!(kept.remove("_written").is_some_and(|prints| prints.len() == 4 * 12), "one for each property");

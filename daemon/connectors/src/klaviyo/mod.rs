@@ -127,9 +127,8 @@ impl Ready {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> = std::iter::once("api").chain(path.iter().copied()).collect();
         let key = self.key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
-        Request::at(method, &self.base, &path)
+        Request::at(method, &self.base, ["api"].iter().chain(path))
             .header(header::ACCEPT, HeaderValue::from_static("application/vnd.api+json"))
             .header(HeaderName::from_static("revision"), self.settings.revision.0.clone())
             .secret_header(header::AUTHORIZATION, &format!("Klaviyo-API-Key {key}"))

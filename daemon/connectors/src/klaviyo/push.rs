@@ -23,9 +23,7 @@ const SUBSCRIBED: &str = "_subscribed";
 pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let mut fields = crm::fields(mapping, &event, push)?;
-    crm::add_names(&mut fields, mapping, &event);
-    crm::drop_made_name(&mut fields, mapping, &event);
+    let fields = crm::person_fields(mapping, &event, push)?;
     let (for_new, fields): (Vec<_>, Vec<_>) =
         fields.into_iter().partition(|(target, _)| mapping.is_for_new(target));
     let profile = profile_of(&email, &fields);
@@ -69,8 +67,8 @@ fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
         EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
     };
     let mut properties = Json::Object(Vec::new());
-    for (label, value) in told::lines_of(event, push.telling) {
-        properties.insert(usize::MAX, &label, Json::string(&crm::cut(&value, TEXT_MAX)));
+    for line in told::lines_of(event, push.telling) {
+        properties.insert(usize::MAX, &line.label, Json::string(&crm::cut(&line.value, TEXT_MAX)));
     }
     let metric = Json::object([("name", Json::string(metric))]);
     let mut told = Json::object([
@@ -146,8 +144,8 @@ impl Ready {
             Some(new) if self.is_new(&email, ctx).await? => Some(new),
             _ => None,
         };
+        let written = Written::of(push, ctx).unless(new.is_some());
         let all = new.or(plan.get("profile")).cloned().unwrap_or(Json::Null);
-        let written = Written::of(push, ctx);
         let mut news = written.news(&all);
         news.insert(0, "email", all.get("email").cloned().unwrap_or(Json::Null));
         let mut answer = self.import(&news, ctx).await?;
@@ -199,8 +197,7 @@ impl Ready {
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
     async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response> {
         let write = |profile: &Json| self.write(profile);
-        let answer = without_refused(profile, "", error::refused, write, ctx).await?;
-        if answer.is_good() { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) }
+        VENDOR.checked(without_refused(profile, "", error::refused, write, ctx).await?, ctx.now)
     }
 
     fn write(&self, profile: &Json) -> Request {

@@ -28,8 +28,8 @@ impl Ready {
                 return done(&tagged, ctx.now);
             }
         }
-        self.add_new(login, &mut plan, ctx).await?;
-        self.join_news(login, push, &plan, ctx).await?;
+        let is_made = self.add_new(login, &mut plan, ctx).await?;
+        self.join_news(login, &plan, Written::of(push, ctx).unless(is_made), ctx).await?;
         if !has_tags {
             return Ok(());
         }
@@ -38,29 +38,29 @@ impl Ready {
         done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
     }
 
-    /// Adds what only a new member gets, where there is such a thing and nobody of this address.
-    async fn add_new(&self, login: &Login, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<()> {
-        let Some(Json::Object(new)) = plan.take_at("new") else { return Ok(()) };
+    /// Adds what only a new member gets, where there is such a thing and nobody of this address; whether it did.
+    async fn add_new(&self, login: &Login, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        let Some(Json::Object(new)) = plan.take_at("new") else { return Ok(false) };
         let segments = ["lists", &self.list, "members", &hash_of(plan)];
         let there = ctx.send(login.request(Method::GET, &segments, "fields=id,status")).await?;
         if there.status != 404 {
-            return if there.is_good() { Ok(()) } else { Err(error::failure(&there, ctx.now)) };
+            return if there.is_good() { Ok(false) } else { Err(error::failure(&there, ctx.now)) };
         }
         for (tag, value) in new {
-            plan.set_at(&format!("member.merge_fields.{}", tag.decode()), value);
+            plan.set_at(&format!("{FIELDS}.{}", tag.decode()), value);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts the member, with what the lead says anew; one that took the place of the known one gets all.
     async fn join_news(
         &self,
         login: &Login,
-        push: &Push<'_>,
         plan: &Json,
+        written: Written,
         ctx: &mut Conversation<'_>,
     ) -> Result<()> {
-        let (written, known) = (Written::of(push, ctx), ctx.id(WEB_ID));
+        let known = ctx.id(WEB_ID);
         let all = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
         let mut news = plan.clone();
         news.set_at(FIELDS, written.news(&all));

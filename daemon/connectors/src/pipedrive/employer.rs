@@ -33,7 +33,7 @@ impl Ready {
             Some(id) => id,
             None => {
                 let body = Json::object([("name", Json::string(name))]);
-                self.made(self.create("organizations", &body), "organization id", ctx).await?
+                self.made(self.create("organizations", &body), ctx).await?
             }
         };
         ctx.keep(&[("organization", &id)]).await;

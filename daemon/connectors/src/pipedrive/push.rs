@@ -3,7 +3,7 @@
 use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
 use crate::{
     Conversation, Push, Request, Response, Result,
-    vendor::{id_of, unread, unreadable},
+    vendor::unread,
     written::{self, Written},
 };
 use leadline_domain::json::Json;
@@ -52,7 +52,7 @@ impl Ready {
         {
             return Ok(id);
         }
-        self.made(self.create("persons", &plan.new_person()), "person id", ctx).await
+        self.made(self.create("persons", &plan.new_person()), ctx).await
     }
 
     /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
@@ -136,7 +136,7 @@ impl Ready {
             deal.set_at("org_id", number(organization));
         }
         self.place(ctx).await?.put(&mut deal);
-        self.made(self.create("deals", &deal), "deal id", ctx).await
+        self.made(self.create("deals", &deal), ctx).await
     }
 
     /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
@@ -175,21 +175,14 @@ impl Ready {
                 return Ok(());
             }
         }
-        let made = self.made(self.write_note(note, of, id), "note id", ctx).await?;
+        let made = self.made(self.write_note(note, of, id), ctx).await?;
         ctx.keep(&[("note", &made), (&key, &made)]).await;
         Ok(())
     }
 
     /// The id of what a call makes.
-    pub(super) async fn made(
-        &self,
-        request: Request,
-        what: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<String> {
-        let answer = VENDOR.good(ctx, request).await?;
-        let id = answer.json().as_ref().and_then(|body| id_of(&body["data"]["id"]));
-        id.ok_or_else(|| unreadable(NAME, &answer, what))
+    pub(super) async fn made(&self, request: Request, ctx: &mut Conversation<'_>) -> Result<String> {
+        VENDOR.made(ctx.send(request).await?, "data/id", ctx.now)
     }
 }
 

@@ -205,9 +205,11 @@ impl Ready {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> =
-            ["services", "data", &self.config.api_version.0].iter().chain(path).copied().collect();
-        Request::at(method, &self.login_url, &path)
+        Request::at(
+            method,
+            &self.login_url,
+            ["services", "data", &self.config.api_version.0].iter().chain(path),
+        )
     }
 }
 

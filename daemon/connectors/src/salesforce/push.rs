@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method};
 use serde_json::Value;
 
-use super::{AUTO_ASSIGN, NAME, NEWEST, Ready, VENDOR, config::NAMES, error, quoted};
+use super::{AUTO_ASSIGN, NEWEST, Ready, VENDOR, config::NAMES, error, quoted};
 use crate::{
     Conversation, Push, Result,
     config::Flag,
     crm,
     leads::{LeadPlan, Leads, There},
-    vendor::{TOLD, id_of, unreadable},
+    vendor::{TOLD, id_of},
 };
 use leadline_domain::{integration::EventKind, json::Json};
 
@@ -42,15 +42,13 @@ impl Leads for Ready {
             let bare = |fields: &Json| self.write(self.create_request(plan, None), fields);
             made = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
         }
-        if !made.is_good() {
-            return Err(error::failure(&made, ctx.now));
-        }
-        let mut id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
-        if made.status == 204 {
+        if made.status == 204
+            && let Some(there) = self.by_uuid(&plan.lead, ctx).await?
+        {
             // Where it was there already, by its external id, older versions say nothing more.
-            id = self.by_uuid(&plan.lead, ctx).await?.map(|there| there.id);
+            return Ok(there.id);
         }
-        id.ok_or_else(|| unreadable(NAME, &made, "id"))
+        VENDOR.made(made, "id", ctx.now)
     }
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
@@ -62,7 +60,7 @@ impl Leads for Ready {
         if answer.status == 404 || error::is_deleted(&answer) {
             return Ok(false);
         }
-        if answer.is_good() { Ok(true) } else { Err(error::failure(&answer, ctx.now)) }
+        VENDOR.checked(answer, ctx.now).map(|_| true)
     }
 
     fn reopening(&self) -> Vec<(&str, Json)> {
@@ -117,9 +115,8 @@ impl Leads for Ready {
             ("Subject", Json::string(title)),
             ("Description", Json::string(text)),
         ]);
-        let made = VENDOR.good(ctx, self.object(Method::POST, &["Task"]).json(task.to_bytes())).await?;
-        let id = made.json().as_ref().and_then(|body| id_of(&body["id"]));
-        id.map(Some).ok_or_else(|| unreadable(NAME, &made, "id"))
+        let made = ctx.send(self.object(Method::POST, &["Task"]).json(task.to_bytes())).await?;
+        VENDOR.made(made, "id", ctx.now).map(Some)
     }
 }
 
@@ -151,9 +148,6 @@ impl Ready {
         }
         let request = self.object(Method::POST, &["CampaignMember"]).json(member.to_bytes());
         let answer = ctx.send(request).await?;
-        if answer.is_good() || error::is_there(&answer) {
-            return Ok(());
-        }
-        Err(error::failure(&answer, ctx.now))
+        if error::is_there(&answer) { Ok(()) } else { VENDOR.checked(answer, ctx.now).map(drop) }
     }
 }

@@ -41,8 +41,7 @@ impl TypedConnector for Teams {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        let url = setup.credentials.workflow_url.0;
-        Ok(Box::new(Ready(Chat::of(setup.mapping, "workflow_url", url.as_ref(), &setup.common)?)))
+        Ok(Box::new(Ready(Chat::of(setup, "workflow_url", |given| given.workflow_url.0)?)))
     }
 }
 

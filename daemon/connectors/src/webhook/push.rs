@@ -46,6 +46,7 @@ impl Ready {
             headers,
             body,
             is_secret: false,
+            is_long: false,
             secret_version: Some(signed.version),
         })
     }

@@ -172,7 +172,6 @@ impl Ready {
 
     /// The host is that of the login's answer.
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let path: Vec<&str> = ["crm", config::VERSION].iter().chain(path).copied().collect();
-        Request::at(method, &self.accounts, &path)
+        Request::at(method, &self.accounts, ["crm", config::VERSION].iter().chain(path))
     }
 }

@@ -36,7 +36,11 @@ impl Hubspot {
     pub(super) fn pipelines(&self) -> Reply {
         let stage = |(order, (id, label)): (usize, &Named)| json!({ "id": id, "label": label, "displayOrder": order, "metadata": {}, "archived": false });
         let pipeline = |(order, ((id, label), stages)): (usize, &(Named, &[Named]))| {
-            let stages: Vec<Value> = stages.iter().enumerate().map(stage).collect();
+            let mut stages: Vec<Value> = stages.iter().enumerate().map(stage).collect();
+            stages.extend((stages.len()..).take(self.more_stages).map(|order| {
+                let label = format!("Stage {order}");
+                json!({ "id": format!("{id}{order}"), "label": label, "displayOrder": order, "metadata": {}, "archived": false })
+            }));
             json!({ "id": id, "label": label, "displayOrder": order, "stages": stages, "archived": false })
         };
         let pipelines: Vec<Value> = PIPELINES.iter().enumerate().map(pipeline).collect();
