@@ -2,7 +2,7 @@
 //! returning one gets only what it missed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -163,24 +163,29 @@ impl ChangeLog {
 /// What the rows looked like last time.
 struct Others {
     marks: HashMap<LaneId, Mark>,
+    /// What had changed then.
+    changed: HashSet<LaneId>,
     /// Nothing was read yet.
     unknown: bool,
 }
 
 impl Default for Others {
     fn default() -> Self {
-        Self { marks: HashMap::new(), unknown: true }
+        Self { marks: HashMap::new(), changed: HashSet::new(), unknown: true }
     }
 }
 
 impl Others {
-    /// What came, went or changed since the last time.
+    /// What came, went or changed since the last time, and once more what had changed then: pushes that go well leave no
+    /// mark for a second behind one that did, and a look comes later than that.
     fn compare(&mut self, marks: HashMap<LaneId, Mark>) -> Vec<LaneId> {
         let before = std::mem::replace(&mut self.marks, marks);
         self.unknown = false;
         let came_or_changed = self.marks.iter().filter(|(key, mark)| before.get(key) != Some(mark));
         let went = before.keys().filter(|key| !self.marks.contains_key(key));
-        came_or_changed.map(|(key, _)| *key).chain(went.copied()).collect()
+        let changed: HashSet<LaneId> = came_or_changed.map(|(key, _)| *key).chain(went.copied()).collect();
+        let again = std::mem::replace(&mut self.changed, changed.clone());
+        changed.union(&again).copied().collect()
     }
 }
 
@@ -232,11 +237,13 @@ mod tests {
         let (a, b, c) = (key(7), key(7), key(7));
         let mut others = Others::default();
         others.compare(HashMap::from([(a, mark(1)), (b, mark(1))]));
-        let mut changed = others.compare(HashMap::from([(a, mark(2)), (c, mark(1))]));
-        changed.sort_unstable();
         let mut expected = vec![a, b, c];
         expected.sort_unstable();
-        assert_eq!(changed, expected);
+        for _ in 0..2 {
+            let mut changed = others.compare(HashMap::from([(a, mark(2)), (c, mark(1))]));
+            changed.sort_unstable();
+            assert_eq!(changed, expected, "and once more at the next look");
+        }
         assert_eq!(others.compare(HashMap::from([(a, mark(2)), (c, mark(1))])), vec![]);
     }
 }

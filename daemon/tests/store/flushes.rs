@@ -131,7 +131,7 @@ fn health_cases() -> Vec<(&'static str, Ends, Health)> {
 }
 
 /// A push has just arrived, however slow the test is.
-const JUST_NOW: &str = "UPDATE integration_stat SET last_pushed_at = now() + interval '1 hour'";
+const JUST_NOW: &str = "UPDATE integration_stat SET last_pushed_at = now() + interval '30 seconds'";
 
 #[tokio::test]
 async fn health_is_what_the_attempts_of_a_flush_came_to_in_their_order() {
@@ -176,6 +176,27 @@ async fn where_all_goes_well_health_is_written_once_a_second() {
     let is_written: Vec<bool> = versions.chunks(2).map(|pair| pair[0] != pair[1]).collect();
     assert_eq!(is_written, [true, false, true]);
     check_invariants(&bench.pool).await;
+}
+
+#[tokio::test]
+async fn a_push_that_arrives_ends_all_that_went_wrong_however_recent_the_one_before() {
+    for wrong in [
+        "last_class = 'rejected'",
+        "failing = true",
+        "streak = 3",
+        "trips = 1",
+        "breaker_until = now()",
+        "breaker_error = 'gone'",
+        "last_pushed_at = now() + interval '1 day'",
+    ] {
+        let mut bench = Bench::new().await;
+        let item = bench.claimed(1).await;
+        bench.sql(&format!("{JUST_NOW}; UPDATE integration_stat SET {wrong}")).await;
+        bench.end(&item, &Transition::Delivered).await;
+        let expected = Health { is_pushed: true, ..Health::default() };
+        assert_eq!(bench.health(bench.crm).await, expected, "{wrong}");
+        assert!(bench.holds("(SELECT last_pushed_at <= now() FROM integration_stat)").await, "{wrong}");
+    }
 }
 
 #[tokio::test]

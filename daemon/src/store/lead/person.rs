@@ -21,8 +21,8 @@ use crate::{
 
 /// A text that finds more leads than this is looked for among the newest instead: there it is found often.
 const RARE_MAX: i64 = 2000;
-/// So many of everybody's newest leads are gone through at most before the index is asked for all, and so many of a
-/// company's, which the index tells from others.
+/// So many of the newest leads are gone through at most before the index is asked for all that have the text in them; and
+/// so many of a company's before it is asked for any.
 const NEWEST: i64 = 40_000;
 const NEWEST_OF_COMPANY: i64 = 2000;
 /// Fewer hits in a sample may be chance.
@@ -66,14 +66,14 @@ impl Search {
         }
     }
 
-    /// Leads that are found in a table, in any order.
-    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str) {
+    /// Leads that are found in a table, so many at most, in any order.
+    fn any(&self, sql: &mut QueryBuilder<Postgres>, table: &'static str, most: i64) {
         sql.push("(SELECT p.company_id, p.lead_id FROM ").push(table).push(" p WHERE true");
         self.push_conditions(sql);
         if let Some(company) = self.company {
             sql.push(" AND p.company_id = ").push_bind(company.0);
         }
-        sql.push(" LIMIT ").push_bind(RARE_MAX + 1).push(")");
+        sql.push(" LIMIT ").push_bind(most).push(")");
     }
 
     /// Leads, from the place on.
@@ -124,38 +124,50 @@ impl Search {
         sql
     }
 
-    /// How many leads must be gone through to find enough, going by a few pages of the table; none if hardly any is found.
-    async fn distance(&self, db: &mut PgConnection) -> Result<Option<i64>, Error> {
+    /// Whether enough are likely found among the newest, going by a few pages of the table. Of a company nothing tells
+    /// that but its newest leads, which are few.
+    async fn is_near(&self, db: &mut PgConnection) -> Result<bool, Error> {
+        if self.company.is_some() {
+            return Ok(true);
+        }
         let mut sql = QueryBuilder::new("SELECT count(*) FILTER (WHERE true");
         self.push_conditions(&mut sql);
         sql.push("), count(*) FROM lead_person p TABLESAMPLE SYSTEM (0.2)");
         let (hits, rows): (i64, i64) = sql.build_query_as().persistent(false).fetch_one(db).await?;
-        Ok((hits >= HITS_MIN).then(|| self.limit.saturating_mul(rows) / hits))
+        Ok(hits >= HITS_MIN && self.limit.saturating_mul(rows) / hits <= NEWEST)
     }
 
     async fn ids(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
         let is_so =
             |found: &[(i64, Uuid)], least| i64::try_from(found.len()).is_ok_and(|count| count >= least);
-        let most = self.company.map_or(NEWEST, |_| NEWEST_OF_COMPANY);
-        if self.distance(db).await?.is_some_and(|distance| distance <= most) {
-            let found = self.among_newest(db, most).await?;
+        let first = self.company.map_or(NEWEST, |_| NEWEST_OF_COMPANY);
+        let is_near = self.is_near(db).await?;
+        if is_near {
+            let found = self.among_newest(db, first).await?;
             if is_so(&found, self.limit) {
                 return Ok(found);
             }
         }
-        let found = self.by_index(db).await?;
+        let mut found = self.by_index(db, RARE_MAX + 1).await?;
         if is_so(&found, RARE_MAX + 1) {
-            return self.among_newest(db, i64::MAX).await;
+            if !is_near || first < NEWEST {
+                let found = self.among_newest(db, NEWEST).await?;
+                if is_so(&found, self.limit) {
+                    return Ok(found);
+                }
+            }
+            // Only old leads have the text in them.
+            found = self.by_index(db, i64::MAX).await?;
         }
         Ok(self.newest_of(&found).build_query_as().persistent(false).fetch_all(db).await?)
     }
 
-    /// What the index finds, in any order: one more than are rare at most.
-    async fn by_index(&self, db: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, Error> {
+    /// What the index finds, so many at most, in any order.
+    async fn by_index(&self, db: &mut PgConnection, most: i64) -> Result<Vec<(i64, Uuid)>, Error> {
         let mut sql = QueryBuilder::new("");
-        self.any(&mut sql, "lead_person");
+        self.any(&mut sql, "lead_person", most);
         sql.push(" UNION ALL ");
-        self.any(&mut sql, "lead_recent");
+        self.any(&mut sql, "lead_recent", most);
         // Not kept as a prepared statement: what a pattern costs is known from its text alone.
         Ok(sql.build_query_as().persistent(false).fetch_all(db).await?)
     }

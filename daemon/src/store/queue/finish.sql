@@ -9,7 +9,8 @@ WITH fence AS MATERIALIZED (
     SELECT id FROM claim WHERE id = ANY($1::bigint[] || $2::bigint[]) AND daemon_id = $3 FOR KEY SHARE
 ), lane AS MATERIALIZED (
     -- Integrations first, then their counts: a pause is written to the one, everything else to the other.
-    SELECT h.* FROM unnest($34::bigint[], $35::uuid[], $36::bool[], $37::bool[], $38::bigint[], $39::text[],
+    -- `was_well` is read from what is locked: this statement's snapshot may have an older version.
+    SELECT h.*, s.was_well FROM unnest($34::bigint[], $35::uuid[], $36::bool[], $37::bool[], $38::bigint[], $39::text[],
         $40::text[], $41::bool[], $42::bigint[], $43::bool[], $44::int[])
         h(company_id, integration_id, is_told, pushed, failures, error, class, failing, throttle_us, is_up, down)
     LEFT JOIN LATERAL (
@@ -17,7 +18,11 @@ WITH fence AS MATERIALIZED (
             AND id = h.integration_id FOR NO KEY UPDATE SKIP LOCKED
     ) i ON true
     CROSS JOIN LATERAL (
-        SELECT FROM integration_stat WHERE company_id = h.company_id AND integration_id = h.integration_id
+        SELECT last_class IS NULL AND NOT failing AND streak = 0 AND trips = 0 AND breaker_until IS NULL
+            AND breaker_error IS NULL
+            AND coalesce(last_pushed_at BETWEEN now() - interval '1 second' AND now() + interval '1 minute', false)
+            AS was_well
+        FROM integration_stat WHERE company_id = h.company_id AND integration_id = h.integration_id
         FOR NO KEY UPDATE SKIP LOCKED
     ) s
     WHERE h.throttle_us IS NULL OR i.id IS NOT NULL
@@ -153,9 +158,7 @@ WITH fence AS MATERIALIZED (
         AND h.integration_id = ANY(ARRAY(SELECT integration_id FROM recorded))
         -- Where all goes well only the time of the last push changes, and that is written once a second: each version of
         -- a row stays for as long as somebody holds a snapshot, a dump for example, and who reads the row passes them all.
-        AND NOT (coalesce(s.last_pushed_at > now() - interval '1 second', false) AND h.pushed AND h.is_up AND h.down = 0
-            AND h.failures = 0 AND h.class IS NULL AND d.dead = 0 AND s.last_class IS NULL AND NOT s.failing
-            AND s.streak = 0 AND s.trips = 0 AND s.breaker_until IS NULL AND s.breaker_error IS NULL)
+        AND NOT (h.was_well AND h.pushed AND h.is_up AND h.down = 0 AND h.failures = 0 AND h.class IS NULL AND d.dead = 0)
     RETURNING s.company_id, s.integration_id, s.breaker_until
 ), throttled AS (
     UPDATE integration i SET throttled_until = greatest(

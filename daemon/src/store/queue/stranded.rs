@@ -22,7 +22,7 @@ use crate::{
 /// So many deliveries are looked at in one step.
 const BATCH: i64 = 5000;
 /// So many are mended in one transaction: their lines are locked meanwhile.
-const MENDED_AT_ONCE: usize = 100;
+const MENDED_AT_ONCE: usize = 10;
 
 /// How far the look has come: the last delivery, and the last row of `undelivered`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,7 +207,7 @@ impl Command {
             // The very look that found it, at this one alone.
             let before = Uuid::from_u128(id.as_u128().saturating_sub(1));
             let look = look(&mut *self.tx, (company.0, before), 1).await?;
-            wrong.extend(look.wrong.into_iter().filter(|found| found.id == *id));
+            wrong.extend(look.wrong.into_iter().filter(|found| (found.company, found.id) == (company, *id)));
         }
         let those = |state: State| -> Vec<Uuid> {
             wrong.iter().filter(|found| found.state == state).map(|found| found.id).collect()

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::data::{Answer, Company, Conn, Elsewhere, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
@@ -103,7 +103,11 @@ impl App {
         }
         match msg {
             Msg::Key(press) => self.key(press, &mut effects),
-            Msg::Paste(text) => self.paste(&text, &mut effects),
+            Msg::Paste(mut text) => {
+                self.paste(&text, &mut effects);
+                // It may be a key.
+                text.zeroize();
+            }
             Msg::Resize(width, height) => (self.shared.width, self.shared.height) = (width, height),
             Msg::Tick => self.tick(&mut effects),
             Msg::Resumed => effects.push(Effect::Redraw),

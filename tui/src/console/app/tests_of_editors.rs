@@ -80,12 +80,16 @@ fn what_is_pasted_is_whole_and_a_key_file_fills_the_lines_that_it_names() {
     let pasted = [
         ("BEGIN\r\nab\r\nEND\n", r#"{"token":"BEGIN\nab\nEND"}"#),
         ("{\n  \"token\": \"pat-1\"\n}\n", r#"{"token":"pat-1"}"#),
+        (r#"{"token": null}"#, r#"{"token":"pat-0"}"#),
         (r#"{"key": "pat-1"}"#, r#"{"token":"{\"key\": \"pat-1\"}"}"#),
     ];
     for (text, expected) in pasted {
         let mut app = live(120, 36);
         app.shared.integrations.iter_mut().for_each(|it| it.connector = "hubspot".to_owned());
         visit(&mut app, "K");
+        if text.contains("null") {
+            feed(&mut app, Msg::Paste("pat-0".to_owned()));
+        }
         feed(&mut app, Msg::Paste(text.to_owned()));
         let effects = press(&mut app, "^s");
         let Some(Mutation::Credentials { json, .. }) = mutation(&effects) else { panic!("{effects:?}") };
@@ -103,6 +107,12 @@ fn a_setting_is_changed_in_an_editor_of_ones_own_and_a_secret_is_not() {
     let effects = press(&mut app, "^o");
     assert!(matches!(&effects[..], [Effect::Edit(text)] if text == "https://a.example/"), "{effects:?}");
     feed(&mut app, Msg::Edited(Ok("https://b.example/\n".to_owned())));
+    assert!(matches!(&press(&mut app, "^o")[..], [Effect::Edit(_)]), "what it gave it gets again");
+    // What is typed here may be secret, as a header may.
+    visit(&mut app, "/");
+    assert!(press(&mut app, "^o").is_empty());
+    assert!(last(&app).contains("may be secret"), "{}", last(&app));
+    visit(&mut app, "backspace");
     let effects = press(&mut app, "^s");
     let Some(Mutation::Settings { config, .. }) = mutation(&effects) else { panic!("{effects:?}") };
     assert_eq!(config.as_deref(), Some(r#"{"url":"https://b.example/"}"#));

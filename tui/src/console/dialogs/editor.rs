@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use serde_json::{Map, Value};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Then;
 use crate::console::data::integration::Proposal;
@@ -16,7 +16,7 @@ use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
 use crate::console::screen::{Cx, Event, Fetch, View};
-use crate::console::theme::Role;
+use crate::console::theme::{Role, Theme};
 use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{popup, safe};
 use crate::console::widgets::input::Input;
@@ -299,18 +299,31 @@ impl Editor {
 /// Puts what is pasted into a line. A JSON object, as key files are, goes into the lines that it names.
 fn paste_credentials(text: &str, mut lines: Vec<(&str, &mut Input)>, at: usize) {
     let text = text.trim();
-    let object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let mut object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let named = |key: &String| lines.iter().any(|(name, _)| name == key);
-    if !object.is_empty() && object.keys().all(named) {
-        for (name, input) in &mut lines {
-            if let Some(value) = object.get(*name) {
-                input.zeroize();
-                input.paste_lines(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            }
+    let is_key_file = !object.is_empty() && object.keys().all(named);
+    for (key, value) in &mut object {
+        let text = Zeroizing::new(match value {
+            Value::Null => continue,
+            Value::String(text) => std::mem::take(text),
+            other => other.to_string(),
+        });
+        if let Some((_, input)) = lines.iter_mut().find(|(name, _)| is_key_file && name == key) {
+            input.zeroize();
+            input.paste_lines(&text);
         }
-    } else if let Some((_, input)) = lines.get_mut(at) {
+    }
+    if let Some((_, input)) = lines.get_mut(at).filter(|_| !is_key_file) {
         input.paste_lines(text);
     }
+}
+
+/// What of a secret is seen: how long it is, and of how many lines.
+fn dots(text: &str, width: usize, theme: Theme) -> String {
+    let lines = text.lines().count();
+    let tail = if lines > 1 { format!(" {lines} lines") } else { String::new() };
+    let room = width.saturating_sub(tail.len());
+    theme.pick("•", "*").repeat(text.chars().count().min(room)) + &tail
 }
 
 impl Form {
@@ -392,11 +405,8 @@ impl Credentials {
             let star = if field.required { " *" } else { "" };
             let label = format!("{:<18}", format!("{}{star}", safe(&field.name, 16, theme)));
             let room = width.saturating_sub(22);
-            let dots = if field.secret {
-                theme.pick("•", "*").repeat(text.text().chars().count().min(room))
-            } else {
-                safe(text.text(), room, theme)
-            };
+            let dots =
+                if field.secret { dots(text.text(), room, theme) } else { safe(text.text(), room, theme) };
             let mut line = vec![theme.span(if at == self.at { Role::Strong } else { Role::Quiet }, label)];
             line.push(Span::raw(dots));
             if at == self.at {

@@ -1,7 +1,7 @@
 //! A line of text that is being typed.
 
 use crossterm::event::KeyCode;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::console::keymap::Press;
 
@@ -47,23 +47,33 @@ impl Input {
 
     /// Types pasted text with its line breaks: keys and templates have several lines.
     pub fn paste_lines(&mut self, text: &str) {
-        self.put(&text.replace("\r\n", "\n").replace('\r', "\n"));
+        self.put(text);
     }
 
+    /// Nothing of it is left where the text stood before: it may be secret.
     fn put(&mut self, text: &str) {
-        let mut left = MOST.saturating_sub(self.text.len());
-        let typed: Zeroizing<String> = Zeroizing::new(
-            text.chars()
-                .filter(|c| *c == '\n' || !c.is_control())
-                .take_while(|c| {
-                    let fits = c.len_utf8() <= left;
-                    left = left.saturating_sub(c.len_utf8());
-                    fits
-                })
-                .collect(),
-        );
-        self.text.insert_str(self.byte(self.cursor), &typed);
-        self.cursor += typed.chars().count();
+        let at = self.byte(self.cursor);
+        let mut whole = String::with_capacity(self.text.len() + text.len());
+        whole.push_str(&self.text[..at]);
+        let rest = self.text.len() - at;
+        let mut characters = text.chars().peekable();
+        while let Some(c) = characters.next() {
+            let c = match c {
+                '\r' if characters.peek() == Some(&'\n') => continue,
+                '\r' => '\n',
+                c => c,
+            };
+            if whole.len() + c.len_utf8() + rest > MOST {
+                break;
+            }
+            if matches!(c, '\n' | '\t') || !c.is_control() {
+                whole.push(c);
+                self.cursor += 1;
+            }
+        }
+        whole.push_str(&self.text[at..]);
+        self.text.zeroize();
+        self.text = whole;
     }
 
     /// Removes the character before the cursor.

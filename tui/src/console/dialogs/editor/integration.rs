@@ -11,7 +11,7 @@ use ratatui::widgets::Paragraph;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
-use super::{Then, paste_credentials};
+use super::{Then, dots, paste_credentials};
 use crate::console::app::shared::Shared;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::query::{Connector, Field};
@@ -74,11 +74,13 @@ struct Entry {
     input: Input,
     /// What stood there when the form opened: a line that nobody changed is not written.
     before: String,
+    /// What the reader's own editor gave last.
+    edited: Option<String>,
 }
 
 impl Entry {
     fn new(part: Part, field: Field, before: String) -> Self {
-        Self { part, field, input: Input::with(before.clone()), before }
+        Self { part, field, input: Input::with(before.clone()), before, edited: None }
     }
 
     fn is_changed(&self) -> bool {
@@ -217,7 +219,12 @@ impl IntegrationForm {
     /// Takes in what the reader's own editor made of the line's text.
     pub(super) fn edited(&mut self, text: &str) {
         if let Some(line) = self.lines.get_mut(self.at) {
-            line.input = Input::with(text.trim_end_matches(['\r', '\n']));
+            // Editors end a text with a line break of their own.
+            let ends = line.input.text().ends_with('\n');
+            let text = if ends { text } else { text.trim_end_matches(['\r', '\n']) };
+            line.input.clear();
+            line.input.paste_lines(text);
+            line.edited = Some(line.input.text().to_owned());
         }
     }
 
@@ -243,6 +250,12 @@ impl IntegrationForm {
         match self.lines.get(self.at) {
             Some(line) if line.part == Part::Credentials || line.field.secret => {
                 Then::Refuse("what is secret reaches no file: paste it here".to_owned())
+            }
+            // A header or an address may be a credential: the daemon shows it shortened, but what was typed is whole.
+            Some(line) if line.is_changed() && line.edited.as_deref() != Some(line.input.text()) => {
+                Then::Refuse(
+                    "what is typed here may be secret and reaches no file: ^u empties the line".to_owned(),
+                )
             }
             Some(line) => Then::Edit(line.input.text().to_owned()),
             None => Then::Stay,
@@ -426,7 +439,7 @@ impl IntegrationForm {
         let text = line.input.text();
         let has_default = text.is_empty() && !line.field.default.is_empty();
         if line.field.secret && (is_at || !has_default) {
-            spans.push(Span::raw(theme.pick("•", "*").repeat(text.chars().count().min(room))));
+            spans.push(Span::raw(dots(text, room, theme)));
             if is_at {
                 spans.push(theme.span(Role::Selected, " "));
             }

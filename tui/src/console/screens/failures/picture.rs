@@ -105,7 +105,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
     doc.field("do next", if it.advice.is_empty() { &next } else { &it.advice });
     for remedy in &it.remedies {
         let (key, does) = remedy_line(*remedy, keymap);
-        doc.push(Kind::Text, &format!("  {key:<3}{does}"));
+        doc.push(Kind::Text, &format!("  {key:<2} {does}"));
     }
     doc.gap();
     let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying, it.leads);
