@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::{Lanes, Loaded},
-    living::Living,
-    membership::DaemonLease,
+    membership::{BEAT, DaemonLease, owner},
     pusher::Pusher,
     suspects::Suspects,
     tasks::Tasks,
@@ -56,7 +55,7 @@ pub(super) const AWAY_WAIT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) enum Event {
     /// Which daemons live.
-    Living(Living),
+    Living(Vec<i64>),
     /// What another daemon tells.
     Heard(Wake),
     /// Claims of dead daemons, now this one's.
@@ -104,7 +103,7 @@ pub(super) struct Engine {
     /// Tells the finisher that a lane waits for it.
     pub(super) hurry: Arc<Notify>,
     pub(super) lanes: Lanes,
-    pub(super) living: Living,
+    pub(super) living: Vec<i64>,
     pub(super) in_flight: usize,
     pub(super) suspects: Suspects,
 }
@@ -216,21 +215,10 @@ impl Engine {
             self.start_peek(peeks, now);
         }
         metrics::histogram!("leadline_claim_rows").record(items.len() as f64);
-        self.load_newer(&items);
         let asked: i64 = asks.iter().map(|ask| i64::from(ask.room)).sum();
         let is_full = i64::try_from(items.len()).is_ok_and(|got| got >= asked);
         self.take_items(items);
         if is_full { Duration::ZERO } else { ROUND }
-    }
-
-    /// Reads the lanes anew of which a claim tells a later version than is known here: the word of the change was lost, and
-    /// they may be another daemon's by now.
-    fn load_newer(&self, items: &[Claimed]) {
-        let version = |item: &Claimed| item.pending.as_ref().map(|pending| pending.version);
-        let newer = items.iter().filter(|item| {
-            self.lanes.version(item.lane).is_some_and(|loaded| version(item).is_some_and(|now| now > loaded))
-        });
-        newer.map(|item| item.lane).collect::<HashSet<_>>().into_iter().for_each(|id| self.start_load(id));
     }
 
     fn take_items(&mut self, mut items: Vec<Claimed>) {
@@ -259,15 +247,14 @@ impl Engine {
     }
 
     fn take_hints(&mut self, hints: Vec<DueHint>) {
-        let now = self.lease.now();
+        let (now, me) = (self.lease.now(), self.lease.id());
         let mut wake = Wake::default();
         for hint in hints {
-            let is_own = self.owns(hint.lane);
-            if is_own != Some(true) {
-                wake.add_due(hint);
-            }
-            if is_own != Some(false) {
+            let is_own = owner(hint.lane, &self.living).is_none_or(|owner| owner == me);
+            if is_own {
                 self.hint(hint, now);
+            } else {
+                wake.add_due(hint);
             }
         }
         self.tell_others(wake);
@@ -275,14 +262,13 @@ impl Engine {
 
     fn hint(&mut self, hint: DueHint, now: Moment) {
         let id = hint.lane;
-        // One that may be another's starts nothing before it is loaded.
-        let is_own = self.owns(id).unwrap_or(false);
+        let is_own = owner(id, &self.living).is_none_or(|owner| owner == self.lease.id());
         if self.lanes.hint(hint, is_own, now) {
             self.start_load(id);
         }
     }
 
-    pub(super) fn tell_others(&self, wake: Wake) {
+    fn tell_others(&self, wake: Wake) {
         if !wake.is_empty() && self.outbox.send(wake).is_err() {
             tracing::debug!("the membership has ended");
         }
@@ -294,6 +280,26 @@ impl Engine {
             let Ok(event) = heard.try_recv() else { return };
             self.take_event(event);
         }
+    }
+
+    /// Takes in which daemons live: they say which lanes are this one's, and what new ones did is unknown.
+    fn meet(&mut self, living: Vec<i64>) {
+        let me = self.lease.id();
+        let has_joined = living.len() > 1 && living.contains(&me) && !self.living.contains(&me);
+        if has_joined {
+            let joined = self.lease.now();
+            self.lanes.take_over(joined);
+            self.start_handover(joined);
+        }
+        self.lanes.own(|id| owner(*id, &living).is_none_or(|owner| owner == me), self.lease.now());
+        let is_new = |id: &i64| *id != me && !(living.contains(id) && self.living.contains(id));
+        if living.iter().chain(&self.living).any(is_new) {
+            // Those that lose a lane hear of it a beat later at most.
+            self.integrations.meet_others(Instant::now() + BEAT);
+        }
+        self.living = living;
+        metrics::gauge!("leadline_daemons").set(self.living.len() as f64);
+        self.start_discover();
     }
 
     /// Takes what another daemon tells.
@@ -343,7 +349,6 @@ impl Engine {
             Event::SuspectEnded => self.suspects.ended(),
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
             Event::Loaded { lane, loaded: Some((ready, stops)), known } => {
-                self.assign(lane, Some(&*ready), now);
                 let PreparedIntegration { integration, policy, .. } = &*ready;
                 let loaded =
                     Loaded { version: integration.version, policy: *policy, is_enabled: integration.enabled };
@@ -352,10 +357,7 @@ impl Engine {
                 }
             }
             Event::Loaded { lane, loaded: None, .. } => self.lanes.remove(lane),
-            Event::NotLoadable(lane, stops) => {
-                self.assign(lane, None, now);
-                self.lanes.load_blindly(lane, stops, now);
-            }
+            Event::NotLoadable(lane, stops) => self.lanes.load_blindly(lane, stops, now),
             Event::Peeked { asked, hints } => {
                 let next: HashMap<_, _> =
                     hints.into_iter().map(|hint| ((hint.lane, hint.kind), hint.due_at)).collect();

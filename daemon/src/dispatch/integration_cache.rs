@@ -14,7 +14,6 @@ use tokio::{
 
 use super::{
     beside::{is_light_to_prepare, unrendered},
-    living::AccountKey,
     quota::{Quota, Quotas},
     session::Session,
 };
@@ -31,7 +30,6 @@ use crate::{
     },
     push::Pool,
     store::{Error, Store},
-    telemetry,
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -44,8 +42,6 @@ pub(super) struct PreparedIntegration {
     /// How much work its templates can cause.
     pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
-    /// None without credentials: then it shares nothing with others.
-    pub(super) account: Option<AccountKey>,
     pub(super) session: Arc<Session>,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
@@ -114,17 +110,6 @@ impl IntegrationCache {
         }
         // Rare, and larger than all else of a push.
         Box::pin(self.load(id)).await
-    }
-
-    /// The account of an integration, as far as it can be read.
-    pub(super) async fn account(&self, id: LaneId) -> Option<AccountKey> {
-        match self.get(id, 0).await {
-            Ok(ready) => ready?.account,
-            Err(error) => {
-                tracing::debug!(error = telemetry::causes(&error), "an integration's account is not known");
-                None
-            }
-        }
     }
 
     #[cfg(test)]
@@ -221,7 +206,6 @@ impl IntegrationCache {
                 policy,
                 template_weight: 0,
                 prepared,
-                account: None,
                 session,
                 quota: Arc::default(),
                 integration,
@@ -234,12 +218,10 @@ impl IntegrationCache {
             // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
             policy.concurrency = policy.concurrency.min(pace.calls);
         }
-        let name = connector.manifest().name;
         let account = connector.account(&integration.config, &integration.credentials);
-        let quota = self.quotas.of(name, &account, pace, others_until);
-        let account = (!integration.credentials.is_null()).then(|| AccountKey::of(name, &account));
+        let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
         pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, template_weight, prepared, account, session, quota, pool, integration }
+        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
     }
 
     /// Compiles an integration, beside the async workers where its templates may take long.

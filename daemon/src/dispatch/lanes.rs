@@ -13,7 +13,6 @@ use self::{
     track::{FINE, Track, coarsen},
 };
 
-use super::living::AccountKey;
 use crate::{
     domain::{delivery::LaneKind, integration::Policy, lane::LaneId, moment::Moment},
     store::{
@@ -37,16 +36,6 @@ pub(super) struct Loaded {
     pub(super) version: i32,
     pub(super) policy: Policy,
     pub(super) is_enabled: bool,
-}
-
-/// Where a lane was before it was loaded, and is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Move {
-    /// It was another daemon's.
-    Here,
-    /// It was this daemon's.
-    Away,
-    No,
 }
 
 /// Every lane this daemon knows of.
@@ -162,10 +151,10 @@ impl Lanes {
     }
 
     /// Says anew which lanes are this daemon's.
-    pub(super) fn own(&mut self, is_owned: impl Fn(LaneId, Option<AccountKey>) -> bool, now: Moment) {
+    pub(super) fn own(&mut self, mut is_owned: impl FnMut(&LaneId) -> bool, now: Moment) {
         let mut gained = Vec::new();
         for (id, lane) in &mut self.lanes {
-            let owned = is_owned(*id, lane.account);
+            let owned = is_owned(id);
             if owned && !lane.is_owned {
                 gained.push(*id);
             }
@@ -179,43 +168,7 @@ impl Lanes {
         }
     }
 
-    /// Says of a lane, as it was loaded, which account it pushes to and whether it is this daemon's by that. An older
-    /// version is passed over.
-    pub(super) fn assign(
-        &mut self,
-        id: LaneId,
-        version: i32,
-        account: Option<AccountKey>,
-        is_owned: bool,
-    ) -> Move {
-        let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.version <= version) else {
-            return Move::No;
-        };
-        let is_known = lane.policy.is_some();
-        let was_owned = std::mem::replace(&mut lane.is_owned, is_owned);
-        lane.account = account;
-        if is_owned && is_known && !was_owned {
-            lane.is_taken_over = true;
-            return Move::Here;
-        }
-        if is_owned || !was_owned {
-            return Move::No;
-        }
-        lane.elsewhere = 0;
-        Move::Away
-    }
-
-    /// The account of a lane, if it has one; none of a lane that was not loaded.
-    pub(super) fn account(&self, id: LaneId) -> Option<Option<AccountKey>> {
-        self.lanes.get(&id).filter(|lane| lane.policy.is_some()).map(|lane| lane.account)
-    }
-
-    /// The version of a lane's integration that was loaded; none of a lane that was not, or could not be read.
-    pub(super) fn version(&self, id: LaneId) -> Option<i32> {
-        self.lanes.get(&id).filter(|lane| lane.version > 0).map(|lane| lane.version)
-    }
-
-    /// This daemon has joined others, or divides lanes with them anew: they may still push in any lane.
+    /// This daemon has joined others, which may still push in any lane.
     pub(super) fn take_over(&mut self, joined: Moment) {
         self.joined = Some(joined);
         self.lanes.values_mut().for_each(|lane| lane.is_taken_over = true);

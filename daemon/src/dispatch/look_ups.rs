@@ -75,18 +75,9 @@ impl Engine {
     /// is pushed to. `others` is told if more are waiting.
     pub(super) fn start_probes(&self, others: Option<mpsc::UnboundedSender<Wake>>) {
         let (store, pusher, lease) = (self.store.clone(), Arc::clone(&self.pusher), Arc::clone(&self.lease));
-        let (tasks, integrations) = (self.tasks.clone(), Arc::clone(&self.integrations));
+        let tasks = self.tasks.clone();
         self.tasks.spawn("look for probes", async move {
-            let daemon = lease.id();
-            let is_own = |lane| {
-                let (lease, integrations) = (Arc::clone(&lease), Arc::clone(&integrations));
-                async move {
-                    let is_asked = lease.asks_for_accounts();
-                    let account = if is_asked { integrations.account(lane).await } else { None };
-                    lease.owns(lane, account)
-                }
-            };
-            match store.take_probes(daemon, is_own).await {
+            match store.take_probes(lease.id(), |lane| lease.owns(lane)).await {
                 Ok(taken) => {
                     for probe in taken.probes {
                         let pusher = Arc::clone(&pusher);

@@ -16,10 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    engine::Event,
-    living::{AccountKey, Living},
-};
+use super::engine::Event;
 use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
@@ -45,7 +42,8 @@ pub(super) struct DaemonLease {
     beat_sent: Mutex<Instant>,
     /// The database's clock at a moment of ours.
     clock: Mutex<(Instant, Moment)>,
-    living: Mutex<Living>,
+    /// Every daemon that lives, this one included.
+    living: Mutex<Vec<i64>>,
 }
 
 impl DaemonLease {
@@ -66,14 +64,9 @@ impl DaemonLease {
     }
 
     /// Whether a lane is this daemon's, as far as it knows who lives.
-    pub(super) fn owns(&self, lane: LaneId, account: Option<AccountKey>) -> bool {
+    pub(super) fn owns(&self, lane: LaneId) -> bool {
         let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
-        living.owner(lane, account).is_some_and(|owner| owner == self.id())
-    }
-
-    /// Whether a lane's owner depends on its account.
-    pub(super) fn asks_for_accounts(&self) -> bool {
-        self.living.lock().unwrap_or_else(PoisonError::into_inner).asks_for_accounts()
+        owner(lane, &living).is_some_and(|owner| owner == self.id())
     }
 
     /// The database's clock now, carried on by ours.
@@ -118,7 +111,7 @@ pub(super) struct Membership {
     events: mpsc::UnboundedSender<Event>,
     /// What this daemon wants to tell the others.
     outbox: mpsc::UnboundedReceiver<Wake>,
-    living: Living,
+    living: Vec<i64>,
     seq: i64,
     heard: HashMap<i64, i64>,
     /// Orphaned claims that are being taken over; kept until the answer is here, for it may get lost.
@@ -148,7 +141,7 @@ impl Membership {
             lease: Arc::new(lease),
             events,
             outbox,
-            living: Living::default(),
+            living: Vec::new(),
             seq: 0,
             heard: HashMap::new(),
             adopting: Vec::new(),
@@ -173,7 +166,7 @@ impl Membership {
             let done = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = beat.tick() => self.beat().await,
-                _ = hear.tick(), if self.living.daemons.len() > 1 => self.hear().await,
+                _ = hear.tick(), if self.living.len() > 1 => self.hear().await,
                 Some(wake) = self.outbox.recv() => self.tell(wake).await,
             };
             if let Err(error) = done {
@@ -196,7 +189,7 @@ impl Membership {
 
     async fn beat(&mut self) -> Result<(), Error> {
         let sent = Instant::now();
-        let Beat { is_alive, living: daemons, by_account, now, waits, keys } =
+        let Beat { is_alive, living, now, waits, keys } =
             self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         self.lease.set_clock(now);
         if is_alive {
@@ -204,9 +197,8 @@ impl Membership {
         } else {
             self.start_new_lease().await?;
         }
-        let living = Living { daemons, by_account };
         if living != self.living {
-            self.heard.retain(|daemon, _| living.daemons.contains(daemon));
+            self.heard.retain(|daemon, _| living.contains(daemon));
             self.living.clone_from(&living);
             self.lease.living.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&living);
             self.send(Event::Living(living));
@@ -216,7 +208,7 @@ impl Membership {
             self.store.beat(self.lease.id(), LEASE.as_secs_f64()).await?;
         }
         self.take_up(waits).await?;
-        if self.living.daemons.len() > 1 {
+        if self.living.len() > 1 {
             self.store.forget_wakes().await?;
         }
         Ok(())
@@ -295,7 +287,6 @@ impl Membership {
         let me = self.lease.id();
         let from: Vec<(i64, i64)> = self
             .living
-            .daemons
             .iter()
             .filter(|daemon| **daemon != me)
             .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
@@ -311,7 +302,7 @@ impl Membership {
         while let Ok(more) = self.outbox.try_recv() {
             wake.merge(more);
         }
-        if self.living.daemons.len() < 2 {
+        if self.living.len() < 2 {
             return Ok(());
         }
         self.seq += 1;
@@ -329,4 +320,45 @@ fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+/// Which of the living daemons owns a lane: the one with the highest hash of both, so that a change of the living moves
+/// only the lanes it must.
+pub(super) fn owner(lane: LaneId, living: &[i64]) -> Option<i64> {
+    let integration = lane.integration.uuid().as_u128();
+    living
+        .iter()
+        .copied()
+        .max_by_key(|daemon| mix(integration as u64 ^ (integration >> 64) as u64 ^ mix(*daemon as u64)))
+}
+
+/// The finalizer of SplitMix64: every bit of the input moves every bit of the output.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CompanyId, IntegrationId};
+
+    #[test]
+    fn lanes_are_shared_evenly_and_only_a_leavers_lanes_move() {
+        let lanes: Vec<_> =
+            (0..10_000).map(|_| LaneId::new(CompanyId(1), IntegrationId::generate())).collect();
+        let four = [3, 7, 8, 20];
+        let three = [3, 7, 20];
+        for daemon in four {
+            let own = lanes.iter().filter(|lane| owner(**lane, &four) == Some(daemon)).count();
+            assert!((2_250..2_750).contains(&own), "{daemon} owns {own} of 10000");
+        }
+        for lane in lanes {
+            let (before, after) = (owner(lane, &four), owner(lane, &three));
+            assert!(before == after || before == Some(8));
+        }
+        assert_eq!(owner(LaneId::new(CompanyId(1), IntegrationId::generate()), &[]), None);
+    }
 }

@@ -23,7 +23,6 @@ mod finisher;
 mod handover;
 mod integration_cache;
 mod lanes;
-mod living;
 mod look_ups;
 mod membership;
 mod notifier;
@@ -42,7 +41,6 @@ pub use coming_back::{continue_job, continue_sweep};
 use engine::Engine;
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
-use living::Living;
 use membership::{DaemonLease, Membership};
 use notifier::Notifier;
 use pusher::Pusher;
@@ -131,7 +129,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         outbox,
         hurry: Arc::clone(&hurry),
         lanes: Lanes::default(),
-        living: Living::default(),
+        living: Vec::new(),
         in_flight: 0,
         suspects: Suspects::new(Instant::now()),
     };

@@ -81,7 +81,7 @@ impl Quota {
     }
 
     /// Other daemons may have called until then: the window is full of what they did.
-    pub(super) fn meet_others(&self, until: Instant) {
+    fn meet_others(&self, until: Instant) {
         self.people.meet_others(until);
         if let Some(window) = &self.window {
             *window.others_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);

@@ -121,8 +121,7 @@ impl Scheduler {
         }
         let tasks = self.store.tasks().await?;
         let is_busy = !tasks.is_empty();
-        // They change rows alone: whose account it is matters to none.
-        let own = tasks.into_iter().filter(|task| self.lease.owns(task.lane, None));
+        let own = tasks.into_iter().filter(|task| self.lease.owns(task.lane));
         let run = stream::iter(own).for_each_concurrent(TASKS_MAX, |task| async move {
             if stop.is_cancelled() {
                 return;

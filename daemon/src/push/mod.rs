@@ -37,6 +37,8 @@ use resolver::{Reach, Resolver, SystemNames};
 pub const PUSH_CAP: usize = 64 * 1024;
 /// A probe may list all of a vendor's fields, and a push all of what its settings name one of.
 pub const PROBE_CAP: usize = 8 * 1024 * 1024;
+/// What is read of an answer that a push says is long, as a list is. As many may be in memory as pushes are in flight.
+const LONG_CAP: usize = 1024 * 1024;
 /// How long a look-up, the connection and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of so many targets the TLS sessions are kept: a connection that resumes one needs no certificate and half the work.
@@ -90,7 +92,7 @@ impl Client {
         deadline: Duration,
         cap: usize,
     ) -> Result<Response, CallError> {
-        let cap = if request.is_long { cap.max(PROBE_CAP) } else { cap };
+        let cap = if request.is_long { cap.max(LONG_CAP) } else { cap };
         // A literal address never reaches the resolver, so it is checked here.
         self.egress
             .check(&request.url)

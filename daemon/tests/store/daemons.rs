@@ -296,18 +296,6 @@ async fn a_daemon_whose_lease_ran_out_is_removed_by_another_and_not_by_itself() 
 }
 
 #[tokio::test]
-async fn a_beat_says_whether_all_that_live_divide_lanes_by_account() {
-    let bench = Bench::new().await;
-    let by_account = async || bench.store.beat(bench.daemon, 600.0).await.unwrap().by_account;
-    let older = bench.store.enroll(600.0).await.unwrap();
-    assert!(by_account().await);
-    bench.sql(&format!("UPDATE daemon SET by_account = false WHERE id = {older}")).await;
-    assert!(!by_account().await, "one from before");
-    bench.store.leave(older).await.unwrap();
-    assert!(by_account().await);
-}
-
-#[tokio::test]
 async fn a_beat_tells_only_of_what_is_there_and_due() {
     let bench = Bench::new().await;
     let waits = async || bench.store.beat(bench.daemon, 600.0).await.unwrap().waits;

@@ -1,7 +1,5 @@
 //! Integrations: found, changed, their secrets and credentials, looked at, reset and removed.
 
-use std::future::ready;
-
 use leadlined::{
     domain::{
         fanout::Fate,
@@ -260,10 +258,10 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     let id = command.request_probe(lane, ProbeKind::Credentials, Some(&candidate)).await.unwrap();
     command.commit().await.unwrap();
     assert_eq!(bench.store.probed_integration(id).await.unwrap(), Some(bench.crm));
-    let taken = bench.store.take_probes(bench.daemon, |_| ready(true)).await.unwrap().probes;
+    let taken = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes;
     assert_eq!((taken.len(), taken[0].attempt, &*taken[0].operator), (1, id, "ann"));
     assert_eq!(taken[0].candidate.as_ref().unwrap().expose_secret(), &candidate.to_string());
-    assert!(bench.store.take_probes(bench.daemon, |_| ready(true)).await.unwrap().probes.is_empty());
+    assert!(bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.is_empty());
     let proposed =
         Proposed { field: "lead.phone".to_owned(), rule: json!("tel"), why: "tel is free".to_owned() };
     let found = ProbeFindings {
@@ -291,7 +289,7 @@ async fn a_probe_of_what_is_gone_is_dropped() {
     let mut command = bench.command().await;
     let id = command.request_probe(bench.lane(), ProbeKind::Test, None).await.unwrap();
     command.commit().await.unwrap();
-    let probe = bench.store.take_probes(bench.daemon, |_| ready(true)).await.unwrap().probes.remove(0);
+    let probe = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
     bench.store.drop_probe(&probe).await.unwrap();
     assert_eq!(bench.store.probed_integration(id).await.unwrap(), None);
 }
@@ -303,7 +301,7 @@ async fn a_probe_is_left_to_the_daemon_of_its_lane_for_a_while() {
     let id = command.request_probe(bench.lane(), ProbeKind::Test, None).await.unwrap();
     command.commit().await.unwrap();
     let take = async |is_own| {
-        let taken = bench.store.take_probes(bench.daemon, |_| ready(is_own)).await.unwrap();
+        let taken = bench.store.take_probes(bench.daemon, |_| is_own).await.unwrap();
         (taken.probes.iter().map(|probe| probe.attempt).collect::<Vec<_>>(), taken.is_some_left)
     };
     assert_eq!(take(false).await, (Vec::new(), true), "the others are told");
@@ -322,7 +320,7 @@ async fn a_probe_that_cannot_be_read_does_not_stop_the_others() {
     let good = command.request_probe(bench.lane(), ProbeKind::Test, None).await.unwrap();
     command.commit().await.unwrap();
     bench.sql("UPDATE probe SET sealed_candidate = 'x' WHERE sealed_candidate IS NOT NULL").await;
-    let taken = bench.store.take_probes(bench.daemon, |_| ready(true)).await.unwrap().probes;
+    let taken = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes;
     assert_eq!(taken.iter().map(|probe| probe.attempt).collect::<Vec<_>>(), [good]);
 }
 

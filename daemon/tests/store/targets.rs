@@ -1,7 +1,7 @@
 //! What a change of its target means for an integration, what a reset lifts, which logins are kept, and what goes with
 //! it; and how the whole is counted.
 
-use std::{future::ready, time::Duration};
+use std::time::Duration;
 
 use leadlined::{
     domain::{delivery::Transition, fanout::Fate, ids::IntegrationId, integration::ProbeKind},
@@ -144,7 +144,7 @@ async fn nothing_of_a_deleted_integration_stays_once_nobody_pushes_or_probes() {
     let locked = command.integration("crm").await.unwrap();
     command.delete_integration(&locked).await.unwrap();
     command.commit().await.unwrap();
-    let probe = bench.store.take_probes(bench.daemon, |_| ready(true)).await.unwrap().probes.remove(0);
+    let probe = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
     assert_eq!(bench.store.finish_deletions().await.unwrap(), 1, "it is being probed");
     bench.store.drop_probe(&probe).await.unwrap();
     assert_eq!(bench.store.finish_deletions().await.unwrap(), 0);

@@ -11,6 +11,7 @@ use crate::{
 };
 use leadline_domain::{
     integration::EventKind,
+    json::Json,
     nearest::unknown,
     outcome::{Failure, FailureClass},
 };
@@ -76,6 +77,12 @@ fn is_called(one: &Value, name: &str) -> bool {
     word(one, "id") == Some(name) || label.trim().to_lowercase() == name.to_lowercase()
 }
 
+/// By which words in its description a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
+pub(super) fn of_lead(event: &Json) -> Option<String> {
+    let lead = event.at("lead.uuid").map(crm::text).filter(|lead| !lead.is_empty())?;
+    Some(format!("of lead {}", lead.to_uppercase()))
+}
+
 impl Ready {
     /// What is wrong with where deals are to stand, in a sentence; else where that is.
     pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<[String; 2], String>> {
@@ -104,8 +111,7 @@ impl Ready {
             return Ok(true);
         }
         // Any delivery of the lead may have made it, also one that is dead.
-        let lead = crm::event(push)?.at("lead.uuid").map(crm::text).filter(|lead| !lead.is_empty());
-        let same: Vec<String> = push.same.iter().cloned().chain(lead).collect();
+        let same: Vec<String> = push.same.iter().cloned().chain(of_lead(&crm::event(push)?)).collect();
         let push = &Push { same: &same, ..*push };
         // Before the settings are asked, which may be other ones by now.
         if self.is_made(push, &Thing::deal(&plan.deal), contact, ctx).await? {

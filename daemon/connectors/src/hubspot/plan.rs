@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::deal::CURRENCY;
+use super::deal::{CURRENCY, of_lead};
 use crate::{Push, Result, crm};
 use leadline_domain::{
     integration::EventKind,
@@ -100,8 +100,7 @@ impl Plan {
 /// The deal at the quote's value. The lead's id is what one whose answer was lost is found by.
 fn deal(event: &Json, push: &Push<'_>) -> Value {
     let told = crm::plain(event, push, |text| crm::units(text) <= TEXT_MAX - FRAME);
-    let lead = event.at("lead.uuid").map(crm::text).unwrap_or_default();
-    let told = format!("Delivery: {} of lead {lead}\n{told}", push.id);
+    let told = format!("Delivery: {} {}\n{told}", push.id, of_lead(event).unwrap_or_default());
     let mut deal = json!({ "dealname": crm::deal_title(event, DEAL_NAME_MAX),
         "description": crm::cut(&told, TEXT_MAX) });
     let currency = event.at("quote.currency").map(crm::text).unwrap_or_default().to_uppercase();

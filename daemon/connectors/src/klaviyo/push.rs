@@ -186,9 +186,13 @@ impl Ready {
     }
 
     /// Whether nobody has this address yet. Pushes for one person wait for each other. The list of profiles may lag behind
-    /// what the last of them wrote, seconds ago: whoever was made then is new to sales, too.
+    /// what the last of them wrote, seconds ago: whoever another lead made then is new to sales, too; whom this one made
+    /// is not.
     async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         ctx.lock_person(email).await;
+        if ctx.recently_pushed() && ctx.id("profile").is_some() {
+            return Ok(false);
+        }
         let filter = format!("equals(email,{})", Json::string(email));
         let query = [("filter", filter.as_str()), ("fields[profile]", "email"), ("page[size]", "1")];
         Ok(VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty())

@@ -1,10 +1,7 @@
 //! One lane: how many pushes of each kind may start now.
 
 use super::{bucket::Bucket, track::Track};
-use crate::{
-    dispatch::living::AccountKey,
-    domain::{breaker, integration::Policy, moment::Moment},
-};
+use crate::domain::{breaker, integration::Policy, moment::Moment};
 
 /// A lane that only ever has room for one lets a retry go first after so many first attempts.
 const PASSED_OVER_MAX: u8 = 3;
@@ -17,8 +14,6 @@ pub(super) struct Lane {
     /// The version of the integration that was loaded.
     pub(super) version: i32,
     pub(super) is_enabled: bool,
-    /// That it pushes to, if others may share it.
-    pub(super) account: Option<AccountKey>,
     pub(super) is_owned: bool,
     /// By kind.
     pub(super) in_flight: [u32; 2],

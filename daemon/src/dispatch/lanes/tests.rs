@@ -148,9 +148,9 @@ fn retries_keep_a_share_and_are_not_starved() {
 fn a_lane_of_another_daemon_or_a_disabled_one_is_left_alone() {
     let id = lane(1);
     let mut lanes = with_lane(id, 8, None);
-    lanes.own(|_, _| false, at(10));
+    lanes.own(|_| false, at(10));
     assert!(lanes.asks(at(10)).is_empty());
-    lanes.own(|_, _| true, at(11));
+    lanes.own(|_| true, at(11));
     assert_eq!(lanes.asks(at(11)).len(), 2);
     let disabled = Loaded { version: 3, policy: Policy::default(), is_enabled: false };
     load(&mut lanes, id, disabled, Stops::default(), at(12));
@@ -181,33 +181,9 @@ fn a_lane_that_others_may_push_in_waits_and_then_counts_what_they_have_begun() {
     assert_eq!(room, 3 + 4);
     // What is no longer this daemon's is not counted against it when it comes back.
     assert!(lanes.handed_over(at(5), &HashMap::from([(id, 3)]), at(14)));
-    lanes.own(|_, _| false, at(15));
-    lanes.own(|_, _| true, at(16));
+    lanes.own(|_| false, at(15));
+    lanes.own(|_| true, at(16));
     assert_eq!(lanes.asks(at(16)).iter().filter(|ask| ask.lane == id).map(|ask| ask.room).sum::<i32>(), 3);
-}
-
-#[test]
-fn a_lane_goes_to_the_daemon_of_its_account_and_comes_from_it_when_that_has_let_go() {
-    let (id, account) = (lane(1), Some(AccountKey::of("hubspot", "token")));
-    let mut lanes = with_lane(id, 4, None);
-    assert_eq!((lanes.account(id), lanes.version(id)), (Some(None), Some(1)));
-    assert_eq!(lanes.assign(id, 2, account, false), Move::Away);
-    assert_eq!(lanes.account(id), Some(account));
-    assert!(lanes.asks(at(10)).is_empty());
-    let loaded =
-        Loaded { version: 2, policy: Policy { concurrency: 4, ..Policy::default() }, is_enabled: true };
-    load(&mut lanes, id, loaded, Stops::default(), at(11));
-    assert_eq!(lanes.assign(id, 1, None, true), Move::No, "an older load came later");
-    assert_eq!(lanes.assign(id, 3, None, true), Move::Here);
-    load(&mut lanes, id, Loaded { version: 3, ..loaded }, Stops::default(), at(12));
-    assert!(lanes.asks(at(12)).is_empty(), "the other may not have heard");
-    assert!(lanes.handed_over(at(12), &HashMap::from([(id, 3)]), at(13)), "some have not ended");
-    assert_eq!(lanes.asks(at(13)).iter().map(|ask| ask.room).sum::<i32>(), 1);
-    assert_eq!(lanes.assign(id, 3, None, true), Move::No);
-    // One that was not known is whose it is.
-    lanes.hint(hint(lane(2), LaneKind::First, at(14)), false, at(14));
-    assert_eq!((lanes.account(lane(2)), lanes.version(lane(2))), (None, None));
-    assert_eq!(lanes.assign(lane(2), 1, account, true), Move::No);
 }
 
 #[test]

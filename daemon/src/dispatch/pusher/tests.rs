@@ -99,7 +99,6 @@ impl Scene {
             prepared: prepare(&integration),
             policy: Policy::default(),
             template_weight: self.template_weight,
-            account: None,
             session: Arc::new(Session::default()),
             quota: Quotas::default().of("webhook", "account", pace, None),
             pool: Arc::new(Pool::new(1)),

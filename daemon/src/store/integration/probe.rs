@@ -130,10 +130,10 @@ impl Command {
 impl Store {
     /// Takes the probes of some lanes that wait, or whose daemon died. Those of a kind that this daemon does not know are
     /// left to one that does; what nobody has taken for long, anybody takes.
-    pub async fn take_probes<F: Future<Output = bool>>(
+    pub async fn take_probes(
         &self,
         daemon: i64,
-        is_own: impl Fn(LaneId) -> F,
+        is_own: impl Fn(LaneId) -> bool,
     ) -> Result<TakenProbes, Error> {
         let waiting = sqlx::query!(
             r#"SELECT company_id, id, integration_id, requested_at < now() - $2 * interval '1 second' AS "is_late!"
@@ -147,17 +147,11 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let found = waiting.len();
-        let (mut companies, mut ids) = (Vec::new(), Vec::new());
-        for row in waiting {
-            if ids.len() == TAKEN_MAX {
-                break;
-            }
-            let lane = LaneId::new(CompanyId(row.company_id), row.integration_id);
-            if row.is_late || is_own(lane).await {
-                companies.push(row.company_id);
-                ids.push(row.id);
-            }
-        }
+        let own = waiting
+            .into_iter()
+            .filter(|row| row.is_late || is_own(LaneId::new(CompanyId(row.company_id), row.integration_id)));
+        let (companies, ids): (Vec<i64>, Vec<Uuid>) =
+            own.take(TAKEN_MAX).map(|row| (row.company_id, row.id)).unzip();
         let is_some_left = ids.len() < found;
         let probes = if ids.is_empty() { Vec::new() } else { self.take(daemon, &companies, &ids).await? };
         Ok(TakenProbes { probes, is_some_left })

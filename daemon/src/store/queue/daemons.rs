@@ -24,8 +24,6 @@ pub struct Beat {
     pub is_alive: bool,
     /// Every daemon that lives, in order.
     pub living: Vec<i64>,
-    /// Each of them can divide lanes by account.
-    pub by_account: bool,
     /// The database's clock.
     pub now: Moment,
     pub waits: Waits,
@@ -113,8 +111,8 @@ impl Store {
     /// this or afterwards, when it finds the row.
     pub async fn enroll(&self, lease_seconds: f64) -> Result<i64, Error> {
         let id = sqlx::query_scalar!(
-            "INSERT INTO daemon (lease_until, version, key_fingerprints, key_file, by_account)
-             SELECT clock_timestamp() + $1 * interval '1 second', $2, $3, $4, true
+            "INSERT INTO daemon (lease_until, version, key_fingerprints, key_file)
+             SELECT clock_timestamp() + $1 * interval '1 second', $2, $3, $4
              FROM (SELECT FROM installation FOR KEY SHARE) held RETURNING id",
             lease_seconds,
             env!("CARGO_PKG_VERSION"),
@@ -138,9 +136,9 @@ impl Store {
         let query = sqlx::query!(
             r#"WITH me AS (
                 UPDATE daemon SET lease_until = clock_timestamp() + $2 * interval '1 second', key_fingerprints = $3
-                WHERE id = $1 RETURNING id, by_account
+                WHERE id = $1 RETURNING id
             )
-            SELECT id AS "id?", by_account AS "by_account?", clock_timestamp() AS "now!",
+            SELECT id AS "id?", clock_timestamp() AS "now!",
                 EXISTS (SELECT FROM daemon WHERE lease_until < clock_timestamp() AND id <> $1) AS "expired!",
                 -- Between the ids of those that live: theirs are many, and while somebody holds a snapshot so are those
                 -- that were removed.
@@ -157,8 +155,7 @@ impl Store {
                     OR EXISTS (SELECT FROM job WHERE state = 'running') AS "tasks!",
                 key_fingerprint, next_fingerprint, previous_fingerprint
             FROM installation LEFT JOIN (
-                SELECT id, by_account FROM me
-                UNION SELECT id, by_account FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
+                SELECT id FROM me UNION SELECT id FROM daemon WHERE lease_until > clock_timestamp() AND id <> $1
             ) living ON true ORDER BY 1"#,
             daemon,
             lease_seconds,
@@ -181,9 +178,8 @@ impl Store {
             notices: first.notices,
             tasks: first.tasks,
         };
-        let by_account = rows.iter().all(|row| row.by_account != Some(false));
         let living: Vec<i64> = rows.into_iter().filter_map(|row| row.id).collect();
-        Ok(Beat { is_alive: living.contains(&daemon), living, by_account, now, waits, keys })
+        Ok(Beat { is_alive: living.contains(&daemon), living, now, waits, keys })
     }
 
     /// How many pushes of each lane other daemons have begun and not ended; none before each of them has beaten since a
