@@ -101,7 +101,7 @@ pub(crate) struct ConfigSettings {
     #[arg(long, global = true, env = "LEADLINE_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Whom a daemon becomes that root starts, once it listens and has read its certificates; `root` for nobody else
-    /// [default: leadline, if there is such a user]
+    /// [default: leadline, if there is such a user and the data directory is not root's]
     #[arg(long, global = true, env = "LEADLINE_USER", value_name = "NAME")]
     user: Option<String>,
     /// Where leads are taken in over HTTP [default: 127.0.0.1:8080]

@@ -40,8 +40,11 @@ fn run(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow::
     match &act {
         Some(Act::Config(ConfigAct::Check)) => {
             doors::check(&config)?;
-            own_user::check_start(&config)?;
+            let note = own_user::check_start(&config)?;
             writeln!(out, "the configuration is right")?;
+            if let Some(note) = note {
+                writeln!(out, "{note}")?;
+            }
         }
         Some(Act::Completions { shell }) => cli::print_completions(*shell, &mut out),
         Some(Act::Man { directory }) => cli::write_manual(directory)?,

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::{
+    errno::Errno,
+    unistd::{Uid, User, geteuid},
+};
 
 /// What root is.
 const ROOT: u32 = 0;
@@ -37,12 +40,20 @@ pub fn gain_nothing() -> io::Result<()> {
 
 /// The user of a name; none if there is no such user.
 pub fn find(name: &str) -> io::Result<Option<SystemUser>> {
-    Ok(User::from_name(name)?.map(SystemUser::of))
+    found(User::from_name(name))
 }
 
 /// The user of a number; none if it has no name.
 pub fn of_uid(uid: u32) -> io::Result<Option<SystemUser>> {
-    Ok(User::from_uid(Uid::from_raw(uid))?.map(SystemUser::of))
+    found(User::from_uid(Uid::from_raw(uid)))
+}
+
+/// Without a list of users, as in a small container, some systems answer so instead of naming nobody.
+fn found(answer: nix::Result<Option<User>>) -> io::Result<Option<SystemUser>> {
+    match answer {
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        answer => Ok(answer?.map(SystemUser::of)),
+    }
 }
 
 /// What a user is called; its number if it has no name.
@@ -92,6 +103,8 @@ mod tests {
         assert_eq!((&*root.name, root.uid, root.gid), ("root", 0, 0));
         assert_eq!(of_uid(0).unwrap(), Some(root));
         assert_eq!(find("no such user").unwrap(), None);
+        assert_eq!(found(Err(Errno::ENOENT)).unwrap(), None, "there is no list");
+        assert!(found(Err(Errno::EIO)).is_err());
         assert_eq!(name(0), "root");
         assert_eq!(name(4_000_000_000), "4000000000");
         assert_eq!(is_root(), own_uid() == 0);

@@ -274,7 +274,11 @@ fn the_master_key_may_be_a_credential_of_systemd() {
     let report = |in_unit: bool| {
         let mut command = Command::new(leadlined());
         command.args(["doctor", "--intake-listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
-        command.arg("--master-key").arg(&key).env_remove("LEADLINE_DATABASE_URL");
+        command
+            .arg("--master-key")
+            .arg(&key)
+            .env_remove("LEADLINE_DATABASE_URL")
+            .env("LEADLINE_USER", "root");
         if in_unit {
             command.env("CREDENTIALS_DIRECTORY", credentials.path());
         }

@@ -241,13 +241,22 @@ async fn a_directory_of_roots_is_refused_with_the_command_and_stays_as_it_is() {
     let user = format!("--user={OWN}");
     let refused = refusal(&dir, &[&user]);
     assert!(refused.starts_with("another daemon uses the data directory"), "{refused}");
+    let meanwhile = ["check", "doctor"].map(|command| looked_at(&dir, &user, command));
     assert_eq!(daemon.stop().await, Some(0));
 
     let (before, shown) = (listed(&dir), dir.display());
+    let parts = ["daemon.lock", "control.sock", "master.key", "postgres", "server"]
+        .map(|part| format!("{shown}/{part}"))
+        .join(" ");
+    let belongs = format!("{shown} belongs to root, and the daemon becomes {OWN}: ");
+    let mend = "hand it over (chown ";
     let told = format!(
-        "the data directory {shown} belongs to root, and the daemon becomes {OWN}: hand it over (chown -R {OWN}: \
-         {shown}), or start the daemon with --user root"
+        "{belongs}{mend}{OWN}: {shown} && chown -R {OWN}: {parts}), or start the daemon with --user root"
     );
+    for said in meanwhile {
+        let stop_first = format!("{belongs}stop the daemon that runs, then {mend}");
+        assert!(said.contains(&stop_first), "{said}");
+    }
     assert_eq!(refusal(&dir, &[&user]), told);
     assert_eq!(refusal(&dir, &[&user, "config", "check"]), told);
     let report = command(&dir, &[&user, "doctor"]).output().unwrap();
@@ -276,6 +285,59 @@ async fn a_directory_of_roots_is_refused_with_the_command_and_stays_as_it_is() {
     assert_eq!(companies.len(), 1, "what it kept is there");
     assert_eq!(daemon.stop().await, Some(0));
     restored(&dir, &own);
+}
+
+/// What root is told of a start.
+fn looked_at(dir: &Path, user: &str, what: &str) -> String {
+    let args = match what {
+        "check" => [user, "config", "check"].to_vec(),
+        command => [user, command].to_vec(),
+    };
+    let Output { status, stdout, stderr } = command(dir, &args).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    String::from_utf8([stdout, stderr].concat()).unwrap()
+}
+
+/// A daemon of which nobody says who it is to be goes on as root where root ran it, and says what to do about that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_root_has_run_so_far_starts_as_root_and_says_what_to_do() {
+    if own_user().is_none() {
+        return;
+    }
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let dir = daemon.dir().to_owned();
+    Operator::new(daemon.control().await).company(7).await;
+    assert_eq!(daemon.stop().await, Some(0));
+    // Nobody names the user; an empty name is none.
+    daemon.restart_with(&["--user="]).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid().unwrap())).unwrap();
+    assert!(status.contains("\nUid:\t0\t0\t0\t0\n"), "{status}");
+    let shown = dir.display();
+    let mend = format!("hand it over (chown leadline: {shown} && chown -R leadline: {shown}/daemon.lock ");
+    let check = String::from_utf8(succeed(&dir, &["config", "check"])).unwrap();
+    let report = String::from_utf8(succeed(&dir, &["doctor"])).unwrap();
+    assert_eq!(daemon.stop().await, Some(0));
+    // A start that ends at its certificate.
+    let output = command(&dir, &["--tls-cert=/nowhere", "--tls-key=/nowhere"]).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("root_kept"), "{log}");
+    for told in [log, check, report] {
+        assert!(told.contains("stop the daemon") && told.contains(&mend), "{told}");
+        assert!(told.contains("or say --user root"), "{told}");
+    }
+
+    // One of another user's is that user's to start.
+    let other = user::find("bin").unwrap().unwrap();
+    let theirs = directory();
+    chown(theirs.path(), Some(other.uid), None).unwrap();
+    let check = String::from_utf8(succeed(theirs.path(), &["config", "check"])).unwrap();
+    assert!(check.ends_with("it is right for bin: root must say --user bin\n"), "{check}");
+    for args in [&[][..], &["--user=root"], &["--user=root", "config", "check"]] {
+        let refused = refusal(theirs.path(), args);
+        assert!(refused.contains("belongs to bin: start the daemon as bin"), "{args:?}: {refused}");
+    }
+    let said = looked_at(theirs.path(), "--user=root", "doctor");
+    assert!(said.contains("FAIL  user "), "{said}");
 }
 
 /// A backup that root restores is the daemon's user's, in a directory that is made for it.

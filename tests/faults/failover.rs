@@ -300,6 +300,7 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name() {
             .arg(format!("--database-url=postgres://leadline@127.0.0.1:{port}/postgres"))
             .arg(format!("--data-dir={}", data.path().display()))
             .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"])
+            .env("LEADLINE_USER", "root")
             .kill_on_drop(true)
             .output();
         let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();

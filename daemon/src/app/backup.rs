@@ -254,9 +254,10 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
     };
     let header = BackupHeader::read(&mut input).await?;
     // The database is made by who runs on it.
-    if !own_user::become_owner(config)?
-        && let Some(own) = own_user::prepare(config)?
-    {
+    if let Some(owner) = own_user::owner(config)? {
+        own_user::check(config, &owner)?;
+        own_user::turn_into(&owner)?;
+    } else if let Some(own) = own_user::prepare(config)? {
         own_user::assume(config, &own)?;
     }
     let ring = master_key::load(&config.master_key)?;

@@ -124,21 +124,20 @@ fn examine_user(report: &mut DoctorReport, config: &Config, is_running: bool) {
     let is_without_own = || config.database_url.is_none() && matches!(user::find("leadline"), Ok(None));
     // Of one that runs it is settled.
     let running = if is_running { own_user::owner(config) } else { Ok(None) };
-    let (grade, text) = match running.and_then(|running| Ok((running, own_user::of(config)?))) {
+    let becomes = running.and_then(|running| match running {
+        Some(owner) => Ok((Some(owner), Becomes::Same)),
+        None => Ok((None, own_user::of(config)?)),
+    });
+    let (grade, text) = match becomes {
         Err(error) => (Grade::Bad, error.to_string()),
         Ok((Some(owner), _)) => (Grade::Good, format!("{us}, and the daemon that runs is {}", owner.name)),
-        Ok((None, Becomes::RootWithoutUser)) => (
-            Grade::Look,
-            format!(
-                "{us}, and so a daemon stays: useradd --system --shell /usr/sbin/nologin leadline, and chown -R \
-                 leadline: {}; or say --user root",
-                config.data_dir.display()
-            ),
-        ),
-        Ok((None, Becomes::User(own))) => match own_user::check(config, &own) {
-            Ok(()) => (Grade::Good, format!("{us}, and a daemon that it starts becomes {}", own.name)),
-            Err(error) => (Grade::Bad, error.to_string()),
-        },
+        Ok((None, Becomes::RootUntil(mend))) => (Grade::Look, format!("{us}, and so a daemon stays: {mend}")),
+        Ok((None, Becomes::Owners(owner))) => {
+            (Grade::Look, format!("{us}, and the data directory is right for {owner}: root must say --user {owner}"))
+        }
+        Ok((None, Becomes::User(own))) => {
+            (Grade::Good, format!("{us}, and a daemon that it starts becomes {}", own.name))
+        }
         Ok((None, Becomes::Same)) if user::is_root() && is_without_own() => (
             Grade::Look,
             "root, and the private PostgreSQL has no user of its own: useradd --system --shell /usr/sbin/nologin \
@@ -157,7 +156,7 @@ fn become_daemons_user(report: &DoctorReport, config: &Config) -> Result<(), Own
     }
     match own_user::of(config)? {
         Becomes::User(own) => own_user::turn_into(&own),
-        Becomes::Same | Becomes::RootWithoutUser => Ok(()),
+        Becomes::Same | Becomes::RootUntil(_) | Becomes::Owners(_) => Ok(()),
     }
 }
 

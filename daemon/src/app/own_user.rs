@@ -1,20 +1,19 @@
 //! What root gives up. A daemon that root starts opens what root alone may open, ports below 1024 and certificates, and
 //! then becomes its own user for good, before it starts or writes anything. Nothing that is there is handed over: it must
-//! be that user's already, and the refusal names the command. A data directory that is not there is made for that user.
+//! be that user's already. One that root has run so far stays root's until it is handed over, which the log asks for; only
+//! a user that is named is insisted on. A data directory that is not there is made for that user.
 //! A command that root runs becomes the user whose data directory it works on.
 
-use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown},
-    path::{Path, PathBuf},
-};
+mod directory;
 
-use rustix::fs::OFlags;
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::PathBuf};
+
+pub(super) use directory::check;
+use directory::{hand_over, make_for};
 
 use crate::{
     config::{Config, DaemonUser},
-    postgres::data_dir::{DataDirError, is_in_use, open_there},
+    postgres::data_dir::{DataDirError, is_in_use},
     secrets::memory,
     telemetry,
     user::{self, SystemUser},
@@ -24,21 +23,6 @@ use crate::{
 const OWN: &str = "leadline";
 /// Who runs what nobody trusts: it would read the leads, and the master key, too.
 const NOBODY: &str = "nobody";
-/// What a daemon opens in its data directory where it stands; the rest it puts there anew.
-const OPENED: [&str; 12] = [
-    "daemon.lock",
-    "master.key",
-    "postgres",
-    "postgres/data",
-    "postgres/data/PG_VERSION",
-    "server",
-    "server/lock",
-    "server/pg_hba.conf",
-    "server/pg_ident.conf",
-    "server/postgresql.conf",
-    "server/restoring",
-    "server/server.log",
-];
 
 /// Why root does not become another user.
 #[derive(Debug, thiserror::Error)]
@@ -53,30 +37,29 @@ pub enum OwnUserError {
     LookUp(String, #[source] io::Error),
     #[error("cannot become {0}: start the daemon as that user, or with --user root")]
     Kept(String, #[source] io::Error),
+    #[error("{path} belongs to {owner}, and the daemon becomes {user}: {mend}", path = .path.display())]
+    Anothers { path: PathBuf, owner: String, user: String, mend: String },
     #[error(
-        "the data directory {path} belongs to {owner}, and the daemon becomes {user}: hand it over (chown -R {user}: \
-         {path}), or start the daemon with --user {owner}",
+        "{path} is on the way to the data directory, and {user} may not pass: let others pass (chmod o+x), or choose \
+         another with --data-dir",
         path = .path.display()
     )]
-    Anothers { path: PathBuf, owner: String, user: String },
+    Shut { path: PathBuf, user: String },
     #[error(
-        "the data directory {path} belongs to {owner} and holds other things than Leadline's: choose one of its own with \
-         --data-dir, or start the daemon with --user {owner}",
+        "{user} may not make the control socket {path}: choose one in a directory of {user}'s with --control-listen",
         path = .path.display()
     )]
-    Strange { path: PathBuf, owner: String },
+    Socket { path: PathBuf, user: String },
     #[error(
-        "{path} belongs to {owner}, and the daemon becomes {user}: hand it over with its directory (chown -R {user}: \
-         {directory})",
-        path = .path.display(), directory = .directory.display()
+        "--control-group {group}: {user} is not a member of it: make it one (usermod --append --groups {group} {user})"
     )]
-    PartAnothers { path: PathBuf, owner: String, user: String, directory: PathBuf },
+    Group { group: String, user: String },
     #[error(
-        "the data directory {path} is not there, and others than root could put something in its place: make it (install \
-         -d -o {user} -m 711 {path}), or choose another with --data-dir",
+        "the data directory {path} is not there, and others than root could put something in its place: make it \
+         ({make}), or choose another with --data-dir",
         path = .path.display()
     )]
-    Unsafe { path: PathBuf, user: String },
+    Unsafe { path: PathBuf, make: String },
     #[error(transparent)]
     DataDir(#[from] DataDirError),
 }
@@ -84,147 +67,124 @@ pub enum OwnUserError {
 /// What becomes of a daemon that is started by the user of this process.
 #[derive(Debug)]
 pub(super) enum Becomes {
+    /// It could: the data directory is that user's, or can be made so.
     User(SystemUser),
     /// It is not root's, or is to stay root's.
     Same,
-    /// It stays root's for want of a user.
-    RootWithoutUser,
+    /// It stays root's until something is done, which this tells.
+    RootUntil(String),
+    /// Root may not start it: its directory is wholly that user's, who may.
+    Owners(String),
 }
 
-/// What becomes of a daemon with this configuration.
+/// What becomes of a daemon with this configuration. Nothing is changed.
 pub(super) fn of(config: &Config) -> Result<Becomes, OwnUserError> {
-    let name = match &config.user {
-        DaemonUser::Named(name) => name.as_str(),
-        DaemonUser::Own => OWN,
-        DaemonUser::Same => return Ok(Becomes::Same),
-    };
     // Nobody else has something to give up.
     if !user::is_root() {
         return Ok(Becomes::Same);
     }
-    let look_up = |error| OwnUserError::LookUp(name.to_owned(), error);
-    let found = match (user::find(name).map_err(look_up)?, name.parse()) {
-        (None, Ok(uid)) => user::of_uid(uid).map_err(look_up)?,
+    let own = match &config.user {
+        DaemonUser::Own => return by_default(config, user::find(OWN).map_err(unknown(OWN))?),
+        DaemonUser::Same => None,
+        DaemonUser::Named(name) => named(name)?,
+    };
+    match (own, directory::find(&config.data_dir)?) {
+        (Some(own), _) => check(config, &own).map(|()| Becomes::User(own)),
+        (None, Some((path, owner))) if owner != 0 => {
+            Err(DataDirError::Foreign { path, owner: user::name(owner) }.into())
+        }
+        (None, _) => Ok(Becomes::Same),
+    }
+}
+
+fn unknown(name: &str) -> impl FnOnce(io::Error) -> OwnUserError {
+    |error| OwnUserError::LookUp(name.to_owned(), error)
+}
+
+fn by_uid(uid: u32) -> Result<Option<SystemUser>, OwnUserError> {
+    user::of_uid(uid).map_err(unknown(&uid.to_string()))
+}
+
+/// The user that the operator named; none for root.
+fn named(name: &str) -> Result<Option<SystemUser>, OwnUserError> {
+    // Known whatever the machine's list of users says.
+    if matches!(name, "root" | "0") {
+        return Ok(None);
+    }
+    let found = match (user::find(name).map_err(unknown(name))?, name.parse()) {
+        (None, Ok(uid)) => by_uid(uid)?,
         (found, _) => found,
     };
     match found {
-        None if config.user == DaemonUser::Own => Ok(Becomes::RootWithoutUser),
         None => Err(OwnUserError::Unknown(name.to_owned())),
         Some(found) if found.name == NOBODY => Err(OwnUserError::Nobody(name.to_owned())),
-        Some(found) if found.uid == 0 => Ok(Becomes::Same),
-        Some(found) => Ok(Becomes::User(found)),
+        Some(found) => Ok(Some(found).filter(|found| found.uid != 0)),
     }
 }
 
-/// Whether a daemon with this configuration could become who it becomes. Nothing is changed.
-pub fn check_start(config: &Config) -> Result<(), OwnUserError> {
-    match of(config)? {
-        Becomes::User(own) => check(config, &own),
-        Becomes::Same | Becomes::RootWithoutUser => Ok(()),
-    }
-}
-
-/// Whether the data directory is this user's to use, or can be made so. What else stands in it is nobody's business.
-pub(super) fn check(config: &Config, own: &SystemUser) -> Result<(), OwnUserError> {
-    let unusable = |path: &Path, error| DataDirError::Unusable(path.to_owned(), error);
-    // A link to it may be root's; what it leads to is what a command must name.
-    let directory = match config.data_dir.canonicalize() {
-        Err(error) if is_absent(&error) => return place_of(&config.data_dir, own).map(drop),
-        found => found.map_err(|error| unusable(&config.data_dir, error))?,
-    };
-    let owner = fs::metadata(&directory).map_err(|error| unusable(&directory, error))?.uid();
-    if owner != own.uid {
-        let is_strange = is_strange(&directory).map_err(|error| unusable(&directory, error))?;
-        let (path, owner, user) = (directory, user::name(owner), own.name.clone());
-        return Err(if is_strange {
-            OwnUserError::Strange { path, owner }
-        } else {
-            OwnUserError::Anothers { path, owner, user }
-        });
-    }
-    for entry in OPENED {
-        let path = directory.join(entry);
-        match fs::symlink_metadata(&path) {
-            Ok(there) if there.uid() == own.uid => {}
-            Ok(there) => {
-                let (owner, user) = (user::name(there.uid()), own.name.clone());
-                return Err(OwnUserError::PartAnothers { path, owner, user, directory });
-            }
-            Err(error) if is_absent(&error) => {}
-            Err(error) => return Err(unusable(&path, error).into()),
+/// What becomes of a daemon of which nobody said who it is to be. What root has run so far goes on as root.
+fn by_default(config: &Config, own: Option<SystemUser>) -> Result<Becomes, OwnUserError> {
+    let make = own
+        .is_none()
+        .then(|| format!("make a user for it (useradd --system --shell /usr/sbin/nologin {OWN}), "));
+    let make = make.unwrap_or_default();
+    let name = own.as_ref().map_or(OWN, |own| &own.name).to_owned();
+    let mend = match (directory::find(&config.data_dir)?, own) {
+        (None, Some(own)) => return check(config, &own).map(|()| Becomes::User(own)),
+        (Some((_, owner)), Some(own)) if owner == own.uid => {
+            return check(config, &own).map(|()| Becomes::User(own));
         }
-    }
-    Ok(())
-}
-
-/// Whether no daemon has ever used a directory, and something else does: handing that over would do harm.
-fn is_strange(directory: &Path) -> io::Result<bool> {
-    let is_used = OPENED.iter().any(|entry| directory.join(entry).exists());
-    Ok(!is_used && fs::read_dir(directory)?.any(|entry| entry.is_ok_and(|it| it.file_name() != "lost+found")))
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Where a directory is made, without links: root alone must be able to change what stands on the way, or a link could
-/// lead to anything.
-fn place_of(path: &Path, own: &SystemUser) -> Result<PathBuf, OwnUserError> {
-    let absolute = std::path::absolute(path);
-    let path = absolute.map_err(|error| DataDirError::Unusable(path.to_owned(), error))?;
-    let there = path.ancestors().find_map(|place| Some((place, place.canonicalize().ok()?)));
-    // In a directory that is sticky, such as /tmp, nobody takes away what is root's.
-    let is_roots = |place: &Path| {
-        fs::symlink_metadata(place)
-            .is_ok_and(|it| it.uid() == 0 && (it.mode() & 0o022 == 0 || it.mode() & 0o1000 != 0))
+        (Some((path, owner)), _) if owner != 0 => {
+            let Some(owner) = by_uid(owner)?.filter(|owner| owner.name != NOBODY) else {
+                return Err(DataDirError::Foreign { path, owner: user::name(owner) }.into());
+            };
+            return check(config, &owner).map(|()| Becomes::Owners(owner.name));
+        }
+        (Some((path, _)), _) => format!("stop the daemon, {make}{}", hand_over(config, &path, &name)),
+        (None, None) => format!("stop the daemon, {make}"),
     };
-    if let Some((place, real)) = there
-        && let Ok(rest) = path.strip_prefix(place)
-        && real.ancestors().all(is_roots)
-    {
-        return Ok(real.join(rest));
-    }
-    Err(OwnUserError::Unsafe { path, user: own.name.clone() })
+    let mend = mend.trim_end_matches(", ");
+    Ok(Becomes::RootUntil(format!("{mend}, and start it again; or say --user root")))
+}
+
+/// Whether a daemon with this configuration could become who it becomes, and what there is to say of that.
+pub fn check_start(config: &Config) -> Result<Option<String>, OwnUserError> {
+    Ok(match of(config)? {
+        Becomes::User(_) | Becomes::Same => None,
+        Becomes::RootUntil(mend) => Some(format!("the daemon stays root: {mend}")),
+        Becomes::Owners(owner) => Some(format!("it is right for {owner}: root must say --user {owner}")),
+    })
 }
 
 /// Finds out whom a daemon becomes and whether it can; none if it stays who it is.
 pub(super) fn prepare(config: &Config) -> Result<Option<SystemUser>, OwnUserError> {
+    // Who is told to hand it over should not do that below a daemon.
+    if user::is_root() && is_in_use(&config.data_dir) {
+        return Err(DataDirError::InUse(config.data_dir.clone()).into());
+    }
     match of(config)? {
-        Becomes::User(own) => {
-            // Who is told to hand it over should not do that below a daemon.
-            if is_in_use(&config.data_dir) {
-                return Err(DataDirError::InUse(config.data_dir.clone()).into());
-            }
-            check(config, &own)?;
-            return Ok(Some(own));
-        }
+        Becomes::User(own) => return Ok(Some(own)),
         Becomes::Same => {}
-        Becomes::RootWithoutUser => tracing::warn!(
-            event = "root_kept",
-            "the daemon stays root, because there is no user for it: useradd --system --shell /usr/sbin/nologin leadline, \
-             and chown -R leadline: its data directory; or say --user root"
-        ),
+        Becomes::RootUntil(mend) => {
+            tracing::warn!(
+                event = "root_kept",
+                mend,
+                "the daemon stays root until it is handed to a user of its own"
+            );
+        }
+        Becomes::Owners(owner) => {
+            return Err(DataDirError::Foreign { path: config.data_dir.clone(), owner }.into());
+        }
     }
     Ok(None)
 }
 
 /// Becomes that user, whose data directory is made if there is none. There is no way back.
 pub(super) fn assume(config: &Config, own: &SystemUser) -> Result<(), OwnUserError> {
-    if fs::symlink_metadata(&config.data_dir).is_err_and(|error| is_absent(&error)) {
-        let place = place_of(&config.data_dir, own)?;
-        make(&place, own).map_err(|error| DataDirError::Unusable(place, error))?;
-    }
+    make_for(config, own)?;
     turn_into(own)?;
     tracing::info!(event = "root_given_up", user = own.name, "root has become the daemon's own user");
     Ok(())
-}
-
-fn make(path: &Path, own: &SystemUser) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
-    DirBuilder::new().mode(0o711).create(path)?;
-    fchown(open_there(path, OFlags::DIRECTORY)?, Some(own.uid), Some(own.gid))
 }
 
 /// Becomes that user.
@@ -249,7 +209,7 @@ pub(super) fn owner(config: &Config) -> Result<Option<SystemUser>, OwnUserError>
         return Ok(None);
     }
     // One without a name is refused where the directory is opened.
-    user::of_uid(there.uid()).map_err(|error| OwnUserError::LookUp(there.uid().to_string(), error))
+    by_uid(there.uid())
 }
 
 /// Has a command become that user. False if it stays who it is.
@@ -262,7 +222,10 @@ pub fn become_owner(config: &Config) -> Result<bool, OwnUserError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::{
+        os::unix::fs::{PermissionsExt as _, chown},
+        path::Path,
+    };
 
     use super::*;
 
@@ -285,7 +248,25 @@ mod tests {
                 "cannot become leads: start the daemon as that user, or with --user root",
             ),
             (
-                OwnUserError::Unsafe { path: "/srv/ann/data".into(), user: "leads".to_owned() },
+                OwnUserError::Shut { path: "/root".into(), user: "leads".to_owned() },
+                "/root is on the way to the data directory, and leads may not pass: let others pass (chmod o+x), or choose \
+                 another with --data-dir",
+            ),
+            (
+                OwnUserError::Socket { path: "/run/leads.sock".into(), user: "leads".to_owned() },
+                "leads may not make the control socket /run/leads.sock: choose one in a directory of leads's with \
+                 --control-listen",
+            ),
+            (
+                OwnUserError::Group { group: "support".to_owned(), user: "leads".to_owned() },
+                "--control-group support: leads is not a member of it: make it one (usermod --append --groups support \
+                 leads)",
+            ),
+            (
+                OwnUserError::Unsafe {
+                    path: "/srv/ann/data".into(),
+                    make: "install -d -o leads -m 711 /srv/ann/data".to_owned(),
+                },
                 "the data directory /srv/ann/data is not there, and others than root could put something in its place: \
                  make it (install -d -o leads -m 711 /srv/ann/data), or choose another with --data-dir",
             ),
@@ -296,35 +277,6 @@ mod tests {
 
     fn of_user(path: &Path, user: &str) -> Result<Becomes, OwnUserError> {
         of(&Config { user: DaemonUser::Named(user.to_owned()), ..Config::in_dir(path) })
-    }
-
-    #[test]
-    fn a_directory_is_handed_over_by_hand_and_only_one_of_a_daemons() {
-        let (dir, root, user) = (|| PathBuf::from("/data"), || "root".to_owned(), || "leads".to_owned());
-        for (error, reported) in [
-            (
-                OwnUserError::Anothers { path: dir(), owner: root(), user: user() },
-                "the data directory /data belongs to root, and the daemon becomes leads: hand it over (chown -R leads: \
-                 /data), or start the daemon with --user root",
-            ),
-            (
-                OwnUserError::Strange { path: dir(), owner: root() },
-                "the data directory /data belongs to root and holds other things than Leadline's: choose one of its own \
-                 with --data-dir, or start the daemon with --user root",
-            ),
-            (
-                OwnUserError::PartAnothers {
-                    path: "/data/master.key".into(),
-                    owner: root(),
-                    user: user(),
-                    directory: dir(),
-                },
-                "/data/master.key belongs to root, and the daemon becomes leads: hand it over with its directory (chown \
-                 -R leads: /data)",
-            ),
-        ] {
-            assert_eq!(error.to_string(), reported);
-        }
     }
 
     #[test]
@@ -346,82 +298,53 @@ mod tests {
         for name in ["daemon".to_owned(), expected.uid.to_string()] {
             assert!(matches!(of_user(path, &name), Ok(Becomes::User(own)) if own == expected), "{name}");
         }
-        let is_installed = user::find(OWN).unwrap().is_some();
-        let own = of(&Config { user: DaemonUser::Own, ..Config::in_dir(path) }).unwrap();
-        assert_eq!(matches!(own, Becomes::User(_)), is_installed);
-        assert_eq!(matches!(own, Becomes::RootWithoutUser), !is_installed);
     }
 
     #[test]
-    fn what_a_daemon_opens_must_be_its_users_and_what_else_is_there_need_not() {
+    fn what_root_has_run_so_far_stays_roots_and_what_is_anothers_is_left_to_whose_it_is() {
         let Some(own) = user::find("daemon").unwrap().filter(|_| user::is_root()) else {
             return println!("left out: only root can give files away");
         };
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("data");
         let config = Config::in_dir(&dir);
-        let give = |path: &Path| chown(path, Some(own.uid), Some(own.gid)).unwrap();
-        fs::create_dir(&dir).unwrap();
-        assert!(matches!(check(&config, &own), Err(OwnUserError::Anothers { .. })), "an empty one of root's");
-        // The operator's own.
-        fs::write(dir.join("notes.txt"), "").unwrap();
-        assert!(matches!(check(&config, &own), Err(OwnUserError::Strange { .. })));
-        fs::write(dir.join("daemon.lock"), "").unwrap();
-        assert!(matches!(check(&config, &own), Err(OwnUserError::Anothers { .. })), "one of a daemon's");
-        give(&dir);
-        for entry in ["daemon.lock", "postgres", "postgres/data"] {
-            let path = dir.join(entry);
-            if entry != "daemon.lock" {
-                fs::create_dir(&path).unwrap();
-            }
-            let refused = check(&config, &own).unwrap_err();
-            assert!(
-                matches!(&refused, OwnUserError::PartAnothers { path: it, .. } if *it == path),
-                "{refused}"
-            );
-            give(&path);
-        }
-        check(&config, &own).unwrap();
-        symlink("/etc/passwd", dir.join("master.key")).unwrap();
-        assert!(matches!(check(&config, &own), Err(OwnUserError::PartAnothers { .. })), "a link of root's");
-    }
-
-    #[test]
-    fn a_data_directory_is_made_only_where_root_alone_decides_what_stands() {
-        let Some(own) = user::find("daemon").unwrap().filter(|_| user::is_root()) else {
-            return println!("left out: only root can give files away");
+        let becomes = |own: Option<&SystemUser>| by_default(&config, own.cloned()).unwrap();
+        let until = |own: Option<&SystemUser>| match becomes(own) {
+            Becomes::RootUntil(mend) => mend,
+            other => panic!("{other:?}"),
         };
-        let temp = tempfile::tempdir().unwrap();
-        let (home, new) = (temp.path().join("home"), temp.path().join("not/there"));
-        check(&Config::in_dir(&new), &own).unwrap();
-        assert!(!new.exists(), "looking makes nothing");
-        make(&new, &own).unwrap();
-        let made = fs::metadata(&new).unwrap();
-        assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (own.uid, own.gid, 0o711));
-        assert_eq!(fs::metadata(new.parent().unwrap()).unwrap().uid(), 0);
-        assert!(make(&new, &own).is_err(), "what is there is not given away");
-
-        fs::create_dir(&home).unwrap();
-        let data = home.join("data");
-        let is_refused = || matches!(check(&Config::in_dir(&data), &own), Err(OwnUserError::Unsafe { .. }));
-        for (mode, is_safe) in [(0o777, false), (0o1777, true), (0o755, true)] {
-            fs::set_permissions(&home, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(is_refused(), !is_safe, "{mode:o}");
-        }
-        chown(&home, Some(own.uid), None).unwrap();
-        assert!(is_refused());
-        symlink(temp.path(), home.join("back")).unwrap();
-        let back = place_of(&home.join("back/new/data"), &own).unwrap();
+        let useradd = "make a user for it (useradd --system --shell /usr/sbin/nologin leadline)";
         assert_eq!(
-            back,
-            temp.path().join("new/data"),
-            "a link that somebody may change is not gone by again"
+            until(None),
+            format!("stop the daemon, {useradd}, and start it again; or say --user root")
         );
-        symlink(&home, temp.path().join("link")).unwrap();
-        let behind = Config::in_dir(&temp.path().join("link/data"));
-        assert!(check(&behind, &own).is_err(), "behind a link it is the other place that counts");
-        // A link that leads nowhere is no place of its own.
-        symlink(temp.path().join("gone"), temp.path().join("dangling")).unwrap();
-        assert!(make(&temp.path().join("dangling"), &own).is_err());
+        // The directories on the way are the test's own.
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        assert!(matches!(becomes(Some(&own)), Becomes::User(_)), "a new one is that user's");
+
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("daemon.lock"), "").unwrap();
+        let shown = dir.display();
+        let told = |user: &str, useradd: &str| {
+            format!(
+                "stop the daemon, {useradd}hand it over (chown {user}: {shown} && chown -R {user}: {shown}/daemon.lock), \
+                 and start it again; or say --user root"
+            )
+        };
+        assert_eq!(until(Some(&own)), told("daemon", ""));
+        assert_eq!(until(None), told("leadline", &format!("{useradd}, ")));
+
+        for path in [&dir, &dir.join("daemon.lock")] {
+            chown(path, Some(own.uid), None).unwrap();
+        }
+        assert!(matches!(becomes(Some(&own)), Becomes::User(_)));
+        let other = user::find("bin").unwrap().unwrap();
+        for own in [None, Some(&other)] {
+            assert!(matches!(becomes(own), Becomes::Owners(owner) if owner == "daemon"), "{own:?}");
+        }
+        let as_root = of(&Config { user: DaemonUser::Named("root".to_owned()), ..Config::in_dir(&dir) });
+        assert!(matches!(as_root, Err(OwnUserError::DataDir(DataDirError::Foreign { .. }))));
+        chown(&dir, Some(4_000_000_000), None).unwrap();
+        assert!(by_default(&config, None).is_err(), "nobody could be named");
     }
 }

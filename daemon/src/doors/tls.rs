@@ -30,6 +30,8 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// After so many looks at which they cannot be read it is said: in the middle of a renewal one may be away.
 const UNREADABLE_MAX: u32 = 5;
+/// After so many more it is said again: a day.
+const UNREADABLE_AGAIN: u32 = 24 * 60 * 60;
 
 /// A connection with TLS.
 pub type TlsConnection = TlsStream<TcpStream>;
@@ -131,7 +133,7 @@ impl Tls {
                 Ok(seen) => seen,
                 Err(error) => {
                     unreadable = unreadable.saturating_add(1);
-                    if unreadable == UNREADABLE_MAX {
+                    if unreadable % UNREADABLE_AGAIN == UNREADABLE_MAX {
                         tracing::warn!(
                             event = "certificate_unreadable",
                             cert = %self.pair.cert.display(),

@@ -20,7 +20,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a refused body is still read, and for how long at most. Half of that time is left to chance, so that a crowd
 /// that was refused at once does not come back at once.
 const DISCARD_CAP: usize = 1024 * 1024;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Refuses what can be refused before the body is read.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), ProblemDetails> {
@@ -73,13 +73,33 @@ fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     media_type.trim().eq_ignore_ascii_case(wanted)
 }
 
-/// Reads the whole body into the room that it takes.
-pub(super) async fn read(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
-    read_within(BODY_TIMEOUT, body, room).await
+/// Reads the whole body into the room that it takes. What the request holds besides is given back before a body that is
+/// refused meanwhile is read away.
+pub(super) async fn read<H>(
+    body: Body,
+    mut room: Room<'_>,
+    held: H,
+) -> Result<(Bytes, Room<'_>, H), ProblemDetails> {
+    let mut chunks = body.into_data_stream();
+    match read_within(BODY_TIMEOUT, &mut chunks, &mut room).await {
+        Ok(bytes) => Ok((bytes, room, held)),
+        Err(problem) => {
+            drop((room, held));
+            // Who paused too long has had the time, and who broke off sends no more.
+            if !matches!(problem.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_REQUEST) {
+                discard_chunks(chunks).await;
+            }
+            Err(problem)
+        }
+    }
 }
 
-async fn read_within(limit: Duration, body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
-    timeout(limit, collect(body, room)).await.unwrap_or_else(|_| {
+async fn read_within(
+    limit: Duration,
+    chunks: &mut BodyDataStream,
+    room: &mut Room<'_>,
+) -> Result<Bytes, ProblemDetails> {
+    timeout(limit, collect(chunks, room)).await.unwrap_or_else(|_| {
         let limit = limit.as_secs_f64();
         Err(ProblemDetails::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -88,9 +108,8 @@ async fn read_within(limit: Duration, body: Body, room: &mut Room<'_>) -> Result
     })
 }
 
-async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
+async fn collect(chunks: &mut BodyDataStream, room: &mut Room<'_>) -> Result<Bytes, ProblemDetails> {
     let mut bytes = BytesMut::new();
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
             ProblemDetails::new(
@@ -99,13 +118,9 @@ async fn collect(body: Body, room: &mut Room<'_>) -> Result<Bytes, ProblemDetail
             )
         })?;
         if bytes.len() + chunk.len() > BODY_CAP {
-            discard_chunks(chunks).await;
             return Err(too_large());
         }
-        if let Err(problem) = room.grow(chunk.len()) {
-            discard_chunks(chunks).await;
-            return Err(problem);
-        }
+        room.grow(chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())
@@ -156,9 +171,10 @@ mod tests {
     async fn a_body_that_stalls_is_cut() {
         let stalling = futures::stream::iter([Ok::<_, Infallible>("{")]).chain(futures::stream::pending());
         let places = Places::default();
-        let mut room = places.room(CompanyId(7));
+        let (mut room, mut chunks) =
+            (places.room(CompanyId(7)), Body::from_stream(stalling).into_data_stream());
         let limit = Duration::from_millis(50);
-        let problem = read_within(limit, Body::from_stream(stalling), &mut room).await.unwrap_err();
+        let problem = read_within(limit, &mut chunks, &mut room).await.unwrap_err();
         assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(problem.detail(), "the body took longer than 0.05 s: send it again, without pauses");
     }
@@ -168,9 +184,8 @@ mod tests {
         let places = Places::default();
         let mut rooms = Vec::new();
         let full = loop {
-            let mut room = places.room(CompanyId(7));
-            match read(Body::from(vec![b' '; BODY_CAP]), &mut room).await {
-                Ok(_) => rooms.push(room),
+            match read(Body::from(vec![b' '; BODY_CAP]), places.room(CompanyId(7)), ()).await {
+                Ok((_, room, ())) => rooms.push(room),
                 Err(problem) => break problem,
             }
         };
@@ -179,10 +194,9 @@ mod tests {
             full.detail(),
             "more bytes of leads come in at once than there is room for: send this lead again after Retry-After seconds"
         );
-        let mut other = places.room(CompanyId(8));
-        assert!(read(Body::from(vec![b' '; BODY_CAP]), &mut other).await.is_ok());
+        assert!(read(Body::from(vec![b' '; BODY_CAP]), places.room(CompanyId(8)), ()).await.is_ok());
         rooms.clear();
-        let mut room = places.room(CompanyId(7));
-        assert!(read(Body::from("{}"), &mut room).await.is_ok(), "what is done gives its room back");
+        let read = read(Body::from("{}"), places.room(CompanyId(7)), ()).await;
+        assert!(read.is_ok(), "what is done gives its room back");
     }
 }

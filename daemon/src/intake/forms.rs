@@ -97,15 +97,15 @@ async fn post<S: IntakeStore>(
         rate.map_err(ProblemDetails::too_many_posts)?;
         Ok((place, BodyKind::of(headers)?))
     };
-    let (_place, kind) = match received.await {
+    let (place, kind) = match received.await {
         Ok(received) => received,
         Err(problem) => {
             body::discard(headers, body, client).await;
             return Err(problem);
         }
     };
-    let mut room = app.places.room(matched.view.id);
-    let body = body::read(body, &mut room).await?;
+    let room = app.places.room(matched.view.id);
+    let (body, _room, _held) = body::read(body, room, (client, place)).await?;
     // The event is made of the form, and a bot's post commits nothing that would notice that it is gone.
     let current = app.views.open_current(credential).await?.ok_or_else(|| credential.unknown())?;
     let read = match read(kind, body).await {

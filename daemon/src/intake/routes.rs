@@ -179,7 +179,7 @@ async fn receive<S: IntakeStore>(
             return Err(problem);
         }
     };
-    let mut room = app.places.room(matched.view.id);
+    let room = app.places.room(matched.view.id);
     let (mut kept, address) = (None, client.address);
     let held = (client, place);
     let received = async {
@@ -189,7 +189,7 @@ async fn receive<S: IntakeStore>(
             body::discard(headers, body, held).await;
             return Err(problem);
         }
-        let body = body::read(body, &mut room).await?;
+        let (body, _room, _held) = body::read(body, room, held).await?;
         kept = Some(body.clone());
         let post = Post { endpoint, credential: &credential, headers, body: &body };
         signed::accept_once(app, post, matched.clone()).await

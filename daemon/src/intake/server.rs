@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt as _, service_fn};
 
 use super::{
+    body::DISCARD_TIMEOUT,
     client::{HttpPeer, TrustedProxies, of_one},
     connections::{ConnectionPlace, Connections},
     places::{REQUESTS, REQUESTS_OF_ONE},
@@ -34,8 +35,9 @@ const HEADER_CAP: usize = 64 * 1024;
 const STALL: Duration = Duration::from_secs(60);
 /// How long requests may still take after the stop: a slow body and its commit.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long a connection may take to end once its place is wanted.
-const LEAVE: Duration = Duration::from_secs(1);
+/// How long a connection may take to end once its place is wanted: one whose request was refused is idle while its body is
+/// read away, and its sender is still to see why.
+const LEAVE: Duration = DISCARD_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// How long to wait when the system has no descriptors left.
 const BREATH: Duration = Duration::from_millis(200);
 /// What a connection is told for which there is no place.

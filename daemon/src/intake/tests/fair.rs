@@ -18,7 +18,9 @@ use crate::domain::{
     flow::{Condition, Flow, Flows},
     ids::{FlowId, KeyId, LeadId},
 };
-use crate::intake::{client::HttpPeer, connections::Connections, places::Places, problem::ProblemDetails};
+use crate::intake::{
+    body::BODY_CAP, client::HttpPeer, connections::Connections, places::Places, problem::ProblemDetails,
+};
 
 #[tokio::test]
 async fn a_key_has_its_share_of_the_places_and_others_have_theirs() {
@@ -68,6 +70,7 @@ async fn who_is_refused_and_dribbles_on_holds_no_place() {
         ("/v1/leads", "the places of its key"),
         ("/v1/leads/batch", "its type"),
         ("/v1/forms/none", "no form"),
+        ("/v1/leads", "its size"),
         ("/v1/leads", "its rate"),
     ] {
         // Its key has a place for that one, which it takes and gives back.
@@ -77,9 +80,14 @@ async fn who_is_refused_and_dribbles_on_holds_no_place() {
         let [one, other] = [[198, 51, 100, 1], [198, 51, 100, 2]].map(IpAddr::from);
         let (connections, stop) = (Connections::new(1, 1), CancellationToken::new());
         let connection = connections.enter(one, false, &stop).unwrap();
-        let (dribble, is_read) = dribbling();
+        // What is too large is seen only while it is read, with a place of another key.
+        let (sender, begin) = match why {
+            "its size" => (neighbours_key(), " ".repeat(BODY_CAP + 1)),
+            _ => (key('a'), "{".to_owned()),
+        };
+        let (dribble, is_read) = dribbling(begin);
         let request = Request::post(path)
-            .header("authorization", format!("Bearer {}", key('a')))
+            .header("authorization", format!("Bearer {sender}"))
             .header("content-type", "application/json")
             .extension(HttpPeer::new(one, connection.request()))
             .body(dribble);
@@ -97,11 +105,11 @@ async fn who_is_refused_and_dribbles_on_holds_no_place() {
 }
 
 /// A body that begins and does not end, and what tells that it is read.
-fn dribbling() -> (Body, oneshot::Receiver<()>) {
+fn dribbling(text: String) -> (Body, oneshot::Receiver<()>) {
     let (reading, is_read) = oneshot::channel();
     let begin = stream::once(async {
         reading.send(()).unwrap();
-        Ok::<_, Infallible>("{")
+        Ok::<_, Infallible>(text)
     });
     (Body::from_stream(begin.chain(stream::pending())), is_read)
 }
