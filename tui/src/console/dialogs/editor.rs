@@ -22,6 +22,7 @@ use crate::console::widgets::draw::{popup, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::textarea::TextArea;
 
+mod entry;
 mod flow;
 mod integration;
 mod mapping;

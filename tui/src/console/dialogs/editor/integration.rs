@@ -11,6 +11,7 @@ use ratatui::widgets::Paragraph;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
+use super::entry::{Entry, Part};
 use super::{Then, dots, paste_credentials};
 use crate::console::app::shared::Shared;
 use crate::console::data::change::NewIntegration;
@@ -23,7 +24,6 @@ use crate::console::screen::{Cx, Event, Fetch, View};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{column, cut, input, popup, safe};
-use crate::console::widgets::input::Input;
 use crate::console::widgets::table::window_start;
 
 /// The form.
@@ -56,36 +56,6 @@ struct Changed {
 /// The settings of a configuration.
 fn settings(config: &str) -> Map<String, Value> {
     serde_json::from_str(config).unwrap_or_default()
-}
-
-/// What a line of the form is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Name,
-    Config,
-    Credentials,
-}
-
-/// A line of the form.
-#[derive(Clone, Debug)]
-struct Entry {
-    part: Part,
-    field: Field,
-    input: Input,
-    /// What stood there when the form opened: a line that nobody changed is not written.
-    before: String,
-    /// What the reader's own editor gave last.
-    edited: Option<String>,
-}
-
-impl Entry {
-    fn new(part: Part, field: Field, before: String) -> Self {
-        Self { part, field, input: Input::with(before.clone()), before, edited: None }
-    }
-
-    fn is_changed(&self) -> bool {
-        self.input.text() != self.before
-    }
 }
 
 impl Drop for IntegrationForm {
@@ -203,7 +173,9 @@ impl IntegrationForm {
                 None => return self.submit(shared),
             },
             KeyCode::Char('s') if press.ctrl => return self.submit(shared),
-            KeyCode::Char('o') if press.ctrl => return self.text_for_editor(),
+            KeyCode::Char('o') if press.ctrl => {
+                return self.lines.get(self.at).map_or(Then::Stay, Entry::for_editor);
+            }
             KeyCode::Char('d') if press.ctrl && self.changed.is_none() => {
                 self.is_disabled = !self.is_disabled
             }
@@ -219,12 +191,7 @@ impl IntegrationForm {
     /// Takes in what the reader's own editor made of the line's text.
     pub(super) fn edited(&mut self, text: &str) {
         if let Some(line) = self.lines.get_mut(self.at) {
-            // Editors end a text with a line break of their own.
-            let ends = line.input.text().ends_with('\n');
-            let text = if ends { text } else { text.trim_end_matches(['\r', '\n']) };
-            line.input.clear();
-            line.input.paste_lines(text);
-            line.edited = Some(line.input.text().to_owned());
+            line.edit(text);
         }
     }
 
@@ -244,22 +211,6 @@ impl IntegrationForm {
         let at = self.lines[..self.at].iter().filter(|line| is_secret(line)).count();
         let lines = self.lines.iter_mut().filter(|line| is_secret(line));
         paste_credentials(text, lines.map(|line| (line.field.name.as_str(), &mut line.input)).collect(), at);
-    }
-
-    fn text_for_editor(&self) -> Then {
-        match self.lines.get(self.at) {
-            Some(line) if line.part == Part::Credentials || line.field.secret => {
-                Then::Refuse("what is secret reaches no file: paste it here".to_owned())
-            }
-            // A header or an address may be a credential: the daemon shows it shortened, but what was typed is whole.
-            Some(line) if line.is_changed() && line.edited.as_deref() != Some(line.input.text()) => {
-                Then::Refuse(
-                    "what is typed here may be secret and reaches no file: ^u empties the line".to_owned(),
-                )
-            }
-            Some(line) => Then::Edit(line.input.text().to_owned()),
-            None => Then::Stay,
-        }
     }
 
     fn choose(&mut self, name: &str) {
