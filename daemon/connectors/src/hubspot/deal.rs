@@ -79,8 +79,7 @@ fn is_called(one: &Value, name: &str) -> bool {
 
 /// By which words in its description a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
 pub(super) fn of_lead(event: &Json) -> Option<String> {
-    let lead = event.at("lead.uuid").map(crm::text).filter(|lead| !lead.is_empty())?;
-    Some(format!("of lead {}", lead.to_uppercase()))
+    event.at("lead.uuid").map(|uuid| format!("of lead {}", crm::text(uuid).to_uppercase()))
 }
 
 impl Ready {

@@ -190,12 +190,10 @@ impl Ready {
     /// is not.
     async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         ctx.lock_person(email).await;
-        if ctx.recently_pushed() && ctx.id("profile").is_some() {
-            return Ok(false);
-        }
+        let is_own = ctx.recently_pushed() && ctx.id("profile").is_some();
         let filter = format!("equals(email,{})", Json::string(email));
         let query = [("filter", filter.as_str()), ("fields[profile]", "email"), ("page[size]", "1")];
-        Ok(VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty())
+        Ok(!is_own && VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty())
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
