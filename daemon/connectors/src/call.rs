@@ -65,7 +65,7 @@ pub struct Request {
     pub body: Bytes,
     /// The body holds credentials: it is neither kept nor shown.
     pub is_secret: bool,
-    /// The answer lists all that an account has of something: as much of it is read as a look reads.
+    /// The answer lists all that an account has of something: more of it is read than of others.
     pub is_long: bool,
     /// The version of the secret that signed it, if it is signed.
     pub secret_version: Option<i32>,

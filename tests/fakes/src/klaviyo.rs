@@ -119,7 +119,7 @@ impl Klaviyo {
         let scopes: &[&str] = match (method, &path[..]) {
             ("GET", ["api", "accounts"]) => &["accounts:read"],
             ("GET", ["api", "lists", _]) => &["lists:read"],
-            ("GET", ["api", "profiles"]) => &["profiles:read"],
+            ("GET", ["api", "profiles"] | ["api", "profiles", _]) => &["profiles:read"],
             ("POST", ["api", "profile-import"]) => &["profiles:write"],
             ("POST", ["api", "profile-subscription-bulk-create-jobs"]) => {
                 &["lists:write", "profiles:write", "subscriptions:write"]
@@ -158,6 +158,13 @@ impl Klaviyo {
                 Reply::json(200, &json!({"data": {"type": "list", "id": id, "attributes": attributes}}))
             }
             ("GET", ["api", "profiles"]) => self.find(route.asked("filter")),
+            ("GET", ["api", "profiles", id]) => match self.profiles.get(*id) {
+                Some(profile) => Reply::json(
+                    200,
+                    &json!({"data": {"type": "profile", "id": id, "attributes": profile.attributes}}),
+                ),
+                None => error(404, "not_found", "Not found.", "A profile with this id does not exist.", ""),
+            },
             ("POST", ["api", "profile-import"]) => {
                 self.import(data, route.asked("additional-fields[profile]") == "subscriptions")
             }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Conversation, Push, Request, Response, Result, crm, told,
-    vendor::{id_of, unread, without_refused},
+    vendor::{id_of, unread, without_refused, word},
     written::{self, Written},
 };
 use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, money};
@@ -186,14 +186,18 @@ impl Ready {
     }
 
     /// Whether nobody has this address yet. Pushes for one person wait for each other. The list of profiles may lag behind
-    /// what the last of them wrote, seconds ago: whoever another lead made then is new to sales, too; whom this one made
-    /// is not.
+    /// what the last of them wrote, seconds ago: whoever another lead made then is new to sales, too. Whom this one made is
+    /// not, and that is asked by the profile's id, which does not lag.
     async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
         ctx.lock_person(email).await;
-        let is_own = ctx.recently_pushed() && ctx.id("profile").is_some();
         let filter = format!("equals(email,{})", Json::string(email));
-        let query = [("filter", filter.as_str()), ("fields[profile]", "email"), ("page[size]", "1")];
-        Ok(!is_own && VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty())
+        let query = [("filter", filter.as_str()), ("page[size]", "1"), ("fields[profile]", "email")];
+        let is_new = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty();
+        let Some(known) = ctx.id("profile").filter(|_| is_new) else { return Ok(is_new) };
+        let answer = ctx.send(self.get(&["profiles", &known], &query[2..])).await?;
+        let is_own = |own: &str| own.eq_ignore_ascii_case(email);
+        let read = || VENDOR.read(&answer, ctx.now);
+        Ok(answer.status == 404 || !word(&read()?["data"]["attributes"], "email").is_some_and(is_own))
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.

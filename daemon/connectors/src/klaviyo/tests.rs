@@ -77,6 +77,27 @@ fn an_update_changes_the_profile_and_asks_nobody_again() {
     assert_eq!(said.outcome, Outcome::Delivered);
 }
 
+/// The list of profiles may not know yet whom this lead made: the profile itself does.
+#[test]
+fn what_is_for_new_profiles_is_not_written_again_to_the_one_that_the_lead_made() {
+    let mapping = json!({ "lead.phone": { "to": "phone_number", "new": true } });
+    let profile = |email: &str| (200, json!({ "data": { "id": PROFILE, "attributes": { "email": email } } }));
+    let gone = (404, json!({ "errors": [{ "code": "not_found", "detail": "no" }] }));
+    let ids = Ids::from([("profile".to_owned(), PROFILE.to_owned())]);
+    for (by_id, is_new) in
+        [(profile("Sarah@Example.com"), false), (profile("other@example.com"), true), (gone, true)]
+    {
+        let answers =
+            [(200, json!({ "data": [] })), by_id, there(200, "NEVER_SUBSCRIBED", &[]), TAKEN, TAKEN];
+        let lead = agreed(lead());
+        let said = drive(ready(mapping.clone()).as_ref(), Updated, &lead, ids.clone(), None, &answers);
+        assert_eq!(said.outcome, Outcome::Delivered);
+        assert_eq!(said.requests[1].url.path(), format!("/api/profiles/{PROFILE}"));
+        let written = String::from_utf8(said.requests[2].body.to_vec()).unwrap();
+        assert_eq!(written.contains("phone_number"), is_new, "{written}");
+    }
+}
+
 #[test]
 fn a_repeat_makes_nothing_twice() {
     let ready = ready(json!({}));

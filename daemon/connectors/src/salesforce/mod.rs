@@ -205,11 +205,8 @@ impl Ready {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        Request::at(
-            method,
-            &self.login_url,
-            ["services", "data", &self.config.api_version.0].iter().chain(path),
-        )
+        let root = ["services", "data", &self.config.api_version.0];
+        Request::at(method, &self.login_url, root.iter().chain(path))
     }
 }
 
