@@ -42,16 +42,12 @@ impl Input {
 
     /// Types pasted text, up to its first line break.
     pub fn paste(&mut self, text: &str) {
-        self.put(text.lines().next().unwrap_or_default());
+        self.paste_lines(text.lines().next().unwrap_or_default());
     }
 
-    /// Types pasted text with its line breaks: keys and templates have several lines.
+    /// Types pasted text with its line breaks: keys and templates have several lines. Nothing is left of the text where it
+    /// stood before, as it may be secret.
     pub fn paste_lines(&mut self, text: &str) {
-        self.put(text);
-    }
-
-    /// Nothing of it is left where the text stood before: it may be secret.
-    fn put(&mut self, text: &str) {
         let at = self.byte(self.cursor);
         let mut whole = String::with_capacity(self.text.len() + text.len());
         whole.push_str(&self.text[..at]);
@@ -103,7 +99,7 @@ impl Input {
 
     /// Removes everything.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.zeroize();
     }
 
     /// Moves the cursor one character left.
