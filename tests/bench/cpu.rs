@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 /// Seconds of CPU, user and system together, of the daemons and of each process of PostgreSQL.
 #[derive(Clone, Default)]
@@ -34,9 +34,9 @@ const TICK: f64 = 0.01;
 
 impl Cpu {
     /// What daemons and their cluster have used so far. Children of the postmaster that ended are in its own account.
-    pub(crate) async fn now(daemons: &[u32], cluster: &Path, url: &str) -> Self {
+    pub(crate) async fn now(daemons: &[u32], cluster: &Path, asking: &mut PgConnection) -> Self {
         let postmaster = postmaster(cluster);
-        let roles = roles(url).await;
+        let roles = roles(asking).await;
         let postgres = processes().into_iter().filter_map(stat).filter_map(|stat| {
             let role = roles.get(&stat.pid).cloned();
             match stat.parent {
@@ -53,9 +53,13 @@ impl Cpu {
         Self { daemon, postgres: postgres.collect() }
     }
 
-    /// What was used since. The benchmark's own connections do not count.
+    /// What was used since. The benchmark's own connection does not count.
     pub(crate) fn since(&self, before: &Self) -> Used {
         let mut roles = BTreeMap::new();
+        // What has ended is in the postmaster's account with all that it ever used.
+        let ended = before.postgres.iter().filter(|(pid, _)| !self.postgres.contains_key(pid));
+        let counted: f64 = ended.map(|(_, (_, used))| used).sum();
+        roles.insert("background".to_owned(), -counted);
         for (pid, (role, used)) in &self.postgres {
             let earlier = before.postgres.get(pid).map_or(0.0, |(_, used)| *used);
             if role != "bench" {
@@ -67,11 +71,10 @@ impl Cpu {
 }
 
 /// What each connection is for, by its process.
-async fn roles(url: &str) -> HashMap<u32, String> {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+async fn roles(asking: &mut PgConnection) -> HashMap<u32, String> {
     let rows: Vec<(i32, String, String)> =
         sqlx::query_as("SELECT pid, backend_type, coalesce(application_name, '') FROM pg_stat_activity")
-            .fetch_all(&mut connection)
+            .fetch_all(asking)
             .await
             .unwrap();
     let role = |kind: &str, name: &str| match (kind, name) {

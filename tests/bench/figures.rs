@@ -108,7 +108,7 @@ fn medians(reports: &[Report]) -> BTreeMap<(String, String), f64> {
     for it in reports.iter().flat_map(|report| &report.figures) {
         values.entry((it.section.clone(), it.name.clone())).or_default().push(it.value);
     }
-    values.into_iter().map(|(key, values)| (key, Sample::new(values).quantile(0.5))).collect()
+    values.into_iter().map(|(key, values)| (key, Sample::new(values).median())).collect()
 }
 
 /// Milliseconds, sorted when asked.
@@ -120,6 +120,13 @@ impl Sample {
         let mut values = values;
         values.sort_by(f64::total_cmp);
         Self(values)
+    }
+
+    /// The one in the middle, or what lies between the two there.
+    fn median(&self) -> f64 {
+        let last = self.0.len().saturating_sub(1);
+        let at = |index: usize| self.0.get(index).copied().unwrap_or(f64::NAN);
+        at(last / 2).midpoint(at(last.div_ceil(2)))
     }
 
     pub(crate) fn quantile(&self, q: f64) -> f64 {

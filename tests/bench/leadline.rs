@@ -10,16 +10,24 @@ use std::{
 use leadline_tests::{ChildDaemon, Operator, takes};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::time::sleep;
+use tokio::{
+    sync::{Mutex, MutexGuard, OnceCell},
+    time::{Instant, sleep},
+};
 
 use super::cpu::{self, Cpu};
 
 /// What each integration may have in flight, so that the lane is not what limits a single one.
 pub(crate) const CONCURRENCY: u32 = 64;
+/// A queue that does not become shorter for so long has lost something.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// A daemon with a private cluster, and others beside it on the same database.
 pub(crate) struct Leadline {
     daemons: Vec<ChildDaemon>,
+    /// What the server is asked with between two looks. It stays open: what a connection used that has ended would be
+    /// counted as the server's own.
+    asking: OnceCell<Mutex<PgConnection>>,
 }
 
 /// Where leads of one company go in.
@@ -64,7 +72,8 @@ impl Leadline {
         if takes(executable, "--admin-listen").await {
             args.push("--admin-listen=127.0.0.1:0");
         }
-        Self { daemons: vec![ChildDaemon::start_of(executable, None, &args, env).await] }
+        let daemons = vec![ChildDaemon::start_of(executable, None, &args, env).await];
+        Self { daemons, asking: OnceCell::new() }
     }
 
     /// One more daemon on the same database.
@@ -105,6 +114,10 @@ impl Leadline {
         PgConnection::connect(&self.database_url()).await.unwrap()
     }
 
+    async fn asking(&self) -> MutexGuard<'_, PgConnection> {
+        self.asking.get_or_init(async || Mutex::new(self.database().await)).await.lock().await
+    }
+
     /// A channel to the control API of the first daemon.
     pub(crate) async fn channel(&self) -> tonic::transport::Channel {
         self.daemons[0].control().await
@@ -125,6 +138,7 @@ impl Leadline {
             let sql = format!("ALTER DATABASE leadline SET {setting}");
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
         }
+        self.asking.take();
         self.daemons[0].kill().await;
         self.daemons[0].restart().await;
     }
@@ -141,14 +155,14 @@ impl Leadline {
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, xact_commit::float8
              FROM pg_stat_database WHERE datname = current_database()",
         )
-        .fetch_one(&mut self.database().await)
+        .fetch_one(&mut *self.asking().await)
         .await
         .unwrap();
         Written { wal, transactions }
     }
 
     pub(crate) async fn cpu(&self) -> Cpu {
-        Cpu::now(&self.pids(), &self.cluster(), &self.database_url()).await
+        Cpu::now(&self.pids(), &self.cluster(), &mut *self.asking().await).await
     }
 
     /// How often the threads of daemons and cluster have woken so far.
@@ -194,19 +208,38 @@ impl Leadline {
         Target { company: id, key, integrations }
     }
 
-    /// Waits until the queue is empty.
+    /// Waits until the queue is empty, as long as it becomes shorter.
     pub(crate) async fn wait_until_drained(&self) {
-        let mut connection = self.database().await;
+        let (mut least, mut since) = (i64::MAX, Instant::now());
         loop {
             let open: i64 =
                 sqlx::query_scalar("SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM claim)")
-                    .fetch_one(&mut connection)
+                    .fetch_one(&mut *self.asking().await)
                     .await
                     .unwrap();
             if open == 0 {
                 return;
             }
+            if open < least {
+                (least, since) = (open, Instant::now());
+            }
+            assert!(since.elapsed() < STUCK, "{open} deliveries are stuck in the queue");
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the people of all leads are in the index for searches, so that what this writes belongs to the load
+    /// that it is of.
+    pub(crate) async fn wait_until_indexed(&self) {
+        let mut asking = self.asking().await;
+        // Versions to compare with may have no such table.
+        let is_known: bool = sqlx::query_scalar("SELECT to_regclass('lead_recent') IS NOT NULL")
+            .fetch_one(&mut *asking)
+            .await
+            .unwrap();
+        let waits = "SELECT EXISTS (SELECT FROM lead_recent)";
+        while is_known && sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *asking).await.unwrap() {
+            sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -219,7 +252,7 @@ impl Leadline {
         )
         .bind(company)
         .bind(since)
-        .fetch_all(&mut self.database().await)
+        .fetch_all(&mut *self.asking().await)
         .await
         .unwrap()
     }

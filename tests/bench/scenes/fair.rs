@@ -2,6 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
+use leadline_proto::v1;
+use leadline_tests::request_id;
+use serde_json::json;
 use sqlx::{Connection, Executor as _};
 use tokio::time::{Instant, sleep};
 
@@ -66,7 +69,8 @@ impl Street {
     }
 }
 
-/// Many due rows of which one lane owns nine in ten; it pushes to a slow target, four at a time.
+/// Many due rows of which one lane owns nine in ten; it pushes to a slow target, four at a time, and then to one that
+/// answers at once, as fast as the cores allow.
 pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut Report) {
     let rows = options.rows.unwrap_or(1_000_000);
     report.section(&format!("{rows} due, one lane owns 90 %"));
@@ -97,6 +101,23 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
     street.beside(&before, options.time, report).await;
     report.figure("memory of leadlined", street.leadline.memory_mib(), "MiB");
     report.figure("most pushes of the lanes at once", street.receiver.slow_most() as f64, "");
+    report.section(&format!("{rows} due, the lane that owns 90 % is pushed as fast as it goes"));
+    let (arrived, started) = (street.receiver.count(), Instant::now());
+    let config = json!({ "url": format!("http://{address}/fast"), "concurrency": CONCURRENCY }).to_string();
+    let integration = hog.integrations[0].clone();
+    let update = v1::UpdateIntegrationRequest {
+        request_id: request_id(),
+        integration,
+        config: Some(config),
+        ..Default::default()
+    };
+    street.leadline.operator().await.integrations().update_integration(update).await.unwrap();
+    while street.receiver.count() < arrived + 5000 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    street.beside(&before, options.time, report).await;
+    let pushed = (street.receiver.count() - arrived) as f64;
+    report.figure("deliveries meanwhile", pushed / started.elapsed().as_secs_f64(), "deliveries/s");
 }
 
 /// A lead into a company whose deliveries nobody waits for.

@@ -1,9 +1,10 @@
--- $leads leads of 50 companies, two deliveries and ten attempts each; one delivery in a hundred is dead.
+-- $leads leads of 50 companies, of which the first has half; two deliveries and ten attempts each; one delivery in five is
+-- dead, of 400 causes.
 CREATE TEMP TABLE lane ON COMMIT DROP AS
 SELECT company_id, id, row_number() OVER (PARTITION BY company_id ORDER BY id) - 1 AS n FROM integration;
 
 CREATE TEMP TABLE made ON COMMIT DROP AS
-SELECT n, 1 + n % 50 AS company_id, at,
+SELECT n, CASE WHEN n % 2 = 0 THEN 1 ELSE 1 + n / 2 % 50 END AS company_id, at,
     (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5('lead ' || n), 1, 20))::uuid AS id,
     gen_random_uuid() AS event_id,
     (ARRAY['Sarah', 'Amelia', 'Oliver', 'Zoë', 'Harry', 'Isla', 'Noah', 'Priya', 'Tomasz', 'Grace'])[1 + n % 10] || ' '
@@ -24,12 +25,16 @@ INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, 
 SELECT m.company_id,
     (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || substr(md5('delivery ' || m.n || ' ' || k), 1, 20))::uuid,
     l.id, m.id, m.event_id, 'lead.created',
-    CASE WHEN (m.n + k) % 100 = 0 THEN 'dead' ELSE 'delivered' END, 5, at, at + interval '1 second'
+    CASE WHEN (m.n / 2 + k) % 5 = 0 THEN 'dead' ELSE 'delivered' END, 5, at, at + interval '1 second'
 FROM made m CROSS JOIN generate_series(0, 1) k
 JOIN lane l ON l.company_id = m.company_id AND l.n = (m.n / 50 + k) % 5;
 INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since)
-SELECT company_id, integration_id, id, lead_id, 'dead', 'rejected', '422: no field called ' || ascii(substr(id::text, 36)) % 12, created_at
-FROM delivery WHERE state = 'dead';
+SELECT d.company_id, d.integration_id, d.id, d.lead_id, 'dead', 'rejected', '422: no field called '
+    || (ARRAY['guest', 'menu', 'event', 'venue', 'budget', 'owner', 'region', 'source', 'brand', 'phone', 'diet', 'room', 'date',
+        'season', 'team', 'stage', 'partner', 'referral', 'campaign', 'channel'])[1 + m.n / 10 % 20] || '_'
+    || (ARRAY['name', 'kind', 'code', 'label', 'group', 'note', 'state', 'level', 'score', 'colour', 'size', 'type', 'unit',
+        'title', 'rank', 'list', 'place', 'time', 'text', 'sum'])[1 + m.n / 200 % 20], created_at
+FROM delivery d JOIN made m ON m.company_id = d.company_id AND m.id = d.lead_id WHERE state = 'dead';
 UPDATE integration_stat s SET dead = d.dead
 FROM (SELECT integration_id, count(*) AS dead FROM undelivered GROUP BY 1) d WHERE d.integration_id = s.integration_id;
 

@@ -20,6 +20,8 @@ use crate::{
 /// How often each is looked at.
 const LOOKS: usize = 20;
 const COMPANIES: i64 = 50;
+/// All, one of the small ones, and the one that has half of everything.
+const COMPANIES_ASKED: [&str; 3] = ["", "7", "1"];
 /// What is slower is told with its plan.
 const SLOW: &str = "20ms";
 
@@ -79,7 +81,7 @@ async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
         operator.deliveries().get_delivery(v1::GetDeliveryRequest { id: one.id.clone() }).await
     })
     .await;
-    for company in ["", "7"] {
+    for company in COMPANIES_ASKED {
         let request = || v1::ListLeadsRequest { company: company.into(), ..Default::default() };
         timed(report, times, &format!("list of leads{}", of(company)), || async {
             operator.leads().list_leads(request()).await
@@ -101,15 +103,20 @@ async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
         operator.attempts().list_attempts(request()).await
     })
     .await;
-    timed(report, times, "failures", || async {
-        let request = v1::ListFailuresRequest::default();
-        FailureServiceClient::new(leadline.channel().await).list_failures(request).await
-    })
-    .await;
-    timed(report, times, "page of a company", || async {
-        operator.companies().get_company_page(v1::GetCompanyPageRequest { company: "7".into() }).await
-    })
-    .await;
+    for company in COMPANIES_ASKED {
+        timed(report, times, &format!("failures{}", of(company)), || async {
+            let request = v1::ListFailuresRequest { company: company.into(), ..Default::default() };
+            FailureServiceClient::new(leadline.channel().await).list_failures(request).await
+        })
+        .await;
+    }
+    for company in &COMPANIES_ASKED[1..] {
+        timed(report, times, &format!("page{}", of(company)), || async {
+            let request = v1::GetCompanyPageRequest { company: (*company).into() };
+            operator.companies().get_company_page(request).await
+        })
+        .await;
+    }
     timed(report, times, "integrations", || async {
         operator.integrations().list_integrations(v1::ListIntegrationsRequest::default()).await
     })
@@ -126,7 +133,7 @@ async fn searches(operator: &Operator, times: usize, report: &mut Report) {
         ("everybody", "example.com"),
         ("a few hundred", "patel 4f"),
     ] {
-        for company in ["", "7"] {
+        for company in COMPANIES_ASKED {
             let request =
                 || v1::FindLeadsRequest { text: text.into(), company: company.into(), ..Default::default() };
             timed(report, times, &format!("find {name}{}", of(company)), || async {
@@ -138,7 +145,11 @@ async fn searches(operator: &Operator, times: usize, report: &mut Report) {
 }
 
 fn of(company: &str) -> &'static str {
-    if company.is_empty() { "" } else { " of a company" }
+    match company {
+        "" => "",
+        "1" => " of the largest company",
+        _ => " of a company",
+    }
 }
 
 fn listing(filter: v1::DeliveryFilter) -> v1::ListDeliveriesRequest {
