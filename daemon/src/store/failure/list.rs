@@ -14,7 +14,10 @@ use crate::{
     },
     store::{
         Error, Store, known,
-        operator::{audit::AuditView, command::Refusal},
+        operator::{
+            audit::{AuditView, ChangeWindow},
+            command::Refusal,
+        },
     },
 };
 
@@ -23,7 +26,7 @@ const EXACT_MAX: i64 = 10_000;
 /// How many deliveries that wait for their retry are looked at.
 const RETRYING_MAX: i64 = 500;
 /// How many changes are named beside a cause.
-const CHANGES_MAX: usize = 5;
+const CHANGES_MAX: i64 = 5;
 /// How long before a cause began a change may be why.
 const CHANGED_BEFORE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
@@ -235,10 +238,7 @@ impl Store {
         self.fill_in_samples(filter, page).await?;
         self.fill_in_leads(filter, page).await?;
         self.fill_in_trend(filter, page).await?;
-        for one in page {
-            one.changed_before = self.changed_before(one).await?;
-        }
-        Ok(())
+        self.fill_in_changes(page).await
     }
 
     async fn fill_in_places(&self, page: &mut [FailureView]) -> Result<(), Error> {
@@ -349,12 +349,21 @@ impl Store {
     }
 
     /// What operators changed at the integrations of a cause in the hour before it began, newest first.
-    async fn changed_before(&self, one: &FailureView) -> Result<Vec<AuditView>, Error> {
-        let from = one.first_at.checked_sub(CHANGED_BEFORE).unwrap_or(Timestamp::MIN);
-        let targets: Vec<String> =
-            one.places.iter().map(|place| format!("integration {}", place.integration)).collect();
-        let companies: Vec<i64> = one.places.iter().map(|place| place.company.0).collect();
-        self.changes_of(&companies, &targets, from, one.first_at, CHANGES_MAX as i64).await
+    async fn fill_in_changes(&self, page: &mut [FailureView]) -> Result<(), Error> {
+        let windows = page.iter().map(|one| {
+            let mut targets: HashMap<CompanyId, Vec<String>> = HashMap::new();
+            for place in &one.places {
+                targets.entry(place.company).or_default().push(format!("integration {}", place.integration));
+            }
+            let from = one.first_at.checked_sub(CHANGED_BEFORE).unwrap_or(Timestamp::MIN);
+            ChangeWindow { targets, from, until: one.first_at }
+        });
+        let windows: Vec<_> = windows.collect();
+        let changes = self.changes_within(&windows, CHANGES_MAX).await?;
+        for (one, changes) in page.iter_mut().zip(changes) {
+            one.changed_before = changes;
+        }
+        Ok(())
     }
 }
 

@@ -39,6 +39,14 @@ pub struct AuditFilter {
     pub limit: i64,
 }
 
+/// A span of time, and the things whose changes within it are asked for.
+pub(in crate::store) struct ChangeWindow {
+    /// As the audit names them, by company.
+    pub(in crate::store) targets: HashMap<CompanyId, Vec<String>>,
+    pub(in crate::store) from: Timestamp,
+    pub(in crate::store) until: Timestamp,
+}
+
 /// A line as it stands.
 struct AuditRow {
     company_id: i64,
@@ -107,35 +115,67 @@ impl Store {
         self.with_names(rows).await
     }
 
-    /// What was changed at these targets from a time to another, newest first.
-    pub(in crate::store) async fn changes_of(
+    /// What was changed within each of these windows, newest first.
+    pub(in crate::store) async fn changes_within(
         &self,
-        companies: &[i64],
-        targets: &[String],
-        from: Timestamp,
-        until: Timestamp,
+        windows: &[ChangeWindow],
         limit: i64,
-    ) -> Result<Vec<AuditView>, Error> {
+    ) -> Result<Vec<Vec<AuditView>>, Error> {
         let floor = |at: Timestamp| {
             Uuid::from(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0))
         };
         // Ids are of the daemon's clock, times of the database's: a second lies between them at most.
-        let ceiling = until.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
-        let rows = sqlx::query_as!(
-            AuditRow,
-            r#"SELECT company_id, id, at AS "at: _", operator, action, target, before, after FROM audit
-               WHERE company_id = ANY($1) AND id >= $2 AND id < $3 AND at <= $4 AND target = ANY($5)
-               ORDER BY at DESC LIMIT $6"#,
-            companies,
-            floor(from),
-            floor(ceiling),
-            until.to_sqlx(),
-            targets,
+        let ceiling =
+            |at: Timestamp| at.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        let mut asked = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (n, window) in (0_i32..).zip(windows) {
+            for (company, targets) in &window.targets {
+                asked.0.push(n);
+                asked.1.push(company.0);
+                asked.2.push(targets.join(","));
+                asked.3.push(floor(window.from));
+                asked.4.push(floor(ceiling(window.until)));
+                asked.5.push(window.until.to_sqlx());
+            }
+        }
+        let rows = sqlx::query!(
+            r#"SELECT w.n AS "n!", a.company_id, a.id, a.at AS "at: jiff_sqlx::Timestamp", a.operator, a.action, a.target,
+                      a.before, a.after
+               FROM unnest($1::int[], $2::bigint[], $3::text[], $4::uuid[], $5::uuid[], $6::timestamptz[])
+                   w(n, company_id, targets, first, last, until)
+               CROSS JOIN LATERAL (
+                   SELECT * FROM audit a
+                   WHERE a.company_id = w.company_id AND a.id >= w.first AND a.id < w.last AND a.at <= w.until
+                     AND a.target = ANY(string_to_array(w.targets, ','))
+                   ORDER BY a.at DESC LIMIT $7) a
+               ORDER BY a.at DESC"#,
+            &asked.0,
+            &asked.1,
+            &asked.2,
+            &asked.3,
+            &asked.4,
+            &asked.5 as &[jiff_sqlx::Timestamp],
             limit,
         )
         .fetch_all(&self.pool)
         .await?;
-        self.with_names(rows).await
+        let mut of = Vec::with_capacity(rows.len());
+        let rows = rows.into_iter().map(|row| {
+            of.push(row.n);
+            let (company_id, id, at) = (row.company_id, row.id, row.at);
+            let (operator, action, target) = (row.operator, row.action, row.target);
+            AuditRow { company_id, id, at, operator, action, target, before: row.before, after: row.after }
+        });
+        let rows = rows.collect();
+        let mut found = vec![Vec::new(); windows.len()];
+        for (n, line) in of.into_iter().zip(self.with_names(rows).await?) {
+            let lines = usize::try_from(n).ok().and_then(|n| found.get_mut(n));
+            let room = usize::try_from(limit).unwrap_or_default();
+            if let Some(lines) = lines.filter(|lines| lines.len() < room) {
+                lines.push(line);
+            }
+        }
+        Ok(found)
     }
 
     /// The lines, each with what its target is called.
