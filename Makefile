@@ -6,7 +6,7 @@ bench-console: ; scripts/bench console
 queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadlined --test store queue:: -- --nocapture
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
 attack: ; scripts/attack
-failover: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- failover:: --nocapture --test-threads=1
+failover: ; scripts/install-missing --programs pgbouncer && LEADLINE_POOLER_REQUIRED=1 SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- failover:: --nocapture --test-threads=1
 storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e a_storm:: -- --nocapture
 ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
 browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture

@@ -111,6 +111,29 @@ fn every_promise_is_shown_by_tests_that_exist() {
     }
 }
 
+#[test]
+fn every_finding_of_a_review_has_a_test() {
+    let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let id = line.strip_prefix("| ")?.split(' ').next()?;
+        let number = id.strip_prefix(['S', 'R']).is_some_and(|number| number.parse::<u8>().is_ok());
+        number.then_some((id.to_owned(), line))
+    });
+    let rows: Vec<_> = rows.collect();
+    let named: BTreeSet<_> = rows.iter().map(|(id, _)| id.clone()).collect();
+    let security = (1..=14).map(|number| format!("S{number}"));
+    // What is asked of speed is a bench's to hold.
+    let reliability = (1..=12).filter(|number| *number != 8).map(|number| format!("R{number}"));
+    assert_eq!(named, security.chain(reliability).collect::<BTreeSet<_>>());
+    for (id, row) in rows {
+        let tests = tests_in(row);
+        assert!(!tests.is_empty(), "no test shows {id}");
+        for (file, function) in tests {
+            assert!(is_test(file, function), "{id}: {file}::{function} is no test");
+        }
+    }
+}
+
 fn sections(page: &str) -> Vec<Section<'_>> {
     page.split("\n## Seed ").skip(1).map(section).collect()
 }

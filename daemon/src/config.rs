@@ -125,7 +125,8 @@ pub(crate) struct ConfigSettings {
     /// The key of that certificate
     #[arg(long, global = true, value_name = "FILE")]
     control_tls_key: Option<PathBuf>,
-    /// Let in over the network only clients with a certificate of this authority, a token beside it
+    /// Let in over the network only clients with a certificate of this authority, a token beside it; taken anew when it
+    /// changes
     #[arg(long, global = true, value_name = "FILE")]
     control_client_ca: Option<PathBuf>,
     /// A group of this machine's users who may use the socket, as viewer, operator or admin; repeatable
@@ -156,7 +157,7 @@ pub(crate) struct ConfigSettings {
     #[arg(long, global = true, value_name = "TIME")]
     keep_attempts: Option<String>,
     /// After which time without a change leads are erased, once all their deliveries are delivered or skipped, such as
-    /// 730d; refused posts go after the same time [default: never]
+    /// 730d; refused posts go after 90 days, and after this time if that is shorter [default: never]
     #[arg(long, global = true, value_name = "TIME")]
     keep_leads: Option<String>,
     /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]

@@ -1,6 +1,10 @@
 //! The docs are one site: every page has its place in it, and what commands and settings it names there are.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
 
 use leadline_tests::{leadline, leadlined};
 
@@ -93,19 +97,131 @@ fn every_command_that_a_page_names_is_there() {
     }
 }
 
+/// The options of each command, as the page made from the program has them; those of `leadline` itself may stand behind
+/// every command.
+fn options() -> BTreeMap<String, BTreeSet<String>> {
+    let (mut options, mut command) = (BTreeMap::<_, BTreeSet<String>>::new(), String::new());
+    for line in text("reference/commands.md").lines() {
+        if let Some(heading) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
+            heading.trim().clone_into(&mut command);
+            options.entry(command.clone()).or_default();
+        } else if let Some(row) = line.strip_prefix("| `--") {
+            let name = row.split([' ', '`', '=']).next().unwrap();
+            options.get_mut(&command).unwrap().insert(format!("--{name}"));
+        }
+    }
+    assert!(options.len() > 60 && options["leadline"].contains("--server"), "{options:?}");
+    options
+}
+
+/// The options that the words of a command line give to the program before them.
+fn given<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let is_end = |word: &&&str| matches!(**word, "|" | "||" | "&&" | "&" | ";" | ">" | ">>" | "<");
+    let own = words.iter().take_while(|word| !is_end(word));
+    let named = own.filter_map(|word| word.strip_prefix("--").map(|_| *word));
+    named
+        .map(|word| word.split(['=', ')', ';', ',', '\'', '"', '`']).next().unwrap())
+        .filter(|word| word.len() > 2)
+        .collect()
+}
+
 #[test]
-fn every_setting_that_a_page_names_is_there() {
-    let help = Command::new(leadlined()).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    for page in pages() {
-        for line in code(&text(&page)).lines().filter(|line| line.contains("leadlined ")) {
-            let flags = line.split("leadlined ").nth(1).unwrap().split_whitespace();
-            for flag in flags.take_while(|word| *word != "|").filter(|word| word.starts_with("--")) {
-                let flag = flag.split('=').next().unwrap();
-                assert!(help.contains(&format!("{flag} ")), "docs/{page}: leadlined has no {flag}");
+fn every_option_that_a_page_gives_a_command_is_one_of_it() {
+    let options = options();
+    let (mut seen, mut unknown) = (0, Vec::new());
+    for (page, text) in pages_and_readme() {
+        for line in code(&text).lines() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            for (at, _) in words.iter().enumerate().filter(|(_, word)| **word == "leadline") {
+                // The user is called so, too.
+                if at > 0 && words[at - 1].eq_ignore_ascii_case("-u") {
+                    continue;
+                }
+                let rest = &words[at + 1..];
+                let command = (0..=rest.len().min(2))
+                    .rev()
+                    .map(|count| {
+                        ["leadline"].iter().chain(&rest[..count]).copied().collect::<Vec<_>>().join(" ")
+                    })
+                    .find(|command| options.contains_key(command))
+                    .unwrap();
+                for option in given(rest) {
+                    seen += 1;
+                    let is_one = [&*command, "leadline"].iter().any(|of| options[*of].contains(option));
+                    if !is_one && option != "--help" {
+                        unknown.push(format!("{page}: {command} has no {option}"));
+                    }
+                }
             }
         }
     }
+    assert!(seen > 80, "only {seen}: the pages are not read right");
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
+
+/// The settings of the daemon: each flag with its name in the file.
+fn settings() -> BTreeMap<String, String> {
+    let page = text("reference/settings.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let settings = rows.filter_map(|row| {
+        let key = row.split("| `").nth(1)?.split('`').next()?;
+        Some((format!("--{}", row.split([' ', '`']).next()?), key.to_owned()))
+    });
+    settings.collect()
+}
+
+fn pages_and_readme() -> Vec<(String, String)> {
+    let mut all: Vec<_> = pages().into_iter().map(|page| (format!("docs/{page}"), text(&page))).collect();
+    all.push(("README.md".to_owned(), fs::read_to_string(root().join("README.md")).unwrap()));
+    all
+}
+
+/// What stands in a line between back-quotes.
+fn inline(page: &str) -> Vec<&str> {
+    let prose = page.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_option_and_setting_that_a_page_names_is_there() {
+    // Of benches, which are no part of what is installed, and of programs of others.
+    const OTHERS: [&str; 6] = ["--help", "--json", "--rounds", "--rows", "--seconds", "--init"];
+    let (options, settings) = (options(), settings());
+    assert!(settings.len() > 20 && settings["--keep-leads"] == "keep_leads", "{settings:?}");
+    let help = Command::new(leadlined()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let is_option = |option: &str| {
+        settings.contains_key(option)
+            || help.contains(&format!("{option} "))
+            || options.values().any(|of| of.contains(option))
+            || OTHERS.contains(&option)
+    };
+    let mut unknown = Vec::new();
+    for (page, text) in pages_and_readme() {
+        for code in inline(&text).into_iter().filter(|code| code.starts_with("--")) {
+            let option = given(&[code.split_whitespace().next().unwrap()]);
+            unknown.extend(option.into_iter().filter(|it| !is_option(it)).map(|it| format!("{page}: {it}")));
+        }
+        for line in code(&text).lines().filter(|line| line.contains("leadlined ")) {
+            let words: Vec<_> = line.split("leadlined ").nth(1).unwrap().split_whitespace().collect();
+            let flags = given(&words).into_iter().filter(|flag| !help.contains(&format!("{flag} ")));
+            unknown.extend(flags.map(|flag| format!("{page}: leadlined has no {flag}")));
+        }
+        // The console's settings are its own.
+        if page == "docs/console.md" {
+            continue;
+        }
+        let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("toml\n"));
+        let lines = blocks.flat_map(str::lines).chain(inline(&text));
+        for (key, value) in lines.filter_map(|line| line.split_once(" = ")) {
+            let is_name = !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let is_value = value.starts_with(['"', '[', '\'']) || value == "true" || value == "false";
+            if is_name && is_value && !settings.values().any(|known| known == key) {
+                unknown.push(format!("{page}: leadlined.toml has no {key}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
 }
 
 #[test]

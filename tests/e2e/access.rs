@@ -4,7 +4,7 @@
 mod doors;
 mod pages;
 mod people;
-mod walk;
+pub(crate) mod walk;
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! Credentials never show: every connector is given some that can be known again, its target refuses them and quotes them
 //! back, and then they are looked for wherever somebody may read.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
@@ -11,9 +11,12 @@ use leadline_fakes::{
     vendor::{Route, Vendor},
 };
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Cli, Database, Operator, post_lead, request_id, wait_until};
+use leadline_tests::{ChildDaemon, Cli, Database, Operator, http, post_lead, request_id, wait_until};
 use leadlined::connectors;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{access::walk::everything_read, traces::Collector};
 
 /// What a daemon logs at most.
 const EVERYTHING: [&str; 1] = ["--log-level=trace"];
@@ -103,10 +106,43 @@ fn forms(secret: &str) -> [String; 3] {
     [secret.to_owned(), hex::encode(secret), STANDARD.encode(secret).trim_end_matches('=').to_owned()]
 }
 
+/// What operators and machines may read of a daemon: every list and look of the control API, and the metrics.
+async fn everything_to_read(
+    daemon: &ChildDaemon,
+    operator: &Operator,
+    integrations: &[String],
+    lead: &str,
+) -> String {
+    let (mut attempts, mut deliveries) = (Vec::new(), Vec::new());
+    for id in integrations {
+        let finished = operator.finished(id).await;
+        deliveries.extend(finished.iter().map(|attempt| attempt.delivery_id.clone()));
+        attempts.extend(finished.into_iter().map(|attempt| attempt.id));
+    }
+    deliveries.retain(|id| !id.is_empty());
+    let keys = v1::ListIntakeKeysRequest { company: "7".to_owned(), ..Default::default() };
+    let keys = operator.keys().list_intake_keys(keys).await.unwrap().into_inner().keys;
+    let ids = BTreeMap::from([
+        ("COMPANY", vec!["7".to_owned()]),
+        ("INTEGRATION", integrations.to_vec()),
+        ("INTAKE_KEY", keys.into_iter().map(|key| key.id).collect()),
+        ("ATTEMPT", attempts),
+        ("DELIVERY", deliveries),
+    ]);
+    let (answered, told) = everything_read(&daemon.control().await, &ids, lead).await;
+    assert!(answered > 10 * integrations.len(), "only {answered} calls had anything to say");
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("leadline_integration_attempts_total{"), "{metrics}");
+    told + &metrics
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_credential_is_written_or_shown_anywhere() {
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start(Some(&database), &EVERYTHING).await;
+    let (collector, mut tasks) = (Collector::default(), JoinSet::new());
+    let endpoint = format!("--otlp-endpoint=http://{}", collector.start(&mut tasks).await);
+    let more = [EVERYTHING[0], "--admin-listen=127.0.0.1:0", &endpoint];
+    let mut daemon = ChildDaemon::start(Some(&database), &more).await;
     let operator = Operator::new(daemon.control().await);
     let cli = Cli::new(&daemon.socket());
     let key = operator.company(7).await;
@@ -126,7 +162,8 @@ async fn no_credential_is_written_or_shown_anywhere() {
     }
     let mut lead = sample_lead(1);
     lead["lead"]["gdpr_consent"] = true.into();
-    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+    assert_eq!(status, 202, "{posted}");
     good.wait_for(1).await;
     let mut shown = String::new();
     for (connector, id, receiver) in &receivers {
@@ -140,12 +177,17 @@ async fn no_credential_is_written_or_shown_anywhere() {
             shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
         }
     }
-    shown += &cli.json(&["audit", "list", "--company", "7"]).await.to_string();
-    shown += &cli.json(&["integration", "list"]).await.to_string();
     assert!(shown.matches("who is ••••").count() > 15, "what targets quote is kept, without the secret");
+    let integrations: Vec<_> = receivers.iter().map(|(_, id, _)| id.clone()).collect();
+    let lead = posted["lead"].as_str().unwrap();
+    shown += &everything_to_read(&daemon, &operator, &integrations, lead).await;
     assert_eq!(daemon.stop().await, Some(0));
+    let spans = collector.spans();
+    assert!(spans.len() > receivers.len(), "{spans:#?}");
+    shown += &format!("{spans:?}");
     secrets.extend(google_sheets::KEY.lines().nth(1).map(str::to_owned));
-    let (dumped, logged) = (database.dump().await, daemon.log().join("\n"));
+    let dumped = database.dump().await;
+    let logged = daemon.log().join("\n") + &database.server_log();
     for secret in secrets {
         for form in forms(&secret) {
             assert!(!shown.contains(&form), "{secret} is shown: {}", around(&shown, &form));

@@ -318,10 +318,18 @@ async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() 
     let store = store(&database).await;
     let forget = async |kept: Option<u64>| {
         let store = store.clone().keeping(Duration::from_secs(86_400), kept.map(Duration::from_secs));
+        store.forget_refusals().await.unwrap();
         store.forget_leads(&mut Positions::default()).await.unwrap()
     };
     assert_eq!(forget(None).await, 0, "for ever, unless somebody says otherwise");
     assert_eq!(forget(Some(3600)).await, 0, "not before their time");
+    assert_eq!(count(&pool, "refusal").await, 1);
+    // Refused posts are not kept for ever, whatever is said of leads.
+    sqlx::query("UPDATE refusal SET at = now() - interval '91 days'").execute(&pool).await.unwrap();
+    assert_eq!(forget(None).await, 0);
+    assert_eq!(count(&pool, "refusal").await, 0);
+    post_lead(&daemon.url("/v1/leads"), &keys[0], "{}".to_owned()).await;
+    wait_until("another refusal is kept", async || count(&pool, "refusal").await == 1).await;
     wait_until("the delivered one is erased", async || forget(Some(0)).await == 1).await;
     assert_eq!(forget(Some(0)).await, 0);
     assert_eq!(count(&pool, "refusal").await, 0);

@@ -25,7 +25,7 @@ const SENDER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A collector that keeps what it is told.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Span>>>);
+pub(crate) struct Collector(Arc<Mutex<Vec<Span>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
@@ -42,7 +42,7 @@ impl TraceService for Collector {
 
 impl Collector {
     /// Collects until the set is dropped.
-    async fn start(&self, tasks: &mut JoinSet<()>) -> SocketAddr {
+    pub(crate) async fn start(&self, tasks: &mut JoinSet<()>) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = TraceServiceServer::new(self.clone());
@@ -53,7 +53,7 @@ impl Collector {
         address
     }
 
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.0.lock().unwrap().clone()
     }
 

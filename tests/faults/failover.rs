@@ -1,17 +1,13 @@
-//! Two servers of one's own with streaming replication: the primary is killed under load, the standby promoted. And a
-//! pooler between, which is refused by name. `make failover`.
+//! Two servers of one's own with streaming replication: the primary is killed under load, vanishes, or lives on, and the
+//! standby is promoted. And a pooler between, which is refused by name. `make failover`.
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
@@ -20,11 +16,20 @@ use leadline_tests::{ChildDaemon, Operator, figure, http, leadlined, post_lead, 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tempfile::TempDir;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
-/// How long leads may be refused after the promotion, in seconds.
+mod line;
+mod load;
+
+use self::{
+    line::Line,
+    load::{Load, RATE_OVER},
+};
+
+/// How long it may take after the promotion until all is as before, in seconds.
 const BACK_WITHIN: f64 = 5.0;
-const SENDERS: usize = 4;
+/// From which share of the rate before on it counts as full: the machine has other things to do, too.
+const FULL_RATE: f64 = 0.8;
 
 fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
@@ -135,44 +140,80 @@ pub(crate) fn workplace() -> TempDir {
     dir
 }
 
-/// Posts leads as fast as they are answered, and keeps the uuids of those that were accepted.
-struct Load {
-    senders: JoinSet<()>,
-    stop: Arc<AtomicBool>,
-    accepted: Arc<Mutex<BTreeSet<String>>>,
+/// A daemon on two servers of which the second one is a standby, and what comes of leads that are posted to it.
+struct Scene {
+    daemon: ChildDaemon,
+    receiver: Receiver,
+    load: Load,
+    url: String,
 }
 
-impl Load {
-    fn start(url: &str, key: &str) -> Self {
-        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::default());
-        let mut senders = JoinSet::new();
-        let next = Arc::new(AtomicUsize::new(1));
-        for _ in 0..SENDERS {
-            let (url, key) = (url.to_owned(), key.to_owned());
-            let (stop, accepted, next) = (Arc::clone(&stop), Arc::clone(&accepted), Arc::clone(&next));
-            senders.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let lead = sample_lead(next.fetch_add(1, Ordering::Relaxed)).to_string();
-                    let (status, answer) = post_lead(&url, &key, lead).await;
-                    if status == 202 {
-                        let accepted: &Mutex<BTreeSet<String>> = &accepted;
-                        accepted.lock().unwrap().insert(answer["lead"].as_str().unwrap().to_uppercase());
-                    }
-                }
-            });
-        }
-        Self { senders, stop, accepted }
+impl Scene {
+    /// Leads flow to the first of these ports.
+    async fn start(ports: [u16; 2]) -> Self {
+        let url = format!(
+            "--database-url=postgres://leadline@127.0.0.1:{},127.0.0.1:{}/postgres",
+            ports[0], ports[1]
+        );
+        let daemon = ChildDaemon::start(None, &[&url, "--admin-listen=127.0.0.1:0"]).await;
+        let operator = Operator::new(daemon.control().await);
+        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let key = operator.company(7).await;
+        operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+        let load = Load::start(&daemon.url("/v1/leads"), &key);
+        wait_until("leads flow", async || load.count() > 200 && load.age() > RATE_OVER * 3).await;
+        Self { daemon, receiver, load, url }
     }
 
-    fn count(&self) -> usize {
-        self.accepted.lock().unwrap().len()
+    /// Promotes a standby, and prints how long it takes until leads are accepted and pushed as fast as before the
+    /// primary was lost, at this moment.
+    async fn promote(&mut self, case: &str, standby: &Server, lost_at: Instant) {
+        let before = self.load.rate_before(lost_at);
+        Server::pg("pg_ctl", &["promote", "-s", "-w", "-D", standby.path()]);
+        let promoted = Instant::now();
+        let pushed = self.receiver.count();
+        let seconds = |at: Instant| at.duration_since(promoted).as_secs_f64();
+        let mut pushed_again = None;
+        let mut full_rate = None;
+        wait_until("leads are accepted as before, and pushed", async || {
+            if pushed_again.is_none() && self.receiver.count() > pushed + 100 {
+                pushed_again = Some(Instant::now());
+            }
+            full_rate = full_rate.or_else(|| self.load.first_second_of(before * FULL_RATE, promoted));
+            full_rate.is_some() && pushed_again.is_some()
+        })
+        .await;
+        println!(
+            "{case}: {before:.0} leads a second before, {:.0} after",
+            self.load.rate_before(Instant::now())
+        );
+        let first = self.load.first_after(promoted).unwrap();
+        figure(case, "seconds from promotion to accepted leads", seconds(first), BACK_WITHIN);
+        figure(case, "seconds from promotion to the full rate", seconds(full_rate.unwrap()), BACK_WITHIN);
+        figure(
+            case,
+            "seconds from promotion to a hundred pushes",
+            seconds(pushed_again.unwrap()),
+            BACK_WITHIN,
+        );
     }
 
-    async fn stop(mut self) -> BTreeSet<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        while self.senders.join_next().await.is_some() {}
-        let accepted = self.accepted.lock().unwrap();
-        accepted.clone()
+    /// Every lead that was accepted arrives, and the daemon ends well.
+    async fn end(mut self, case: &str) {
+        let accepted = self.load.stop().await;
+        let arrived = || -> BTreeSet<String> {
+            let body = |request: &leadline_fakes::Request| {
+                serde_json::from_slice::<serde_json::Value>(&request.body).ok()?["lead"]["uuid"]
+                    .as_str()
+                    .map(str::to_uppercase)
+            };
+            self.receiver.requests().iter().filter_map(body).collect()
+        };
+        wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived())).await;
+        let lost = accepted.difference(&arrived()).count();
+        figure(case, "accepted leads lost", lost as f64, 0.0);
+        assert_eq!(self.daemon.stop().await, Some(0));
+        self.receiver.stop().await;
     }
 }
 
@@ -181,47 +222,77 @@ async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_fo
     let dir = workplace();
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
-    let url = format!(
-        "--database-url=postgres://leadline@127.0.0.1:{},127.0.0.1:{}/postgres",
-        standby.port, primary.port
-    );
-    let mut daemon = ChildDaemon::start(None, &[&url]).await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
-
-    let load = Load::start(&daemon.url("/v1/leads"), &key);
-    wait_until("leads flow", async || load.count() > 200).await;
+    let mut scene = Scene::start([standby.port, primary.port]).await;
     primary.kill();
-    let before = load.count();
+    scene.promote("a primary is killed", &standby, Instant::now()).await;
+    scene.end("a primary is killed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_whose_machine_vanishes_without_a_word_is_left_by_all_who_wait_for_it() {
+    let dir = workplace();
+    let primary = Server::primary(dir.path());
+    let standby = primary.standby(dir.path()).await;
+    let line = Line::to(primary.port).await;
+    let mut scene = Scene::start([line.port(), standby.port]).await;
+    // With another daemon beside it, it also listens and tells all the time.
+    let key = format!("--master-key={}", scene.daemon.dir().join("master.key").display());
+    let mut other = ChildDaemon::start(None, &[&scene.url, &key]).await;
+    wait_until("they know each other", async || metric(&scene.daemon, "leadline_daemons ").await == 2).await;
+    line.vanish();
+    let lost_at = Instant::now();
+    wait_until("leads are refused", async || scene.load.refused_since(lost_at) > 0).await;
+    primary.kill();
+    scene.promote("a primary vanishes", &standby, lost_at).await;
+    assert_eq!(metric(&scene.daemon, "leadline_database_failovers_total ").await, 1);
+    scene.end("a primary vanishes").await;
+    assert_eq!(other.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_old_one_never_again() {
+    let dir = workplace();
+    let primary = Server::primary(dir.path());
+    let standby = primary.standby(dir.path()).await;
+    let scene = Scene::start([primary.port, standby.port]).await;
+    // Nobody waits for a standby that stops to be one; the old primary lives on.
+    primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''").await;
+    primary.ask("SELECT pg_reload_conf()").await;
     Server::pg("pg_ctl", &["promote", "-s", "-w", "-D", standby.path()]);
-    let promoted = Instant::now();
-    wait_until("leads are accepted again", async || load.count() > before + SENDERS).await;
-    let back = promoted.elapsed().as_secs_f64();
-    wait_until("they flow as before", async || load.count() > before + 200).await;
-    let accepted = load.stop().await;
-    let arrived = || -> BTreeSet<String> {
-        let body = |request: &leadline_fakes::Request| {
-            serde_json::from_slice::<serde_json::Value>(&request.body).ok()?["lead"]["uuid"]
-                .as_str()
-                .map(str::to_uppercase)
-        };
-        receiver.requests().iter().filter_map(body).collect()
+    wait_until("the promoted one is followed", async || {
+        metric(&scene.daemon, "leadline_database_failovers_total ").await == 1
+    })
+    .await;
+    let logged = |event: &str| {
+        let event = format!("\"event\":\"{event}\"");
+        scene.daemon.log().iter().any(|line| line.contains(&event))
     };
-    wait_until("every accepted lead arrives", async || accepted.is_subset(&arrived())).await;
-    let lost = accepted.difference(&arrived()).count();
-    figure("a primary is killed", "seconds from promotion to accepted leads", back, BACK_WITHIN);
-    figure("a primary is killed", "accepted leads lost", lost as f64, 0.0);
+    wait_until("the other is named", async || logged("several_servers_take_writes")).await;
+    assert_eq!(metric(&scene.daemon, "leadline_database_rivals ").await, 1);
+    let leads = async |server: &Server| server.ask("SELECT count(*)::text FROM lead").await;
+    let left_with = leads(&primary).await;
+
+    standby.kill();
+    wait_until("the old one is not taken instead", async || logged("server_left_behind")).await;
+    standby.start();
+    let started = Instant::now();
+    wait_until("leads are accepted again", async || scene.load.first_after(started).is_some()).await;
+    assert_eq!(leads(&primary).await, left_with, "nothing is written where it would be lost");
+    scene.load.stop().await;
+    let mut daemon = scene.daemon;
     assert_eq!(daemon.stop().await, Some(0));
-    receiver.stop().await;
+    scene.receiver.stop().await;
+}
+
+/// What a series stands at; its name ends with a space, or with its labels and one.
+async fn metric(daemon: &ChildDaemon, series: &str) -> u64 {
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    metrics.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |value| value.parse().unwrap())
 }
 
 /// How many lists were read so.
 async fn reads(daemon: &ChildDaemon, outcome: &str) -> u64 {
-    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
-    let series = format!("leadline_replica_reads_total{{outcome=\"{outcome}\"}} ");
-    metrics.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |count| count.parse().unwrap())
+    metric(daemon, &format!("leadline_replica_reads_total{{outcome=\"{outcome}\"}} ")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,6 +345,7 @@ async fn lists_are_read_from_a_replica_and_nobody_misses_what_they_have_just_don
 async fn a_pooler_in_transaction_mode_is_refused_by_name() {
     let pooler = Path::new("/usr/sbin/pgbouncer");
     if !pooler.exists() {
+        assert!(env::var_os("LEADLINE_POOLER_REQUIRED").is_none(), "{} is missing", pooler.display());
         eprintln!("left out: this needs pgbouncer; Debian packages it");
         return;
     }

@@ -3,7 +3,7 @@
 use std::{
     fmt::{self, Write as _},
     fs, io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     process::Command,
@@ -34,6 +34,8 @@ use crate::{
     secrets::master_key,
     telemetry, user,
 };
+
+mod reach;
 
 /// Below this much room the next hours are at risk, in KiB.
 const ROOM_MIN: u64 = 1024 * 1024;
@@ -104,16 +106,21 @@ pub async fn examine(config: &Config) -> DoctorReport {
     examine_user(&mut report, config, is_running);
     let certificates = doors::check(config);
     if !is_running {
-        examine_port(&mut report, config);
+        reach::examine_ports(&mut report, config);
     }
     if let Err(error) = become_daemons_user(&report, config) {
         report.add(Grade::Bad, "user", error.to_string());
     }
-    examine_certificates(&mut report, config, certificates);
+    reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
     examine_limits(&mut report);
     examine_daemon(&mut report, config, is_running).await;
+    if is_running {
+        reach::examine_other_doors(&mut report, config).await;
+    }
     let inspected = examine_database(&mut report, config, is_running).await;
+    reach::examine_replica(&mut report, config).await;
+    reach::examine_collector(&mut report, config).await;
     examine_key(&mut report, config, inspected.as_ref());
     report
 }
@@ -158,41 +165,6 @@ fn become_daemons_user(report: &DoctorReport, config: &Config) -> Result<(), Own
         Becomes::User(own) => own_user::turn_into(&own),
         Becomes::Same | Becomes::RootUntil(_) | Becomes::Owners(_) => Ok(()),
     }
-}
-
-/// Root reads certificates when it starts a daemon, which reads renewed ones itself.
-fn examine_certificates(report: &mut DoctorReport, config: &Config, at_the_start: anyhow::Result<()>) {
-    if config.tls.is_none() && config.control_remote.is_none() {
-        return;
-    }
-    let (grade, text) = match (at_the_start, doors::check(config)) {
-        (Err(error), _) => (Grade::Bad, format!("{error:#}")),
-        (Ok(()), Err(error)) => (
-            Grade::Look,
-            format!(
-                "{error:#}: root reads them for a daemon that it starts, and then nobody renewed ones: let its user read both files"
-            ),
-        ),
-        (Ok(()), Ok(())) => (Grade::Good, "each can be read, and fits its key".to_owned()),
-    };
-    report.add(grade, "certificates", text);
-}
-
-fn examine_port(report: &mut DoctorReport, config: &Config) {
-    let listen = config.intake_listen;
-    let (grade, text) = match TcpListener::bind(listen) {
-        Ok(_) => (Grade::Good, format!("{listen} is free")),
-        // Root may, and becomes the daemon's user only then.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (
-            Grade::Look,
-            format!(
-                "{listen}: {error}: let root start the daemon, or give its unit CAP_NET_BIND_SERVICE \
-                 (AmbientCapabilities=)"
-            ),
-        ),
-        Err(error) => (Grade::Bad, format!("{listen}: {error}: free it, or choose another --intake-listen")),
-    };
-    report.add(grade, "intake", text);
 }
 
 fn examine_directory(report: &mut DoctorReport, path: &Path) {

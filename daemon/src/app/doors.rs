@@ -30,21 +30,20 @@ pub(super) struct Addresses {
     pub(super) control: Option<SocketAddr>,
 }
 
-/// Whether the certificates of a configuration can be used.
-pub fn check(config: &Config) -> anyhow::Result<()> {
-    intake_tls(config)?;
-    control_tls(config)?;
-    Ok(())
+/// The certificates of a configuration, if all of them can be used.
+pub fn check(config: &Config) -> anyhow::Result<Vec<Arc<Tls>>> {
+    Ok(intake_tls(config)?.into_iter().chain(control_tls(config)?).collect())
 }
 
 fn intake_tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
-    let tls = config.tls.as_ref().map(|pair| Tls::open(pair, None, HTTP_1));
+    let tls = config.tls.as_ref().map(|pair| Tls::open("intake", pair, None, HTTP_1));
     Ok(tls.transpose().context("the intake has no TLS: see --tls-cert and --tls-key")?.map(Arc::new))
 }
 
 fn control_tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
-    let open =
-        |remote: &crate::config::ControlRemote| Tls::open(&remote.tls, remote.client_ca.as_deref(), HTTP_2);
+    let open = |remote: &crate::config::ControlRemote| {
+        Tls::open("control", &remote.tls, remote.client_ca.as_deref(), HTTP_2)
+    };
     let tls = config.control_remote.as_ref().map(open).transpose();
     Ok(tls.context("the control API has no TLS: see --control-tls-cert and --control-tls-key")?.map(Arc::new))
 }

@@ -146,12 +146,15 @@ impl LeadService for Control {
         &self,
         request: Request<v1::ExportPersonRequest>,
     ) -> Reply<Self::ExportPersonStream> {
+        let operator = mutate::caller(&request)?.operator.clone();
         let request = request.into_inner();
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let leads = self.store.leads_of_person(company, &request.email).await?;
         if leads.is_empty() {
             Err(nobody(&request.email))?;
         }
+        // Before the first word of them is told.
+        self.store.note_readings(&leads, &operator, "ExportPerson").await?;
         let export = Export { control: self.clone(), email: request.email, leads, next: 0 };
         Ok(Response::new(Box::pin(stream::try_unfold(export, |mut export| async move {
             let piece = export.piece().await?;

@@ -22,6 +22,7 @@ const ALL: CompanyId = CompanyId(0);
 #[tonic::async_trait]
 impl TokenService for Control {
     async fn create_token(&self, request: Request<v1::CreateTokenRequest>) -> Reply<v1::CreateTokenResponse> {
+        let caller = mutate::caller(&request)?.clone();
         self.mutate(request, |mut command, request| async move {
             let role = role(request.role)?;
             let company = match check::optional(&request.company) {
@@ -33,14 +34,16 @@ impl TokenService for Control {
                 "" => id.to_string(),
                 name => check::name(name)?.to_owned(),
             };
-            let expires_at = expiry(&request)?;
+            // Nobody gives away more than they have: not the sight of people, nor a longer time.
+            let masked = request.masked || caller.masked;
+            let expires_at = earlier(expiry(&request)?, caller.expires_at);
             let new = secret::new_token();
             let token = NewToken {
                 id,
                 company,
                 name: &name,
                 role,
-                masked: request.masked,
+                masked,
                 prefix: &new.prefix,
                 hash: &new.hash,
                 expires_at,
@@ -50,7 +53,7 @@ impl TokenService for Control {
                 "name": name,
                 "role": role.as_str(),
                 "company_id": company.map(|id| id.0),
-                "masked": request.masked,
+                "masked": masked,
                 "prefix": new.prefix,
                 "expires_at": expires_at.map(|at| at.to_string()),
             });
@@ -124,6 +127,11 @@ fn expiry(request: &v1::CreateTokenRequest) -> Result<Option<jiff::Timestamp>, R
     }
 }
 
+/// The earlier of two ends; absent is never.
+fn earlier(one: Option<jiff::Timestamp>, other: Option<jiff::Timestamp>) -> Option<jiff::Timestamp> {
+    [one, other].into_iter().flatten().min()
+}
+
 impl From<TokenView> for v1::Token {
     fn from(token: TokenView) -> Self {
         let (company_id, company_name) = match token.company {
@@ -163,6 +171,9 @@ mod tests {
         };
         assert!(expiry(&asked(60)).unwrap().unwrap() > jiff::Timestamp::now());
         assert_eq!(expiry(&v1::CreateTokenRequest::default()).unwrap(), None);
+        let [soon, late] = [60, 600].map(|seconds| expiry(&asked(seconds)).unwrap());
+        assert_eq!([earlier(soon, late), earlier(late, soon), earlier(None, soon)], [soon; 3]);
+        assert_eq!((earlier(late, None), earlier(None, None)), (late, None));
         assert_eq!(
             expiry(&asked(0)).unwrap_err().to_string(),
             "expires_in: give a span from now on, or leave it out for a token that stays"

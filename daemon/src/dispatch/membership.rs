@@ -230,7 +230,8 @@ impl Membership {
             self.store.remove_expired(self.lease.id(), false).await?;
         }
         if waits.expired || waits.orphans || !self.adopting.is_empty() {
-            self.adopt().await?;
+            let store = self.store.clone();
+            store.unless_silent(self.adopt()).await?;
         }
         Ok(())
     }

@@ -2,3 +2,4 @@
 
 pub mod security;
 pub mod tls;
+mod validity;

@@ -14,8 +14,10 @@ use crate::telemetry;
 const QUIET: Duration = Duration::from_secs(10);
 /// The most lines in that time, of all clients together.
 const LINES_MAX: usize = 20;
-/// So many clients are remembered.
+/// So many clients are remembered, and no more.
 const CLIENTS_CAP: usize = 10_000;
+/// How often room is made among them at most: it takes a look at each.
+const CLEANED_EVERY: Duration = Duration::from_secs(1);
 /// How many wrong keys of a client cost it nothing: somebody tries an old one.
 const FREE: f64 = 10.0;
 /// From how many on its keys are not even looked up.
@@ -38,7 +40,19 @@ pub enum Attempted {
 }
 
 impl Attempted {
-    const fn as_str(self) -> &'static str {
+    /// All of them, for the catalogue of metrics.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::WrongKey,
+        Self::WrongSignature,
+        Self::ReadWithoutRight,
+        Self::ForeignOrigin,
+        Self::UnknownForm,
+        Self::NoToken,
+        Self::WrongToken,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::WrongKey => "wrong intake key",
             Self::WrongSignature => "missing or wrong signature",
@@ -80,9 +94,23 @@ pub struct Security(Mutex<Lately>);
 #[derive(Debug, Default)]
 struct Lately {
     seen: HashMap<Attempt, Seen>,
-    wrong_keys: HashMap<IpAddr, (f64, Option<Instant>)>,
+    wrong_keys: HashMap<IpAddr, WrongKeys>,
     lines: usize,
     lines_since: Option<Instant>,
+    cleaned: Option<Instant>,
+}
+
+/// How many wrong keys a client had that were not forgotten at a moment.
+#[derive(Clone, Copy, Debug)]
+struct WrongKeys {
+    level: f64,
+    at: Instant,
+}
+
+impl WrongKeys {
+    fn level(self, now: Instant) -> f64 {
+        (self.level - now.saturating_duration_since(self.at).as_secs_f64() * FORGOTTEN).max(0.0)
+    }
 }
 
 /// What counts as the same thing again: what a key says of itself does not make it another.
@@ -113,9 +141,7 @@ impl Security {
         self.note(what, client, by);
         self.lately(|lately| {
             let now = Instant::now();
-            let level = lately.level(client, now) + 1.0;
-            lately.wrong_keys.insert(client, (level, Some(now)));
-            patience(level)
+            patience(lately.wrong(client, now))
         })
     }
 
@@ -140,9 +166,7 @@ fn patience(level: f64) -> Patience {
 impl Lately {
     /// How often it happened since the last line, if there is to be one now.
     fn note(&mut self, attempt: Attempt, now: Instant) -> Option<u64> {
-        if self.seen.len() >= CLIENTS_CAP {
-            self.seen.retain(|_, seen| now.duration_since(seen.reported) < QUIET);
-        }
+        self.make_room(now);
         if self.lines_since.is_none_or(|since| now.duration_since(since) >= QUIET) {
             (self.lines, self.lines_since) = (0, Some(now));
         }
@@ -161,18 +185,32 @@ impl Lately {
         Some(1 + before.map_or(0, |seen| seen.since))
     }
 
+    /// Counts a wrong key of a client, and tells how many it has had by now. One for which there is no room begins anew
+    /// each time: with so many of them none of them gets far.
+    fn wrong(&mut self, client: IpAddr, now: Instant) -> f64 {
+        self.make_room(now);
+        let level = self.level(client, now) + 1.0;
+        if self.wrong_keys.len() < CLIENTS_CAP || self.wrong_keys.contains_key(&client) {
+            self.wrong_keys.insert(client, WrongKeys { level, at: now });
+        }
+        level
+    }
+
     /// How many wrong keys of a client are not forgotten yet.
-    fn level(&mut self, client: IpAddr, now: Instant) -> f64 {
-        if self.wrong_keys.len() >= CLIENTS_CAP {
-            let is_kept = |(level, at): &mut (f64, Option<Instant>)| {
-                at.is_some_and(|at| *level > now.duration_since(at).as_secs_f64() * FORGOTTEN)
-            };
-            self.wrong_keys.retain(|_, seen| is_kept(seen));
+    fn level(&self, client: IpAddr, now: Instant) -> f64 {
+        self.wrong_keys.get(&client).map_or(0.0, |seen| seen.level(now))
+    }
+
+    /// Forgets clients that tried nothing lately, where there are too many. Each look is at all of them, so that it must
+    /// not come with each request of a flood.
+    fn make_room(&mut self, now: Instant) {
+        let is_full = self.seen.len() >= CLIENTS_CAP || self.wrong_keys.len() >= CLIENTS_CAP;
+        if !is_full || self.cleaned.is_some_and(|at| now.saturating_duration_since(at) < CLEANED_EVERY) {
+            return;
         }
-        match self.wrong_keys.get(&client) {
-            Some((level, Some(at))) => (level - now.duration_since(*at).as_secs_f64() * FORGOTTEN).max(0.0),
-            _ => 0.0,
-        }
+        self.cleaned = Some(now);
+        self.seen.retain(|_, seen| now.saturating_duration_since(seen.reported) < QUIET);
+        self.wrong_keys.retain(|_, seen| seen.level(now) > 0.0);
     }
 }
 
@@ -215,6 +253,29 @@ mod tests {
         assert_eq!(security.patience(client(2)), Patience::Full);
         let later = Instant::now() + Duration::from_secs(90);
         assert_eq!(patience(security.lately(|lately| lately.level(client(1), later))), Patience::Full);
+    }
+
+    #[test]
+    fn so_many_clients_are_remembered_and_room_is_made_once_a_second() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        let of = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
+        let cap = u32::try_from(CLIENTS_CAP).unwrap();
+        for n in 0..2 * cap {
+            assert!((lately.wrong(of(n), start) - 1.0).abs() < f64::EPSILON);
+            lately.note((of(n), Attempted::WrongKey, None, None), start);
+        }
+        assert_eq!(lately.wrong_keys.len(), CLIENTS_CAP);
+        assert!(lately.seen.len() <= CLIENTS_CAP);
+        // Who is known is counted on, whoever else comes.
+        assert!(lately.wrong(of(0), start) > 1.5);
+        assert!(lately.wrong(of(2 * cap), start) < 1.5);
+        // All but the first one have been forgotten, but somebody has looked a moment ago.
+        let later = start + Duration::from_millis(1100);
+        lately.cleaned = Some(later);
+        lately.wrong(of(2 * cap), later);
+        assert_eq!(lately.wrong_keys.len(), CLIENTS_CAP);
+        lately.wrong(of(2 * cap), later + CLEANED_EVERY);
+        assert_eq!(lately.wrong_keys.len(), 1, "the one that came");
     }
 
     #[test]

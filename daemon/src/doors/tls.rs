@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::telemetry;
-
+use jiff::Timestamp;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -23,6 +22,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
+
+use super::validity::not_after;
+use crate::telemetry;
 
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -68,9 +70,13 @@ pub enum TlsError {
 /// The TLS of one door.
 #[derive(Debug)]
 pub struct Tls {
-    config: Arc<ServerConfig>,
+    door: &'static str,
+    /// Another one once the authority of clients changes.
+    config: RwLock<Arc<ServerConfig>>,
     current: Arc<Current>,
     pair: Pair,
+    client_ca: Option<PathBuf>,
+    protocols: Vec<Vec<u8>>,
 }
 
 /// The certificate that is shown now.
@@ -94,32 +100,55 @@ impl ResolvesServerCert for Current {
 }
 
 /// What the files held when they were read.
-type CertificateFiles = (Vec<u8>, Vec<u8>);
+#[derive(PartialEq, Eq)]
+struct CertificateFiles {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
 
 impl Tls {
-    /// Reads a pair; with an authority, only clients that it certified are let in. `protocols` as TLS names them, best
-    /// first.
-    pub fn open(pair: &Pair, client_ca: Option<&Path>, protocols: &[&str]) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = Arc::new(Current(RwLock::new(certified(pair, &read(pair)?, &provider)?)));
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(file) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider);
-                let verifier = verifier.build().map_err(|_| TlsError::NoAuthority(file.to_owned()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
-        };
-        let mut config = builder.with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Self { config: Arc::new(config), current, pair: pair.clone() })
+    /// Reads the pair of a door; with an authority, only clients that it certified are let in. `protocols` as TLS names
+    /// them, best first.
+    pub fn open(
+        door: &'static str,
+        pair: &Pair,
+        client_ca: Option<&Path>,
+        protocols: &[&str],
+    ) -> Result<Self, TlsError> {
+        let provider = aws_lc_rs::default_provider();
+        let files = read(pair, client_ca)?;
+        let current = Arc::new(Current(RwLock::new(certified(pair, &files, &provider)?)));
+        let client_ca = client_ca.map(Path::to_owned);
+        let protocols: Vec<_> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let config = server_config(&current, client_ca.as_deref(), &files, &protocols)?;
+        Ok(Self { door, config: RwLock::new(config), current, pair: pair.clone(), client_ca, protocols })
+    }
+
+    /// What it is the certificate of.
+    #[must_use]
+    pub fn door(&self) -> &'static str {
+        self.door
+    }
+
+    /// When the first certificate of the chain that is shown now ends; none if that cannot be read.
+    #[must_use]
+    pub fn not_after(&self) -> Option<Timestamp> {
+        let current = self.current.0.read().unwrap_or_else(PoisonError::into_inner);
+        current.cert.iter().filter_map(|certificate| not_after(certificate)).min()
+    }
+
+    fn report_end(&self) {
+        if let Some(end) = self.not_after() {
+            let seconds = end.as_second() as f64;
+            metrics::gauge!("leadline_certificate_not_after_seconds", "door" => self.door).set(seconds);
+        }
     }
 
     /// Shakes hands with a client.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsConnection> {
-        timeout(HANDSHAKE, TlsAcceptor::from(Arc::clone(&self.config)).accept(stream)).await?
+        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await?
     }
 
     /// Takes the files anew whenever they change, until told to stop. A pair that is not whole, as in the middle of a
@@ -128,8 +157,9 @@ impl Tls {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut last, mut unreadable) = (None, 0_u32);
+        self.report_end();
         while stop.run_until_cancelled(look.tick()).await.is_some() {
-            let seen = match read(&self.pair) {
+            let seen = match read(&self.pair, self.client_ca.as_deref()) {
                 Ok(seen) => seen,
                 Err(error) => {
                     unreadable = unreadable.saturating_add(1);
@@ -138,8 +168,8 @@ impl Tls {
                             event = "certificate_unreadable",
                             cert = %self.pair.cert.display(),
                             error = telemetry::causes(&error),
-                            "a certificate and its key cannot be read any more, so a new one will not be seen: let the \
-                             daemon's user read both; the old one stays"
+                            "a certificate, its key or the authority of clients cannot be read any more, so a new one will \
+                             not be seen: let the daemon's user read them; the old one stays"
                         );
                     }
                     continue;
@@ -149,26 +179,61 @@ impl Tls {
             if last.as_ref() == Some(&seen) {
                 continue;
             }
-            match certified(&self.pair, &seen, self.config.crypto_provider()) {
-                Ok(key) => {
-                    if self.current.turn(key) {
-                        tracing::info!(event = "certificate_renewed", cert = %self.pair.cert.display(), "a new certificate is shown from now on");
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        event = "certificate_unusable",
-                        error = telemetry::causes(&error),
-                        "a new certificate cannot be used; the old one stays"
-                    )
-                }
+            if let Err(error) = self.take(&seen, last.as_ref()) {
+                tracing::warn!(
+                    event = "certificate_unusable",
+                    error = telemetry::causes(&error),
+                    "a new certificate or authority cannot be used; the old one stays"
+                );
             }
             last = Some(seen);
         }
     }
+
+    /// Goes by what the files hold now, and held before if that is known.
+    fn take(&self, seen: &CertificateFiles, last: Option<&CertificateFiles>) -> Result<(), TlsError> {
+        let key = certified(&self.pair, seen, &aws_lc_rs::default_provider())?;
+        if self.current.turn(key) {
+            self.report_end();
+            tracing::info!(event = "certificate_renewed", cert = %self.pair.cert.display(), "a new certificate is shown from now on");
+        }
+        let Some(client_ca) = self.client_ca.as_deref() else { return Ok(()) };
+        if last.is_some_and(|last| last.client_ca == seen.client_ca) {
+            return Ok(());
+        }
+        let config = server_config(&self.current, Some(client_ca), seen, &self.protocols)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        if last.is_some() {
+            tracing::info!(event = "client_authority_renewed", authority = %client_ca.display(), "clients must be certified by what this file holds now");
+        }
+        Ok(())
+    }
 }
 
-fn read(pair: &Pair) -> Result<CertificateFiles, TlsError> {
+/// How to shake hands: with the certificate that is current, and with whom the authority of clients certified.
+fn server_config(
+    current: &Arc<Current>,
+    client_ca: Option<&Path>,
+    files: &CertificateFiles,
+    protocols: &[Vec<u8>],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match (client_ca, &files.client_ca) {
+        (Some(file), Some(text)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file, text)?, provider);
+            let verifier = verifier.build().map_err(|_| TlsError::NoAuthority(file.to_owned()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(current) as Arc<dyn ResolvesServerCert>);
+    config.alpn_protocols = protocols.to_vec();
+    Ok(Arc::new(config))
+}
+
+fn read(pair: &Pair, client_ca: Option<&Path>) -> Result<CertificateFiles, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         |error| TlsError::Unreadable(path, error)
@@ -179,12 +244,13 @@ fn read(pair: &Pair) -> Result<CertificateFiles, TlsError> {
     }
     let cert = fs::read(&pair.cert).map_err(unreadable(&pair.cert))?;
     let key = fs::read(&pair.key).map_err(unreadable(&pair.key))?;
-    Ok((cert, key))
+    let client_ca = client_ca.map(|file| fs::read(file).map_err(unreadable(file))).transpose()?;
+    Ok(CertificateFiles { cert, key, client_ca })
 }
 
 fn certified(
     pair: &Pair,
-    (cert, key): &CertificateFiles,
+    CertificateFiles { cert, key, .. }: &CertificateFiles,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
@@ -201,10 +267,9 @@ fn certified(
     }
 }
 
-fn authorities(file: &Path) -> Result<Arc<RootCertStore>, TlsError> {
-    let text = fs::read(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))?;
+fn authorities(file: &Path, text: &[u8]) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(&text) {
+    for authority in CertificateDer::pem_slice_iter(text) {
         let added = authority.ok().and_then(|authority| roots.add(authority).ok());
         added.ok_or_else(|| TlsError::NoAuthority(file.to_owned()))?;
     }
@@ -234,7 +299,7 @@ mod tests {
         let cert = file("cert.pem", &one.cert.pem(), 0o644);
         let key = file("key.pem", &one.signing_key.serialize_pem(), 0o600);
         let open = |cert: &Path, key: &Path| {
-            Tls::open(&Pair { cert: cert.to_owned(), key: key.to_owned() }, None, &[])
+            Tls::open("intake", &Pair { cert: cert.to_owned(), key: key.to_owned() }, None, &[])
         };
         open(&cert, &key).unwrap();
         let stranger = file("other.pem", &other.serialize_pem(), 0o640);
@@ -273,12 +338,12 @@ mod tests {
         let told = "holds no private key: give a PEM file with the key of the certificate, not encrypted";
         assert_eq!(open(&cert, &no_key).unwrap_err().to_string(), format!("{} {told}", shown(&no_key)));
         let pair = Pair { cert: cert.clone(), key: key.clone() };
-        let no_authority = Tls::open(&pair, Some(&key), &[]).unwrap_err().to_string();
+        let no_authority = Tls::open("intake", &pair, Some(&key), &[]).unwrap_err().to_string();
         assert_eq!(
             no_authority,
             format!("{} holds no authority that clients may be certified by", shown(&key))
         );
-        Tls::open(&pair, Some(&cert), &["h2"]).unwrap();
+        Tls::open("intake", &pair, Some(&cert), &["h2"]).unwrap();
         let setup = TlsError::Setup(rustls::Error::General("x".into()));
         assert_eq!(setup.to_string(), "TLS cannot be set up");
     }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::setup::{MIGRATIONS, SetupError, wait_for};
 
@@ -73,6 +73,14 @@ pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError
         bytes,
         clock_ahead: clock - i64::try_from(now).unwrap_or(clock),
     })
+}
+
+/// Whether a server follows another one.
+pub async fn is_replica(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let follows = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(follows)
 }
 
 type InspectedKeys = (Option<Vec<u8>>, bool, Option<Vec<u8>>);

@@ -160,6 +160,12 @@ pub fn named(pool: &PgPool, name: &str) -> PgConnectOptions {
     PgConnectOptions::clone(&pool.connect_options()).application_name(&format!("leadlined {name}"))
 }
 
+/// A connection of its own to the same database, within the time that a pool gives one.
+pub(crate) async fn connect_named(pool: &PgPool, name: &str) -> Result<PgConnection, sqlx::Error> {
+    let connecting = named(pool, name);
+    timeout(ACQUIRE_TIMEOUT, connecting.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
 /// A pool to the same database for the statement that joins each flush to tables of any size. A plan made while they were empty
 /// would read all of a full one, until the next analysis; so only index scans and nested loops are left to choose.
 #[must_use]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
-use tokio::time::error::Elapsed;
+use tokio::time::{error::Elapsed, timeout};
 
 use crate::{
     domain::{
@@ -225,6 +225,14 @@ impl Store {
     /// What the work comes to, unless the database is away meanwhile; then it may be done all the same.
     pub async fn unless_away<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.pulse.unless_away(work).await
+    }
+
+    /// What the work comes to, unless the server is silent for longer than it may be. Then it may be done all the same.
+    pub(crate) async fn unless_silent<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        timeout(self.silence_max, work).await.unwrap_or(Err(Error::Away(sqlx::Error::PoolTimedOut)))
     }
 
     /// Whether the database answers.

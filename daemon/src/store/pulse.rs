@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 const EVERY_AWAY: Duration = Duration::from_millis(200);
 /// After so long a connection is given up: the network may have forgotten it.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long a new one may take: the pool may be turned to another server meanwhile.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// Whether the database answers, as far as is known.
 #[derive(Clone, Debug)]
@@ -147,9 +149,9 @@ impl Pulse {
                 Some(mut open) => match measure_clock(&mut open).await {
                     Ok(()) => return Ok(open),
                     // Somebody ended this connection, which says nothing of the server.
-                    Err(_) => options.connect().await?,
+                    Err(_) => connect(options).await?,
                 },
-                None => options.connect().await?,
+                None => connect(options).await?,
             };
             measure_clock(&mut connection).await?;
             Ok(connection)
@@ -164,6 +166,10 @@ impl Pulse {
         self.set(true);
         Ok(connection)
     }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    timeout(CONNECT_MAX, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Whether an error is the word of a server that works: too many connections, say, but not that it starts or stops.

@@ -1,6 +1,9 @@
 //! Every metric of the daemon, each described once: the recorder, the page in the docs and its test go by this table.
 
+use metrics::counter;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
+
+use super::log::LOST_CAUSES;
 
 /// What kind of series a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,30 +22,57 @@ pub struct Metric {
     pub name: &'static str,
     pub kind: MetricKind,
     pub labels: &'static [&'static str],
+    /// What its only label may be, of a counter: each is there from the start, at 0. One that came into being with its
+    /// first event would show Prometheus no increase.
+    pub values: &'static [&'static str],
     pub help: &'static str,
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Counter, labels, help }
+    counter_of(name, labels, &[], help)
+}
+
+const fn counter_of(
+    name: &'static str,
+    labels: &'static [&'static str],
+    values: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: MetricKind::Counter, labels, values, help }
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Gauge, labels, help }
+    Metric { name, kind: MetricKind::Gauge, labels, values: &[], help }
 }
 
 const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Histogram, labels, help }
+    Metric { name, kind: MetricKind::Histogram, labels, values: &[], help }
 }
 
 /// All of them, by name.
 pub const METRICS: &[Metric] = &[
     histogram("leadline_attempt_seconds", &["outcome"], "How long an attempt took, by whether it delivered"),
-    counter("leadline_attempts_total", &["outcome"], "Attempts, by `delivered` or their failure class"),
+    counter_of(
+        "leadline_attempts_total",
+        &["outcome"],
+        &["delivered", "mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"],
+        "Attempts, by `delivered` or their failure class",
+    ),
     gauge("leadline_build_info", &["version"], "Always 1; the version of this daemon is its label"),
+    gauge(
+        "leadline_certificate_not_after_seconds",
+        &["door"],
+        "When the certificate that is shown ends, or the first one between it and its authority, in seconds since 1970; by door: `intake` or `control`",
+    ),
     histogram("leadline_claim_rows", &[], "Deliveries that were claimed together"),
     histogram("leadline_claim_seconds", &[], "How long a claim took in the database"),
     gauge("leadline_daemons", &[], "Daemons that share the work, as this one knows them, itself among them"),
     counter("leadline_database_failovers_total", &[], "How often another database server was turned to"),
+    gauge(
+        "leadline_database_rivals",
+        &[],
+        "Servers of the database that take writes and should not, beside the one that is followed",
+    ),
     gauge("leadline_database_size_bytes", &[], "Size of the database on its disk"),
     gauge("leadline_database_up", &[], "1 while the database answers, else 0"),
     gauge(
@@ -54,12 +84,18 @@ pub const METRICS: &[Metric] = &[
     counter("leadline_intake_connections_refused_total", &[], "Connections for which there was no place"),
     histogram("leadline_intake_flush_leads", &[], "Leads that were committed together"),
     histogram("leadline_intake_flush_seconds", &[], "How long a commit of leads took in the database"),
-    counter(
+    counter_of(
         "leadline_intake_leads_total",
         &["status"],
+        &["accepted", "duplicate", "updated"],
         "Leads that were answered with 2xx, by status: `accepted`, `duplicate` or `updated`",
     ),
-    counter("leadline_intake_refusals_total", &["status"], "Posted leads that were refused, by HTTP status"),
+    counter_of(
+        "leadline_intake_refusals_total",
+        &["status"],
+        &["400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503"],
+        "Posted leads that were refused, by HTTP status",
+    ),
     histogram("leadline_intake_seconds", &[], "From the head of a posted lead to its answer"),
     counter(
         "leadline_integration_attempts_total",
@@ -67,15 +103,17 @@ pub const METRICS: &[Metric] = &[
         "Attempts by integration, `delivered` or `failed`; integrations beyond the first 500 of a process share the label `other`",
     ),
     gauge("leadline_lanes", &[], "Integrations whose queues this daemon has in memory"),
-    counter(
+    counter_of(
         "leadline_log_lines_lost_total",
         &["cause"],
+        LOST_CAUSES,
         "Log lines that nobody will read: their reader was too slow, or they could not be written",
     ),
     counter("leadline_log_lines_repeated_total", &[], "Log lines that were left out because they repeat"),
-    counter(
+    counter_of(
         "leadline_mended_total",
         &["what"],
+        &["stranded", "missing", "ghost", "miscounted"],
         "Rows of the queue that were not as they should be, and were mended",
     ),
     gauge("leadline_oldest_due_seconds", &[], "How long the delivery that is due longest has been due"),
@@ -86,12 +124,26 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("leadline_panics_total", &[], "Panics, each of which is a fault in the daemon"),
     gauge("leadline_pushes_in_flight", &[], "Pushes that this daemon is carrying out"),
-    counter(
+    counter_of(
         "leadline_replica_reads_total",
         &["outcome"],
+        &["replica", "late", "failed"],
         "Lists, by who answered: `replica`, or the primary because the replica was `late` or `failed`",
     ),
-    counter("leadline_security_total", &["what"], "What clients tried that they may not, by what it was"),
+    counter_of(
+        "leadline_security_total",
+        &["what"],
+        &[
+            "wrong intake key",
+            "missing or wrong signature",
+            "read with a key that may not read",
+            "page of another origin",
+            "unknown form",
+            "control call without a token",
+            "wrong control token",
+        ],
+        "What clients tried that they may not, by what it was",
+    ),
     gauge("leadline_start_time_seconds", &[], "When this process started, in seconds since 1970"),
     counter("leadline_unreadable_total", &[], "Deliveries that wait for a daemon that can read them"),
 ];
@@ -112,8 +164,18 @@ pub(super) fn builder() -> Result<PrometheusBuilder, BuildError> {
     Ok(builder)
 }
 
-/// Tells the recorder what each metric means.
+/// Tells the recorder what each metric means, and has every counter begin at 0 whose labels are known.
 pub(super) fn describe() {
+    for metric in METRICS.iter().filter(|metric| metric.kind == MetricKind::Counter) {
+        if metric.labels.is_empty() {
+            counter!(metric.name).increment(0);
+        }
+        for (label, value) in
+            metric.labels.iter().flat_map(|label| metric.values.iter().map(move |it| (*label, *it)))
+        {
+            counter!(metric.name, label => value).increment(0);
+        }
+    }
     for metric in METRICS {
         match metric.kind {
             MetricKind::Counter => metrics::describe_counter!(metric.name, metric.help),
@@ -148,6 +210,21 @@ pub fn page() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{domain::outcome::FailureClass, doors::security::Attempted};
+
+    #[test]
+    fn a_counter_whose_labels_are_known_has_all_of_them() {
+        let values = |name| METRICS.iter().find(|metric| metric.name == name).unwrap().values;
+        let classes: Vec<_> = FailureClass::ALL.iter().map(|class| class.as_str()).collect();
+        assert_eq!(values("leadline_attempts_total"), [&["delivered"], &classes[..]].concat());
+        let attempted: Vec<_> = Attempted::ALL.iter().map(|what| what.as_str()).collect();
+        assert_eq!(values("leadline_security_total"), attempted);
+        // Which integrations there are is known later.
+        let without =
+            METRICS.iter().filter(|metric| metric.kind == MetricKind::Counter && !metric.labels.is_empty());
+        let without: Vec<_> = without.filter(|metric| metric.values.is_empty()).map(|it| it.name).collect();
+        assert_eq!(without, ["leadline_integration_attempts_total"]);
+    }
 
     #[test]
     fn names_go_by_the_conventions_of_prometheus() {

@@ -16,6 +16,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::{faults::count_lost_line, repeats::Repeats};
 
+const SLOW_READER: &str = "slow reader";
+const NOT_WRITTEN: &str = "not written";
+/// Why lines are lost.
+pub(super) const LOST_CAUSES: &[&str] = &[SLOW_READER, NOT_WRITTEN];
 /// How many lines may wait for a slow reader.
 const LINES_MAX: usize = 4096;
 /// How long the last lines may take when the process ends.
@@ -58,7 +62,7 @@ impl Write for LogLines {
     /// Never fails and never waits: a queue that is full loses the line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(WriterInput::Line(line.to_vec())).is_err() {
-            lose(&self.lost, "slow reader");
+            lose(&self.lost, SLOW_READER);
         }
         Ok(line.len())
     }
@@ -91,7 +95,7 @@ impl Drop for LogGuard {
         if self.0.queue.try_send(WriterInput::Flush(done)).is_ok()
             && written.recv_timeout(FLUSH_PATIENCE).is_err()
         {
-            lose(&self.0.lost, "slow reader");
+            lose(&self.0.lost, SLOW_READER);
         }
     }
 }
@@ -138,7 +142,7 @@ impl<W: Write> Writer<W> {
         let written = self.out.write_all(start).and_then(|()| self.out.write_all(line));
         self.is_torn = written.is_err();
         if self.is_torn {
-            lose(&self.lost, "not written");
+            lose(&self.lost, NOT_WRITTEN);
             return;
         }
         let lost = self.lost.swap(0, Ordering::Relaxed);

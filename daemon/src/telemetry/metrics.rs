@@ -50,6 +50,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counters_are_there_before_anything_is_counted() {
+        let text = recorder().unwrap().render();
+        for series in [
+            "leadline_panics_total ",
+            "leadline_mended_total{what=\"ghost\"} ",
+            "leadline_attempts_total{outcome=\"delivered\"} ",
+            "leadline_intake_refusals_total{status=\"422\"} ",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(series)), "{series} is not in {text}");
+        }
+    }
+
+    #[test]
     fn daemons_of_one_process_share_a_recorder() {
         let (first, second) = (recorder().unwrap(), recorder().unwrap());
         metrics::counter!("shared_test_total").increment(1);

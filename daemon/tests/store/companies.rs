@@ -1,5 +1,7 @@
 //! Companies, their intake keys and forms, and what is remembered of the posts that come by them.
 
+use std::time::Duration;
+
 use leadlined::{
     domain::{
         ids::{CompanyId, FormId, KeyId, LeadId, RefusalId},
@@ -246,6 +248,11 @@ async fn who_reads_a_lead_stands_in_the_audit() {
     let target =
         format!("audit WHERE target = 'lead {lead}' AND operator = 'key lk_1234' AND action = 'ReadLead'");
     assert_eq!(bench.count(&target).await, 1);
+    let several = [lead, LeadId::generate()].map(|lead| (bench.company, lead));
+    bench.store.note_readings(&several, "mara", "ExportPerson").await.unwrap();
+    assert_eq!(bench.count("audit WHERE operator = 'mara' AND action = 'ExportPerson'").await, 2);
+    assert_eq!(bench.count("(SELECT DISTINCT id, target FROM audit WHERE operator = 'mara') a").await, 2);
+    bench.store.note_readings(&[], "mara", "ExportPerson").await.unwrap();
 }
 
 #[tokio::test]
@@ -297,6 +304,16 @@ async fn the_last_refusals_of_a_key_are_kept() {
     assert_eq!(behind[0].id, refusals[2].id);
     assert_eq!(bench.store.refusals(other, None, 10).await.unwrap().1.len(), 1, "each key has its own");
     assert_eq!(bench.store.last_day(bench.company).await.unwrap().refused, KEPT + 1);
+    assert_eq!(bench.store.forget_refusals().await.unwrap(), 0);
+    let old = format!("UPDATE refusal SET at = now() - interval '89 days' WHERE key_id = '{}'", other.uuid());
+    bench.sql(&old).await;
+    assert_eq!(bench.store.forget_refusals().await.unwrap(), 0);
+    let hasty = bench.store.clone().keeping(Duration::from_secs(1), Some(Duration::from_secs(88 * 86_400)));
+    assert_eq!(hasty.forget_refusals().await.unwrap(), 1, "no longer than leads");
+    bench.sql("UPDATE refusal SET at = now() - interval '91 days'").await;
+    let patient =
+        bench.store.clone().keeping(Duration::from_secs(1), Some(Duration::from_secs(730 * 86_400)));
+    assert_eq!(patient.forget_refusals().await.unwrap(), u64::try_from(KEPT).unwrap());
 }
 
 #[tokio::test]

@@ -142,6 +142,36 @@ async fn a_claim_whose_answer_was_lost_is_given_back_before_the_next() {
 }
 
 #[tokio::test]
+async fn a_daemon_waits_for_no_server_that_is_silent() {
+    let bench = Bench::new().await;
+    let (patient, daemon) = (bench.store.clone(), bench.daemon);
+    let hasty = patient.clone().silent_at_most(Duration::from_millis(50));
+    let (wake, other) = (Wake::of_probes(), [(daemon + 1, 0)]);
+    let mut silence = bench.pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE daemon, wake IN ACCESS EXCLUSIVE MODE").execute(&mut *silence).await.unwrap();
+    let mut seq = 0;
+    // More often than the pool has connections: none is kept for a server that says nothing.
+    for _ in 0..8 {
+        seq += 1;
+        let answers = [
+            hasty.enroll(600.0).await.map(drop),
+            hasty.hear(&other).await.map(drop),
+            hasty.tell(daemon, seq, &wake).await,
+            hasty.forget_wakes().await,
+            hasty.remove_expired(daemon, false).await.map(drop),
+            hasty.in_flight_elsewhere(daemon, Moment::EPOCH, Duration::from_secs(10)).await.map(drop),
+        ];
+        for (at, answer) in answers.into_iter().enumerate() {
+            assert!(matches!(answer, Err(Error::Away(_))), "{at}: {answer:?}");
+        }
+    }
+    silence.commit().await.unwrap();
+    // Whether the server did in the end what it was told is unknown.
+    patient.tell(daemon, seq + 1, &wake).await.unwrap();
+    assert!(patient.hear(&[(daemon, seq)]).await.unwrap().iter().any(|(_, told, _)| *told == seq + 1));
+}
+
+#[tokio::test]
 async fn what_is_given_back_for_a_while_is_due_no_earlier_than_it_was() {
     for (due_in, wait, expected) in [("0", 60, 60), ("3600", 60, 3600), ("0", 0, 0)] {
         let mut bench = Bench::new().await;

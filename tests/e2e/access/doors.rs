@@ -84,6 +84,15 @@ async fn control_over_the_network_may_ask_for_a_certificate_beside_the_token() {
         };
         assert_eq!(who.as_deref(), is_let_in.then_some("token viewer"));
     }
+    // Another authority in the file is the one that counts, without a restart.
+    std::fs::copy(others.file(), clients.file()).unwrap();
+    let is_let_in = async |identity| {
+        let Ok(channel) = connect(&daemon, &authority.file(), Some(identity)).await else { return false };
+        let mut tokens = TokenServiceClient::new(show(channel, Some(&secret)));
+        tokens.who_am_i(v1::WhoAmIRequest {}).await.is_ok()
+    };
+    wait_until("whom the new authority certified is let in", async || is_let_in(&strangers).await).await;
+    assert!(!is_let_in(&ours).await, "and nobody else any more");
     daemon.stop().await;
 }
 

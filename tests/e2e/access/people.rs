@@ -5,12 +5,13 @@ use leadline_proto::v1::{
     self, Role, activity_service_client::ActivityServiceClient, attempt_service_client::AttemptServiceClient,
     delivery_service_client::DeliveryServiceClient, failure_service_client::FailureServiceClient,
     integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
+    token_service_client::TokenServiceClient,
 };
-use leadline_tests::{Cli, Operator, post_lead, wait_until};
+use leadline_tests::{Cli, Operator, post_lead, request_id, wait_until};
 use serde_json::json;
 use tonic::Code;
 
-use super::{Authority, connect, daemon, leads, show, token};
+use super::{Authority, connect, daemon, leads, show, token, tokens};
 
 /// What must not be seen, in small letters.
 const SECRETS: [&str; 5] = ["zebulon", "quackenbush", "zeb@example", "7700900999", "lighthouse keeper"];
@@ -154,5 +155,75 @@ async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
     let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
     assert_eq!(audit[0]["action"], "ReadLead", "{audit}");
     assert!(audit[0]["operator"].as_str().unwrap().starts_with("intake key llk_7_"), "{audit}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_token_that_sees_more_or_lasts_longer_than_their_own() {
+    let authority = Authority::new();
+    let daemon = daemon(&authority).await;
+    let channel = connect(&daemon, &authority.file(), None).await.unwrap();
+    let make = async |secret: Option<&str>, masked: bool, hours: Option<i64>| {
+        let request = v1::CreateTokenRequest {
+            request_id: request_id(),
+            role: Role::Admin.into(),
+            masked,
+            expires_in: hours.map(|hours| prost_types::Duration { seconds: hours * 3600, nanos: 0 }),
+            ..Default::default()
+        };
+        match secret {
+            Some(_) => TokenServiceClient::new(show(channel.clone(), secret)).create_token(request).await,
+            None => tokens(&daemon).await.create_token(request).await,
+        }
+        .unwrap()
+        .into_inner()
+    };
+    let who = async |token: &str| {
+        let mut tokens = TokenServiceClient::new(show(channel.clone(), Some(token)));
+        tokens.who_am_i(v1::WhoAmIRequest {}).await.unwrap().into_inner()
+    };
+    let own = make(None, true, Some(24)).await;
+    let ends = own.expires_at.unwrap();
+    for (masked, hours) in [(false, None), (true, Some(48)), (false, Some(1))] {
+        let made = make(Some(&own.token), masked, hours).await;
+        let (made_ends, seen) = (made.expires_at.unwrap(), who(&made.token).await);
+        assert!(seen.masked, "{masked} {hours:?}: {seen:?}");
+        assert_eq!(seen.expires_at, Some(made_ends));
+        match hours {
+            Some(1) => assert!(made_ends.seconds < ends.seconds - 3600),
+            _ => assert_eq!(made_ends, ends, "{hours:?}"),
+        }
+    }
+    // Whoever sees people may still make both.
+    let open = make(None, false, None).await;
+    assert!(open.expires_at.is_none() && !who(&open.token).await.masked);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_leaves_a_line_for_each_lead_before_it_is_told() {
+    let daemon = leadline_tests::Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    for guests in [10, 20] {
+        let lead = json!({ "lead": { "name": "Zebulon", "email": "zeb@example.com", "event_type": "wedding",
+            "event_date": "2027-05-01", "guest_count": guests, "gdpr_consent": true } });
+        let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+        assert_eq!(status, 202, "{posted}");
+    }
+    let cli = Cli::new(daemon.socket());
+    let readings = async || -> Vec<String> {
+        let audit = cli.json(&["audit", "list"]).await;
+        let lines = audit.as_array().unwrap().iter().filter(|line| line["action"] == "ExportPerson");
+        lines.map(|line| line["target"].as_str().unwrap().to_owned()).collect()
+    };
+    // Who asks for nobody has read nobody.
+    cli.run(&["lead", "export", "--email", "nobody@example.com"]).await.error(1);
+    assert!(readings().await.is_empty());
+    let exported = cli.run(&["lead", "export", "--email", "zeb@example.com"]).await;
+    assert!(exported.stdout.contains("zeb@example.com"), "{exported:?}");
+    let noted = readings().await;
+    assert_eq!(noted.len(), 2, "{noted:?}");
+    assert!(noted.iter().all(|target| target.starts_with("lead ")), "{noted:?}");
     daemon.stop().await;
 }

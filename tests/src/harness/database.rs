@@ -1,6 +1,7 @@
 //! One private cluster for all tests of a process, and a database of its own for each.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -155,6 +156,13 @@ impl Database {
             Err(error) => println!("left out, because there is no pg_dump: {error}"),
         }
         dump
+    }
+
+    /// What the server has logged, for every database of this process.
+    #[must_use]
+    pub fn server_log(&self) -> String {
+        let shared = SHARED.get().expect("it made this database");
+        fs::read_to_string(shared.cluster.directory().join("server/server.log")).unwrap()
     }
 
     /// Its name in the shared cluster.

@@ -186,6 +186,42 @@ mod tests {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
+    /// The fields below a list of messages, or a map, that name something: of requests only single messages are narrowed.
+    fn unreached(
+        rules: &Rules,
+        message: &MessageDescriptor,
+        is_below: bool,
+        path: &mut Vec<String>,
+    ) -> Vec<String> {
+        if path.iter().any(|name| name == message.full_name()) {
+            return Vec::new();
+        }
+        path.push(message.full_name().to_owned());
+        let mut found = Vec::new();
+        for field in message.fields() {
+            if is_below && rules.reference(&field).is_some() {
+                found.push(field.full_name().to_owned());
+            }
+            if let Kind::Message(inner) = field.kind() {
+                found.extend(unreached(rules, &inner, is_below || field.is_list() || field.is_map(), path));
+            }
+        }
+        path.pop();
+        found
+    }
+
+    #[test]
+    fn nothing_is_named_where_a_request_is_not_narrowed() {
+        let rules = Rules::read().unwrap();
+        let found = |is_below| -> Vec<String> {
+            let inputs = rules.methods().map(|method| &method.input);
+            inputs.flat_map(|input| unreached(&rules, input, is_below, &mut Vec::new())).collect()
+        };
+        assert!(found(false).is_empty(), "narrow these lists, too: {:?}", found(false));
+        let filters = "leadline.control.v1.DeliveryFilter.integration";
+        assert!(found(true).iter().any(|name| name == filters), "that is how one would be found");
+    }
+
     #[test]
     fn whatever_reaches_all_companies_can_be_narrowed_or_says_that_it_spans_them() {
         let rules = Rules::read().unwrap();

@@ -6,13 +6,18 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
-    io,
+    io::{self, Read as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 use super::{EmbeddedError, account::Account, settings};
-use crate::postgres::data_dir::{DataDir, let_through, lock_file};
+use crate::postgres::data_dir::{DataDir, let_through, lock_file, open_there};
+
+/// What a server notes of itself takes a few lines.
+const SMALL_MAX: u64 = 4096;
 
 /// The files of one cluster.
 #[derive(Clone, Debug)]
@@ -129,7 +134,7 @@ impl Layout {
     /// The version that the cluster was made by; none if there is no cluster yet.
     pub(super) fn major(&self) -> Result<Option<u32>, EmbeddedError> {
         let path = self.data.join("PG_VERSION");
-        match fs::read_to_string(&path) {
+        match read_small(&path) {
             Ok(text) => match text.trim().parse() {
                 Ok(major) => Ok(Some(major)),
                 Err(_) => {
@@ -143,7 +148,7 @@ impl Layout {
 
     /// What a server has noted of itself, which may be stale.
     pub(super) fn noted(&self) -> Option<PidFile> {
-        let text = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        let text = read_small(&self.data.join("postmaster.pid")).ok()?;
         let mut lines = text.lines();
         let socket_dir = PathBuf::from(lines.nth(4)?);
         let is_stopping = lines.nth(2).is_some_and(|state| state.trim() == "stopping");
@@ -167,9 +172,47 @@ pub(super) struct PidFile {
     pub(super) is_stopping: bool,
 }
 
+/// A small file in the server's own directory, whose account may put anything in its place while root reads it: a link, a
+/// pipe that nobody writes to, a device without end.
+fn read_small(path: &Path) -> io::Result<String> {
+    let file = open_there(path, OFlags::NONBLOCK)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut text = String::new();
+    file.take(SMALL_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_stands_where_a_file_should_is_neither_waited_for_nor_read_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "4711\n/data").unwrap();
+        assert_eq!(read_small(&path("file")).unwrap(), "4711\n/data");
+        fs::write(path("long"), "x".repeat(1 << 20)).unwrap();
+        assert_eq!(read_small(&path("long")).unwrap().len(), 4096);
+        mknodat(CWD, path("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        symlink("/dev/zero", path("link")).unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        for name in ["pipe", "link", "folder", "nothing"] {
+            assert!(read_small(&path(name)).is_err(), "{name}");
+        }
+        let _device = read_small(Path::new("/dev/zero")).unwrap_err();
     }
 }

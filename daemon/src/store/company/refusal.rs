@@ -1,5 +1,7 @@
 //! What the intake refused lately, for operators: a form that sends nonsense loses money invisibly.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,6 +12,8 @@ use crate::{
 
 /// How many refusals of a key are kept.
 pub const KEPT: i64 = 100;
+/// How long one is kept, unless leads are kept for less.
+const AGE_MAX: Duration = Duration::from_secs(90 * 86_400);
 
 /// A refusal, fit to be kept: nothing in it is anybody's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +67,18 @@ impl Store {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Forgets refusals that are too old, also of keys that nobody uses any more. The answer is how many there were.
+    pub async fn forget_refusals(&self) -> Result<u64, Error> {
+        let age = self.leads_kept.map_or(AGE_MAX, |kept| kept.min(AGE_MAX));
+        let gone = sqlx::query!(
+            "DELETE FROM refusal WHERE at < now() - $1 * interval '1 second'",
+            age.as_secs_f64()
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(gone.rows_affected())
     }
 
     /// The last refusals of a key, newest first, those behind `after` only.

@@ -90,6 +90,22 @@ pub async fn keep(store: Store, stop: CancellationToken) {
                 "leads whose time is over could not be erased; trying again in an hour"
             ),
         }
+        match stop.run_until_cancelled(store.forget_refusals()).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(refusals)) => {
+                tracing::info!(
+                    event = "refusals_aged_out",
+                    refusals,
+                    "refused posts whose time is over are removed"
+                )
+            }
+            Some(Err(error)) => tracing::warn!(
+                event = "refusals_not_aged_out",
+                error = telemetry::causes(&error),
+                "refused posts whose time is over could not be removed; trying again in an hour"
+            ),
+        }
         if stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_none() {
             return;
         }

@@ -31,8 +31,8 @@ struct Old {
 }
 
 impl Store {
-    /// Erases the leads whose span is over since their last change, and of which every delivery is delivered or skipped;
-    /// and forgets refused posts of the same age. One that waits or is dead stays: somebody still has to act.
+    /// Erases the leads whose span is over since their last change, and of which every delivery is delivered or skipped.
+    /// One that waits or is dead stays: somebody still has to act.
     pub async fn forget_leads(&self, positions: &mut Positions) -> Result<u64, Error> {
         let Some(span) = self.leads_kept else { return Ok(0) };
         let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
@@ -62,9 +62,6 @@ impl Store {
                 .map_err(Refusal::into_store)?;
             command.commit().await.map_err(Refusal::into_store)?;
         }
-        sqlx::query!("DELETE FROM refusal WHERE at < now() - $1 * interval '1 second'", span.as_secs_f64())
-            .execute(&self.pool)
-            .await?;
         Ok(erased.values().sum())
     }
 

@@ -3,7 +3,7 @@
 //! `ARCHITECTURE.md` tells why it looks as it does. In short: a row of `due` lives only while nobody works on it; a claim
 //! deletes due rows of the lanes it names and writes one `claim` row; the fence is the row of the daemon.
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -116,8 +116,7 @@ impl Claimer {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection =
-                    PgConnection::connect_with(&setup::named(&self.store.pool, "claim")).await?;
+                let mut connection = setup::connect_named(&self.store.pool, "claim").await?;
                 sqlx::raw_sql(AssertSqlSafe(PINNED_PLANS.to_owned())).execute(&mut connection).await?;
                 connection
             }

@@ -3,6 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -110,18 +112,19 @@ impl Store {
     /// Starts a life: a row of its own, whose id is the fence. A rotation of the master key turns to the next one before
     /// this or afterwards, when it finds the row.
     pub async fn enroll(&self, lease_seconds: f64) -> Result<i64, Error> {
-        let id = sqlx::query_scalar!(
+        let keys = self.own_keys();
+        let query = sqlx::query_scalar!(
             "INSERT INTO daemon (lease_until, version, key_fingerprints, key_file)
              SELECT clock_timestamp() + $1 * interval '1 second', $2, $3, $4
              FROM (SELECT FROM installation FOR KEY SHARE) held RETURNING id",
             lease_seconds,
             env!("CARGO_PKG_VERSION"),
-            &self.own_keys(),
+            &keys,
             self.sealer.location(),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(id)
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_one(&mut *db)).await;
+        heard(db, answer)
     }
 
     /// Ends a life in order: nothing is left to adopt.
@@ -190,7 +193,7 @@ impl Store {
         since: Moment,
         lease: Duration,
     ) -> Result<Option<HashMap<LaneId, u32>>, Error> {
-        let rows = sqlx::query!(
+        let query = sqlx::query!(
             r#"WITH other AS MATERIALIZED (
                 SELECT id, lease_until <= 'epoch'::timestamptz + $2 * interval '1 microsecond' + $3 * interval '1 second'
                     AS has_not_heard
@@ -205,9 +208,10 @@ impl Store {
             since.as_micros() as f64,
             lease.as_secs_f64(),
             PUSH_MAX.as_secs_f64(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
+        let rows = heard(db, answer)?;
         let mut elsewhere = HashMap::new();
         for row in rows {
             match (row.company_id, row.integration_id) {
@@ -225,33 +229,28 @@ impl Store {
     /// Deletes the rows of daemons whose lease ran out; with `all_others`, of all but this one.
     pub async fn remove_expired(&self, daemon: i64, all_others: bool) -> Result<u64, Error> {
         // The row lock makes this wait for a beat that is under way, and then see its new lease.
-        let gone = sqlx::query!(
+        let query = sqlx::query!(
             "DELETE FROM daemon WHERE id <> $1 AND (lease_until < clock_timestamp() OR $2)",
             daemon,
             all_others
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(gone.rows_affected())
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.execute(&mut *db)).await;
+        Ok(heard(db, answer)?.rows_affected())
     }
 
     /// Tells the other daemons. Each daemon tells from one task, so that `seq` is the order of commits.
     pub async fn tell(&self, daemon: i64, seq: i64, wake: &Wake) -> Result<(), Error> {
         let body = serde_json::to_value(wake).map_err(|_| Error::Corrupt("wake"))?;
-        let mut tx = self.pool.begin().await?;
-        // Losing a hint costs half a minute at most, so it need not wait for the disk.
-        sqlx::query!("SET LOCAL synchronous_commit = off").execute(&mut *tx).await?;
-        sqlx::query!("INSERT INTO wake (daemon_id, seq, body) VALUES ($1, $2, $3)", daemon, seq, body)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, write_wake(&mut db, daemon, seq, &body)).await;
+        heard(db, answer)
     }
 
     /// What the others told behind what was heard already, by daemon and seq.
-    pub async fn hear(&self, heard: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
-        let (daemons, seqs): (Vec<i64>, Vec<i64>) = heard.iter().copied().unzip();
-        let rows = sqlx::query!(
+    pub async fn hear(&self, told: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
+        let (daemons, seqs): (Vec<i64>, Vec<i64>) = told.iter().copied().unzip();
+        let query = sqlx::query!(
             r#"SELECT w.daemon_id AS "daemon!", w.seq AS "seq!", w.body AS "body!"
                FROM unnest($1::bigint[], $2::bigint[]) u(daemon_id, seq)
                JOIN LATERAL (
@@ -259,10 +258,11 @@ impl Store {
                ) w ON true ORDER BY 1, 2"#,
             &daemons,
             &seqs
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
+        );
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
+        heard(db, answer)?
+            .into_iter()
             .map(|row| {
                 let wake = serde_json::from_value(row.body).map_err(|_| Error::Corrupt("wake"))?;
                 Ok((row.daemon, row.seq, wake))
@@ -272,7 +272,19 @@ impl Store {
 
     /// Removes what was told more than a minute ago.
     pub async fn forget_wakes(&self) -> Result<(), Error> {
-        sqlx::query!("DELETE FROM wake WHERE at < now() - interval '1 minute'").execute(&self.pool).await?;
-        Ok(())
+        let query = sqlx::query!("DELETE FROM wake WHERE at < now() - interval '1 minute'");
+        let mut db = self.pool.acquire().await?;
+        let answer = timeout(self.silence_max, query.execute(&mut *db)).await;
+        heard(db, answer).map(drop)
     }
+}
+
+async fn write_wake(db: &mut PgConnection, daemon: i64, seq: i64, body: &Value) -> Result<(), sqlx::Error> {
+    let mut tx = db.begin().await?;
+    // Losing a hint costs half a minute at most, so it need not wait for the disk.
+    sqlx::query!("SET LOCAL synchronous_commit = off").execute(&mut *tx).await?;
+    sqlx::query!("INSERT INTO wake (daemon_id, seq, body) VALUES ($1, $2, $3)", daemon, seq, body)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }
