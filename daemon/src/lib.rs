@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod push;
 pub mod secrets;
 pub mod service;
+pub mod shares;
 pub mod store;
 pub mod telemetry;
 pub mod user;

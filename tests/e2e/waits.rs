@@ -78,6 +78,26 @@ async fn a_wait_is_cut_and_every_way_to_lift_it_lifts_it() {
 }
 
 #[tokio::test]
+async fn an_integration_may_allow_its_target_shorter_waits_than_the_daemon_does() {
+    let daemon = leadline_tests::Daemon::start().await;
+    let script = Behaviour::Script(vec![throttle("64570")]);
+    let scene = Scene::on(daemon, script, json!({ "max_wait_seconds": 60 })).await;
+    scene.post(0).await;
+    scene.wait_until(IS_PAUSED).await;
+    assert!(
+        scene
+            .holds("SELECT bool_and(throttled_until < now() + interval '61 seconds') FROM integration")
+            .await
+    );
+    let reported = scene.health().await.last_error;
+    assert!(
+        reported.ends_with("(it asked for a wait of 64570 s: max_wait_seconds allows 60 s)"),
+        "{reported}"
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_lifted_wait_lets_one_push_find_out() {
     let scene = Scene::with(Behaviour::Script(vec![throttle("600"), throttle("600")])).await;
     scene.post(0).await;

@@ -18,7 +18,7 @@
 
 mod values;
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -355,6 +355,8 @@ settings! {
         rate_per_second: Option<Number<1, 1_000_000>>,
         /// How many automatic retries follow a first attempt that may work in a moment
         retries: Int<0, 20> = 3,
+        /// The longest wait that the target may ask for, if that is to be shorter than the daemon's (`--max-retry-after`)
+        max_wait_seconds: Option<Int<1, 86_400>>,
         /// Scheme, host and port to use instead of the target's own, for sandboxes and tests
         base_url: Option<BaseUrl>,
     }
@@ -381,11 +383,11 @@ impl Common {
 
     pub(crate) fn policy(&self) -> Policy {
         Policy {
-            timeout: std::time::Duration::try_from_secs_f64(self.timeout_seconds.0)
-                .unwrap_or(Policy::default().timeout),
+            timeout: Duration::try_from_secs_f64(self.timeout_seconds.0).unwrap_or(Policy::default().timeout),
             concurrency: self.concurrency.get(),
             rate_per_second: self.rate_per_second.map(|rate| rate.0),
             retries: self.retries.get(),
+            max_wait: self.max_wait_seconds.map(|wait| Duration::from_secs(wait.get().into())),
         }
     }
 }
@@ -393,8 +395,7 @@ impl Common {
 /// Reads settings. What is wrong counts as absent, and is told beside them.
 pub(crate) fn read_all<C: Settings>(value: &Value) -> (C, Vec<Problem>) {
     let mut reader = SettingsReader { members: value.as_object(), problems: Vec::new() };
-    let settings = C::read(&mut reader);
-    (settings, reader.problems)
+    (C::read(&mut reader), reader.problems)
 }
 
 /// Reads a configuration with all that is wrong with its keys. None if it is no object, so that nothing else can be said.
@@ -452,9 +453,10 @@ pub(crate) fn checked_credentials<C: Settings>(credentials: &Value) -> (C, Vec<P
 /// Why nothing can be pushed yet.
 #[must_use]
 pub fn no_credentials(key: &str) -> Failure {
-    let message =
-        format!("there is no {key}: set the credentials with `leadline integration set-credentials`");
-    Failure::new(FailureClass::Credentials, message)
+    Failure::new(
+        FailureClass::Credentials,
+        format!("there is no {key}: give the integration its credentials"),
+    )
 }
 
 /// A credential as it may be shown: its first characters, if enough stay hidden.

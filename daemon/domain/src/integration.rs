@@ -138,10 +138,29 @@ pub struct Policy {
     pub concurrency: u32,
     pub rate_per_second: Option<f64>,
     pub retries: u32,
+    /// The longest wait that its target may ask for, if that is not the daemon's.
+    pub max_wait: Option<Duration>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), concurrency: 16, rate_per_second: None, retries: 3 }
+        Self {
+            timeout: Duration::from_secs(30),
+            concurrency: 16,
+            rate_per_second: None,
+            retries: 3,
+            max_wait: None,
+        }
+    }
+}
+
+impl Policy {
+    /// The longest wait that the target may ask for where the daemon allows so much, and the setting that says so.
+    #[must_use]
+    pub fn longest_wait(&self, daemons: Duration) -> (Duration, &'static str) {
+        match self.max_wait.filter(|own| *own < daemons) {
+            Some(own) => (own, "max_wait_seconds"),
+            None => (daemons, "--max-retry-after"),
+        }
     }
 }

@@ -94,13 +94,13 @@ impl Failure {
         Self { class, error: error.into(), retry_after: None }
     }
 
-    /// The same, with at most so much of the wait that the target asked for: its wish stays as a note.
+    /// The same, with at most so much of the wait that the target asked for as this setting allows: its wish stays as a
+    /// note.
     #[must_use]
-    pub fn waiting_at_most(mut self, max: Duration) -> Self {
+    pub fn waiting_at_most(mut self, (max, setting): (Duration, &str)) -> Self {
         if let Some(asked) = self.retry_after.filter(|asked| *asked > max) {
             let (asked, most) = (asked.as_secs(), max.as_secs());
-            self.error
-                .push_str(&format!(" (it asked for a wait of {asked} s: --max-retry-after allows {most} s)"));
+            self.error.push_str(&format!(" (it asked for a wait of {asked} s: {setting} allows {most} s)"));
             self.retry_after = Some(max);
         }
         self
@@ -117,19 +117,30 @@ pub enum Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integration::Policy;
 
     #[test]
     fn a_wait_is_cut_to_what_is_allowed_and_what_was_asked_for_is_noted() {
         let hour = Duration::from_secs(3600);
+        let most = Policy::default().longest_wait(hour);
         let asking = |seconds| Failure {
             retry_after: Some(Duration::from_secs(seconds)),
             ..Failure::new(FailureClass::Throttled, "slow down")
         };
-        let cut = asking(64_570).waiting_at_most(hour);
+        let cut = asking(64_570).waiting_at_most(most);
         assert_eq!(cut.retry_after, Some(hour));
         assert_eq!(cut.error, "slow down (it asked for a wait of 64570 s: --max-retry-after allows 3600 s)");
-        assert_eq!(asking(3600).waiting_at_most(hour), asking(3600));
+        assert_eq!(asking(3600).waiting_at_most(most), asking(3600));
         let silent = Failure::new(FailureClass::Throttled, "slow down");
-        assert_eq!(silent.clone().waiting_at_most(hour), silent);
+        assert_eq!(silent.clone().waiting_at_most(most), silent);
+        // The smaller of the two counts.
+        for (own, expected) in
+            [(60, "max_wait_seconds allows 60 s"), (7200, "--max-retry-after allows 3600 s")]
+        {
+            let policy = Policy { max_wait: Some(Duration::from_secs(own)), ..Policy::default() };
+            let cut = asking(64_570).waiting_at_most(policy.longest_wait(hour));
+            assert_eq!(cut.error, format!("slow down (it asked for a wait of 64570 s: {expected})"));
+            assert_eq!(cut.retry_after, Some(Duration::from_secs(own.min(3600))));
+        }
     }
 }

@@ -14,11 +14,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::{sync::Notify, task::spawn_blocking, time::timeout};
 
-use crate::{domain::ids::CompanyId, telemetry};
-
-mod shares;
-
-pub use shares::{Share, Shares};
+use crate::{domain::ids::CompanyId, shares::Shares, telemetry};
 
 /// How long a piece of work may run.
 pub const TIME_MAX: Duration = Duration::from_secs(2);

@@ -15,19 +15,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    crash_suspects::{CrashSuspects, is_crash_suspect, was_pushed},
     integration_cache::{IntegrationCache, PreparedIntegration},
     lanes::{Lanes, Loaded},
     membership::{BEAT, DaemonLease, owner},
     pusher::Pusher,
-    suspects::Suspects,
     tasks::Tasks,
 };
 use crate::{
-    domain::{
-        delivery::{CRASHES_SUSPECT, LaneKind},
-        lane::LaneId,
-        moment::Moment,
-    },
+    domain::{delivery::LaneKind, lane::LaneId, moment::Moment},
     store::{
         Change, DueHint, Error, Store,
         queue::{
@@ -57,7 +53,7 @@ pub(super) enum Event {
     /// Which daemons live.
     Living(Vec<i64>),
     /// What another daemon tells.
-    Heard(Wake),
+    Wake(Wake),
     /// Claims of dead daemons, now this one's.
     Orphans(Vec<Claimed>),
     /// A push has ended. `is_up` says whether the target answered; `pause` until when it asked the whole lane to
@@ -73,8 +69,8 @@ pub(super) enum Event {
     /// That a target asked its lane to wait was written, and until when. The wait that is stored begins with its flush:
     /// a claim before its end would come back empty.
     Throttled(LaneId, Moment),
-    /// A suspect's push has ended.
-    SuspectEnded,
+    /// A crash suspect's push has ended.
+    CrashSuspectEnded,
     /// A flush has ended with this breaker in a lane: closed, or open until then.
     Breaker(LaneId, Option<Moment>),
     /// A lane was loaded, with its stops; none if its integration is gone. `known` are the pauses that were written when
@@ -105,7 +101,7 @@ pub(super) struct Engine {
     pub(super) lanes: Lanes,
     pub(super) living: Vec<i64>,
     pub(super) in_flight: usize,
-    pub(super) suspects: Suspects,
+    pub(super) crash_suspects: CrashSuspects,
 }
 
 impl Engine {
@@ -226,17 +222,17 @@ impl Engine {
         for item in items {
             self.in_flight += 1;
             let pusher = Arc::clone(&self.pusher);
-            if !is_suspect(&item) {
+            if !is_crash_suspect(&item) {
                 // Boxed once: a spawn moves its future several times.
                 self.tasks.spawn("push", Box::pin(async move { pusher.push(item).await }));
                 continue;
             }
-            match self.suspects.start(item.lane, Instant::now()) {
+            match self.crash_suspects.start(item.lane, Instant::now()) {
                 Ok(()) => {
                     let events = self.events.clone();
-                    self.tasks.spawn("push of a suspect", async move {
+                    self.tasks.spawn("push of a crash suspect", async move {
                         pusher.push_alone(item).await;
-                        send(&events, Event::SuspectEnded);
+                        send(&events, Event::CrashSuspectEnded);
                     });
                 }
                 Err(wait) => {
@@ -319,7 +315,7 @@ impl Engine {
         let now = self.lease.now();
         match event {
             Event::Living(living) => self.meet(living),
-            Event::Heard(wake) => self.take_wake(&wake, now),
+            Event::Wake(wake) => self.take_wake(&wake, now),
             Event::Orphans(items) => self.take_orphans(items),
             Event::Ended { lane, kind, is_up, pause } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -346,7 +342,7 @@ impl Engine {
                     self.tell_others(Wake::of_change(id));
                 }
             }
-            Event::SuspectEnded => self.suspects.ended(),
+            Event::CrashSuspectEnded => self.crash_suspects.ended(),
             Event::Breaker(id, until) => self.lanes.set_breaker(id, until, now),
             Event::Loaded { lane, loaded: Some((ready, stops)), known } => {
                 let PreparedIntegration { integration, policy, .. } = &*ready;
@@ -382,17 +378,15 @@ impl Engine {
         }
     }
 
-    /// What a dead daemon was pushing is an attempt that died; the finisher counts it as one. A suspect counts only if
-    /// its claim was its own: otherwise it was waiting for its turn.
+    /// What a dead daemon was pushing is an attempt that died; the finisher counts it as one.
     fn take_orphans(&self, items: Vec<Claimed>) {
         for item in items {
-            let was_waiting = is_suspect(&item) && item.claim_items > 1;
             let pusher = Arc::clone(&self.pusher);
             self.tasks.spawn("take over", async move {
-                if was_waiting {
-                    pusher.give_back(&item, Duration::ZERO).await;
-                } else {
+                if was_pushed(&item) {
                     pusher.mark_crashed(item).await;
+                } else {
+                    pusher.give_back(&item, Duration::ZERO).await;
                 }
             });
         }
@@ -422,10 +416,6 @@ impl Engine {
             self.start_load(id);
         }
     }
-}
-
-fn is_suspect(item: &Claimed) -> bool {
-    item.pending.as_ref().is_some_and(|pending| pending.crashes >= CRASHES_SUSPECT)
 }
 
 pub(super) fn send(events: &mpsc::UnboundedSender<Event>, event: Event) {

@@ -4,7 +4,7 @@
 //! A lane that may start nothing more before it is written hurries the batch.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -19,7 +19,10 @@ use uuid::Uuid;
 use super::engine::Event;
 use crate::{
     domain::{delivery::LaneKind, ids::AttemptId, lane::LaneId},
-    store::{Error, Store, queue::finish::Finished},
+    store::{
+        Error, Store,
+        queue::finish::{Finished, ListedArrivals},
+    },
     telemetry,
 };
 
@@ -33,6 +36,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const ROUND: Duration = Duration::from_millis(5);
 /// How long to wait before what somebody has locked is tried again.
 const LOCKED_WAIT: Duration = Duration::from_millis(100);
+/// For so long what shares a lane with something locked is written one by one: others' attempts wait meanwhile.
+const ONE_BY_ONE_MAX: Duration = Duration::from_millis(50);
 
 /// A claimed item that is no longer worked on, and what is to be written of it.
 #[derive(Debug)]
@@ -59,30 +64,50 @@ pub(super) enum Completed {
     Attempt(Box<Finished>),
 }
 
-/// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for a later flush.
+/// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for later.
 pub(super) async fn run(
     store: Store,
     completions: mpsc::Receiver<Completion>,
     hurry: Arc<Notify>,
     events: mpsc::UnboundedSender<Event>,
 ) {
+    // Without a bound, for a flush must not wait for what is forgotten behind it: it adds a message for each company.
+    let (listed, to_forget) = mpsc::unbounded_channel();
+    let gatherer = Gatherer { completions, hurry, last_flush: Instant::now() };
+    let finisher = Finisher { store: store.clone(), events, listed };
+    tokio::join!(write_all(finisher, gatherer), forget_arrived(store, to_forget));
+}
+
+async fn write_all(finisher: Finisher, mut gatherer: Gatherer) {
     let mut open: HashMap<(i64, i64), usize> = HashMap::new();
-    let mut locked: Vec<Completion> = Vec::new();
-    let mut gatherer = Gatherer { completions, hurry, last_flush: Instant::now() };
-    let finisher = Finisher { store, events };
+    let (mut locked, mut again_at) = (Vec::new(), Instant::now());
     loop {
-        let batch = gatherer.gather(!locked.is_empty()).await;
+        let batch = gatherer.gather((!locked.is_empty()).then_some(again_at)).await;
         if batch.is_empty() && locked.is_empty() {
             return;
         }
-        let is_new = !batch.is_empty();
-        let mut items = std::mem::take(&mut locked);
-        items.extend(batch);
-        let left = finisher.flush(&mut open, &items).await;
-        (locked, items) = items.into_iter().partition(|item| left.contains(&item.attempt));
-        finisher.send(Event::Written(tally(&items)));
-        if !is_new && !locked.is_empty() {
-            tokio::time::sleep(LOCKED_WAIT).await;
+        let was_locked = !locked.is_empty();
+        locked.extend(finisher.flush(&mut open, batch).await);
+        // By itself, so that nobody else's attempts wait for it.
+        if was_locked && again_at <= Instant::now() {
+            locked = finisher.flush(&mut open, locked).await;
+        }
+        if !was_locked || again_at <= Instant::now() {
+            again_at = Instant::now() + LOCKED_WAIT;
+        }
+    }
+}
+
+/// Takes away from what is undelivered what arrived while somebody had locked that.
+async fn forget_arrived(store: Store, mut listed: mpsc::UnboundedReceiver<ListedArrivals>) {
+    while let Some(arrivals) = listed.recv().await {
+        if let Err(error) = store.forget_arrived(&arrivals).await {
+            tracing::warn!(
+                event = "arrived_not_forgotten",
+                error = telemetry::causes(&error),
+                company = %arrivals.company,
+                "what arrived is listed as undelivered until the next look for such rows"
+            );
         }
     }
 }
@@ -96,12 +121,17 @@ struct Gatherer {
 }
 
 impl Gatherer {
-    /// The next batch: empty if every sender is gone, or if what is locked has waited for long enough.
-    async fn gather(&mut self, is_some_locked: bool) -> Vec<Completion> {
+    /// The next batch: empty if every sender is gone, or when it is time for what is locked.
+    async fn gather(&mut self, locked_until: Option<Instant>) -> Vec<Completion> {
         let mut batch = Vec::new();
+        let until = locked_until.unwrap_or_else(Instant::now);
         tokio::select! {
             _ = self.completions.recv_many(&mut batch, FLUSH_MAX) => {}
-            () = tokio::time::sleep(LOCKED_WAIT), if is_some_locked => {}
+            () = sleep_until(until), if locked_until.is_some() => {}
+        }
+        if batch.is_empty() {
+            // Every sender is gone, or it is time.
+            sleep_until(until).await;
         }
         let mut enough = pin!(sleep_until(Instant::now() + GATHER));
         let mut hurried = pin!(hurried(&self.hurry, self.last_flush + ROUND));
@@ -160,12 +190,33 @@ fn tally(items: &[Completion]) -> HashMap<LaneId, [u32; 2]> {
 struct Finisher {
     store: Store,
     events: mpsc::UnboundedSender<Event>,
+    /// To whoever takes away what is listed of what arrived.
+    listed: mpsc::UnboundedSender<ListedArrivals>,
 }
 
 impl Finisher {
-    /// Writes items. Answers the attempts of those that are left because somebody has locked what they change.
-    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: &[Completion]) -> HashSet<AttemptId> {
-        let mut left = HashSet::new();
+    /// Writes items. Answers those that are left because somebody has locked what they change, first those to be tried
+    /// first.
+    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: Vec<Completion>) -> Vec<Completion> {
+        if items.is_empty() {
+            return items;
+        }
+        let left = self.write_items(open, &items).await;
+        let places: HashMap<AttemptId, usize> = left.into_iter().zip(0..).collect();
+        let (mut locked, written): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| places.contains_key(&item.attempt));
+        locked.sort_by_key(|item| places[&item.attempt]);
+        self.send(Event::Written(tally(&written)));
+        locked
+    }
+
+    /// Answers the attempts that are left.
+    async fn write_items(
+        &self,
+        open: &mut HashMap<(i64, i64), usize>,
+        items: &[Completion],
+    ) -> Vec<AttemptId> {
+        let mut left = Vec::new();
         // The items of one flush belong to more than one daemon only around a lost lease.
         let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
         daemons.sort_unstable();
@@ -190,7 +241,7 @@ impl Finisher {
                 .collect();
             for item in self.write(daemon, &finished, &complete).await {
                 *open.entry((daemon, item.claim)).or_default() += 1;
-                left.insert(item.attempt.id);
+                left.push(item.attempt.id);
             }
         }
         left
@@ -219,30 +270,40 @@ impl Finisher {
 
     /// Writes a batch. A database that is away is waited for. Where it refuses a batch, or somebody has locked a part of
     /// it, the rest is written one by one, so that one row does not keep the others from being written. What cannot be
-    /// written at all keeps its claim. Answers what is locked still.
+    /// written at all keeps its claim. Answers what is left, because it is locked or there was no time for it.
     async fn write<'a>(&self, daemon: i64, finished: &[&'a Finished], complete: &[i64]) -> Vec<&'a Finished> {
-        let rest: Vec<&Finished> = match self.persist(daemon, finished, complete).await {
+        let (rest, until): (Vec<&Finished>, _) = match self.persist(daemon, finished, complete).await {
             Ok(left) if left.is_empty() => return Vec::new(),
-            Ok(left) => finished.iter().copied().filter(|item| left.contains(&item.attempt.id)).collect(),
+            Ok(left) => {
+                let is_left = |item: &&Finished| left.contains(&item.attempt.id);
+                let rest = finished.iter().copied().filter(is_left);
+                (rest.collect(), Some(Instant::now() + ONE_BY_ONE_MAX))
+            }
             Err(error) => {
                 tracing::warn!(
                     event = "finish_refused",
                     error = telemetry::causes(&error),
                     "a flush was refused; writing its attempts one by one"
                 );
-                finished.to_vec()
+                let is_locked = matches!(error, Error::Locked);
+                (finished.to_vec(), is_locked.then(|| Instant::now() + ONE_BY_ONE_MAX))
             }
         };
         let mut complete = complete.to_vec();
-        let mut locked = Vec::new();
+        let (mut untried, mut locked) = (Vec::new(), Vec::new());
         for item in rest {
-            let written = match self.persist(daemon, &[item], &[]).await {
-                Ok(left) if left.is_empty() => true,
-                Ok(_) | Err(Error::Locked) => {
-                    locked.push(item);
-                    false
+            let written = if until.is_some_and(|until| until <= Instant::now()) {
+                untried.push(item);
+                false
+            } else {
+                match self.persist(daemon, &[item], &[]).await {
+                    Ok(left) if left.is_empty() => true,
+                    Ok(_) | Err(Error::Locked) => {
+                        locked.push(item);
+                        false
+                    }
+                    Err(error) => self.strip_and_write(daemon, item.clone(), &error).await,
                 }
-                Err(error) => self.strip_and_write(daemon, item.clone(), &error).await,
             };
             if !written {
                 complete.retain(|claim| *claim != item.claim);
@@ -255,7 +316,8 @@ impl Finisher {
                 "finished claims could not be removed"
             );
         }
-        locked
+        untried.extend(locked);
+        untried
     }
 
     /// The last resort for an attempt that the database refuses: its outcome counts, what was sent and received is left out.
@@ -294,6 +356,11 @@ impl Finisher {
                     }
                     for (lane, until) in flushed.breakers {
                         self.send(Event::Breaker(lane, until));
+                    }
+                    for arrivals in flushed.listed {
+                        if self.listed.send(arrivals).is_err() {
+                            tracing::debug!("nobody forgets what arrived any more");
+                        }
                     }
                     metrics::histogram!("leadline_finish_flush_attempts").record(finished.len() as f64);
                     let lost = finished.len().saturating_sub(flushed.recorded + flushed.left.len());
@@ -349,14 +416,14 @@ mod tests {
             sender.send(completion()).await.unwrap();
         };
         let began = Instant::now();
-        assert_eq!(tokio::join!(gatherer.gather(false), late).0.len(), 2, "both share a flush");
+        assert_eq!(tokio::join!(gatherer.gather(None), late).0.len(), 2, "both share a flush");
         assert!(began.elapsed() >= GATHER);
         sender.send(completion()).await.unwrap();
         hurry.notify_one();
-        assert_eq!(gatherer.gather(false).await.len(), 1);
+        assert_eq!(gatherer.gather(None).await.len(), 1);
         sender.send(completion()).await.unwrap();
         drop(sender);
-        assert_eq!(gatherer.gather(false).await.len(), 1);
-        assert!(gatherer.gather(false).await.is_empty(), "nobody comes any more");
+        assert_eq!(gatherer.gather(None).await.len(), 1);
+        assert!(gatherer.gather(None).await.is_empty(), "nobody comes any more");
     }
 }

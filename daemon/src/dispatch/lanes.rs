@@ -25,7 +25,7 @@ use crate::{
 const CLAIM_LANES: usize = 64;
 const CLAIM_ROWS: i32 = 256;
 /// First attempts are due when they are committed. Our clock lags behind the database's that dated them, so a hint of
-/// one that seems to lie so little ahead is of one that is due.
+/// one that seems to lie so little ahead is looked at: the claim tells whether it was due.
 const LAG_MAX: Duration = Duration::from_secs(1);
 /// The shortest time that the database tells apart.
 const TICK: Duration = Duration::from_micros(1);
@@ -63,18 +63,27 @@ impl Lanes {
             lane.is_owned = is_owned;
             lane.is_taken_over = self.joined.is_some();
         }
-        let kind = hint.kind;
-        let track = &mut lane.tracks[kind.index()];
-        let is_due = hint.due_at <= now || kind == LaneKind::First && hint.due_at.since(now) < LAG_MAX;
-        if is_due {
-            track.look(hint.due_at);
+        let track = &mut lane.tracks[hint.kind.index()];
+        let is_due = hint.due_at <= now;
+        if !is_due && hint.kind == LaneKind::First && hint.due_at.since(now) < LAG_MAX {
+            track.look_ahead(hint.due_at, now);
             self.enqueue(id, now);
         } else {
-            if let Some(at) = track.expect(hint.due_at, now) {
-                self.timers.push(Reverse((at, id, Some(kind))));
-            }
+            self.plan(hint, now);
         }
         is_new
+    }
+
+    /// Looks at a row when it is due by our clock.
+    fn plan(&mut self, hint: DueHint, now: Moment) {
+        let Some(lane) = self.lanes.get_mut(&hint.lane) else { return };
+        let track = &mut lane.tracks[hint.kind.index()];
+        if hint.due_at <= now {
+            track.look(hint.due_at);
+            self.enqueue(hint.lane, now);
+        } else if let Some(at) = track.expect(hint.due_at, now) {
+            self.timers.push(Reverse((at, hint.lane, Some(hint.kind))));
+        }
     }
 
     /// The pauses that a load which begins now finds written. None if one is not: what is stored says nothing of it.
@@ -100,7 +109,7 @@ impl Lanes {
         let is_lifted = is_missed && known == Some(lane.pauses);
         if is_lifted {
             lane.paused_until = Moment::EPOCH;
-            lane.is_on_trial = true;
+            lane.is_one_by_one = true;
         }
         lane.reads_again = is_missed && lane.is_pause_unwritten;
         let is_to_be_read = is_missed && !lane.reads_again;
@@ -243,7 +252,7 @@ impl Lanes {
     ) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         if is_up {
-            lane.is_on_trial = false;
+            lane.is_one_by_one = false;
         }
         let at = kind.index();
         lane.in_flight[at] = lane.in_flight[at].saturating_sub(1);
@@ -332,6 +341,9 @@ impl Lanes {
             }
             let track = &mut lane.tracks[ask.kind.index()];
             if !track.fresh {
+                for at in track.not_due_yet(now) {
+                    self.timers.push(Reverse((at, id, Some(ask.kind))));
+                }
                 track.more = i64::from(count) >= i64::from(ask.room);
                 if count > 0 {
                     track.watermark = latest;
@@ -359,7 +371,8 @@ impl Lanes {
             track.answered(next.is_some());
         }
         if let Some(due_at) = next {
-            self.hint(DueHint { lane: id, kind, due_at }, true, now);
+            // The database has just said that it is not due: to look at once would be to ask again and again.
+            self.plan(DueHint { lane: id, kind, due_at }, now);
         }
     }
 

@@ -294,7 +294,7 @@ impl Membership {
             .collect();
         for (daemon, seq, wake) in self.store.hear(&from).await? {
             self.heard.insert(daemon, seq);
-            self.send(Event::Heard(wake));
+            self.send(Event::Wake(wake));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::{
 mod attempt;
 mod beside;
 mod coming_back;
+mod crash_suspects;
 mod engine;
 mod finisher;
 mod handover;
@@ -33,11 +34,11 @@ mod quota;
 mod scheduler;
 mod scrub;
 mod session;
-mod suspects;
 mod tasks;
 mod traced;
 
 pub use coming_back::{continue_job, continue_sweep};
+use crash_suspects::CrashSuspects;
 use engine::Engine;
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
@@ -45,7 +46,6 @@ use membership::{DaemonLease, Membership};
 use notifier::Notifier;
 use pusher::Pusher;
 use scheduler::Scheduler;
-use suspects::Suspects;
 use tasks::Tasks;
 
 /// So many ended attempts may wait to be written; past it, pushes wait and keep their room.
@@ -103,7 +103,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let hurry = Arc::new(Notify::new());
-    let membership = Membership::enroll(store.clone(), events.clone(), letters, is_sole).await?;
+    let membership = Membership::enroll(store.beating(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
     let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
@@ -131,7 +131,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         lanes: Lanes::default(),
         living: Vec::new(),
         in_flight: 0,
-        suspects: Suspects::new(Instant::now()),
+        crash_suspects: CrashSuspects::new(Instant::now()),
     };
     let dispatch = Dispatch {
         store: store.clone(),

@@ -121,7 +121,8 @@ impl Notifier {
             trace: None,
         };
         let tried = self.0.push_once(&ready, request, Past::default()).await;
-        let end = end(notice, tried.outcome, self.0.max_retry_after, rand::random());
+        let longest = ready.policy.longest_wait(self.0.max_retry_after);
+        let end = end(notice, tried.outcome, longest, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(event = "notice_given_up", notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
         }
@@ -129,10 +130,10 @@ impl Notifier {
     }
 }
 
-fn end(notice: &TakenNotice, outcome: Outcome, max_retry_after: Duration, jitter: f64) -> NoticeEnd {
+fn end(notice: &TakenNotice, outcome: Outcome, longest: (Duration, &str), jitter: f64) -> NoticeEnd {
     let failure = match outcome {
         Outcome::Delivered => return NoticeEnd::Delivered,
-        Outcome::Failed(failure) => failure.waiting_at_most(max_retry_after),
+        Outcome::Failed(failure) => failure.waiting_at_most(longest),
     };
     let error = format!("{}: {}", failure.class, failure.error);
     let next = notice::next(notice.attempts + 1, notice.age, jitter).filter(|_| failure.class.is_retried());

@@ -64,24 +64,23 @@ impl Pusher {
         self.complete(&item, result).await;
     }
 
-    /// Pushes a suspect under a claim of its own: if the daemon dies again, it is known during which push.
+    /// Pushes a crash suspect under a claim of its own: if the daemon dies again, it is known during which push.
     pub(super) async fn push_alone(&self, mut item: Claimed) {
-        if item.claim_items > 1 {
-            match Box::pin(self.store.isolate(item.daemon, item.claim, item.attempt)).await {
-                Ok(Some(own)) => {
-                    self.leave_claim(&item).await;
-                    (item.claim, item.claim_items) = (own, 1);
-                }
-                // Somebody took this daemon for dead: what it holds is void.
-                Ok(None) => return self.complete(&item, Completed::Nothing).await,
-                Err(error) => {
-                    tracing::warn!(
-                        event = "suspect_waits",
-                        error = telemetry::causes(&error),
-                        "a suspect waits for the database"
-                    );
-                    return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
-                }
+        match Box::pin(self.store.isolate(item.daemon, item.claim, item.attempt)).await {
+            Ok(Some(own)) if own == item.claim => {}
+            Ok(Some(own)) => {
+                self.leave_claim(&item).await;
+                (item.claim, item.claim_items) = (own, 1);
+            }
+            // Somebody took this daemon for dead: what it holds is void.
+            Ok(None) => return self.complete(&item, Completed::Nothing).await,
+            Err(error) => {
+                tracing::warn!(
+                    event = "suspect_waits",
+                    error = telemetry::causes(&error),
+                    "a crash suspect waits for the database"
+                );
+                return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
             }
         }
         tracing::warn!(event = "suspect_pushed_alone", delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
@@ -103,10 +102,7 @@ impl Pusher {
             Ok(Some(ready)) => ready,
             // The integration is gone, and its deliveries with it.
             Ok(None) => return Completed::Nothing,
-            Err(failure) => {
-                let facts = self.facts(item, pending, Policy::default().retries);
-                return self.decided(item, pending, facts, AttemptResult::nothing(failure), pending.version);
-            }
+            Err(failure) => return self.failed(item, pending, failure),
         };
         let (facts, version) = (self.facts(item, pending, ready.policy.retries), ready.integration.version);
         let result = match self.is_withdrawn(lane, &ready, pending.lead).await {
@@ -122,7 +118,14 @@ impl Pusher {
             }
             Err(failure) => AttemptResult::nothing(failure),
         };
-        self.decided(item, pending, facts, result, version)
+        self.decided(item, pending, facts, ready.policy, result, version)
+    }
+
+    /// What follows where nothing of the integration is known.
+    fn failed(&self, item: &Claimed, pending: &PendingDelivery, failure: Failure) -> Completed {
+        let policy = Policy::default();
+        let facts = self.facts(item, pending, policy.retries);
+        self.decided(item, pending, facts, policy, AttemptResult::nothing(failure), pending.version)
     }
 
     fn facts(&self, item: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
@@ -142,11 +145,13 @@ impl Pusher {
         item: &Claimed,
         pending: &PendingDelivery,
         facts: DeliveryFacts,
+        policy: Policy,
         mut result: AttemptResult,
         version: i32,
     ) -> Completed {
         if let Outcome::Failed(failure) = result.outcome {
-            result.outcome = Outcome::Failed(failure.waiting_at_most(self.max_retry_after));
+            let longest = policy.longest_wait(self.max_retry_after);
+            result.outcome = Outcome::Failed(failure.waiting_at_most(longest));
         }
         let transition = decide(facts, &result.outcome, rand::random());
         finished(item, pending, result, transition, facts.crashes, version)
@@ -159,8 +164,7 @@ impl Pusher {
             FailureClass::Unknown,
             "this push ended by a fault of the daemon: maybe delivered. Please report it with the daemon's log",
         );
-        let facts = self.facts(item, pending, Policy::default().retries);
-        self.decided(item, pending, facts, AttemptResult::nothing(failure), pending.version)
+        self.failed(item, pending, failure)
     }
 
     /// None if the database kept it waiting past the lease's trust: another daemon may have it already.

@@ -285,19 +285,22 @@ async fn save<S: IntakeStore>(
         key: matched.key_id(),
         new_id,
     };
-    let merged = |current: Option<Bytes>| async move {
-        let kind = if current.is_some() { EventKind::Updated } else { EventKind::Created };
-        let merge = {
-            let view = Arc::clone(view);
-            let current = current.clone();
-            move || {
-                let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
-                lead.merge(current.as_deref(), &context)
-            }
-        };
-        let is_small = current.is_none_or(|current| current.len() <= SMALL);
-        let accepted = if is_small { merge() } else { app.settings.compute.run(view.id, merge).await? };
-        decide(app, view, &Arc::new(accepted?), kind, trace).await
+    let merged = move |current: Option<Bytes>| {
+        let lead = Arc::clone(&lead);
+        async move {
+            let kind = if current.is_some() { EventKind::Updated } else { EventKind::Created };
+            let merge = {
+                let view = Arc::clone(view);
+                let current = current.clone();
+                move || {
+                    let context = AcceptContext { company: view.id, company_name: &view.name, new_id };
+                    lead.merge(current.as_deref(), &context)
+                }
+            };
+            let is_small = current.is_none_or(|current| current.len() <= SMALL);
+            let accepted = if is_small { merge() } else { app.settings.compute.run(view.id, merge).await? };
+            decide(app, view, &Arc::new(accepted?), kind, trace).await
+        }
     };
     Ok(match app.store.save(&key, merged).await?? {
         Saved::Created(uuid, deliveries) => Some(Receipt::new("accepted", uuid, deliveries)),

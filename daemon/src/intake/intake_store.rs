@@ -84,7 +84,7 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
     fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+        decide: impl Fn(Option<Bytes>) -> F + Send + Sync,
     ) -> impl Future<Output = Result<Result<Saved, ProblemDetails>, StoreFailure>> + Send;
 
     fn lead_status(
@@ -142,7 +142,7 @@ impl IntakeStore for Store {
     async fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+        decide: impl Fn(Option<Bytes>) -> F + Send + Sync,
     ) -> Result<Result<Saved, ProblemDetails>, StoreFailure> {
         Ok(self.unless_away(self.save_lead(key, decide)).await?)
     }

@@ -7,8 +7,8 @@ use http::StatusCode;
 
 use super::problem::ProblemDetails;
 use crate::{
-    compute::{Share, Shares},
     domain::ids::{CompanyId, KeyId},
+    shares::{Share, Shares},
 };
 
 /// The most requests that are worked on at once; as many connections are taken at the most.

@@ -78,7 +78,7 @@ impl ProblemDetails {
     pub(super) fn may_not_read() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "this intake key may not read: use one that was made with --may-read, on a server of yours",
+            "this intake key may not read leads: ask whoever runs Leadline for one that may, and use it on a server of yours",
         )
     }
 
@@ -86,15 +86,15 @@ impl ProblemDetails {
     pub(super) fn key_in_a_page() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "this intake key may not be used by a browser's page of this origin: post from your server, or use a form \
-             (/v1/forms/{form}); intake-key create --allow-origin makes a key that pages may use",
+            "this intake key may not be used by a browser's page of this origin: post from your server, use a form \
+             (/v1/forms/{form}), or ask whoever runs Leadline for a key that pages of this origin may use",
         )
     }
 
     pub(super) fn form_in_another_page() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "this form may not be posted by pages of this origin: name the origin with form update --allow-origin",
+            "this form may not be posted by pages of this origin: ask whoever runs Leadline to add the origin to the form",
         )
     }
 

@@ -28,9 +28,9 @@ use super::{
     views::{Credential, KeyMatch},
 };
 use crate::{
-    compute::Share,
     domain::ids::LeadId,
     doors::security::{Attempted, AttemptedBy, Patience},
+    shares::Share,
 };
 
 /// How many leads a second are read with a key that has no rate of its own.

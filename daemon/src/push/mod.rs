@@ -104,7 +104,7 @@ impl Client {
             let mut connection = match pool.take(&origin).await {
                 Ok(connection) => connection,
                 // Connections are opened rarely, and a handshake is large.
-                Err(place) => self.connect(pool, &origin, place, request, end, deadline).boxed().await?,
+                Err(place) => self.connect(pool, place, request, end, deadline).boxed().await?,
             };
             return match timeout_at(end, connection.send(outgoing)).await {
                 Ok(Ok(answer)) => Ok(read(pool, connection, answer, end, cap).await),
@@ -122,7 +122,6 @@ impl Client {
     async fn connect(
         &self,
         pool: &Pool,
-        origin: &Origin,
         place: Slot,
         request: &Request,
         end: Instant,
@@ -131,7 +130,7 @@ impl Client {
         let connector = if request.url.scheme() == "https" { &self.secure } else { &self.plain };
         let limit = Instant::now() + CONNECT_TIMEOUT;
         match timeout_at(limit.min(end), connector.open(&request.url)).await {
-            Ok(Ok(wire)) => PooledConnection::open(origin.clone(), place, wire)
+            Ok(Ok(wire)) => PooledConnection::open(place, wire)
                 .await
                 .inspect(|connection| pool.opened(connection))
                 .map_err(|error| failure::of_error(&request.url, &error, false)),

@@ -5,12 +5,10 @@
 //! opening one takes. At worst it is late by that; mostly a handshake is saved.
 
 use std::{
+    collections::HashMap,
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -38,7 +36,7 @@ use crate::connectors::{Request, Response};
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// Where a connection leads: scheme, host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Origin(String);
 
 impl Origin {
@@ -54,9 +52,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(1), Duration::from
 #[derive(Debug, Default)]
 pub struct Pool {
     kept: Mutex<Kept>,
-    /// Those in use, too, and those that are being opened.
-    open: Arc<AtomicUsize>,
-    came_back: Notify,
+    open: Arc<OpenByOrigin>,
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +63,61 @@ struct Kept {
     opened_in: Duration,
 }
 
+/// The connections that are open or being opened, by where they lead. It is locked behind what is kept, never before.
+#[derive(Debug, Default)]
+struct OpenByOrigin(Mutex<HashMap<Origin, OpenTo>>);
+
+#[derive(Debug, Default)]
+struct OpenTo {
+    count: usize,
+    /// One of them is idle again, or the last one is gone.
+    came_back: Arc<Notify>,
+}
+
+impl OpenByOrigin {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Origin, OpenTo>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells that one came back.
+    fn came_back(&self, origin: &Origin) -> Arc<Notify> {
+        let mut open = self.locked();
+        let there = match open.get(origin) {
+            Some(there) => there,
+            None => open.entry(origin.clone()).or_default(),
+        };
+        Arc::clone(&there.came_back)
+    }
+}
+
 /// A connection's place among those that are open; free when dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
-    open: Arc<AtomicUsize>,
+    origin: Origin,
+    open: Arc<OpenByOrigin>,
     taken: Instant,
+}
+
+impl Slot {
+    fn take(origin: &Origin, open: &Arc<OpenByOrigin>) -> Self {
+        open.locked().entry(origin.clone()).or_default().count += 1;
+        Self { origin: origin.clone(), open: Arc::clone(open), taken: Instant::now() }
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.open.locked();
+        let Some(there) = open.get_mut(&self.origin) else { return };
+        there.count -= 1;
+        if there.count > 0 {
+            return;
+        }
+        // Nobody would give one back to those who wait. They stay known to whoever opens the next one.
+        there.came_back.notify_waiters();
+        if Arc::strong_count(&there.came_back) == 1 {
+            open.remove(&self.origin);
+        }
     }
 }
 
@@ -103,9 +144,19 @@ impl Pool {
 
     /// A connection that is idle, or comes back in a moment; or else a place for a new one.
     pub(super) async fn take(&self, origin: &Origin) -> Result<PooledConnection, Slot> {
-        let end = Instant::now() + self.kept().opened_in.clamp(PATIENCE.0, PATIENCE.1);
+        if let Some(taken) = self.idle_or_place(origin, false) {
+            return taken;
+        }
+        let patience = self.kept().opened_in.clamp(PATIENCE.0, PATIENCE.1);
+        self.wait(origin, Instant::now() + patience).await
+    }
+
+    async fn wait(&self, origin: &Origin, end: Instant) -> Result<PooledConnection, Slot> {
         loop {
-            let came_back = self.came_back.notified();
+            let notify = self.open.came_back(origin);
+            let mut came_back = pin!(notify.notified());
+            // Waits from here on: what comes back while it looks wakes it.
+            came_back.as_mut().enable();
             match self.idle_or_place(origin, Instant::now() >= end) {
                 Some(taken) => return taken,
                 None if timeout_at(end, came_back).await.is_ok() => {}
@@ -118,21 +169,25 @@ impl Pool {
     fn idle_or_place(&self, origin: &Origin, has_waited: bool) -> Option<Result<PooledConnection, Slot>> {
         let mut kept = self.kept();
         // The one that was used last: the others may then become old enough to be closed.
-        let is_ours = |connection: &PooledConnection| connection.origin == *origin && connection.is_fresh();
+        let leads_there = |connection: &PooledConnection| connection.place.origin == *origin;
+        let is_ours = |connection: &PooledConnection| leads_there(connection) && connection.is_fresh();
         if let Some(at) = kept.idle.iter().rposition(is_ours) {
             return Some(Ok(kept.idle.remove(at)));
         }
-        let open = self.open.load(Ordering::Relaxed);
-        let in_use = open.saturating_sub(kept.idle.len());
-        if in_use > 0 && !has_waited {
+        let (open, there) = {
+            let open = self.open.locked();
+            (open.values().map(|there| there.count).sum::<usize>(), open.get(origin).map_or(0, |to| to.count))
+        };
+        // Those that are idle are too old.
+        let idle = kept.idle.iter().filter(|connection| leads_there(connection)).count();
+        if there > idle && !has_waited {
             return None;
         }
         // Idle ones lead elsewhere, to where the integration is not pushing now.
         if open >= kept.size && !kept.idle.is_empty() {
             kept.idle.remove(0);
         }
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Err(Slot { open: Arc::clone(&self.open), taken: Instant::now() }))
+        Some(Err(Slot::take(origin, &self.open)))
     }
 
     /// A new connection stands.
@@ -147,15 +202,16 @@ impl Pool {
         }
         connection.since = Instant::now();
         connection.is_used = true;
+        let came_back = self.open.came_back(&connection.place.origin);
         let mut kept = self.kept();
         if kept.idle.len() < kept.size {
             kept.idle.push(connection);
             drop(kept);
-            self.came_back.notify_one();
+            came_back.notify_one();
         }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,7 +222,6 @@ type Driver = Option<Pin<Box<http1::Connection<TokioIo<Wire>, Body>>>>;
 /// A connection. Nothing runs in the background: it is driven by whoever waits for its answer, and ends when dropped.
 #[derive(Debug)]
 pub(super) struct PooledConnection {
-    origin: Origin,
     sender: SendRequest<Body>,
     driver: Driver,
     traffic: Arc<Traffic>,
@@ -176,7 +231,7 @@ pub(super) struct PooledConnection {
 }
 
 impl PooledConnection {
-    pub(super) async fn open(origin: Origin, place: Slot, wire: Wire) -> hyper::Result<Self> {
+    pub(super) async fn open(place: Slot, wire: Wire) -> hyper::Result<Self> {
         let traffic = wire.traffic();
         let mut builder = http1::Builder::new();
         // Targets' answers are read as browsers and other clients read them.
@@ -186,7 +241,7 @@ impl PooledConnection {
             .ignore_invalid_headers_in_responses(true);
         let (sender, driver) = builder.handshake(TokioIo::new(wire)).await?;
         let driver = Some(Box::pin(driver));
-        Ok(Self { origin, sender, driver, traffic, is_used: false, since: Instant::now(), place })
+        Ok(Self { sender, driver, traffic, is_used: false, since: Instant::now(), place })
     }
 
     /// Sends a request and waits for status and headers.
@@ -275,7 +330,19 @@ pub(super) fn outgoing(request: &Request) -> Result<http::Request<Body>, http::E
 
 #[cfg(test)]
 mod tests {
+    use futures::poll;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// A connection to an origin, and its other end.
+    async fn open(pool: &Pool, origin: &Origin) -> (PooledConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let theirs = listener.accept().await.unwrap().0;
+        let place = Slot::take(origin, &pool.open);
+        (PooledConnection::open(place, Wire::plain(ours)).await.unwrap(), theirs)
+    }
 
     #[test]
     fn another_connection_is_opened_only_where_waiting_did_not_help() {
@@ -288,5 +355,24 @@ mod tests {
         assert!(place(false).is_none(), "the second one may come back");
         drop(second);
         assert!(place(false).is_some(), "nobody would give one back");
+        assert!(pool.open.locked().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_those_are_waited_for_and_woken_by_that_lead_to_the_same_place() {
+        let [one, two, three] = ["https://one.example", "https://two.example", "https://three.example"]
+            .map(|origin| Origin(origin.into()));
+        let pool = Pool::new(4);
+        let ((first, _first), (second, _second)) = (open(&pool, &one).await, open(&pool, &two).await);
+        // However slow this machine is, nobody has waited for long enough.
+        let end = Instant::now() + Duration::from_secs(600);
+        let mut waiting = (pin!(pool.wait(&one, end)), pin!(pool.wait(&two, end)));
+        assert!(poll!(&mut waiting.0).is_pending() && poll!(&mut waiting.1).is_pending());
+        assert!(matches!(poll!(pin!(pool.wait(&three, end))), Poll::Ready(Err(_))), "none leads there");
+        pool.give_back(second).await;
+        assert!(poll!(&mut waiting.0).is_pending(), "the other one came back");
+        assert!(matches!(poll!(&mut waiting.1), Poll::Ready(Ok(_))), "though it waits for longer");
+        drop(first);
+        assert!(matches!(poll!(&mut waiting.0), Poll::Ready(Err(_))), "the last one that led there is gone");
     }
 }

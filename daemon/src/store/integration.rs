@@ -19,7 +19,7 @@ use crate::{
         company::{Company, find_optional_company},
         event_words, events, known,
         operator::command::{Command, Refusal},
-        queue::lift::close_breaker,
+        queue::{health::add_health, lift::close_breaker},
         sealed,
     },
 };
@@ -362,13 +362,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        sqlx::query!(
-            "INSERT INTO integration_stat (company_id, integration_id) VALUES ($1, $2)",
-            new.company.0,
-            id.uuid(),
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        add_health(&mut self.tx, LaneId::new(new.company, id)).await?;
         if let Some(secret) = new.secret {
             self.add_secret(new.company, id, 1, secret.expose_secret()).await?;
         }

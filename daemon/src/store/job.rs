@@ -375,7 +375,7 @@ impl Store {
             request_id: job.to_string(),
             fingerprint: [0; 32],
         };
-        let mut command = self.batch(&call).await.map_err(Refusal::into_store)?;
+        let mut command = self.batch_aside(&call).await?;
         let position = sqlx::query_scalar!(
             "SELECT position FROM job
              WHERE company_id = $1 AND id = $2 AND integration_id = $3 AND state = 'running' FOR UPDATE",

@@ -1,14 +1,16 @@
 //! Leads that are known already: duplicates and updates.
 
 use sqlx::PgTransaction;
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
-    domain::{delivery::Reason, ids::CompanyId},
+    domain::delivery::Reason,
     store::{
-        Error, LOCK_GAP, LOCK_PATIENCE, Store,
-        lead::intake::{AcceptedDelivery, NewEvent},
+        Error, Store,
+        lead::{
+            intake::{AcceptedDelivery, NewEvent},
+            tries::LeadTries,
+        },
         queue::successors::write_update,
         state,
     },
@@ -24,6 +26,7 @@ pub mod place;
 pub mod read;
 pub mod save;
 pub mod trace;
+pub(super) mod tries;
 
 /// What became of an event of a known lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,65 +44,39 @@ impl Store {
     /// Commits an event of a lead that is known: nothing if it is a duplicate, an update otherwise. `update` carries
     /// kind `lead.updated` and the deliveries for it.
     pub async fn accept_again(&self, update: &NewEvent) -> Result<Reaccepted, Error> {
-        let Some(mut tx) = self.begin_current(update.company, update.version).await? else {
-            return Ok(Reaccepted::Stale);
-        };
-        let (company, lead) = (update.company.0, update.lead.uuid());
+        let tries = self.tries(update.company);
+        loop {
+            match self.try_again(update, &tries).await {
+                Err(error) => tries.after(error).await?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_again(&self, update: &NewEvent, tries: &LeadTries<'_>) -> Result<Reaccepted, Error> {
+        let Some(mut tried) = tries.begin(update.version).await? else { return Ok(Reaccepted::Stale) };
+        let (tx, company, lead) = (&mut tried.tx, update.company.0, update.lead.uuid());
         let known = sqlx::query!(
             "SELECT digest, erased_at FROM lead WHERE company_id = $1 AND id = $2 FOR UPDATE",
             company,
             lead
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await?;
         match known {
             // Gone between the flush and now: the next flush creates it.
             None => return Ok(Reaccepted::Stale),
             Some(known) if known.erased_at.is_some() => return Ok(Reaccepted::Erased),
             Some(known) if known.digest == update.digest => {
-                return Ok(Reaccepted::Duplicate(accepted(&mut tx, company, lead).await?));
+                return Ok(Reaccepted::Duplicate(accepted(tx, company, lead).await?));
             }
             Some(_) => {}
         }
-        let (written, hints) = write_update(&mut tx, update).await?;
-        tx.commit().await?;
+        let (written, hints) = write_update(tx, update).await?;
+        tried.commit().await?;
         self.wake_ups.due(hints);
         self.report_held(std::slice::from_ref(update));
         Ok(Reaccepted::Updated(written))
-    }
-}
-
-impl Store {
-    /// Begins a transaction that keeps a company as it is at this version; none if it is at another one. A company that
-    /// somebody holds is waited for without a connection, so that the leads of others need not wait for one.
-    pub(super) async fn begin_current(
-        &self,
-        company: CompanyId,
-        version: i64,
-    ) -> Result<Option<PgTransaction<'static>>, Error> {
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            let mut tx = self.pool.begin().await?;
-            let is_locked = sqlx::query_scalar!(
-                r#"SELECT l.is_free IS NULL AS "is_locked!" FROM company c LEFT JOIN LATERAL (
-                       SELECT true AS is_free FROM company
-                       WHERE id = c.id AND config_version = $2 FOR SHARE SKIP LOCKED) l ON true
-                   WHERE c.id = $1 AND c.config_version = $2"#,
-                company.0,
-                version,
-            )
-            .fetch_optional(&mut *tx)
-            .await?;
-            match is_locked {
-                None => return Ok(None),
-                Some(false) => return Ok(Some(tx)),
-                Some(true) if Instant::now() >= deadline => return Err(Error::Locked),
-                Some(true) => {
-                    tx.rollback().await?;
-                    sleep(LOCK_GAP).await;
-                }
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, PgPool, PgTransaction, Postgres, pool::PoolConnection};
 use tokio::time::{error::Elapsed, timeout};
 
 use crate::{
@@ -40,12 +40,16 @@ mod wake_ups;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
+use lead::tries::LeadPlaces;
+
 pub use lead::person::ensure_trigrams;
 pub use wake_ups::{Change, DueHint, WakeUps};
 
-/// How long intake waits for a company that somebody holds, and how often it looks.
+/// How long intake waits for what somebody holds of a company, and how often it looks.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 pub const LOCK_GAP: Duration = Duration::from_millis(25);
+/// How long what nobody waits for (a sweep, a job, the look for what is stranded) waits for a lock: it comes back by itself.
+const ASIDE_LOCK: &str = "1s";
 /// Longer than the server lets a statement run.
 const SILENCE_MAX: Duration = Duration::from_secs(40);
 
@@ -134,6 +138,9 @@ pub struct Store {
     intakes: PgPool,
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: PgPool,
+    /// For what keeps this daemon alive to the others: whoever waits on all other connections must not make it look dead.
+    beats: PgPool,
+    places: LeadPlaces,
     sealer: Sealer,
     wake_ups: Arc<WakeUps>,
     sweep: SweepPolicy,
@@ -154,12 +161,15 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let (intakes, finishes) = (setup::apart(&pool, "intake"), setup::pinned(&pool, "finish"));
+        let (beats, places) = (setup::apart(&pool, "beat"), LeadPlaces::of(&pool));
         let policy = |_: &str, _: &Value| Policy::default();
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {
             pool,
             intakes,
             finishes,
+            beats,
+            places,
             sealer,
             wake_ups,
             sweep,
@@ -206,10 +216,16 @@ impl Store {
         Self { kept, leads_kept, ..self }
     }
 
+    /// The same for membership, on connections that nobody else uses.
+    #[must_use]
+    pub fn beating(&self) -> Self {
+        Self { pool: self.beats.clone(), ..self.clone() }
+    }
+
     /// Every pool there is, for whoever turns them to another server.
     #[must_use]
-    pub fn pools(&self) -> [PgPool; 3] {
-        [self.pool.clone(), self.intakes.clone(), self.finishes.clone()]
+    pub fn pools(&self) -> [PgPool; 4] {
+        [self.pool.clone(), self.intakes.clone(), self.finishes.clone(), self.beats.clone()]
     }
 
     /// Watches for ever whether the database answers. Until this runs, it is taken to do so.
@@ -241,16 +257,24 @@ impl Store {
         self.pulse.is_alive() && self.unless_away(asked).await.is_ok()
     }
 
-    /// Closes the connections that take in and finish; the pool is its owner's to close.
+    /// Closes the connections that take in, finish and beat; the pool is its owner's to close.
     pub async fn close(&self) {
         self.intakes.close().await;
         self.finishes.close().await;
+        self.beats.close().await;
     }
 
     /// The wake-ups of this daemon.
     #[must_use]
     pub fn wake_ups(&self) -> &Arc<WakeUps> {
         &self.wake_ups
+    }
+
+    /// Begins what nobody waits for.
+    async fn begin_aside(&self) -> Result<PgTransaction<'static>, Error> {
+        let mut tx = self.pool.begin().await?;
+        wait_for_locks(&mut tx, ASIDE_LOCK).await?;
+        Ok(tx)
     }
 
     /// Opens a sealed text.
@@ -274,6 +298,12 @@ fn heard<T, E: Into<Error>>(
         },
         |answer| answer.map_err(Into::into),
     )
+}
+
+/// Lets a transaction wait for a lock no longer than so: it is begun again later, and others find a connection meanwhile.
+async fn wait_for_locks(db: &mut PgConnection, at_most: &str) -> Result<(), Error> {
+    sqlx::query!("SELECT set_config('lock_timeout', $1, true)", at_most).fetch_one(db).await?;
+    Ok(())
 }
 
 /// A stored word, if this daemon knows it.

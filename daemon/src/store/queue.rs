@@ -1,9 +1,9 @@
 //! The queue: which deliveries are due, who works on them, and every step of a delivery's life. Nothing else writes the
-//! tables `due`, `undelivered` and `delivery`.
+//! tables `due`, `undelivered`, `delivery` and `integration_stat`.
 //!
 //! `enqueue` brings new leads in, `successors` updates, each in the order of its lead; `claim` takes due rows for the lanes that
 //! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold`, `release` and `unskip`
-//! keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away. `daemons` knows who
+//! keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away, and `health` is how lanes fare. `daemons` knows who
 //! lives, `orphans` takes over the claims of those that died, `stranded` looks whether
 //! every delivery stands where its state says.
 
@@ -14,6 +14,7 @@ pub(in crate::store) mod enqueue;
 pub(in crate::store) mod erase;
 pub mod finish;
 mod give_back;
+pub(in crate::store) mod health;
 pub mod hold;
 mod isolate;
 pub(in crate::store) mod lift;

@@ -322,6 +322,53 @@ async fn two_posts_of_a_new_address_make_one_lead() {
     assert_eq!((bench.count("lead").await, bench.count("saved_lead").await), (1, 1));
 }
 
+/// Deciding may take as long as a condition may; meanwhile nothing is locked and no connection taken.
+#[tokio::test]
+async fn a_saved_lead_is_decided_on_beside_the_database_and_anew_if_it_changed_meanwhile() {
+    let mut bench = Bench::new().await;
+    let first = bench.new_event(&Fate::Pending).await;
+    let key = SaveKey {
+        company: bench.company,
+        version: first.version,
+        email_hash: [9; 32],
+        key: KeyId::generate(),
+        new_id: first.lead,
+    };
+    let ready = |event: &NewEvent| std::future::ready(Ok::<_, ()>(event.clone()));
+    let saved = bench.store.save_lead(&key, |_| ready(&first)).await.unwrap();
+    assert!(matches!(saved, Ok(Saved::Created(..))));
+    let mut by_other_door = bench.updated(first.lead, &Fate::Pending).await;
+    by_other_door.body = r#"{"other": "door"}"#.into();
+    let mut merged = bench.updated(first.lead, &Fate::Pending).await;
+    merged.body = r#"{"merged": true}"#.into();
+    let given = std::sync::Mutex::new(Vec::new());
+    let decide = |known: Option<bytes::Bytes>| {
+        given.lock().unwrap().push(known.unwrap());
+        let (is_first, store, pool) = (given.lock().unwrap().len() == 1, &bench.store, &bench.pool);
+        let (by_other_door, merged) = (&by_other_door, &merged);
+        async move {
+            if is_first {
+                let open = "SELECT count(*) FROM pg_stat_activity
+                            WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+                let open: i64 = sqlx::query_scalar(open).fetch_one(pool).await.unwrap();
+                assert_eq!(open, 0, "a transaction is open meanwhile");
+                let updated = store.accept_again(by_other_door).await.unwrap();
+                assert!(matches!(updated, Reaccepted::Updated(_)), "{updated:?}");
+            }
+            Ok::<_, ()>(merged.clone())
+        }
+    };
+    let saved = bench.store.save_lead(&key, decide).await.unwrap();
+    assert!(matches!(saved, Ok(Saved::Updated(..))), "{saved:?}");
+    assert_eq!(
+        *given.lock().unwrap(),
+        [first.body, by_other_door.body],
+        "it is merged with what stands there"
+    );
+    assert_eq!(bench.count("event").await, 3);
+    check_invariants(&bench.pool).await;
+}
+
 #[tokio::test]
 async fn an_address_whose_lead_was_erased_begins_a_new_one() {
     let mut bench = Bench::new().await;
@@ -367,7 +414,7 @@ async fn a_company_that_is_held_is_waited_for_a_moment_only() {
         key: KeyId::generate(),
         new_id: LeadId::generate(),
     };
-    let saved = bench.store.save_lead(&key, |_| async { Err::<NewEvent, ()>(()) }).await;
+    let saved = bench.store.save_lead(&key, |_| std::future::ready(Ok::<_, ()>(update.clone()))).await;
     assert!(matches!(saved, Err(Error::Locked)), "{saved:?}");
     lock.rollback().await.unwrap();
     assert!(matches!(bench.store.accept_again(&update).await.unwrap(), Reaccepted::Updated(_)));

@@ -291,12 +291,12 @@ pub(crate) fn retry() -> Transition {
 }
 
 pub(crate) fn dead() -> Transition {
-    Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None, is_swept: false }
+    Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None }
 }
 
 pub(crate) fn exhausted() -> Transition {
     let reason = Reason::RetriesFailed { class: FailureClass::Transient, retries: 3 };
-    Transition::Dead { reason, throttle: None, is_swept: true }
+    Transition::Dead { reason, throttle: None }
 }
 
 /// An attempt of an item that came to this.
@@ -304,7 +304,8 @@ pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
     let pending = item.pending.as_ref().unwrap();
     let class = match how {
         Transition::Delivered => None,
-        Transition::Dead { is_swept: false, .. } | Transition::Skipped { .. } => Some(FailureClass::Rejected),
+        Transition::Dead { reason, .. } if !reason.is_swept() => Some(FailureClass::Rejected),
+        Transition::Skipped { .. } => Some(FailureClass::Rejected),
         Transition::Retry { .. } | Transition::Dead { .. } => Some(FailureClass::Transient),
     };
     Finished {

@@ -190,6 +190,11 @@ async fn what_is_given_back_for_a_while_is_due_no_earlier_than_it_was() {
         );
         assert_eq!(bench.count(&due).await, 1, "{due_in} {wait}");
         assert_eq!(bench.due_trigger().await, Trigger::First.as_str());
+        // Lists say the same.
+        assert_eq!(
+            bench.count("delivery d JOIN due q ON q.delivery_id = d.id AND q.due_at = d.due_at").await,
+            1
+        );
     }
 }
 
@@ -241,6 +246,23 @@ async fn one_that_gets_a_claim_of_its_own_leaves_the_others_together() {
     let again = bench.store.isolate(bench.daemon, items[1].claim, items[1].attempt).await.unwrap();
     assert_eq!(again, None, "it is not there any more");
     check_invariants(&bench.pool).await;
+    // One that stands alone stays where it is.
+    bench.pending().await;
+    let alone = bench.claim_one().await;
+    assert_eq!(
+        bench.store.isolate(bench.daemon, alone.claim, alone.attempt).await.unwrap(),
+        Some(alone.claim)
+    );
+    // Whoever takes over is told which were isolated: one claim that holds one item is, another is not.
+    bench.pending().await;
+    let unmarked = bench.claim_one().await;
+    bench.store.leave(bench.daemon).await.unwrap();
+    let heir = bench.store.enroll(600.0).await.unwrap();
+    let claims = [items[0].claim, own, alone.claim, unmarked.claim];
+    let adopted = bench.store.adopt(heir, &claims).await.unwrap();
+    let isolated: Vec<_> = adopted.iter().filter(|item| item.is_isolated).map(|item| item.delivery).collect();
+    assert_eq!((adopted.len(), isolated.len()), (5, 2));
+    assert!(isolated.contains(&items[1].delivery) && isolated.contains(&alone.delivery));
 }
 
 #[tokio::test]
@@ -411,6 +433,16 @@ async fn the_next_due_row_of_each_lane_is_found_by_company_and_kind() {
     let mut expected = vec![(crm, LaneKind::First), (mail, LaneKind::First), (mill, LaneKind::First)];
     expected.sort();
     assert_eq!(found, expected, "those that are due later, too");
+    // One that only a newer daemon knows keeps no lane from being found.
+    bench
+        .sql(
+            "ALTER TABLE due DROP CONSTRAINT due_kind_check;
+             INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
+             SELECT company_id, integration_id, 7, due_at, delivery_id, trigger FROM due",
+        )
+        .await;
+    assert_eq!(bench.store.discover().await.unwrap().len(), 3);
+    bench.sql("DELETE FROM due WHERE kind = 7").await;
     let next =
         async |lanes: &[(LaneId, LaneKind)]| bench.store.next_due(lanes, Moment::EPOCH).await.unwrap().len();
     assert_eq!(next(&[(crm, LaneKind::First), (mill, LaneKind::First)]).await, 2);

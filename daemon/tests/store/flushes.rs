@@ -294,20 +294,24 @@ async fn a_run_of_the_sweep_that_is_planned_is_not_put_off_by_the_next_death() {
 
 #[tokio::test]
 async fn one_that_dies_again_is_listed_with_what_it_died_of_last() {
-    let mut bench = Bench::new().await;
-    let item = bench.claimed(1).await.remove(0);
-    // It is listed, as if somebody had held it meanwhile and let it go: the row is there already.
-    bench
-        .sql(
-            "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since, due_at)
-             SELECT company_id, integration_id, id, lead_id, 'held', NULL, NULL, now() - interval '1 day', NULL FROM delivery",
-        )
-        .await;
-    let end = failed(&item, FailureClass::Transient, "late", &exhausted());
-    bench.store.finish(bench.daemon, &[end], &[item.claim]).await.unwrap();
-    let listed = "undelivered WHERE state = 'dead' AND class = 'transient' AND error = 'late'
-                  AND since > now() - interval '1 hour' AND due_at IS NOT NULL";
-    assert_eq!(bench.count(listed).await, 1);
+    for (state, counted) in [("held", 0), ("dead", 1)] {
+        let mut bench = Bench::new().await;
+        let item = bench.claimed(1).await.remove(0);
+        // It is listed, as if somebody had held it meanwhile and let it go: the row is there already.
+        bench
+            .sql(&format!(
+                "INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, since, due_at)
+                 SELECT company_id, integration_id, id, lead_id, '{state}', NULL, NULL, now() - interval '1 day', NULL FROM delivery;
+                 UPDATE integration_stat SET dead = {counted}"
+            ))
+            .await;
+        let end = failed(&item, FailureClass::Transient, "late", &exhausted());
+        bench.store.finish(bench.daemon, &[end], &[item.claim]).await.unwrap();
+        let listed = "undelivered WHERE state = 'dead' AND class = 'transient' AND error = 'late'
+                      AND since > now() - interval '1 hour' AND due_at IS NOT NULL";
+        assert_eq!(bench.count(listed).await, 1);
+        assert_eq!(bench.health(bench.crm).await.dead, 1, "{state}: it is counted once");
+    }
 }
 
 #[tokio::test]

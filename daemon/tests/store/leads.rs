@@ -12,6 +12,7 @@ use leadlined::{
     },
     store::{
         lead::{
+            intake::NewEvent,
             keep::Positions,
             save::{SaveKey, Saved},
             trace::{StepKind, StepState},
@@ -226,8 +227,8 @@ async fn an_address_makes_one_lead_however_often_it_is_saved() {
         key: KeyId::generate(),
         new_id: first.lead,
     };
-    let save = async |key: SaveKey, event: Result<_, &'static str>| {
-        bench.store.save_lead(&key, |_| async move { event }).await.unwrap()
+    let save = async |key: SaveKey, event: Result<NewEvent, &'static str>| {
+        bench.store.save_lead(&key, |_| std::future::ready(event.clone())).await.unwrap()
     };
     assert_eq!(save(key, Err("no")).await, Err("no"), "what is refused changes nothing");
     assert!(matches!(save(key, Ok(first.clone())).await, Ok(Saved::Created(..))));

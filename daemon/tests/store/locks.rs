@@ -10,12 +10,16 @@ use leadlined::{
         integration::EventKind,
         plan::Plan,
     },
-    store::{Error, lead::intake::Flushed, queue::claim::Claimed},
+    store::{
+        Error,
+        lead::{Reaccepted, intake::Flushed},
+        queue::{claim::Claimed, finish::ListedArrivals},
+    },
 };
 use sqlx::{AssertSqlSafe, PgTransaction};
 
 use super::{
-    bench::{Bench, ended, wait_for, wait_for_lock},
+    bench::{Bench, dead, ended, wait_for, wait_for_lock},
     invariants::check_invariants,
 };
 
@@ -58,6 +62,36 @@ async fn a_company_that_is_held_keeps_its_own_leads_alone() {
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     lock.rollback().await.unwrap();
     assert_eq!(bench.store.accept(&events[..1]).await.unwrap(), [Flushed::Created]);
+}
+
+/// Half a minute of a forgotten transaction: whoever wants to change what it holds comes again, and nobody else waits.
+#[tokio::test]
+async fn changes_of_what_is_held_leave_connections_to_the_others() {
+    let mut bench = Bench::new().await;
+    let other = bench.other_company().await;
+    let (mine, theirs) = (bench.pending().await.id, LeadId::generate());
+    let created = bench.event(other, theirs, EventKind::Created, &Fate::Pending).await;
+    bench.store.accept(&[created]).await.unwrap();
+    let lock = bench.hold_rows(&format!("delivery WHERE company_id = {}", bench.company)).await;
+    let mut changes = Vec::new();
+    for _ in 0..32 {
+        changes.push(bench.event(bench.company, mine, EventKind::Updated, &Fate::Pending).await);
+    }
+    let change = bench.event(other, theirs, EventKind::Updated, &Fate::Pending).await;
+    let started = Instant::now();
+    let refused = futures::future::join_all(changes.iter().map(|change| bench.store.accept_again(change)));
+    let others = async {
+        wait_for_lock(&bench.pool).await;
+        let beat = bench.store.beating().beat(bench.daemon, 600.0).await.unwrap();
+        let changed = bench.store.accept_again(&change).await.unwrap();
+        assert!(beat.is_alive && matches!(changed, Reaccepted::Updated(_)), "{changed:?}");
+    };
+    let (refused, ()) = tokio::join!(refused, others);
+    assert!(refused.iter().all(|answer| matches!(answer, Err(Error::Locked))), "{refused:?}");
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    lock.rollback().await.unwrap();
+    assert!(matches!(bench.store.accept_again(&changes[0]).await.unwrap(), Reaccepted::Updated(_)));
+    check_invariants(&bench.pool).await;
 }
 
 #[tokio::test]
@@ -169,6 +203,8 @@ async fn an_update_that_is_committed_while_a_finish_waits_for_its_lock_is_handed
         store.finish(daemon, &done, &[item.claim]).await.unwrap();
     }
     check_invariants(&bench.pool).await;
+    assert_eq!(bench.stands(update).await, ("pending".into(), None), "it waits for nothing any more");
+    assert_eq!(bench.count("delivery d JOIN due q ON q.delivery_id = d.id AND q.due_at = d.due_at").await, 1);
     assert_eq!(bench.claim_one().await.delivery, update);
 }
 
@@ -182,17 +218,25 @@ async fn held_in_flight(bench: &mut Bench) -> Claimed {
     item
 }
 
+/// A flush that is written while somebody holds what lists its push.
+async fn written_while_listed(bench: &Bench, item: &Claimed) -> ListedArrivals {
+    let started = Instant::now();
+    let mut flushed = bench.end(std::slice::from_ref(item), &Transition::Delivered).await;
+    assert!(started.elapsed() < SOON, "the flush waits for it: {:?}", started.elapsed());
+    assert_eq!((flushed.recorded, flushed.listed.len()), (1, 1));
+    assert_eq!((&*bench.state(item.delivery).await, bench.count("undelivered").await), ("delivered", 1));
+    flushed.listed.remove(0)
+}
+
 #[tokio::test]
 async fn what_lists_an_arrived_push_is_taken_away_once_its_lock_is_free() {
     let mut bench = Bench::new().await;
     let item = held_in_flight(&mut bench).await;
     // Somebody holds the row that lists it, which the flush itself does not touch.
-    let mut other = bench.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM undelivered FOR UPDATE").execute(&mut *other).await.unwrap();
-    let (store, daemon, pool) = (bench.store.clone(), bench.daemon, bench.pool.clone());
-    let done = [ended(&item, &Transition::Delivered)];
+    let other = bench.hold_rows("undelivered").await;
+    let listed = written_while_listed(&bench, &item).await;
+    let (store, pool) = (bench.store.clone(), bench.pool.clone());
     let rest = async {
-        wait_for(&pool, "EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
         wait_for_lock(&pool).await;
         // It gives up before long, and comes again.
         let first = "SELECT max(xact_start)::text FROM pg_stat_activity
@@ -204,36 +248,67 @@ async fn what_lists_an_arrived_push_is_taken_away_once_its_lock_is_free() {
             first.unwrap_or_else(|| "-infinity".to_owned())
         );
         wait_for(&pool, &again).await;
-        let listed: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM undelivered").fetch_one(&pool).await.unwrap();
         other.rollback().await.unwrap();
-        listed
     };
-    let finish = async { store.finish(daemon, &done, &[item.claim]).await };
-    let (flushed, listed) = tokio::join!(finish, rest);
-    assert_eq!((flushed.unwrap().recorded, listed, bench.count("undelivered").await), (1, 1, 0));
+    let (forgotten, ()) = tokio::join!(store.forget_arrived(&listed), rest);
+    forgotten.unwrap();
+    assert_eq!(bench.count("undelivered").await, 0);
     check_invariants(&bench.pool).await;
 }
 
 #[tokio::test]
-async fn a_deadlock_between_a_flush_and_what_it_takes_away_is_tried_again() {
+async fn whoever_counts_while_what_arrived_is_taken_away_is_not_in_its_way() {
     let mut bench = Bench::new().await;
     let item = held_in_flight(&mut bench).await;
     // Somebody holds the row that lists it, and asks for the count that is locked before that: each waits for the other.
-    let mut other = bench.pool.begin().await.unwrap();
-    // Whoever began to wait first finds the deadlock, and gives way.
-    sqlx::query("SET LOCAL deadlock_timeout = '1h'").execute(&mut *other).await.unwrap();
-    sqlx::query("SELECT FROM undelivered FOR UPDATE").execute(&mut *other).await.unwrap();
-    let (store, daemon, pool) = (bench.store.clone(), bench.daemon, bench.pool.clone());
-    let done = [ended(&item, &Transition::Delivered)];
+    let mut other = bench.hold_rows("undelivered").await;
+    let listed = written_while_listed(&bench, &item).await;
+    let (store, pool) = (bench.store.clone(), bench.pool.clone());
     let rest = async {
-        wait_for(&pool, "EXISTS (SELECT FROM delivery WHERE state = 'delivered')").await;
         wait_for_lock(&pool).await;
         sqlx::query("UPDATE integration_stat SET dead = 7").execute(&mut *other).await.unwrap();
         other.commit().await.unwrap();
     };
-    let finish = async { store.finish(daemon, &done, &[item.claim]).await };
-    let (flushed, ()) = tokio::join!(finish, rest);
-    assert_eq!((flushed.unwrap().recorded, bench.count("undelivered").await), (1, 0));
+    let (forgotten, ()) = tokio::join!(store.forget_arrived(&listed), rest);
+    forgotten.unwrap();
+    assert_eq!(bench.count("undelivered").await, 0);
     assert_eq!(bench.count("integration_stat WHERE dead = 7").await, 1, "neither change is lost");
+}
+
+/// What a finish changes beside its own delivery: whoever waits behind it, and what died before it.
+#[tokio::test]
+async fn a_finish_does_not_wait_for_what_changes_with_it() {
+    for is_dead in [false, true] {
+        let mut bench = Bench::new().await;
+        let mail = bench.integration(bench.company, "mail").await;
+        let lead = bench.pending().await;
+        let other = if is_dead {
+            bench.push(&dead()).await;
+            bench.update(lead.id).await;
+            lead.deliveries[0]
+        } else {
+            bench.update(lead.id).await
+        };
+        let mut items = bench.claim(9).await;
+        bench.crm = mail;
+        items.extend(bench.claim(9).await);
+        let lock = bench.hold_rows(&format!("delivery WHERE id = '{}'", other.uuid())).await;
+        let before = bench.stands(other).await;
+        let started = Instant::now();
+        let flushed = bench.end(&items, &Transition::Delivered).await;
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        assert_eq!((flushed.recorded, &flushed.left[..]), (1, &[items[0].attempt][..]), "dead: {is_dead}");
+        assert_eq!(bench.stands(other).await, before);
+        lock.rollback().await.unwrap();
+        let flushed = bench.end(&items[..1], &Transition::Delivered).await;
+        assert_eq!((flushed.recorded, flushed.left.len(), bench.count("claim").await), (1, 0, 0));
+        let expected = if is_dead {
+            ("skipped".to_owned(), Some("superseded".to_owned()))
+        } else {
+            ("pending".to_owned(), None)
+        };
+        assert_eq!(bench.stands(other).await, expected);
+        assert!(flushed.listed.is_empty());
+        check_invariants(&bench.pool).await;
+    }
 }

@@ -9,7 +9,7 @@ use leadlined::{
     },
     store::{
         operator::command::Refusal,
-        queue::{push::NewPush, release::BATCH, retry::RetryOptions, sweep::LaneWork},
+        queue::{push::NewPush, release::BATCH, retry::RetryOptions, stranded::Position, sweep::LaneWork},
     },
 };
 use uuid::Uuid;
@@ -105,6 +105,36 @@ async fn what_was_held_or_dead_is_so_again_for_its_reason() {
         bench.store.facts(gone).await.unwrap().reason.unwrap().text(),
         "transient: 3 automatic retries failed"
     );
+}
+
+/// Whatever takes a dead delivery off the list and puts it there again, the sweep comes back to it.
+#[tokio::test]
+async fn what_the_sweep_would_come_back_to_stays_so_when_a_skip_is_undone_or_the_list_mended() {
+    for way in ["unskip", "mend"] {
+        for (how, is_swept) in [(exhausted(), true), (dead(), false)] {
+            let mut bench = Bench::new().await;
+            let gone = bench.pending().await.deliveries[0];
+            bench.push(&how).await;
+            if way == "unskip" {
+                bench.skip(gone.uuid()).await;
+                // A run in between finds nothing, and plans none.
+                bench.sql("UPDATE integration_stat SET sweep_at = NULL").await;
+                assert_eq!(bench.unskip(gone.uuid()).await, 1);
+            } else {
+                bench
+                    .sql("DELETE FROM undelivered; UPDATE integration_stat SET sweep_at = NULL, dead = 0")
+                    .await;
+                assert_eq!(bench.store.mend(Position::default()).await.unwrap().missing, 1);
+            }
+            let swept = "undelivered u JOIN integration_stat s USING (integration_id)
+                         WHERE u.due_at > now() AND u.due_at = s.sweep_at";
+            assert_eq!(bench.count(swept).await, i64::from(is_swept), "{way} {how:?}");
+            assert!(bench.holds("(SELECT dead = 1 FROM integration_stat)").await, "{way} {how:?}");
+            bench.sql("UPDATE integration_stat SET sweep_at = now() WHERE sweep_at IS NOT NULL").await;
+            bench.store.start_sweep(bench.lane()).await.unwrap();
+            assert_eq!(bench.count("sweep").await, i64::from(is_swept), "{way} {how:?}");
+        }
+    }
 }
 
 #[tokio::test]

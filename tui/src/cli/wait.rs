@@ -29,7 +29,7 @@ pub(crate) async fn test(
     }
     let outcome = outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
     context.out.object(&Attempt::from(outcome.clone()))?;
-    verdict(&[outcome])
+    result_of(&[outcome])
 }
 
 /// Counts what a retry would push, and says how long that takes.
@@ -66,7 +66,7 @@ pub(crate) async fn retry(
             context.out.list(&attempts)?;
         }
     }
-    verdict(&outcomes)
+    result_of(&outcomes)
 }
 
 async fn push_again(
@@ -109,7 +109,7 @@ pub(crate) async fn outcomes(
     let outcomes: Vec<v1::Attempt> = stream::iter(first).buffered(WAITS_MAX).try_collect().await?;
     let attempts: Vec<Attempt> = shapes(outcomes.clone());
     context.out.list(&attempts)?;
-    verdict(&outcomes)
+    result_of(&outcomes)
 }
 
 /// Pushes again what a filter finds, as a job, and follows it to its end. Whoever breaks that off cancels the job.
@@ -163,7 +163,7 @@ pub(crate) async fn follow_job(
     drop(progress);
     let job = last.ok_or_else(|| client.gone())?;
     context.out.object(&Job::from(job.clone()))?;
-    job_verdict(&job)
+    job_result(&job)
 }
 
 fn how_far(job: &v1::Job) -> String {
@@ -173,7 +173,7 @@ fn how_far(job: &v1::Job) -> String {
     )
 }
 
-fn job_verdict(job: &v1::Job) -> Result<(), CliError> {
+fn job_result(job: &v1::Job) -> Result<(), CliError> {
     let v1::Job { id, total, released, left_alone, pending, dead, .. } = job;
     let rest = total.saturating_sub(*released).saturating_sub(*left_alone);
     match (job.state(), dead) {
@@ -207,7 +207,7 @@ pub(super) async fn outcome(
     }
 }
 
-fn verdict(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
+fn result_of(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
     let failed: Vec<_> =
         outcomes.iter().filter(|attempt| attempt.state() != v1::AttemptState::Delivered).collect();
     match failed.as_slice() {
@@ -285,11 +285,11 @@ mod tests {
             dead,
             ..Default::default()
         };
-        assert!(job_verdict(&job(v1::JobState::Done, 0)).is_ok());
-        let failed = job_verdict(&job(v1::JobState::Done, 2)).unwrap_err().to_string();
+        assert!(job_result(&job(v1::JobState::Done, 0)).is_ok());
+        let failed = job_result(&job(v1::JobState::Done, 2)).unwrap_err().to_string();
         assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --state dead` shows them");
         for state in [v1::JobState::Cancelled, v1::JobState::Running] {
-            let broken_off = job_verdict(&job(state, 0)).unwrap_err().to_string();
+            let broken_off = job_result(&job(state, 0)).unwrap_err().to_string();
             assert_eq!(
                 broken_off,
                 "broken off: 3 were not brought back, 2 are in the queue and go on by themselves; see `leadline job show J`"
@@ -302,7 +302,7 @@ mod tests {
         use v1::AttemptState::{Delivered, Failed};
         let message = |states: &[v1::AttemptState]| {
             let outcomes: Vec<_> = states.iter().map(|state| attempt(*state)).collect();
-            verdict(&outcomes).err().map(|error| (error.exit_code(), error.to_string()))
+            result_of(&outcomes).err().map(|error| (error.exit_code(), error.to_string()))
         };
         assert_eq!(message(&[]), None);
         assert_eq!(message(&[Delivered, Delivered]), None);

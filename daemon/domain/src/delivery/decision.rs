@@ -72,8 +72,6 @@ pub enum Transition {
         reason: Reason,
         /// The lane waits all the same: the target asked for it.
         throttle: Option<Duration>,
-        /// Whether the sweep may come back to it.
-        is_swept: bool,
     },
     /// It must not be pushed any more; nothing was sent.
     Skipped {
@@ -102,12 +100,12 @@ pub fn decide(facts: DeliveryFacts, outcome: &Outcome, jitter: f64) -> Transitio
     };
     if facts.crashes >= CRASHES_MAX {
         let reason = Reason::Crashed(facts.crashes);
-        return Transition::Dead { reason, throttle: None, is_swept: false };
+        return Transition::Dead { reason, throttle: None };
     }
     let throttle = failure.class == FailureClass::Throttled;
     if !failure.class.is_retried() {
         let reason = Reason::Failed(failure.class);
-        return Transition::Dead { reason, throttle: None, is_swept: false };
+        return Transition::Dead { reason, throttle: None };
     }
     let gap = gap(facts.retries, jitter);
     // A time that is no longer than the gap says nothing: the attempt counts as any other.
@@ -117,7 +115,7 @@ pub fn decide(facts: DeliveryFacts, outcome: &Outcome, jitter: f64) -> Transitio
     let used = if facts.is_sweep { facts.retries_max } else { facts.retries };
     if !is_free && used >= facts.retries_max {
         let reason = exhausted(failure.class, facts);
-        return Transition::Dead { reason, throttle: throttle.then_some(after), is_swept: true };
+        return Transition::Dead { reason, throttle: throttle.then_some(after) };
     }
     let waits = if is_free { facts.waits.saturating_add(1) } else { facts.waits };
     Transition::Retry { after, retries: used + u32::from(!is_free), waits, throttle }
@@ -181,7 +179,7 @@ mod tests {
         use FailureClass::{Blocked, Credentials, Mapping, Rejected, Throttled, Transient, Unknown};
         for class in [Mapping, Blocked, Credentials, Rejected] {
             let reason = Reason::Failed(class);
-            let expected = Transition::Dead { reason, throttle: None, is_swept: false };
+            let expected = Transition::Dead { reason, throttle: None };
             assert_eq!(decide(FRESH, &failed(class, None), 0.0), expected);
         }
         for class in [Transient, Unknown] {
@@ -247,7 +245,7 @@ mod tests {
     #[test]
     fn the_sweep_comes_back_to_what_may_work_later_and_tries_once() {
         use FailureClass::{Throttled, Transient, Unknown};
-        let dead = |reason| Transition::Dead { reason, throttle: None, is_swept: true };
+        let dead = |reason| Transition::Dead { reason, throttle: None };
         for class in [Transient, Unknown] {
             let exhausted = DeliveryFacts { retries: 3, ..FRESH };
             let reason = Reason::RetriesFailed { class, retries: 3 };
@@ -258,10 +256,17 @@ mod tests {
         let swept = DeliveryFacts { is_sweep: true, ..FRESH };
         assert_eq!(decide(swept, &failed(Throttled, Some(9)), 0.0), wait(9, 3, 1), "a named time is kept");
         let poison = DeliveryFacts { crashes: 3, is_sweep: true, ..FRESH };
-        let Transition::Dead { is_swept, .. } = decide(poison, &failed(Unknown, None), 0.0) else {
-            panic!("poison is dead")
-        };
-        assert!(!is_swept);
+        let rejected = decide(FRESH, &failed(FailureClass::Rejected, None), 0.0);
+        for (transition, is_swept) in [
+            (dead(Reason::RetriesFailed { class: Transient, retries: 3 }), true),
+            (dead(Reason::SweepFailed(Unknown)), true),
+            (decide(DeliveryFacts { retries_max: 0, ..FRESH }, &failed(Transient, None), 0.0), true),
+            (rejected, false),
+            (decide(poison, &failed(Unknown, None), 0.0), false),
+        ] {
+            let Transition::Dead { reason, .. } = transition else { panic!("{transition:?} is not dead") };
+            assert_eq!(reason.is_swept(), is_swept, "{reason:?}");
+        }
     }
 
     #[test]

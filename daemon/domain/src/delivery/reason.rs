@@ -183,6 +183,16 @@ impl Reason {
         }
     }
 
+    /// Whether the sweep comes back to what is dead for this: repeating it may help later.
+    #[must_use]
+    pub const fn is_swept(&self) -> bool {
+        match self {
+            Self::RetriesFailed { .. } | Self::SweepFailed(_) => true,
+            Self::Failed(class) => class.is_retried(),
+            _ => false,
+        }
+    }
+
     /// That an operator skipped a delivery; how it stood is added where the row is changed.
     #[must_use]
     pub fn skipped(operator: &str) -> Self {

@@ -211,7 +211,7 @@ async fn check_config(
     let brand = company.brand.clone().unwrap_or_else(|| control.brand.clone());
     let egress = control.egress.clone();
     // What depends on the payload shows only when it is put together as for a push; nothing is signed here.
-    let trial = Integration {
+    let candidate = Integration {
         company: company.id,
         company_name: company.name.clone(),
         id: IntegrationId::generate(),
@@ -234,11 +234,11 @@ async fn check_config(
         }],
     };
     let check = move || {
-        let problems = connector.check(&trial.config, &trial.mapping, &egress, &brand);
+        let problems = connector.check(&candidate.config, &candidate.mapping, &egress, &brand);
         if !problems.is_empty() {
             return check::invalid(connectors::told(&problems));
         }
-        connector.prepare(&trial, &brand).map(drop).map_err(|failure| Refusal::Invalid(failure.error))
+        connector.prepare(&candidate, &brand).map(drop).map_err(|failure| Refusal::Invalid(failure.error))
     };
     control.check_templates(company.id, check).await?
 }

@@ -29,7 +29,7 @@ pub(super) struct Lane {
     /// Stops were read that do not know of it: they are read once more when it is written.
     pub(super) reads_again: bool,
     /// The pause was lifted before its time: one push at a time, until the target answers one.
-    pub(super) is_on_trial: bool,
+    pub(super) is_one_by_one: bool,
     /// None while the breaker is closed; half-open from then on.
     pub(super) breaker_until: Option<Moment>,
     /// Pushes that have ended and are not written yet, by kind: as many as may be in flight, at most. After a crash they
@@ -50,7 +50,7 @@ impl Lane {
         if !self.is_enabled || !self.is_owned || self.is_taken_over || self.paused_until > now {
             return 0;
         }
-        let concurrency = if self.is_on_trial { 1 } else { policy.concurrency };
+        let concurrency = if self.is_one_by_one { 1 } else { policy.concurrency };
         let open = self.busy() + self.unwritten[0] + self.unwritten[1];
         let mut room = concurrency.saturating_sub(self.busy()).min((2 * concurrency).saturating_sub(open));
         if let Some(bucket) = &mut self.bucket {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::ids::CompanyId;
 
+mod ahead;
 mod pauses;
 mod unwritten;
 

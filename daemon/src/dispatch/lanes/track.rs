@@ -32,6 +32,8 @@ pub(super) struct Track {
     pub(super) fresh: bool,
     /// When rows become due: the time of the timer that stands for them, and the earliest of their own.
     future: HashMap<Moment, Moment>,
+    /// The same of rows that are looked at already, as they may be due by the database's clock, and the latest of each.
+    ahead: HashMap<Moment, (Moment, Moment)>,
     knowledge: Knowledge,
 }
 
@@ -40,6 +42,25 @@ impl Track {
     pub(super) fn look(&mut self, due_at: Moment) {
         self.watermark = self.watermark.min(due_at);
         self.look_again();
+    }
+
+    /// Something is due then, and maybe by now.
+    pub(super) fn look_ahead(&mut self, due_at: Moment, now: Moment) {
+        let (earliest, latest) = self.ahead.entry(coarsen(due_at, now)).or_insert((due_at, due_at));
+        (*earliest, *latest) = (due_at.min(*earliest), due_at.max(*latest));
+        self.look(due_at);
+    }
+
+    /// Of the rows that were looked at, those which were not due by the time of that claim wait for theirs. Gives the
+    /// times for which timers must be set.
+    pub(super) fn not_due_yet(&mut self, claimed_at: Moment) -> Vec<Moment> {
+        let mut timers = Vec::new();
+        for (at, (earliest, latest)) in std::mem::take(&mut self.ahead) {
+            if latest > claimed_at {
+                timers.extend(self.stand_for(at, earliest));
+            }
+        }
+        timers
     }
 
     /// Something may be due.
@@ -56,7 +77,11 @@ impl Track {
 
     /// A row will be due. Gives the time for which a timer must be set, if none stands for it.
     pub(super) fn expect(&mut self, due_at: Moment, now: Moment) -> Option<Moment> {
-        let at = coarsen(due_at, now);
+        self.stand_for(coarsen(due_at, now), due_at)
+    }
+
+    /// A timer is to stand for a row. Gives its time, if none stands there.
+    fn stand_for(&mut self, at: Moment, due_at: Moment) -> Option<Moment> {
         let is_new = !self.future.contains_key(&at);
         let earliest = self.future.entry(at).or_insert(due_at);
         *earliest = due_at.min(*earliest);

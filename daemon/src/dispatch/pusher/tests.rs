@@ -123,6 +123,7 @@ impl Scene {
             daemon: 1,
             claim: 1,
             claim_items: 1,
+            is_isolated: false,
             is_adopted: false,
             claimed_at: Moment::EPOCH,
             lane: LaneId::new(company, id),

@@ -297,7 +297,7 @@ impl IntakeStore for Fake {
     async fn save<F: Future<Output = Result<NewEvent, ProblemDetails>> + Send>(
         &self,
         key: &SaveKey,
-        decide: impl FnOnce(Option<Bytes>) -> F + Send,
+        decide: impl Fn(Option<Bytes>) -> F + Send + Sync,
     ) -> Result<Result<Saved, ProblemDetails>, StoreFailure> {
         let (is_stale, known) = self.with(|state| {
             let known = state.saved.get(&key.email_hash).and_then(|lead| state.leads.get(lead)).cloned();

@@ -170,7 +170,7 @@ async fn a_form_that_is_not_there_and_one_that_is_posted_too_often() {
         let request = Request::post(path).header("content-type", URLENCODED).body(Body::from(GOOD)).unwrap();
         intake.ask(request).await.refused(404, reported);
     }
-    let reported = "this form may not be posted by pages of this origin: name the origin with form update --allow-origin";
+    let reported = "this form may not be posted by pages of this origin: ask whoever runs Leadline to add the origin to the form";
     post(&intake, URLENCODED, GOOD, &[("origin", "https://evil.example")]).await.refused(403, reported);
     let answer = post(&intake, URLENCODED, GOOD, &[("origin", "https://EXAMPLE.com")]).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
@@ -197,8 +197,8 @@ async fn a_page_uses_a_key_only_if_the_key_allows_it() {
         request.headers_mut().insert("origin", origin.parse().unwrap());
         request
     };
-    let reported = "this intake key may not be used by a browser's page of this origin: post from your server, or use a form \
-                (/v1/forms/{form}); intake-key create --allow-origin makes a key that pages may use";
+    let reported = "this intake key may not be used by a browser's page of this origin: post from your server, use a form \
+                (/v1/forms/{form}), or ask whoever runs Leadline for a key that pages of this origin may use";
     let refused = intake.ask(from("https://example.com")).await;
     assert_eq!(
         refused.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN],
@@ -271,8 +271,7 @@ async fn only_a_key_that_may_read_reads_and_the_audit_knows() {
     refused
         .refused(429, "this intake key reads too many leads a second: ask again after Retry-After seconds");
     intake.store.change(|company| company.may_read = false);
-    let reported =
-        "this intake key may not read: use one that was made with --may-read, on a server of yours";
+    let reported = "this intake key may not read leads: ask whoever runs Leadline for one that may, and use it on a server of yours";
     for path in [&path, "/v1/leads/01J8H6KQH4YG3XR8RWM6T6XFQG", "/v1/leads/x"] {
         intake.get(path).await.refused(403, reported);
     }

@@ -17,7 +17,7 @@ listen_addresses = ''
 unix_socket_directories = {socket_dir}
 unix_socket_permissions = 0700
 port = {PORT}
-# A daemon uses about 20; tests run many on one cluster. An idle slot costs almost nothing.
+# A daemon uses about 22; tests run many on one cluster. An idle slot costs almost nothing.
 max_connections = 200
 # Holds the queue and the hot ends of the indexes; the operating system caches the rest.
 shared_buffers = '128MB'

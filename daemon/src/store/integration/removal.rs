@@ -9,6 +9,7 @@ use crate::{
         Error, Store,
         integration::LockedIntegration,
         operator::command::{Command, Refusal},
+        queue::health::remove_health,
     },
 };
 
@@ -116,6 +117,8 @@ impl Store {
     /// Removes the integration itself with the few rows about it; not while any of the many is left. A batch that was
     /// empty does not tell: it may have met the locks of somebody who removes the same.
     async fn remove_row(&self, company: i64, integration: Uuid) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await?;
+        remove_health(&mut tx, company, integration).await?;
         let gone = sqlx::query_scalar!(
             r#"WITH gone AS (
                    DELETE FROM integration i WHERE company_id = $1 AND id = $2
@@ -132,8 +135,6 @@ impl Store {
                    DELETE FROM probe t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
                ), secrets AS (
                    DELETE FROM signing_secret t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
-               ), stats AS (
-                   DELETE FROM integration_stat t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
                ), told AS (
                    DELETE FROM notice_told t USING gone g WHERE t.company_id = g.company_id AND t.subject = g.id
                )
@@ -141,9 +142,13 @@ impl Store {
             company,
             integration,
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *tx)
         .await?;
-        Ok(gone > 0)
+        if gone == 0 {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 }
 

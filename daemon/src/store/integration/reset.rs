@@ -8,7 +8,7 @@ use crate::{
     domain::lane::LaneId,
     store::{
         operator::command::{Command, Refusal},
-        queue::lift::close_breaker,
+        queue::{health::forget_failures, lift::close_breaker},
     },
 };
 
@@ -52,15 +52,7 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
-        sqlx::query!(
-            "UPDATE integration_stat
-             SET failure_count = 0, last_error = NULL, last_error_at = NULL, updated_at = now()
-             WHERE company_id = $1 AND integration_id = $2",
-            company.0,
-            id.uuid(),
-        )
-        .execute(&mut *self.tx)
-        .await?;
+        forget_failures(&mut self.tx, lane).await?;
         close_breaker(&mut self.tx, lane).await?;
         sqlx::query!(
             "UPDATE integration SET throttled_until = NULL WHERE company_id = $1 AND id = $2",

@@ -20,7 +20,7 @@ use crate::{
         company::find_optional_company,
         lead::{person::forget_person, read::find_lead},
         operator::command::{Command, Refusal},
-        queue::{erase::scrub_deliveries, hold::in_flight, undelivered::lock_counts},
+        queue::{erase::scrub_deliveries, health::scrub_errors, hold::in_flight, undelivered::lock_counts},
     },
 };
 
@@ -191,18 +191,7 @@ async fn scrub_health_and_notices(
     )
     .fetch_all(&mut *db)
     .await?;
-    sqlx::query!(
-        "UPDATE integration_stat SET updated_at = now(),
-             last_error = CASE WHEN last_error = ANY($3) THEN $4 ELSE last_error END,
-             breaker_error = CASE WHEN breaker_error = ANY($3) THEN $4 ELSE breaker_error END
-         WHERE company_id = $1 AND integration_id = ANY($2) AND (last_error = ANY($3) OR breaker_error = ANY($3))",
-        company.0,
-        &of.integrations,
-        &errors,
-        ERASED,
-    )
-    .execute(&mut *db)
-    .await?;
+    scrub_errors(&mut *db, company, &of.integrations, &errors, ERASED).await?;
     for error in errors {
         // As it stands within a JSON string.
         let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("attempt's error"))?;

@@ -12,7 +12,10 @@ use crate::{
         ids::{self, CompanyId},
         lane::LaneId,
     },
-    store::{Change, DueHint, Error, Store, lane_kind, moment, operator::refusal::Known},
+    store::{
+        ASIDE_LOCK, Change, DueHint, Error, Store, lane_kind, moment, operator::refusal::Known,
+        wait_for_locks,
+    },
 };
 
 /// Why a command is not carried out.
@@ -150,6 +153,13 @@ impl Store {
             probes: false,
             jobs: false,
         })
+    }
+
+    /// Begins one that nobody waits for.
+    pub(in crate::store) async fn batch_aside(&self, call: &Mutation) -> Result<Command, Error> {
+        let mut command = self.batch(call).await.map_err(Refusal::into_store)?;
+        wait_for_locks(&mut command.tx, ASIDE_LOCK).await?;
+        Ok(command)
     }
 
     /// Forgets the requests of which no repeat is expected any more.

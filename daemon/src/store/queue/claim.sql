@@ -34,7 +34,7 @@ SELECT now() AS "claimed_at!: jiff_sqlx::Timestamp", c.id AS "claim?", n.company
     n.delivery_id AS "delivery_id?", n.trigger AS "trigger?", n.operator AS "operator?", d.lead_id AS "lead_id?",
     d.event AS "event?", e.body AS "body?", e.trace AS "trace?", coalesce(d.body, CASE WHEN d.verbatim THEN e.body END) AS "rendered?",
     d.attempts AS "attempts?", d.retries AS "retries?", d.waits AS "waits?", d.crashes AS "crashes?",
-    d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?"
+    d.created_at AS "created_at?: jiff_sqlx::Timestamp", i.version AS "version?", false AS "is_isolated?"
 FROM (SELECT 1) one
 LEFT JOIN (numbered n CROSS JOIN claimed c) ON true
 LEFT JOIN LATERAL (

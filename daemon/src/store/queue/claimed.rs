@@ -33,6 +33,8 @@ pub struct Claimed {
     pub claim_items: usize,
     /// It was a dead daemon's: that attempt died.
     pub is_adopted: bool,
+    /// Its claim says that it is pushed apart from others.
+    pub is_isolated: bool,
     /// The start of the attempt.
     pub claimed_at: Moment,
     pub lane: LaneId,
@@ -94,6 +96,7 @@ pub(super) struct ClaimedRow {
     pub(super) crashes: Option<i16>,
     pub(super) created_at: Option<Timestamp>,
     pub(super) version: Option<i32>,
+    pub(super) is_isolated: Option<bool>,
 }
 
 impl ClaimedRow {
@@ -131,6 +134,7 @@ impl ClaimedRow {
             claim: self.claim.ok_or_else(corrupt)?,
             claim_items: 0,
             is_adopted,
+            is_isolated: self.is_isolated.unwrap_or_default(),
             claimed_at: moment(self.claimed_at),
             lane: LaneId::new(
                 CompanyId(self.company_id.ok_or_else(corrupt)?),

@@ -3,6 +3,7 @@
 use std::{borrow::Borrow, collections::HashMap, time::Duration};
 
 use bytes::Bytes;
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::{
     },
     store::{
         Change, DueHint, Error, LOCK_GAP, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
-        queue::undelivered,
+        queue::undelivered, wait_for_locks,
     },
     telemetry,
 };
@@ -26,8 +27,11 @@ mod columns;
 
 use columns::{Columns, HealthColumns};
 
-/// How long what arrived is tried to be taken from what is undelivered; the look for ghosts finds what is left.
+/// How long what arrived is tried to be taken from what is undelivered; the look for ghosts finds what is left. A lock is
+/// waited for only so long by one try: a flush has no time, as others wait behind it.
 const FORGET_PATIENCE: Duration = Duration::from_secs(5);
+const FORGET_TRY: &str = "100ms";
+const FORGET_IN_FLUSH: &str = "1ms";
 
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
@@ -109,11 +113,21 @@ pub struct FinishedFlush {
     /// Attempts that are not written, because somebody has locked their delivery or another of the lane: they, and the
     /// claims that hold them, are as they were.
     pub left: Vec<AttemptId>,
+    /// What arrived and may be listed as undelivered still, because somebody has locked that.
+    pub listed: Vec<ListedArrivals>,
+}
+
+/// Deliveries of a company that arrived, with their integrations, while they may be listed as undelivered.
+#[derive(Clone, Debug)]
+pub struct ListedArrivals {
+    pub company: CompanyId,
+    integrations: Vec<Uuid>,
+    deliveries: Vec<Uuid>,
 }
 
 /// A row of the statement's answer: what it tells, and of what.
 struct FinishRow {
-    /// recorded | pause | due | breaker | arrived | left
+    /// recorded | pause | due | breaker | arrived | unseen | left
     what: String,
     company_id: Option<i64>,
     integration_id: Option<Uuid>,
@@ -154,6 +168,7 @@ impl Store {
                     flushed.hints.push(DueHint { lane, kind: lane_kind(kind)?, due_at });
                 }
                 ("left", Some(attempt), ..) => flushed.left.push(attempt.into()),
+                ("unseen", Some(delivery), _, Some(due_at)) => self.note_due(lane, delivery, due_at).await,
                 ("arrived", Some(delivery), ..) => {
                     let (integrations, deliveries) = arrived.entry(lane.company).or_default();
                     integrations.push(integration);
@@ -163,14 +178,11 @@ impl Store {
             }
         }
         for (company, (integrations, deliveries)) in arrived {
-            if let Err(error) = self.forget_arrived(company, &integrations, &deliveries).await {
+            let arrivals = ListedArrivals { company, integrations, deliveries };
+            if let Err(error) = self.try_forget(&self.finishes, &arrivals, FORGET_IN_FLUSH).await {
                 // The flush is committed: what it says must be heard all the same.
-                tracing::warn!(
-                    event = "arrived_not_forgotten",
-                    error = telemetry::causes(&error),
-                    %company,
-                    "what arrived is listed as undelivered until the next look for such rows"
-                );
+                tracing::debug!(error = telemetry::causes(&error), %company, "what arrived is listed for a while");
+                flushed.listed.push(arrivals);
             }
         }
         self.wake_ups.due(flushed.hints.clone());
@@ -181,32 +193,45 @@ impl Store {
         Ok(flushed)
     }
 
-    /// Takes away what has arrived from what is undelivered. A lock that does not come, or a deadlock, is tried again
-    /// here: a repeat of the flush would not know of it any more.
-    async fn forget_arrived(
-        &self,
-        company: CompanyId,
-        integrations: &[Uuid],
-        deliveries: &[Uuid],
-    ) -> Result<(), Error> {
+    /// Notes when a delivery is due that a flush queued without seeing it. Lists alone go by it, and the push notes it too.
+    async fn note_due(&self, lane: LaneId, delivery: Uuid, due_at: Moment) {
+        let noted = sqlx::query!(
+            "UPDATE delivery SET due_at = 'epoch'::timestamptz + $3 * interval '1 microsecond',
+                 reason_code = NULL, reason_detail = NULL
+             WHERE company_id = $1 AND state = 'pending' AND due_at IS NULL AND id = (
+                 SELECT id FROM delivery WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED)",
+            lane.company.0,
+            delivery,
+            due_at.as_micros() as f64,
+        );
+        if let Err(error) = noted.execute(&self.finishes).await {
+            tracing::debug!(error = telemetry::causes(&error), "a delivery is listed as if it waited");
+        }
+    }
+
+    /// Takes away what has arrived from what is undelivered, as soon as nobody holds that any more. What is held for longer
+    /// is left to the look for such rows.
+    pub async fn forget_arrived(&self, arrivals: &ListedArrivals) -> Result<(), Error> {
         let deadline = Instant::now() + FORGET_PATIENCE;
         loop {
-            let forgotten = async {
-                // On these connections a lock is waited for only half a second: nobody's flush waits behind it for long.
-                let mut tx = self.finishes.begin().await?;
-                undelivered::forget(&mut tx, company, integrations, deliveries).await?;
-                tx.commit().await?;
-                Ok(())
-            };
-            match forgotten.await {
-                Err(error @ (Error::Locked | Error::Database(_)))
-                    if error.is_passing() && Instant::now() < deadline =>
-                {
-                    sleep(LOCK_GAP).await;
-                }
+            match self.try_forget(&self.pool, arrivals, FORGET_TRY).await {
+                Err(error) if error.is_passing() && Instant::now() < deadline => sleep(LOCK_GAP).await,
                 done => return done,
             }
         }
+    }
+
+    async fn try_forget(
+        &self,
+        pool: &PgPool,
+        arrivals: &ListedArrivals,
+        lock_timeout: &str,
+    ) -> Result<(), Error> {
+        let ListedArrivals { company, integrations, deliveries } = arrivals;
+        let mut tx = pool.begin().await?;
+        wait_for_locks(&mut tx, lock_timeout).await?;
+        undelivered::forget(&mut tx, *company, integrations, deliveries).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn write_finished(

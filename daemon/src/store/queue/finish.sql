@@ -3,8 +3,8 @@
 -- On this connection only index scans and nested loops are left to the planner, so nothing here joins the flush with
 -- itself: what one part needs of another it reads from an array or carries along.
 --
--- Nothing waits for the rows that it begins with. A lane whose counts somebody has locked, or one of whose deliveries,
--- is left out whole, and told as `left`.
+-- Nothing waits for a row. A lane whose counts somebody has locked, or one of whose deliveries, or what waits behind one
+-- or died before it, is left out whole, and told as `left`.
 WITH fence AS MATERIALIZED (
     SELECT id FROM claim WHERE id = ANY($1::bigint[] || $2::bigint[]) AND daemon_id = $3 FOR KEY SHARE
 ), lane AS MATERIALIZED (
@@ -28,7 +28,21 @@ WITH fence AS MATERIALIZED (
     WHERE h.throttle_us IS NULL OR i.id IS NOT NULL
 ), given AS MATERIALIZED (
     -- As they are before: who waits behind one that becomes final is handed on once, by whoever makes it so.
-    SELECT u.*, f.is_fenced, d.is_locked, d.was, d.successor_id
+    SELECT u.*, f.is_fenced, d.is_locked, d.was, d.successor_id,
+        -- What changes with it is locked here, too. One that this snapshot does not see is new, and nobody's.
+        CASE WHEN d.successor_id IS NOT NULL AND (u.state <> 'pending' OR d.was <> 'pending') THEN
+            EXISTS (SELECT FROM delivery s WHERE s.company_id = u.company_id AND s.id = d.successor_id)
+            AND NOT EXISTS (SELECT FROM delivery s WHERE s.company_id = u.company_id AND s.id = d.successor_id
+                FOR UPDATE SKIP LOCKED)
+        ELSE false END
+        OR CASE WHEN u.state = 'delivered' AND (d.event <> 'lead.created' OR NOT d.automatic) THEN
+            (SELECT count(*) FROM delivery o WHERE o.company_id = u.company_id AND o.lead_id = d.lead_id
+                AND o.integration_id = u.integration_id AND o.state = 'dead'
+                AND (o.created_at, o.id) < (d.created_at, u.delivery_id))
+            > (SELECT count(*) FROM (SELECT FROM delivery o WHERE o.company_id = u.company_id AND o.lead_id = d.lead_id
+                AND o.integration_id = u.integration_id AND o.state = 'dead'
+                AND (o.created_at, o.id) < (d.created_at, u.delivery_id) FOR UPDATE SKIP LOCKED) free)
+        ELSE false END AS are_others_held
     FROM unnest($1::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::int[], $14::smallint[], $15::bigint[], $16::bytea[], $17::bool[], $18::bool[],
         $47::text[], $48::smallint[])
@@ -36,15 +50,15 @@ WITH fence AS MATERIALIZED (
             reason_code, retries, crashes, after_us, rendered, verbatim, is_swept, reason_detail, waits, n)
     CROSS JOIN LATERAL (SELECT u.claim_id = ANY(ARRAY(SELECT id FROM fence)) AS is_fenced) f
     LEFT JOIN LATERAL (
-        SELECT true AS is_locked, state AS was, successor_id FROM delivery
+        SELECT true AS is_locked, state AS was, successor_id, lead_id, event, automatic, created_at FROM delivery
         WHERE f.is_fenced AND company_id = u.company_id AND id = u.delivery_id
             AND u.integration_id = ANY(ARRAY(SELECT integration_id FROM lane))
         FOR UPDATE SKIP LOCKED
     ) d ON true
 ), busy AS MATERIALIZED (
     -- Not those of deliveries that are gone.
-    SELECT DISTINCT integration_id FROM given g WHERE is_fenced AND is_locked IS NULL AND EXISTS (
-        SELECT FROM delivery d WHERE d.company_id = g.company_id AND d.id = g.delivery_id)
+    SELECT DISTINCT integration_id FROM given g WHERE is_fenced AND (are_others_held OR is_locked IS NULL AND EXISTS (
+        SELECT FROM delivery d WHERE d.company_id = g.company_id AND d.id = g.delivery_id))
 ), taken AS MATERIALIZED (
     SELECT * FROM given WHERE is_fenced AND integration_id <> ALL(ARRAY(SELECT integration_id FROM busy))
 ), recorded AS (
@@ -103,6 +117,13 @@ WITH fence AS MATERIALIZED (
     FROM moved WHERE moved.state IN ('delivered', 'dead', 'skipped')
         AND d.company_id = moved.company_id AND d.id = moved.successor_id
     RETURNING d.company_id, d.integration_id, d.id, d.state, d.due_at, d.attempts
+), unseen AS MATERIALIZED (
+    -- An update that was committed while this statement took the lock is linked but not seen here: it is new, and
+    -- nobody else would ever hand it on.
+    SELECT company_id, integration_id, successor_id FROM moved
+    WHERE state IN ('delivered', 'dead', 'skipped') AND successor_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM delivery d
+            WHERE d.company_id = moved.company_id AND d.id = moved.successor_id)
 ), again AS (
     INSERT INTO due (company_id, integration_id, kind, due_at, delivery_id, trigger)
     SELECT company_id, integration_id, 1, due_at, id, 'retry' FROM moved WHERE due_at IS NOT NULL
@@ -110,12 +131,7 @@ WITH fence AS MATERIALIZED (
     SELECT company_id, integration_id, kind_after(attempts), due_at, id, trigger_after(attempts)
     FROM woken WHERE state = 'pending'
     UNION ALL
-    -- An update that was committed while this statement took the lock is linked but not seen here: it is new, and
-    -- nobody else would ever hand it on.
-    SELECT company_id, integration_id, 0, now(), successor_id, 'first' FROM moved
-    WHERE state IN ('delivered', 'dead', 'skipped') AND successor_id IS NOT NULL
-        AND NOT EXISTS (SELECT FROM delivery d
-            WHERE d.company_id = moved.company_id AND d.id = moved.successor_id)
+    SELECT company_id, integration_id, 0, now(), successor_id, 'first' FROM unseen
     RETURNING company_id, integration_id, kind, due_at
 ), superseded AS (
     -- The first event of a lead has nothing before it, unless an operator pushed it again.
@@ -126,6 +142,12 @@ WITH fence AS MATERIALIZED (
         AND d.integration_id = moved.integration_id AND d.state = 'dead'
         AND (d.created_at, d.id) < (moved.created_at, moved.id)
     RETURNING d.company_id, d.integration_id, d.id
+), listed AS MATERIALIZED (
+    -- One that is listed as dead though it was pending is counted already.
+    SELECT u.delivery_id FROM moved m CROSS JOIN LATERAL (
+        SELECT delivery_id FROM undelivered WHERE company_id = m.company_id AND integration_id = m.integration_id
+            AND delivery_id = m.id AND state = 'dead' OFFSET 0
+    ) u WHERE m.state = 'dead' AND m.was = 'pending'
 ), died AS (
     INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, due_at)
     SELECT company_id, integration_id, id, lead_id, 'dead', class, error,
@@ -134,7 +156,7 @@ WITH fence AS MATERIALIZED (
     FROM moved WHERE state = 'dead' AND was = 'pending'
     ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE SET state = excluded.state,
         class = excluded.class, error = excluded.error, since = excluded.since, due_at = excluded.due_at
-    RETURNING integration_id, due_at
+    RETURNING integration_id, delivery_id, due_at
 ), counted AS (
     UPDATE integration_stat s SET
         last_pushed_at = CASE WHEN h.pushed THEN now() ELSE s.last_pushed_at END,
@@ -152,7 +174,9 @@ WITH fence AS MATERIALIZED (
         updated_at = now()
     FROM lane h
     CROSS JOIN LATERAL (
-        SELECT count(*) AS dead, min(due_at) AS swept FROM died WHERE died.integration_id = h.integration_id
+        SELECT count(*) FILTER (WHERE delivery_id <> ALL(ARRAY(SELECT delivery_id FROM listed))) AS dead,
+            min(due_at) AS swept
+        FROM died WHERE died.integration_id = h.integration_id
     ) d
     WHERE s.company_id = h.company_id AND s.integration_id = h.integration_id AND h.is_told
         AND h.integration_id = ANY(ARRAY(SELECT integration_id FROM recorded))
@@ -184,6 +208,9 @@ UNION ALL
 SELECT 'arrived', company_id, integration_id, id, NULL, NULL FROM moved WHERE state = 'delivered' AND was <> 'pending'
 UNION ALL
 SELECT 'arrived', company_id, integration_id, id, NULL, NULL FROM superseded
+UNION ALL
+-- So that another statement notes when it is due.
+SELECT 'unseen', company_id, integration_id, successor_id, NULL, now() FROM unseen
 UNION ALL
 SELECT 'left', company_id, integration_id, attempt_id, NULL, NULL FROM given
 WHERE is_fenced AND integration_id = ANY(ARRAY(SELECT integration_id FROM busy))

@@ -33,7 +33,11 @@ WITH fence AS MATERIALIZED (
     WHERE g.state = 'pending' AND NOT EXISTS (
         SELECT FROM attempt a WHERE a.company_id = i.company_id AND a.integration_id = i.integration_id
             AND a.id = i.attempt_id AND a.started_at = i.claimed_at)
-    RETURNING company_id, integration_id, kind, due_at
+    RETURNING company_id, integration_id, kind, due_at, delivery_id
+), noted AS (
+    -- Lists tell it, and the due row is found by it.
+    UPDATE delivery d SET due_at = back.due_at FROM back
+    WHERE d.company_id = back.company_id AND d.id = back.delivery_id AND d.due_at IS DISTINCT FROM back.due_at
 )
 SELECT NULL::uuid AS attempt_id, company_id AS "company_id?", integration_id AS "integration_id?", kind AS "kind?",
     due_at AS "due_at?: jiff_sqlx::Timestamp" FROM back

@@ -123,9 +123,9 @@ impl Command {
         } else {
             self.hurry(company, &integrations, &waiting, &how).await?
         };
-        let (revived, due) = requeue::requeue(&mut self.tx, company, &integrations, &again, &how).await?;
+        let (requeued, due) = requeue::requeue(&mut self.tx, company, &integrations, &again, &how).await?;
         if !options.is_bulk
-            && let Some(older) = again.iter().find(|id| !revived.contains(id))
+            && let Some(older) = again.iter().find(|id| !requeued.contains(id))
         {
             return Err(Refusal::State(format!(
                 "delivery {} is older than an update of its lead that is on its way: retry that one, or skip it first",
@@ -136,7 +136,7 @@ impl Command {
         for integration in integrations {
             self.touch(LaneId::new(company, integration), false);
         }
-        pending.extend(revived);
+        pending.extend(requeued);
         Ok(pending.into_iter().map(DeliveryId::from).collect())
     }
 

@@ -175,7 +175,7 @@ impl Store {
         let mut miscounted = 0;
         for lane in lanes {
             let (company, lane) = (CompanyId(lane.company_id), [lane.integration_id]);
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.begin_aside().await?;
             // Locked first: the count of the next statement is that of now.
             undelivered::lock_counts(&mut tx, company, &lane).await?;
             miscounted += undelivered::recount(&mut tx, company, lane[0]).await?;
@@ -191,7 +191,7 @@ impl Store {
             request_id: String::new(),
             fingerprint: [0; 32],
         };
-        self.batch(&call).await.map_err(Refusal::into_store)
+        self.batch_aside(&call).await
     }
 }
 
@@ -215,7 +215,7 @@ impl Command {
         let (stranded, held, dead) = (those(State::Pending), those(State::Held), those(State::Dead));
         self.line_up(company, &stranded).await?;
         undelivered::add_held(&mut self.tx, company, &held).await?;
-        undelivered::add_dead(&mut self.tx, company, &dead).await?;
+        undelivered::add_dead(&mut self.tx, self.store.sweep, company, &dead).await?;
         for id in wrong.iter().map(|found| DeliveryId::from(found.id)) {
             tracing::error!(event = "delivery_stranded", company = company.0, delivery = %id, "a delivery stood in no list; it is put where it belongs");
         }

@@ -60,11 +60,9 @@ pub(in crate::store) async fn write_update(
     tx: &mut PgTransaction<'_>,
     update: &NewEvent,
 ) -> Result<(Vec<AcceptedDelivery>, Vec<DueHint>), Error> {
-    replace_event(tx, update).await?;
-    let folded = update.person.folded(&update.uuid);
-    rewrite(tx, update.company, update.lead, &update.person, &folded).await?;
-    let kept_away = kept_away(tx, update).await?;
+    // All locks first: whoever brings a lead of this uuid waits for a row of it that is changed, not for one that is locked.
     let lines = lock_lines(tx, update).await?;
+    let kept_away = kept_away(tx, update).await?;
     let held = lines.values().flatten().filter(|row| row.state == State::Held);
     let running = in_flight(tx, &held.map(|row| row.id).collect::<Vec<_>>()).await?;
     let (mut added, mut replaced) = (Vec::with_capacity(update.deliveries.len()), Vec::new());
@@ -80,6 +78,13 @@ pub(in crate::store) async fn write_update(
         };
         added.push(Added { delivery, kind, predecessor, reason });
     }
+    if !replaced.is_empty() {
+        let lanes: Vec<Uuid> = replaced.iter().map(|(_, by)| by.integration.uuid()).collect();
+        undelivered::lock_counts(tx, update.company, &lanes).await?;
+    }
+    replace_event(tx, update).await?;
+    let folded = update.person.folded(&update.uuid);
+    rewrite(tx, update.company, update.lead, &update.person, &folded).await?;
     if !replaced.is_empty() {
         supersede(tx, update, &replaced).await?;
     }

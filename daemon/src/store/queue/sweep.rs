@@ -76,7 +76,7 @@ impl Store {
     /// run if it fails.
     pub async fn start_sweep(&self, lane: LaneId) -> Result<(), Error> {
         self.expire(lane).await?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_aside().await?;
         let oldest = self.sweepable(&mut tx, lane, None, 1).await?;
         let canary = sqlx::query_scalar!(
             "INSERT INTO sweep (company_id, integration_id, canary_id) SELECT $1, $2, unnest($3::uuid[])
@@ -128,7 +128,7 @@ impl Store {
 
     /// Brings back the next ones that were dead when the run began. Answers how many it found.
     pub async fn release_swept(&self, lane: LaneId, batch: usize) -> Result<usize, Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_aside().await?;
         let started = sqlx::query_scalar!(
             r#"UPDATE sweep SET is_passed = true WHERE company_id = $1 AND integration_id = $2
                RETURNING started_at AS "at: Timestamp""#,
@@ -178,7 +178,7 @@ impl Store {
 
     /// Ends a run: what is still dead is left to the next one, if there is anything.
     pub async fn end_sweep(&self, lane: LaneId) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin_aside().await?;
         sqlx::query!(
             "DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2",
             lane.company.0,

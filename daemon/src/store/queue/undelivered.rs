@@ -7,7 +7,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::{
+        delivery::{Reason, SweepPolicy},
+        ids::CompanyId,
+    },
     store::{Error, failure::Named},
 };
 
@@ -31,27 +34,31 @@ pub(in crate::store) async fn add_held(
     Ok(())
 }
 
-/// Notes deliveries that are dead again, with the class and the error of their last attempt as far as it is kept.
+/// Notes deliveries that are dead again, with the class and the error of their last attempt as far as it is kept. Those
+/// that the sweep comes back to are for its next run, as if they had died now.
 pub(in crate::store) async fn add_dead(
     db: &mut PgConnection,
+    sweep: SweepPolicy,
     company: CompanyId,
     ids: &[Uuid],
 ) -> Result<(), Error> {
-    sqlx::query!(
-        "WITH added AS (
-             INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error)
-             SELECT d.company_id, d.integration_id, d.id, d.lead_id, 'dead', a.class, a.error FROM delivery d
-             LEFT JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id
-                 AND a.delivery_id = d.id ORDER BY number DESC LIMIT 1) a ON true
-             WHERE d.company_id = $1 AND d.id = ANY($2)
-             ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE
-                 SET state = excluded.state, class = excluded.class, error = excluded.error, since = excluded.since
-             RETURNING integration_id)
-         UPDATE integration_stat s SET dead = s.dead + c.dead, updated_at = now()
-         FROM (SELECT integration_id, count(*) AS dead FROM added GROUP BY integration_id) c
-         WHERE s.company_id = $1 AND s.integration_id = c.integration_id",
+    let reasons = sqlx::query!(
+        "SELECT id, reason_code, reason_detail FROM delivery WHERE company_id = $1 AND id = ANY($2)",
         company.0,
         ids,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let is_swept = |code, detail| Reason::read(code, detail).is_some_and(|reason| reason.is_swept());
+    let (ids, swept): (Vec<Uuid>, Vec<bool>) =
+        reasons.into_iter().map(|row| (row.id, is_swept(row.reason_code, row.reason_detail))).unzip();
+    sqlx::query_file!(
+        "src/store/queue/add_dead.sql",
+        company.0,
+        &ids,
+        &swept,
+        sweep.interval.as_secs_f64(),
+        sweep.age.as_secs_f64(),
     )
     .execute(db)
     .await?;

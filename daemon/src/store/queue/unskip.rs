@@ -73,7 +73,7 @@ impl Command {
             back.iter().filter(|row| row.state == state.as_str()).map(|row| row.id).collect()
         };
         undelivered::add_held(&mut self.tx, company, &those(State::Held)).await?;
-        undelivered::add_dead(&mut self.tx, company, &those(State::Dead)).await?;
+        undelivered::add_dead(&mut self.tx, self.store.sweep, company, &those(State::Dead)).await?;
         self.line_up(company, &those(State::Pending)).await?;
         self.touch_all(company, &lanes);
         Ok(MoveOutcome { changed: back.len() as u64, running: 0 })

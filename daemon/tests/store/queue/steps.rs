@@ -123,16 +123,10 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
         End::Throttled => {
             Transition::Retry { after: Duration::from_secs(3600), retries: 0, waits: 0, throttle: true }
         }
-        End::Dead => Transition::Dead {
-            reason: Reason::Failed(FailureClass::Rejected),
-            throttle: None,
-            is_swept: false,
-        },
-        End::Exhausted => Transition::Dead {
-            reason: Reason::Failed(FailureClass::Transient),
-            throttle: None,
-            is_swept: true,
-        },
+        End::Dead => Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None },
+        End::Exhausted => {
+            Transition::Dead { reason: Reason::Failed(FailureClass::Transient), throttle: None }
+        }
     };
     let failure = match end {
         End::Delivered => None,

@@ -63,7 +63,9 @@ impl<'a> Columns<'a> {
             columns.crashes.push(item.crashes);
             columns.rendered.push(item.rendered.as_deref());
             columns.verbatim.push(item.verbatim);
-            columns.swept.push(matches!(item.transition, Transition::Dead { is_swept: true, .. }));
+            let reason =
+                if let Transition::Dead { reason, .. } = &item.transition { Some(reason) } else { None };
+            columns.swept.push(reason.is_some_and(Reason::is_swept));
             let (state, reason, retries, waits, after) = match &item.transition {
                 Transition::Delivered => (State::Delivered, None, 0, 0, None),
                 Transition::Retry { after, retries, waits, .. } => {
