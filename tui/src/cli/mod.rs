@@ -20,7 +20,6 @@ mod intake_key;
 mod integration;
 mod job;
 mod lead;
-mod moment;
 mod notice;
 mod output;
 mod output_types;
@@ -53,7 +52,7 @@ use leadline_client::{Client, PAGE_MAX, Reach};
 
 use crate::{
     config::{self as settings, Config, Wanted},
-    console, demo,
+    console, demo, moment,
 };
 
 pub use error::CliError;
