@@ -251,7 +251,7 @@ fn note_more(context: &Context, next: &str) {
 /// Runs what the command line asks for.
 pub async fn main() -> ExitCode {
     if let Some(proposals) = complete::proposals(Cli::command()) {
-        let told = proposals.map_err(CliError::io("proposing completions")).and_then(|text| print(&text));
+        let told = proposals.map_err(CliError::io("completions")).and_then(|text| print(&text));
         return told.map_or_else(|error| error.report(false), |()| ExitCode::SUCCESS);
     }
     let cli = match parse(std::env::args_os()) {
@@ -343,7 +343,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
 
 fn completions(shell: Shell, is_static: bool) -> Result<(), CliError> {
     if !is_static {
-        return print(&complete::script(shell).map_err(CliError::io("writing the completions"))?);
+        return print(&complete::script(shell).map_err(CliError::io("completions"))?);
     }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "leadline", &mut script);
