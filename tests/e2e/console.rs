@@ -334,7 +334,10 @@ fn is_ours(sequence: &str) -> bool {
 /// Everything that steers in the bytes of a terminal, and is not the console's own.
 fn foreign(raw: &[u8]) -> Vec<String> {
     let text = String::from_utf8(raw.to_vec()).unwrap();
-    let hidden = ['\u{202e}', '\u{2066}', '\u{200b}', '\u{3164}', '\u{2800}', '\u{115f}'];
+    let hidden = [
+        '\u{ad}', '\u{115f}', '\u{1160}', '\u{200b}', '\u{202e}', '\u{2066}', '\u{2800}', '\u{3164}',
+        '\u{feff}', '\u{ffa0}',
+    ];
     let steers = |c: char| c.is_control() || hidden.contains(&c);
     let sequence = |at: usize| {
         let csi = text[at..].strip_prefix("\x1b[")?;
@@ -348,13 +351,17 @@ fn foreign(raw: &[u8]) -> Vec<String> {
 async fn nothing_that_a_receiver_writes_steers_the_terminal() {
     let hostile = format!(
         "evil\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[3J\x1b[?1000h\x1bc\u{9b}31m\u{202e}txt\u{2066}\u{200b}\r\n\x08\x7f\
-         \u{3164}\u{2800}\u{115f}e{}{}",
+         \u{3164}\u{2800}\u{115f}\u{1160}\u{ffa0}\u{feff}\u{ad}e{}{}",
         "\u{301}".repeat(1000),
         "A".repeat(1024 * 1024)
     );
     for size in [SMALL, WIDE] {
         let mut scene = Scene::set(Behaviour::RefuseAll(400, hostile.clone()), size).await;
-        scene.set.post(1).await;
+        // Of an answer the first part is kept; what the sender wrote is kept whole.
+        let mut lead = sample_lead(1);
+        lead["lead"]["odd"] = json!(format!("e{}", "\u{301}".repeat(10_000)));
+        let url = scene.set.daemon.url("/v1/leads");
+        assert_eq!(post_lead(&url, &scene.set.key, lead.to_string()).await.0, 202);
         let console = &mut scene.console;
         console.wait_for_all(&["FAILING", "400 evil"]).await;
         console.press(ENTER);
@@ -367,6 +374,22 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
         }
         console.press("w");
         console.wait_for_all(&["cut (w wraps)", r"evil\u{1b}]52;c;aGFjaw==\u{7}\u{1b}[2J"]).await;
+        console.press("w");
+        if size == WIDE {
+            console.press("\t");
+        }
+        for _ in 0..40 {
+            if String::from_utf8_lossy(console.shown().raw()).contains("+9996") {
+                break;
+            }
+            // The request stands below the answer, or to its left.
+            console.answer("\x1b[6~").await;
+        }
+        assert!(
+            String::from_utf8_lossy(console.shown().raw()).contains("+9996"),
+            "{}",
+            console.shown().text()
+        );
         console.press("q");
         console.wait_for_all(&["Attempts 1"]).await;
         assert_eq!(foreign(console.shown().raw()), Vec::<String>::new());

@@ -8,6 +8,8 @@ use leadline_tests::{Daemon, Operator, Pty, leadline, post_lead, request_id, wai
 use leadlined::domain::signing;
 use serde_json::{Value, json};
 
+mod commands;
+mod narrowed;
 mod settings;
 
 const SIZE: (u16, u16) = (120, 36);

@@ -65,7 +65,7 @@ async fn help_is_there_for_everything_without_a_daemon() {
     }
     assert_eq!(cli.run(&["--version"]).await.code, 0);
     for shell in ["bash", "zsh", "fish"] {
-        let completions = cli.run(&["completions", shell]).await;
+        let completions = cli.run(&["completions", shell, "--static"]).await;
         assert_eq!((completions.code, &*completions.stderr), (0, ""));
         assert!(NOUNS.iter().all(|noun| completions.stdout.contains(noun)), "{shell}");
     }
@@ -167,4 +167,63 @@ async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
     assert!(cells[9].len() > 60, "a pipe gets the whole text: {plain}");
     daemon.stop().await;
     receiver.stop().await;
+}
+
+/// What a shell is told when the last of these words is to be completed.
+async fn proposed(cli: &Cli, words: &[&str]) -> Vec<String> {
+    let mut command = cli.command(&[&["--"], words].concat());
+    command.env("LEADLINE_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+    let output = command.output().await.unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{words:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn completions_ask_the_daemon_and_propose_nothing_where_it_is_away() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let key = operator.company(7).await;
+    operator.company(8).await;
+    let receiver = Receiver::start(Behaviour::RefuseAll(422, "no".into())).await.unwrap();
+    for (company, name) in [(7, "crm"), (8, "crm"), (7, "barn-hook")] {
+        operator.webhook(company, name, &receiver.url("/hook"), json!({})).await;
+    }
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, LEAD).await.0, 202);
+    let cli = Cli::new(daemon.socket());
+    wait_until("it is a cause", async || cli.json(&["failure", "list"]).await != json!([])).await;
+    let causes = cli.json(&["failure", "list"]).await;
+    let cause = causes[0]["cause"].as_str().unwrap();
+    for (line, expected) in [
+        ("leadline company show ", vec!["8", "7"]),
+        ("leadline lead list --company ", vec!["8", "7"]),
+        ("leadline integration show barn", vec!["barn-hook"]),
+        ("leadline integration show 8/", vec!["8/crm"]),
+        ("leadline delivery retry --integration 7/c", vec!["7/crm"]),
+        ("leadline failure show ", vec![cause]),
+        ("leadline delivery retry --cause ", vec![cause]),
+        ("leadline delivery retry --died-s", vec!["--died-since"]),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let found = proposed(&cli, &words).await;
+        let values: Vec<&str> = found
+            .iter()
+            .map(|it| it.trim())
+            .filter(|it| !it.starts_with("--") || line.contains("--died"))
+            .collect();
+        assert_eq!(values, expected, "{line}: {found:?}");
+    }
+    let retried = cli.run(&["delivery", "retry", "--cause", cause, "--no-wait", "-o", "json"]).await.json();
+    let job = retried["job_id"].as_str().unwrap();
+    assert!(proposed(&cli, &["leadline", "job", "show", ""]).await.contains(&job.to_owned()));
+    daemon.stop().await;
+    receiver.stop().await;
+    // Options are known without it.
+    assert!(proposed(&cli, &["leadline", "company", "show", "7"]).await.is_empty());
+    assert!(proposed(&cli, &["leadline", "comp"]).await.contains(&"company".to_owned()));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = cli.run(&["completions", shell]).await;
+        assert_eq!((script.code, &*script.stderr), (0, ""));
+        assert!(script.stdout.contains("LEADLINE_COMPLETE"), "{shell}: {}", script.stdout);
+    }
 }

@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
+mod commands;
 mod plans;
 
 /// A lead of a person, with a quote.
@@ -176,7 +177,10 @@ fn is_the_cause_of_three(first: &Value) {
         assert_eq!(first[key], value, "{key} of {first}");
     }
     let pence: i64 = (1..=3).map(|n| sample_lead(n)["quote"]["total_pence"].as_i64().unwrap()).sum();
-    assert_eq!(first["money"], json!([{ "currency": "GBP", "minor": pence }]));
+    assert_eq!(
+        first["money"],
+        json!([{ "currency": "GBP", "minor": pence, "amount": format!("{}.{:02}", pence / 100, pence % 100) }])
+    );
     let place = &first["integrations"][0];
     assert_eq!((&place["name"], &place["company"]), (&json!("crm"), &json!("The Old Barn")));
     let change = &first["changed_before"][0];

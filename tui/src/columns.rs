@@ -199,7 +199,7 @@ pub mod job {
     pub const DELIVERED: Column<'_> = column("delivered").fixed(9, 1).right();
     pub const DEAD: Column<'_> = column("dead").fixed(5, 1).right();
     pub const CREATED: Column<'_> = column("created_at").short("began").rank(1).fixed(14, 0);
-    pub const KIND: Column<'_> = column("kind").short("what").fixed(6, 1);
+    pub const ABOUT: Column<'_> = column("about").short("what").rank(1).cut(12).share(14, 160, 0);
     pub const LEFT_ALONE: Column<'_> = column("left_alone").fixed(10, 4).right();
 }
 

@@ -8,4 +8,6 @@ pub mod console;
 pub mod demo;
 #[cfg(test)]
 mod fake;
+pub mod jobs;
+mod moment;
 pub mod text;

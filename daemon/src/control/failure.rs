@@ -7,7 +7,10 @@ use tonic::{Request, Response};
 
 use super::{Control, Reply, check, convert, words};
 use crate::{
-    domain::cause::{self, Action, CauseId},
+    domain::{
+        cause::{self, Action, CauseId},
+        money,
+    },
     store::{
         failure::list::{FailingIntegration, FailureFilter, FailureView},
         operator::command::Refusal,
@@ -102,7 +105,10 @@ impl From<FailureView> for v1::Failure {
             Some((id, error)) => (id.to_string(), error),
             None => Default::default(),
         };
-        let money = view.money.into_iter().map(|(currency, minor)| v1::Money { currency, minor });
+        let money = view.money.into_iter().map(|(currency, minor)| {
+            let amount = money::decimal(minor.into(), &currency);
+            v1::Money { currency, minor, amount }
+        });
         let trend = view.trend.into_iter().map(|(at, deliveries)| v1::TrendPoint {
             at: Some(convert::time(at)),
             deliveries: convert::count(deliveries),

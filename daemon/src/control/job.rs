@@ -12,7 +12,7 @@ use super::{Control, Reply, attempt::stopping, check, words};
 use crate::{
     domain::{ids::JobId, why},
     store::{
-        job::JobView,
+        job::{JobPlace, JobScope, JobView},
         operator::{
             command::Refusal,
             refusal::{Known, RefusalReason},
@@ -172,6 +172,43 @@ impl From<JobView> for v1::Job {
             kind: words::job_kind(job.kind).into(),
             leads: job.leads.map(count),
             per_second: job.per_second,
+            filter: job.scope.map(v1::JobFilter::from),
+            integrations: job.lanes.into_iter().map(v1::JobIntegration::from).collect(),
+        }
+    }
+}
+
+impl From<JobPlace> for v1::JobIntegration {
+    fn from(place: JobPlace) -> Self {
+        Self {
+            id: place.lane.integration.to_string(),
+            name: place.name,
+            company_id: place.lane.company.0,
+            company_name: place.company_name,
+            total: place.total.max(0).unsigned_abs(),
+        }
+    }
+}
+
+impl From<JobScope> for v1::JobFilter {
+    fn from(JobScope { filter, has_error }: JobScope) -> Self {
+        let window = |since: Option<jiff::Timestamp>, until: Option<jiff::Timestamp>| {
+            let is_set = since.is_some() || until.is_some();
+            is_set.then(|| v1::Window {
+                since: since.map(super::convert::time),
+                until: until.map(super::convert::time),
+            })
+        };
+        Self {
+            states: filter.states.iter().map(|state| words::delivery_state(*state).into()).collect(),
+            failure_class: filter.class.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            cause: filter.cause.map(|cause| cause.to_string()).unwrap_or_default(),
+            lead: filter.lead.map(|lead| lead.to_string()).unwrap_or_default(),
+            job_id: filter.job.map(|job| job.to_string()).unwrap_or_default(),
+            waiting: filter.waiting,
+            at: window(filter.since, filter.until),
+            died: window(filter.died_since, filter.died_until),
+            has_error,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     words,
 };
 use crate::{
-    store::system::{self, Daemon, Database, Queue, SystemRates},
+    store::system::{self, Daemon, Database, Queue, RefusedKey, SystemRates},
     telemetry::{self, FaultCounts},
 };
 
@@ -27,6 +27,7 @@ impl SystemService for Control {
             at: Some(time(system.at)),
             panics,
             log_lines_lost,
+            refused: system.refused.into_iter().map(v1::RefusedKey::from).collect(),
         }))
     }
 }
@@ -40,6 +41,22 @@ impl From<Daemon> for v1::Daemon {
             lanes: count(daemon.lanes),
             version: daemon.version,
             started_at: Some(time(daemon.started_at)),
+        }
+    }
+}
+
+impl From<RefusedKey> for v1::RefusedKey {
+    fn from(key: RefusedKey) -> Self {
+        Self {
+            company_id: key.company.0,
+            company_name: key.company_name,
+            key_id: ulid::Ulid::from(key.key).to_string(),
+            prefix: key.prefix,
+            form: key.form,
+            refused: count(key.refused),
+            last_at: Some(time(key.last_at)),
+            status: key.status.max(0).unsigned_abs().into(),
+            detail: key.detail,
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 
 mod view;
 
-pub use view::JobView;
+pub use view::{JobPlace, JobScope, JobView};
 
 /// A lane of a job, as it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -114,22 +114,28 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
 /// The filter of one lane of a job.
 fn kept(value: Value, lane: LaneId) -> Result<DeliveryFilter, Error> {
     let kept: KeptFilter = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
-    Ok(DeliveryFilter {
-        company: Some(lane.company),
-        integration: Some(lane.integration),
-        lead: kept.lead.map(LeadId::from),
-        states: kept.states,
-        class: kept.class,
-        error: kept.error,
-        since: kept.since,
-        until: kept.until,
-        waiting: kept.waiting,
-        cause: kept.cause.map(CauseId),
-        job: kept.job.map(JobId::from),
-        died_since: kept.died_since,
-        died_until: kept.died_until,
-        ..DeliveryFilter::default()
-    })
+    let (company, integration) = (Some(lane.company), Some(lane.integration));
+    Ok(DeliveryFilter { company, integration, ..kept.into_filter() })
+}
+
+impl KeptFilter {
+    /// Of whatever lane.
+    fn into_filter(self) -> DeliveryFilter {
+        DeliveryFilter {
+            lead: self.lead.map(LeadId::from),
+            states: self.states,
+            class: self.class,
+            error: self.error,
+            since: self.since,
+            until: self.until,
+            waiting: self.waiting,
+            cause: self.cause.map(CauseId),
+            job: self.job.map(JobId::from),
+            died_since: self.died_since,
+            died_until: self.died_until,
+            ..DeliveryFilter::default()
+        }
+    }
 }
 
 /// One lane of a running job, as it was read.

@@ -7,9 +7,13 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use super::{Error, Store};
+use crate::domain::ids::CompanyId;
 
 /// What rates are measured over.
 pub const SPAN: Duration = Duration::from_secs(60);
+
+/// Of so many keys it is told that their posts are refused.
+const REFUSED: i64 = 20;
 
 /// The whole, as it stands.
 #[derive(Clone, Debug)]
@@ -19,6 +23,24 @@ pub struct System {
     pub queue: Queue,
     pub rates: SystemRates,
     pub database: Database,
+    /// Most refusals first.
+    pub refused: Vec<RefusedKey>,
+}
+
+/// An intake key, or a form, whose posts were refused in the last 24 hours; what of them is kept counts.
+#[derive(Clone, Debug)]
+pub struct RefusedKey {
+    pub company: CompanyId,
+    pub company_name: String,
+    /// Of the key, or of the form that stands for one.
+    pub key: Uuid,
+    pub prefix: String,
+    pub form: String,
+    pub refused: i64,
+    /// Of the newest one.
+    pub last_at: jiff::Timestamp,
+    pub status: i16,
+    pub detail: String,
 }
 
 /// A daemon that lives.
@@ -85,6 +107,7 @@ impl Store {
             queue: self.queue_depth().await?,
             rates: self.rates(since).await?,
             database: self.database().await?,
+            refused: self.refused_keys().await?,
         })
     }
 
@@ -106,6 +129,36 @@ impl Store {
             started_at: row.started_at.to_jiff(),
         });
         Ok(daemons.collect())
+    }
+
+    async fn refused_keys(&self) -> Result<Vec<RefusedKey>, Error> {
+        let rows = sqlx::query!(
+            r#"SELECT r.company_id, c.name AS company_name, r.key_id, k.prefix AS "prefix?", f.name AS "form?",
+                   count(*) AS "refused!", max(r.at) AS "last_at!: Timestamp",
+                   (array_agg(r.status ORDER BY r.id DESC))[1] AS "status!",
+                   (array_agg(r.detail ORDER BY r.id DESC))[1] AS "detail!"
+               FROM refusal r JOIN company c ON c.id = r.company_id
+               LEFT JOIN intake_key k ON k.company_id = r.company_id AND k.id = r.key_id
+               LEFT JOIN form f ON f.company_id = r.company_id AND f.id = r.key_id
+               WHERE r.at > now() - interval '24 hours'
+               GROUP BY r.company_id, c.name, r.key_id, k.prefix, f.name
+               ORDER BY count(*) DESC, max(r.at) DESC LIMIT $1"#,
+            REFUSED,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let keys = rows.into_iter().map(|row| RefusedKey {
+            company: CompanyId(row.company_id),
+            company_name: row.company_name,
+            key: row.key_id,
+            prefix: row.prefix.unwrap_or_default(),
+            form: row.form.unwrap_or_default(),
+            refused: row.refused,
+            last_at: row.last_at.to_jiff(),
+            status: row.status,
+            detail: row.detail,
+        });
+        Ok(keys.collect())
     }
 
     async fn queue_depth(&self) -> Result<Queue, Error> {

@@ -304,6 +304,16 @@ async fn the_last_refusals_of_a_key_are_kept() {
     assert_eq!(behind[0].id, refusals[2].id);
     assert_eq!(bench.store.refusals(other, None, 10).await.unwrap().1.len(), 1, "each key has its own");
     assert_eq!(bench.store.last_day(bench.company).await.unwrap().refused, KEPT + 1);
+    let keys = bench.store.system().await.unwrap().refused;
+    let told: Vec<_> = keys.iter().map(|it| (it.key, it.refused, it.status, &*it.detail)).collect();
+    assert_eq!(
+        told,
+        [(key.uuid(), KEPT, 422, "no name"), (other.uuid(), 1, 422, "no name")],
+        "the worst first"
+    );
+    assert!(keys[0].company == bench.company && keys[0].prefix.starts_with("lk_") && keys[0].form.is_empty());
+    bench.sql("UPDATE refusal SET at = now() - interval '25 hours'").await;
+    assert!(bench.store.system().await.unwrap().refused.is_empty());
     assert_eq!(bench.store.forget_refusals().await.unwrap(), 0);
     let old = format!("UPDATE refusal SET at = now() - interval '89 days' WHERE key_id = '{}'", other.uuid());
     bench.sql(&old).await;
@@ -351,6 +361,8 @@ async fn a_form_is_written_found_changed_and_removed_with_what_it_refused() {
     };
     bench.store.keep_refusals(&[refusal]).await.unwrap();
     assert_eq!(bench.store.form_refusals("contact", None, 10).await.unwrap().len(), 1);
+    let refused = bench.store.system().await.unwrap().refused;
+    assert_eq!((&*refused[0].form, &*refused[0].prefix, refused[0].refused), ("contact", "", 1));
     let mut command = bench.command().await;
     let (_, found) = command.form("contact").await.unwrap();
     command.delete_form(&found).await.unwrap();

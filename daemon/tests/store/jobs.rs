@@ -53,6 +53,11 @@ async fn a_second_job_changes_nothing_of_what_the_first_came_to() {
     }
     let first = bench.job().await;
     assert_eq!(bench.counts(first).await, [3, 0, 0, 0]);
+    let view = bench.progress(first).await;
+    let places: Vec<_> = view.lanes.iter().map(|it| (it.lane, &*it.company_name, it.total)).collect();
+    assert_eq!(places, [(bench.lane(), "The Old Barn", 3)]);
+    let scope = view.scope.unwrap();
+    assert!(scope.filter.states == [State::Dead] && scope.filter.company.is_none() && !scope.has_error);
     assert_eq!(bench.progress(first).await.finished_at, None, "three are on their way");
     bench.push(&Transition::Delivered).await;
     bench.push(&dead()).await;

@@ -252,6 +252,7 @@ async fn the_whole_counts_what_waits_runs_and_happened() {
     assert_eq!((rates.leads, rates.attempts, rates.failed), (4, 1, 1));
     assert_eq!(system.daemons.iter().map(|it| (it.id, it.running)).collect::<Vec<_>>(), [(bench.daemon, 1)]);
     assert!(queue.oldest_undelivered_at.is_some() && system.database.schema_version > 0);
+    assert!(system.refused.is_empty());
     bench.end(&[running], &Transition::Delivered).await;
     assert_eq!(bench.store.system().await.unwrap().queue.running, 0);
     assert!(bench.store.is_ready().await);

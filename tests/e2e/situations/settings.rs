@@ -193,7 +193,7 @@ async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() 
     keys.press("Enter").await;
     keys.sees(&["settings of The Old Barn / hook: done"]).await;
     keys.press("r").await;
-    keys.sees(&["Retry"]).await;
+    keys.sees(&["Retry every dead delivery", "1 delivery"]).await;
     keys.press("y").await;
     wait_state(&operator, &id, "delivered", 1).await;
     keys.took("a wrong address", 9);

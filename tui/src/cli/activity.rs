@@ -4,7 +4,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use leadline_proto::v1;
 
-use super::{CliError, Context, output_types};
+use super::{CliError, Context, output_types, watch::ended};
 
 /// What to list or to follow.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ impl Activity {
         }
         let mut changes = client.watch_activity(&company).await?;
         while let Some(message) = changes.next().await {
-            let message = message?;
+            let message = message.map_err(|error| ended(&client, error))?;
             if message.has_gap {
                 context.out.note("More happened than is told here");
             }

@@ -52,6 +52,18 @@ pub(crate) const CALLS: &[Column<'static>] = &[
     column("error").cut(12),
 ];
 
+/// The keys and forms whose posts are refused.
+pub(crate) const REFUSED: &[Column<'static>] = &[
+    column("company").cut(10),
+    id("company_id"),
+    id("key_id"),
+    Column { or: Some("form"), ..column("key") },
+    column("refused"),
+    column("last_at").rank(1),
+    column("status").rank(2),
+    column("detail").cut(12),
+];
+
 /// A row of a list.
 pub(crate) trait Row: serde::Serialize {
     /// Its columns in the order of plain lines.

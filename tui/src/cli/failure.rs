@@ -60,8 +60,8 @@ pub(crate) struct Which {
 pub(crate) struct Snooze {
     /// The cause's id
     cause: String,
-    /// Until this time
-    #[arg(long, value_name = "WHEN", value_parser = super::moment::moment, required_unless_present_any = ["span", "end"], conflicts_with_all = ["span", "end"])]
+    /// Until this time, the next one of its kind: 14:00, tomorrow 8:00, '2026-11-28 13:30'
+    #[arg(long, value_name = "WHEN", value_parser = super::moment::ahead, required_unless_present_any = ["span", "end"], conflicts_with_all = ["span", "end"])]
     until: Option<Timestamp>,
     /// For so long: 30m, 4h, 7d
     #[arg(long = "for", value_name = "SPAN", value_parser = input::seconds, conflicts_with = "end")]

@@ -15,13 +15,16 @@ use super::{
 on without whoever started it: oldest first, each integration at its own pace.
 
 Examples:
-  leadline job list
+  leadline job list                                what each was asked to do, and how far it is
   leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait follow it to its end
   leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE   what is not queued yet stays as it is
   leadline job resume 01J8H6KQH4YG3XR8RWM6T6XFQE   and goes on where it was")]
 pub(crate) enum Verb {
     /// List jobs, newest first
     List {
+        /// Only jobs that are about this company alone
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
         #[command(flatten)]
         page: Page,
     },
@@ -50,12 +53,12 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
         let job = match self {
-            Self::List { page } => {
+            Self::List { company, page } => {
                 let limit = page.limit;
                 let request = v1::ListJobsRequest {
                     page_size: page.limit,
                     page_token: page.token(),
-                    ..Default::default()
+                    company: company.unwrap_or_default(),
                 };
                 let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
                 return context.out.page(&jobs, limit, "id");

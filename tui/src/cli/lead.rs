@@ -10,7 +10,7 @@ use super::{
     import::Import,
     input, note_more,
     output_types::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
-    print, push,
+    push,
 };
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -176,16 +176,13 @@ impl Verb {
                 let format = if is_json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
                 let request = v1::GetEvidenceRequest { uuid, company, format: format.into(), mask };
                 let document = client.get_evidence(request).await?.document;
-                context.out.document(&String::from_utf8_lossy(&document))
+                let document = String::from_utf8_lossy(&document);
+                if is_json { context.out.json_text(&document) } else { context.out.document(&document) }
             }
             Self::Reveal { uuid, company } => reveal(context, &client, uuid, company).await,
             Self::Export { email, company } => {
                 let company = company.unwrap_or_default();
-                let mut pieces = client.export_person(v1::ExportPersonRequest { email, company }).await?;
-                while let Some(piece) = pieces.next().await {
-                    print(&String::from_utf8_lossy(&piece?.json))?;
-                }
-                Ok(())
+                export(context, &client, v1::ExportPersonRequest { email, company }).await
             }
             Self::Erase(erase) => erase.run(context, &client).await,
         }
@@ -231,6 +228,31 @@ async fn erase_person(
     context.out.object(&ErasedPerson::from(client.erase_person(request).await?))
 }
 
+/// Prints everything that is kept of a person, piece by piece. A letter may stand on both sides of a seam.
+async fn export(
+    context: &Context,
+    client: &Client,
+    request: v1::ExportPersonRequest,
+) -> Result<(), CliError> {
+    let mut pieces = client.export_person(request).await?;
+    let mut held = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        held.extend(piece?.json);
+        let whole = whole_letters(&held);
+        context.out.json_text(&String::from_utf8_lossy(&held[..whole]))?;
+        held.drain(..whole);
+    }
+    context.out.json_text(&String::from_utf8_lossy(&held))
+}
+
+/// How many bytes are letters that do not go on in what follows.
+fn whole_letters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
+}
+
 /// Shows who a lead is.
 async fn reveal(
     context: &Context,
@@ -240,4 +262,17 @@ async fn reveal(
 ) -> Result<(), CliError> {
     let request = v1::RevealRequest { uuid, company: company.unwrap_or_default() };
     context.out.object(&Revealed::from(client.reveal(request).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_on_a_seam_waits_for_its_rest() {
+        let text = "Zoë".as_bytes();
+        for (bytes, whole) in [(&text[..], 4), (&text[..3], 2), (&[][..], 0), (&[b'a', 0xff][..], 2)] {
+            assert_eq!(whole_letters(bytes), whole, "{bytes:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod attempt;
 mod audit;
 mod columns;
 mod company;
+mod complete;
 mod config;
 mod credentials;
 mod delivery;
@@ -20,7 +21,6 @@ mod intake_key;
 mod integration;
 mod job;
 mod lead;
-mod moment;
 mod notice;
 mod output;
 mod output_types;
@@ -53,7 +53,7 @@ use leadline_client::{Client, PAGE_MAX, Reach};
 
 use crate::{
     config::{self as settings, Config, Wanted},
-    console, demo,
+    console, demo, moment,
 };
 
 pub use error::CliError;
@@ -118,6 +118,12 @@ impl Network {
         Reach { server, token, token_file, ca, client_cert, client_key, is_whole: false }
     }
 }
+
+const COMPLETIONS: &str = "\
+Examples:
+  source <(leadline completions bash)             companies, integrations, flows, causes and jobs included
+  leadline completions zsh > ~/.zfunc/_leadline
+  leadline completions fish --static              where no daemon may be asked";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -185,10 +191,14 @@ enum Command {
     /// Your settings: colours, keys, commands of your own, a profile for each daemon
     #[command(subcommand)]
     Config(config::Verb),
-    /// The completions of a shell, on stdout
+    /// The completions of a shell, on stdout; what there is they ask the daemon
+    #[command(after_help = COMPLETIONS)]
     Completions {
         /// Which shell
         shell: Shell,
+        /// A script that asks nobody: it knows verbs and options only
+        #[arg(long = "static")]
+        is_static: bool,
     },
     /// Write a manual page for each command into a directory
     #[command(hide = true)]
@@ -240,6 +250,10 @@ fn note_more(context: &Context, next: &str) {
 
 /// Runs what the command line asks for.
 pub async fn main() -> ExitCode {
+    if let Some(proposals) = complete::proposals(Cli::command()) {
+        let told = proposals.map_err(CliError::io("completions")).and_then(|text| print(&text));
+        return told.map_or_else(|error| error.report(false), |()| ExitCode::SUCCESS);
+    }
     let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(Wrong::Line(error)) => return explain(&error),
@@ -303,7 +317,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
         }
         Some(Command::Demo(options)) => return demo::run(options, Config::load()?).await,
         Some(Command::Config(verb)) => verb.run(&out),
-        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Completions { shell, is_static }) => completions(shell, is_static),
         Some(Command::Man { directory }) => {
             write_manual(&directory).map_err(CliError::io("writing the manual"))
         }
@@ -327,7 +341,10 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn completions(shell: Shell) -> Result<(), CliError> {
+fn completions(shell: Shell, is_static: bool) -> Result<(), CliError> {
+    if !is_static {
+        return print(&complete::script(shell).map_err(CliError::io("completions"))?);
+    }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "leadline", &mut script);
     print(&String::from_utf8_lossy(&script))

@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     CliError,
-    columns::{CALLS, CARDS, Column, HISTORY, Row, STEPS, column, id},
+    columns::{CALLS, CARDS, Column, HISTORY, REFUSED, Row, STEPS, column, id},
     output_types,
     table::{Cells, Table, aligned, tabbed},
     told,
@@ -167,6 +167,11 @@ impl Out {
         if self.format == Format::Table { print(&display_block(text)) } else { print(text) }
     }
 
+    /// Prints JSON that the daemon wrote, whatever the form, without what could command a terminal.
+    pub(crate) fn json_text(&self, text: &str) -> Result<(), CliError> {
+        print(&json_text(text))
+    }
+
     /// Prints one JSON object as one line, whatever the form.
     pub fn json_line(&self, item: &impl Serialize) -> Result<(), CliError> {
         let line = serde_json::to_string(item).map_err(unprintable)?;
@@ -307,6 +312,7 @@ fn people_see<'a>(key: &str, rows: &'a [Value]) -> Vec<Column<'a>> {
         "changed_before" => output_types::AuditLine::COLUMNS,
         "integrations" => CARDS,
         "calls" => CALLS,
+        "refused" => REFUSED,
         _ => return all(rows),
     };
     let has = |row: &Value| columns.iter().all(|column| row.get(column.key).is_some());
@@ -436,7 +442,7 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         let queue = json!({"due": 3, "later": 0, "running": 2, "held": 1, "dead": 0, "lanes": 12,
             "oldest_due_at": null, "oldest_undelivered_at": "2026-06-04T14:00:00Z"});
         let item = json!({"steps": [step], "queue": queue, "breaker": {"state": "open", "why": null},
-            "money": [{"currency": "GBP", "minor": 125_000}], "sums": {"a": [{"name": "crm", "company": "Barn"}]}});
+            "money": [{"currency": "GBP", "minor": 125_000, "amount": "1250.00"}], "sums": {"a": [{"name": "crm", "company": "Barn"}]}});
         let text = Out { room: Some(80), ..out(Format::Table) }.fields(&item);
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");
         assert!(!text.contains('{') && !text.contains(id), "{text}");

@@ -26,7 +26,7 @@ pub(super) fn is_fields(key: &str, value: &Value) -> bool {
 
 /// Whether it is amounts, which fit into a line.
 pub(super) fn is_money(value: &Value) -> bool {
-    let is_amount = |item: &Value| item.get("currency").is_some() && item.get("minor").is_some();
+    let is_amount = |item: &Value| item.get("currency").is_some() && item.get("amount").is_some();
     value.as_array().is_some_and(|items| items.iter().all(is_amount))
 }
 
@@ -48,10 +48,8 @@ pub(super) fn line(key: &str, value: &Value, cell: &impl Fn(&str, &Value) -> Str
 
 fn object(fields: &Map<String, Value>, cell: &impl Fn(&str, &Value) -> String) -> String {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if let (Some(currency), Some(minor)) = (text("currency"), fields.get("minor").and_then(Value::as_i64)) {
-        let sign = if minor < 0 { "-" } else { "" };
-        let minor = minor.unsigned_abs();
-        return format!("{} {sign}{}.{:02}", cell("", &currency.into()), minor / 100, minor % 100);
+    if let (Some(currency), Some(amount)) = (text("currency"), text("amount")) {
+        return format!("{} {}", cell("", &currency.into()), cell("", &amount.into()));
     }
     if let Some(name) = text("name") {
         let name = cell("", &name.into());
@@ -77,8 +75,9 @@ mod tests {
         for (key, value, expected) in [
             (
                 "money",
-                json!([{"currency": "GBP", "minor": 125_005}, {"currency": "EUR", "minor": -5}]),
-                Some("GBP 1250.05, EUR -0.05"),
+                json!([{"currency": "GBP", "minor": 125_005, "amount": "1250.05"},
+                    {"currency": "JPY", "minor": -5, "amount": "-5"}]),
+                Some("GBP 1250.05, JPY -5"),
             ),
             (
                 "integrations",

@@ -37,7 +37,7 @@ impl Watch {
 }
 
 /// A daemon that says goodbye is away no less than one that does not.
-fn ended(client: &Client, error: ClientError) -> ClientError {
+pub(super) fn ended(client: &Client, error: ClientError) -> ClientError {
     match error {
         ClientError::Refused { code: "unavailable", message, .. } => {
             ClientError::Unreachable { tried: client.address().to_string(), cause: message }

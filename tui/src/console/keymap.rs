@@ -86,7 +86,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::ToggleFlow, &[], "", "switch the flow on or off", Group::Act, 0),
     bind(Action::Evidence, &[key('x')], "x", "evidence for a ticket", Group::Act, 3),
     bind(Action::Reveal, &[key('U')], "U", "show who this is (audited)", Group::Act, 0),
-    bind(Action::Snooze, &[key('s')], "s", "snooze for a day", Group::Act, 6),
+    bind(Action::Snooze, &[key('s')], "s", "snooze", Group::Act, 6),
     bind(Action::CancelJob, &[key('X')], "X", "cancel or resume the job", Group::Act, 2),
     bind(Action::Actions, &[key('a')], "a", "all actions", Group::Act, 7),
     bind(Action::Hold, &[], "", "hold", Group::Act, 0),

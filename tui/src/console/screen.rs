@@ -8,6 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::app::shared::{Shared, Tone};
+use super::data::lead::Record;
 use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query, Remembered};
 use super::dialogs::Dialog;
 use super::keymap::Action;
@@ -38,6 +39,8 @@ pub enum Event<'a> {
     },
     /// The connection came back.
     Live,
+    /// Another company is looked at, or all of them: what was asked for before is of no interest any more.
+    Narrowed,
 }
 
 /// A delivery that an act is about, as it was when it was chosen.
@@ -66,6 +69,8 @@ pub struct Subject {
     pub cause: Option<Cause>,
     pub job: Option<Job>,
     pub flow: Option<Flow>,
+    /// What a target made of the lead.
+    pub records: Vec<Record>,
     /// What is selected, as JSON.
     pub record: Option<serde_json::Value>,
 }
@@ -107,6 +112,14 @@ impl Cx<'_> {
     /// Shows a line for a while, and keeps it among the messages.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
         self.shared.say(tone, text);
+    }
+
+    /// Says how many marks went with their rows.
+    pub fn dropped(&mut self, marks: usize) {
+        if marks > 0 {
+            let word = if marks == 1 { "mark" } else { "marks" };
+            self.say(Tone::Plain, format!("{marks} {word} dropped: the rows are not shown any more"));
+        }
     }
 
     /// Shows text in the reader's own pager.

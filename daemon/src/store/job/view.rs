@@ -1,7 +1,9 @@
 //! Jobs as operators see them.
 
 use jiff_sqlx::Timestamp;
+use serde_json::Value;
 
+use super::KeptFilter;
 use crate::{
     domain::{
         delivery::State,
@@ -9,7 +11,7 @@ use crate::{
         job::{JobKind, JobState},
         lane::LaneId,
     },
-    store::{Error, Store, known, operator::command::Refusal},
+    store::{Error, Store, delivery::read::DeliveryFilter, known, operator::command::Refusal},
 };
 
 /// How far a job is.
@@ -37,7 +39,36 @@ pub struct JobView {
     pub other: i64,
     pub created_at: jiff::Timestamp,
     pub finished_at: Option<jiff::Timestamp>,
-    pub lanes: Vec<LaneId>,
+    pub lanes: Vec<JobPlace>,
+    /// What it was asked with; none for a push.
+    pub scope: Option<JobScope>,
+}
+
+/// An integration that a job goes through.
+#[derive(Clone, Debug)]
+pub struct JobPlace {
+    pub lane: LaneId,
+    /// Empty once it is deleted.
+    pub name: String,
+    pub company_name: String,
+    pub total: i64,
+}
+
+/// What a job was asked with, as far as it is told.
+#[derive(Clone, Debug)]
+pub struct JobScope {
+    /// Without company, integration and the text of an error.
+    pub filter: DeliveryFilter,
+    /// A text of errors was looked for, and may have been forgotten since.
+    pub has_error: bool,
+}
+
+impl JobScope {
+    fn of(value: Value) -> Result<Self, Error> {
+        let kept: KeptFilter = serde_json::from_value(value).map_err(|_| Error::Corrupt("filter"))?;
+        let has_error = kept.error.is_some() || kept.forgot_error;
+        Ok(Self { filter: DeliveryFilter { error: None, ..kept.into_filter() }, has_error })
+    }
 }
 
 impl Store {
@@ -71,10 +102,14 @@ impl Store {
 
     async fn find_job(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let lanes = sqlx::query!(
-            r#"SELECT company_id, integration_id, kind, leads, operator, re_render, per_second, state, total, released, left_alone,
-                   delivered, dead, created_at AS "created_at: Timestamp",
-                   greatest(finished_at, settled_at) AS "finished_at: Timestamp"
-               FROM job WHERE id = $1 ORDER BY company_id, integration_id"#,
+            r#"SELECT j.company_id, j.integration_id, j.kind, j.leads, j.operator, j.re_render, j.per_second, j.state, j.total,
+                   j.released, j.left_alone, j.delivered, j.dead, j.filter, j.created_at AS "created_at: Timestamp",
+                   greatest(j.finished_at, j.settled_at) AS "finished_at: Timestamp",
+                   i.name AS "name?", c.name AS "company_name?"
+               FROM job j LEFT JOIN company c ON c.id = j.company_id
+               LEFT JOIN integration i
+                   ON i.company_id = j.company_id AND i.id = j.integration_id AND i.deleted_at IS NULL
+               WHERE j.id = $1 ORDER BY c.name, i.name, j.company_id, j.integration_id"#,
             id.uuid()
         )
         .fetch_all(&self.pool)
@@ -99,9 +134,15 @@ impl Store {
         let states = lanes.iter().map(|lane| known("job state", &lane.state, JobState::parse));
         let states = states.collect::<Result<Vec<_>, _>>()?;
         let is_running = states.contains(&JobState::Running);
+        let kind = known("job", &first.kind, JobKind::parse)?;
+        let scope = match kind {
+            JobKind::Push => None,
+            JobKind::Retry | JobKind::Skip => Some(JobScope::of(first.filter.clone())?),
+        };
         Ok(Some(JobView {
             id,
-            kind: known("job", &first.kind, JobKind::parse)?,
+            kind,
+            scope,
             leads: first.leads,
             operator: first.operator.clone(),
             re_render: first.re_render,
@@ -120,8 +161,13 @@ impl Store {
                 _ => None,
             },
             lanes: lanes
-                .iter()
-                .map(|lane| LaneId::new(CompanyId(lane.company_id), lane.integration_id))
+                .into_iter()
+                .map(|lane| JobPlace {
+                    lane: LaneId::new(CompanyId(lane.company_id), lane.integration_id),
+                    name: lane.name.unwrap_or_default(),
+                    company_name: lane.company_name.unwrap_or_default(),
+                    total: lane.total,
+                })
                 .collect(),
         }))
     }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{Attempt, raw, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column, id};
 use crate::columns::{delivery, job, lead};
+use crate::jobs::About;
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -255,6 +256,9 @@ pub(crate) struct Job {
     operator: Option<String>,
     re_render: bool,
     per_second: Option<f64>,
+    /// What it was asked to do, in words.
+    about: String,
+    integrations: Vec<JobIntegration>,
     total: u64,
     released: u64,
     left_alone: u64,
@@ -265,10 +269,33 @@ pub(crate) struct Job {
     finished_at: Option<Timestamp>,
 }
 
+/// An integration that a job goes through.
+#[derive(Debug, Serialize)]
+struct JobIntegration {
+    id: String,
+    name: Option<String>,
+    company: String,
+    company_id: i64,
+    total: u64,
+}
+
+impl From<v1::JobIntegration> for JobIntegration {
+    fn from(it: v1::JobIntegration) -> Self {
+        Self {
+            id: it.id,
+            name: text(it.name),
+            company: it.company_name,
+            company_id: it.company_id,
+            total: it.total,
+        }
+    }
+}
+
 impl Row for Job {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         job::STATE,
+        job::ABOUT,
         job::OPERATOR,
         job::TOTAL,
         job::RELEASED,
@@ -284,6 +311,8 @@ impl From<v1::Job> for Job {
         Self {
             kind: it.kind().word(),
             state: it.state().word(),
+            about: About::of(&it).sentence(|at| at.to_string()),
+            integrations: shapes(it.integrations),
             id: text(it.id),
             leads: it.leads,
             operator: text(it.operator),

@@ -36,6 +36,8 @@ pub(crate) struct Failure {
 struct Money {
     currency: String,
     minor: i64,
+    /// With as many decimal places as the currency has.
+    amount: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +96,7 @@ impl From<v1::Failure> for Failure {
 
 impl From<v1::Money> for Money {
     fn from(it: v1::Money) -> Self {
-        Self { currency: it.currency, minor: it.minor }
+        Self { currency: it.currency, minor: it.minor, amount: it.amount }
     }
 }
 

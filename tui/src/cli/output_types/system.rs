@@ -71,6 +71,37 @@ pub(crate) struct System {
     queue: Queue,
     rates: Rates,
     database: Database,
+    refused: Vec<RefusedKey>,
+}
+
+/// An intake key or a form whose posts are refused.
+#[derive(Debug, Serialize)]
+struct RefusedKey {
+    company: String,
+    company_id: i64,
+    key_id: String,
+    key: Option<String>,
+    form: Option<String>,
+    refused: u64,
+    last_at: Option<Timestamp>,
+    status: u32,
+    detail: String,
+}
+
+impl From<v1::RefusedKey> for RefusedKey {
+    fn from(it: v1::RefusedKey) -> Self {
+        Self {
+            company: it.company_name,
+            company_id: it.company_id,
+            key_id: it.key_id,
+            key: text(it.prefix),
+            form: text(it.form),
+            refused: it.refused,
+            last_at: time(it.last_at),
+            status: it.status,
+            detail: it.detail,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -138,6 +169,7 @@ impl From<v1::GetSystemResponse> for System {
             },
             rates: it.rates.unwrap_or_default().into(),
             database: it.database.unwrap_or_default().into(),
+            refused: super::shapes(it.refused),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Acts: why one is not possible now, and the question that comes before it.
 
 use crate::console::data::cause::Remedy;
-use crate::console::data::change::Target;
+use crate::console::data::change::{Skipped, Snooze, Target};
 use crate::console::data::{Badge, Cause, Integration, Job, Mutation};
 use crate::console::dialogs::confirm::Way;
-use crate::console::dialogs::{Choice, Confirm, Weight};
+use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Subject};
 use crate::console::widgets::time;
@@ -32,6 +32,10 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>
         {
             Some("no company is selected")
+        }
+        Action::Unskip if subject.deliveries.is_empty() && subject.job.is_some() => {
+            let is_skip = subject.job.as_ref().is_some_and(|job| job.kind == "skip");
+            (!is_skip).then_some("this job skipped nothing")
         }
         Action::Hold | Action::Release | Action::Skip | Action::Unskip if subject.deliveries.is_empty() => {
             match (action, it) {
@@ -123,7 +127,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
         Action::SetPlan => company_acts::set_plan(shared, subject.company.or(it.map(|it| it.company_id)))?,
         Action::PauseCompany => company_acts::pause(shared, subject.company.or(it.map(|it| it.company_id)))?,
         Action::Push => push(shared, subject)?,
-        Action::Snooze => snooze(subject.cause.as_ref()?),
+        Action::Snooze => snooze(shared, subject.cause.as_ref()?),
         Action::CancelJob => {
             let job = subject.job.as_ref()?;
             if job.state == "cancelled" {
@@ -144,24 +148,18 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
                 "what is in the queue already is pushed; the rest stays as it is, and the job can be resumed"
                     .to_owned(),
             ];
-            confirm.command = format!("leadline job cancel {}", job.id);
             confirm
         }
         Action::ToggleFlow => {
             let flow = subject.flow.as_ref()?;
             let word = if flow.enabled { "Disable" } else { "Enable" };
             let mutation = Mutation::FlowEnabled { flow: flow.id.clone(), enabled: !flow.enabled };
-            let mut confirm = Confirm::new("Flow", word, format!("{word} the flow {}?", flow.name), mutation);
-            confirm.command = format!(
-                "leadline flow update {} --{}",
-                flow.id,
-                if flow.enabled { "disable" } else { "enable" }
-            );
-            confirm
+            Confirm::new("Flow", word, format!("{word} the flow {}?", flow.name), mutation)
         }
         _ => integration_acts::question(it?, shared, action)?,
     };
     confirm.opened_at = shared.now;
+    confirm.zone = shared.setup.zone.clone();
     if confirm.what.is_empty() {
         confirm.what = confirm.question.trim_end_matches('?').to_owned();
     }
@@ -186,25 +184,18 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
     if let Some(cause) = &subject.cause {
         return Some(retry_cause(shared, cause));
     }
-    let (target, question, mut facts, class, command) = if subject.deliveries.is_empty() {
+    let (target, question, mut facts, class) = if subject.deliveries.is_empty() {
         let it = it?;
         let question = format!("Retry every dead delivery of {}?", it.full_name());
         let facts =
             it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
-        let command = format!("leadline delivery retry --integration {}", it.id);
-        (
-            Target::Dead { integration: it.id.clone() },
-            question,
-            facts.into_iter().collect(),
-            String::new(),
-            command,
-        )
+        let target = Target::Dead { integration: it.id.clone() };
+        (target, question, facts.into_iter().collect(), String::new())
     } else {
         let chosen = &subject.deliveries;
         let ids: Vec<String> = chosen.iter().map(|c| c.delivery.clone()).collect();
-        let command = format!("leadline delivery retry {}", ids.join(" "));
         let class = chosen.first().map(|c| c.class.clone()).unwrap_or_default();
-        (Target::Ids(ids), named("Retry", chosen), facts(shared, chosen), class, command)
+        (Target::Ids(ids), named("Retry", chosen), facts(shared, chosen), class)
     };
     let delivered = subject.deliveries.iter().filter(|c| c.is_delivered).count();
     if delivered > 0 {
@@ -215,18 +206,20 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
     let choice = ways(&target, class == "mapping" || is_remapped);
     let mutation = Mutation::retry(target, false);
     let mut confirm = Confirm::new("Retry", "Retry", question, mutation);
-    (confirm.facts, confirm.choice, confirm.weight, confirm.command) =
-        (facts, Some(choice), Weight::Count, command);
+    (confirm.facts, confirm.choice, confirm.weight) = (facts, Some(choice), Weight::Count);
     Some(confirm)
 }
 
 fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
-    let target = Target::Cause(cause.id.clone());
+    // The company that is looked at is the only one whose deliveries are seen, counted and retried.
+    let company = shared.company.as_ref();
+    let target = Target::Cause { cause: cause.id.clone(), company: company.map(|(id, _)| *id) };
     let anew = cause.remedies.contains(&Remedy::RetryReRendered)
         || cause.class == "mapping"
         || cause.places.iter().any(|place| shared.remapped.contains(&place.integration));
     // How many they are is the dry run's to say: the list is older.
-    let question = "Retry all dead deliveries of this cause?".to_owned();
+    let of = company.map(|(_, name)| format!(" of {name}")).unwrap_or_default();
+    let question = format!("Retry all dead deliveries of this cause{of}?");
     let mut facts = vec![cause.text.clone()];
     facts.extend(cause.places.iter().take(3).map(|place| format!("{} / {}", place.company, place.name)));
     if cause.retrying > 0 {
@@ -237,7 +230,6 @@ fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     let choice = ways(&target, anew);
     let mut confirm = Confirm::new("Retry cause", "Retry", question, Mutation::retry(target, anew));
     (confirm.facts, confirm.choice, confirm.weight) = (facts, Some(choice), Weight::Count);
-    confirm.command = format!("leadline delivery retry --cause {}", cause.id);
     confirm
 }
 
@@ -280,34 +272,33 @@ fn warning(shared: &Shared, it: &Integration) -> Option<String> {
 }
 
 fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integration>) -> Option<Confirm> {
-    let (title, verb, word) = match action {
-        Action::Hold => ("Hold", "Hold", "hold"),
-        Action::Release => ("Release", "Release", "release"),
-        _ => ("Skip", "Skip", "skip"),
+    let verb = match action {
+        Action::Hold => "Hold",
+        Action::Release => "Release",
+        _ => "Skip",
     };
-    let (target, question, facts, argument) = if subject.deliveries.is_empty() {
+    let (target, question, facts) = if subject.deliveries.is_empty() {
         let it = it?;
         let target = Target::HeldOf { integration: it.id.clone() };
         let question = format!("Release everything that is held for {}?", it.full_name());
-        (target, question, Vec::new(), format!("--integration {}", it.id))
+        (target, question, Vec::new())
     } else {
         let ids: Vec<String> = subject.deliveries.iter().map(|c| c.delivery.clone()).collect();
-        let argument = ids.join(" ");
-        (Target::Ids(ids), named(verb, &subject.deliveries), facts(shared, &subject.deliveries), argument)
+        (Target::Ids(ids), named(verb, &subject.deliveries), facts(shared, &subject.deliveries))
     };
     let mutation = match action {
         Action::Hold => Mutation::Hold(target),
         Action::Release => Mutation::Release(target),
         _ => Mutation::Skip(target),
     };
-    let mut confirm = Confirm::new(title, verb, question, mutation);
+    let mut confirm = Confirm::new(verb, verb, question, mutation);
     confirm.facts = facts;
     confirm.facts.push(match action {
         Action::Hold => "it waits until somebody releases it".to_owned(),
         Action::Release => "it is pushed now, whatever it was held for".to_owned(),
         _ => "it is not pushed any more, unless an operator pushes the lead again".to_owned(),
     });
-    (confirm.weight, confirm.command) = (Weight::Count, format!("leadline delivery {word} {argument}"));
+    confirm.weight = Weight::Count;
     Some(confirm)
 }
 
@@ -318,7 +309,6 @@ fn resume(shared: &Shared, job: &Job) -> Confirm {
     let mut confirm = Confirm::new("Resume job", "Resume it", question, mutation);
     confirm.facts =
         vec!["it goes on where it was; what was brought back is not brought back again".to_owned()];
-    confirm.command = format!("leadline job resume {}", job.id);
     confirm.what = "resume the job".to_owned();
     confirm.opened_at = shared.now;
     confirm
@@ -326,19 +316,31 @@ fn resume(shared: &Shared, job: &Job) -> Confirm {
 
 fn unskip(shared: &Shared, subject: &Subject) -> Confirm {
     let skipped: Vec<Chosen> = subject.deliveries.iter().filter(|it| it.is_skipped).cloned().collect();
-    let ids: Vec<String> = skipped.iter().map(|it| it.delivery.clone()).collect();
-    let command = format!("leadline delivery unskip {}", ids.join(" "));
-    let question = match skipped.as_slice() {
-        [one] => format!("Put {} back on its way to {}?", one.person, one.integration),
-        many => format!("Put {} skipped deliveries back?", many.len()),
+    let job = subject.job.as_ref().filter(|_| subject.deliveries.is_empty());
+    let (undone, question, count) = match (job, skipped.as_slice()) {
+        (Some(job), _) => {
+            let question = format!("Put back all {} that this job skipped?", job.total);
+            (Skipped::Job(job.id.clone()), question, job.total)
+        }
+        (None, chosen) => {
+            let ids: Vec<String> = chosen.iter().map(|it| it.delivery.clone()).collect();
+            let question = match chosen {
+                [one] => format!("Put {} back on its way to {}?", one.person, one.integration),
+                many => format!("Put {} skipped deliveries back?", many.len()),
+            };
+            (Skipped::Ids(ids), question, chosen.len() as u64)
+        }
     };
-    let mut confirm = Confirm::new("Put back", "Put back", question, Mutation::Unskip(ids));
+    let mut confirm = Confirm::new("Put back", "Put back", question, Mutation::Unskip(undone));
     confirm.facts = facts(shared, &skipped);
     confirm.facts.push(
         "what an operator skipped within the last 24 hours stands where it stood; what was due goes"
             .to_owned(),
     );
-    (confirm.weight, confirm.command) = (Weight::Count, command);
+    confirm.weight = Weight::Known(count);
+    if confirm.expected().is_some() {
+        confirm.focus = Focus::Input;
+    }
     confirm
 }
 
@@ -346,36 +348,38 @@ fn push(shared: &Shared, subject: &Subject) -> Option<Confirm> {
     let (uuid, company, person) = subject.lead.clone()?;
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let to = it.map_or_else(|| "every enabled integration".to_owned(), Integration::full_name);
-    let mutation = Mutation::Push { lead: uuid.clone(), company, integration: it.map(|it| it.id.clone()) };
+    let mutation = Mutation::Push { lead: uuid, company, integration: it.map(|it| it.id.clone()) };
     let mut confirm = Confirm::new("Push", "Push", format!("Push {person} to {to}?"), mutation);
     confirm.facts = vec![
         "the lead as it is now goes there, whatever flows say; it counts as a push of its own".to_owned(),
         "where one is on its way already, nothing is added".to_owned(),
     ];
-    let argument = it.map(|it| format!(" --integration {}", it.id)).unwrap_or_default();
-    confirm.command = format!("leadline lead push {uuid}{argument}");
     Some(confirm)
 }
 
-fn snooze(cause: &Cause) -> Confirm {
-    let way = |label, hours| Way {
-        label,
-        mutation: Mutation::Snooze { cause: cause.id.clone(), hours },
-        facts: Vec::new(),
-    };
-    let mut confirm = Confirm::new(
-        "Snooze",
-        "Snooze",
-        "Take this cause off the list for a while?".to_owned(),
-        Mutation::Snooze { cause: cause.id.clone(), hours: 24 },
-    );
+fn snooze(shared: &Shared, cause: &Cause) -> Confirm {
+    let mutation = |until| Mutation::Snooze { cause: cause.id.clone(), until };
+    if let Some(at) = cause.snoozed_until {
+        let question = "Put this cause back on the list?".to_owned();
+        let mut confirm = Confirm::new("Wake", "Wake it", question, mutation(Snooze::End));
+        let until = time::moment(at, &shared.setup.zone);
+        confirm.facts = vec![cause.text.clone(), format!("it would come back by itself {until}")];
+        return confirm;
+    }
+    let way = |label, hours| Way { label, mutation: mutation(Snooze::Hours(hours)), facts: Vec::new() };
+    let question = "Take this cause off the list for a while?".to_owned();
+    let mut confirm = Confirm::new("Snooze", "Snooze", question, mutation(Snooze::Hours(24)));
     confirm.facts = vec![cause.text.clone(), "nothing about its deliveries changes".to_owned()];
+    if shared.company.is_some() {
+        confirm
+            .facts
+            .push("! it is off the list of every company, not of the one that you look at".to_owned());
+    }
     confirm.choice = Some(Choice {
         label: "for",
         ways: vec![way("an hour", 1), way("a day", 24), way("a week", 168)],
         at: 1,
     });
-    confirm.command = format!("leadline failure snooze {} --for 24h", cause.id);
     confirm
 }
 

@@ -25,7 +25,6 @@ pub(super) fn set_plan(shared: &Shared, company: Option<i64>) -> Option<Confirm>
     ];
     confirm.choice = Some(Choice { label: "plan", ways, at });
     confirm.focus = Focus::Choice;
-    confirm.command = format!("leadline company set-plan {id} --plan PLAN");
     Some(confirm)
 }
 
@@ -45,6 +44,5 @@ pub(super) fn pause(shared: &Shared, company: Option<i64>) -> Option<Confirm> {
     };
     let mut confirm = Confirm::new(word, word, format!("{word} {name}?"), mutation);
     confirm.facts = vec![fact.to_owned()];
-    confirm.command = format!("leadline company {} {id}", word.to_lowercase());
     Some(confirm)
 }

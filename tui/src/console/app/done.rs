@@ -172,8 +172,7 @@ impl App {
     }
 
     /// Asks who a lead is; the daemon writes down that we did.
-    pub(super) fn reveal(&mut self, effects: &mut Vec<Effect>) {
-        let subject = self.top().subject(&self.shared);
+    pub(super) fn reveal(&mut self, subject: Subject, effects: &mut Vec<Effect>) {
         let Some((uuid, company, _)) = subject.lead else { return };
         let ticket = self.shared.ticket();
         self.revealed = Some(ticket);
@@ -181,12 +180,9 @@ impl App {
     }
 
     /// Asks for a lead's history; it goes to the clipboard when it is there.
-    pub(super) fn evidence(&mut self, json: bool, mask: bool, effects: &mut Vec<Effect>) {
-        let subject = self.top().subject(&self.shared);
-        let Some((uuid, company, _)) = subject.lead else { return };
+    pub(super) fn evidence(&mut self, query: Query, effects: &mut Vec<Effect>) {
         let ticket = self.shared.ticket();
         self.evidence = Some(ticket);
-        effects
-            .push(Effect::Net(Command::Ask { ticket, query: Query::Evidence { uuid, company, json, mask } }));
+        effects.push(Effect::Net(Command::Ask { ticket, query }));
     }
 }

@@ -134,7 +134,7 @@ fn counts(view: View<'_>, room: usize) -> Vec<Span<'static>> {
                 add(theme.span(role, format!("   {glyph} {count}")));
             }
         }
-        let silent = shared.silent().len();
+        let silent = shared.silent();
         if silent > 0 {
             let companies = if silent == 1 { "company" } else { "companies" };
             add(theme.span(Role::Alarm, format!("   {silent} {companies} silent (6)")));
@@ -160,7 +160,9 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
     let (theme, stack) = (view.theme, &app.stacks[app.at]);
     let mut spans = vec![Span::raw(" ")];
     // What restricts the list is shown whatever has to give way to it.
-    let is_filtered = app.top().filter().is_some_and(|filter| filter.editing || !filter.is_empty());
+    let chips = app.top().chips();
+    let is_filtered =
+        !chips.is_empty() || app.top().filter().is_some_and(|filter| filter.editing || !filter.is_empty());
     if stack.len() == 1 {
         let is_shown = |at: &usize| *at == app.at || !is_filtered || width >= WIDE;
         let roots = screens::ROOTS.iter().enumerate().filter(|(at, _)| is_shown(at));
@@ -187,10 +189,9 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
         }
     }
     let room = usize::from(width);
-    for chip in app.top().chips() {
-        if line_width(&spans) + chip.len() + 5 < room {
-            spans.push(theme.span(Role::Warn, format!("  [{chip}]")));
-        }
+    for chip in chips {
+        let left = room.saturating_sub(line_width(&spans) + 5);
+        spans.push(theme.span(Role::Warn, format!("  [{}]", safe(&chip, left.min(40), theme))));
     }
     if let Some(filter) = app.top().filter() {
         let room = room.saturating_sub(line_width(&spans) + 6);

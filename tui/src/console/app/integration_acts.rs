@@ -34,9 +34,9 @@ fn reset(it: &Integration, shared: &Shared) -> Vec<String> {
 
 /// The question before an act on a whole integration.
 pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Option<Confirm> {
-    let (id, name, of) = (it.id.clone(), it.full_name(), it.id.clone());
+    let (id, name) = (it.id.clone(), it.full_name());
     let new = Confirm::new;
-    let (mut confirm, facts, command) = match action {
+    let (mut confirm, facts) = match action {
         Action::RetryWaiting => waiting(it),
         Action::Test => {
             let confirm = new(
@@ -47,7 +47,7 @@ pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Opt
             );
             let facts =
                 ["a sample lead goes to the real target as webhook.test", "it never counts as a failure"];
-            (confirm, facts.map(str::to_owned).to_vec(), format!("leadline integration test {of}"))
+            (confirm, facts.map(str::to_owned).to_vec())
         }
         Action::Reset => {
             let confirm = new(
@@ -56,17 +56,13 @@ pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Opt
                 format!("Begin anew with {name}?"),
                 Mutation::Reset { integration: id },
             );
-            (confirm, reset(it, shared), format!("leadline integration reset {of}"))
+            (confirm, reset(it, shared))
         }
         Action::Toggle if it.enabled => {
             let confirm =
                 new("Disable", "Disable", format!("Disable {name}?"), Mutation::Disable { integration: id });
             let waiting = count(it.pending, "pending delivery waits", "pending deliveries wait");
-            (
-                confirm,
-                vec!["pushes in flight finish; new leads are kept, held".to_owned(), waiting],
-                format!("leadline integration disable {of}"),
-            )
+            (confirm, vec!["pushes in flight finish; new leads are kept, held".to_owned(), waiting])
         }
         Action::Toggle => enable(it),
         Action::Rotate => rotate(it),
@@ -76,12 +72,11 @@ pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Opt
         _ => return None,
     };
     confirm.facts.extend(facts);
-    confirm.command = command;
     Some(confirm)
 }
 
 /// What waits goes now; where some died as well, both in one job, so that one pace holds for all of them.
-fn waiting(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn waiting(it: &Integration) -> (Confirm, Vec<String>) {
     let id = || it.id.clone();
     let mutation = Mutation::retry(Target::Waiting { integration: id() }, false);
     let question = format!("Push now what waits for {}?", it.full_name());
@@ -97,10 +92,10 @@ fn waiting(it: &Integration) -> (Confirm, Vec<String>, String) {
         "what waits for its automatic retry is due at once; the lane's own limits go on to hold".to_owned(),
         "a job brings it back (4): it can be cancelled there, and resumed".to_owned(),
     ];
-    (confirm, facts, format!("leadline delivery retry --waiting --integration {}", it.id))
+    (confirm, facts)
 }
 
-fn enable(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn enable(it: &Integration) -> (Confirm, Vec<String>) {
     let way = |label, held| Way {
         label,
         mutation: Mutation::Enable { integration: it.id.clone(), held },
@@ -113,12 +108,11 @@ fn enable(it: &Integration) -> (Confirm, Vec<String>, String) {
         confirm.choice = Some(Choice { label: "held deliveries", ways, at: 0 });
     }
     let held = count(it.held, "delivery is held", "deliveries are held");
-    let command = format!("leadline integration enable {}", it.id);
-    (confirm, vec!["new leads are pushed again".to_owned(), held], command)
+    (confirm, vec!["new leads are pushed again".to_owned(), held])
 }
 
 /// A leak: the new secret signs at once.
-fn rotate(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn rotate(it: &Integration) -> (Confirm, Vec<String>) {
     let spans: [(&'static str, u32); 4] =
         [("not at all", 0), ("1 hour", 3600), ("24 hours", 86_400), ("7 days", 604_800)];
     let ways = spans.map(|(label, grace_seconds)| (label, Entry::Now { grace_seconds }, Vec::new()));
@@ -132,11 +126,11 @@ fn rotate(it: &Integration) -> (Confirm, Vec<String>, String) {
             "pending deliveries will be signed with it",
         ),
     ];
-    (confirm, facts, format!("leadline integration rotate-secret {}", it.id))
+    (confirm, facts)
 }
 
 /// A change as planned: the new secret is handed over first, and takes over by cut over.
-fn stage(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn stage(it: &Integration) -> (Confirm, Vec<String>) {
     let ways = [
         (
             "pushes wait",
@@ -161,7 +155,7 @@ fn stage(it: &Integration) -> (Confirm, Vec<String>, String) {
         "a new secret is made now and shown once; the old one signs until you cut over".to_owned(),
         "a test push is signed by the new one alone: it shows who knows it".to_owned(),
     ];
-    (confirm, facts, format!("leadline integration rotate-secret {} --staged --hold", it.id))
+    (confirm, facts)
 }
 
 /// The question before a new signing secret; its integration's name is typed.
@@ -187,7 +181,7 @@ fn secret(
     confirm
 }
 
-fn cut_over(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn cut_over(it: &Integration) -> (Confirm, Vec<String>) {
     let question = format!("Cut over {} to the staged secret?", it.full_name());
     let confirm =
         Confirm::new("Cut over", "Cut over", question, Mutation::CutOver { integration: it.id.clone() });
@@ -198,10 +192,10 @@ fn cut_over(it: &Integration) -> (Confirm, Vec<String>, String) {
         "! a receiver that does not know it yet refuses: test first".to_owned(),
         held,
     ];
-    (confirm, facts, format!("leadline integration cut-over {}", it.id))
+    (confirm, facts)
 }
 
-fn revoke(it: &Integration) -> (Confirm, Vec<String>, String) {
+fn revoke(it: &Integration) -> (Confirm, Vec<String>) {
     let (title, verb, question, facts): (_, _, _, [&str; 2]) = if it.staged_version > 0 {
         (
             "Cancel secret",
@@ -224,5 +218,5 @@ fn revoke(it: &Integration) -> (Confirm, Vec<String>, String) {
         )
     };
     let confirm = Confirm::new(title, verb, question, Mutation::Revoke { integration: it.id.clone() });
-    (confirm, facts.map(str::to_owned).to_vec(), format!("leadline integration revoke-secret {}", it.id))
+    (confirm, facts.map(str::to_owned).to_vec())
 }

@@ -11,7 +11,7 @@ use crate::console::dialogs::secret::Closed;
 use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect};
-use crate::console::screen::{Cx, Subject, Typed};
+use crate::console::screen::{Cx, Event, Subject, Typed};
 use crate::console::screens;
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::integration::IntegrationScreen;
@@ -79,8 +79,11 @@ impl App {
             Then::Edit(text) => effects.push(Effect::Edit(text)),
             Then::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Then::Pick(pick) => {
-                self.dialog = None;
-                self.pick(pick, effects);
+                let subject = match self.dialog.take() {
+                    Some(Dialog::Menu(menu)) => menu.subject,
+                    _ => None,
+                };
+                self.pick(pick, subject.map(|subject| *subject), effects);
             }
         }
     }
@@ -174,9 +177,14 @@ impl App {
         }
     }
 
-    /// Carries an action out, or says why not.
+    /// Carries an action out on what is selected, or says why not.
     pub(super) fn perform(&mut self, action: Action, effects: &mut Vec<Effect>) {
         let subject = self.top().subject(&self.shared);
+        self.perform_on(action, subject, effects);
+    }
+
+    /// The same on what was selected when a menu opened.
+    fn perform_on(&mut self, action: Action, subject: Subject, effects: &mut Vec<Effect>) {
         if let Some(reason) = obstacle(&self.shared, &subject, action) {
             return self.refuse(&reason);
         }
@@ -213,7 +221,7 @@ impl App {
                 let hint = "y copies it; any other key closes this";
                 self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
             }
-            Action::Own(at) => self.own(at, effects),
+            Action::Own(at) => self.own(at, &subject, effects),
             Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
             Action::Profiles => self.open(Box::new(ProfilesScreen::default()), effects),
             Action::Messages => self.open(Box::new(MessagesScreen::default()), effects),
@@ -234,10 +242,11 @@ impl App {
                 }
             }
             Action::Evidence => {
-                let person = subject.lead.map(|(_, _, person)| person).unwrap_or_default();
-                self.dialog = Some(Dialog::Menu(menus::evidence(&person)));
+                if let Some((uuid, company, person)) = subject.lead {
+                    self.dialog = Some(Dialog::Menu(menus::evidence(&uuid, company, &person)));
+                }
             }
-            Action::Reveal => self.reveal(effects),
+            Action::Reveal => self.reveal(subject, effects),
             _ if action.is_form() => self.edit(action, subject, effects),
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
@@ -264,7 +273,9 @@ impl App {
         if menu.items.is_empty() {
             return self.refuse("there is nothing to choose from");
         }
-        self.dialog = Some(Dialog::Menu(menu));
+        // What it is about is fixed now: news may move the selection before a line is chosen.
+        let subject = Some(Box::new(subject.clone()));
+        self.dialog = Some(Dialog::Menu(Menu { subject, ..menu }));
     }
 
     /// Asks before an act; a dry run says how many deliveries it is about.
@@ -340,9 +351,12 @@ impl App {
         }
     }
 
-    fn pick(&mut self, pick: Pick, effects: &mut Vec<Effect>) {
+    fn pick(&mut self, pick: Pick, subject: Option<Subject>, effects: &mut Vec<Effect>) {
         match pick {
-            Pick::Act(action) => self.perform(action, effects),
+            Pick::Act(action) => match subject {
+                Some(subject) => self.perform_on(action, subject, effects),
+                None => self.perform(action, effects),
+            },
             Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Pick::Sort(key) => {
                 if let Some(mut list) = self.stacks[self.at].last_mut().and_then(|screen| screen.list()) {
@@ -352,13 +366,16 @@ impl App {
             // It is read by the form that it stands in.
             Pick::Connector(_) | Pick::Nothing => {}
             Pick::Export(form) => self.export(form, effects),
-            Pick::Own(at) => self.run_own(at, effects),
+            Pick::Run(program) => self.run(*program, effects),
             Pick::Jump(Jump::Profile(profile)) => self.connect(profile, None, effects),
-            Pick::Evidence { json, mask } => self.evidence(json, mask, effects),
+            Pick::Evidence { uuid, company, json, mask } => {
+                self.evidence(Query::Evidence { uuid, company, json, mask }, effects)
+            }
             Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
             Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),
             Pick::Jump(Jump::Narrow(company)) => {
                 self.shared.company = company;
+                self.report(Event::Narrowed, effects);
                 self.load(effects);
             }
             Pick::Jump(Jump::Find(text)) => {

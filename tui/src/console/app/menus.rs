@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::acts::obstacle;
 use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
-use crate::console::data::{Badge, Detail};
+use crate::console::data::command::quote;
+use crate::console::data::{Badge, Company, Detail};
 use crate::console::dialogs::{Item, Jump, Menu, Pick};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
@@ -160,7 +161,7 @@ pub fn narrow(shared: &Shared) -> Menu {
     let item = |(id, name): (i64, String)| {
         let bad = shared.integrations.iter().filter(|it| it.company_id == id && it.badge.is_bad()).count();
         let known = shared.companies.iter().find(|it| it.id == id);
-        let silent = known.filter(|it| is_silent(it, shared.now)).and_then(|it| it.last_lead_at);
+        let silent = known.filter(|it| is_silent(it, shared.now)).and_then(Company::silent_since);
         let failing = if bad > 0 { format!("   {bad} failing") } else { String::new() };
         let silent = silent
             .map(|at| format!("   no lead for {}", time::age(shared.now, Some(at))))
@@ -187,12 +188,12 @@ pub fn sort(columns: &[(&'static str, String)], now: Option<&'static str>) -> Me
     Menu::letters("Sort by", [own].into_iter().chain(columns).collect())
 }
 
-/// Evidence, in the form that is wanted.
-pub fn evidence(person: &str) -> Menu {
+/// Evidence of this lead, in the form that is wanted.
+pub fn evidence(uuid: &str, company: i64, person: &str) -> Menu {
     let item = |key: &str, label: &str, json, mask| Item {
         key: key.to_owned(),
         label: label.to_owned(),
-        pick: Pick::Evidence { json, mask },
+        pick: Pick::Evidence { uuid: uuid.to_owned(), company, json, mask },
         reason: None,
     };
     let items = vec![
@@ -203,6 +204,9 @@ pub fn evidence(person: &str) -> Menu {
     ];
     Menu::letters(format!("Copy evidence of {person}"), items)
 }
+
+/// The keys of a record's id and of its link.
+const RECORDS: [(&str, &str); 5] = [("1", "2"), ("3", "4"), ("5", "6"), ("7", "8"), ("9", "0")];
 
 /// What can be copied of what is selected.
 pub fn copy(subject: &Subject, shared: &Shared) -> Menu {
@@ -231,6 +235,11 @@ pub fn copy(subject: &Subject, shared: &Shared) -> Menu {
     if let Some((uuid, _, person)) = &subject.lead {
         add("l", "lead", uuid.clone());
         add("p", "person", person.clone());
+    }
+    // What each record is called there, and the link to it, under a number each.
+    for (record, (id, link)) in subject.records.iter().zip(RECORDS) {
+        add(id, &format!("{} id there", record.kind), record.id.clone());
+        add(link, &format!("link to the {}", record.kind), record.url.clone());
     }
     if let Some(cause) = &subject.cause {
         add("k", "cause", cause.id.clone());
@@ -300,11 +309,6 @@ fn curl(call: &Call) -> String {
         parts.push(format!("--data-binary {}", quote(&String::from_utf8_lossy(&call.request_body))));
     }
     parts.join(" \\\n  ")
-}
-
-/// A word for the shell: nothing in it can end the quotes.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,11 @@ pub mod shared;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_of_acts;
+#[cfg(test)]
 mod tests_of_editors;
+#[cfg(test)]
+mod tests_of_lists;
 #[cfg(test)]
 mod tests_of_screens;
 
@@ -124,25 +128,28 @@ impl App {
         if let Some(screen) = self.stacks[self.at].last_mut() {
             act(screen.as_mut(), &mut Cx { shared: &mut self.shared, effects, next: &mut next });
         }
-        for next in next {
-            match next {
-                Next::Open(screen) => self.open(screen, effects),
-                Next::Dialog(dialog) => self.dialog = Some(dialog),
-                Next::Perform(action) => self.perform(action, effects),
-                Next::Connect { profile, integration } => self.connect(profile, Some(integration), effects),
-            }
-        }
+        self.go_on(next, effects);
     }
 
-    /// Tells every screen, also those that are covered.
+    /// Tells every screen, also those that are covered; what these want opened is of interest to nobody any more.
     fn report(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
-        let mut next = Vec::new();
-        for screen in self.stacks.iter_mut().flatten() {
-            screen.event(event, &mut Cx { shared: &mut self.shared, effects, next: &mut next });
+        let (mut next, mut unseen) = (Vec::new(), Vec::new());
+        for (at, stack) in self.stacks.iter_mut().enumerate() {
+            let top = stack.len() - 1;
+            for (place, screen) in stack.iter_mut().enumerate() {
+                let is_seen = at == self.at && place == top;
+                let next = if is_seen { &mut next } else { &mut unseen };
+                screen.event(event, &mut Cx { shared: &mut self.shared, effects, next });
+            }
         }
         if let Some(Dialog::Editor(editor)) = &mut self.dialog {
             editor.event(&event, &mut Cx { shared: &mut self.shared, effects, next: &mut next });
         }
+        self.go_on(next, effects);
+    }
+
+    /// Does what screens asked for.
+    fn go_on(&mut self, next: Vec<Next>, effects: &mut Vec<Effect>) {
         for next in next {
             match next {
                 Next::Open(screen) => self.open(screen, effects),

@@ -3,6 +3,7 @@
 
 use super::App;
 use super::shared::Shared;
+use crate::config::OwnCommand;
 use crate::console::data::Session;
 use crate::console::dialogs::{Dialog, Item, Menu, Pick};
 use crate::console::msg::{Effect, Program};
@@ -61,6 +62,15 @@ fn names(line: &str, name: &str) -> bool {
     })
 }
 
+/// What of the selection the line names, to be seen before it is confirmed.
+fn given(program: &Program) -> String {
+    let named = program.variables.iter().filter(|(name, value)| {
+        !value.is_empty() && SELECTED.iter().any(|(known, _)| known == name) && names(&program.line, name)
+    });
+    let values: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
+    if values.is_empty() { String::new() } else { format!("   on {}", values.join(", ")) }
+}
+
 /// The forms in which a list can be written.
 pub(super) fn forms() -> Menu {
     let item = |key: &str, label: &str, form| Item {
@@ -97,38 +107,43 @@ impl App {
         effects.push(Effect::Write { path, text });
     }
 
-    /// Carries a command of the reader's own out, or asks first.
-    pub(super) fn own(&mut self, at: usize, effects: &mut Vec<Effect>) {
+    /// Carries a command of the reader's own out, or asks first. What is selected now is what it is given, whatever is
+    /// selected by the time that it is confirmed.
+    pub(super) fn own(&mut self, at: usize, subject: &Subject, effects: &mut Vec<Effect>) {
         let Some(command) = self.shared.setup.commands.get(at) else { return };
+        let program = self.program(command, subject);
         if !command.dangerous {
-            return self.run_own(at, effects);
+            return effects.push(Effect::Run(program));
         }
         let item = |key: &str, label: String, pick| Item { key: key.to_owned(), label, pick, reason: None };
         let items = vec![
             item("n", "leave it".to_owned(), Pick::Nothing),
-            item("y", format!("run: {}", command.run), Pick::Own(at)),
+            item("y", format!("run: {}{}", command.run, given(&program)), Pick::Run(Box::new(program))),
         ];
         self.dialog = Some(Dialog::Menu(Menu::letters(format!("{}?", command.name), items)));
     }
 
-    /// Carries it out. What is selected goes into the environment, never into the line: no text can become a command.
-    pub(super) fn run_own(&mut self, at: usize, effects: &mut Vec<Effect>) {
-        let subject = self.top().subject(&self.shared);
-        if let Some(reason) = obstacle(&self.shared, &subject, at) {
-            return self.refuse(reason);
-        }
-        let setup = &self.shared.setup;
-        let Some(command) = setup.commands.get(at) else { return };
-        let server = setup.server.clone().map(|server| ("LEADLINE_SERVER", server));
+    /// What a command becomes. What is selected goes into the environment, never into the line: no text can become a
+    /// command.
+    fn program(&self, command: &OwnCommand, subject: &Subject) -> Program {
+        let server = self.shared.setup.server.clone().map(|server| ("LEADLINE_SERVER", server));
         let names = SELECTED.iter().map(|(name, _)| *name);
         // An environment holds no NUL.
-        let values = selection(&subject).map(|value| value.replace('\0', ""));
-        effects.push(Effect::Run(Program {
+        let values = selection(subject).map(|value| value.replace('\0', ""));
+        Program {
             name: command.name.clone(),
             line: command.run.clone(),
             variables: names.zip(values).chain(server).collect(),
             waits: command.wait,
-        }));
+        }
+    }
+
+    /// Carries out what was confirmed.
+    pub(super) fn run(&mut self, program: Program, effects: &mut Vec<Effect>) {
+        if self.shared.setup.read_only {
+            return self.refuse("the console is read-only");
+        }
+        effects.push(Effect::Run(program));
     }
 
     /// Starts anew with another daemon, once nothing is under way.

@@ -201,6 +201,7 @@ fn questions() {
         app
     });
     sheet("rotate", at("a o h u b"));
+    sheet("snooze", at("2 s tab tab tab t o m o r r o w"));
     sheet("secret", secret);
 }
 
@@ -309,7 +310,7 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("\u{202e}evil\u{2066}".to_owned()),
         Just("👩\u{200d}👩\u{200d}👧 日本語 e\u{301}\u{301}".to_owned()),
         Just(format!("e{}", "\u{301}".repeat(10_000))),
-        Just("\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}".to_owned()),
+        Just("\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}\u{feff}\u{ad}\u{200b}".to_owned()),
         Just("a\tb\r\nc\u{0}\u{9b}31m".to_owned()),
         Just("x".repeat(100_000)),
         any::<String>(),
@@ -377,7 +378,11 @@ proptest! {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let theme = Theme { depth: Depth::Ansi16, ascii };
         terminal.draw(|frame| app.draw(theme, frame)).unwrap();
-        let steers = |c: char| c.is_control() || matches!(c, '\u{200d}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let steers = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+                || matches!(c, '\u{2066}'..='\u{2069}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}')
+        };
         for cell in terminal.backend().buffer().content() {
             prop_assert!(!cell.symbol().contains(steers), "{:?}", cell.symbol());
             prop_assert!(cell.symbol().len() <= 64, "one letter with {} bytes of marks", cell.symbol().len());

@@ -1,5 +1,7 @@
-//! What holds whatever comes in, in whatever order: nothing panics, nothing changes without a confirmed question, and
-//! the question's target never changes.
+//! What holds whatever comes in, in whatever order: nothing panics, nothing changes but what a question or a form said
+//! that it would, and what an open question or menu is about never changes.
+
+use std::path::Path;
 
 use crossterm::event::KeyCode;
 use jiff::SignedDuration;
@@ -8,8 +10,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::App;
-use crate::console::data::{Conn, Done, Secret};
-use crate::console::dialogs::Dialog;
+use crate::config::Config;
+use crate::console::data::{Conn, Done, Mutation, Query, Secret};
+use crate::console::dialogs::{Confirm, Dialog, Pick};
 use crate::console::fixtures::{self, answer, attempts, failed, integrations, now};
 use crate::console::keymap::Press;
 use crate::console::msg::{Command, Effect, Msg};
@@ -32,7 +35,7 @@ fn key() -> impl Strategy<Value = Msg> {
         KeyCode::Backspace,
     ];
     let letters: Vec<KeyCode> =
-        "yyyrretaqKmPExsWXTi:?/fFwzdvSIoVcC@!<>[]{} *uvn123456hjklGg".chars().map(KeyCode::Char).collect();
+        "yyyrretaqKmPExxsJJWXTi:?/fFwzdvSIoVcC@!<>[]{} *uvn123456hjklGg".chars().map(KeyCode::Char).collect();
     let codes: Vec<KeyCode> = named.into_iter().chain(letters).collect();
     (prop::sample::select(codes), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
         .prop_map(|(code, ctrl, repeat)| Msg::Key(Press { code, ctrl, repeat }))
@@ -77,12 +80,39 @@ fn news() -> impl Strategy<Value = Msg> {
     ]
 }
 
-/// What the open question is about; nothing may change it but its own choice.
-fn target(app: &App) -> Option<(String, Vec<String>)> {
+/// What the open question or menu is about; nothing may change it but its own keys.
+fn target(app: &App) -> Option<String> {
     match &app.dialog {
-        Some(Dialog::Confirm(confirm)) => Some((confirm.question.clone(), confirm.facts.clone())),
+        Some(Dialog::Confirm(confirm)) => Some(format!("{:?}", named(confirm))),
+        Some(Dialog::Menu(menu)) => Some(format!("{:?} {:?}", menu.items, menu.subject)),
         _ => None,
     }
+}
+
+/// What a question says, and what it would change.
+fn named(it: &Confirm) -> (String, Vec<String>, Mutation) {
+    (it.question.clone(), it.facts.clone(), it.mutation())
+}
+
+/// Whether this change is the one that the dialog was about.
+fn is_announced(dialog: Option<&Dialog>, mutation: &Mutation) -> bool {
+    match dialog {
+        Some(Dialog::Confirm(confirm)) => confirm.obstacle().is_none() && confirm.mutation() == *mutation,
+        Some(Dialog::Editor(_)) => matches!(
+            mutation,
+            Mutation::Credentials { .. }
+                | Mutation::Mapping { .. }
+                | Mutation::FlowWhen { .. }
+                | Mutation::Settings { .. }
+                | Mutation::Create(_)
+        ),
+        _ => false,
+    }
+}
+
+/// Whether what leaves for a file, another program or a lead's history is what the menu offered.
+fn is_offered(dialog: Option<&Dialog>, pick: &Pick) -> bool {
+    matches!(dialog, Some(Dialog::Menu(menu)) if menu.items.iter().any(|item| item.pick == *pick))
 }
 
 proptest! {
@@ -95,6 +125,10 @@ proptest! {
         serves in prop::bool::weighted(0.8),
     ) {
         let mut app = App::new(fixtures::setup(read_only), now(), 120, 36);
+        let own = "[[command]]\nname = \"wipe\"\nkey = \"J\"\nrun = \"wipe $SELECTED_LEAD\"\ndangerous = true\n";
+        let config = Config::parse(own, Path::new("/x/config.toml")).unwrap();
+        app.shared.setup.keymap = config.keymap().clone();
+        app.shared.setup.commands = config.commands();
         let mut open: Vec<Msg> = Vec::new();
         for msg in [Msg::Conn(Conn::Live), Msg::Snapshot { version: "1".to_owned(), integrations: integrations() }]
             .into_iter()
@@ -103,19 +137,32 @@ proptest! {
             open.push(msg);
             while let Some(msg) = open.pop() {
                 let before = target(&app);
-                let had_question = app.dialog.is_some();
+                let dialog = app.dialog.clone();
                 let may_change = app.shared.locked().is_none() && app.shared.is_usable();
                 let is_key = matches!(msg, Msg::Key(_));
                 let pressed = matches!(msg, Msg::Key(Press { repeat: false, .. }));
                 let later = app.shared.now + SignedDuration::from_millis(170);
                 let effects = app.update(later, msg);
                 for effect in &effects {
-                    if let Effect::Net(Command::Mutate { .. }) = effect {
-                        prop_assert!(had_question && may_change && pressed, "a change without a question");
+                    match effect {
+                        Effect::Net(Command::Mutate { mutation, .. }) => {
+                            let is_announced = is_announced(dialog.as_ref(), mutation);
+                            prop_assert!(is_announced && may_change && pressed, "{mutation:?} of {dialog:?}");
+                        }
+                        Effect::Net(Command::Ask { query: Query::Evidence { uuid, company, json, mask }, .. }) => {
+                            let (uuid, company) = (uuid.clone(), *company);
+                            let pick = Pick::Evidence { uuid, company, json: *json, mask: *mask };
+                            prop_assert!(is_offered(dialog.as_ref(), &pick), "{pick:?} of {dialog:?}");
+                        }
+                        Effect::Run(program) => {
+                            let pick = Pick::Run(Box::new(program.clone()));
+                            prop_assert!(is_offered(dialog.as_ref(), &pick), "{pick:?} of {dialog:?}");
+                        }
+                        _ => {}
                     }
                 }
                 if let (Some(before), Some(after), false) = (before, target(&app), is_key) {
-                    prop_assert_eq!(before, after, "news changed what the question is about");
+                    prop_assert_eq!(before, after, "news changed what the dialog is about");
                 }
                 for effect in effects {
                     if let Effect::Net(Command::Ask { ticket, query }) = effect

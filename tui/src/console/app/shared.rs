@@ -243,11 +243,15 @@ impl Shared {
         self.in_view().filter(|it| wanted(it.badge)).count()
     }
 
-    /// The companies that should have had a lead by now, the longest silent first.
-    pub fn silent(&self) -> Vec<&Company> {
-        let mut silent: Vec<&Company> = self.companies.iter().filter(|it| is_silent(it, self.now)).collect();
-        silent.sort_by_key(|it| it.last_lead_at);
-        silent
+    /// The company that is looked at, else all of them.
+    pub fn companies_in_view(&self) -> impl Iterator<Item = &Company> {
+        let only = self.company.as_ref().map(|(id, _)| *id);
+        self.companies.iter().filter(move |it| only.is_none_or(|id| id == it.id))
+    }
+
+    /// How many companies should have had a lead by now.
+    pub fn silent(&self) -> usize {
+        self.companies_in_view().filter(|it| is_silent(it, self.now)).count()
     }
 }
 
@@ -257,10 +261,9 @@ pub fn worst_first(a: &Integration, b: &Integration) -> Ordering {
     key(a).cmp(&key(b)).then_with(|| (&a.name, a.company_id, &a.id).cmp(&(&b.name, b.company_id, &b.id)))
 }
 
-/// Whether a company has had no lead for longer than it said to be usual.
+/// Whether a company has had no lead for longer than it said to be usual. One that never had any is waited for since it
+/// was made; one that is paused takes leads in all the same. `company list --silent` counts so, too.
 pub fn is_silent(it: &Company, now: Timestamp) -> bool {
     let hours = i64::from(it.quiet_hours);
-    hours > 0
-        && it.paused_at.is_none()
-        && it.last_lead_at.is_some_and(|at| now.duration_since(at).as_hours() >= hours)
+    hours > 0 && it.silent_since().is_some_and(|at| now.duration_since(at).as_hours() >= hours)
 }

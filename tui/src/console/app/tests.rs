@@ -160,7 +160,7 @@ fn marks_are_what_is_seen_and_tests_are_left_out() {
     ids.sort();
     assert_eq!(ids, ["01DA2", "01DA3", "01DA4", "01DA5"]);
     visit(&mut app, "* F");
-    assert_eq!(last(&app), "2 marks dropped: the rows are filtered out");
+    assert_eq!(last(&app), "2 marks dropped: the rows are not shown any more");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_cause_is_retried_as_a_whole_and_rendered_anew_where_that_helps() {
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 312);
     let effects = press(&mut app, "312 enter");
-    let expected = Mutation::retry(Target::Cause("c1".to_owned()), true);
+    let expected = Mutation::retry(Target::Cause { cause: "c1".to_owned(), company: None }, true);
     assert_eq!(mutation(&effects), Some(&expected));
     visit(&mut app, "enter");
     let effects = press(&mut app, "r");
@@ -279,7 +279,7 @@ fn one_company_narrows_every_screen() {
     );
     let effects = press(&mut app, "2");
     let narrowed = effects.iter().any(|effect| {
-        matches!(effect, Effect::Net(Command::Ask { query: Query::Causes { company: Some(8) }, .. }))
+        matches!(effect, Effect::Net(Command::Ask { query: Query::Causes { company: Some(8), .. }, .. }))
     });
     assert!(narrowed, "{effects:?}");
 }

@@ -133,3 +133,28 @@ fn a_flow_is_tried_on_the_last_leads_before_it_is_saved() {
     let expected = Mutation::FlowWhen { flow: "01F1".to_owned(), when: "lead.guest_count > 150".to_owned() };
     assert_eq!(mutation(&effects), Some(&expected));
 }
+
+#[test]
+fn only_the_condition_that_was_tried_is_saved() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter down E");
+    // Typed on, and not asked.
+    press(&mut app, "0");
+    assert!(shown(&app).contains("Changed since it was asked: Enter asks it again."), "{}", shown(&app));
+    assert!(mutation(&press(&mut app, "^s")).is_none());
+    assert_eq!(last(&app), "not possible: try it first: Enter asks it of the last 500 leads");
+    visit(&mut app, "enter");
+    let when = "lead.guest_count > 1500".to_owned();
+    assert_eq!(mutation(&press(&mut app, "^s")), Some(&Mutation::FlowWhen { flow: "01F1".to_owned(), when }));
+    // Pasted.
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter down E");
+    feed(&mut app, Msg::Paste(" && true".to_owned()));
+    assert!(mutation(&press(&mut app, "^s")).is_none());
+    // From an editor of one's own: several lines are one condition, and blanks in a text stay.
+    let effects =
+        feed(&mut app, Msg::Edited(Ok("lead.city == 'St  Ives'\n|| lead.guest_count > 9\n".to_owned())));
+    crate::console::fixtures::serve(&mut app, effects);
+    let when = "lead.city == 'St  Ives' || lead.guest_count > 9".to_owned();
+    assert_eq!(mutation(&press(&mut app, "^s")), Some(&Mutation::FlowWhen { flow: "01F1".to_owned(), when }));
+}

@@ -130,13 +130,15 @@ fn what_has_not_come_says_so_while_the_daemon_is_away() {
 #[test]
 fn nothing_is_waited_for_where_nothing_is_selected() {
     for (keys, answer, expected) in [
-        ("2", Answer::Causes { rows: Vec::new(), snoozed: 0 }, "No cause is selected."),
-        ("4", Answer::Jobs(Vec::new()), "No job is selected."),
+        ("2", Answer::Causes { rows: Vec::new(), snoozed: 0, more: false }, "No cause is selected."),
+        ("4", Answer::Jobs { rows: Vec::new(), next: String::new() }, "No job is selected."),
     ] {
         let mut app = live(120, 36);
         let asked = press(&mut app, keys);
         let ticket = asked.iter().find_map(|effect| match effect {
-            Effect::Net(Command::Ask { ticket, query: Query::Causes { .. } | Query::Jobs }) => Some(*ticket),
+            Effect::Net(Command::Ask { ticket, query: Query::Causes { .. } | Query::Jobs { .. } }) => {
+                Some(*ticket)
+            }
             _ => None,
         });
         feed(&mut app, Msg::Answered { ticket: ticket.unwrap(), answer: Ok(answer) });
@@ -248,7 +250,9 @@ fn the_command_for_what_is_seen_can_be_copied() {
     let mut app = live(80, 24);
     for (keys, command) in [
         ("! esc", "leadline integration list"),
-        ("enter !", "leadline attempt list --integration 01I1"),
+        ("F !", "leadline integration list --badge failing,credentials"),
+        ("!", "leadline delivery list --state dead"),
+        ("esc enter !", "leadline attempt list --integration 01I1"),
         ("esc esc 2 !", "leadline failure list"),
     ] {
         visit(&mut app, keys.trim_end_matches(" esc"));

@@ -40,8 +40,8 @@ pub struct Cause {
     pub dead: u64,
     pub retrying: u64,
     pub leads: u64,
-    /// Currency and amount in its smallest unit.
-    pub money: Vec<(String, i64)>,
+    /// Currency, and the amount with as many places as it has there.
+    pub money: Vec<(String, String)>,
     pub places: Vec<Place>,
     pub first_at: Option<Timestamp>,
     pub last_at: Option<Timestamp>,
@@ -58,7 +58,7 @@ impl Cause {
     /// The money that its leads were quoted: `GBP 12,500.00`.
     pub fn money(&self) -> String {
         let amounts: Vec<String> =
-            self.money.iter().map(|(currency, minor)| format!("{currency} {}", thousands(*minor))).collect();
+            self.money.iter().map(|(currency, amount)| format!("{currency} {}", thousands(amount))).collect();
         amounts.join(" + ")
     }
 
@@ -72,9 +72,10 @@ impl Cause {
     }
 }
 
-/// An amount of the smallest unit as pounds and pence, grouped by thousands.
-fn thousands(minor: i64) -> String {
-    let whole = (minor.unsigned_abs() / 100).to_string();
+/// A decimal whose whole part is grouped by thousands; the daemon knows how many places a currency has.
+fn thousands(amount: &str) -> String {
+    let (sign, amount) = amount.strip_prefix('-').map_or(("", amount), |rest| ("-", rest));
+    let (whole, part) = amount.split_at(amount.find('.').unwrap_or(amount.len()));
     let mut grouped = String::new();
     for (at, digit) in whole.chars().enumerate() {
         if at > 0 && (whole.len() - at).is_multiple_of(3) {
@@ -82,8 +83,7 @@ fn thousands(minor: i64) -> String {
         }
         grouped.push(digit);
     }
-    let sign = if minor < 0 { "-" } else { "" };
-    format!("{sign}{grouped}.{:02}", minor.unsigned_abs() % 100)
+    format!("{sign}{grouped}{part}")
 }
 
 #[cfg(test)]
@@ -92,10 +92,15 @@ mod tests {
 
     #[test]
     fn money_reads_in_thousands() {
-        for (minor, shown) in
-            [(0, "0.00"), (99, "0.99"), (1_250_000, "12,500.00"), (-123_456_789, "-1,234,567.89")]
-        {
-            assert_eq!(thousands(minor), shown);
+        for (amount, shown) in [
+            ("0.00", "0.00"),
+            ("0.99", "0.99"),
+            ("12500.00", "12,500.00"),
+            ("-1234567.89", "-1,234,567.89"),
+            ("1269600", "1,269,600"),
+            ("12345.678", "12,345.678"),
+        ] {
+            assert_eq!(thousands(amount), shown);
         }
     }
 }

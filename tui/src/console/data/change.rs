@@ -70,10 +70,32 @@ pub enum Target {
     Undelivered { integration: String },
     /// The held ones of an integration.
     HeldOf { integration: String },
-    /// The dead ones of a cause.
-    Cause(String),
-    /// Those that died in this span.
-    Died { since: Timestamp, until: Option<Timestamp> },
+    /// The dead ones of a cause: of all companies, or of one.
+    Cause { cause: String, company: Option<i64> },
+}
+
+/// Which skips are undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    Ids(Vec<String>),
+    /// All that one bulk skip skipped.
+    Job(String),
+}
+
+/// How long a cause stays off the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snooze {
+    Hours(u32),
+    Until(Timestamp),
+    /// It comes back at once.
+    End,
+}
+
+impl Snooze {
+    /// Whether it ends one.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::End)
+    }
 }
 
 /// An integration to be made.
@@ -101,7 +123,7 @@ pub enum Mutation {
     Release(Target),
     Skip(Target),
     /// Puts skipped deliveries back where they stood.
-    Unskip(Vec<String>),
+    Unskip(Skipped),
     Create(Box<NewIntegration>),
     /// The name and the configuration, JSON, of an integration; none is left as it is.
     Settings {
@@ -156,7 +178,7 @@ pub enum Mutation {
     },
     Snooze {
         cause: String,
-        hours: u32,
+        until: Snooze,
     },
     CancelJob {
         job: String,
@@ -185,6 +207,14 @@ impl Mutation {
         match self {
             Self::Retry { target, re_render, .. } => Self::Retry { target, re_render, per_minute },
             other => other,
+        }
+    }
+
+    /// The same until this time, where it is a cause that is taken off the list.
+    pub fn until(self, at: Option<Timestamp>) -> Self {
+        match (self, at) {
+            (Self::Snooze { cause, .. }, Some(at)) => Self::Snooze { cause, until: Snooze::Until(at) },
+            (other, _) => other,
         }
     }
 

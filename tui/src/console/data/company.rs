@@ -12,6 +12,14 @@ pub struct Company {
     /// After so many hours without a lead it counts as silent; 0 for never.
     pub quiet_hours: u32,
     pub last_lead_at: Option<Timestamp>,
+    pub created_at: Option<Timestamp>,
+}
+
+impl Company {
+    /// Since when no lead has come: since it was made, where none ever did.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        self.last_lead_at.or(self.created_at)
+    }
 }
 
 /// A key that opens the intake.

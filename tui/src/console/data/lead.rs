@@ -50,6 +50,16 @@ pub struct Explained {
     pub why: String,
 }
 
+/// A thing that a target made of the lead, in the target's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub kind: String,
+    pub id: String,
+    /// Where people see it; empty if that is not known.
+    pub url: String,
+    pub integration_id: String,
+}
+
 /// A lead with everything that became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeadPage {
@@ -60,4 +70,5 @@ pub struct LeadPage {
     pub deliveries: Vec<Explained>,
     /// Oldest first.
     pub steps: Vec<Step>,
+    pub records: Vec<Record>,
 }

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod cause;
 pub mod change;
+pub mod command;
 pub mod company;
 pub mod delivery;
 pub mod elsewhere;

@@ -12,6 +12,8 @@ use super::{
 /// Which deliveries to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Which {
+    /// Only of this company.
+    pub company: Option<i64>,
     pub integration: String,
     pub cause: String,
     pub job: String,
@@ -57,8 +59,14 @@ pub enum Query {
     },
     Causes {
         company: Option<i64>,
+        /// Those too that are off the list for a while.
+        snoozed: bool,
     },
-    Jobs,
+    /// Those of one company are about no other.
+    Jobs {
+        company: Option<i64>,
+        after: String,
+    },
     Activity {
         company: Option<i64>,
         before: Option<Timestamp>,
@@ -181,8 +189,13 @@ pub enum Answer {
     Causes {
         rows: Vec<Cause>,
         snoozed: u64,
+        more: bool,
     },
-    Jobs(Vec<Job>),
+    /// With the token of the next page, empty behind the last.
+    Jobs {
+        rows: Vec<Job>,
+        next: String,
+    },
     Activity(Vec<Activity>),
     System(Box<System>),
     Companies(Vec<Company>),
@@ -192,4 +205,22 @@ pub enum Answer {
     Connectors(Vec<Connector>),
     Flows(Vec<Flow>),
     FlowTest(FlowTest),
+}
+
+impl Answer {
+    /// A page of deliveries, if it is one.
+    pub fn deliveries(&self) -> Option<(Vec<Delivery>, String)> {
+        match self {
+            Self::Deliveries { rows, next } => Some((rows.clone(), next.clone())),
+            _ => None,
+        }
+    }
+
+    /// A page of jobs, if it is one.
+    pub fn jobs(&self) -> Option<(Vec<Job>, String)> {
+        match self {
+            Self::Jobs { rows, next } => Some((rows.clone(), next.clone())),
+            _ => None,
+        }
+    }
 }

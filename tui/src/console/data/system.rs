@@ -3,15 +3,18 @@
 use jiff::Timestamp;
 
 use super::{Attempt, AttemptState};
+use crate::jobs::About;
 
-/// A bulk retry or push that outlives whoever asked for it.
+/// A bulk retry, push or skip that outlives whoever asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub id: String,
     /// running | done | cancelled
     pub state: String,
-    /// retry | push
+    /// retry | push | skip
     pub kind: String,
+    /// What it was asked to do.
+    pub about: About,
     pub operator: String,
     pub total: u64,
     pub released: u64,
@@ -101,4 +104,20 @@ pub struct System {
     pub connections_max: u32,
     pub schema_version: i64,
     pub has_trigrams: bool,
+    /// Most refusals first.
+    pub refused: Vec<RefusedKey>,
+}
+
+/// An intake key, or a form, whose posts were refused in the last 24 hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKey {
+    pub company_id: i64,
+    pub company: String,
+    /// How the key begins, or what the form is called.
+    pub name: String,
+    pub refused: u64,
+    /// Of the newest one.
+    pub last_at: Option<Timestamp>,
+    pub status: u32,
+    pub detail: String,
 }

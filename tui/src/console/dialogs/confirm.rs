@@ -1,13 +1,14 @@
 //! A question before an act. What it is about is fixed when it opens: whatever comes in meanwhile changes nothing of it.
 
 use crossterm::event::KeyCode;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{QUIET, Then};
+use crate::console::data::change::Snooze;
 use crate::console::data::{Estimate, Mutation};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
@@ -16,6 +17,7 @@ use crate::console::theme::{Role, Theme};
 use crate::console::widgets::draw::{input, popup, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::{document, time};
+use crate::moment::ahead_of;
 
 /// From this many deliveries on, a bulk act wants its number typed.
 pub const BULK: u64 = 10;
@@ -34,8 +36,10 @@ pub enum Estimating {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Weight {
     Light,
-    /// The number of deliveries, if they are many.
+    /// The number of deliveries that the dry run finds, if they are many.
     Count,
+    /// This number of deliveries, if they are many.
+    Known(u64),
     /// This name.
     Name(String),
 }
@@ -44,7 +48,7 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
     Choice,
-    Pace,
+    Entry,
     Input,
     Cancel,
     Confirm,
@@ -77,14 +81,14 @@ pub struct Confirm {
     pub mutation: Mutation,
     /// What is being done, for the messages.
     pub what: String,
-    /// The same as a command.
-    pub command: String,
     pub choice: Option<Choice>,
     pub estimate: Estimating,
     pub weight: Weight,
     pub input: Input,
-    /// At most so many a minute; empty for as many as the lanes take.
-    pub pace: Input,
+    /// What else may be typed: how many a minute a job pushes, or when a snooze ends. Empty for what is chosen.
+    pub entry: Input,
+    /// By whose clock a time is typed.
+    pub zone: TimeZone,
     pub focus: Focus,
     pub opened_at: Timestamp,
 }
@@ -99,12 +103,12 @@ impl Confirm {
             facts: Vec::new(),
             mutation,
             what: String::new(),
-            command: String::new(),
             choice: None,
             estimate: Estimating::NotNeeded,
             weight: Weight::Light,
             input: Input::default(),
-            pace: Input::default(),
+            entry: Input::default(),
+            zone: TimeZone::UTC,
             focus: Focus::Cancel,
             opened_at: Timestamp::UNIX_EPOCH,
         }
@@ -114,6 +118,7 @@ impl Confirm {
     pub fn expected(&self) -> Option<String> {
         match (&self.weight, &self.estimate) {
             (Weight::Name(name), _) => Some(name.clone()),
+            (Weight::Known(count), _) if *count >= BULK => Some(count.to_string()),
             (Weight::Count, Estimating::Done(e)) if e.count >= BULK => Some(e.count.to_string()),
             _ => None,
         }
@@ -127,8 +132,8 @@ impl Confirm {
             Estimating::Done(e) if e.count == 0 => return Some("there is nothing to do"),
             Estimating::Done(_) | Estimating::NotNeeded => {}
         }
-        if self.per_minute().is_none() {
-            return Some("type how many a minute, or nothing");
+        if let Err(reason) = self.change() {
+            return Some(reason);
         }
         match (self.expected(), &self.weight) {
             (Some(expected), _) if expected == self.input.text().trim() => None,
@@ -140,17 +145,32 @@ impl Confirm {
 
     /// The change that confirming asks for.
     pub fn mutation(&self) -> Mutation {
-        let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
-        let mutation = way.map_or(&self.mutation, |way| &way.mutation).clone();
-        mutation.paced(self.per_minute().unwrap_or(Some(1)))
+        self.change().unwrap_or_else(|_| self.chosen().clone())
     }
 
-    /// The pace: `Some(None)` if none was typed, nothing if what was typed is no pace.
-    fn per_minute(&self) -> Option<Option<u32>> {
-        match self.pace.text().trim() {
-            "" => Some(None),
-            text => text.parse().ok().filter(|rate| (1..=600_000).contains(rate)).map(Some),
+    /// The way that is chosen.
+    fn chosen(&self) -> &Mutation {
+        let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
+        way.map_or(&self.mutation, |way| &way.mutation)
+    }
+
+    /// The chosen way with what was typed besides, or why that cannot be.
+    fn change(&self) -> Result<Mutation, &'static str> {
+        let (chosen, text) = (self.chosen().clone(), self.entry.text().trim());
+        if text.is_empty() || !self.has_entry() {
+            return Ok(chosen);
         }
+        if chosen.is_job() {
+            let rate = text.parse::<u32>().ok().filter(|rate| (1..=600_000).contains(rate));
+            return rate.map(|rate| chosen.paced(Some(rate))).ok_or("type how many a minute, or nothing");
+        }
+        let at = ahead_of(text, &self.opened_at.to_zoned(self.zone.clone())).ok();
+        at.map(|at| chosen.until(Some(at))).ok_or("type a time to come, or nothing")
+    }
+
+    /// Whether something may be typed besides.
+    const fn has_entry(&self) -> bool {
+        self.mutation.is_job() || matches!(&self.mutation, Mutation::Snooze { until, .. } if !until.is_end())
     }
 
     /// Takes the answer of the dry run; what must be typed then gets the focus.
@@ -180,17 +200,20 @@ impl Confirm {
             (KeyCode::Enter, Focus::Confirm) => return self.confirm(),
             // What was typed is the confirmation: one Enter is enough.
             (KeyCode::Enter, Focus::Input) => return self.confirm(),
-            (KeyCode::Enter, Focus::Choice | Focus::Pace) => self.turn(true),
+            (KeyCode::Enter, Focus::Choice | Focus::Entry) => self.turn(true),
             (_, Focus::Input) => {
                 self.input.key(press);
             }
-            (_, Focus::Pace) => {
-                self.pace.key(press);
+            (_, Focus::Entry) => {
+                self.entry.key(press);
             }
             (KeyCode::Char('y'), _) if !press.ctrl && !press.repeat => return self.confirm(),
             (KeyCode::Char('n' | 'q'), _) => return Then::Close,
             (KeyCode::Char('!'), _) => {
-                return Then::Copy { what: "the command".to_owned(), text: self.command.clone() };
+                return match self.change() {
+                    Ok(change) => Then::Copy { what: "the command".to_owned(), text: change.command() },
+                    Err(reason) => Then::Refuse(reason.to_owned()),
+                };
             }
             (KeyCode::Left | KeyCode::Char('h'), Focus::Choice) => return self.choose(false),
             (KeyCode::Right | KeyCode::Char('l' | ' '), Focus::Choice) => return self.choose(true),
@@ -227,7 +250,7 @@ impl Confirm {
     fn turn(&mut self, forward: bool) {
         let order: Vec<Focus> = [
             self.choice.as_ref().map(|_| Focus::Choice),
-            self.mutation.is_job().then_some(Focus::Pace),
+            self.has_entry().then_some(Focus::Entry),
             self.expected().map(|_| Focus::Input),
             Some(Focus::Cancel),
             Some(Focus::Confirm),
@@ -261,7 +284,7 @@ impl Confirm {
             lines.push(Line::from(theme.span(Role::Quiet, format!("{}:", choice.label))));
             lines.extend(self.ways(choice, width, theme));
         }
-        lines.extend(self.paced(width, theme));
+        lines.extend(self.entered(width, theme));
         lines.extend(self.typed(width, theme));
         lines.push(Line::default());
         let obstacle = view.shared.locked().or_else(|| self.obstacle().map(str::to_owned));
@@ -315,19 +338,33 @@ impl Confirm {
         lines
     }
 
-    /// How fast, where a job carries it out.
-    fn paced(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
-        if !self.mutation.is_job() {
+    /// What may be typed besides: how fast, where a job carries it out; until when, where it is a snooze.
+    fn entered(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
+        if !self.has_entry() {
             return Vec::new();
         }
-        let mut line = vec![theme.span(Role::Quiet, "at most ")];
-        match (self.focus, self.pace.text()) {
-            (Focus::Pace, _) => line.extend(input(&self.pace, 9.min(width), theme)),
-            (_, "") => line.push(theme.span(Role::Strong, "as many as it takes")),
-            (_, text) => line.push(theme.span(Role::Strong, safe(text, 9, theme))),
+        let (before, room, nothing, behind) = match self.mutation.is_job() {
+            true => ("at most ", 9, "as many as it takes", " a minute, for each integration".to_owned()),
+            false => ("or until ", 18, "as chosen", self.end()),
+        };
+        let mut line = vec![theme.span(Role::Quiet, before)];
+        match (self.focus, self.entry.text()) {
+            (Focus::Entry, _) => line.extend(input(&self.entry, room.min(width), theme)),
+            (_, "") => line.push(theme.span(Role::Strong, nothing)),
+            (_, text) => line.push(theme.span(Role::Strong, safe(text, room, theme))),
         }
-        line.push(theme.span(Role::Quiet, " a minute, for each integration"));
+        line.push(theme.span(Role::Quiet, behind));
         vec![Line::default(), Line::from(line)]
+    }
+
+    /// When the snooze ends that is typed, else how a time is typed.
+    fn end(&self) -> String {
+        match self.change() {
+            Ok(Mutation::Snooze { until: Snooze::Until(at), .. }) => {
+                format!("   {}", time::moment(at, &self.zone))
+            }
+            _ => "   14:00, tomorrow 8:00, 4h".to_owned(),
+        }
     }
 
     fn typed(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {

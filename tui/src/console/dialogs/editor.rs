@@ -86,6 +86,8 @@ struct Mapping {
 struct FlowEditor {
     flow: Flow,
     when: Input,
+    /// The condition that was asked last: only that one is saved.
+    asked: String,
     test: Fetch<FlowTest>,
 }
 
@@ -127,7 +129,7 @@ impl Editor {
     /// Edits the condition of a flow.
     pub fn flow(flow: Flow) -> Self {
         let when = Input::with(flow.when.clone());
-        Self::of(Form::Flow(FlowEditor { flow, when, test: Fetch::default() }))
+        Self::of(Form::Flow(FlowEditor { flow, when, asked: String::new(), test: Fetch::default() }))
     }
 
     /// A new integration of a company.
@@ -246,7 +248,9 @@ impl Editor {
                 it.look(cx);
             }
             Form::Flow(it) => {
-                it.when = Input::with(text.split_whitespace().collect::<Vec<_>>().join(" "));
+                // Over several lines it is one condition; blanks within quotes are its own.
+                let line: Vec<&str> = text.lines().map(str::trim_end).collect();
+                it.when = Input::with(line.join(" ").trim());
                 it.look(cx);
             }
             Form::Integration(it) => it.edited(text),

@@ -9,7 +9,8 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::Then;
 use crate::console::keymap::{Action, Press};
-use crate::console::screen::View;
+use crate::console::msg::Program;
+use crate::console::screen::{Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{column, cut, input, popup};
 use crate::console::widgets::input::Input;
@@ -38,14 +39,17 @@ pub enum Pick {
         what: String,
         text: String,
     },
+    /// Of this lead, whatever is selected by now.
     Evidence {
+        uuid: String,
+        company: i64,
         json: bool,
         mask: bool,
     },
     /// A form for the file of a list.
     Export(Form),
-    /// Carry a command of the reader's own out.
-    Own(usize),
+    /// Carry a command of the reader's own out, on what was selected when it was asked for.
+    Run(Box<Program>),
     Nothing,
     Jump(Jump),
     /// Sort by this column, or in the screen's own order.
@@ -72,12 +76,22 @@ pub struct Menu {
     /// Lines below the list.
     pub legend: Vec<String>,
     pub is_wide: bool,
+    /// What was selected when it opened: what is done by it is done to that.
+    pub subject: Option<Box<Subject>>,
 }
 
 impl Menu {
     /// A menu whose lines are picked by their letters.
     pub fn letters(title: impl Into<String>, items: Vec<Item>) -> Self {
-        Self { title: title.into(), items, selected: 0, query: None, legend: Vec::new(), is_wide: false }
+        Self {
+            title: title.into(),
+            items,
+            selected: 0,
+            query: None,
+            legend: Vec::new(),
+            is_wide: false,
+            subject: None,
+        }
     }
 
     /// A menu that typing narrows.
@@ -126,9 +140,12 @@ impl Menu {
         Then::Stay
     }
 
-    /// Types what the selected line is called.
+    /// Types what the selected line is called; of a search, what is looked for.
     fn complete(&mut self) {
-        let label = self.visible().get(self.selected).map(|item| item.label.clone());
+        let label = self.visible().get(self.selected).map(|item| match &item.pick {
+            Pick::Jump(Jump::Find(text)) => format!("lead {text}"),
+            _ => item.label.clone(),
+        });
         if let (Some(query), Some(label)) = (&mut self.query, label) {
             *query = Input::with(label);
             self.selected = 0;
@@ -245,9 +262,12 @@ mod tests {
         "lead Sarah P"
             .chars()
             .for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));
-        let Then::Pick(Pick::Jump(Jump::Find(text))) = menu.key(Press::plain(KeyCode::Enter)) else {
-            panic!()
-        };
-        assert_eq!(text, "sarah p");
+        for code in [KeyCode::Enter, KeyCode::Tab, KeyCode::Enter] {
+            match menu.key(Press::plain(code)) {
+                Then::Stay => assert_eq!(code, KeyCode::Tab),
+                Then::Pick(Pick::Jump(Jump::Find(text))) => assert_eq!(text, "sarah p", "{code:?}"),
+                then => panic!("{then:?}"),
+            }
+        }
     }
 }

@@ -33,17 +33,23 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
         Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
-        Query::Causes { company } => {
-            let company = company.map(reference).unwrap_or_default();
-            let request = v1::ListFailuresRequest { company, page_size: PAGE, ..Default::default() };
+        Query::Causes { company, snoozed } => {
+            let request = v1::ListFailuresRequest {
+                company: company.map(reference).unwrap_or_default(),
+                include_snoozed: snoozed,
+                page_size: PAGE,
+                ..Default::default()
+            };
             let reply = client.list_failures(request).await?;
             let rows = reply.failures.into_iter().map(convert::cause).collect();
-            Answer::Causes { rows, snoozed: reply.snoozed }
+            Answer::Causes { rows, snoozed: reply.snoozed, more: !reply.next_page_token.is_empty() }
         }
-        Query::Jobs => {
-            let request = v1::ListJobsRequest { page_size: PAGE, ..Default::default() };
+        Query::Jobs { company, after } => {
+            let company = company.map(reference).unwrap_or_default();
+            let request = v1::ListJobsRequest { company, page_size: PAGE, page_token: after };
             let reply = client.list_jobs(request).await?;
-            Answer::Jobs(reply.jobs.into_iter().map(convert::job).collect())
+            let rows = reply.jobs.into_iter().map(convert::job).collect();
+            Answer::Jobs { rows, next: reply.next_page_token }
         }
         Query::Activity { company, before } => {
             let company = company.map(reference).unwrap_or_default();
@@ -124,6 +130,7 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
     let states =
         which.states.iter().filter_map(|word| v1::DeliveryState::from_word(word)).map(i32::from).collect();
     let filter = v1::DeliveryFilter {
+        company: which.company.map(reference).unwrap_or_default(),
         integration: which.integration,
         cause: which.cause,
         job_id: which.job,
@@ -171,6 +178,7 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
         event: got.event,
         deliveries,
         steps: traced.steps.into_iter().map(convert::step).collect(),
+        records: traced.records.into_iter().map(convert::record).collect(),
     })
 }
 

@@ -6,8 +6,9 @@ use leadline_client::{Client, seconds, span};
 use leadline_proto::v1;
 
 use super::{Failure, convert};
-use crate::console::data::change::NewIntegration;
+use crate::console::data::change::{NewIntegration, Skipped, Snooze};
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
+
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
 fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
     let of = |integration: String, state: v1::DeliveryState| v1::DeliveryFilter {
@@ -18,18 +19,18 @@ fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
     let filter = match target {
         Target::Ids(ids) => return (ids, None),
         Target::Dead { integration } => of(integration, v1::DeliveryState::Dead),
-        Target::Waiting { integration } => of(integration, v1::DeliveryState::Pending),
+        Target::Waiting { integration } => {
+            v1::DeliveryFilter { integration, waiting: true, ..Default::default() }
+        }
         Target::Undelivered { integration } => v1::DeliveryFilter {
             integration,
             states: vec![v1::DeliveryState::Pending.into(), v1::DeliveryState::Dead.into()],
             ..Default::default()
         },
         Target::HeldOf { integration } => of(integration, v1::DeliveryState::Held),
-        Target::Cause(cause) => v1::DeliveryFilter { cause, ..Default::default() },
-        Target::Died { since, until } => {
-            let window =
-                v1::Window { since: Some(convert::timestamp(since)), until: until.map(convert::timestamp) };
-            v1::DeliveryFilter { died: Some(window), ..Default::default() }
+        Target::Cause { cause, company } => {
+            let company = company.map(|id| id.to_string()).unwrap_or_default();
+            v1::DeliveryFilter { cause, company, ..Default::default() }
         }
     };
     (Vec::new(), Some(filter))
@@ -117,11 +118,7 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             let (count, ..) = move_deliveries(client, mutation, request_id, false).await?;
             Done::Moved { count, job: String::new() }
         }
-        Mutation::Unskip(ids) => {
-            let request = v1::UnskipDeliveriesRequest { request_id, ids, job_id: String::new() };
-            let reply = client.unskip_deliveries(request).await?;
-            Done::Moved { count: reply.count, job: String::new() }
-        }
+        Mutation::Unskip(skipped) => unskip(client, request_id, skipped).await?,
         Mutation::SetPlan { .. } | Mutation::PauseCompany { .. } => {
             company(client, request_id, mutation).await?
         }
@@ -133,9 +130,13 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
             let reply = client.push_leads(request).await?;
             Done::Moved { count: reply.pushed.len() as u64, job: reply.job_id }
         }
-        Mutation::Snooze { cause, hours } => {
-            let span = Some(span(Duration::from_secs(u64::from(hours) * 3600)));
-            client.snooze_failure(v1::SnoozeFailureRequest { request_id, cause, until: None, span }).await?;
+        Mutation::Snooze { cause, until } => {
+            let (until, span) = match until {
+                Snooze::Hours(hours) => (None, Some(span(Duration::from_secs(u64::from(hours) * 3600)))),
+                Snooze::Until(at) => (Some(convert::timestamp(at)), None),
+                Snooze::End => (None, None),
+            };
+            client.snooze_failure(v1::SnoozeFailureRequest { request_id, cause, until, span }).await?;
             Done::Noted(Vec::new())
         }
         Mutation::CancelJob { job } => {
@@ -161,6 +162,23 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
         }
         other => integration(client, request_id, other).await?,
     })
+}
+
+/// Puts back what was skipped; of a whole job, what had to stay is said.
+async fn unskip(client: &Client, request_id: String, skipped: Skipped) -> Result<Done, Failure> {
+    let (ids, job_id) = match skipped {
+        Skipped::Ids(ids) => (ids, String::new()),
+        Skipped::Job(job) => (Vec::new(), job),
+    };
+    let request = v1::UnskipDeliveriesRequest { request_id, ids, job_id };
+    let reply = client.unskip_deliveries(request).await?;
+    if reply.left_alone == 0 {
+        return Ok(Done::Moved { count: reply.count, job: String::new() });
+    }
+    Ok(Done::Noted(vec![format!(
+        "{} stand again where they stood; {} stay skipped, because something newer of their lead went there since",
+        reply.count, reply.left_alone
+    )]))
 }
 
 /// Changes of a company.

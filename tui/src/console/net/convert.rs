@@ -1,21 +1,24 @@
 //! From the control API's messages to our own types.
 
 use jiff::Timestamp;
-use leadline_client::{millis, seconds};
+use leadline_client::millis;
 use leadline_proto::v1;
 use prost_types::Timestamp as ProtoTimestamp;
+
+mod system;
+
+pub(super) use system::{company, job, key, refused, system};
 
 use crate::acts;
 use crate::console::data::cause::{Place, Remedy};
 use crate::console::data::change::Lifted;
-use crate::console::data::company::{Key, Refused};
 use crate::console::data::integration::Proposal;
-use crate::console::data::lead::Explained;
+use crate::console::data::lead::{Explained, Record};
 use crate::console::data::query::{Connector, Field};
-use crate::console::data::system::{Daemon, What};
+use crate::console::data::system::What;
 use crate::console::data::{
-    Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Company, Delivery, DeliveryState, Detail, Flow,
-    Integration, Job, Lead, Step, System, Who,
+    Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Delivery, DeliveryState, Detail, Flow,
+    Integration, Lead, Step, Who,
 };
 
 /// A time beyond what we can show counts as absent.
@@ -191,6 +194,10 @@ pub(super) fn step(it: v1::TraceStep) -> Step {
     }
 }
 
+pub(super) fn record(it: v1::Record) -> Record {
+    Record { kind: it.kind, id: it.id, url: it.url, integration_id: it.integration_id }
+}
+
 /// A delivery with why it stands where it does, and with what moves it in the console's words.
 pub(super) fn explained(it: v1::Delivery, reply: v1::ExplainDeliveryResponse) -> Explained {
     let steps: Vec<String> =
@@ -262,7 +269,7 @@ pub(super) fn cause(it: v1::Failure) -> Cause {
         dead: it.dead,
         retrying: it.retrying,
         leads: it.leads,
-        money: it.money.into_iter().map(|money| (money.currency, money.minor)).collect(),
+        money: it.money.into_iter().map(|money| (money.currency, money.amount)).collect(),
         places: it.integrations.into_iter().map(place).collect(),
         first_at: time(it.first_at),
         last_at: time(it.last_at),
@@ -288,23 +295,6 @@ const fn remedy(it: v1::FailureAction) -> Option<Remedy> {
     })
 }
 
-pub(super) fn job(it: v1::Job) -> Job {
-    Job {
-        state: it.state().word().to_owned(),
-        kind: it.kind().word().to_owned(),
-        id: it.id,
-        operator: it.operator,
-        total: it.total,
-        released: it.released,
-        left_alone: it.left_alone,
-        pending: it.pending,
-        delivered: it.delivered,
-        dead: it.dead,
-        created_at: time(it.created_at),
-        finished_at: time(it.finished_at),
-    }
-}
-
 pub(super) fn activity(it: v1::Activity) -> Option<Activity> {
     let (id, what) = match it.what? {
         v1::activity::What::Attempt(told) => (told.id.clone(), What::Attempt(Box::new(attempt(*told)))),
@@ -318,38 +308,6 @@ pub(super) fn lifted(it: v1::Lifted) -> Lifted {
         failures: it.failure_count,
         throttled_until: time(it.throttled_until),
         breaker_until: time(it.breaker_until),
-    }
-}
-
-pub(super) fn company(it: v1::Company) -> Company {
-    Company {
-        plan: it.plan().word().to_owned(),
-        id: it.id,
-        name: it.name,
-        paused_at: time(it.paused_at),
-        quiet_hours: it.quiet_after.map_or(0, |span| (seconds(span) / 3600.0) as u32),
-        last_lead_at: time(it.last_lead_at),
-    }
-}
-
-pub(super) fn key(it: v1::IntakeKey, refused_at: Option<Timestamp>) -> Key {
-    Key {
-        id: it.id,
-        prefix: it.prefix,
-        revoked_at: time(it.revoked_at),
-        last_used_at: time(it.last_used_at),
-        last_refused_at: refused_at,
-        require_signature: it.require_signature,
-    }
-}
-
-pub(super) fn refused(prefix: &str, it: v1::Refused) -> Refused {
-    Refused {
-        at: time(it.at),
-        key_prefix: prefix.to_owned(),
-        status: it.status,
-        detail: it.detail,
-        errors: it.errors.into_iter().map(|problem| (problem.pointer, problem.detail)).collect(),
     }
 }
 
@@ -379,46 +337,6 @@ fn field(it: v1::ConfigField) -> Field {
     let kind = it.kind().word().to_owned();
     let v1::ConfigField { name, help, default_value: default, required, secret, words, .. } = it;
     Field { name, kind, help, default, required, secret, words }
-}
-
-pub(super) fn system(it: v1::GetSystemResponse) -> System {
-    let (queue, rates) = (it.queue.unwrap_or_default(), it.rates.unwrap_or_default());
-    let database = it.database.unwrap_or_default();
-    let daemon = |it: v1::Daemon| Daemon {
-        id: it.id,
-        lease_until: time(it.lease_until),
-        running: it.running,
-        lanes: it.lanes,
-        version: it.version,
-    };
-    let latency = (rates.p50.map(millis), rates.p95.map(millis), rates.p99.map(millis));
-    System {
-        version: it.version,
-        panics: it.panics,
-        log_lines_lost: it.log_lines_lost,
-        daemons: it.daemons.into_iter().map(daemon).collect(),
-        due: queue.due,
-        later: queue.later,
-        running: queue.running,
-        held: queue.held,
-        dead: queue.dead,
-        oldest_due_at: time(queue.oldest_due_at),
-        oldest_undelivered_at: time(queue.oldest_undelivered_at),
-        leads: rates.leads,
-        attempts: rates.attempts,
-        failed: rates.failed,
-        span_seconds: rates.span.map_or(0, |span| span.seconds),
-        latency_ms: match latency {
-            (Some(p50), Some(p95), Some(p99)) => Some([p50, p95, p99]),
-            _ => None,
-        },
-        database: database.version,
-        database_bytes: database.bytes,
-        connections: database.connections,
-        connections_max: database.connections_max,
-        schema_version: database.schema_version,
-        has_trigrams: database.has_trigrams,
-    }
 }
 
 /// Who we are to the daemon.

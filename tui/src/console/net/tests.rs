@@ -16,6 +16,10 @@ use crate::console::data::{Answer, Conn, Done, Mutation, Query};
 use crate::console::fixtures;
 use crate::console::msg::{Command, Msg};
 
+fn jobs() -> Query {
+    Query::Jobs { company: None, after: String::new() }
+}
+
 type Feed = mpsc::UnboundedReceiver<Watched>;
 
 /// A daemon that follows a script: one entry for each dial, one for each change.
@@ -241,7 +245,7 @@ async fn a_denial_waits_for_the_operator() {
     daemon.expect(Ok(one));
     let mut rig = Rig::start(daemon);
     rig.until(|msg| matches!(msg, Msg::Conn(Conn::Denied(_))).then_some(())).await;
-    rig.commands.send(Command::Ask { ticket: 1, query: Query::Jobs }).unwrap();
+    rig.commands.send(Command::Ask { ticket: 1, query: jobs() }).unwrap();
     rig.until(|msg| matches!(msg, Msg::Answered { ticket: 1, answer: Err(_) }).then_some(())).await;
     assert_eq!(rig.daemon.dials.lock().unwrap().len(), 1, "it does not dial by itself");
     rig.commands.send(Command::Reconnect).unwrap();
@@ -261,7 +265,7 @@ async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
         let query = Query::Detail { attempt: attempt.to_owned() };
         rig.commands.send(Command::Ask { ticket, query }).unwrap();
     }
-    rig.commands.send(Command::Ask { ticket: 5, query: Query::Jobs }).unwrap();
+    rig.commands.send(Command::Ask { ticket: 5, query: jobs() }).unwrap();
     rig.commands.send(mutate(6)).unwrap();
     rig.until(|msg| matches!(msg, Msg::Done { ticket: 6, .. }).then_some(())).await;
     rig.daemon.release.cancel();

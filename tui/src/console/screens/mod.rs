@@ -10,6 +10,7 @@ pub mod lead;
 pub mod leads;
 pub mod messages;
 pub mod overview;
+pub mod pages;
 pub mod profiles;
 pub mod system;
 

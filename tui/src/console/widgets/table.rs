@@ -189,10 +189,18 @@ impl<R: Row> Table<R> {
         self.sort = next.checked_sub(1).and_then(|at| keys.get(at)).map(|key| (*key, false));
     }
 
-    /// Esc: clears the filter, then the marks; false if there was neither.
+    /// Whether only what is wrong is shown, in a word or two.
+    pub fn only(&self, what: &str) -> Option<String> {
+        self.bad_only.then(|| format!("{what} only"))
+    }
+
+    /// Esc: clears the filter, shows all again, then clears the marks; false if there was none of these.
     pub fn back(&mut self) -> bool {
         if !self.filter.is_empty() {
             self.filter.input.clear();
+            return true;
+        }
+        if std::mem::take(&mut self.bad_only) {
             return true;
         }
         let had = !self.marks.is_empty();
@@ -230,7 +238,7 @@ impl<R: Row> Table<R> {
             let text = match (self.is_loaded, self.rows.is_empty()) {
                 (false, _) => look.waits,
                 (true, true) => empty,
-                (true, false) => "Nothing passes the filter; Esc clears it, F shows all.",
+                (true, false) => "Nothing passes the filter: Esc clears it.",
             };
             let lines: Vec<Line<'_>> =
                 text.lines().map(|line| Line::raw(theme.spell(&format!(" {line}")))).collect();
@@ -395,7 +403,12 @@ mod tests {
         table.bad_only = true;
         assert_eq!(table.normalize(&COLUMNS, NOW), 1);
         assert_eq!(table.chosen().len(), 2);
+        assert!(
+            table.back() && !table.bad_only && table.marks.len() == 2,
+            "first what restricts, then the marks"
+        );
         assert!(table.back() && table.marks.is_empty());
+        assert!(!table.back());
     }
 
     #[test]

@@ -15,7 +15,12 @@ use crate::console::widgets::draw::{input, popup, safe};
 
 impl FlowEditor {
     pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
-        let query = Query::TestFlow { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
+        if !cx.shared.is_live() {
+            // Nobody would answer, and what was answered before is about another condition.
+            return;
+        }
+        self.asked = self.when.text().to_owned();
+        let query = Query::TestFlow { flow: self.flow.id.clone(), when: self.asked.clone() };
         self.test.ask_anew(query, cx);
     }
 
@@ -24,11 +29,10 @@ impl FlowEditor {
             KeyCode::Enter => self.look(cx),
             KeyCode::Char('o') if press.ctrl => return Then::Edit(self.when.text().to_owned()),
             KeyCode::Char('s') if press.ctrl => {
-                if self.test.error.is_some() || self.test.is_waiting() {
+                if !self.is_tried() || self.test.error.is_some() || self.test.is_waiting() {
                     return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());
                 }
-                let mutation =
-                    Mutation::FlowWhen { flow: self.flow.id.clone(), when: self.when.text().to_owned() };
+                let mutation = Mutation::FlowWhen { flow: self.flow.id.clone(), when: self.asked.clone() };
                 return Then::Change { mutation, what: format!("flow {}", self.flow.name) };
             }
             _ => {
@@ -36,6 +40,11 @@ impl FlowEditor {
             }
         }
         Then::Stay
+    }
+
+    /// Whether what is shown of the last leads is about the condition as it stands.
+    fn is_tried(&self) -> bool {
+        self.asked == self.when.text()
     }
 
     pub(super) fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
@@ -54,6 +63,9 @@ impl FlowEditor {
             Line::default(),
         ];
         lines.extend(match (&self.test.error, &self.test.value) {
+            _ if !self.is_tried() => {
+                vec![Line::from(theme.span(Role::Warn, "Changed since it was asked: Enter asks it again."))]
+            }
             (Some(error), _) => vec![Line::from(theme.span(Role::Bad, safe(error, width, theme)))],
             (None, None) => vec![Line::from(theme.spell("Asking the last 500 leads…"))],
             (None, Some(test)) => {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::columns::column;
 use crate::console::app::shared::Shared;
+use crate::console::data::command::of_company;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
 use crate::console::keymap::Action;
@@ -161,6 +162,13 @@ impl Screen for ActivityScreen {
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        if matches!(event, Event::Narrowed) {
+            self.fetch.forget();
+            self.has_older = false;
+            self.table.set(Vec::new());
+            self.table.is_loaded = false;
+            return;
+        }
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Activity(rows) => Some(rows.clone()),
             _ => None,
@@ -204,8 +212,7 @@ impl Screen for ActivityScreen {
     }
 
     fn command(&self, shared: &Shared) -> String {
-        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
-        format!("leadline activity --follow{company}")
+        format!("leadline activity --follow{}", of_company(shared.company.as_ref().map(|(id, _)| *id)))
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
@@ -246,7 +253,7 @@ impl Screen for ActivityScreen {
     }
 
     fn chips(&self) -> Vec<String> {
-        self.table.bad_only.then(|| "failed only".to_owned()).into_iter().collect()
+        self.table.only("failed").into_iter().collect()
     }
 
     fn period(&self) -> Option<i64> {

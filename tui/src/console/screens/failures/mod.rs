@@ -12,12 +12,14 @@ use serde_json::json;
 
 use crate::columns::cause;
 use crate::console::app::shared::Shared;
+use crate::console::data::command::of_company;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::pages::{Pages, marked};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
@@ -61,7 +63,12 @@ pub const COLUMNS: [Column<Cause>; 9] = [
     })
     .value(|it: &Cause| json!(it.dead))
     .by(|a, b| b.dead.cmp(&a.dead)),
-    shows(cause::TEXT, |it: &Cause, _| plain(&*it.text)).by(|a, b| a.text.cmp(&b.text)),
+    shows(cause::TEXT, |it: &Cause, _| match it.snoozed_until {
+        Some(_) => styled(Role::Quiet, format!("(snoozed) {}", it.text)),
+        None => plain(&*it.text),
+    })
+    .value(|it: &Cause| json!(it.text))
+    .by(|a, b| a.text.cmp(&b.text)),
     shows(cause::RETRYING, |it: &Cause, _| plain(it.retrying.to_string()))
         .value(|it: &Cause| json!(it.retrying))
         .by(|a, b| b.retrying.cmp(&a.retrying)),
@@ -99,43 +106,40 @@ pub fn trend(points: &[(Timestamp, u64)], now: Timestamp, theme: Theme) -> Strin
 }
 
 /// Where the keys go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Pane {
+    #[default]
     Causes,
     Leads,
     Guide,
 }
 
 /// The screen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FailuresScreen {
     causes: Table<Cause>,
-    fetch: Fetch<(Vec<Cause>, u64)>,
+    fetch: Fetch<Listed>,
     deliveries: Table<Delivery>,
-    listed: Fetch<Vec<Delivery>>,
+    listed: Pages<Delivery>,
     /// The cause whose deliveries are listed.
     of: Option<String>,
+    /// Shows those too that are off the list for a while.
+    with_snoozed: bool,
     pane: Pane,
     guide: Page,
     rows: Cell<usize>,
 }
 
-impl Default for FailuresScreen {
-    fn default() -> Self {
-        Self {
-            causes: Table::default(),
-            fetch: Fetch::default(),
-            deliveries: Table::default(),
-            listed: Fetch::default(),
-            of: None,
-            pane: Pane::Causes,
-            guide: Page::default(),
-            rows: Cell::new(1),
-        }
-    }
+/// The causes, as they were told.
+#[derive(Clone, Debug)]
+struct Listed {
+    rows: Vec<Cause>,
+    /// How many are left out for a while, and whether more are behind them.
+    snoozed: u64,
+    more: bool,
 }
 
-const ACTIONS: [Action; 41] = [
+const ACTIONS: [Action; 43] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -161,6 +165,8 @@ const ACTIONS: [Action; 41] = [
     Action::Test,
     Action::Toggle,
     Action::Snooze,
+    Action::Layout,
+    Action::Older,
     Action::Hold,
     Action::Skip,
     Action::Release,
@@ -180,11 +186,31 @@ const ACTIONS: [Action; 41] = [
 ];
 
 impl FailuresScreen {
+    /// Which deliveries are listed: of the cause that is selected, at the company that is looked at.
+    fn which(&self, shared: &Shared) -> Option<Which> {
+        let company = shared.company.as_ref().map(|(id, _)| *id);
+        self.of.clone().map(|cause| Which { cause, company, ..Which::default() })
+    }
+
     fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
-        if let Some(cause) = self.causes.selected.clone() {
-            let which = Which { cause, ..Which::default() };
-            self.listed.ask_anew(Query::Deliveries { which, after: String::new() }, cx);
+        if let Some(which) = self.which(cx.shared) {
+            self.listed.load(|after| Query::Deliveries { which, after }, cx);
         }
+    }
+
+    fn ask_causes(&mut self, cx: &mut Cx<'_>) {
+        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+        self.fetch.ask(Query::Causes { company, snoozed: self.with_snoozed }, cx);
+    }
+
+    /// Nothing that was told before is of interest any more; how it is looked at stays.
+    fn forget(&mut self) {
+        self.fetch.forget();
+        self.causes.set(Vec::new());
+        self.causes.is_loaded = false;
+        self.of = None;
+        self.listed.forget();
+        self.deliveries = Table::default();
     }
 }
 
@@ -208,6 +234,16 @@ impl Screen for FailuresScreen {
                 };
             }
             (Action::Open, Pane::Causes) => self.pane = Pane::Leads,
+            (Action::Layout, _) => {
+                self.with_snoozed = !self.with_snoozed;
+                self.fetch.forget();
+                self.ask_causes(cx);
+            }
+            (Action::Older, _) => {
+                if let Some(which) = self.which(cx.shared) {
+                    self.listed.more(|after| Query::Deliveries { which, after }, cx);
+                }
+            }
             (Action::Open, Pane::Leads) => {
                 if let Some(it) = self.deliveries.current() {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
@@ -220,48 +256,56 @@ impl Screen for FailuresScreen {
             (Action::Mark | Action::MarkAll | Action::Range, Pane::Causes) => {}
             (_, Pane::Causes) => self.causes.perform(&COLUMNS, now, action, 1, rows),
         }
-        if action == Action::ClearMarks {
-            self.deliveries.marks.clear();
+        match (action, self.pane) {
+            (Action::ClearMarks, _) => self.deliveries.marks.clear(),
+            (Action::MarkAll, Pane::Leads) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            _ => {}
         }
     }
 
-    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
-        let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Causes { rows, snoozed } => Some((rows.clone(), *snoozed)),
-            _ => None,
-        });
-        if let Some((rows, _)) = self.fetch.value.as_ref().filter(|_| taken) {
-            self.causes.set(rows.clone());
+    fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
+        if matches!(event, Event::Narrowed) {
+            return self.forget();
         }
-        let taken = self.listed.take(&event, |answer| match answer {
-            Answer::Deliveries { rows, .. } => Some(rows.clone()),
+        let taken = self.fetch.take(&event, |answer| match answer {
+            Answer::Causes { rows, snoozed, more } => {
+                Some(Listed { rows: rows.clone(), snoozed: *snoozed, more: *more })
+            }
             _ => None,
         });
-        if let Some(rows) = self.listed.value.as_ref().filter(|_| taken) {
-            self.deliveries.set(rows.clone());
+        if let Some(listed) = self.fetch.value.as_ref().filter(|_| taken) {
+            self.causes.set(listed.rows.clone());
+        }
+        let which = self.which(cx.shared).unwrap_or_default();
+        if let Some(rows) =
+            self.listed.take(&event, Answer::deliveries, |after| Query::Deliveries { which, after }, cx)
+        {
+            self.deliveries.set(rows);
         }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
-        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
-        self.fetch.ask(Query::Causes { company }, cx);
+        self.ask_causes(cx);
         self.ask_deliveries(cx);
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
         let now = cx.shared.now;
         self.causes.normalize(&COLUMNS, now);
+        let mut dropped = 0;
         if self.of != self.causes.selected {
             self.of.clone_from(&self.causes.selected);
+            dropped = self.deliveries.marks.len();
             self.deliveries = Table::default();
             self.guide.rewind();
+            self.listed.forget();
             self.ask_deliveries(cx);
         }
         if self.of.is_none() && self.fetch.value.is_some() {
             // Nothing is asked for where nothing is selected.
             self.deliveries.set(Vec::new());
         }
-        self.deliveries.normalize(&DELIVERIES, now);
+        cx.dropped(dropped + self.deliveries.normalize(&DELIVERIES, now));
     }
 
     fn subject(&self, _: &Shared) -> Subject {
@@ -289,10 +333,11 @@ impl Screen for FailuresScreen {
     }
 
     fn command(&self, shared: &Shared) -> String {
-        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
+        let company = of_company(shared.company.as_ref().map(|(id, _)| *id));
+        let snoozed = if self.with_snoozed { " --snoozed" } else { "" };
         match (self.pane, &self.causes.selected) {
-            (Pane::Leads, Some(cause)) => format!("leadline delivery list --cause {cause}"),
-            _ => format!("leadline failure list{company}"),
+            (Pane::Leads, Some(cause)) => format!("leadline delivery list --cause {cause}{company}"),
+            _ => format!("leadline failure list{company}{snoozed}"),
         }
     }
 
@@ -319,6 +364,14 @@ impl Screen for FailuresScreen {
         Some(if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter })
     }
 
+    fn chips(&self) -> Vec<String> {
+        let snoozed = self.with_snoozed.then(|| "snoozed too".to_owned());
+        let above = (self.pane == Pane::Leads && !self.causes.filter.is_empty())
+            .then(|| format!("causes /{}", self.causes.filter.input.text()));
+        let leads = self.deliveries.only("dead leads").filter(|_| self.pane == Pane::Leads);
+        [snoozed, above, self.causes.only("dead causes"), leads].into_iter().flatten().collect()
+    }
+
     fn period(&self) -> Option<i64> {
         Some(5)
     }
@@ -334,6 +387,13 @@ impl Screen for FailuresScreen {
             (Action::Retry, Pane::Leads) => Some("retry this lead".to_owned()),
             (Action::Retry, _) => {
                 Some(format!("retry all {}", self.causes.current().map_or(0, |it| it.dead)))
+            }
+            (Action::FailingOnly, _) => Some("dead only".to_owned()),
+            (Action::Older, _) => Some("more leads".to_owned()),
+            (Action::Layout, _) if self.with_snoozed => Some("without the snoozed".to_owned()),
+            (Action::Layout, _) => Some("snoozed too".to_owned()),
+            (Action::Snooze, _) if self.causes.current().is_some_and(|it| it.snoozed_until.is_some()) => {
+                Some("wake".to_owned())
             }
             (Action::Open, Pane::Causes) => Some("leads".to_owned()),
             (Action::Open, _) => Some("open the lead".to_owned()),

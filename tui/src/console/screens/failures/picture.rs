@@ -3,12 +3,13 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{COLUMNS, FailuresScreen, Pane};
+use super::{COLUMNS, FailuresScreen, Listed, Pane};
 use crate::console::data::Cause;
 use crate::console::data::cause::Remedy;
 use crate::console::keymap::{Action, Keymap};
 use crate::console::screen::View;
 use crate::console::screens::integration::DELIVERIES;
+use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
 use crate::console::widgets::draw::{pane, safe};
@@ -39,8 +40,13 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
         theme.span(Role::Strong, "Failures by cause"),
         theme.span(Role::Quiet, it.causes.note(&COLUMNS, view.shared.now)),
     ];
-    if let Some((_, snoozed @ 1..)) = &it.fetch.value {
-        title.push(theme.span(Role::Quiet, format!("  {snoozed} snoozed")));
+    if let Some(Listed { snoozed, more, .. }) = &it.fetch.value {
+        let behind = if *more { ", and more behind them" } else { "" };
+        let snoozed = match snoozed {
+            0 => String::new(),
+            snoozed => format!("  {snoozed} snoozed: v shows them"),
+        };
+        title.push(theme.span(Role::Quiet, format!("{behind}{snoozed}")));
     }
     if let Some(error) = &it.fetch.error {
         title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))));
@@ -59,6 +65,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
     let title = vec![
         theme.span(Role::Strong, "Leads of this cause"),
         theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, view.shared.now)),
+        theme.span(Role::Quiet, note(&it.listed)),
     ];
     let block = pane(title, it.pane == Pane::Leads, theme);
     let inner = block.inner(area);
@@ -117,6 +124,10 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
     let moment = |at: Option<jiff::Timestamp>| at.map(|at| time::moment(at, zone)).unwrap_or_default();
     doc.field("began", &moment(it.first_at));
     doc.field("last", &moment(it.last_at));
+    doc.field(
+        "snoozed",
+        &it.snoozed_until.map(|at| format!("until {}", moment(Some(at)))).unwrap_or_default(),
+    );
     doc.section("changed in the hour before it began");
     if it.changed_before.is_empty() {
         doc.push(Kind::Quiet, "Nobody changed anything there.");

@@ -17,6 +17,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Cx, Event, Fetch};
 use crate::console::screens::attempt::{AttemptScreen, Details, chosen};
 use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::pages::{Pages, marked};
 use crate::console::widgets::filter::Fields;
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
@@ -102,8 +103,7 @@ pub struct IntegrationScreen {
     older: Fetch<()>,
     details: Details,
     deliveries: Table<Delivery>,
-    fetch: Fetch<(Vec<Delivery>, String)>,
-    has_more: bool,
+    listed: Pages<Delivery>,
     shows_deliveries: bool,
     pane: Pane,
     page: Page,
@@ -175,8 +175,7 @@ impl IntegrationScreen {
             older: Fetch::default(),
             details: Details::default(),
             deliveries: Table::default(),
-            fetch: Fetch::default(),
-            has_more: false,
+            listed: Pages::default(),
             shows_deliveries: false,
             pane: Pane::List,
             page: Page::default(),
@@ -246,6 +245,9 @@ impl IntegrationScreen {
         let (now, rows) = (cx.shared.now, self.rows.get().max(1));
         if self.shows_deliveries {
             self.deliveries.perform(&DELIVERIES, now, action, 1, rows);
+            if action == Action::MarkAll {
+                marked(&self.listed, self.deliveries.marks.len(), cx);
+            }
             return;
         }
         let before = self.attempts.selected.clone();
@@ -267,40 +269,34 @@ impl IntegrationScreen {
 
     fn ask_older(&mut self, cx: &mut Cx<'_>) {
         if self.shows_deliveries {
-            let after = self.fetch.value.as_ref().map(|(_, next)| next.clone()).unwrap_or_default();
-            if !after.is_empty() {
-                self.ask_deliveries(after, cx);
-            }
+            let which = self.which();
+            self.listed.more(|after| Query::Deliveries { which, after }, cx);
         } else if let Some(last) = self.attempts.rows.last().filter(|_| self.attempts.rows.len() >= KEPT) {
             let after = last.id.clone();
             self.older.ask(Query::OlderAttempts { integration: self.id.clone(), after }, cx);
         }
     }
 
-    fn ask_deliveries(&mut self, after: String, cx: &mut Cx<'_>) {
-        let which = Which {
+    /// Which deliveries are listed: what has not arrived.
+    fn which(&self) -> Which {
+        Which {
             integration: self.id.clone(),
             states: vec!["dead", "held", "pending", "skipped"],
             ..Which::default()
-        };
-        self.fetch.ask(Query::Deliveries { which, after }, cx);
+        }
     }
 
-    fn take_deliveries(&mut self, event: &Event<'_>) {
-        let taken = self.fetch.take(event, |answer| match answer {
-            Answer::Deliveries { rows, next } => Some((rows.clone(), next.clone())),
-            _ => None,
-        });
-        if !taken {
-            return;
-        }
-        if let Some((rows, next)) = &self.fetch.value {
-            let mut all = if self.has_more { std::mem::take(&mut self.deliveries.rows) } else { Vec::new() };
-            all.retain(|old| rows.iter().all(|new| new.id != old.id));
-            all.extend(rows.iter().cloned());
-            all.sort_by(|a, b| (a.state, b.at()).cmp(&(b.state, a.at())));
-            self.has_more = !next.is_empty();
-            self.deliveries.set(all);
+    fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
+        let which = self.which();
+        self.listed.load(|after| Query::Deliveries { which, after }, cx);
+    }
+
+    fn take_deliveries(&mut self, event: &Event<'_>, cx: &mut Cx<'_>) {
+        let which = self.which();
+        let query = |after| Query::Deliveries { which, after };
+        if let Some(mut rows) = self.listed.take(event, Answer::deliveries, query, cx) {
+            rows.sort_by(|a, b| (a.state, b.at()).cmp(&(b.state, a.at())));
+            self.deliveries.set(rows);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::console::data::{Delivery, Integration};
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{pushed, retry};
+use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
 use crate::console::widgets::draw::{badge, counted, pane, safe};
@@ -129,9 +130,7 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
     if it.shows_deliveries {
         spans.push(theme.span(Role::Strong, "Not delivered"));
         spans.push(theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, now)));
-        if it.has_more {
-            spans.push(theme.span(Role::Quiet, "  more: o"));
-        }
+        spans.push(theme.span(Role::Quiet, note(&it.listed)));
     } else {
         spans.push(theme.span(Role::Strong, "Attempts"));
         spans.push(theme.span(Role::Quiet, it.attempts.note(&ATTEMPTS, now)));

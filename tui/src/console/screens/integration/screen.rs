@@ -5,7 +5,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
-use crate::console::app::shared::{Shared, Tone};
+use crate::console::app::shared::Shared;
 use crate::console::data::Answer;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
@@ -61,7 +61,7 @@ impl Screen for IntegrationScreen {
             Event::Attempts { integration, attempts, first } if integration == self.id => {
                 self.take(attempts, first);
                 if self.shows_deliveries {
-                    self.ask_deliveries(String::new(), cx);
+                    self.ask_deliveries(cx);
                 }
             }
             Event::Answered { .. } => {
@@ -71,7 +71,7 @@ impl Screen for IntegrationScreen {
                         self.take(&[attempt], false);
                     }
                 }
-                self.take_deliveries(&event);
+                self.take_deliveries(&event, cx);
                 let mut found = Vec::new();
                 let taken = self.older.take(&event, |answer| match answer {
                     Answer::Attempts(attempts) => {
@@ -94,8 +94,7 @@ impl Screen for IntegrationScreen {
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         if self.shows_deliveries {
-            self.has_more = false;
-            self.ask_deliveries(String::new(), cx);
+            self.ask_deliveries(cx);
         }
     }
 
@@ -107,10 +106,7 @@ impl Screen for IntegrationScreen {
             self.page.rewind();
             self.answer.rewind();
         }
-        if dropped > 0 {
-            let marks = if dropped == 1 { "mark" } else { "marks" };
-            cx.say(Tone::Plain, format!("{dropped} {marks} dropped: the rows are filtered out"));
-        }
+        cx.dropped(dropped);
         if let Some(attempt) = self.attempts.current().filter(|_| !self.shows_deliveries).cloned() {
             self.details.want(&attempt, cx);
         }
@@ -161,8 +157,9 @@ impl Screen for IntegrationScreen {
     }
 
     fn chips(&self) -> Vec<String> {
-        let only = if self.shows_deliveries { self.deliveries.bad_only } else { self.attempts.bad_only };
-        only.then(|| "failed only".to_owned()).into_iter().collect()
+        let only =
+            if self.shows_deliveries { self.deliveries.only("dead") } else { self.attempts.only("failed") };
+        only.into_iter().collect()
     }
 
     fn follows(&self) -> Option<String> {
@@ -185,6 +182,7 @@ impl Screen for IntegrationScreen {
             if self.shows_deliveries { self.deliveries.marks.len() } else { self.attempts.marks.len() };
         match action {
             Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
+            Action::FailingOnly if self.shows_deliveries => Some("dead only".to_owned()),
             Action::FailingOnly => Some("failed only".to_owned()),
             Action::Layout if self.shows_deliveries => Some("attempts".to_owned()),
             Action::Layout => Some("deliveries".to_owned()),

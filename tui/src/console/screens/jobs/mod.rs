@@ -10,12 +10,14 @@ use serde_json::json;
 
 use crate::columns::job;
 use crate::console::app::shared::Shared;
+use crate::console::data::command::of_company;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
+use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::pages::{Pages, marked, note};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe};
@@ -34,6 +36,8 @@ impl Row for Job {
             ("state", Cow::Borrowed(&*self.state)),
             ("kind", Cow::Borrowed(&*self.kind)),
             ("operator", Cow::Borrowed(&*self.operator)),
+            // Times are looked for as they are kept: the filter knows no reader's zone.
+            ("about", Cow::Owned(self.about.sentence(|at| at.to_string()))),
         ]
     }
 
@@ -57,7 +61,8 @@ pub const COLUMNS: [Column<Job>; 9] = [
         styled(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    shows(job::KIND, |it: &Job, _| plain(&*it.kind)),
+    shows(job::ABOUT, |it: &Job, look| plain(it.about.sentence(|at| time::stamp(at, look.zone))))
+        .value(|it: &Job| json!(it.about.sentence(|at| at.to_string()))),
     shows(job::TOTAL, |it: &Job, look| {
         let done = it.released + it.left_alone;
         let filled = usize::try_from((done * 8).checked_div(it.total).unwrap_or(8)).unwrap_or(8).min(8);
@@ -81,15 +86,15 @@ pub const COLUMNS: [Column<Job>; 9] = [
 #[derive(Debug, Default)]
 pub struct JobsScreen {
     jobs: Table<Job>,
-    fetch: Fetch<Vec<Job>>,
+    pages: Pages<Job>,
     deliveries: Table<Delivery>,
-    listed: Fetch<Vec<Delivery>>,
+    listed: Pages<Delivery>,
     of: Option<String>,
     is_below: bool,
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 24] = [
+const ACTIONS: [Action; 26] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -101,6 +106,8 @@ const ACTIONS: [Action; 24] = [
     Action::Filter,
     Action::FailingOnly,
     Action::CancelJob,
+    Action::Unskip,
+    Action::Older,
     Action::Mark,
     Action::MarkAll,
     Action::ClearMarks,
@@ -117,10 +124,26 @@ const ACTIONS: [Action; 24] = [
 ];
 
 impl JobsScreen {
+    fn company(shared: &Shared) -> Option<i64> {
+        shared.company.as_ref().map(|(id, _)| *id)
+    }
+
+    /// Which deliveries are listed: what the selected job touched.
+    fn which(&self) -> Option<Which> {
+        self.of.clone().map(|job| Which { job, ..Which::default() })
+    }
+
     fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
-        if let Some(job) = self.jobs.selected.clone() {
-            let which = Which { job, ..Which::default() };
-            self.listed.ask_anew(Query::Deliveries { which, after: String::new() }, cx);
+        if let Some(which) = self.which() {
+            self.listed.load(|after| Query::Deliveries { which, after }, cx);
+        }
+    }
+
+    fn more(&mut self, cx: &mut Cx<'_>) {
+        let company = Self::company(cx.shared);
+        match self.which().filter(|_| self.is_below) {
+            Some(which) => self.listed.more(|after| Query::Deliveries { which, after }, cx),
+            None => self.pages.more(|after| Query::Jobs { company, after }, cx),
         }
     }
 }
@@ -139,6 +162,7 @@ impl Screen for JobsScreen {
         match (action, self.is_below) {
             (Action::Pane, _) => self.is_below = !self.is_below,
             (Action::Open, false) => self.is_below = true,
+            (Action::Older, _) => self.more(cx),
             (Action::Open, true) => {
                 if let Some(it) = self.deliveries.current() {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
@@ -149,46 +173,55 @@ impl Screen for JobsScreen {
             (Action::Mark | Action::MarkAll, false) => {}
             (_, false) => self.jobs.perform(&COLUMNS, now, action, 1, rows),
         }
-        if action == Action::ClearMarks {
-            self.deliveries.marks.clear();
+        match (action, self.is_below) {
+            (Action::ClearMarks, _) => self.deliveries.marks.clear(),
+            (Action::MarkAll, true) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            _ => {}
         }
     }
 
-    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
-        let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Jobs(jobs) => Some(jobs.clone()),
-            _ => None,
-        });
-        if let Some(jobs) = self.fetch.value.as_ref().filter(|_| taken) {
-            self.jobs.set(jobs.clone());
+    fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
+        if matches!(event, Event::Narrowed) {
+            self.pages.forget();
+            self.jobs.set(Vec::new());
+            self.jobs.is_loaded = false;
+            return;
         }
-        let taken = self.listed.take(&event, |answer| match answer {
-            Answer::Deliveries { rows, .. } => Some(rows.clone()),
-            _ => None,
-        });
-        if let Some(rows) = self.listed.value.as_ref().filter(|_| taken) {
-            self.deliveries.set(rows.clone());
+        let company = Self::company(cx.shared);
+        if let Some(jobs) = self.pages.take(&event, Answer::jobs, |after| Query::Jobs { company, after }, cx)
+        {
+            self.jobs.set(jobs);
+        }
+        let which = self.which().unwrap_or_default();
+        if let Some(rows) =
+            self.listed.take(&event, Answer::deliveries, |after| Query::Deliveries { which, after }, cx)
+        {
+            self.deliveries.set(rows);
         }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
-        self.fetch.ask(Query::Jobs, cx);
+        let company = Self::company(cx.shared);
+        self.pages.load(|after| Query::Jobs { company, after }, cx);
         self.ask_deliveries(cx);
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
         let now = cx.shared.now;
         self.jobs.normalize(&COLUMNS, now);
+        let mut dropped = 0;
         if self.of != self.jobs.selected {
             self.of.clone_from(&self.jobs.selected);
+            dropped = self.deliveries.marks.len();
             self.deliveries = Table::default();
+            self.listed.forget();
             self.ask_deliveries(cx);
         }
-        if self.of.is_none() && self.fetch.value.is_some() {
+        if self.of.is_none() && self.pages.is_loaded() {
             // Nothing is asked for where nothing is selected.
             self.deliveries.set(Vec::new());
         }
-        self.deliveries.normalize(&DELIVERIES, now);
+        cx.dropped(dropped + self.deliveries.normalize(&DELIVERIES, now));
     }
 
     fn subject(&self, _: &Shared) -> Subject {
@@ -197,6 +230,7 @@ impl Screen for JobsScreen {
             job: Some(job.clone()),
             record: Some(json!({
                 "id": job.id, "state": job.state, "kind": job.kind, "operator": job.operator, "total": job.total,
+                "about": job.about.sentence(|at| at.to_string()),
                 "released": job.released, "delivered": job.delivered, "dead": job.dead, "pending": job.pending,
             })),
             ..Subject::default()
@@ -209,10 +243,10 @@ impl Screen for JobsScreen {
         subject
     }
 
-    fn command(&self, _: &Shared) -> String {
+    fn command(&self, shared: &Shared) -> String {
         match (self.is_below, &self.jobs.selected) {
             (true, Some(job)) => format!("leadline delivery list --job {job}"),
-            _ => "leadline job list".to_owned(),
+            _ => format!("leadline job list{}", of_company(Self::company(shared))),
         }
     }
 
@@ -221,9 +255,13 @@ impl Screen for JobsScreen {
         let rows = u16::try_from(self.jobs.rows.len()).unwrap_or(u16::MAX).saturating_add(3).max(5);
         let rows = rows.min(area.height / 2);
         let [top, bottom] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
-        let mut title =
-            vec![theme.span(Role::Strong, "Jobs"), theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now))];
-        if let Some(error) = &self.fetch.error {
+        let what = if view.shared.company.is_some() { "Jobs of this company alone" } else { "Jobs" };
+        let mut title = vec![
+            theme.span(Role::Strong, what),
+            theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now)),
+            theme.span(Role::Quiet, note(&self.pages)),
+        ];
+        if let Some(error) = self.pages.error() {
             title.push(
                 theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
             );
@@ -236,6 +274,7 @@ impl Screen for JobsScreen {
         let title = vec![
             theme.span(Role::Strong, "What it touched"),
             theme.span(Role::Quiet, self.deliveries.note(&DELIVERIES, now)),
+            theme.span(Role::Quiet, note(&self.listed)),
         ];
         let block = pane(title, self.is_below, theme);
         let inner = block.inner(bottom);
@@ -258,13 +297,27 @@ impl Screen for JobsScreen {
         Some(if self.is_below { &mut self.deliveries.filter } else { &mut self.jobs.filter })
     }
 
+    fn chips(&self) -> Vec<String> {
+        let above = (self.is_below && !self.jobs.filter.is_empty())
+            .then(|| format!("jobs /{}", self.jobs.filter.input.text()));
+        let below = self.deliveries.only("dead leads").filter(|_| self.is_below);
+        [above, self.jobs.only("jobs with dead"), below].into_iter().flatten().collect()
+    }
+
     fn period(&self) -> Option<i64> {
         Some(if self.jobs.rows.iter().any(|job| job.state == "running") { 1 } else { 10 })
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
-        (action == Action::Open)
-            .then(|| if self.is_below { "open the lead" } else { "what it touched" }.to_owned())
+        let word = match (action, self.is_below) {
+            (Action::Open, true) => "open the lead",
+            (Action::Open, false) => "what it touched",
+            (Action::Older, true) => "more of them",
+            (Action::Older, false) => "older jobs",
+            (Action::FailingOnly, _) => "with dead only",
+            _ => return None,
+        };
+        Some(word.to_owned())
     }
 
     fn list(&mut self) -> Option<Box<dyn List + '_>> {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::columns::delivery;
 use crate::console::app::shared::{Shared, Tone};
-use crate::console::data::lead::{Explained, Step};
+use crate::console::data::lead::{Explained, Record, Step};
 use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
@@ -205,7 +205,16 @@ impl LeadScreen {
         let flows = self.flows.value.as_ref()?;
         let here = |flow: &&Flow| flow.targets.iter().any(|(id, _)| *id == it.delivery.integration_id);
         let reply = format!("{} {}", it.delivery.reason, it.why);
-        flows.iter().filter(here).find(|flow| reply.contains(&flow.name)).or_else(|| flows.iter().find(here))
+        // A reason quotes a name; where it stands without quotes, the longest one is meant: "big" is in "big weddings".
+        let quoted = flows.iter().filter(here).find(|flow| reply.contains(&format!("{:?}", flow.name)));
+        let named = || flows.iter().filter(here).filter(|flow| reply.contains(&flow.name));
+        quoted.or_else(|| named().max_by_key(|flow| flow.name.len())).or_else(|| flows.iter().find(here))
+    }
+
+    /// What the selected delivery's target made of the lead.
+    fn records<'s>(&self, page: &'s LeadPage) -> impl Iterator<Item = &'s Record> {
+        let at = self.table.current().map(|it| it.delivery.integration_id.clone());
+        page.records.iter().filter(move |it| at.as_ref().is_none_or(|at| it.integration_id == *at))
     }
 }
 
@@ -281,7 +290,7 @@ impl Screen for LeadScreen {
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
-        self.table.normalize(&COLUMNS, cx.shared.now);
+        cx.dropped(self.table.normalize(&COLUMNS, cx.shared.now));
         if self.company != 0 && self.flows.value.is_none() && self.flows.error.is_none() {
             self.flows.ask(Query::Flows { company: self.company }, cx);
         }
@@ -296,6 +305,7 @@ impl Screen for LeadScreen {
             lead: Some((self.uuid.clone(), self.company, self.person.clone())),
             deliveries: self.table.chosen().into_iter().map(|it| chosen_delivery(&it.delivery)).collect(),
             flow: self.flow().cloned(),
+            records: page.map(|page| self.records(page).cloned().collect()).unwrap_or_default(),
             record: page.map(|page| {
                 json!({
                     "uuid": page.lead.uuid, "company_id": page.lead.company_id, "name": page.lead.name,
@@ -303,6 +313,10 @@ impl Screen for LeadScreen {
                     "deliveries": page.deliveries.iter().map(|it| json!({
                         "id": it.delivery.id, "integration": it.delivery.integration,
                         "state": it.delivery.state.word(), "why": it.why, "error": it.delivery.error,
+                    })).collect::<Vec<_>>(),
+                    "records": page.records.iter().map(|it| json!({
+                        "kind": it.kind, "id": it.id, "url": Some(&it.url).filter(|url| !url.is_empty()),
+                        "integration_id": it.integration_id,
                     })).collect::<Vec<_>>(),
                 })
             }),
@@ -330,6 +344,10 @@ impl Screen for LeadScreen {
         Some(&mut self.table.filter)
     }
 
+    fn chips(&self) -> Vec<String> {
+        self.table.only("dead").into_iter().collect()
+    }
+
     fn period(&self) -> Option<i64> {
         // What is under way is seen to end; a lead that is at rest is not asked for again and again.
         let moves =
@@ -346,6 +364,7 @@ impl Screen for LeadScreen {
         match action {
             Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
             Action::Open => Some("attempts".to_owned()),
+            Action::FailingOnly => Some("dead only".to_owned()),
             _ => None,
         }
     }

@@ -114,6 +114,13 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
             doc.field("flow", &format!("{}: {}", flow.name, flow.when));
         }
     }
+    let mut records = it.records(page).peekable();
+    if records.peek().is_some() {
+        doc.section("what it is called there");
+    }
+    for record in records {
+        doc.push(Kind::Text, &format!("{} {}   {}", record.kind, record.id, record.url));
+    }
     doc.section("what happened");
     for step in it.steps(page) {
         let at = step.at.map(|at| time::stamp(at, zone)).unwrap_or_default();

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::columns::lead;
 use crate::console::app::shared::Shared;
+use crate::console::data::command::{of_company, quote};
 use crate::console::data::{Answer, Lead, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
@@ -185,6 +186,14 @@ impl Screen for LeadsScreen {
     }
 
     fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
+        if matches!(event, Event::Narrowed) {
+            self.fetch.forget();
+            self.asked.clear();
+            self.is_opening = false;
+            self.table.set(Vec::new());
+            self.table.is_loaded = false;
+            return;
+        }
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Leads { rows, more } => Some((rows.clone(), *more)),
             _ => None,
@@ -234,10 +243,10 @@ impl Screen for LeadsScreen {
     }
 
     fn command(&self, shared: &Shared) -> String {
-        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
+        let company = of_company(shared.company.as_ref().map(|(id, _)| *id));
         match self.text() {
             "" => format!("leadline lead list{company}"),
-            text => format!("leadline lead find '{}'{company}", text.replace('\'', r"'\''")),
+            text => format!("leadline lead find {}{company}", quote(text)),
         }
     }
 
@@ -296,6 +305,10 @@ impl Screen for LeadsScreen {
     }
 
     fn typed(&mut self, typed: Typed, cx: &mut Cx<'_>) {
+        if typed != Typed::Entered {
+            // What is found now is not what Enter was pressed for, or nobody waits for it any more.
+            self.is_opening = false;
+        }
         match typed {
             Typed::Changed => self.look(cx),
             Typed::Entered => self.open(cx),
@@ -304,6 +317,10 @@ impl Screen for LeadsScreen {
     }
 
     fn back(&mut self) -> bool {
+        self.is_opening = false;
+        if std::mem::take(&mut self.table.bad_only) {
+            return true;
+        }
         if self.text().is_empty() {
             return false;
         }
@@ -311,6 +328,14 @@ impl Screen for LeadsScreen {
         self.is_typing = true;
         self.is_cleared = true;
         true
+    }
+
+    fn chips(&self) -> Vec<String> {
+        self.table.only("undelivered").into_iter().collect()
+    }
+
+    fn label(&self, action: Action, _: &Shared) -> Option<String> {
+        (action == Action::FailingOnly).then(|| "undelivered only".to_owned())
     }
 
     fn list(&mut self) -> Option<Box<dyn List + '_>> {

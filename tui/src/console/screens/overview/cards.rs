@@ -5,11 +5,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::columns::{pushed, retry, waiting};
+use super::columns::{notes, pushed, retry, waiting};
 use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
-use crate::console::widgets::draw::{badge, cut, error_text, pane, safe};
+use crate::console::widgets::draw::{badge, cut, error_text, line_width, pane, safe};
 use crate::console::widgets::table::window_start;
 use crate::console::widgets::time;
 
@@ -68,12 +68,18 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
             Span::raw(cut(&value, width.saturating_sub(8), theme)),
         ])
     };
+    let notes = notes(it).join(", ");
+    let mut next = field("retry", retry(now, it));
+    if !notes.is_empty() {
+        let room = width.saturating_sub(line_width(&next.spans) + 3);
+        next.spans.extend([Span::raw("   "), theme.span(Role::Warn, safe(&notes, room, theme))]);
+    }
     let text = vec![
         Line::from(badge(it, theme)),
         field("pushed", format!("{}   {}", pushed(now, it), safe(&it.connector, 12, theme))),
         field("error", error(it, width, view)),
         Line::from(waiting(it, theme)),
-        field("retry", retry(now, it)),
+        next,
     ];
     let block = pane(title, false, theme);
     let inner = block.inner(area);

@@ -6,7 +6,7 @@ use ratatui::text::Span;
 use serde_json::json;
 
 use crate::columns::integration;
-use crate::console::data::Integration;
+use crate::console::data::{Badge, Integration};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{counted, without_phrase};
@@ -42,7 +42,8 @@ pub const COLUMNS: [Column<Integration>; 11] = [
         .value(|it: &Integration| json!(it.last_pushed_at))
         .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
     shows(integration::NEXT_RETRY, |it: &Integration, look| plain(retry(look.now, it)))
-        .value(|it: &Integration| json!(it.next_retry_at)),
+        .value(|it: &Integration| json!(it.next_retry_at))
+        .by(|a, b| next(a).cmp(&next(b))),
     shows(integration::CONNECTOR, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
     shows(integration::LAST_ERROR, |it: &Integration, _| match it.pause_label() {
@@ -53,8 +54,29 @@ pub const COLUMNS: [Column<Integration>; 11] = [
             None => plain(&*it.last_error),
         },
     })
-    .value(|it: &Integration| json!(it.last_error)),
+    .value(|it: &Integration| json!(it.last_error))
+    .by(|a, b| (a.last_error.is_empty(), &a.last_error).cmp(&(b.last_error.is_empty(), &b.last_error))),
 ];
+
+/// When something goes on there; those that wait for no time stand behind those that do.
+fn next(it: &Integration) -> (bool, Option<Timestamp>) {
+    let at = it.next_retry_at.or(it.throttled_until).or(it.breaker_until);
+    (at.is_none(), at)
+}
+
+/// What is to be known of credentials and secrets, in a few words each.
+pub(super) fn notes(it: &Integration) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !it.has_credentials && it.badge == Badge::Credentials {
+        notes.push("no credentials".to_owned());
+    }
+    if it.staged_version > 0 {
+        notes.push(format!("secret v{} staged", it.staged_version));
+    } else if it.grace_until.is_some() {
+        notes.push("two secrets".to_owned());
+    }
+    notes
+}
 
 /// When it last pushed something.
 pub fn pushed(now: Timestamp, it: &Integration) -> String {

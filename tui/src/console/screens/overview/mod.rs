@@ -15,6 +15,7 @@ use ratatui::widgets::Paragraph;
 
 use crate::console::app::menus::integration_json;
 use crate::console::app::shared::{Shared, Tone, WIDE};
+use crate::console::data::command::of_company;
 use crate::console::data::{Conn, Integration, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
@@ -222,9 +223,15 @@ impl Screen for OverviewScreen {
     }
 
     fn command(&self, shared: &Shared) -> String {
-        let company = shared.company.as_ref().map(|(id, _)| format!(" --company {id}")).unwrap_or_default();
-        let failing = if self.table.bad_only { " --badge failing" } else { "" };
-        format!("leadline integration list{company}{failing}")
+        let company = of_company(shared.company.as_ref().map(|(id, _)| *id));
+        if !self.table.bad_only {
+            return format!("leadline integration list{company}");
+        }
+        // A green badge hides no dead lead here: commands have a list of their own for these.
+        format!(
+            "leadline integration list{company} --badge failing,credentials\n\
+             leadline delivery list{company} --state dead"
+        )
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
@@ -250,8 +257,7 @@ impl Screen for OverviewScreen {
     }
 
     fn chips(&self) -> Vec<String> {
-        let only = self.table.bad_only.then(|| "failing only".to_owned());
-        only.into_iter().collect()
+        self.table.only("failing").into_iter().collect()
     }
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
@@ -295,8 +301,8 @@ fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut state = badge(it, theme);
-    if let Some(label) = it.pause_label() {
-        state.extend([Span::raw("   "), theme.span(Role::Warn, label)]);
+    for note in it.pause_label().map(str::to_owned).into_iter().chain(columns::notes(it)) {
+        state.extend([Span::raw("   "), theme.span(Role::Warn, note)]);
     }
     let push = format!("{:<8}{}   next retry {}", "pushed", pushed(shared.now, it), retry(shared.now, it));
     let age = it.last_error_at.map(|at| format!("{}  ", time::ago(shared.now, at))).unwrap_or_default();

@@ -60,7 +60,10 @@ pub const COLUMNS: [Column<Listed>; 6] = [
         .by(|a, b| a.company.id.cmp(&b.company.id)),
     shows(company::LAST_LEAD, |it: &Listed, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
-        styled(role, time::age(look.now, it.company.last_lead_at))
+        styled(
+            role,
+            it.company.last_lead_at.map_or_else(|| "never".to_owned(), |at| time::age(look.now, Some(at))),
+        )
     })
     .value(|it: &Listed| json!(it.company.last_lead_at))
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
@@ -125,7 +128,7 @@ impl SystemScreen {
                 company: company.clone(),
             }
         };
-        let mut rows: Vec<Listed> = shared.companies.iter().map(listed).collect();
+        let mut rows: Vec<Listed> = shared.companies_in_view().map(listed).collect();
         rows.sort_by(|a, b| {
             (!a.silent, a.bad == 0, &a.company.name).cmp(&(!b.silent, b.bad == 0, &b.company.name))
         });
@@ -219,7 +222,9 @@ impl Screen for SystemScreen {
             inner,
         );
         let doc = describe(self.fetch.value.as_ref(), self.fetch.error.as_deref(), view);
-        self.page.draw(doc, vec![theme.span(Role::Strong, "System")], self.is_page, theme, frame, second);
+        let all = if view.shared.company.is_some() { "  all companies" } else { "" };
+        let title = vec![theme.span(Role::Strong, "System"), theme.span(Role::Quiet, all)];
+        self.page.draw(doc, title, self.is_page, theme, frame, second);
     }
 
     fn back(&mut self) -> bool {
@@ -232,6 +237,10 @@ impl Screen for SystemScreen {
 
     fn filter_mut(&mut self) -> Option<&mut Filter> {
         Some(&mut self.companies.filter)
+    }
+
+    fn chips(&self) -> Vec<String> {
+        self.companies.only("silent or failing").into_iter().collect()
     }
 
     fn period(&self) -> Option<i64> {
@@ -282,6 +291,22 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     if let Some([p50, p95, p99]) = it.latency_ms {
         let millis = [p50, p95, p99].map(time::millis);
         doc.field("a push", &format!("p50 {}   p95 {}   p99 {}", millis[0], millis[1], millis[2]));
+    }
+    doc.section("refused posts, last 24 hours");
+    if it.refused.is_empty() {
+        doc.push(Kind::Quiet, "None.");
+    }
+    for key in &it.refused {
+        let text = format!(
+            "{}  {} / {}   the last {}: {} {}",
+            key.refused,
+            key.company,
+            key.name,
+            ago(key.last_at),
+            key.status,
+            key.detail
+        );
+        doc.push(Kind::Error, &text);
     }
     doc.section("daemons");
     doc.field("version", &it.version);

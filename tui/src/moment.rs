@@ -9,9 +9,31 @@ use jiff::{
 /// What to write instead of what is no time.
 const HINT: &str = "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z";
 
+/// What to write instead of what is no time to come.
+const AHEAD: &str = "give a time to come such as 14:00, tomorrow 8:00, 4h or '2026-11-28 13:30'";
+
 /// A moment in the past, or whenever a time names.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_at(text, &Timestamp::now().to_zoned(TimeZone::system()))
+}
+
+/// A moment to come: a time of day is the next one, a span begins now.
+pub(crate) fn ahead(text: &str) -> Result<Timestamp, String> {
+    ahead_of(text, &Timestamp::now().to_zoned(TimeZone::system()))
+}
+
+/// The same, from that moment on.
+pub(crate) fn ahead_of(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(span) = text.parse::<Span>()
+        && span.is_positive()
+    {
+        return now.checked_add(span).map(|at| at.timestamp()).map_err(|_| AHEAD.to_owned());
+    }
+    let is_ahead = |at: &Timestamp| *at > now.timestamp();
+    let named = moment_at(text, now).ok().filter(is_ahead);
+    let tomorrow = || time(text).and_then(|_| moment_at(&format!("tomorrow {text}"), now).ok());
+    named.or_else(tomorrow).ok_or_else(|| AHEAD.to_owned())
 }
 
 fn moment_at(text: &str, now: &Zoned) -> Result<Timestamp, String> {
@@ -124,5 +146,26 @@ mod tests {
         }
         assert_eq!(moment_at("99999y", &now()).unwrap_err(), HINT);
         assert_eq!(moment_at("19000y", &now()).unwrap_err(), "too long ago");
+    }
+    #[test]
+    fn what_is_to_come_is_the_next_of_its_kind() {
+        for (text, expected) in [
+            ("16:00", "2026-06-04T15:00:00Z"),
+            ("14:00", "2026-06-05T13:00:00Z"),
+            ("tomorrow 8:00", "2026-06-05T07:00:00Z"),
+            ("tomorrow", "2026-06-04T23:00:00Z"),
+            ("4h", "2026-06-04T18:00:00Z"),
+            ("2026-06-08 09:30", "2026-06-08T08:30:00Z"),
+            ("2026-06-04T14:00:01Z", "2026-06-04T14:00:01Z"),
+        ] {
+            assert_eq!(ahead_of(text, &now()).map(|at| at.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+        for text in ["", "yesterday", "2h ago", "-2h", "2026-06-04T14:00:00Z", "today 9:00", "soon"] {
+            assert_eq!(
+                ahead_of(text, &now()).unwrap_err(),
+                "give a time to come such as 14:00, tomorrow 8:00, 4h or '2026-11-28 13:30'",
+                "{text}"
+            );
+        }
     }
 }

@@ -1,0 +1,237 @@
+//! What a shell proposes as one types: verbs and options from the definitions, and what there is from the daemon.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io, thread,
+    time::Duration,
+};
+
+use clap::{Arg, Command};
+use clap_complete::{
+    Shell,
+    engine::{ArgValueCompleter, CompletionCandidate},
+    env::Shells,
+};
+use leadline_client::{Client, PAGE_MAX, Reach};
+use leadline_proto::v1;
+
+use crate::{
+    config::{Config, Wanted},
+    jobs::About,
+    text::display_text,
+};
+
+/// Set by the script of a shell, to the shell's name: the line so far stands behind `--`.
+const VARIABLE: &str = "LEADLINE_COMPLETE";
+/// Nobody waits longer for a proposal: a daemon that is away or slow proposes nothing.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How many characters a proposal says of what it is.
+const HELP_MAX: usize = 60;
+
+/// What the daemon is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noun {
+    Company,
+    Integration,
+    Flow,
+    Cause,
+    Job,
+}
+
+/// What may stand there, and what it is.
+type Proposal = (String, String);
+
+/// The script by which a shell asks `leadline` itself.
+pub(super) fn script(shell: Shell) -> io::Result<String> {
+    let name = shell.to_string();
+    let shells = Shells::builtins();
+    let shell = shells.completer(&name).ok_or_else(|| io::Error::other(format!("unknown shell {name}")))?;
+    let mut script = Vec::new();
+    shell.write_registration(VARIABLE, "leadline", "leadline", "leadline", &mut script)?;
+    Ok(String::from_utf8_lossy(&script).into_owned())
+}
+
+/// What to propose, if a shell asks; none if this is a command like any other.
+pub(super) fn proposals(command: Command) -> Option<io::Result<String>> {
+    let shell = std::env::var_os(VARIABLE).filter(|shell| !shell.is_empty())?;
+    let line: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    Some(proposed(command, &shell, line))
+}
+
+fn proposed(command: Command, shell: &OsStr, line: Vec<OsString>) -> io::Result<String> {
+    let shells = Shells::builtins();
+    let name = shell.to_string_lossy();
+    let shell = shells.completer(&name).ok_or_else(|| io::Error::other(format!("unknown shell {name}")))?;
+    let reach = reach_of(&line);
+    let mut command = asking(command, "", reach.as_ref());
+    command.build();
+    let mut text = Vec::new();
+    shell.write_complete(&mut command, line, None, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Where the daemon of this line is; none if the settings cannot be read.
+fn reach_of(line: &[OsString]) -> Option<Reach> {
+    let option = |name: &str| {
+        let words = || line.iter().map(|word| word.to_string_lossy().into_owned());
+        let behind = words().skip_while(|word| word != name).nth(1);
+        behind.or_else(|| words().find_map(|word| word.strip_prefix(&format!("{name}=")).map(str::to_owned)))
+    };
+    let reach = Reach { server: option("--server"), token: option("--token"), ..Reach::default() };
+    let wanted = Wanted { profile: option("--profile"), reach, ..Wanted::default() };
+    Some(Config::load().ok()?.choose(wanted).ok()?.reach)
+}
+
+/// The same command, whose arguments ask the daemon what there is; `noun` is the command's that it stands in.
+fn asking(command: Command, noun: &str, reach: Option<&Reach>) -> Command {
+    let command = command.mut_args(|arg| match (meant(noun, &arg), reach) {
+        (Some(of), Some(reach)) => {
+            let reach = reach.clone();
+            arg.add(ArgValueCompleter::new(move |typed: &OsStr| candidates(of, &reach, typed)))
+        }
+        _ => arg,
+    });
+    command.mut_subcommands(|inner| {
+        let noun = if noun.is_empty() { inner.get_name().to_owned() } else { noun.to_owned() };
+        asking(inner, &noun, reach)
+    })
+}
+
+/// What an argument names.
+fn meant(noun: &str, arg: &Arg) -> Option<Noun> {
+    Some(match (arg.get_long(), noun, arg.get_id().as_str()) {
+        (Some("company"), ..) | (None, "company", "company") => Noun::Company,
+        (Some("integration"), ..) | (None, "integration", "integration") => Noun::Integration,
+        (Some("then"), "flow", _) => Noun::Integration,
+        (None, "flow", "flow") => Noun::Flow,
+        (Some("cause"), ..) | (None, "failure", "cause") => Noun::Cause,
+        (Some("job"), ..) | (None, "job", "id") => Noun::Job,
+        _ => return None,
+    })
+}
+
+/// What there is that begins as was typed. The daemon is asked on a thread of its own: a shell knows no runtime.
+fn candidates(of: Noun, reach: &Reach, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let reach = reach.clone();
+    let asked = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let asked = async { tokio::time::timeout(PATIENCE, ask(of, &reach)).await };
+        runtime.block_on(asked).ok().flatten()
+    });
+    // A thread that panicked proposes nothing either.
+    let found = asked.join().ok().flatten().unwrap_or_default();
+    let typed = typed.to_string_lossy();
+    let candidate = |(value, what): Proposal| {
+        let what: String = display_text(&what).chars().take(HELP_MAX).collect();
+        CompletionCandidate::new(value).help(Some(what.into()))
+    };
+    found.into_iter().filter(|(value, _)| value.starts_with(&*typed)).map(candidate).collect()
+}
+
+async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Proposal>> {
+    let client = Client::find(reach).await.ok()?;
+    let page_size = PAGE_MAX;
+    Some(match of {
+        Noun::Company => {
+            let request = v1::ListCompaniesRequest { page_size, ..Default::default() };
+            let found = client.list_companies(request).await.ok()?.companies;
+            found.into_iter().map(|it| (it.id.to_string(), it.name)).collect()
+        }
+        Noun::Integration => {
+            let request = v1::ListIntegrationsRequest { page_size, ..Default::default() };
+            integrations(client.list_integrations(request).await.ok()?.integrations)
+        }
+        Noun::Flow => {
+            let request = v1::ListFlowsRequest { page_size, ..Default::default() };
+            let found = client.list_flows(request).await.ok()?.flows;
+            found.into_iter().map(|it| (it.id, it.name)).collect()
+        }
+        Noun::Cause => {
+            let request = v1::ListFailuresRequest { page_size, include_snoozed: true, ..Default::default() };
+            let found = client.list_failures(request).await.ok()?.failures;
+            found.into_iter().map(|it| (it.cause, format!("{} dead: {}", it.dead, it.text))).collect()
+        }
+        Noun::Job => {
+            let request = v1::ListJobsRequest { page_size: 50, ..Default::default() };
+            let found = client.list_jobs(request).await.ok()?.jobs;
+            let told = |it: v1::Job| {
+                let what = format!("{}: {}", it.state().word(), About::of(&it).sentence(|at| at.to_string()));
+                (it.id, what)
+            };
+            found.into_iter().map(told).collect()
+        }
+    })
+}
+
+/// By company and name, and by the name alone where it is the only one; by the id where a shell would take the name
+/// for more than a word.
+fn integrations(found: Vec<v1::Integration>) -> Vec<Proposal> {
+    let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c));
+    let mut proposals = Vec::new();
+    for it in &found {
+        let badge = it.health.as_ref().map(|health| health.badge().word()).unwrap_or_default();
+        let what = format!("{} / {}: {badge}", it.company_name, it.name);
+        if !is_word(&it.name) {
+            proposals.push((it.id.clone(), what));
+            continue;
+        }
+        if found.iter().filter(|other| other.name == it.name).count() == 1 {
+            proposals.push((it.name.clone(), what.clone()));
+        }
+        proposals.push((format!("{}/{}", it.company_id, it.name), what));
+    }
+    proposals
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn named(company_id: i64, name: &str, id: &str) -> v1::Integration {
+        v1::Integration { company_id, name: name.into(), id: id.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn an_integration_is_proposed_by_what_names_it_alone() {
+        let found = vec![named(7, "HubSpot", "A"), named(8, "HubSpot", "B"), named(7, "hook", "C")];
+        let values = |found| integrations(found).into_iter().map(|(value, _)| value).collect::<Vec<_>>();
+        assert_eq!(values(found), ["7/HubSpot", "8/HubSpot", "hook", "7/hook"]);
+        assert_eq!(values(vec![named(7, "big $(x) weddings", "D")]), ["D"], "a shell reads no name as more");
+    }
+
+    #[test]
+    fn the_daemon_is_asked_for_what_an_argument_names() {
+        let command = super::super::Cli::command();
+        let argument = |noun: &str, verb: &str, name: &str| {
+            let verb = command.find_subcommand(noun).unwrap().find_subcommand(verb).unwrap();
+            meant(noun, verb.get_arguments().find(|arg| arg.get_id() == name).unwrap())
+        };
+        for (noun, verb, name, expected) in [
+            ("company", "show", "company", Some(Noun::Company)),
+            ("integration", "show", "integration", Some(Noun::Integration)),
+            ("integration", "list", "company", Some(Noun::Company)),
+            ("integration", "rotate-secret", "integration", Some(Noun::Integration)),
+            ("delivery", "retry", "integration", Some(Noun::Integration)),
+            ("delivery", "retry", "cause", Some(Noun::Cause)),
+            ("delivery", "unskip", "job", Some(Noun::Job)),
+            ("delivery", "retry", "ids", None),
+            ("failure", "snooze", "cause", Some(Noun::Cause)),
+            ("job", "cancel", "id", Some(Noun::Job)),
+            ("flow", "update", "flow", Some(Noun::Flow)),
+            ("flow", "create", "then", Some(Noun::Integration)),
+            ("lead", "show", "uuid", None),
+        ] {
+            assert_eq!(argument(noun, verb, name), expected, "{noun} {verb} {name}");
+        }
+    }
+
+    #[test]
+    fn the_daemon_of_the_line_is_asked() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for line in ["leadline --server unix:/x/s company", "leadline company --server=unix:/x/s"] {
+            assert_eq!(reach_of(&words(line)).unwrap().server.as_deref(), Some("unix:/x/s"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Acts: what a question is about and says that it would do, what a menu goes on with, and what can be undone.
+
+use super::App;
+use super::pictures::shown;
+use super::tests::{last, mutation, selected};
+use super::tests_of_lists::{answered, asked, page};
+use crate::console::data::change::{Skipped, Snooze};
+use crate::console::data::lead::Explained;
+use crate::console::data::{Answer, Badge, DeliveryState, Flow, Mutation, Query};
+use crate::console::fixtures::{self, answer, feed, live, press, visit};
+use crate::console::msg::{Command, Effect, Msg};
+
+/// Answers what is asked for, each answer changed first.
+fn serve_changed(app: &mut App, effects: Vec<Effect>, change: impl Fn(&mut Answer)) {
+    let mut open = effects;
+    while let Some(effect) = open.pop() {
+        if let Effect::Net(Command::Ask { ticket, query }) = effect {
+            let mut reply = answer(&query);
+            change(&mut reply);
+            open.extend(answered(app, ticket, reply));
+        }
+    }
+}
+
+/// The command of the open question, as `!` copies it.
+fn command(app: &mut App) -> String {
+    let effects = press(app, "!");
+    let [Effect::Copy { text, .. }] = &effects[..] else { panic!("{effects:?}: {}", shown(app)) };
+    text.as_str().to_owned()
+}
+
+#[test]
+fn the_command_of_a_question_is_of_the_way_that_is_chosen() {
+    for (keys, expected) in [
+        ("2 s", "failure snooze c1 --for 24h"),
+        ("2 s tab tab left", "failure snooze c1 --for 1h"),
+        ("2 s tab tab right", "failure snooze c1 --for 168h"),
+        ("r", "delivery retry --integration 01I1"),
+        ("r tab tab right", "delivery retry --integration 01I1 --re-render"),
+        ("r tab tab tab 60 tab", "delivery retry --integration 01I1 --per-second 1"),
+        ("2 r", "delivery retry --cause c1 --re-render"),
+        ("2 r tab tab left", "delivery retry --cause c1"),
+        ("W", "delivery retry --integration 01I1 --state pending,dead"),
+        ("W tab tab left", "delivery retry --waiting --integration 01I1"),
+        ("v / w a r e h o u s e enter e", "integration enable 01I4"),
+        ("v / w a r e h o u s e enter e tab tab right", "integration enable 01I4 --held release"),
+        ("v / w a r e h o u s e enter e tab tab left", "integration enable 01I4 --held skip"),
+        ("v / w a r e h o u s e enter a l", "delivery release --integration 01I4 --state held"),
+        ("a o tab", "integration rotate-secret 01I1 --grace 86400s"),
+        ("a o tab tab tab left left", "integration rotate-secret 01I1 --grace 0s"),
+        ("a S tab", "integration rotate-secret 01I1 --staged --hold"),
+        ("a S tab tab tab right", "integration rotate-secret 01I1 --staged"),
+        ("a y", "company set-plan 7 --plan pro"),
+        ("a y right", "company set-plan 7 --plan multi"),
+        ("a d", "company pause 7"),
+        ("4 X", "job cancel 01J2"),
+        ("3 s a r a h enter down P", "lead push 01JD2Q8Z5N3V7K9M4T6X8W1Y2P --company 7 --integration 01I3"),
+        ("enter v a h", "delivery hold 01D1"),
+        ("enter v a s", "delivery skip 01D1"),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        assert_eq!(command(&mut app), format!("leadline {expected}"), "{keys}");
+    }
+}
+
+#[test]
+fn a_pace_that_is_none_makes_no_command() {
+    let mut app = live(120, 36);
+    visit(&mut app, "r tab tab tab x tab");
+    assert!(press(&mut app, "!").is_empty());
+    assert_eq!(last(&app), "not possible: type how many a minute, or nothing");
+}
+
+#[test]
+fn a_flow_is_known_by_its_whole_name() {
+    let flow = |id: &str, name: &str| Flow {
+        id: id.to_owned(),
+        company_id: 7,
+        name: name.to_owned(),
+        when: "true".to_owned(),
+        targets: vec![("01I3".to_owned(), "zapier-hook".to_owned())],
+        enabled: true,
+    };
+    for (reason, expected) in [
+        ("flow \"big\" not met", "01F1"),
+        ("flow \"big weddings\" not met", "01F2"),
+        ("big weddings wants lead.guest_count > 150", "01F2"),
+        ("nobody asked", "01F1"),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, "3 s a r a h");
+        let effects = press(&mut app, "enter");
+        serve_changed(&mut app, effects, |reply| match reply {
+            Answer::Flows(flows) => *flows = vec![flow("01F1", "big"), flow("01F2", "big weddings")],
+            Answer::Lead(page) => {
+                let skipped = |it: &&mut Explained| it.delivery.state == DeliveryState::Skipped;
+                if let Some(it) = page.deliveries.iter_mut().find(skipped) {
+                    (it.delivery.reason, it.why) = (reason.to_owned(), String::new());
+                }
+            }
+            _ => {}
+        });
+        visit(&mut app, "down");
+        assert_eq!(
+            app.top().subject(&app.shared).flow.map(|flow| flow.id).as_deref(),
+            Some(expected),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn what_a_target_calls_a_lead_is_seen_and_copied() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter");
+    let text = shown(&app);
+    assert!(text.contains("contact 151   https://app.example.com/contacts/62515/contact/151"), "{text}");
+    visit(&mut app, "y");
+    let effects = press(&mut app, "1");
+    assert!(matches!(&effects[..], [Effect::Copy { text, .. }] if text.as_str() == "151"), "{effects:?}");
+    visit(&mut app, "y");
+    let effects = press(&mut app, "2");
+    assert!(
+        matches!(&effects[..], [Effect::Copy { text, .. }] if text.ends_with("/contact/151")),
+        "{effects:?}"
+    );
+    // At another integration there is none.
+    visit(&mut app, "down");
+    assert!(!shown(&app).contains("contact 151"), "{}", shown(&app));
+}
+
+#[test]
+fn a_menu_goes_on_with_what_was_selected_when_it_opened() {
+    let mut app = live(120, 36);
+    visit(&mut app, "a");
+    let mut worse = fixtures::integration("01I9", "aaa", Badge::Failing);
+    worse.dead = 99;
+    feed(&mut app, Msg::Changes { changed: vec![worse], removed: vec![] });
+    press(&mut app, "t");
+    assert!(shown(&app).contains("Push a test to Rosewood Barn / hubspot-eu?"), "{}", shown(&app));
+    // A lead's evidence is that lead's.
+    let mut app = live(120, 36);
+    visit(&mut app, "2 enter x");
+    feed(&mut app, Msg::Refused("something else".to_owned()));
+    let effects = press(&mut app, "m");
+    let queries = asked(&effects);
+    let [(_, Query::Evidence { uuid, company: 7, json: false, mask: true })] = &queries[..] else {
+        panic!("{queries:?}")
+    };
+    assert_eq!(*uuid, fixtures::failed("A").lead);
+}
+
+#[test]
+fn a_cause_is_snoozed_until_a_time_seen_again_and_woken() {
+    let mut app = live(120, 36);
+    visit(&mut app, "2 s");
+    let text = shown(&app);
+    assert!(text.contains("(x) a day") && text.contains("or until as chosen"), "{text}");
+    // Behind the ways stands the time.
+    press(&mut app, "tab tab tab");
+    press(&mut app, "tomorrow");
+    press(&mut app, "space 8:00");
+    assert!(shown(&app).contains("2026-11-21 08:00:00 UTC"), "{}", shown(&app));
+    press(&mut app, "tab");
+    assert_eq!(command(&mut app), "leadline failure snooze c1 --until 2026-11-21T08:00:00Z");
+    let until = Snooze::Until("2026-11-21T08:00:00Z".parse().unwrap());
+    let expected = Mutation::Snooze { cause: "c1".to_owned(), until };
+    assert_eq!(mutation(&press(&mut app, "y")), Some(&expected));
+    let mut app = live(120, 36);
+    visit(&mut app, "2 s tab tab tab s o o n");
+    press(&mut app, "tab");
+    assert!(mutation(&press(&mut app, "y")).is_none());
+    assert_eq!(last(&app), "not possible: type a time to come, or nothing");
+
+    let mut app = live(120, 36);
+    visit(&mut app, "2");
+    assert!(!shown(&app).contains("502 bad gateway"), "{}", shown(&app));
+    visit(&mut app, "v end");
+    assert!(selected(&app).contains("(snoozed) transient: 502"), "{}", shown(&app));
+    visit(&mut app, "s");
+    assert!(shown(&app).contains("Put this cause back on the list?"), "{}", shown(&app));
+    let expected = Mutation::Snooze { cause: "c3".to_owned(), until: Snooze::End };
+    assert_eq!(mutation(&press(&mut app, "y")), Some(&expected));
+}
+
+#[test]
+fn the_skip_of_a_job_is_undone_as_a_whole_and_by_its_number() {
+    let mut app = live(120, 36);
+    let effects = press(&mut app, "4");
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Jobs { rows, .. } = reply {
+            rows.iter_mut().for_each(|job| (job.kind, job.state) = ("skip".to_owned(), "done".to_owned()));
+        }
+    });
+    visit(&mut app, "a u");
+    assert!(shown(&app).contains("Put back all 312 that this job skipped?"), "{}", shown(&app));
+    assert!(mutation(&press(&mut app, "y")).is_none(), "its number is typed");
+    press(&mut app, "esc a u");
+    let effects = press(&mut app, "312 enter");
+    assert_eq!(mutation(&effects), Some(&Mutation::Unskip(Skipped::Job("01J2".to_owned()))));
+    // A retry skipped nothing.
+    let mut app = live(120, 36);
+    visit(&mut app, "4 a u");
+    assert_eq!(last(&app), "not possible: this job skipped nothing");
+}
+
+#[test]
+fn many_skips_are_undone_by_their_number() {
+    let mut app = live(120, 36);
+    press(&mut app, "enter");
+    let effects = press(&mut app, "v");
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Deliveries { rows, .. } = reply {
+            *rows = page(0, 12);
+            rows.iter_mut().for_each(|it| it.state = DeliveryState::Skipped);
+        }
+    });
+    press(&mut app, "* a u");
+    assert!(shown(&app).contains("Put 12 skipped deliveries back?"), "{}", shown(&app));
+    assert!(mutation(&press(&mut app, "y")).is_none());
+    press(&mut app, "esc a u");
+    let effects = press(&mut app, "12 enter");
+    assert!(matches!(mutation(&effects), Some(Mutation::Unskip(Skipped::Ids(ids))) if ids.len() == 12));
+}

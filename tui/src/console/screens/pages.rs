@@ -1,0 +1,128 @@
+//! A list that comes in pages. More of it is shown on demand, and what is shown is read again as a whole: a row does not
+//! go, and neither selection nor marks with it, because only the first page was asked for.
+
+use std::collections::BTreeSet;
+
+use crate::console::app::shared::Tone;
+use crate::console::data::{Answer, Query};
+use crate::console::screen::{Cx, Event, Fetch};
+use crate::console::widgets::table::Row;
+
+/// So many pages at most are shown: what is further behind is for a filter, or for a command.
+const MOST: usize = 25;
+
+/// What an answer has of a list: rows, and the token of the page behind them, empty for none.
+pub type Page<T> = (Vec<T>, String);
+
+/// A list that is read page by page.
+#[derive(Debug)]
+pub struct Pages<T> {
+    fetch: Fetch<Page<T>>,
+    /// The rows of the reading that is under way.
+    rows: Vec<T>,
+    /// How many pages of it have come, and how many are wanted.
+    read: usize,
+    wanted: usize,
+    /// The page behind those that are shown.
+    next: String,
+    is_loaded: bool,
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self {
+            fetch: Fetch::default(),
+            rows: Vec::new(),
+            read: 0,
+            wanted: 1,
+            next: String::new(),
+            is_loaded: false,
+        }
+    }
+}
+
+impl<T: Row + Clone> Pages<T> {
+    /// Reads what is shown again, unless that is under way.
+    pub fn load(&mut self, query: impl FnOnce(String) -> Query, cx: &mut Cx<'_>) {
+        if !self.fetch.is_waiting() && cx.shared.is_live() {
+            (self.rows, self.read) = (Vec::new(), 0);
+            self.fetch.ask(query(String::new()), cx);
+        }
+    }
+
+    /// Shows a page more, where there is one.
+    pub fn more(&mut self, query: impl FnOnce(String) -> Query, cx: &mut Cx<'_>) {
+        if self.has_more() && self.wanted < MOST {
+            self.wanted += 1;
+            // A reading that is under way goes on to it; else all is read again, so that the pages fit each other.
+            self.load(query, cx);
+        }
+    }
+
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether more is behind what is shown.
+    pub const fn has_more(&self) -> bool {
+        !self.next.is_empty()
+    }
+
+    /// Whether even more could be shown.
+    pub const fn is_full(&self) -> bool {
+        self.wanted >= MOST
+    }
+
+    /// Whether the list has come at all.
+    pub const fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// Why it could not be read.
+    pub fn error(&self) -> Option<&str> {
+        self.fetch.error.as_deref()
+    }
+
+    /// Takes a page in, and asks for the next one that is wanted; all rows, once they are there.
+    pub fn take(
+        &mut self,
+        event: &Event<'_>,
+        read: impl FnOnce(&Answer) -> Option<Page<T>>,
+        query: impl FnOnce(String) -> Query,
+        cx: &mut Cx<'_>,
+    ) -> Option<Vec<T>> {
+        if !self.fetch.take(event, read) {
+            return None;
+        }
+        let (rows, next) = self.fetch.value.take()?;
+        // What came in meanwhile has moved the rest by as many places.
+        let known: BTreeSet<&str> = self.rows.iter().map(Row::id).collect();
+        let new: Vec<T> = rows.into_iter().filter(|row| !known.contains(row.id())).collect();
+        self.rows.extend(new);
+        self.read += 1;
+        if self.read < self.wanted && !next.is_empty() {
+            self.fetch.ask(query(next), cx);
+            return None;
+        }
+        self.wanted = self.read.max(1);
+        (self.next, self.is_loaded) = (next, true);
+        Some(std::mem::take(&mut self.rows))
+    }
+}
+
+/// Says that all that is shown is marked, and that this is not all there is.
+pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
+    if pages.has_more() {
+        cx.say(Tone::Plain, format!("{marks} are marked; what follows behind them is not: o shows more"));
+    }
+}
+
+/// What stands behind the count in the head of a list's pane.
+pub fn note<T: Row + Clone>(pages: &Pages<T>) -> &'static str {
+    match (pages.has_more(), pages.is_full()) {
+        (false, _) => "",
+        (true, false) => "  more: o",
+        (true, true) => "  and more, for a filter or a command",
+    }
+}
