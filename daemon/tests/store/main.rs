@@ -46,5 +46,6 @@ mod server;
 mod snoozes;
 mod sweeps;
 mod targets;
+mod telling;
 mod tokens;
 mod watching;

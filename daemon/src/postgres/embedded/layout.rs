@@ -213,6 +213,7 @@ mod tests {
         for name in ["pipe", "link", "folder", "nothing"] {
             assert!(read_small(&path(name)).is_err(), "{name}");
         }
+        assert_eq!(read_small(&path("pipe")).unwrap_err().to_string(), "it is no file");
         let _device = read_small(Path::new("/dev/zero")).unwrap_err();
     }
 }
