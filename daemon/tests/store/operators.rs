@@ -148,7 +148,7 @@ async fn what_comes_back_is_no_longer_the_skips() {
             .sql(&format!(
                 "INSERT INTO job (company_id, id, integration_id, kind, operator, filter, re_render, state, total, last_id,
                      finished_at)
-                 VALUES ({company}, '{}', '{crm}', '{kind}', 'ann', '{{}}', false, 'done', 1, '{crm}', now())",
+                 VALUES ({company}, '{}', '{crm}', '{kind}', 'ann', '{{\"states\": []}}', false, 'done', 1, '{crm}', now())",
                 job.uuid()
             ))
             .await;

@@ -33,17 +33,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
         Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
-        Query::Causes { company, snoozed } => {
-            let request = v1::ListFailuresRequest {
-                company: company.map(reference).unwrap_or_default(),
-                include_snoozed: snoozed,
-                page_size: PAGE,
-                ..Default::default()
-            };
-            let reply = client.list_failures(request).await?;
-            let rows = reply.failures.into_iter().map(convert::cause).collect();
-            Answer::Causes { rows, snoozed: reply.snoozed, more: !reply.next_page_token.is_empty() }
-        }
+        Query::Causes { company, snoozed } => causes(client, company, snoozed).await?,
         Query::Jobs { company, after } => {
             let company = company.map(reference).unwrap_or_default();
             let request = v1::ListJobsRequest { company, page_size: PAGE, page_token: after };
@@ -90,6 +80,19 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// The causes of one company, or of all.
+async fn causes(client: &Client, company: Option<i64>, snoozed: bool) -> Result<Answer, Failure> {
+    let request = v1::ListFailuresRequest {
+        company: company.map(reference).unwrap_or_default(),
+        include_snoozed: snoozed,
+        page_size: PAGE,
+        ..Default::default()
+    };
+    let reply = client.list_failures(request).await?;
+    let rows = reply.failures.into_iter().map(convert::cause).collect();
+    Ok(Answer::Causes { rows, snoozed: reply.snoozed, more: !reply.next_page_token.is_empty() })
 }
 
 /// Attempts behind those that are known.
