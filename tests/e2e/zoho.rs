@@ -159,15 +159,20 @@ async fn a_look_says_that_tags_take_a_scope() {
 #[tokio::test]
 async fn what_no_retry_can_mend_says_what_zoho_said() {
     let (fake, mut pushing) = scene(json!({}), json!({ "lead.name": "Guests" })).await;
-    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+    // A field that is refused keeps nobody out, one that is required does.
+    push(&mut pushing, EventKind::Created, &sample_lead(1)).await;
+    let note = "field Guests was left out: Guests: invalid data, integer is wanted";
+    assert_eq!((pushing.note.as_deref(), counts(&fake)), (Some(note), (1, 1)));
+    fake.with(|zoho| zoho.required.insert("Guests".to_owned()));
+    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(3));
     let expected =
-        (FailureClass::Rejected, "zoho INVALID_DATA Guests: invalid data, integer is wanted".to_owned());
+        (FailureClass::Rejected, "zoho MANDATORY_NOT_FOUND Guests: required field not found".to_owned());
     assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
     fake.with(|zoho| (zoho.tokens.clear(), zoho.app.2 = "revoked".to_owned()));
     let mut bringing = Bringing::new(EventKind::Created, &sample_lead(2));
     let expected = (FailureClass::Credentials, "zoho login refused: invalid_code".to_owned());
     assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
-    assert_eq!(counts(&fake), (0, 0));
+    assert_eq!(counts(&fake), (1, 1));
     fake.stop().await;
 }
 
