@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, sample_lead, zoho::Zoho};
+use leadline_fakes::{Account as _, Fake, Rule, sample_lead, zoho::Zoho};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -39,6 +39,25 @@ fn counts(fake: &Fake<Zoho>) -> (usize, usize) {
 
 async fn push(pushing: &mut Pushing, kind: EventKind, lead: &Value) {
     assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered);
+}
+
+/// Somebody has an old Lead that sales closed and one that is open: what comes goes to the open one.
+#[tokio::test]
+async fn an_open_lead_goes_before_a_closed_one() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let open = fake.with(|zoho| {
+        (0..2).for_each(|_| drop(zoho.set(Rule::Duplicate)));
+        let closed = zoho.leads.values_mut().next().unwrap();
+        closed.fields.insert("Lead_Status".to_owned(), json!("Lost Lead"));
+        zoho.leads.keys().next_back().unwrap().clone()
+    });
+    let mut lead = sample_lead(1);
+    lead["lead"]["email"] = json!("sarah@example.com");
+    lead["lead"]["phone"] = json!("+442079460000");
+    push(&mut pushing, EventKind::Created, &lead).await;
+    let kept = pushing.ids(lead["lead"]["uuid"].as_str().unwrap());
+    assert_eq!(kept.get("lead"), Some(&open));
+    assert_eq!(counts(&fake), (2, 1), "a note on the open one");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::crm;
 use leadline_domain::json::Json;
 
 /// A part of a plan.
-pub(super) trait Part: Sized {
+pub(super) trait PlanPart: Sized {
     fn kept(&self) -> Json;
     /// None if it is not what was kept.
     fn read(kept: &Json) -> Option<Self>;
@@ -17,7 +17,7 @@ pub(super) trait Part: Sized {
 
 macro_rules! part {
     ($type:ty, $kept:expr, $read:expr) => {
-        impl Part for $type {
+        impl PlanPart for $type {
             fn kept(&self) -> Json {
                 let kept: fn(&Self) -> Json = $kept;
                 kept(self)
@@ -37,9 +37,9 @@ part!(String, |own| Json::string(own), |kept| kept.as_str().map(Cow::into_owned)
 part!(bool, |own| Json::Bool(*own), |kept| Some(*kept == Json::Bool(true)));
 part!(i64, |own| Json::integer((*own).into()), |kept| kept.as_integer()?.try_into().ok());
 
-impl<T: Part> Part for Option<T> {
+impl<T: PlanPart> PlanPart for Option<T> {
     fn kept(&self) -> Json {
-        self.as_ref().map_or(Json::Null, Part::kept)
+        self.as_ref().map_or(Json::Null, PlanPart::kept)
     }
 
     fn read(kept: &Json) -> Option<Self> {
@@ -47,14 +47,14 @@ impl<T: Part> Part for Option<T> {
     }
 }
 
-impl<T: Part> Part for Vec<T> {
+impl<T: PlanPart> PlanPart for Vec<T> {
     fn kept(&self) -> Json {
-        Json::Array(self.iter().map(Part::kept).collect())
+        Json::Array(self.iter().map(PlanPart::kept).collect())
     }
 
     fn read(kept: &Json) -> Option<Self> {
         match kept {
-            Json::Array(parts) => parts.iter().map(Part::read).collect(),
+            Json::Array(parts) => parts.iter().map(PlanPart::read).collect(),
             _ => Some(Self::new()),
         }
     }
@@ -72,7 +72,7 @@ macro_rules! plan {
         impl $name {
             /// As it is kept.
             $vis fn bytes(&self) -> bytes::Bytes {
-                let parts = [$((stringify!($part), $crate::plan::Part::kept(&self.$part)),)+];
+                let parts = [$((stringify!($part), $crate::plan::PlanPart::kept(&self.$part)),)+];
                 leadline_domain::json::Json::object(parts).to_bytes()
             }
 
@@ -80,7 +80,7 @@ macro_rules! plan {
             $vis fn read(push: &$crate::Push<'_>, ctx: &mut $crate::Conversation<'_>) -> $crate::Result<Self> {
                 let plan = $crate::crm::rendered(push, ctx)?;
                 let read = |name: &str| plan.get(name).unwrap_or(&leadline_domain::json::Json::Null);
-                let parts = || Some(Self { $($part: $crate::plan::Part::read(read(stringify!($part)))?,)+ });
+                let parts = || Some(Self { $($part: $crate::plan::PlanPart::read(read(stringify!($part)))?,)+ });
                 parts().ok_or_else(|| $crate::crm::unrenderable("what was rendered earlier cannot be read"))
             }
         }
