@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
@@ -22,8 +22,7 @@ use super::{
     config::{Word as _, no_credentials},
     crm,
     leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, Grant},
+    named_as, oauth,
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -56,16 +55,12 @@ impl TypedConnector for Dynamics {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);
         let environment = own.ok_or_else(|| crm::unrenderable("environment_url is required"))?;
         let login = setup.common.or(setup.config.login_url.as_ref(), config::LOGIN);
-        let path = [&*setup.config.tenant_id.0, "oauth2", "v2.0", "token"];
-        let url = Request::at(Method::POST, &login.map_err(crm::unrenderable)?, &path).url;
-        // What the token is for.
-        let scope = Some(format!("{}/.default", environment.as_str().trim_end_matches('/')));
-        let app = setup.credentials.client_id.0.zip(setup.credentials.client_secret.0);
         Ok(Box::new(Ready {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
+            login: login.map_err(crm::unrenderable)?,
             settings: setup.config,
-            app: app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) }),
+            app: setup.credentials.client_id.0.zip(setup.credentials.client_secret.0),
             mapping: setup.mapping,
         }))
     }
@@ -74,11 +69,14 @@ impl TypedConnector for Dynamics {
 /// An environment that is ready to be pushed to.
 #[derive(Debug)]
 struct Ready {
+    /// What the token is for.
     environment: Url,
     /// Where to call.
     base: Url,
+    /// Where to log in.
+    login: Url,
     settings: Config,
-    app: Option<Grant>,
+    app: Option<(SecretString, SecretString)>,
     mapping: Mapping,
 }
 
@@ -103,7 +101,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await
+        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
@@ -129,7 +127,15 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(None))
+        let (client_id, client_secret) = self.app()?;
+        let path = [&*self.settings.tenant_id.0, "oauth2", "v2.0", "token"];
+        let scope = format!("{}/.default", self.environment.as_str().trim_end_matches('/'));
+        Ok(Request::at(Method::POST, &self.login, &path).secret_form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", client_id.expose_secret()),
+            ("client_secret", client_secret.expose_secret()),
+            ("scope", &scope),
+        ]))
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
@@ -138,7 +144,7 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
+    fn app(&self) -> Result<&(SecretString, SecretString)> {
         self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
     }
 

@@ -121,7 +121,7 @@ fn a_minimal_lead() {
         &agreed(minimal()),
         Ids::new(),
         None,
-        &[(200, json!({ "data": [] })), made(), TAKEN, TAKEN],
+        &[made(), TAKEN, TAKEN],
     );
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
 }

@@ -66,11 +66,7 @@ fn data_centre(key: &SecretString) -> Option<String> {
     is_one.then(|| centre.to_owned())
 }
 
-/// The merge fields that every new audience has for the name.
-pub(super) const NAMES: [(&str, &str); 2] =
-    [("lead.profile.first_name", "FNAME"), ("lead.profile.last_name", "LNAME")];
-
-/// First and last name go to merge fields of their own beside this.
+/// First and last name go to FNAME and LNAME beside this, unless the operator maps the name.
 pub(super) fn own_mapping() -> Value {
     json!({ "lead.phone": "PHONE" })
 }

@@ -3,11 +3,13 @@
 use http::Method;
 
 use super::Ready;
-use crate::{
-    Conversation, Request, Response, Result,
-    webhook::url::{UrlTemplate, with_sample},
+use crate::{Conversation, Request, Response, Result, webhook::url::UrlTemplate};
+use leadline_domain::{
+    ids::CompanyId,
+    integration::{EventKind, ProbeKind},
+    lead,
+    template::Context,
 };
-use leadline_domain::integration::ProbeKind;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {
@@ -24,8 +26,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 
 /// A request for a probe: the placeholders are filled from the sample lead.
 fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request> {
-    let request = with_sample(|sample| ready.request(method, target, sample, None));
-    request.map(|request| ready.logged_in(request))
+    let event = lead::sample(CompanyId(1), "The Old Barn");
+    let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
+    Ok(ready.logged_in(ready.request(method, target, &context, None)?))
 }
 
 /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.

@@ -4,11 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{
-    Conversation, Result,
-    config::Flag,
-    vendor::{each, word},
-};
+use crate::{Conversation, Result, config::Flag, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -64,7 +60,8 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
         return Err(Failure::new(FailureClass::Credentials, error));
     }
-    ctx.found.targets = each(&lead["fields"]).filter_map(|one| field(one, ready.external())).collect();
+    let fields = lead["fields"].as_array().into_iter().flatten();
+    ctx.found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let users = owners(ready, ctx).await;
         ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));

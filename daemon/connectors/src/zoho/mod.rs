@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
@@ -21,11 +21,10 @@ use super::{
     config::no_credentials,
     crm,
     leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, App, Grant},
+    named_as, oauth,
     vendor::Vendor,
 };
-use config::{Config, Credentials};
+use config::{App, Config, Credentials};
 use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "zoho";
@@ -54,15 +53,11 @@ impl TypedConnector for Zoho {
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let accounts = setup.common.or(setup.config.accounts_url.as_ref(), config::ACCOUNTS);
-        let accounts = accounts.map_err(crm::unrenderable)?;
-        let Credentials { client_id, client_secret, refresh_token } = setup.credentials;
-        let (client_id, client_secret, refresh_token) = (client_id.0, client_secret.0, refresh_token.0);
-        let url = Request::at(Method::POST, &accounts, &["oauth", "v2", "token"]).url;
         Ok(Box::new(Ready {
-            accounts,
+            accounts: accounts.map_err(crm::unrenderable)?,
             base: setup.common.base().cloned(),
             settings: setup.config,
-            app: App { client_id, client_secret, refresh_token }.at(url),
+            app: App::of(setup.credentials),
             mapping: setup.mapping,
         }))
     }
@@ -76,7 +71,7 @@ struct Ready {
     /// Where to call, if not where the login says.
     base: Option<Url>,
     settings: Config,
-    app: Option<Grant>,
+    app: Option<App>,
     mapping: Mapping,
 }
 
@@ -94,9 +89,8 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        let may_join = ctx.may_join(push, "lead").await;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
-        if may_join { self.tag(ctx).await } else { Ok(()) }
+        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
+        self.tag(push, ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
@@ -123,11 +117,18 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(refresh))
+        let (app, refresh) = (self.app()?, refresh.ok_or_else(|| no_credentials("refresh_token"))?);
+        let request = Request::at(Method::POST, &self.accounts, &["oauth", "v2", "token"]);
+        Ok(request.secret_form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", app.client_id.expose_secret()),
+            ("client_secret", app.client_secret.expose_secret()),
+            ("refresh_token", refresh.expose_secret()),
+        ]))
     }
 
     fn refresh_token(&self) -> Option<&SecretString> {
-        self.app.as_ref()?.refresh_token.as_ref()
+        self.app.as_ref().map(|app| &app.refresh_token)
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
@@ -151,7 +152,7 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
+    fn app(&self) -> Result<&App> {
         self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
     }
 

@@ -57,21 +57,17 @@ impl Account for Mailchimp {
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {
-        let settings = json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4", "tags": "Barn"});
-        Some((settings, &["9143cf3bd1", "c9a1d2e3f4", "Barn"]))
+        let settings = json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"});
+        Some((settings, &["9143cf3bd1", "c9a1d2e3f4"]))
     }
 
     fn places(&self) -> Vec<String> {
         let chosen = self.members.values().flat_map(|member| &member.choices);
-        let chosen = chosen.filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| id.clone());
-        chosen.chain(self.members.values().flat_map(|member| member.tags.clone())).collect()
+        chosen.filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| id.clone()).collect()
     }
 
     fn take_out(&mut self) {
-        self.members.values_mut().for_each(|member| {
-            member.choices.clear();
-            member.tags.clear();
-        });
+        self.members.values_mut().for_each(|member| member.choices.clear());
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
