@@ -29,6 +29,7 @@ const FLOOR: f64 = 0.010;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_wrong_keys_are_slowed_down_and_cost_others_nothing() {
+    let _machine = crate::alone().await;
     let case = "a thousand wrong keys";
     let database = Database::create().await;
     let daemon = ChildDaemon::start(Some(&database), &[]).await;
@@ -118,6 +119,7 @@ async fn dribble_body(stream: &mut TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_key_that_dribble_keep_nobody_waiting() {
+    let _machine = crate::alone().await;
     let case = "dribbling connections of one key";
     let dribbling = env::var(DRIBBLING_VARIABLE).map_or(DRIBBLING, |text| text.parse().unwrap());
     let database = Database::create().await;

@@ -117,12 +117,27 @@ impl Server {
         rows.first().and_then(|row| sqlx::Row::try_get::<String, _>(row, 0).ok()).unwrap_or_default()
     }
 
+    /// The process that starts all others.
+    fn postmaster(&self) -> String {
+        let file = fs::read_to_string(self.dir.join("postmaster.pid")).unwrap();
+        file.lines().next().unwrap().to_owned()
+    }
+
     /// All of its processes at once, without a word.
     fn kill(&self) {
-        let pid = fs::read_to_string(self.dir.join("postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap().to_owned();
-        Command::new("pkill").args(["-KILL", "-P", &pid]).status().unwrap();
-        Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        let postmaster = self.postmaster();
+        let children = Command::new("pgrep").args(["-P", &postmaster]).output().unwrap().stdout;
+        let children = String::from_utf8(children).unwrap();
+        // One of the children may have ended on its own.
+        let mut kill = Command::new("kill");
+        kill.arg("-KILL").arg(postmaster).args(children.lines()).stderr(Stdio::null()).status().unwrap();
+    }
+
+    /// Starts one that was killed, once nothing is left of it, not even for whoever reaps it.
+    async fn start_again(&self) {
+        let killed = Path::new("/proc").join(self.postmaster());
+        wait_until("the killed server is gone", async || !killed.exists()).await;
+        self.start();
     }
 }
 
@@ -219,6 +234,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_found() {
+    let _machine = crate::alone().await;
     let dir = workplace();
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
@@ -230,6 +246,7 @@ async fn a_primary_that_dies_under_load_loses_nothing_and_the_promoted_one_is_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_whose_machine_vanishes_without_a_word_is_left_by_all_who_wait_for_it() {
+    let _machine = crate::alone().await;
     let dir = workplace();
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
@@ -251,6 +268,7 @@ async fn a_primary_whose_machine_vanishes_without_a_word_is_left_by_all_who_wait
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_old_one_never_again() {
+    let _machine = crate::alone().await;
     let dir = workplace();
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
@@ -274,7 +292,7 @@ async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_ol
 
     standby.kill();
     wait_until("the old one is not taken instead", async || logged("server_left_behind")).await;
-    standby.start();
+    standby.start_again().await;
     let started = Instant::now();
     wait_until("leads are accepted again", async || scene.load.first_after(started).is_some()).await;
     assert_eq!(leads(&primary).await, left_with, "nothing is written where it would be lost");
@@ -297,6 +315,7 @@ async fn reads(daemon: &ChildDaemon, outcome: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_read_from_a_replica_and_nobody_misses_what_they_have_just_done() {
+    let _machine = crate::shared().await;
     let dir = workplace();
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
@@ -343,6 +362,7 @@ async fn lists_are_read_from_a_replica_and_nobody_misses_what_they_have_just_don
 
 #[tokio::test]
 async fn a_pooler_in_transaction_mode_is_refused_by_name() {
+    let _machine = crate::shared().await;
     let pooler = Path::new("/usr/sbin/pgbouncer");
     if !pooler.exists() {
         assert!(env::var_os("LEADLINE_POOLER_REQUIRED").is_none(), "{} is missing", pooler.display());

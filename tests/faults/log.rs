@@ -51,12 +51,14 @@ async fn check_lost(daemon: &ChildDaemon) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_on_a_full_file_system() {
+    let _machine = crate::shared().await;
     let full = File::options().write(true).open("/dev/full").unwrap();
     works_with("log on a full file system", full.into(), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reader_of_the_log_is_gone() {
+    let _machine = crate::shared().await;
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     works_with("log into a closed pipe", writer.into(), true).await;
@@ -64,6 +66,7 @@ async fn the_reader_of_the_log_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_reads_the_log() {
+    let _machine = crate::shared().await;
     let (reader, writer) = io::pipe().unwrap();
     // The pipe takes 64 KiB, and then some lines wait for it; more than that would be lost.
     works_with("log into a pipe that nobody reads", writer.into(), false).await;

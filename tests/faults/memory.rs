@@ -44,6 +44,7 @@ fn large(n: usize, has_too_many: bool) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_take_bounded_memory_and_give_it_back() {
+    let _machine = crate::shared().await;
     let case = "128 senders of bodies of 256 KiB";
     let mut daemon = ChildDaemon::start(None, &[]).await;
     let operator = Operator::new(daemon.control().await);

@@ -99,6 +99,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_killed_or_told_to_stop() {
+    let _machine = crate::shared().await;
     let mut scene = Scene::start().await;
     assert_eq!(scene.post().await.0, 202);
     for (name, word) in [("KILL", "is gone"), ("TERM", "was told to stop"), ("INT", "private PostgreSQL")] {
@@ -121,6 +122,7 @@ async fn the_server_is_killed_or_told_to_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_killed_and_cannot_start_again() {
+    let _machine = crate::shared().await;
     let mut scene = Scene::start().await;
     assert_eq!(scene.post().await.0, 202);
     let (server, home) = (postmaster(scene.daemon.dir()), scene.daemon.dir().join("postgres"));
@@ -142,6 +144,7 @@ async fn the_server_is_killed_and_cannot_start_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_is_frozen() {
+    let _machine = crate::shared().await;
     let case = "the server is frozen";
     let mut scene = Scene::start().await;
     assert_eq!(scene.post().await.0, 202);
@@ -198,6 +201,7 @@ async fn let_grow(dir: &Path, may_grow: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_takes_no_writes() {
+    let _machine = crate::shared().await;
     let mut scene = Scene::start().await;
     assert_eq!(scene.post().await.0, 202);
     for case in ["the database is read-only", "the database's disk is full"] {

@@ -30,6 +30,7 @@ async fn dead(operator: &Operator) -> Vec<v1::Delivery> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_receiver_and_two_kills_stop_nobody_else() {
+    let _machine = crate::shared().await;
     let case = "silent receiver with two kills";
     let mut daemon = ChildDaemon::start(None, &[]).await;
     let operator = Operator::new(daemon.control().await);
@@ -85,6 +86,7 @@ async fn answer(mut stream: TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbour_that_closes_its_connections_costs_nobody_a_push() {
+    let _machine = crate::shared().await;
     let case = "closing neighbour";
     let daemon = ChildDaemon::start(None, &[]).await;
     let operator = Operator::new(daemon.control().await);

@@ -35,6 +35,7 @@ async fn hold(scene: &Scene, rows: &str) -> PgTransaction<'static> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_locked_by_somebody() {
+    let _machine = crate::shared().await;
     let scene = Scene::with(Behaviour::Slow(Duration::from_millis(1500))).await;
     let healthy = Receiver::start(Behaviour::Good).await.unwrap();
     let other = scene.operator.company(8).await;
@@ -111,6 +112,7 @@ async fn bring_changes(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_come_for_leads_whose_deliveries_are_locked() {
+    let _machine = crate::alone().await;
     let case = "a delivery is locked, and changes of its lead come";
     // As many connections as a daemon has unless it is told otherwise.
     let daemon = Daemon::start_with(&Database::create().await, |config| config.connections_max = 16).await;
@@ -182,6 +184,7 @@ async fn changes_come_for_leads_whose_deliveries_are_locked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_arrive_of_leads_whose_dead_deliveries_are_locked() {
+    let _machine = crate::alone().await;
     let case = "dead deliveries are locked, and changes of their leads arrive";
     let scene = Scene::with(Behaviour::Good).await;
     let healthy = Receiver::start(Behaviour::Good).await.unwrap();
@@ -229,6 +232,7 @@ async fn changes_arrive_of_leads_whose_dead_deliveries_are_locked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_hold_and_release_while_pushes_arrive() {
+    let _machine = crate::shared().await;
     let case = "hold and release in a loop";
     let scene = Scene::with(Behaviour::Slow(Duration::from_millis(20))).await;
     let storm = async {

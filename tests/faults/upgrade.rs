@@ -68,6 +68,7 @@ fn arrived(receiver: &Receiver) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
+    let _machine = crate::shared().await;
     let Some(next) = env::var_os("LEADLINE_NEXT").map(PathBuf::from) else {
         eprintln!("left out: this needs a leadlined of a later version: make upgrade-check builds one");
         return;

@@ -49,6 +49,7 @@ fn refusal(dir: &TempDir, url: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_believed_by_its_name_and_its_authority_alone() {
+    let _machine = crate::shared().await;
     let (dir, files) = (workplace(), tempfile::tempdir().unwrap());
     let server = Server::primary(dir.path());
     let url = |host: &str, more: &str| {
