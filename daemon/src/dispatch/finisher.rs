@@ -31,7 +31,7 @@ const FLUSH_MAX: usize = 500;
 /// How long to wait before the database is tried again.
 const AWAY_WAIT: Duration = Duration::from_millis(250);
 /// A flush of one row costs nearly as much as one of ten: so long one waits for more, unless a lane waits for it.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// Flushes keep this distance, however many lanes wait.
 const ROUND: Duration = Duration::from_millis(5);
 /// How long to wait before what somebody has locked is tried again.
