@@ -1,4 +1,4 @@
-//! Times as people type them: as tables print them, in the local zone, or how long ago.
+//! Times as people type them: as tables print them, in the local zone, or how long ago; and as the daemon reports them.
 
 use jiff::{
     Span, Timestamp, Zoned,
@@ -11,6 +11,11 @@ const HINT: &str = "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30'
 
 /// What to write instead of what is no time to come.
 const AHEAD: &str = "give a time to come such as 14:00, tomorrow 8:00, 4h or '2026-11-28 13:30'";
+
+/// A time that the daemon reports; one beyond what can be shown counts as absent.
+pub(crate) fn reported(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+}
 
 /// A moment in the past, or whenever a time names.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
