@@ -2,8 +2,6 @@
 
 mod people;
 
-use std::ops::Deref;
-
 use leadline_fakes::{Behaviour, Receiver, Request, sample_lead};
 use leadline_tests::{Daemon, wait_until};
 use serde_json::{Value, json};
@@ -15,13 +13,7 @@ struct Scene {
     ops_secret: String,
 }
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.set
-    }
-}
+leadline_tests::stands_on_scene!(Scene, set);
 
 impl Scene {
     async fn start() -> Self {

@@ -1,11 +1,8 @@
 //! Rotations of signing secrets, with receivers that verify what they get and refuse the rest.
 
-use std::{
-    ops::Deref,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -69,13 +66,7 @@ struct Scene {
     posted: AtomicUsize,
 }
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.set
-    }
-}
+leadline_tests::stands_on_scene!(Scene, set);
 
 impl Scene {
     async fn start(reads: Reads) -> Self {

@@ -1,6 +1,6 @@
 //! What the tests of vendors share: a daemon with one integration of a connector, and leads pushed through it.
 
-use std::{ops::Deref, time::Duration};
+use std::time::Duration;
 
 use leadline_fakes::{Fault, Reply, sample_lead};
 use leadline_tests::wait_until;
@@ -13,13 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A company whose leads go to one vendor.
 pub(crate) struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     pub(crate) async fn with(connector: &str, config: Value, credentials: Value) -> Self {

@@ -1,6 +1,6 @@
 //! What situations begin with: the same scene is played with keys and with commands.
 
-use std::ops::{Deref, Range};
+use std::ops::Range;
 
 use super::*;
 
@@ -16,13 +16,7 @@ pub(super) struct Other {
     pub(super) integration: String,
 }
 
-impl Deref for Crm {
-    type Target = Scene;
-
-    fn deref(&self) -> &Scene {
-        &self.set
-    }
-}
+leadline_tests::stands_on_scene!(Crm, set);
 
 impl Crm {
     pub(super) async fn start() -> Self {

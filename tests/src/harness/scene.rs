@@ -29,6 +29,20 @@ pub struct Scene {
     pub secret: String,
 }
 
+/// Lets a test's own scene be used as the one in its field, on which it stands.
+#[macro_export]
+macro_rules! stands_on_scene {
+    ($own:ty, $field:tt) => {
+        impl ::std::ops::Deref for $own {
+            type Target = $crate::Scene;
+
+            fn deref(&self) -> &Self::Target {
+                &self.$field
+            }
+        }
+    };
+}
+
 /// Where the company's leads go.
 #[derive(Debug)]
 enum Target {
