@@ -1,16 +1,13 @@
 //! A brand that is changed: what it would break is refused, and what it breaks all the same says so.
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Cli, Daemon, Database, Operator, post_lead, wait_until};
+use leadline_tests::{Cli, Daemon, Database, Operator, Scene, post_lead, wait_until};
 use leadlined::domain::brand::Brand;
 use serde_json::json;
 
 #[tokio::test]
 async fn a_company_takes_no_brand_that_its_integrations_headers_are_reserved_for() {
-    let daemon = Daemon::start().await;
-    let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, cli, receiver, key, .. } = Scene::set().no_webhook().start().await;
     let headers = |name: &str| json!({"headers": {name: "s3cr3t-token"}});
     for (name, header) in [("crm", "X-Leadpush-Token"), ("fine", "X-Token"), ("old", "x-leadpush-key")] {
         operator.webhook(7, name, &receiver.url("/"), headers(header)).await;

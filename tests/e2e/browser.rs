@@ -10,7 +10,7 @@ use std::{
 };
 
 use leadline_proto::v1::{self, form_service_client::FormServiceClient};
-use leadline_tests::{Daemon, Operator, request_id, wait_until};
+use leadline_tests::{Scene, request_id, wait_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -101,9 +101,7 @@ async fn a_browser_posts_the_form_of_the_docs_and_a_script_uses_its_key() {
         println!("skipped: no Chromium in PATH; `make browser-check` requires it");
         return;
     };
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
+    let Scene { daemon, operator, .. } = Scene::set().no_webhook().start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let site = format!("http://{}", listener.local_addr().unwrap());
     let form = v1::CreateFormRequest {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leadline_fakes::{Behaviour, Receiver};
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
+use leadline_tests::{Cli, Daemon, Operator, Scene, check_invariants, post_lead, wait_until};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
@@ -38,12 +38,11 @@ fn whats(trace: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_leads_whole_story_is_told_in_order() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let cli = Cli::new(daemon.socket());
-    let receiver = Receiver::start(Behaviour::RefuseAll(422, "no such list".into())).await.unwrap();
-    let key = operator.company(7).await;
-    let hook = operator.webhook(7, "hook", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    let Scene { daemon, cli, receiver, key, integration: hook, .. } = Scene::set()
+        .behaviour(Behaviour::RefuseAll(422, "no such list".into()))
+        .webhook("hook", "/")
+        .start()
+        .await;
     post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
     let trace = async || cli.json(&["lead", "trace", UUID]).await;
     wait_until("it is dead", async || whats(&trace().await).contains(&"final")).await;
@@ -197,10 +196,7 @@ async fn an_erased_person_is_nowhere_and_the_counts_stay() {
 
 #[tokio::test]
 async fn an_erased_address_makes_a_new_lead() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let cli = Cli::new(daemon.socket());
-    let key = operator.company(7).await;
+    let Scene { daemon, cli, key, .. } = Scene::set().no_webhook().start().await;
     let url = daemon.url("/v1/save_lead");
     let body = r#"{"data": {"email": "sarah@example.com", "first_name": "Sarah"}}"#;
     let first = post_lead(&url, &key, body).await.1["lead"].as_str().unwrap().to_owned();

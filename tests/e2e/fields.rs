@@ -1,7 +1,7 @@
 //! The field reference of the canonical event, at the door: what is taken and pushed, what is refused.
 
 use leadline_fakes::{Behaviour, Receiver};
-use leadline_tests::{Daemon, Operator, post_lead};
+use leadline_tests::{Daemon, Scene, post_lead};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
@@ -21,11 +21,7 @@ fn lead_with(n: usize, pointer: &str, value: Option<Value>) -> Value {
 
 /// A company whose leads all go to one receiver: where to post them, with which key.
 async fn door() -> (Daemon, Receiver, String, String) {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let Scene { daemon, receiver, key, .. } = Scene::with(Behaviour::Good).await;
     let url = daemon.url("/v1/leads");
     (daemon, receiver, url, key)
 }

@@ -3,7 +3,7 @@
 mod refused;
 mod targets;
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::collections::BTreeMap;
 
 use leadline_fakes::Behaviour;
 use leadline_proto::v1;
@@ -16,13 +16,7 @@ const LEAD: &str = include_str!("../fixtures/lead.json");
 /// A daemon, and a company whose integrations take only what flows send.
 struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {

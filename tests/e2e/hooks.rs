@@ -6,7 +6,7 @@ use leadline_fakes::{
     sample_lead,
 };
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{Operator, Scene, check_invariants, post_lead, request_id, wait_until};
 use leadlined::domain::signing::verify_simple;
 use serde_json::{Value, json};
 
@@ -37,9 +37,7 @@ async fn create(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_product_gets_signed_events_that_it_can_tell_apart() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, key, .. } = Scene::set().no_webhook().start().await;
     for (n, (product, connector, host, path)) in PRODUCTS.into_iter().enumerate() {
         let fake = Fake::start(Hooks::new(product, path)).await.unwrap();
         let credentials = json!({"hook_url": format!("{host}{path}")});
@@ -83,9 +81,7 @@ async fn each_product_gets_signed_events_that_it_can_tell_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shut_door_is_said_in_words_that_help() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
+    let Scene { daemon, operator, .. } = Scene::set().no_webhook().start().await;
     for (product, connector, host, path) in PRODUCTS {
         let fake = Fake::start(Hooks::new(product, path)).await.unwrap();
         fake.with(|hooks| hooks.hooks.clear());
@@ -111,9 +107,7 @@ async fn a_shut_door_is_said_in_words_that_help() {
 
 #[tokio::test]
 async fn urls_that_are_not_the_products_are_refused_with_a_hint() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
+    let Scene { daemon, operator, .. } = Scene::set().no_webhook().start().await;
     for (connector, credentials, hint) in [
         (
             "zapier",

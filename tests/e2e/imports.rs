@@ -1,6 +1,6 @@
 //! Leads from files.
 
-use std::{ops::Deref, path::PathBuf};
+use std::path::PathBuf;
 
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
@@ -11,13 +11,7 @@ use tempfile::TempDir;
 /// A daemon with a company and an integration, and a place for files.
 struct Scene(leadline_tests::Scene, TempDir);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {

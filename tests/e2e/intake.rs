@@ -8,9 +8,11 @@ use std::sync::{
 };
 
 use futures::future::join_all;
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::{Behaviour, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use leadline_tests::{
+    Cli, Daemon, Operator, Scene, check_invariants, http, post_lead, request_id, wait_until,
+};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
@@ -40,10 +42,7 @@ async fn integration(operator: &Operator, name: &str, url: &str, payload: &str) 
 
 #[tokio::test]
 async fn flat_leads_are_saved_merged_and_pushed() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, receiver, key, .. } = Scene::set().no_webhook().start().await;
     integration(&operator, "canonical", &receiver.url("/v1"), "").await;
     integration(&operator, "flat", &receiver.url("/flat"), "save_lead").await;
     let url = daemon.url("/v1/save_lead");
@@ -101,11 +100,7 @@ async fn flat_leads_are_saved_merged_and_pushed() {
 
 #[tokio::test]
 async fn posts_of_one_address_at_once_make_one_lead() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let Scene { daemon, receiver, key, .. } = Scene::with(Behaviour::Good).await;
     let url = daemon.url("/v1/save_lead");
     // Each brings a field of its own: none may be lost.
     let posts = (0..24).map(|n| {
@@ -129,9 +124,7 @@ async fn posts_of_one_address_at_once_make_one_lead() {
 
 #[tokio::test]
 async fn a_flat_lead_that_is_wrong_is_refused_whole() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
+    let Scene { daemon, key, .. } = Scene::set().no_webhook().start().await;
     let url = daemon.url("/v1/save_lead");
     let before = daemon.database().contents().await;
     let (status, reported) =
@@ -173,10 +166,7 @@ async fn a_flat_lead_that_is_wrong_is_refused_whole() {
 
 #[tokio::test]
 async fn each_integration_gets_the_payload_that_it_names() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, receiver, key, .. } = Scene::set().no_webhook().start().await;
     let id = integration(&operator, "canonical", &receiver.url("/v1"), "v1").await;
     integration(&operator, "flat", &receiver.url("/save_lead"), "save_lead").await;
     post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
@@ -221,11 +211,7 @@ async fn post_batch(daemon: &Daemon, key: &str, body: reqwest::Body) -> reqwest:
 
 #[tokio::test]
 async fn a_batch_is_answered_line_by_line_while_it_is_written() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let Scene { daemon, receiver, key, .. } = Scene::with(Behaviour::Good).await;
 
     // The sender writes its second line only when it has read the answer to the first.
     let (lines, given) = tokio::sync::mpsc::unbounded_channel::<String>();
@@ -295,9 +281,7 @@ fn check_answers(text: &[u8]) {
 
 #[tokio::test]
 async fn a_long_batch_goes_through_a_slow_reader() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
+    let Scene { daemon, key, .. } = Scene::set().no_webhook().start().await;
     let (batch, given) = long_batch();
     let mut response = post_batch(&daemon, &key, batch).await;
     let mut text = Vec::new();

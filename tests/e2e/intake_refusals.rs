@@ -1,7 +1,5 @@
 //! Wrong input at the intake and at the control API: one line that says what to do, and nothing has changed.
 
-use std::ops::Deref;
-
 use leadline_proto::v1;
 use leadline_tests::{http, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
@@ -12,13 +10,7 @@ const LEAD: &str = include_str!("../fixtures/lead.json");
 /// A daemon with two companies; 7 has a key and an integration.
 struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {

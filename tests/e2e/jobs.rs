@@ -1,7 +1,5 @@
 //! Jobs as whoever waits for one at a terminal meets them: how far it is, and Ctrl-C.
 
-use std::ops::Deref;
-
 use leadline_fakes::Behaviour;
 use leadline_tests::{Pty, leadline, wait_until};
 use serde_json::{Value, json};
@@ -11,13 +9,7 @@ const LEADS: usize = 40;
 
 struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {

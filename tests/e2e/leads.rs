@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use leadline_fakes::{Behaviour, Receiver, Request, sample_lead};
-use leadline_tests::{Daemon, Operator, check_invariants, http, post_lead, wait_until};
+use leadline_tests::{Daemon, Operator, Scene, check_invariants, http, post_lead, wait_until};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -52,12 +52,9 @@ pub(crate) fn verify(request: &Request, secret: &str) {
 
 #[tokio::test]
 async fn the_sample_lead_arrives_equal_and_signed_and_once() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    let created = operator.webhook(7, "crm", &receiver.url("/hook"), json!({})).await;
-    let (url, id) = (daemon.url("/v1/leads"), created.integration.unwrap().id);
+    let Scene { daemon, receiver, key, integration, secret, .. } =
+        Scene::set().webhook("crm", "/hook").start().await;
+    let url = daemon.url("/v1/leads");
 
     // Unknown fields, and numbers that a float would change, must arrive as they were sent.
     let odd = r#""odd": [1.10, 1e400, 18446744073709551616, -0, 100000000000000000000.5], "note": "caf\u00e9 \ud83d\ude00","#;
@@ -66,7 +63,7 @@ async fn the_sample_lead_arrives_equal_and_signed_and_once() {
     let (status, answer) = post_lead(&url, &key, lead.clone()).await;
     assert_eq!((status, &answer["status"]), (202, &json!("accepted")), "{answer}");
     assert_eq!(answer["lead"], "01j8h6kqh4yg3xr8rwm6t6xfqe");
-    assert_eq!(answer["deliveries"][0]["integration_id"], json!(id));
+    assert_eq!(answer["deliveries"][0]["integration_id"], json!(integration));
     assert_eq!(answer["deliveries"][0]["state"], "pending");
 
     let request = receiver.wait_for(1).await.remove(0);
@@ -76,7 +73,7 @@ async fn the_sample_lead_arrives_equal_and_signed_and_once() {
     assert_eq!(request.header("x-leadline-event"), Some("lead.created"));
     assert!(request.header("user-agent").unwrap().starts_with("Leadline/"));
     assert_eq!(request.header("webhook-id"), answer["deliveries"][0]["delivery_id"].as_str());
-    verify(&request, &created.signing_secret);
+    verify(&request, &secret);
 
     // Another order and other white space are the same lead.
     let reordered = lead.replacen("\"version\": \"v1\",", "", 1).replacen('{', "{ \"version\" : \"v1\",", 1);
@@ -90,7 +87,7 @@ async fn the_sample_lead_arrives_equal_and_signed_and_once() {
     let second = receiver.wait_for(2).await.remove(1);
     assert_eq!(text(&second), minified(&changed).replacen("lead.created", "lead.updated", 1));
     assert_eq!(second.header("x-leadline-event"), Some("lead.updated"));
-    verify(&second, &created.signing_secret);
+    verify(&second, &secret);
 
     // Not every JSON reader takes 1e400, so this looks at the text.
     let status_of = async || {
@@ -113,11 +110,7 @@ async fn the_sample_lead_arrives_equal_and_signed_and_once() {
 
 #[tokio::test]
 async fn an_update_waits_for_the_creation_and_replaces_an_update_that_waits() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::RefuseAll(500, String::new())).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let Scene { daemon, receiver, key, .. } = Scene::with(Behaviour::RefuseAll(500, String::new())).await;
     let url = daemon.url("/v1/leads");
     let with_guests = |n: u32| LEAD.replacen("\"guest_count\": 80", &format!("\"guest_count\": {n}"), 1);
     post_lead(&url, &key, with_guests(80)).await;
@@ -176,11 +169,7 @@ async fn every_integration_gets_every_lead_and_a_hung_one_delays_nobody() {
 
 #[tokio::test]
 async fn a_disabled_integration_holds_new_leads_and_enabling_releases_them() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    let id = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    let Scene { daemon, operator, receiver, key, integration: id, .. } = Scene::with(Behaviour::Good).await;
     let disable = leadline_proto::v1::DisableIntegrationRequest {
         request_id: leadline_tests::request_id(),
         integration: id.clone(),
@@ -207,10 +196,7 @@ async fn a_disabled_integration_holds_new_leads_and_enabling_releases_them() {
 
 #[tokio::test]
 async fn a_push_is_shaped_by_templates_and_mapping() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, receiver, key, .. } = Scene::set().no_webhook().start().await;
     let config = json!({
         "method": "PUT",
         "headers": {"X-Contact": "{{ contact.attributes.email }}", "Authorization": "Bearer s3cret-token-value"},
@@ -240,12 +226,12 @@ async fn a_push_is_shaped_by_templates_and_mapping() {
 
 #[tokio::test]
 async fn pushes_in_flight_end_before_a_graceful_stop_and_none_is_repeated() {
-    let daemon = Daemon::start().await;
+    let Scene { daemon, receiver, key, .. } = Scene::set()
+        .behaviour(Behaviour::Slow(Duration::from_millis(300)))
+        .webhook("slow", "/")
+        .start()
+        .await;
     let database = daemon.database().clone();
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(300))).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "slow", &receiver.url("/"), json!({})).await;
     for n in 0..40 {
         post_lead(&daemon.url("/v1/leads"), &key, sample_lead(n).to_string()).await;
     }

@@ -3,29 +3,22 @@
 mod people;
 
 use leadline_fakes::{Behaviour, Receiver, Request, sample_lead};
-use leadline_tests::{Cli, Daemon, Operator, post_lead, wait_until};
+use leadline_tests::{Daemon, wait_until};
 use serde_json::{Value, json};
 
 struct Scene {
-    daemon: Daemon,
-    cli: Cli,
-    receiver: Receiver,
+    set: leadline_tests::Scene,
     /// Who is told.
     ops: Receiver,
     ops_secret: String,
-    key: String,
 }
+
+leadline_tests::stands_on_scene!(Scene, set);
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
-        // The first command may have to be built, which must not hold up a push.
-        cli.json(&["company", "list"]).await;
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        let set = leadline_tests::Scene::with(Behaviour::Good).await;
         let ops = Receiver::start(Behaviour::Good).await.unwrap();
-        let key = operator.company(7).await;
-        operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
         let config = json!({ "url": ops.url("/ops") }).to_string();
         let new = [
             "integration",
@@ -38,23 +31,13 @@ impl Scene {
             "ops",
             "--notices",
         ];
-        let created = cli.json(&[&new[..], &["--config", &config]].concat()).await;
+        let created = set.cli.json(&[&new[..], &["--config", &config]].concat()).await;
         let ops_secret = created["signing_secret"].as_str().unwrap().to_owned();
-        Self { daemon, cli, receiver, ops, ops_secret, key }
+        Self { set, ops, ops_secret }
     }
 
     async fn post(&self, n: usize) -> Value {
-        let url = self.daemon.url("/v1/leads");
-        let (status, answer) = post_lead(&url, &self.key, sample_lead(n).to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-        answer
-    }
-
-    async fn badge(&self, badge: &str) {
-        wait_until(&format!("the badge is {badge}"), async || {
-            self.cli.json(&["integration", "show", "crm"]).await["badge"] == badge
-        })
-        .await;
+        self.post_lead(&sample_lead(n)).await
     }
 
     /// Waits until so many notices have come, and gives the last one.
@@ -71,8 +54,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.set.end().await;
         self.ops.stop().await;
     }
 }
@@ -85,7 +67,7 @@ async fn a_failing_integration_is_told_once_and_so_is_its_recovery() {
     scene.receiver.set(Behaviour::RefuseAll(422, "no such field".into()));
     let answer = scene.post(1).await;
     assert_eq!(answer["deliveries"].as_array().unwrap().len(), 1, "notices are no leads");
-    scene.badge("failing").await;
+    scene.wait_for_badge("failing").await;
     let (request, body) = scene.reported(1, "notice.integration_failing").await;
     assert_eq!((&body["integration"]["name"], &body["integration"]["dead"]), (&json!("crm"), &json!(1)));
     assert!(body["message"].as_str().unwrap().contains("422"), "{body}");
@@ -94,10 +76,7 @@ async fn a_failing_integration_is_told_once_and_so_is_its_recovery() {
     scene.post(2).await;
     wait_until("two are dead", async || scene.cli.json(&["integration", "show", "crm"]).await["dead"] == 2)
         .await;
-    let database = scene.daemon.database().clone();
-    scene.daemon.stop().await;
-    scene.daemon = Daemon::start_on(&database).await;
-    scene.cli = Cli::new(scene.daemon.socket());
+    scene.set = scene.set.restarted().await;
     scene.receiver.set(Behaviour::RefuseAll(401, "who are you".into()));
     scene.post(3).await;
     scene.reported(2, "notice.credentials_refused").await;
@@ -155,15 +134,13 @@ async fn an_old_secret_that_expires_and_a_company_without_leads_are_told() {
     let lead = scene.post(1).await["lead"].clone();
     let mut changed = sample_lead(1);
     changed["lead"]["uuid"] = lead.clone();
-    let (_, updated) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, changed.to_string()).await;
-    assert_eq!(updated["status"], "updated");
+    assert_eq!(scene.post_lead(&changed).await["status"], "updated");
     // Three hours pass.
-    let pool = scene.daemon.database().pool().await;
     for sql in [
         "UPDATE lead SET received_at = received_at - interval '3 hours', updated_at = updated_at - interval '3 hours'",
         "UPDATE company SET quiet_since = quiet_since - interval '3 hours'",
     ] {
-        sqlx::query(sql).execute(&pool).await.unwrap();
+        sqlx::query(sql).execute(&scene.pool).await.unwrap();
     }
     let (_, body) = scene.reported(2, "notice.no_leads").await;
     assert_eq!(

@@ -1,7 +1,5 @@
 //! What operators do beside retrying: hold, release and skip, ask why, pause a company, change a plan, read the audit.
 
-use std::ops::Deref;
-
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{check_invariants, wait_until};
 use serde_json::{Value, json};
@@ -12,13 +10,7 @@ mod standing;
 
 struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start(behaviour: Behaviour, config: Value) -> Self {

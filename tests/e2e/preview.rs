@@ -1,7 +1,6 @@
 //! Previews: exactly what would be pushed, and nothing pushed.
 
-use leadline_fakes::{Behaviour, Receiver};
-use leadline_tests::{Cli, Daemon, Operator, post_lead, wait_until};
+use leadline_tests::{Scene, post_lead, wait_until};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
@@ -9,11 +8,7 @@ const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
 #[tokio::test]
 async fn a_preview_is_what_is_pushed_and_pushes_nothing() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let cli = Cli::new(daemon.socket());
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, cli, receiver, key, .. } = Scene::set().no_webhook().start().await;
     let more = json!({"headers": {"X-Key": "a-long-secret-value", "X-Name": "{{ lead.name }}"}, "query": {"token": "another-long-secret"}});
     operator.webhook(7, "hook", &receiver.url("/leads/{{ lead.uuid }}"), more).await;
     cli.json(&[
@@ -83,10 +78,7 @@ async fn a_preview_is_what_is_pushed_and_pushes_nothing() {
 
 #[tokio::test]
 async fn a_preview_says_why_nothing_would_be_sent_and_a_mapping_can_be_cleared() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let cli = Cli::new(daemon.socket());
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, cli, key, .. } = Scene::set().no_webhook().start().await;
     operator.webhook(7, "hook", "https://example.com/{{ lead.name }}/x", json!({})).await;
     let disable = ["integration", "disable", "hook"];
     cli.json(&disable).await;

@@ -3,8 +3,8 @@
 
 use std::process::Stdio;
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Daemon, Operator, post_lead, wait_until};
+use leadline_fakes::{Behaviour, sample_lead};
+use leadline_tests::{Scene, post_lead, wait_until};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -29,11 +29,8 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
         );
         return;
     };
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::RefuseAll(422, String::new())).await.unwrap();
-    let key = operator.company(7).await;
-    let id = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    let Scene { daemon, operator, receiver, key, integration: id, .. } =
+        Scene::with(Behaviour::RefuseAll(422, String::new())).await;
     post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
     wait_until("a delivery is dead", async || operator.badge(&id).await == "failing").await;
     receiver.set(Behaviour::Good);
@@ -83,9 +80,7 @@ async fn nodes_client_reads_our_files_and_lists_what_there_is() {
         eprintln!("left out: this needs Node with @grpc/grpc-js; `scripts/client-check` fetches it");
         return;
     };
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
+    let Scene { daemon, .. } = Scene::set().no_webhook().start().await;
     let output = Command::new("node")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/control.cjs"))
         .arg(daemon.socket())

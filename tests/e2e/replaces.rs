@@ -1,7 +1,5 @@
 //! What the five replaced systems did, where no other test shows it: see tests/replaces.md.
 
-use std::ops::Deref;
-
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use leadline_fakes::{Behaviour, Receiver, Reply, Request, sample_lead};
 use leadline_proto::v1;
@@ -17,13 +15,7 @@ const THEIRS: &str = "c3b1f0a9d8e7465b92f3aa01";
 /// A daemon with a company that keeps the brand of a replaced system.
 struct Scene(leadline_tests::Scene);
 
-impl Deref for Scene {
-    type Target = leadline_tests::Scene;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn of(brand: &str, behaviour: Behaviour) -> Self {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Cli, Daemon, Database, Operator, post_lead, wait_until};
+use leadline_tests::{Cli, Daemon, Database, Operator, Scene, post_lead, wait_until};
 use leadlined::{
     postgres::setup,
     store::{Store, WakeUps, delivery::retention::Pruned, lead::keep::Positions},
@@ -153,12 +153,7 @@ async fn after_weeks_a_daemon_drops_old_days_keeps_what_must_stay_and_goes_on() 
 
 #[tokio::test]
 async fn who_reads_an_old_day_delays_its_end_and_no_push() {
-    let daemon = Daemon::start().await;
-    let pool = daemon.database().pool().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(7).await;
-    operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
+    let Scene { daemon, receiver, pool, key, .. } = Scene::with(Behaviour::Good).await;
     let old = day(&pool, 40).await;
     write(&pool, "00000000-0000-0000-0000-000000000001", None, 40, 1..500).await;
     let store = store(daemon.database()).await;
@@ -260,13 +255,8 @@ async fn jobs_and_notices_go_with_the_attempts_of_their_time() {
 
 #[tokio::test]
 async fn erasing_finds_an_error_whose_attempt_is_no_longer_kept() {
-    let daemon = Daemon::start().await;
-    let pool = daemon.database().pool().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver =
-        Receiver::start(Behaviour::RefuseAll(422, "ann@example.com is taken".into())).await.unwrap();
-    let key = operator.company(7).await;
-    let id = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    let Scene { daemon, operator, receiver, pool, key, integration: id, .. } =
+        Scene::with(Behaviour::RefuseAll(422, "ann@example.com is taken".into())).await;
     let leads = [1, 2].map(sample_lead);
     for lead in &leads {
         post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use leadline_fakes::{Behaviour, Judge, Receiver, Request, sample_lead};
-use leadline_tests::{Cli, Daemon, Operator, check_invariants, post_lead, wait_until};
+use leadline_tests::{check_invariants, wait_until};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -60,42 +60,32 @@ fn standard(request: &Request, secret: &str) -> bool {
 
 /// A company whose leads go to a receiver that verifies, and to a witness.
 struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    cli: Cli,
-    receiver: Receiver,
+    set: leadline_tests::Scene,
     witness: Receiver,
     knows: Knows,
-    key: String,
-    hook: String,
     posted: AtomicUsize,
 }
 
+leadline_tests::stands_on_scene!(Scene, set);
+
 impl Scene {
     async fn start(reads: Reads) -> Self {
-        let daemon = Daemon::start().await;
-        let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
+        let set = leadline_tests::Scene::set().webhook("hook", "/").start().await;
         // The first command may have to be built, which must not hold up a push.
-        cli.json(&["company", "list"]).await;
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+        set.cli.json(&["company", "list"]).await;
         let witness = Receiver::start(Behaviour::Good).await.unwrap();
-        let key = operator.company(7).await;
-        let hook = operator.webhook(7, "hook", &receiver.url("/"), json!({})).await;
-        operator.webhook(7, "witness", &witness.url("/"), json!({})).await;
-        let knows = Knows { secret: Arc::new(Mutex::new(hook.signing_secret)), refused: Arc::default() };
-        receiver.set(Behaviour::Judged(knows.judge(reads)));
-        let hook = hook.integration.unwrap().id;
-        let posted = AtomicUsize::new(0);
-        Self { daemon, operator, cli, receiver, witness, knows, key, hook, posted }
+        set.operator.webhook(7, "witness", &witness.url("/"), json!({})).await;
+        let knows = Knows { secret: Arc::new(Mutex::new(set.secret.clone())), refused: Arc::default() };
+        set.receiver.set(Behaviour::Judged(knows.judge(reads)));
+        Self { set, witness, knows, posted: AtomicUsize::new(0) }
     }
 
     /// Posts another lead. The answer is what became of it at the hook, and its uuid.
     async fn post(&self) -> (Value, String) {
-        let lead = sample_lead(self.posted.fetch_add(1, Ordering::SeqCst)).to_string();
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
-        assert_eq!(status, 202, "{answer}");
+        let answer = self.post_lead(&sample_lead(self.posted.fetch_add(1, Ordering::SeqCst))).await;
         let deliveries = answer["deliveries"].as_array().unwrap();
-        let hook = deliveries.iter().find(|it| it["integration_id"] == json!(self.hook)).unwrap().clone();
+        let hook =
+            deliveries.iter().find(|it| it["integration_id"] == json!(self.integration)).unwrap().clone();
         (hook, answer["lead"].as_str().unwrap().to_owned())
     }
 
@@ -120,8 +110,10 @@ impl Scene {
     }
 
     async fn running(&self) -> usize {
-        let request =
-            leadline_proto::v1::ListAttemptsRequest { integration: self.hook.clone(), ..Default::default() };
+        let request = leadline_proto::v1::ListAttemptsRequest {
+            integration: self.integration.clone(),
+            ..Default::default()
+        };
         let attempts = self.operator.attempts().list_attempts(request).await.unwrap().into_inner().attempts;
         attempts.iter().filter(|attempt| attempt.state().word() == "running").count()
     }
@@ -130,24 +122,24 @@ impl Scene {
     async fn all_arrived(&self) {
         let posted = self.posted.load(Ordering::SeqCst) as u64;
         wait_until("every lead is delivered", async || {
-            let health = self.operator.integration(&self.hook).await.health.unwrap();
+            let health = self.health().await;
             health.held == 0 && health.pending == 0
         })
         .await;
         assert_eq!(self.knows.refused.load(Ordering::SeqCst), 0, "a push was refused");
-        let attempts = self.operator.finished(&self.hook).await;
+        let attempts = self.operator.finished(&self.integration).await;
         let failed: Vec<_> = attempts.iter().filter(|attempt| attempt.state().word() == "failed").collect();
-        let health = self.operator.integration(&self.hook).await.health.unwrap();
+        let health = self.health().await;
         assert_eq!((health.failure_count, health.dead), (0, 0), "{:?}: {failed:?}", health.last_error);
         let leads = self.receiver.requests();
         let leads = leads.iter().filter(|it| it.header("x-leadline-event") == Some("lead.created"));
         assert_eq!(leads.count() as u64, posted);
-        check_invariants(&self.daemon.database().pool().await).await;
+        check_invariants(&self.pool).await;
     }
 
     async fn versions(&self) -> Vec<u64> {
         let attempts =
-            self.cli.json(&["attempt", "list", "--integration", &self.hook, "--limit", "1000"]).await;
+            self.cli.json(&["attempt", "list", "--integration", &self.integration, "--limit", "1000"]).await;
         let mut versions = Vec::new();
         for attempt in [attempts.as_array().unwrap().first(), attempts.as_array().unwrap().last()] {
             let id = attempt.unwrap()["id"].as_str().unwrap();
@@ -157,8 +149,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.set.end().await;
         self.witness.stop().await;
     }
 }
@@ -252,11 +243,11 @@ async fn a_test_while_staged_is_signed_by_the_staged_one_alone() {
 #[tokio::test]
 async fn a_staged_secret_is_cut_over_to_or_cancelled_before_another_one() {
     let scene = Scene::start(Reads::Simple).await;
-    let (cli, hook) = (&scene.cli, &scene.hook);
+    let (cli, hook) = (&scene.cli, &scene.integration);
     let refused = async |args: &[&str], line: String| {
-        let before = scene.daemon.database().contents().await;
+        let before = scene.contents().await;
         assert_eq!(cli.run(args).await.error(1), line);
-        assert_eq!(scene.daemon.database().contents().await, before, "a refusal changed something");
+        assert_eq!(scene.contents().await, before, "a refusal changed something");
     };
     let none = format!(
         "integration \"hook\" has no staged secret: make one with `leadline integration rotate-secret {hook} --staged`"
@@ -286,9 +277,8 @@ async fn a_staged_secret_is_cut_over_to_or_cancelled_before_another_one() {
 
     // In a grace the oldest goes: there are never more than two.
     let count = async || -> i64 {
-        let pool = scene.daemon.database().pool().await;
         let sql = "SELECT count(*) FROM signing_secret WHERE integration_id = (SELECT id FROM integration WHERE name = 'hook')";
-        sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
+        sqlx::query_scalar(sql).fetch_one(&scene.pool).await.unwrap()
     };
     for version in 4..7 {
         let rotated = cli.json(&["integration", "rotate-secret", "hook"]).await;

@@ -8,7 +8,7 @@ use leadline_fakes::{
     sample_lead,
     slack::{Channel, Slack},
 };
-use leadline_tests::{Bringing, Daemon, Operator, Pushing, check_invariants, post_lead, wait_until};
+use leadline_tests::{Bringing, Pushing, Scene, wait_until};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
 
@@ -234,48 +234,11 @@ async fn slack_gets_each_message_at_least_once_whatever_goes_wrong() {
     }
 }
 
-/// A daemon with one integration, and what it is known by.
-struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    key: String,
-    integration: String,
-}
-
-impl Scene {
-    async fn start(connector: &str, config: Value, credentials: Value) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let key = operator.company(7).await;
-        let integration = operator.connect(7, connector, config, credentials).await.id;
-        Self { daemon, operator, key, integration }
-    }
-
-    async fn post(&self, n: usize) {
-        let lead = sample_lead(n).to_string();
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
-        assert_eq!(status, 202, "{answer}");
-    }
-
-    async fn wait_for_badge(&self, badge: &str) {
-        wait_until(&format!("the badge is {badge}"), async || {
-            self.operator.badge(&self.integration).await == badge
-        })
-        .await;
-    }
-
-    async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_is_tested_silently_told_in_order_and_never_too_fast() {
     let fake = Fake::start(Slack::new(PATH)).await.unwrap();
     let credentials = json!({"webhook_url": HOOK});
-    let scene = Scene::start("slack", json!({"base_url": fake.url()}), credentials).await;
+    let scene = Scene::set().connector("slack", json!({"base_url": fake.url()}), credentials).start().await;
     let test = scene.operator.test(&scene.integration).await;
     assert_eq!((test.state().word(), fake.with(|slack| slack.messages.len())), ("delivered", 0));
     for n in 0..3 {
@@ -309,7 +272,7 @@ async fn slack_is_tested_silently_told_in_order_and_never_too_fast() {
 async fn mail_is_tested_silently_and_told_once() {
     let server = MailServer::start(house()).await.unwrap();
     let wrong = json!({"username": "leads", "password": "another-password"});
-    let scene = Scene::start("email", mail_config(&server), wrong).await;
+    let scene = Scene::set().connector("email", mail_config(&server), wrong).start().await;
     let test = scene.operator.test(&scene.integration).await;
     assert_eq!((test.failure_class().word(), test.status_code), ("credentials", Some(535)), "{}", test.error);
     assert!(!format!("{test:?}").contains("another-password"), "{test:?}");
@@ -318,22 +281,14 @@ async fn mail_is_tested_silently_and_told_once() {
     server.fault(Stage::RcptTo, MailFault::Say("451 4.3.0 one moment"));
     scene.post(1).await;
     let messages = server.wait_for(1).await;
-    wait_until("it is delivered", async || {
-        scene
-            .operator
-            .deliveries_of(&scene.integration)
-            .await
-            .iter()
-            .all(|delivery| delivery.state().word() == "delivered")
-    })
-    .await;
+    scene.wait_for_states(&["delivered"]).await;
     assert_eq!((messages.len(), server.taken().len()), (1, 1));
     let message = &messages[0];
     assert_eq!((message.login.as_deref(), message.from.as_str()), (Some("leads"), "leads@barn.example"));
     let lead = sample_lead(1);
     assert_eq!(message.header("Reply-To").as_deref(), lead["lead"]["email"].as_str());
     assert_eq!(message.header("Auto-Submitted").as_deref(), Some("auto-generated"));
-    let delivery = scene.operator.deliveries_of(&scene.integration).await.remove(0);
+    let delivery = scene.deliveries().await.remove(0);
     let id = format!("<{}.{}@barn.example>", delivery.id, scene.integration);
     assert_eq!(message.header("Message-ID"), Some(id));
     let attempts = scene.operator.finished(&scene.integration).await;

@@ -3,7 +3,7 @@
 use std::{io::Read as _, path::Path};
 
 use leadline_fakes::{Behaviour, Receiver};
-use leadline_tests::{Cli, Daemon, Operator, leadline, post_lead, wait_until};
+use leadline_tests::{Cli, Daemon, Scene, leadline, post_lead, wait_until};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
 
@@ -135,11 +135,11 @@ async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
 
 #[tokio::test]
 async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let receiver = Receiver::start(Behaviour::RefuseAll(422, "no such date ".repeat(20))).await.unwrap();
-    let key = operator.company(7).await;
-    let id = operator.webhook(7, "the hook", &receiver.url("/"), json!({})).await.integration.unwrap().id;
+    let Scene { daemon, operator, receiver, key, integration: id, .. } = Scene::set()
+        .behaviour(Behaviour::RefuseAll(422, "no such date ".repeat(20)))
+        .webhook("the hook", "/")
+        .start()
+        .await;
     post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
     wait_until("the push has failed", async || operator.badge(&id).await == "failing").await;
     let attempt = operator.finished(&id).await.remove(0);
@@ -181,9 +181,7 @@ async fn proposed(cli: &Cli, words: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn completions_ask_the_daemon_and_propose_nothing_where_it_is_away() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
+    let Scene { daemon, operator, key, .. } = Scene::set().no_webhook().start().await;
     operator.company(8).await;
     let receiver = Receiver::start(Behaviour::RefuseAll(422, "no".into())).await.unwrap();
     for (company, name) in [(7, "crm"), (8, "crm"), (7, "barn-hook")] {

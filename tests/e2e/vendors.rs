@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use leadline_fakes::{Fault, Reply, sample_lead};
-use leadline_proto::v1;
-use leadline_tests::{Daemon, Database, Operator, check_invariants, post_lead, wait_until};
+use leadline_tests::wait_until;
 use leadlined::domain::outcome::{FailureClass, Outcome};
 use serde_json::Value;
 
@@ -12,20 +11,13 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A company whose leads go to one vendor.
-pub(crate) struct Scene {
-    pub(crate) daemon: Daemon,
-    pub(crate) operator: Operator,
-    pub(crate) key: String,
-    pub(crate) integration: String,
-}
+pub(crate) struct Scene(leadline_tests::Scene);
+
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     pub(crate) async fn with(connector: &str, config: Value, credentials: Value) -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let key = operator.company(7).await;
-        let integration = operator.connect(7, connector, config, credentials).await.id;
-        Self { daemon, operator, key, integration }
+        Self(leadline_tests::Scene::set().connector(connector, config, credentials).start().await)
     }
 
     /// Posts the nth sample lead, changed. The answer is what the intake said.
@@ -33,13 +25,7 @@ impl Scene {
         let mut lead = sample_lead(n);
         lead["lead"]["gdpr_consent"] = true.into();
         change(&mut lead);
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead.to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-        answer
-    }
-
-    pub(crate) async fn deliveries(&self) -> Vec<v1::Delivery> {
-        self.operator.deliveries_of(&self.integration).await
+        self.post_lead(&lead).await
     }
 
     /// Waits until so many deliveries are in this state.
@@ -66,17 +52,11 @@ impl Scene {
 
     /// The daemon goes and another one comes.
     pub(crate) async fn restarted(self) -> Self {
-        let database: Database = self.daemon.database().clone();
-        self.daemon.stop().await;
-        let daemon = Daemon::start_on(&database).await;
-        let operator = Operator::new(daemon.control().await);
-        Self { daemon, operator, ..self }
+        Self(self.0.restarted().await)
     }
 
     pub(crate) async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
+        self.0.end().await;
     }
 }
 

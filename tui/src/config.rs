@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::console::Color;
-use crate::console::keymap::{Action, Clash, Keymap, Press};
+use crate::console::keymap::{Action, Clash, Keymap, NoKey, Press};
 
 pub use choice::{Choice, Wanted};
 pub use sample::sample;
@@ -125,14 +125,23 @@ pub struct Profile {
 #[serde(try_from = "String", into = "String")]
 struct Keys(Vec<Press>);
 
-impl TryFrom<String> for Keys {
-    type Error = String;
+/// Why a text names no keys of an action.
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error("no key is named: write one, or \"none\"")]
+    Empty,
+    #[error(transparent)]
+    NoKey(#[from] NoKey),
+}
 
-    fn try_from(text: String) -> Result<Self, String> {
+impl TryFrom<String> for Keys {
+    type Error = KeysError;
+
+    fn try_from(text: String) -> Result<Self, KeysError> {
         match text.trim() {
             "none" => Ok(Self(Vec::new())),
-            "" => Err("no key is named: write one, or \"none\"".to_owned()),
-            some => some.split_whitespace().map(str::parse).collect::<Result<_, _>>().map(Self),
+            "" => Err(KeysError::Empty),
+            some => Ok(Self(some.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)),
         }
     }
 }
@@ -151,9 +160,9 @@ impl From<Keys> for String {
 struct Key(Press);
 
 impl TryFrom<String> for Key {
-    type Error = String;
+    type Error = NoKey;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, NoKey> {
         text.parse().map(Self)
     }
 }

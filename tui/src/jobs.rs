@@ -1,7 +1,11 @@
-//! What a job was asked to do, in words: `retry dead of cause 6xq0m2k4v9tz at The Barn / HubSpot, rendered anew`.
+//! What a job was asked to do, in words: `retry dead of cause 6xq0m2k4v9tz at The Barn / HubSpot, rendered anew`; and how
+//! far it is.
 
 use jiff::Timestamp;
 use leadline_proto::v1;
+use serde::Serialize;
+
+use crate::moment::reported;
 
 /// How many integrations a sentence names.
 const PLACES_MAX: usize = 2;
@@ -79,8 +83,8 @@ impl About {
     fn window(&mut self, what: &str, it: Option<&v1::Window>) {
         let Some(it) = it else { return };
         self.text(what);
-        for (word, at) in [(" since ", &it.since), (" before ", &it.until)] {
-            if let Some(at) = at.as_ref().and_then(|at| Timestamp::new(at.seconds, at.nanos).ok()) {
+        for (word, at) in [(" since ", it.since), (" before ", it.until)] {
+            if let Some(at) = reported(at) {
                 self.text(word);
                 self.0.push(Piece::Time(at));
             }
@@ -101,6 +105,46 @@ impl About {
             more => format!(" and {more} more"),
         };
         self.text(format!(" at {}{more}", named.join(", ")));
+    }
+}
+
+/// How far a job is, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JobProgress {
+    pub total: u64,
+    pub released: u64,
+    /// What had moved on by itself when the job came to it.
+    pub left_alone: u64,
+    pub pending: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    pub created_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+}
+
+impl JobProgress {
+    /// How far this job is.
+    pub(crate) fn of(job: &v1::Job) -> Self {
+        Self {
+            total: job.total,
+            released: job.released,
+            left_alone: job.left_alone,
+            pending: job.pending,
+            delivered: job.delivered,
+            dead: job.dead,
+            created_at: reported(job.created_at),
+            finished_at: reported(job.finished_at),
+        }
+    }
+
+    /// How many it has come to.
+    pub fn passed(&self) -> u64 {
+        self.released.saturating_add(self.left_alone)
+    }
+
+    /// How many it has not come to yet.
+    pub fn rest(&self) -> u64 {
+        self.total.saturating_sub(self.passed())
     }
 }
 
@@ -151,6 +195,17 @@ mod tests {
         assert_eq!(said(&skip), "skip pending, held and dead");
         let all = v1::Job { filter: Some(v1::JobFilter::default()), ..Default::default() };
         assert_eq!(said(&all), "everything");
+    }
+
+    #[test]
+    fn what_a_job_left_alone_is_not_to_come() {
+        for ((total, released, left_alone), (passed, rest)) in
+            [((9, 5, 1), (6, 3)), ((9, 0, 0), (0, 9)), ((9, 5, 4), (9, 0)), ((9, 9, 1), (10, 0))]
+        {
+            let job = v1::Job { total, released, left_alone, ..Default::default() };
+            let progress = JobProgress::of(&job);
+            assert_eq!((progress.passed(), progress.rest()), (passed, rest), "{job:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Times as people type them: as tables print them, in the local zone, or how long ago.
+//! Times as people type them: as tables print them, in the local zone, or how long ago; and as the daemon reports them.
 
 use jiff::{
     Span, Timestamp, Zoned,
@@ -12,31 +12,47 @@ const HINT: &str = "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30'
 /// What to write instead of what is no time to come.
 const AHEAD: &str = "give a time to come such as 14:00, tomorrow 8:00, 4h or '2026-11-28 13:30'";
 
+/// Why a text is no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MomentError {
+    #[error("{HINT}")]
+    NoTime,
+    #[error("{AHEAD}")]
+    NotAhead,
+    #[error("too long ago")]
+    TooLongAgo,
+}
+
+/// A time that the daemon reports; one beyond what can be shown counts as absent.
+pub(crate) fn reported(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+}
+
 /// A moment in the past, or whenever a time names.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> Result<Timestamp, MomentError> {
     moment_at(text, &Timestamp::now().to_zoned(TimeZone::system()))
 }
 
 /// A moment to come: a time of day is the next one, a span begins now.
-pub(crate) fn ahead(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn ahead(text: &str) -> Result<Timestamp, MomentError> {
     ahead_of(text, &Timestamp::now().to_zoned(TimeZone::system()))
 }
 
 /// The same, from that moment on.
-pub(crate) fn ahead_of(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+pub(crate) fn ahead_of(text: &str, now: &Zoned) -> Result<Timestamp, MomentError> {
     let text = text.trim();
     if let Ok(span) = text.parse::<Span>()
         && span.is_positive()
     {
-        return now.checked_add(span).map(|at| at.timestamp()).map_err(|_| AHEAD.to_owned());
+        return now.checked_add(span).map(|at| at.timestamp()).map_err(|_| MomentError::NotAhead);
     }
     let is_ahead = |at: &Timestamp| *at > now.timestamp();
     let named = moment_at(text, now).ok().filter(is_ahead);
     let tomorrow = || time(text).and_then(|_| moment_at(&format!("tomorrow {text}"), now).ok());
-    named.or_else(tomorrow).ok_or_else(|| AHEAD.to_owned())
+    named.or_else(tomorrow).ok_or(MomentError::NotAhead)
 }
 
-fn moment_at(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+fn moment_at(text: &str, now: &Zoned) -> Result<Timestamp, MomentError> {
     let text = text.trim();
     if let Ok(at) = text.parse() {
         return Ok(at);
@@ -47,17 +63,17 @@ fn moment_at(text: &str, now: &Zoned) -> Result<Timestamp, String> {
     if let Some(at) = civil(text, now) {
         return Ok(at);
     }
-    let ago = text.parse::<Span>().map_err(|_| HINT.to_owned())?;
+    let ago = text.parse::<Span>().map_err(|_| MomentError::NoTime)?;
     // Whether it says "ago" or not, it is over.
     let is_ahead = ago.is_negative() && !text.ends_with("ago");
     if is_ahead || ago.is_zero() && !text.starts_with('0') {
-        return Err(HINT.to_owned());
+        return Err(MomentError::NoTime);
     }
-    now.checked_sub(ago.abs()).map(|at| at.timestamp()).map_err(|_| "too long ago".to_owned())
+    now.checked_sub(ago.abs()).map(|at| at.timestamp()).map_err(|_| MomentError::TooLongAgo)
 }
 
 /// `today`, `yesterday`, with a time or without; `now`.
-fn day(text: &str, now: &Zoned) -> Result<Option<Timestamp>, String> {
+fn day(text: &str, now: &Zoned) -> Result<Option<Timestamp>, MomentError> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let days = match word.to_lowercase().as_str() {
         "now" if rest.is_empty() => return Ok(Some(now.timestamp())),
@@ -66,10 +82,10 @@ fn day(text: &str, now: &Zoned) -> Result<Option<Timestamp>, String> {
         "tomorrow" => 1,
         _ => return Ok(None),
     };
-    let date = now.date().checked_add(Span::new().days(days)).map_err(|_| HINT.to_owned())?;
+    let date = now.date().checked_add(Span::new().days(days)).map_err(|_| MomentError::NoTime)?;
     let time = if rest.is_empty() { Some(Time::midnight()) } else { time(rest.trim()) };
-    let time = time.ok_or_else(|| HINT.to_owned())?;
-    local(date.to_datetime(time), now).map(Some).ok_or_else(|| HINT.to_owned())
+    let time = time.ok_or(MomentError::NoTime)?;
+    local(date.to_datetime(time), now).map(Some).ok_or(MomentError::NoTime)
 }
 
 /// A date, a time of today, or both; behind them the zone as tables print it.
@@ -139,13 +155,13 @@ mod tests {
         }
         for text in ["", "soon", "25:00", "2026-06-04 13:30 CET", "-2h", "2", "2026-06", "today soon"] {
             assert_eq!(
-                moment_at(text, &now()).unwrap_err(),
+                moment_at(text, &now()).unwrap_err().to_string(),
                 "give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z",
                 "{text}"
             );
         }
-        assert_eq!(moment_at("99999y", &now()).unwrap_err(), HINT);
-        assert_eq!(moment_at("19000y", &now()).unwrap_err(), "too long ago");
+        assert_eq!(moment_at("99999y", &now()).unwrap_err(), MomentError::NoTime);
+        assert_eq!(moment_at("19000y", &now()).unwrap_err().to_string(), "too long ago");
     }
     #[test]
     fn what_is_to_come_is_the_next_of_its_kind() {
@@ -162,7 +178,7 @@ mod tests {
         }
         for text in ["", "yesterday", "2h ago", "-2h", "2026-06-04T14:00:00Z", "today 9:00", "soon"] {
             assert_eq!(
-                ahead_of(text, &now()).unwrap_err(),
+                ahead_of(text, &now()).unwrap_err().to_string(),
                 "give a time to come such as 14:00, tomorrow 8:00, 4h or '2026-11-28 13:30'",
                 "{text}"
             );

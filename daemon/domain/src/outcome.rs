@@ -114,6 +114,17 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// Why it failed, if it did.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Delivered => None,
+            Self::Failed(failure) => Some(failure),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,7 +33,7 @@ use crate::{
     store::{
         Error, Store,
         delivery::{calls::CallRecord, vendor_id::Past},
-        queue::finish::{KeptResponse, Sent},
+        queue::finish::{AttemptResult, KeptResponse, Sent},
     },
     telemetry::Traces,
 };
@@ -48,43 +48,6 @@ const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 /// How many headers of a response, and how much of each, are kept.
 const HEADERS_MAX: usize = 64;
 const HEADER_MAX: usize = 1024;
-
-/// What an attempt came to, fit to be stored.
-#[derive(Debug)]
-pub(super) struct AttemptResult {
-    pub(super) outcome: Outcome,
-    pub(super) took: Duration,
-    pub(super) sent: Option<Sent>,
-    pub(super) answer: Option<KeptResponse>,
-    /// Each call, where these two and the body do not tell of the only one.
-    pub(super) calls: Vec<CallRecord>,
-    pub(super) note: Option<String>,
-    /// What every repeat is made from: what was rendered, or the body of the one request.
-    pub(super) body: Option<Bytes>,
-    /// The lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
-    pub(super) is_void: bool,
-}
-
-impl AttemptResult {
-    /// A failure before anything was sent.
-    pub(super) fn nothing(failure: Failure) -> Self {
-        Self::without_call(Outcome::Failed(failure))
-    }
-
-    /// What needed no call.
-    pub(super) fn without_call(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            took: Duration::ZERO,
-            sent: None,
-            answer: None,
-            calls: Vec::new(),
-            note: None,
-            body: None,
-            is_void: false,
-        }
-    }
-}
 
 /// What is to be pushed, and what is known of it.
 #[derive(Clone, Debug)]
@@ -106,8 +69,27 @@ pub(super) struct PushRequest {
     pub(super) trace: Option<(Traces, TraceContext)>,
 }
 
+impl PushRequest {
+    /// What nobody claimed: it is pushed under no lease, and of no lead.
+    pub(super) fn unclaimed(id: String, event: EventKind, body: Bytes, now: Moment) -> Self {
+        Self {
+            id,
+            of: None,
+            event,
+            body,
+            rendered: None,
+            is_repeat: false,
+            created_at: now,
+            now,
+            lease: None,
+            trace: None,
+        }
+    }
+}
+
 /// Pushes once. Whatever the connector does, this ends: each call within the integration's timeout, or shortly after.
 /// Beside the async workers a call begins a step of its own, so that what is given up while it renders is not sent.
+/// None if the lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
 pub(super) async fn attempt(
     client: &Client,
     store: &Store,
@@ -115,11 +97,11 @@ pub(super) async fn attempt(
     request: PushRequest,
     past: Past,
     is_beside: bool,
-) -> AttemptResult {
+) -> Option<AttemptResult> {
     let started = Instant::now();
     let prepared = match (&ready.prepared, ready.quota.spent()) {
-        (Err(failure), _) => return AttemptResult::nothing(failure.clone()),
-        (Ok(_), Some(failure)) => return AttemptResult::nothing(failure),
+        (Err(failure), _) => return Some(AttemptResult::nothing(failure.clone())),
+        (Ok(_), Some(failure)) => return Some(AttemptResult::nothing(failure)),
         (Ok(prepared), None) => prepared.as_ref(),
     };
     let same: Vec<String> =
@@ -145,9 +127,17 @@ pub(super) async fn attempt(
     network.is_beside = is_beside;
     network.trace = request.trace.as_ref();
     let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
+    if network.is_void {
+        return None;
+    }
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
-    AttemptResult { note, ..result }
+    Some(AttemptResult { note, ..result })
+}
+
+/// Why nothing was sent for which this daemon is not trusted any more.
+pub(super) fn lease_ran_out() -> Failure {
+    Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out")
 }
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
@@ -261,7 +251,7 @@ impl<'a> Network<'a> {
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
         let outcome = secrets.scrub_outcome(outcome);
-        AttemptResult { outcome, took, sent, answer, calls, note: None, body, is_void: self.is_void }
+        AttemptResult { outcome, took, sent, answer, calls, note: None, body }
     }
 }
 
@@ -275,7 +265,7 @@ impl Transport for Network<'_> {
         // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
         if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
             self.is_void = true;
-            return Err(Failure::new(FailureClass::Transient, "nothing was sent: the lease ran out"));
+            return Err(lease_ran_out());
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
         let (mut span, call) = traced(self.trace, call);

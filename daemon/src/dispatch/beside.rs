@@ -8,14 +8,14 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::{
-    attempt::{AttemptResult, PushRequest, attempt},
+    attempt::{PushRequest, attempt, lease_ran_out},
     integration_cache::PreparedIntegration,
     pusher::Pusher,
 };
 use crate::{
     compute::{ComputeError, Unfinished},
     domain::outcome::{Failure, FailureClass},
-    store::delivery::vendor_id::Past,
+    store::{delivery::vendor_id::Past, queue::finish::AttemptResult},
 };
 
 /// The most work that is done where it is, in bytes of expressions times bytes of the event: at worst some milliseconds,
@@ -35,13 +35,24 @@ pub(super) fn is_light_to_prepare(weight: usize) -> bool {
 }
 
 impl Pusher {
-    /// Pushes once. Templates that do not end in time cost this push, and nobody else anything.
+    /// Pushes once what nobody claimed: no lease runs out meanwhile.
+    pub(super) async fn push_unclaimed(
+        &self,
+        ready: &Arc<PreparedIntegration>,
+        request: PushRequest,
+    ) -> AttemptResult {
+        let result = self.push_once(ready, request, Past::default()).await;
+        result.unwrap_or_else(|| AttemptResult::nothing(lease_ran_out()))
+    }
+
+    /// Pushes once. Templates that do not end in time cost this push, and nobody else anything. None if the lease ran out
+    /// before anything was sent.
     pub(super) async fn push_once(
         &self,
         ready: &Arc<PreparedIntegration>,
         request: PushRequest,
         past: Past,
-    ) -> AttemptResult {
+    ) -> Option<AttemptResult> {
         if is_light(ready.template_weight, request.body.len()) {
             return Box::pin(attempt(&self.client, &self.store, ready, request, past, false)).await;
         }
@@ -50,7 +61,7 @@ impl Pusher {
         let push = async move { attempt(&client, &store, &ready, request, past, true).await };
         match self.compute.drive(company, push.boxed()).await {
             Ok(result) => result,
-            Err(undone) => AttemptResult::nothing(unrendered(undone)),
+            Err(undone) => Some(AttemptResult::nothing(unrendered(undone))),
         }
     }
 }

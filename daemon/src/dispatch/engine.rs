@@ -236,7 +236,7 @@ impl Engine {
                     });
                 }
                 Err(wait) => {
-                    self.tasks.spawn("return", async move { pusher.give_back(&item, wait).await });
+                    self.tasks.spawn("return", async move { pusher.give_back(item, wait).await });
                 }
             }
         }
@@ -386,7 +386,7 @@ impl Engine {
                 if was_pushed(&item) {
                     pusher.mark_crashed(item).await;
                 } else {
-                    pusher.give_back(&item, Duration::ZERO).await;
+                    pusher.give_back(item, Duration::ZERO).await;
                 }
             });
         }

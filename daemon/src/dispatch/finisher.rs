@@ -18,10 +18,13 @@ use uuid::Uuid;
 
 use super::engine::Event;
 use crate::{
-    domain::{delivery::LaneKind, ids::AttemptId, lane::LaneId},
+    domain::{ids::AttemptId, lane::LaneId},
     store::{
         Error, Store,
-        queue::finish::{Finished, ListedArrivals},
+        queue::{
+            claim::Claimed,
+            finish::{Finished, ListedArrivals},
+        },
     },
     telemetry,
 };
@@ -41,33 +44,37 @@ const ONE_BY_ONE_MAX: Duration = Duration::from_millis(50);
 
 /// A claimed item that is no longer worked on, and what is to be written of it.
 #[derive(Debug)]
-pub(super) struct Completion {
-    /// Under this daemon id it was claimed.
-    pub(super) daemon: i64,
-    pub(super) claim: i64,
-    /// How many items that claim had.
-    pub(super) claim_items: usize,
-    pub(super) attempt: AttemptId,
-    /// The lane in which it held room; none for what was adopted.
-    pub(super) lane: Option<LaneId>,
-    pub(super) kind: LaneKind,
-    pub(super) result: Completed,
-}
-
-/// What a claimed item came to.
-#[derive(Debug)]
 pub(super) enum Completed {
     /// Nothing is left to do for it.
-    Nothing,
+    Nothing(Claimed),
+    /// It left this claim for one of its own, under which it is worked on.
+    Moved(Claimed),
     /// It was not begun: it goes back to the queue, due no earlier than after this wait.
-    Requeue(Duration),
+    Requeue(Claimed, Duration),
     Attempt(Box<Finished>),
+}
+
+impl Completed {
+    /// What was claimed.
+    pub(super) fn claimed(&self) -> &Claimed {
+        match self {
+            Self::Nothing(claimed) | Self::Moved(claimed) | Self::Requeue(claimed, _) => claimed,
+            Self::Attempt(finished) => &finished.claimed,
+        }
+    }
+
+    /// The lane in which it held room; none for what was adopted, or goes on.
+    pub(super) fn lane(&self) -> Option<LaneId> {
+        let claimed = self.claimed();
+        let held_room = !claimed.is_adopted && !matches!(self, Self::Moved(_));
+        held_room.then_some(claimed.lane)
+    }
 }
 
 /// Writes what ends until every sender is gone and all is written. What somebody has locked is kept for later.
 pub(super) async fn run(
     store: Store,
-    completions: mpsc::Receiver<Completion>,
+    completions: mpsc::Receiver<Completed>,
     hurry: Arc<Notify>,
     events: mpsc::UnboundedSender<Event>,
 ) {
@@ -114,7 +121,7 @@ async fn forget_arrived(store: Store, mut listed: mpsc::UnboundedReceiver<Listed
 
 /// Makes batches of what ends.
 struct Gatherer {
-    completions: mpsc::Receiver<Completion>,
+    completions: mpsc::Receiver<Completed>,
     /// A lane waits for what is not written.
     hurry: Arc<Notify>,
     last_flush: Instant,
@@ -122,7 +129,7 @@ struct Gatherer {
 
 impl Gatherer {
     /// The next batch: empty if every sender is gone, or when it is time for what is locked.
-    async fn gather(&mut self, locked_until: Option<Instant>) -> Vec<Completion> {
+    async fn gather(&mut self, locked_until: Option<Instant>) -> Vec<Completed> {
         let mut batch = Vec::new();
         let until = locked_until.unwrap_or_else(Instant::now);
         tokio::select! {
@@ -159,10 +166,7 @@ async fn hurried(hurry: &Notify, earliest: Instant) {
 }
 
 /// The claims of which nothing is open any more once these items are written.
-fn complete<'a>(
-    open: &mut HashMap<(i64, i64), usize>,
-    items: impl Iterator<Item = &'a Completion>,
-) -> Vec<i64> {
+fn complete<'a>(open: &mut HashMap<(i64, i64), usize>, items: impl Iterator<Item = &'a Claimed>) -> Vec<i64> {
     let mut complete = Vec::new();
     for item in items {
         let claim = (item.daemon, item.claim);
@@ -177,11 +181,11 @@ fn complete<'a>(
 }
 
 /// How many of each kind of each lane are written.
-fn tally(items: &[Completion]) -> HashMap<LaneId, [u32; 2]> {
+fn tally(items: &[Completed]) -> HashMap<LaneId, [u32; 2]> {
     let mut written: HashMap<LaneId, [u32; 2]> = HashMap::new();
     for item in items {
-        if let Some(lane) = item.lane {
-            written.entry(lane).or_default()[item.kind.index()] += 1;
+        if let Some(lane) = item.lane() {
+            written.entry(lane).or_default()[item.claimed().kind.index()] += 1;
         }
     }
     written
@@ -197,15 +201,15 @@ struct Finisher {
 impl Finisher {
     /// Writes items. Answers those that are left because somebody has locked what they change, first those to be tried
     /// first.
-    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: Vec<Completion>) -> Vec<Completion> {
+    async fn flush(&self, open: &mut HashMap<(i64, i64), usize>, items: Vec<Completed>) -> Vec<Completed> {
         if items.is_empty() {
             return items;
         }
         let left = self.write_items(open, &items).await;
         let places: HashMap<AttemptId, usize> = left.into_iter().zip(0..).collect();
         let (mut locked, written): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|item| places.contains_key(&item.attempt));
-        locked.sort_by_key(|item| places[&item.attempt]);
+            items.into_iter().partition(|item| places.contains_key(&item.claimed().attempt));
+        locked.sort_by_key(|item| places[&item.claimed().attempt]);
         self.send(Event::Written(tally(&written)));
         locked
     }
@@ -214,34 +218,35 @@ impl Finisher {
     async fn write_items(
         &self,
         open: &mut HashMap<(i64, i64), usize>,
-        items: &[Completion],
+        items: &[Completed],
     ) -> Vec<AttemptId> {
         let mut left = Vec::new();
         // The items of one flush belong to more than one daemon only around a lost lease.
-        let mut daemons: Vec<i64> = items.iter().map(|item| item.daemon).collect();
+        let mut daemons: Vec<i64> = items.iter().map(|item| item.claimed().daemon).collect();
         daemons.sort_unstable();
         daemons.dedup();
         for daemon in daemons {
-            let own = || items.iter().filter(|item| item.daemon == daemon);
-            let mut back: BTreeMap<Duration, Vec<&Completion>> = BTreeMap::new();
+            let own = || items.iter().filter(|item| item.claimed().daemon == daemon);
+            let mut back: BTreeMap<Duration, Vec<&Claimed>> = BTreeMap::new();
             for item in own() {
-                if let Completed::Requeue(wait) = item.result {
-                    back.entry(wait).or_default().push(item);
+                if let Completed::Requeue(claimed, wait) = item {
+                    back.entry(*wait).or_default().push(claimed);
                 }
             }
             for (wait, items) in back {
                 left.extend(self.give_back(daemon, &items, wait).await);
             }
-            let complete = complete(open, own().filter(|item| !left.contains(&item.attempt)));
+            let claimed = own().map(Completed::claimed);
+            let complete = complete(open, claimed.filter(|claimed| !left.contains(&claimed.attempt)));
             let finished: Vec<&Finished> = own()
-                .filter_map(|item| match &item.result {
-                    Completed::Attempt(attempt) => Some(&**attempt),
-                    Completed::Nothing | Completed::Requeue(_) => None,
+                .filter_map(|item| match item {
+                    Completed::Attempt(finished) => Some(&**finished),
+                    Completed::Nothing(_) | Completed::Moved(_) | Completed::Requeue(..) => None,
                 })
                 .collect();
-            for item in self.write(daemon, &finished, &complete).await {
-                *open.entry((daemon, item.claim)).or_default() += 1;
-                left.push(item.attempt.id);
+            for Finished { claimed, .. } in self.write(daemon, &finished, &complete).await {
+                *open.entry((daemon, claimed.claim)).or_default() += 1;
+                left.push(claimed.attempt);
             }
         }
         left
@@ -249,7 +254,7 @@ impl Finisher {
 
     /// Before the claims are removed: an item that is in neither a claim nor the queue is lost. Answers those that are
     /// left because somebody has locked their deliveries.
-    async fn give_back(&self, daemon: i64, items: &[&Completion], wait: Duration) -> Vec<AttemptId> {
+    async fn give_back(&self, daemon: i64, items: &[&Claimed], wait: Duration) -> Vec<AttemptId> {
         let claims: Vec<i64> = items.iter().map(|item| item.claim).collect();
         let attempts: Vec<Uuid> = items.iter().map(|item| item.attempt.uuid()).collect();
         loop {
@@ -275,7 +280,7 @@ impl Finisher {
         let (rest, until): (Vec<&Finished>, _) = match self.persist(daemon, finished, complete).await {
             Ok(left) if left.is_empty() => return Vec::new(),
             Ok(left) => {
-                let is_left = |item: &&Finished| left.contains(&item.attempt.id);
+                let is_left = |item: &&Finished| left.contains(&item.claimed.attempt);
                 let rest = finished.iter().copied().filter(is_left);
                 (rest.collect(), Some(Instant::now() + ONE_BY_ONE_MAX))
             }
@@ -306,7 +311,7 @@ impl Finisher {
                 }
             };
             if !written {
-                complete.retain(|claim| *claim != item.claim);
+                complete.retain(|claim| *claim != item.claimed.claim);
             }
         }
         if let Err(error) = self.persist(daemon, &[], &complete).await {
@@ -327,9 +332,7 @@ impl Finisher {
             error = telemetry::causes(cause),
             "an attempt is written without what was sent and received"
         );
-        item.attempt.sent = None;
-        item.attempt.answer = None;
-        item.attempt.calls.clear();
+        item.result.strip();
         let written = self.persist(daemon, &[&item], &[]).await;
         if let Err(error) = &written {
             tracing::error!(
@@ -370,7 +373,7 @@ impl Finisher {
                             lost,
                             "another daemon took this one for dead, or the database lost the claim when it crashed: these attempts are not counted, their deliveries are pushed again"
                         );
-                        self.send(Event::ClaimsLost(finished.iter().map(|item| item.attempt.lane).collect()));
+                        self.send(Event::ClaimsLost(finished.iter().map(|item| item.claimed.lane).collect()));
                     }
                     return Ok(flushed.left);
                 }
@@ -398,11 +401,29 @@ impl Finisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        delivery::{LaneKind, Trigger},
+        ids::{CompanyId, DeliveryId},
+        moment::Moment,
+    };
 
-    fn completion() -> Completion {
-        let attempt = AttemptId::generate();
-        let (kind, result) = (LaneKind::First, Completed::Nothing);
-        Completion { daemon: 1, claim: 1, claim_items: 1, attempt, lane: None, kind, result }
+    fn completed() -> Completed {
+        Completed::Nothing(Claimed {
+            daemon: 1,
+            claim: 1,
+            claim_items: 1,
+            is_adopted: false,
+            is_isolated: false,
+            claimed_at: Moment::EPOCH,
+            lane: LaneId::new(CompanyId(7), Uuid::nil()),
+            kind: LaneKind::First,
+            due_at: Moment::EPOCH,
+            attempt: AttemptId::generate(),
+            delivery: DeliveryId::generate(),
+            trigger: Trigger::First,
+            operator: None,
+            pending: None,
+        })
     }
 
     #[tokio::test]
@@ -411,17 +432,17 @@ mod tests {
         let hurry = Arc::new(Notify::new());
         let mut gatherer = Gatherer { completions, hurry: Arc::clone(&hurry), last_flush: Instant::now() };
         let late = async {
-            sender.send(completion()).await.unwrap();
+            sender.send(completed()).await.unwrap();
             tokio::task::yield_now().await;
-            sender.send(completion()).await.unwrap();
+            sender.send(completed()).await.unwrap();
         };
         let began = Instant::now();
         assert_eq!(tokio::join!(gatherer.gather(None), late).0.len(), 2, "both share a flush");
         assert!(began.elapsed() >= GATHER);
-        sender.send(completion()).await.unwrap();
+        sender.send(completed()).await.unwrap();
         hurry.notify_one();
         assert_eq!(gatherer.gather(None).await.len(), 1);
-        sender.send(completion()).await.unwrap();
+        sender.send(completed()).await.unwrap();
         drop(sender);
         assert_eq!(gatherer.gather(None).await.len(), 1);
         assert!(gatherer.gather(None).await.is_empty(), "nobody comes any more");

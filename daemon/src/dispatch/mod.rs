@@ -88,7 +88,7 @@ pub struct Dispatch {
     scheduler: TaskTracker,
     notifier: TaskTracker,
     /// Dropped when the last push has ended, so that the finisher knows that nothing comes any more.
-    completions: mpsc::Sender<finisher::Completion>,
+    completions: mpsc::Sender<finisher::Completed>,
 }
 
 /// Enrolls this daemon and starts to claim.

@@ -12,7 +12,6 @@ use crate::{
     domain::{ids::IntegrationId, integration::EventKind, notice, outcome::Outcome},
     store::{
         Error,
-        delivery::vendor_id::Past,
         notice::{NoticeEnd, TakenNotice},
     },
     telemetry,
@@ -106,23 +105,16 @@ impl Notifier {
             return Ok(());
         };
         let body = Bytes::from(notice.body.clone());
-        let now = self.0.lease.now();
+        let (event, now) = (EventKind::Notice(notice.kind), self.0.lease.now());
         let request = PushRequest {
-            id: notice.id.to_string(),
-            of: None,
-            event: EventKind::Notice(notice.kind),
-            body: body.clone(),
             // A template of the integration's is made for leads.
-            rendered: Some(body),
+            rendered: Some(body.clone()),
             is_repeat: notice.attempts > 0,
-            created_at: now,
-            now,
-            lease: None,
-            trace: None,
+            ..PushRequest::unclaimed(notice.id.to_string(), event, body, now)
         };
-        let tried = self.0.push_once(&ready, request, Past::default()).await;
+        let result = self.0.push_unclaimed(&ready, request).await;
         let longest = ready.policy.longest_wait(self.0.max_retry_after);
-        let end = end(notice, tried.outcome, longest, rand::random());
+        let end = end(notice, result.outcome, longest, rand::random());
         if let NoticeEnd::Dead { error } = &end {
             tracing::warn!(event = "notice_given_up", notice = %notice.id, integration = %notice.lane.integration, error, "a notice is given up");
         }

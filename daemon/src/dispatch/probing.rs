@@ -6,15 +6,14 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    attempt::{AttemptResult, PushRequest, probe},
+    attempt::{PushRequest, probe},
     integration_cache::PreparedIntegration,
-    pusher::{Pusher, cannot_be_loaded, failure, millis, settled},
+    pusher::{Pusher, cannot_be_loaded, settled},
     tasks::caught,
 };
 use crate::{
     connectors::{self, Report},
     domain::{
-        delivery::Trigger,
         integration::{EventKind, Integration, ProbeKind},
         lead,
         moment::Moment,
@@ -24,9 +23,8 @@ use crate::{
     },
     store::{
         Error,
-        delivery::vendor_id::Past,
         integration::probe::{Probe, ProbeFindings, Proposed},
-        queue::finish::AttemptRecord,
+        queue::finish::AttemptResult,
     },
     telemetry,
 };
@@ -34,51 +32,34 @@ use crate::{
 impl Pusher {
     /// Carries out a probe and writes what it came to.
     pub(super) async fn probe(&self, probe: Probe) {
-        let (tried, report, version, origins) = match self.load(&probe).await {
+        let (mut result, report, version, origins) = match self.load(&probe).await {
             Ok(Some(ready)) => {
                 let looked = caught("probe", self.look(&probe, &ready)).await;
-                let (tried, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
+                let (result, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
                 let report = report.map(|report| {
                     let proposals = proposed(&ready.integration, &report);
                     (report, proposals)
                 });
-                (tried, report, ready.integration.version, origins(&ready.integration.config))
+                (result, report, ready.integration.version, origins(&ready.integration.config))
             }
             // Its row would keep the integration from being removed.
             Ok(None) => return self.drop_probe(&probe).await,
             Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0, String::new()),
         };
-        let sent_body = tried.body.clone();
-        let mut record = AttemptRecord {
-            id: probe.attempt,
-            lane: probe.lane,
-            lead: None,
-            event: EventKind::Test,
-            number: 1,
-            trigger: Trigger::Test,
-            operator: Some(probe.operator.clone()),
-            started_at: probe.started_at,
-            duration_ms: millis(tried.took),
-            failure: failure(tried.outcome),
-            sent: tried.sent,
-            answer: tried.answer,
-            calls: tried.calls,
-            note: tried.note,
-            config_version: version,
-        };
         let found = report.map(|(report, proposals)| ProbeFindings {
             account: report.account,
             proposals,
             // Nobody waits for the look that follows a save: why it failed must stand where it is seen.
-            findings: match (&record.failure, probe.kind) {
+            findings: match (result.outcome.failure(), probe.kind) {
                 (Some(failure), ProbeKind::Mapping) => vec![failure.error.clone()],
                 _ => report.findings,
             },
         });
-        if let Err(error) = self.write_probe(&record, sent_body.as_deref(), found.as_ref(), &origins).await {
+        if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
             tracing::error!(event = "probe_written_in_part", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe is written without what was sent and received");
-            (record.sent, record.answer, record.calls) = (None, None, Vec::new());
-            if let Err(error) = self.write_probe(&record, None, found.as_ref(), &origins).await {
+            result.strip();
+            result.body = None;
+            if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
                 tracing::error!(event = "probe_not_written", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe could not be written");
             }
         }
@@ -103,7 +84,7 @@ impl Pusher {
     async fn look(&self, asked: &Probe, ready: &Arc<PreparedIntegration>) -> (AttemptResult, Option<Report>) {
         let now = self.lease.now();
         match probe(&self.client, &self.store, ready, asked.kind, now).await {
-            Some((tried, report)) => (tried, Some(report)),
+            Some((result, report)) => (result, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
             // There is no way to try them that pushes nothing: they are taken as they are.
             None => {
@@ -122,30 +103,22 @@ impl Pusher {
     ) -> AttemptResult {
         let sample = lead::sample(probe.lane.company, &ready.integration.company_name);
         let body = lead::event_text(&sample, EventKind::Test);
-        let request = PushRequest {
-            id: probe.attempt.to_string(),
-            of: None,
-            event: EventKind::Test,
-            body,
-            rendered: None,
-            is_repeat: false,
-            created_at: now,
-            now,
-            lease: None,
-            trace: None,
-        };
-        self.push_once(ready, request, Past::default()).await
+        let request = PushRequest::unclaimed(probe.attempt.to_string(), EventKind::Test, body, now);
+        self.push_unclaimed(ready, request).await
     }
 
     async fn write_probe(
         &self,
-        record: &AttemptRecord,
-        body: Option<&[u8]>,
+        probe: &Probe,
+        result: &AttemptResult,
+        version: i32,
         found: Option<&ProbeFindings>,
         origins: &str,
     ) -> Result<(), Error> {
         loop {
-            if let Some(answer) = settled(self.store.finish_probe(record, body, found, origins).await).await {
+            if let Some(answer) =
+                settled(self.store.finish_probe(probe, result, version, found, origins).await).await
+            {
                 return answer;
             }
         }

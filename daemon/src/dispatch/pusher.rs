@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    attempt::{AttemptResult, PushRequest, unkept},
+    attempt::{PushRequest, unkept},
     engine::{Event, send},
-    finisher::{Completed, Completion},
+    finisher::Completed,
     integration_cache::{IntegrationCache, PreparedIntegration},
     membership::DaemonLease,
     tasks::caught,
@@ -30,7 +31,7 @@ use crate::{
         delivery::vendor_id::Past,
         queue::{
             claim::{Claimed, PendingDelivery},
-            finish::{AttemptRecord, Finished},
+            finish::{AttemptResult, Finished},
         },
     },
     telemetry::{self, Traces},
@@ -49,177 +50,183 @@ pub(super) struct Pusher {
     pub(super) lease: Arc<DaemonLease>,
     pub(super) integrations: Arc<IntegrationCache>,
     pub(super) events: mpsc::UnboundedSender<Event>,
-    pub(super) completions: mpsc::Sender<Completion>,
+    pub(super) completions: mpsc::Sender<Completed>,
     /// The longest wait that a target may ask for.
     pub(super) max_retry_after: Duration,
 }
 
+/// What an attempt came to, what follows from it, and the version of the integration that it was made with.
+type Decided = (AttemptResult, Transition, i32);
+
+/// Why a claimed delivery was not tried.
+enum NoAttempt {
+    /// The integration is gone, and its deliveries with it.
+    IntegrationGone,
+    /// It waited past the lease's trust: another daemon may have it already.
+    LeaseLost,
+}
+
 impl Pusher {
     /// Pushes a delivery and hands what came of it to the finisher.
-    pub(super) async fn push(&self, item: Claimed) {
-        let result = match caught("push", self.push_claimed(&item)).await {
-            Some(result) => result,
-            None => self.panicked(&item),
+    pub(super) async fn push(&self, mut claimed: Claimed) {
+        let completed = match claimed.pending.take() {
+            None => Completed::Nothing(claimed),
+            // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
+            Some(_) if !self.lease.may_push(claimed.daemon) => Completed::Requeue(claimed, Duration::ZERO),
+            Some(pending) => {
+                let pushed = caught("push", self.push_pending(&claimed, &pending)).await;
+                match pushed.unwrap_or_else(|| Ok(self.panicked(&claimed, &pending))) {
+                    Ok(decided) => finished(claimed, pending, decided),
+                    Err(NoAttempt::IntegrationGone) => Completed::Nothing(claimed),
+                    Err(NoAttempt::LeaseLost) => Completed::Requeue(claimed, Duration::ZERO),
+                }
+            }
         };
-        self.complete(&item, result).await;
+        self.complete(completed).await;
     }
 
     /// Pushes a crash suspect under a claim of its own: if the daemon dies again, it is known during which push.
-    pub(super) async fn push_alone(&self, mut item: Claimed) {
-        match Box::pin(self.store.isolate(item.daemon, item.claim, item.attempt)).await {
-            Ok(Some(own)) if own == item.claim => {}
+    pub(super) async fn push_alone(&self, mut claimed: Claimed) {
+        match Box::pin(self.store.isolate(claimed.daemon, claimed.claim, claimed.attempt)).await {
+            Ok(Some(own)) if own == claimed.claim => {}
             Ok(Some(own)) => {
-                self.leave_claim(&item).await;
-                (item.claim, item.claim_items) = (own, 1);
+                self.complete(Completed::Moved(Claimed { pending: None, ..claimed.clone() })).await;
+                (claimed.claim, claimed.claim_items) = (own, 1);
             }
             // Somebody took this daemon for dead: what it holds is void.
-            Ok(None) => return self.complete(&item, Completed::Nothing).await,
+            Ok(None) => return self.complete(Completed::Nothing(claimed)).await,
             Err(error) => {
                 tracing::warn!(
                     event = "suspect_waits",
                     error = telemetry::causes(&error),
                     "a crash suspect waits for the database"
                 );
-                return self.complete(&item, Completed::Requeue(AWAY_WAIT)).await;
+                return self.give_back(claimed, AWAY_WAIT).await;
             }
         }
-        tracing::warn!(event = "suspect_pushed_alone", delivery = %item.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
-        self.push(item).await;
+        tracing::warn!(event = "suspect_pushed_alone", delivery = %claimed.delivery, "daemons died during this delivery's pushes: it is pushed under a claim of its own");
+        self.push(claimed).await;
     }
 
-    async fn push_claimed(&self, item: &Claimed) -> Completed {
-        match &item.pending {
-            None => Completed::Nothing,
-            // Past the lease's trust another daemon may have it already: if not, it goes back to the queue.
-            Some(_) if !self.lease.may_push(item.daemon) => Completed::Requeue(Duration::ZERO),
-            Some(pending) => self.push_pending(item, pending).await,
-        }
-    }
-
-    async fn push_pending(&self, item: &Claimed, pending: &PendingDelivery) -> Completed {
-        let lane = item.lane;
+    async fn push_pending(&self, claimed: &Claimed, pending: &PendingDelivery) -> Result<Decided, NoAttempt> {
+        let lane = claimed.lane;
         let ready = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready,
-            // The integration is gone, and its deliveries with it.
-            Ok(None) => return Completed::Nothing,
-            Err(failure) => return self.failed(item, pending, failure),
+            Ok(None) => return Err(NoAttempt::IntegrationGone),
+            Err(failure) => return Ok(self.failed(claimed, pending, failure)),
         };
-        let (facts, version) = (self.facts(item, pending, ready.policy.retries), ready.integration.version);
+        let (facts, version) =
+            (self.facts(claimed, pending, ready.policy.retries), ready.integration.version);
         let result = match self.is_withdrawn(lane, &ready, pending.lead).await {
-            Ok(false) => match self.attempt(&ready, item, pending).await {
-                Some(result) => result,
-                None => return Completed::Requeue(Duration::ZERO),
-            },
+            Ok(false) => self.attempt(&ready, claimed, pending).await.ok_or(NoAttempt::LeaseLost)?,
             Ok(true) => {
                 let error = "nothing was sent: the lead took back its consent after this event";
                 let result = AttemptResult::nothing(Failure::new(FailureClass::Rejected, error));
-                let transition = Transition::Skipped { reason: Reason::NoConsent };
-                return finished(item, pending, result, transition, pending.crashes, version);
+                return Ok((result, Transition::Skipped { reason: Reason::NoConsent }, version));
             }
             Err(failure) => AttemptResult::nothing(failure),
         };
-        self.decided(item, pending, facts, ready.policy, result, version)
+        Ok(self.decided(facts, ready.policy, result, version))
     }
 
     /// What follows where nothing of the integration is known.
-    fn failed(&self, item: &Claimed, pending: &PendingDelivery, failure: Failure) -> Completed {
+    fn failed(&self, claimed: &Claimed, pending: &PendingDelivery, failure: Failure) -> Decided {
         let policy = Policy::default();
-        let facts = self.facts(item, pending, policy.retries);
-        self.decided(item, pending, facts, policy, AttemptResult::nothing(failure), pending.version)
+        let facts = self.facts(claimed, pending, policy.retries);
+        self.decided(facts, policy, AttemptResult::nothing(failure), pending.version)
     }
 
-    fn facts(&self, item: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
+    fn facts(&self, claimed: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
         DeliveryFacts {
             retries: u32::try_from(pending.retries).unwrap_or(0),
             retries_max,
             waits: pending.waits,
             crashes: pending.crashes,
             age: self.lease.now().since(pending.created_at),
-            is_sweep: item.trigger == Trigger::Sweep,
+            is_sweep: claimed.trigger == Trigger::Sweep,
         }
     }
 
     /// What follows from an attempt.
     fn decided(
         &self,
-        item: &Claimed,
-        pending: &PendingDelivery,
         facts: DeliveryFacts,
         policy: Policy,
         mut result: AttemptResult,
         version: i32,
-    ) -> Completed {
+    ) -> Decided {
         if let Outcome::Failed(failure) = result.outcome {
             let longest = policy.longest_wait(self.max_retry_after);
             result.outcome = Outcome::Failed(failure.waiting_at_most(longest));
         }
         let transition = decide(facts, &result.outcome, rand::random());
-        finished(item, pending, result, transition, facts.crashes, version)
+        (result, transition, version)
     }
 
     /// A push that panicked may have arrived; its delivery is as one whose answer did not come.
-    fn panicked(&self, item: &Claimed) -> Completed {
-        let Some(pending) = &item.pending else { return Completed::Nothing };
+    fn panicked(&self, claimed: &Claimed, pending: &PendingDelivery) -> Decided {
         let failure = Failure::new(
             FailureClass::Unknown,
             "this push ended by a fault of the daemon: maybe delivered. Please report it with the daemon's log",
         );
-        self.failed(item, pending, failure)
+        self.failed(claimed, pending, failure)
     }
 
-    /// None if the database kept it waiting past the lease's trust: another daemon may have it already.
+    /// None if it waited past the lease's trust: another daemon may have it already.
     async fn attempt(
         &self,
         ready: &Arc<PreparedIntegration>,
-        item: &Claimed,
+        claimed: &Claimed,
         pending: &PendingDelivery,
     ) -> Option<AttemptResult> {
-        let past = match self.past(ready, item, pending).await {
+        let past = match self.past(ready, claimed, pending).await {
             Ok(past) => past,
             Err(failure) => return Some(AttemptResult::nothing(failure)),
         };
-        if !self.lease.may_push(item.daemon) {
+        if !self.lease.may_push(claimed.daemon) {
             return None;
         }
         let mut span = self.traces.attempt(pending.trace, || {
             [
-                ("leadline.company", item.lane.company.0.to_string()),
-                ("leadline.integration", item.lane.integration.to_string()),
-                ("leadline.delivery", item.delivery.to_string()),
+                ("leadline.company", claimed.lane.company.0.to_string()),
+                ("leadline.integration", claimed.lane.integration.to_string()),
+                ("leadline.delivery", claimed.delivery.to_string()),
                 ("leadline.connector", ready.integration.connector.clone()),
             ]
         });
         let request = PushRequest {
-            id: item.delivery.to_string(),
-            of: Some((pending.lead, item.delivery)),
+            id: claimed.delivery.to_string(),
+            of: Some((pending.lead, claimed.delivery)),
             event: pending.event,
             body: lead::pushed_as(&pending.body, pending.event),
             rendered: pending.rendered.clone(),
-            is_repeat: pending.attempts > 0 || item.trigger == Trigger::Retry,
+            is_repeat: pending.attempts > 0 || claimed.trigger == Trigger::Retry,
             created_at: pending.created_at,
             now: self.lease.now(),
-            lease: Some((Arc::clone(&self.lease), item.daemon)),
+            lease: Some((Arc::clone(&self.lease), claimed.daemon)),
             trace: span.context().map(|context| (self.traces.clone(), context)),
         };
         let result = self.push_once(ready, request, past).await;
-        if let Outcome::Failed(failure) = &result.outcome {
-            span.fail(failure.class.as_str());
+        match result.as_ref().map(|result| result.outcome.failure()) {
+            None => span.fail(FailureClass::Transient.as_str()),
+            Some(Some(failure)) => span.fail(failure.class.as_str()),
+            Some(None) => {}
         }
-        (!result.is_void).then_some(result)
+        result
     }
 
     /// What is known of the lead from before, where the connector asks for it.
     async fn past(
         &self,
         ready: &PreparedIntegration,
-        item: &Claimed,
+        claimed: &Claimed,
         pending: &PendingDelivery,
     ) -> Result<Past, Failure> {
         let Ok(prepared) = &ready.prepared else { return Ok(Past::default()) };
         let mut past = Past::default();
         if prepared.abilities().keeps_ids {
             past = loop {
-                let past = self.store.past(item.lane, pending.lead, item.delivery);
+                let past = self.store.past(claimed.lane, pending.lead, claimed.delivery);
                 if let Some(answer) = settled(Box::pin(past).await).await {
                     break answer.map_err(|error| unkept(&error))?;
                 }
@@ -231,7 +238,7 @@ impl Pusher {
             && pending.rendered.is_none()
         {
             past.before = loop {
-                let before = self.store.before(item.lane, pending.lead, item.delivery);
+                let before = self.store.before(claimed.lane, pending.lead, claimed.delivery);
                 if let Some(answer) = settled(Box::pin(before).await).await {
                     break answer.map_err(|error| unkept(&error))?;
                 }
@@ -274,12 +281,11 @@ impl Pusher {
 
     /// Counts the attempt during which another daemon died: failed, class `unknown`, due no earlier than the gap after
     /// its claim.
-    pub(super) async fn mark_crashed(&self, item: Claimed) {
-        let Some(pending) = &item.pending else {
-            return self.complete(&item, Completed::Nothing).await;
+    pub(super) async fn mark_crashed(&self, mut claimed: Claimed) {
+        let Some(mut pending) = claimed.pending.take() else {
+            return self.complete(Completed::Nothing(claimed)).await;
         };
-        let lane = item.lane;
-        let retries_max = match self.ready(lane, pending.version).await {
+        let retries_max = match self.ready(claimed.lane, pending.version).await {
             Ok(Some(ready)) => ready.policy.retries,
             Ok(None) | Err(_) => Policy::default().retries,
         };
@@ -287,9 +293,9 @@ impl Pusher {
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
         ));
-        let crashes = pending.crashes.saturating_add(1);
-        let facts = DeliveryFacts { crashes, ..self.facts(&item, pending, retries_max) };
-        let took = self.lease.now().since(item.claimed_at);
+        pending.crashes = pending.crashes.saturating_add(1);
+        let facts = self.facts(&claimed, &pending, retries_max);
+        let took = self.lease.now().since(claimed.claimed_at);
         let transition = match decide(facts, &outcome, rand::random()) {
             Transition::Retry { after, retries, waits, throttle } => {
                 Transition::Retry { after: after.saturating_sub(took), retries, waits, throttle }
@@ -297,45 +303,34 @@ impl Pusher {
             other => other,
         };
         let result = AttemptResult { took, ..AttemptResult::without_call(outcome) };
-        let finished = finished(&item, pending, result, transition, crashes, pending.version);
-        self.complete(&item, finished).await;
+        let decided = (result, transition, pending.version);
+        self.complete(finished(claimed, pending, decided)).await;
     }
 
     /// Returns what was not begun to the queue, due no earlier than after a wait.
-    pub(super) async fn give_back(&self, item: &Claimed, wait: Duration) {
-        self.complete(item, Completed::Requeue(wait)).await;
+    pub(super) async fn give_back(&self, mut claimed: Claimed, wait: Duration) {
+        claimed.pending = None;
+        self.complete(Completed::Requeue(claimed, wait)).await;
     }
 
     /// Hands an item to the finisher and its room to the engine, once the finisher takes more: what waits to be written
     /// has a bound. The engine hears of the end before it can hear that it was written.
-    async fn complete(&self, item: &Claimed, result: Completed) {
+    async fn complete(&self, completed: Completed) {
         let (mut is_up, mut pause) = (false, None);
-        if let Completed::Attempt(finished) = &result {
-            let failure = finished.attempt.failure.as_ref();
-            report(item, failure, finished.attempt.duration_ms);
-            let class = failure.map(|failure| failure.class);
-            is_up = Sign::of(class, finished.attempt.sent.is_some()) == Sign::Up;
+        if let Completed::Attempt(finished) = &completed {
+            report(finished);
+            let class = finished.result.outcome.failure().map(|failure| failure.class);
+            is_up = Sign::of(class, finished.result.sent.is_some()) == Sign::Up;
             pause = finished.transition.throttle().map(|wait| self.lease.now() + wait);
         }
-        let lane = (!item.is_adopted).then_some(item.lane);
-        let ended = lane.map(|lane| Event::Ended { lane, kind: item.kind, is_up, pause });
-        self.hand_over(item, lane, result, ended).await;
-    }
-
-    /// An item leaves a claim for one of its own.
-    async fn leave_claim(&self, item: &Claimed) {
-        self.hand_over(item, None, Completed::Nothing, None).await;
-    }
-
-    async fn hand_over(&self, item: &Claimed, lane: Option<LaneId>, result: Completed, ended: Option<Event>) {
-        let Claimed { daemon, claim, claim_items, attempt, kind, .. } = *item;
-        let completion = Completion { daemon, claim, claim_items, attempt, lane, kind, result };
+        let kind = completed.claimed().kind;
+        let ended = completed.lane().map(|lane| Event::Ended { lane, kind, is_up, pause });
         let place = self.completions.reserve().await;
         if let Some(ended) = ended {
             send(&self.events, ended);
         }
         match place {
-            Ok(place) => place.send(completion),
+            Ok(place) => place.send(completed),
             Err(_) => tracing::error!(
                 event = "finisher_gone",
                 "the finisher is gone: an attempt is not counted, and its delivery is pushed again"
@@ -346,19 +341,20 @@ impl Pusher {
 
 /// Counts an attempt, and tells of one that failed: without its error, which may quote a person's data. That stands with
 /// the attempt, where it can be erased.
-fn report(item: &Claimed, failure: Option<&Failure>, duration_ms: i32) {
+fn report(Finished { claimed, result, .. }: &Finished) {
+    let failure = result.outcome.failure();
     let outcome = failure.map_or("delivered", |failure| failure.class.as_str());
     metrics::counter!("leadline_attempts_total", "outcome" => outcome).increment(1);
     let whether = if failure.is_none() { "delivered" } else { "failed" };
     metrics::histogram!("leadline_attempt_seconds", "outcome" => whether)
-        .record(f64::from(duration_ms) / 1000.0);
-    telemetry::count_attempt(item.lane, whether);
+        .record(f64::from(result.duration_ms()) / 1000.0);
+    telemetry::count_attempt(claimed.lane, whether);
     if failure.is_some() {
         tracing::warn!(event = "push_failed",
-            company = item.lane.company.0,
-            integration = %item.lane.integration,
-            delivery = %item.delivery,
-            attempt = %item.attempt,
+            company = claimed.lane.company.0,
+            integration = %claimed.lane.integration,
+            delivery = %claimed.delivery,
+            attempt = %claimed.attempt,
             class = outcome,
             "a push failed"
         );
@@ -366,24 +362,16 @@ fn report(item: &Claimed, failure: Option<&Failure>, duration_ms: i32) {
 }
 
 fn finished(
-    item: &Claimed,
-    pending: &PendingDelivery,
-    result: AttemptResult,
-    transition: Transition,
-    crashes: i16,
-    version: i32,
+    claimed: Claimed,
+    mut pending: PendingDelivery,
+    (mut result, transition, config_version): Decided,
 ) -> Completed {
-    let sent = result.body.clone().filter(|_| pending.rendered.is_none());
+    let sent = result.body.take().filter(|_| pending.rendered.is_none());
     let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
-    Completed::Attempt(Box::new(Finished {
-        claim: item.claim,
-        delivery: item.delivery,
-        attempt: record(item, pending, result, version),
-        transition,
-        crashes,
-        rendered: sent.filter(|_| !verbatim),
-        verbatim,
-    }))
+    result.body = sent.filter(|_| !verbatim);
+    // What waits to be written keeps no body in memory that is written already.
+    (pending.body, pending.rendered) = (Bytes::new(), None);
+    Completed::Attempt(Box::new(Finished { claimed, pending, result, transition, config_version, verbatim }))
 }
 
 /// The store's answer; none, a moment later, if the database was not there to give one.
@@ -405,42 +393,6 @@ pub(super) async fn settled<T>(answer: Result<T, Error>) -> Option<Result<T, Err
 pub(super) fn cannot_be_loaded(error: &Error) -> Failure {
     let message = format!("nothing was sent, the integration cannot be loaded: {error}");
     Failure::new(FailureClass::Transient, message)
-}
-
-fn record(
-    item: &Claimed,
-    pending: &PendingDelivery,
-    tried: AttemptResult,
-    config_version: i32,
-) -> AttemptRecord {
-    AttemptRecord {
-        id: item.attempt,
-        lane: item.lane,
-        lead: Some(pending.lead),
-        event: pending.event,
-        number: pending.attempts + 1,
-        trigger: item.trigger,
-        operator: item.operator.clone(),
-        started_at: item.claimed_at,
-        duration_ms: millis(tried.took),
-        failure: failure(tried.outcome),
-        sent: tried.sent,
-        answer: tried.answer,
-        calls: tried.calls,
-        note: tried.note,
-        config_version,
-    }
-}
-
-pub(super) fn failure(outcome: Outcome) -> Option<Failure> {
-    match outcome {
-        Outcome::Delivered => None,
-        Outcome::Failed(failure) => Some(failure),
-    }
-}
-
-pub(super) fn millis(time: Duration) -> i32 {
-    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

@@ -281,7 +281,9 @@ fn authorities(file: &Path, text: &[u8]) -> Result<Arc<RootCertStore>, TlsError>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::{super::validity::tests::certificate, *};
 
     #[test]
     fn what_is_no_pair_is_refused_by_name() {
@@ -346,5 +348,42 @@ mod tests {
         Tls::open("intake", &pair, Some(&cert), &["h2"]).unwrap();
         let setup = TlsError::Setup(rustls::Error::General("x".into()));
         assert_eq!(setup.to_string(), "TLS cannot be set up");
+    }
+
+    #[test]
+    fn a_certificate_file_that_is_odd_is_refused_or_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let pair = Pair { cert: cert.clone(), key: key.clone() };
+        let of = rcgen::KeyPair::generate().unwrap();
+        fs::write(&key, of.serialize_pem()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let pem = |der: &[u8]| {
+            let lines = STANDARD.encode(der);
+            format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n")
+        };
+        let open = |text: String| {
+            fs::write(&cert, text).unwrap();
+            Tls::open("intake", &pair, None, &[]).map(|tls| tls.not_after().map(|end| end.to_string()))
+        };
+        let good = certificate(&of, (2031, 5, 4));
+        let (cut, more) = (&good[..good.len() - 1], [&good[..], b"\0"].concat());
+        for (what, text) in [
+            ("a certificate that is cut off", pem(cut)),
+            ("bytes behind a certificate", pem(&more)),
+            ("a file that is cut off", pem(&good)[..100].to_owned()),
+            ("nothing", String::new()),
+        ] {
+            let told = open(text).unwrap_err();
+            assert!(matches!(&told, TlsError::NoCertificate(path) if *path == cert), "{what}: {told}");
+        }
+        for (what, text, end) in [
+            ("no end", pem(&certificate(&of, (9999, 12, 31))), "9999-12-30T22:00:00Z"),
+            ("an end before 1970", pem(&certificate(&of, (1960, 2, 29))), "1960-02-29T00:00:00Z"),
+            ("text around it", format!("subject=x\n{}\0more", pem(&good)), "2031-05-04T00:00:00Z"),
+            ("an authority that is cut off", pem(&good) + &pem(cut), "2031-05-04T00:00:00Z"),
+        ] {
+            assert_eq!(open(text).unwrap().as_deref(), Some(end), "{what}");
+        }
     }
 }

@@ -1,113 +1,59 @@
-//! Until when a certificate is good, read from its DER: nothing else of it is needed here, and whoever verifies it reads it
-//! whole.
+//! Until when a certificate is good: nothing else of it is needed here, and whoever verifies it reads it whole.
 
-use jiff::{
-    Timestamp,
-    civil::{Date, DateTime, Time},
-    tz::TimeZone,
-};
-
-/// What stands before each value: which kind it is.
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// The version, which the oldest certificates leave out.
-const VERSION: u8 = 0xa0;
+use jiff::Timestamp;
+use x509_parser::{certificate::X509CertificateParser, nom::Parser as _};
 
 /// The moment after which a certificate is good for nothing; none if it cannot be read.
 pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
-    let mut certificate = DerValues(certificate).take(SEQUENCE)?;
-    let mut signed = certificate.take(SEQUENCE)?;
-    if signed.0.first() == Some(&VERSION) {
-        signed.take(VERSION)?;
+    let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+    let (rest, certificate) = parser.parse(certificate).ok()?;
+    if !rest.is_empty() {
+        return None;
     }
-    signed.take(INTEGER)?;
-    // How it is signed, and by whom.
-    signed.take(SEQUENCE)?;
-    signed.take(SEQUENCE)?;
-    let mut validity = signed.take(SEQUENCE)?;
-    validity.next()?;
-    let (kind, text) = validity.next()?;
-    time(kind, std::str::from_utf8(text).ok()?)
-}
-
-/// Values that stand one behind the other.
-struct DerValues<'a>(&'a [u8]);
-
-impl<'a> DerValues<'a> {
-    /// The next one with its kind.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (kind, rest) = self.0.split_first()?;
-        let (first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(*first), rest),
-            // The length of the length.
-            0x81..=0x84 => {
-                let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                (digits.iter().fold(0, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
-            }
-            _ => return None,
-        };
-        let (value, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((*kind, value))
-    }
-
-    /// What is in the next one, if it is of this kind.
-    fn take(&mut self, wanted: u8) -> Option<Self> {
-        self.next().filter(|(kind, _)| *kind == wanted).map(|(_, value)| Self(value))
-    }
-}
-
-/// `YYMMDDHHMMSSZ`, or with four digits of the year.
-fn time(kind: u8, text: &str) -> Option<Timestamp> {
-    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|it| it.is_ascii_digit()))?;
-    let (year, rest) = match kind {
-        UTC_TIME if digits.len() == 12 => {
-            let (year, rest) = digits.split_at(2);
-            let year: i16 = year.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
-        }
-        GENERALIZED_TIME if digits.len() == 14 => {
-            let (year, rest) = digits.split_at(4);
-            (year.parse().ok()?, rest)
-        }
-        _ => return None,
-    };
-    let pair = |at: usize| rest.get(2 * at..2 * at + 2)?.parse::<i8>().ok();
-    let date = Date::new(year, pair(0)?, pair(1)?).ok()?;
-    let time = Time::new(pair(2)?, pair(3)?, pair(4)?, 0).ok()?;
-    let at = DateTime::from_parts(date, time).to_zoned(TimeZone::UTC).ok()?;
-    Some(at.timestamp())
+    let end = certificate.validity().not_after.timestamp();
+    // A certificate without an end names the last second of 9999, which is later than a `Timestamp` can be.
+    Timestamp::from_second(end.min(Timestamp::MAX.as_second())).ok()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
 
-    fn certificate(year: i32) -> Vec<u8> {
+    /// A certificate for this key that is good until then.
+    pub(in crate::doors) fn certificate(key: &KeyPair, (year, month, day): (i32, u8, u8)) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "x".repeat(300)]).unwrap();
-        params.not_after = date_time_ymd(year, 5, 4);
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+        params.not_before = date_time_ymd(1949, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
+        params.self_signed(key).unwrap().der().to_vec()
     }
 
     #[test]
     fn the_end_of_a_certificate_is_read_in_both_forms() {
-        for (year, end) in [(2031, "2031-05-04T00:00:00Z"), (2077, "2077-05-04T00:00:00Z")] {
-            assert_eq!(not_after(&certificate(year)).unwrap().to_string(), end);
+        let key = KeyPair::generate().unwrap();
+        for (day, end) in [
+            ((2031, 5, 4), "2031-05-04T00:00:00Z"),
+            ((2077, 5, 4), "2077-05-04T00:00:00Z"),
+            ((1999, 12, 31), "1999-12-31T00:00:00Z"),
+            ((1969, 12, 31), "1969-12-31T00:00:00Z"),
+            ((1950, 1, 1), "1950-01-01T00:00:00Z"),
+            ((1949, 12, 31), "1949-12-31T00:00:00Z"),
+            ((9999, 12, 30), "9999-12-30T00:00:00Z"),
+            ((9999, 12, 31), "9999-12-30T22:00:00Z"),
+        ] {
+            assert_eq!(not_after(&certificate(&key, day)).unwrap().to_string(), end);
         }
-        assert_eq!(time(UTC_TIME, "991231235959Z").unwrap().to_string(), "1999-12-31T23:59:59Z");
     }
 
     #[test]
     fn what_is_no_certificate_has_no_end() {
-        let whole = certificate(2031);
+        let whole = certificate(&KeyPair::generate().unwrap(), (2031, 5, 4));
         for length in 0..whole.len() {
-            // A certificate that is cut off says a wrong length somewhere.
             assert_eq!(not_after(&whole[..length]), None, "{length}");
+        }
+        for more in [&b"\0"[..], b"\n", &whole] {
+            assert_eq!(not_after(&[&whole, more].concat()), None, "{} bytes more", more.len());
         }
         for (at, byte) in (0..whole.len()).flat_map(|at| [0, 0x7f, 0x84, 0xff].map(|byte| (at, byte))) {
             let mut damaged = whole.clone();
@@ -115,15 +61,12 @@ mod tests {
             // It has an end or none; nothing panics.
             not_after(&damaged);
         }
-        for (kind, text) in [
-            (UTC_TIME, "310504000000"),
-            (UTC_TIME, "20310504000000Z"),
-            (GENERALIZED_TIME, "310504000000Z"),
-            (UTC_TIME, "311304000000Z"),
-            (UTC_TIME, "3105040000+1Z"),
-            (SEQUENCE, "310504000000Z"),
-        ] {
-            assert_eq!(time(kind, text), None, "{text}");
+        let at = whole.windows(13).position(|text| text == b"310504000000Z").unwrap();
+        for text in [b"311304000000Z", b"310230000000Z", b"310504240000Z", b"3105040000+1Z", b"310504000000z"]
+        {
+            let mut damaged = whole.clone();
+            damaged[at..at + text.len()].copy_from_slice(text);
+            assert_eq!(not_after(&damaged), None, "{}", String::from_utf8_lossy(text));
         }
     }
 }

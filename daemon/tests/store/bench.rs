@@ -14,7 +14,7 @@ use leadlined::{
         integration::EventKind,
         lane::LaneId,
         moment::Moment,
-        outcome::{Failure, FailureClass},
+        outcome::{Failure, FailureClass, Outcome},
         plan::Plan,
     },
     postgres::{embedded::Cluster, setup},
@@ -29,7 +29,7 @@ use leadlined::{
         operator::command::{Command, Mutation},
         queue::{
             claim::{Ask, Claimed, Claimer},
-            finish::{self, AttemptRecord, Finished},
+            finish::{self, AttemptResult, Finished},
         },
     },
 };
@@ -301,36 +301,22 @@ pub(crate) fn exhausted() -> Transition {
 
 /// An attempt of an item that came to this.
 pub(crate) fn ended(item: &Claimed, how: &Transition) -> Finished {
-    let pending = item.pending.as_ref().unwrap();
     let class = match how {
         Transition::Delivered => None,
         Transition::Dead { reason, .. } if !reason.is_swept() => Some(FailureClass::Rejected),
         Transition::Skipped { .. } => Some(FailureClass::Rejected),
         Transition::Retry { .. } | Transition::Dead { .. } => Some(FailureClass::Transient),
     };
+    let outcome =
+        class.map_or(Outcome::Delivered, |class| Outcome::Failed(Failure::new(class, "out of order")));
+    let mut claimed = item.clone();
+    let pending = claimed.pending.take().unwrap();
     Finished {
-        claim: item.claim,
-        delivery: item.delivery,
-        attempt: AttemptRecord {
-            id: item.attempt,
-            lane: item.lane,
-            lead: Some(pending.lead),
-            event: pending.event,
-            number: pending.attempts + 1,
-            trigger: item.trigger,
-            operator: item.operator.clone(),
-            started_at: item.claimed_at,
-            duration_ms: 1,
-            failure: class.map(|class| Failure::new(class, "out of order")),
-            sent: None,
-            answer: None,
-            calls: Vec::new(),
-            note: None,
-            config_version: pending.version,
-        },
+        config_version: pending.version,
+        claimed,
+        pending,
+        result: AttemptResult { took: Duration::from_millis(1), ..AttemptResult::without_call(outcome) },
         transition: how.clone(),
-        crashes: pending.crashes,
-        rendered: None,
         verbatim: false,
     }
 }

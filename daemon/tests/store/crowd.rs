@@ -8,7 +8,7 @@ use leadlined::{
         ids::{CompanyId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         lane::LaneId,
-        outcome::{Failure, FailureClass},
+        outcome::{Failure, FailureClass, Outcome},
         person::Person,
         plan::Plan,
     },
@@ -78,7 +78,7 @@ impl Bench {
         let item = self.claim_one().await;
         (self.company, self.crm) = own;
         let mut end = ended(&item, how);
-        if let Some(failure) = &mut end.attempt.failure {
+        if let Outcome::Failed(failure) = &mut end.result.outcome {
             *failure = Failure::new(failure.class, error);
         }
         self.store.finish(self.daemon, &[end], &[item.claim]).await.unwrap();

@@ -6,7 +6,7 @@ use leadlined::{
     domain::{
         delivery::Transition,
         ids::IntegrationId,
-        outcome::{Failure, FailureClass},
+        outcome::{Failure, FailureClass, Outcome},
     },
     store::{
         SweepPolicy,
@@ -66,8 +66,8 @@ impl Bench {
 /// An attempt that failed of this, and came to that.
 fn failed(item: &Claimed, class: FailureClass, error: &str, how: &Transition) -> Finished {
     let mut end = ended(item, how);
-    end.attempt.failure = Some(Failure::new(class, error));
-    end.attempt.sent = Some(Sent {
+    end.result.outcome = Outcome::Failed(Failure::new(class, error));
+    end.result.sent = Some(Sent {
         method: "POST".to_owned(),
         url: "https://crm.example".to_owned(),
         headers: "[]".to_owned(),
@@ -320,14 +320,14 @@ async fn what_was_sent_and_answered_is_kept_as_it_was() {
     let item = bench.claimed(1).await.remove(0);
     let long = format!("a\0b{}", "ü".repeat(ERROR_MAX));
     let mut end = failed(&item, FailureClass::Unknown, &long, &waits(60, 0, false));
-    end.attempt.answer = Some(KeptResponse {
+    end.result.answer = Some(KeptResponse {
         status: 502,
         headers: r#"[["b","1"],["a","2"]]"#.to_owned(),
         body: b"oops".as_slice().into(),
         body_bytes: 4,
     });
-    end.attempt.note = Some("seen".to_owned());
-    end.rendered = Some(b"{\"sent\": 1}".as_slice().into());
+    end.result.note = Some("seen".to_owned());
+    end.result.body = Some(b"{\"sent\": 1}".as_slice().into());
     bench.store.finish(bench.daemon, &[end], &[item.claim]).await.unwrap();
     let (view, detail) = bench.store.attempt(item.attempt).await.unwrap().unwrap();
     let finished = view.finished.unwrap();
@@ -350,7 +350,7 @@ async fn what_was_sent_and_answered_is_kept_as_it_was() {
     let again = bench.claim_one().await;
     assert_eq!(again.pending.as_ref().unwrap().rendered.as_deref(), Some(&b"{\"sent\": 1}"[..]));
     let mut end = ended(&again, &Transition::Delivered);
-    end.rendered = Some(b"other".as_slice().into());
+    end.result.body = Some(b"other".as_slice().into());
     bench.store.finish(bench.daemon, &[end], &[again.claim]).await.unwrap();
     assert!(bench.holds("(SELECT body = '{\"sent\": 1}' FROM delivery)").await);
     assert_eq!(bench.stands(item.delivery).await, ("delivered".into(), None));

@@ -6,6 +6,7 @@ use leadlined::{
         ids::CompanyId,
         integration::{EventKind, ProbeKind},
         lane::LaneId,
+        outcome::Outcome,
     },
     store::{
         integration::{
@@ -15,13 +16,13 @@ use leadlined::{
             secret::{SecretEntry, SecretState},
         },
         operator::command::Refusal,
-        queue::finish::AttemptRecord,
+        queue::finish::AttemptResult,
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::bench::{Bench, dead, ended, retry};
+use super::bench::{Bench, dead};
 
 impl Bench {
     async fn another(&self, name: &str) -> CompanyId {
@@ -240,17 +241,9 @@ async fn one_daemon_at_a_time_logs_in_with_the_newest_token() {
     assert_eq!(begin(&own).await.as_deref(), Some("newer"), "a daemon that died keeps nobody away");
 }
 
-/// An attempt that a probe became.
-fn probed(bench: &Bench, id: leadlined::domain::ids::AttemptId, like: AttemptRecord) -> AttemptRecord {
-    AttemptRecord { id, lane: bench.lane(), lead: None, event: EventKind::Created, failure: None, ..like }
-}
-
 #[tokio::test]
 async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
-    let mut bench = Bench::new().await;
-    bench.pending().await;
-    let item = bench.claim_one().await;
-    let record = ended(&item, &retry()).attempt;
+    let bench = Bench::new().await;
     let mut command = bench.command().await;
     let (lane, connector) = command.probed("crm").await.unwrap();
     assert_eq!((lane, &*connector), (bench.lane(), "webhook"));
@@ -269,8 +262,9 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
         findings: vec!["no field x".to_owned()],
         proposals: vec![proposed.clone()],
     };
-    let attempt = probed(&bench, id, record);
-    bench.store.finish_probe(&attempt, Some(b"asked"), Some(&found), "").await.unwrap();
+    let mut result = AttemptResult::without_call(Outcome::Delivered);
+    result.body = Some(b"asked".as_slice().into());
+    bench.store.finish_probe(&taken[0], &result, 3, Some(&found), "").await.unwrap();
     assert_eq!(bench.count("probe").await, 0);
     let integration = bench.store.integration(lane).await.unwrap().unwrap();
     assert_eq!(integration.credentials, candidate);
@@ -278,8 +272,9 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!((view.account.as_deref(), view.findings), (Some("Barn (1)"), vec!["no field x".to_owned()]));
     assert_eq!(bench.store.proposals(lane).await.unwrap(), [proposed]);
     let (_, detail) = bench.store.attempt(id).await.unwrap().unwrap();
-    assert_eq!(detail.config_version, attempt.config_version);
-    bench.store.finish_probe(&attempt, None, None, "").await.unwrap();
+    assert_eq!(detail.config_version, 3);
+    assert_eq!(bench.count("attempt WHERE request_body = 'asked'").await, 1);
+    bench.store.finish_probe(&taken[0], &result, 3, None, "").await.unwrap();
     assert_eq!(bench.count("attempt WHERE trigger = 'test'").await, 1, "it ends once");
 }
 

@@ -8,6 +8,7 @@ use leadlined::{
         fanout::Fate,
         ids::{CompanyId, DeliveryId, LeadId},
         lane::LaneId,
+        outcome::{Failure, FailureClass, Outcome},
         person,
     },
     store::lead::{keep::Positions, place::LeadPlace},
@@ -325,8 +326,8 @@ async fn a_push_under_way_is_cleaned_up_behind_once_it_has_ended() {
     assert_eq!(bench.erased(lead).await.running, 1);
     assert_eq!(bench.store.finish_erasures().await.unwrap(), 1, "it runs still");
     let mut end = ended(&item, &dead());
-    end.attempt.failure.as_mut().unwrap().error = "no owner for Ann".to_owned();
-    end.rendered = Some(b"Ann".as_slice().into());
+    end.result.outcome = Outcome::Failed(Failure::new(FailureClass::Rejected, "no owner for Ann"));
+    end.result.body = Some(b"Ann".as_slice().into());
     bench.store.finish(bench.daemon, &[end], &[item.claim]).await.unwrap();
     assert_eq!(bench.count("attempt WHERE error LIKE '%Ann%'").await, 1);
     assert_eq!(bench.store.finish_erasures().await.unwrap(), 0);

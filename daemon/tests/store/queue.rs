@@ -12,13 +12,13 @@ use std::{
 use leadlined::{
     dispatch,
     domain::{
-        delivery::{LaneKind, Reason, State, Transition, Trigger},
+        delivery::{LaneKind, Reason, State, Transition},
         fanout::{Arrival, Fate, NewDelivery},
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
         lane::LaneId,
         moment::Moment,
-        outcome::{Failure, FailureClass},
+        outcome::{Failure, FailureClass, Outcome},
         plan::Plan,
     },
     store::{
@@ -32,7 +32,7 @@ use leadlined::{
         operator::command::{Command, Refusal},
         queue::{
             claim::{Ask, Claimed, Claimer},
-            finish::{AttemptRecord, Finished},
+            finish::{AttemptResult, Finished},
             push::NewPush,
             retry::RetryOptions,
             stranded::Position,

@@ -7,7 +7,7 @@ use leadline_proto::v1::{
     integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
     token_service_client::TokenServiceClient,
 };
-use leadline_tests::{Cli, Operator, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Operator, Scene, post_lead, request_id, wait_until};
 use serde_json::json;
 use tonic::Code;
 
@@ -203,9 +203,7 @@ async fn nobody_makes_a_token_that_sees_more_or_lasts_longer_than_their_own() {
 
 #[tokio::test]
 async fn an_export_leaves_a_line_for_each_lead_before_it_is_told() {
-    let daemon = leadline_tests::Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
+    let Scene { daemon, key, .. } = Scene::set().no_webhook().start().await;
     for guests in [10, 20] {
         let lead = json!({ "lead": { "name": "Zebulon", "email": "zeb@example.com", "event_type": "wedding",
             "event_date": "2027-05-01", "guest_count": guests, "gdpr_consent": true } });

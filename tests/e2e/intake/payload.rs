@@ -1,15 +1,13 @@
 //! Payloads of integrations that would not push them.
 
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, request_id};
+use leadline_tests::{Scene, request_id};
 use serde_json::{Value, json};
 use tonic::Code;
 
 #[tokio::test]
 async fn a_connector_that_makes_its_own_shape_takes_no_other_payload() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
+    let Scene { daemon, operator, .. } = Scene::set().no_webhook().start().await;
     let refused = |connector: &str| {
         format!(
             "payload \"save_lead\": connector {connector} makes a shape of its own; leave it out, or use one of make, n8n, \

@@ -1,13 +1,12 @@
 //! Notices where people read them: Slack and mail tell each change once, and what a target says stays text.
 
 use leadline_fakes::{
-    Behaviour, Fake, Receiver,
+    Behaviour, Fake,
     mail::{House, MailServer},
-    sample_lead,
     slack::Slack,
 };
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, check_invariants, post_lead, request_id, wait_until};
+use leadline_tests::{Operator, request_id, wait_until};
 use serde_json::{Value, json};
 
 const COMPANY: &str = "The <!channel> & *Old* Barn";
@@ -17,41 +16,29 @@ const ANSWER: &str = "no\r\nBcc: evil@example.com\r\n\r\n<!everyone> *act* <http
 
 /// A company with a target that can fail, and the two who are told.
 struct Scene {
-    daemon: Daemon,
-    key: String,
-    target: Receiver,
+    set: leadline_tests::Scene,
     slack: Fake<Slack>,
     mail: MailServer,
 }
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let operator = Operator::new(daemon.control().await);
-        let key = operator.company(7).await;
+        let set = leadline_tests::Scene::set().webhook(INTEGRATION, "/").start().await;
         let named = v1::UpdateCompanyRequest {
             request_id: request_id(),
             company: "7".into(),
             name: Some(COMPANY.into()),
             ..Default::default()
         };
-        operator.companies().update_company(named).await.unwrap();
-        let target = Receiver::start(Behaviour::Good).await.unwrap();
-        operator.webhook(7, INTEGRATION, &target.url("/"), json!({})).await;
+        set.operator.companies().update_company(named).await.unwrap();
         let slack = Fake::start(Slack::new("/services/T1/B1/abcdefghijklmnop")).await.unwrap();
         let hook = json!({"webhook_url": "https://hooks.slack.com/services/T1/B1/abcdefghijklmnop"});
-        tell(&operator, "slack", &json!({"base_url": slack.url()}), &hook).await;
+        tell(&set.operator, "slack", &json!({"base_url": slack.url()}), &hook).await;
         let mail = MailServer::start(House::default()).await.unwrap();
         let config = json!({"host": "127.0.0.1", "port": mail.port(), "tls": "none",
             "from": "leads@barn.example", "to": "ops@barn.example"});
-        tell(&operator, "email", &config, &Value::Null).await;
-        Self { daemon, key, target, slack, mail }
-    }
-
-    async fn post(&self, n: usize) {
-        let (status, answer) =
-            post_lead(&self.daemon.url("/v1/leads"), &self.key, sample_lead(n).to_string()).await;
-        assert_eq!(status, 202, "{answer}");
+        tell(&set.operator, "email", &config, &Value::Null).await;
+        Self { set, slack, mail }
     }
 
     /// Waits until both have heard of so many changes, and gives what the last message of each says: Slack's blocks,
@@ -93,10 +80,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        let pool = self.daemon.database().pool().await;
-        self.daemon.stop().await;
-        check_invariants(&pool).await;
-        self.target.stop().await;
+        self.set.end().await;
         self.slack.stop().await;
         self.mail.stop().await;
     }
@@ -139,8 +123,8 @@ async fn people_are_told_of_each_change_once_and_nothing_in_it_is_markup() {
         (2, Behaviour::RefuseAll(401, ANSWER.into()), "Leadline: credentials refused", refused),
         (3, Behaviour::Good, "Leadline: integration recovered", recovered),
     ] {
-        scene.target.set(behaviour);
-        scene.post(n).await;
+        scene.set.receiver.set(behaviour);
+        scene.set.post(n).await;
         let (slack, mail) = scene.reported(n, headline).await;
         let notice = notice(&sentence);
         let unescaped = slack.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");

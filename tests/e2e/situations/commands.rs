@@ -80,16 +80,10 @@ fn text(value: &Value) -> &str {
 
 #[tokio::test]
 async fn a_person_is_found_explained_and_brought_there() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let id = hubspot(&operator, &fake, 7, Value::Null).await;
-    let kind = fake.with(|hubspot| hubspot.properties.remove("firstname")).unwrap();
-    post(&daemon, &key, 0).await;
-    wait_state(&operator, &id, "dead", 1).await;
-    fake.with(|hubspot| hubspot.properties.insert("firstname".to_owned(), kind));
+    let scene = Crm::start().await;
+    scene.missed_a_property(0..1, None).await;
 
-    let mut shell = Shell::start(&daemon, "a");
+    let mut shell = Shell::start(&scene.daemon, "a");
     let found = shell.json(&["lead", "find", "sarah patel"]).await;
     assert_eq!((count(&found), &found[0]["undelivered"]), (1, &json!(1)), "{found}");
     let trace = shell.json(&["lead", "trace", text(&found[0]["uuid"])]).await;
@@ -103,26 +97,16 @@ async fn a_person_is_found_explained_and_brought_there() {
     let found = shell.json(&["lead", "find", "sarah patel"]).await;
     assert_eq!((&found[0]["undelivered"], &found[0]["state"]), (&json!(0), &json!("complete")), "{found}");
     shell.end();
-    daemon.stop().await;
-    fake.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_token_is_replaced_and_what_it_stopped_goes() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let id = hubspot(&operator, &fake, 7, Value::Null).await;
-    fake.with(|hubspot| {
-        let scopes = hubspot.keys.remove(TOKEN).unwrap();
-        hubspot.keys.insert("pat-eu1-second".to_owned(), scopes);
-    });
-    for n in 0..4 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "dead", 4).await;
+    let scene = Crm::start().await;
+    scene.revoke_token();
+    scenes::die(&scene, 0..4).await;
 
-    let mut shell = Shell::start(&daemon, "b");
+    let mut shell = Shell::start(&scene.daemon, "b");
     let failing = ["integration", "list", "--badge", "failing,credentials"];
     let red = shell.json(&failing).await;
     assert_eq!((&red[0]["badge"], &red[0]["dead"]), (&json!("credentials"), &json!(4)), "{red}");
@@ -137,22 +121,15 @@ async fn a_token_is_replaced_and_what_it_stopped_goes() {
     assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(4)), "{job}");
     assert_eq!(shell.json(&failing).await, json!([]));
     shell.end();
-    daemon.stop().await;
-    fake.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_mapping_is_previewed_corrected_and_rendered_anew() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let id = hubspot(&operator, &fake, 7, json!({ "lead.guest_count": "no_such_property" })).await;
-    for n in 0..3 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "dead", 3).await;
+    let scene = Crm::mapped(json!({ "lead.guest_count": "no_such_property" })).await;
+    scenes::die(&scene, 0..3).await;
 
-    let mut shell = Shell::start(&daemon, "c");
+    let mut shell = Shell::start(&scene.daemon, "c");
     let causes = causes(&mut shell, 3).await;
     assert!(text(&causes[0]["text"]).contains("PROPERTY_DOESNT_EXIST"), "{causes}");
     assert_eq!(causes[0]["actions"], json!(["edit_mapping", "retry_re_rendered", "skip"]), "{causes}");
@@ -167,57 +144,24 @@ async fn a_mapping_is_previewed_corrected_and_rendered_anew() {
     let job = shell.json(&["delivery", "retry", "--cause", cause, "--re-render"]).await;
     assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(3)), "{job}");
     assert_eq!(shell.json(&["failure", "list"]).await, json!([]));
-    let guests = |hubspot: &mut Hubspot| {
-        hubspot.contacts.values().filter(|contact| contact.properties.contains_key("guests")).count()
-    };
-    assert_eq!(fake.with(guests), 3);
+    assert_eq!(scene.guests(), 3);
     shell.end();
-    daemon.stop().await;
-    fake.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn an_outage_is_caught_up_with_slowly_stopped_and_resumed() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::RefuseAll(503, "down".into())).await.unwrap();
-    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({ "retries": 0 })).await;
-    let id = id.integration.unwrap().id;
-    for n in 0..5 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "dead", 5).await;
-    let patient = v1::UpdateIntegrationRequest {
-        request_id: request_id(),
-        integration: id.clone(),
-        config: Some(json!({ "url": receiver.url("/hook"), "retries": 3 }).to_string()),
-        ..Default::default()
-    };
-    operator.integrations().update_integration(patient).await.unwrap();
-    for n in 5..9 {
-        post(&daemon, &key, n).await;
-    }
-    // Those wait for their retry, however long the outage lasts.
-    let pool = daemon.database().pool().await;
-    wait_until("four wait", async || {
-        let tried = "SELECT count(*) FROM due WHERE kind = 1";
-        let waiting: i64 = sqlx::query_scalar(tried).fetch_one(&pool).await.unwrap();
-        waiting == 4
-    })
-    .await;
-    sqlx::query("UPDATE due SET due_at = due_at + interval '1 hour'").execute(&pool).await.unwrap();
-    receiver.set(Behaviour::Good);
-    let before = receiver.count();
+    let scene = scenes::outage(5, 4).await;
+    let before = scene.receiver.count();
 
-    let mut shell = Shell::start(&daemon, "d");
+    let mut shell = Shell::start(&scene.daemon, "d");
     let retry = ["delivery", "retry", "--integration", "7/hook"];
     let died = shell.json(&[&retry[..], &["--died-since", "1h", "--dry-run"]].concat()).await;
     assert_eq!(died["count"], 5, "{died}");
     let slowly = ["--state", "pending,dead", "--per-second", "0.02", "--no-wait"];
     let started = shell.json(&[&retry[..], &slowly].concat()).await;
     let job = text(&started["job_id"]);
-    receiver.wait_for(before + 1).await;
+    scene.receiver.wait_for(before + 1).await;
     let jobs = shell.json(&["job", "list"]).await;
     assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&json!(job), &json!("running")), "{jobs}");
     assert_eq!(
@@ -226,41 +170,27 @@ async fn an_outage_is_caught_up_with_slowly_stopped_and_resumed() {
     );
     let cancelled = shell.json(&["job", "cancel", job]).await;
     assert_eq!((&cancelled["total"], &cancelled["released"]), (&json!(9), &json!(1)), "{cancelled}");
-    assert_eq!(receiver.count() - before, 1, "about one a minute");
-    sqlx::query("UPDATE job SET per_second = NULL, paced_until = NULL").execute(&pool).await.unwrap();
+    assert_eq!(scene.receiver.count() - before, 1, "about one a minute");
+    sqlx::query("UPDATE job SET per_second = NULL, paced_until = NULL").execute(&scene.pool).await.unwrap();
     shell.json(&["job", "resume", job]).await;
     let ended = shell.json(&["job", "show", job, "--wait"]).await;
     assert_eq!((&ended["state"], &ended["delivered"]), (&json!("done"), &json!(9)), "{ended}");
-    assert_eq!(receiver.count() - before, 9, "nothing went twice");
+    assert_eq!(scene.receiver.count() - before, 9, "nothing went twice");
     shell.end();
-    daemon.stop().await;
-    receiver.stop().await;
-    pool.close().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn one_cause_is_retried_at_all_its_companies_and_nothing_else() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let (key, other) = (operator.company(7).await, operator.company(8).await);
-    let (one, two) =
-        (hubspot(&operator, &fake, 7, Value::Null).await, hubspot(&operator, &fake, 8, Value::Null).await);
+    let scene = Crm::start().await;
+    let other = scene.other().await;
     let refusal = json!({ "error": "the form is closed" }).to_string();
-    let receiver = Receiver::start(Behaviour::RefuseAll(422, refusal)).await.unwrap();
-    operator.webhook(8, "form", &receiver.url("/hook"), json!({})).await;
-    let kind = fake.with(|hubspot| hubspot.properties.remove("firstname")).unwrap();
-    for n in 0..3 {
-        post(&daemon, &key, n).await;
-    }
-    for n in 0..2 {
-        post(&daemon, &other, n + 20).await;
-    }
-    wait_state(&operator, &one, "dead", 3).await;
-    wait_state(&operator, &two, "dead", 2).await;
-    receiver.wait_for(2).await;
-    fake.with(|hubspot| hubspot.properties.insert("firstname".to_owned(), kind));
+    scene.receiver.set(Behaviour::RefuseAll(422, refusal));
+    scene.operator.webhook(8, "form", &scene.receiver.url("/hook"), json!({})).await;
+    scene.missed_a_property(0..3, Some((&other, 20..22))).await;
+    scene.receiver.wait_for(2).await;
 
-    let mut shell = Shell::start(&daemon, "e");
+    let mut shell = Shell::start(&scene.daemon, "e");
     let causes = causes(&mut shell, 5).await;
     assert_eq!(count(&causes[0]["integrations"]), 2, "{causes}");
     // At one of the two companies it is as many as are told of that one.
@@ -271,55 +201,36 @@ async fn one_cause_is_retried_at_all_its_companies_and_nothing_else() {
     assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(5)), "{job}");
     let left = shell.json(&["failure", "list"]).await;
     assert_eq!((count(&left), &left[0]["dead"]), (1, &json!(2)), "{left}");
-    assert_eq!(receiver.count(), 2, "the other cause was left alone");
+    assert_eq!(scene.receiver.count(), 2, "the other cause was left alone");
     shell.end();
-    daemon.stop().await;
-    fake.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_secret_is_rotated_at_once_and_another_as_planned() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
-    let is_signed_by = |secret: &str, n: usize| {
-        let sent = receiver.requests().remove(n);
-        let header = sent.header("x-leadline-signature").unwrap().to_owned();
-        signing::verify_simple(secret, &sent.body, &header)
-    };
+    let scene = scenes::hook().await;
 
-    let mut shell = Shell::start(&daemon, "f");
+    let mut shell = Shell::start(&scene.daemon, "f");
     let leaked = shell.json(&["integration", "rotate-secret", "7/hook"]).await;
-    post(&daemon, &key, 0).await;
-    receiver.wait_for(1).await;
-    assert!(is_signed_by(text(&leaked["signing_secret"]), 0));
+    scene.post(0).await;
+    scene.receiver.wait_for(1).await;
+    assert!(is_signed_by(&scene.receiver, text(&leaked["signing_secret"]), 0));
     let planned = shell.json(&["integration", "rotate-secret", "7/hook", "--staged", "--hold"]).await;
-    post(&daemon, &key, 1).await;
-    wait_state(&operator, &id, "held", 1).await;
+    scene.post(1).await;
+    wait_state(&scene.operator, &scene.integration, "held", 1).await;
     shell.json(&["integration", "cut-over", "7/hook"]).await;
-    receiver.wait_for(2).await;
-    assert!(is_signed_by(text(&planned["signing_secret"]), 1));
-    wait_state(&operator, &id, "delivered", 2).await;
+    scene.receiver.wait_for(2).await;
+    assert!(is_signed_by(&scene.receiver, text(&planned["signing_secret"]), 1));
+    wait_state(&scene.operator, &scene.integration, "delivered", 2).await;
     shell.end();
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn evidence_is_printed_for_a_ticket() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let refusal = json!({ "error": "the date is in the past" }).to_string();
-    let receiver = Receiver::start(Behaviour::RefuseAll(400, refusal)).await.unwrap();
-    let id = operator.webhook(7, "crm", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
-    let lead = post(&daemon, &key, 0).await;
-    wait_state(&operator, &id, "dead", 1).await;
+    let (scene, lead) = scenes::refused(1).await;
 
-    let mut shell = Shell::start(&daemon, "g");
+    let mut shell = Shell::start(&scene.daemon, "g");
     let found = shell.json(&["lead", "find", text(&lead["lead"]["email"])]).await;
     let uuid = text(&found[0]["uuid"]);
     shell.note(&["lead", "evidence", uuid]);
@@ -328,27 +239,15 @@ async fn evidence_is_printed_for_a_ticket() {
         assert!(document.contains(part), "no {part} in {document}");
     }
     shell.end();
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_full_plan_takes_one_that_is_disabled_and_then_a_larger_plan() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    operator.webhook(7, "first", &receiver.url("/hook"), json!({})).await;
-    let plan = v1::SetPlanRequest {
-        request_id: request_id(),
-        company: "7".into(),
-        plan: v1::Plan::Starter.into(),
-        disable: Vec::new(),
-    };
-    operator.companies().set_plan(plan).await.unwrap();
+    let scene = scenes::full_plan().await;
 
-    let mut shell = Shell::start(&daemon, "h");
-    let config = json!({ "url": receiver.url("/second") }).to_string();
+    let mut shell = Shell::start(&scene.daemon, "h");
+    let config = json!({ "url": scene.receiver.url("/second") }).to_string();
     let mut create = vec!["integration", "create", "--company", "7", "--connector", "webhook"];
     create.extend(["--name", "second", "--config", &config]);
     let refused = shell.cli.run(&create).await;
@@ -359,27 +258,14 @@ async fn a_full_plan_takes_one_that_is_disabled_and_then_a_larger_plan() {
     assert_eq!(shell.json(&["company", "set-plan", "7", "--plan", "pro"]).await["plan"], "pro");
     assert_eq!(shell.json(&["integration", "enable", "7/second"]).await["enabled"], true);
     shell.end();
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_flow_is_seen_tried_changed_and_the_lead_pushed() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let id = operator.webhook(7, "planner", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
-    let cli = Cli::new(daemon.socket());
-    cli.json(&["integration", "update", &id, "--routing", "flows"]).await;
-    let flow = ["flow", "create", "--company", "7", "--name", "big weddings", "--then", &id];
-    cli.json(&[&flow[..], &["--when", "lead.guest_count > 150"]].concat()).await;
-    for n in 0..4 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "skipped", 4).await;
+    let scene = scenes::kept_away().await;
 
-    let mut shell = Shell::start(&daemon, "i");
+    let mut shell = Shell::start(&scene.daemon, "i");
     let found = shell.json(&["lead", "find", "sarah"]).await;
     let uuid = text(&found[0]["uuid"]);
     let trace = shell.json(&["lead", "trace", uuid]).await;
@@ -392,31 +278,18 @@ async fn a_flow_is_seen_tried_changed_and_the_lead_pushed() {
     assert_eq!((&tried["tested"], &tried["sent"]), (&json!(4), &json!(4)), "{tried}");
     shell.json(&[&["flow", "update", "big weddings"][..], &when].concat()).await;
     shell.json(&["lead", "push", uuid, "--integration", "7/planner"]).await;
-    receiver.wait_for(1).await;
+    scene.receiver.wait_for(1).await;
     assert_eq!(shell.json(&["lead", "find", "sarah"]).await[0]["state"], "complete");
     shell.end();
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_silent_company_says_what_was_refused_and_to_whom() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let (key, other) = (operator.company(7).await, operator.company(8).await);
-    post(&daemon, &key, 0).await;
-    post(&daemon, &other, 1).await;
-    let pool = daemon.database().pool().await;
-    let aged = "UPDATE lead SET received_at = received_at - interval '6 hours' WHERE company_id = 7";
-    sqlx::query(aged).execute(&pool).await.unwrap();
-    pool.close().await;
-    let mut broken = sample_lead(2);
-    broken["lead"]["email"] = json!("no address");
-    let (status, _) = post_lead(&daemon.url("/v1/leads"), &key, broken.to_string()).await;
-    assert_eq!(status, 422);
+    let scene = scenes::silent().await;
 
-    let mut shell = Shell::start(&daemon, "j");
-    let silent = shell.json(&["company", "list", "--silent", "5h"]).await;
+    let mut shell = Shell::start(&scene.daemon, "j");
+    let silent = shell.json(&["company", "list", "--silent", "4h"]).await;
     assert_eq!((count(&silent), &silent[0]["id"]), (1, &json!(7)), "{silent}");
     wait_until("what was refused is kept", async || {
         shell.cli.json(&["company", "show", "7"]).await["refused_24h"] == 1
@@ -428,12 +301,12 @@ async fn a_silent_company_says_what_was_refused_and_to_whom() {
     assert_eq!(refused[0]["errors"][0]["pointer"], "/lead/email", "{refused}");
     shell.end();
     // Who looks at the whole sees it without knowing the company.
-    let system = Cli::new(daemon.socket()).json(&["system", "show"]).await;
+    let system = scene.cli.json(&["system", "show"]).await;
     let worst = &system["refused"][0];
     assert_eq!(
         (&worst["company_id"], &worst["refused"], &worst["status"]),
         (&json!(7), &json!(1), &json!(422)),
         "{system}"
     );
-    daemon.stop().await;
+    scene.end().await;
 }

@@ -4,16 +4,10 @@ use super::*;
 
 #[tokio::test]
 async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_rendered_anew() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let id = hubspot(&operator, &fake, 7, json!({ "lead.guest_count": "no_such_property" })).await;
-    for n in 0..3 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "dead", 3).await;
+    let scene = Crm::mapped(json!({ "lead.guest_count": "no_such_property" })).await;
+    scenes::die(&scene, 0..3).await;
 
-    let mut keys = Keys::start(&daemon).await;
+    let mut keys = Keys::start(&scene.daemon).await;
     keys.sees(&["✗ FAILING", "PROPERTY_DO"]).await;
     keys.press("m").await;
     keys.sees(&["Mapping of The Old Barn / HubSpot", "\"no_such_property\"", "What is sent for"]).await;
@@ -27,34 +21,18 @@ async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_render
     keys.press("r").await;
     keys.sees(&["(x) rendered anew", "3 deliveries"]).await;
     keys.press("y").await;
-    wait_until("all three arrived with the new mapping", async || {
-        let guests = |hubspot: &mut Hubspot| {
-            hubspot.contacts.values().filter(|contact| contact.properties.contains_key("guests")).count()
-        };
-        fake.with(guests) == 3
-    })
-    .await;
+    wait_until("all three arrived with the new mapping", async || scene.guests() == 3).await;
     keys.sees(&["✓ ok"]).await;
     keys.took("c: a mapping names an unknown property", 9);
     drop(keys);
-    daemon.stop().await;
-    fake.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    let id = operator.webhook(7, "hook", &receiver.url("/hook"), json!({})).await.integration.unwrap().id;
-    let is_signed_by = |secret: &str, n: usize| {
-        let sent = receiver.requests().remove(n);
-        let header = sent.header("x-leadline-signature").unwrap().to_owned();
-        signing::verify_simple(secret, &sent.body, &header)
-    };
+    let scene = scenes::hook().await;
 
-    let mut keys = Keys::start(&daemon).await;
+    let mut keys = Keys::start(&scene.daemon).await;
     keys.sees(&["hook"]).await;
     keys.press("a").await;
     keys.sees(&["Actions"]).await;
@@ -64,9 +42,9 @@ async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
     keys.press("Enter").await;
     let leaked = keys.takes_the_secret().await;
     keys.took("f: a secret leaked", 9);
-    post(&daemon, &key, 0).await;
-    receiver.wait_for(1).await;
-    assert!(is_signed_by(&leaked, 0));
+    scene.post(0).await;
+    scene.receiver.wait_for(1).await;
+    assert!(is_signed_by(&scene.receiver, &leaked, 0));
 
     keys.pressed.clear();
     keys.press("a").await;
@@ -76,45 +54,33 @@ async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
     keys.types("hook").await;
     keys.press("Enter").await;
     let planned = keys.takes_the_secret().await;
-    post(&daemon, &key, 1).await;
-    wait_state(&operator, &id, "held", 1).await;
+    scene.post(1).await;
+    wait_state(&scene.operator, &scene.integration, "held", 1).await;
     // The receiver was changed; nothing was refused meanwhile.
     keys.press("a").await;
     keys.sees(&["Actions"]).await;
     keys.press("c").await;
     keys.sees(&["Cut over The Old Barn / hook to the staged secret?"]).await;
     keys.press("y").await;
-    receiver.wait_for(2).await;
-    assert!(is_signed_by(&planned, 1) && planned != leaked);
+    scene.receiver.wait_for(2).await;
+    assert!(is_signed_by(&scene.receiver, &planned, 1) && planned != leaked);
     keys.took("f: a secret is changed as planned", 9);
-    wait_state(&operator, &id, "delivered", 2).await;
+    wait_state(&scene.operator, &scene.integration, "delivered", 2).await;
     drop(keys);
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    operator.company(7).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    operator.webhook(7, "first", &receiver.url("/hook"), json!({})).await;
-    let plan = v1::SetPlanRequest {
-        request_id: request_id(),
-        company: "7".into(),
-        plan: v1::Plan::Starter.into(),
-        disable: Vec::new(),
-    };
-    operator.companies().set_plan(plan).await.unwrap();
+    let scene = scenes::full_plan().await;
 
-    let mut keys = Keys::start(&daemon).await;
+    let mut keys = Keys::start(&scene.daemon).await;
     keys.press("n").await;
     keys.sees(&["which target?", "webhook"]).await;
     keys.types("webhook").await;
     keys.press("Enter").await;
     keys.sees(&["New webhook of The Old Barn", "url *", "[ ] disabled"]).await;
-    keys.types(&receiver.url("/second")).await;
+    keys.types(&scene.receiver.url("/second")).await;
     keys.press("Enter").await;
     // What was typed is still there, and the way out is named.
     keys.sees(&["plan starter", "/second", "[ ] disabled"]).await;
@@ -127,28 +93,17 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
     keys.sees(&["new integration The Old Barn / webhook: done", "disabled"]).await;
     keys.took("h: a full plan", 9);
     drop(keys);
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
-    let (daemon, fake) = (Daemon::start().await, Fake::start(Hubspot::default()).await.unwrap());
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
-    let id = hubspot(&operator, &fake, 7, Value::Null).await;
-    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    operator.webhook(7, "archive", &receiver.url("/hook"), json!({})).await;
-    fake.with(|hubspot| {
-        let scopes = hubspot.keys.remove(TOKEN).unwrap();
-        hubspot.keys.insert("pat-eu1-second".to_owned(), scopes);
-    });
-    for n in 0..12 {
-        post(&daemon, &key, n).await;
-    }
-    wait_state(&operator, &id, "dead", 12).await;
+    let scene = Crm::start().await;
+    scene.operator.webhook(7, "archive", &scene.receiver.url("/hook"), json!({})).await;
+    scene.revoke_token();
+    scenes::die(&scene, 0..12).await;
 
-    let mut keys = Keys::start(&daemon).await;
+    let mut keys = Keys::start(&scene.daemon).await;
     keys.sees(&["! CREDENTIALS", "12 dead"]).await;
     keys.press("K").await;
     keys.sees(&["New credentials of The Old Barn / HubSpot", "token"]).await;
@@ -158,62 +113,54 @@ async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
     assert!(!keys.console.shown().text().contains("pat-eu1"), "it is never shown");
     keys.types("12").await;
     keys.press("Enter").await;
-    wait_state(&operator, &id, "delivered", 12).await;
+    wait_state(&scene.operator, &scene.integration, "delivered", 12).await;
     keys.sees(&["HubSpot", "✓ ok"]).await;
     keys.console.wait_for_none(&["CREDENTIALS", "12 dead"]).await;
     keys.took("b: a token was revoked", 9);
-    assert_eq!(fake.with(|hubspot| hubspot.notes.len()), 12);
+    assert_eq!(scene.fake.with(|hubspot| hubspot.notes.len()), 12);
     drop(keys);
-    daemon.stop().await;
-    fake.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() {
-    let daemon = Daemon::start().await;
-    let operator = Operator::new(daemon.control().await);
-    let key = operator.company(7).await;
     let judge = Judge::new(|request| if request.path.starts_with("/right") { 200 } else { 404 });
-    let receiver = Receiver::start(Behaviour::Judged(judge)).await.unwrap();
     let secret = "a-secret-that-is-never-shown-whole";
-    let config = json!({ "headers": { "X-Api-Key": secret } });
-    let id = operator.webhook(7, "hook", &receiver.url("/wrong"), config).await.integration.unwrap().id;
-    post(&daemon, &key, 0).await;
-    wait_state(&operator, &id, "dead", 1).await;
+    let scene = Scene::set().behaviour(Behaviour::Judged(judge)).webhook("hook", "/wrong");
+    let scene = scene.config(json!({ "headers": { "X-Api-Key": secret } })).start().await;
+    scenes::die(&scene, 0..1).await;
 
-    let mut keys = Keys::start(&daemon).await;
+    let mut keys = Keys::start(&scene.daemon).await;
     keys.sees(&["hook", "1 dead"]).await;
     keys.press(",").await;
     keys.sees(&["Settings of The Old Barn / hook", "/wrong"]).await;
     assert!(!keys.console.shown().text().contains(secret), "it is shown shortened");
     keys.press("Down").await;
     keys.press("Ctrl-u").await;
-    keys.types(&receiver.url("/right")).await;
+    keys.types(&scene.receiver.url("/right")).await;
     keys.press("Enter").await;
     keys.sees(&["settings of The Old Barn / hook: done"]).await;
     keys.press("r").await;
     keys.sees(&["Retry every dead delivery", "1 delivery"]).await;
     keys.press("y").await;
-    wait_state(&operator, &id, "delivered", 1).await;
+    wait_state(&scene.operator, &scene.integration, "delivered", 1).await;
     keys.took("a wrong address", 9);
-    let sent = receiver.requests().pop().unwrap();
+    let sent = scene.receiver.requests().pop().unwrap();
     assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/right", Some(secret)));
     // It does not go along to another host.
-    let request = v1::GetIntegrationRequest { integration: id.clone() };
-    let found = operator.integrations().get_integration(request).await.unwrap().into_inner();
+    let request = v1::GetIntegrationRequest { integration: scene.integration.clone() };
+    let found = scene.operator.integrations().get_integration(request).await.unwrap().into_inner();
     let mut config: Value = serde_json::from_str(&found.integration.unwrap().config).unwrap();
     assert!(config["headers"]["X-Api-Key"].as_str().unwrap().ends_with('…'), "{config}");
     config["url"] = json!("http://localhost:9/right");
     let update = v1::UpdateIntegrationRequest {
         request_id: request_id(),
-        integration: id,
+        integration: scene.integration.clone(),
         config: Some(config.to_string()),
         ..Default::default()
     };
-    let refused = operator.integrations().update_integration(update).await.unwrap_err();
+    let refused = scene.operator.integrations().update_integration(update).await.unwrap_err();
     assert!(refused.message().contains("X-Api-Key: this is the credential as it is shown"), "{refused:?}");
     drop(keys);
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
 }

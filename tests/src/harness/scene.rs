@@ -1,4 +1,4 @@
-//! The scene most tests play in: a daemon, company 7 with one webhook, and the receiver behind it.
+//! The scene most tests play in: a daemon, company 7 with one integration, and the receiver behind it.
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
@@ -14,7 +14,7 @@ use super::{
     wait::wait_until,
 };
 
-/// A daemon whose company 7 pushes its leads to one receiver. Tests of a subject stand theirs on it.
+/// A daemon whose company 7 pushes its leads to one target. Tests of a subject stand theirs on it.
 pub struct Scene {
     pub daemon: Daemon,
     pub operator: Operator,
@@ -23,10 +23,34 @@ pub struct Scene {
     pub pool: PgPool,
     /// The intake key.
     pub key: String,
-    /// The webhook; empty if the company has none yet.
+    /// Where its leads go; empty if the company has no integration yet.
     pub integration: String,
     /// What the webhook signs with.
     pub secret: String,
+}
+
+/// Lets a test's own scene be used as the one in its field, on which it stands.
+#[macro_export]
+macro_rules! stands_on_scene {
+    ($own:ty, $field:tt) => {
+        impl ::std::ops::Deref for $own {
+            type Target = $crate::Scene;
+
+            fn deref(&self) -> &Self::Target {
+                &self.$field
+            }
+        }
+    };
+}
+
+/// Where the company's leads go.
+#[derive(Debug)]
+enum Target {
+    Nowhere,
+    /// To the receiver, by a webhook of this name at this path.
+    Webhook(String, String),
+    /// To what this connector speaks with, logged in so.
+    Connector(String, Value),
 }
 
 /// A scene that is being set.
@@ -34,7 +58,7 @@ pub struct Scene {
 pub struct Setting {
     daemon: Option<Daemon>,
     behaviour: Behaviour,
-    webhook: Option<(String, String)>,
+    target: Target,
     config: Value,
 }
 
@@ -54,13 +78,19 @@ impl Setting {
     /// The webhook has this name and posts to this path.
     #[must_use]
     pub fn webhook(self, name: &str, path: &str) -> Self {
-        Self { webhook: Some((name.to_owned(), path.to_owned())), ..self }
+        Self { target: Target::Webhook(name.to_owned(), path.to_owned()), ..self }
+    }
+
+    /// The company's leads go to what this connector speaks with.
+    #[must_use]
+    pub fn connector(self, connector: &str, config: Value, credentials: Value) -> Self {
+        Self { target: Target::Connector(connector.to_owned(), credentials), config, ..self }
     }
 
     /// The company has no integration.
     #[must_use]
     pub fn no_webhook(self) -> Self {
-        Self { webhook: None, ..self }
+        Self { target: Target::Nowhere, ..self }
     }
 
     /// This is laid over the webhook's configuration.
@@ -79,9 +109,15 @@ impl Setting {
         let receiver = Receiver::start(self.behaviour).await.unwrap();
         let key = operator.company(7).await;
         let (mut integration, mut secret) = (String::new(), String::new());
-        if let Some((name, path)) = self.webhook {
-            let created = operator.webhook(7, &name, &receiver.url(&path), self.config).await;
-            (integration, secret) = (created.integration.unwrap().id, created.signing_secret);
+        match self.target {
+            Target::Nowhere => {}
+            Target::Webhook(name, path) => {
+                let created = operator.webhook(7, &name, &receiver.url(&path), self.config).await;
+                (integration, secret) = (created.integration.unwrap().id, created.signing_secret);
+            }
+            Target::Connector(connector, credentials) => {
+                integration = operator.connect(7, &connector, self.config, credentials).await.id;
+            }
         }
         let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
         Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
@@ -92,8 +128,8 @@ impl Scene {
     /// A scene as it is unless told otherwise: a receiver that takes everything behind the webhook `crm`.
     #[must_use]
     pub fn set() -> Setting {
-        let webhook = Some(("crm".to_owned(), "/".to_owned()));
-        Setting { daemon: None, behaviour: Behaviour::Good, webhook, config: json!({}) }
+        let target = Target::Webhook("crm".to_owned(), "/".to_owned());
+        Setting { daemon: None, behaviour: Behaviour::Good, target, config: json!({}) }
     }
 
     /// A scene whose receiver behaves so.
@@ -162,6 +198,15 @@ impl Scene {
     /// Everything that operators and senders can change, as one text.
     pub async fn contents(&self) -> String {
         self.daemon.database().contents().await
+    }
+
+    /// The daemon goes and another one comes.
+    pub async fn restarted(self) -> Self {
+        let database = self.daemon.database().clone();
+        self.daemon.stop().await;
+        let daemon = Daemon::start_on(&database).await;
+        let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(daemon.socket()));
+        Self { daemon, operator, cli, ..self }
     }
 
     /// The end: what the queue promises is true.

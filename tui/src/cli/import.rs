@@ -12,6 +12,7 @@ use futures::{StreamExt as _, stream};
 use leadline_proto::v1;
 
 use super::{CliError, Context, input, output_types::Imported, progress::Progress};
+use lines::LineError;
 use source::{Form, Seen, Source};
 
 /// The largest line that the daemon takes.
@@ -21,7 +22,7 @@ const PROBLEMS_MAX: usize = 100;
 const BAR: usize = 30;
 
 /// A line to be sent, or why it is not.
-type Line = (u64, Result<Vec<u8>, String>);
+type Line = (u64, Result<Vec<u8>, LineError>);
 
 /// What to import.
 #[derive(Debug, Args)]
@@ -159,7 +160,7 @@ async fn hear(
             reported.count(line, PROBLEMS_MAX);
         }
         for (line, detail) in seen.take_bad() {
-            reported.refuse(line, detail, PROBLEMS_MAX);
+            reported.refuse(line, detail.to_string(), PROBLEMS_MAX);
         }
         bar.show(&drawn(seen.share(), reported.lines(), reported.refused()));
         if answer.summary.is_some() {

@@ -12,6 +12,8 @@ use super::{
     output_types::{Attempt, Job, RetryPlan, shapes},
     progress::Progress,
 };
+use crate::jobs::JobProgress;
+
 /// How many outcomes are waited for at the same time.
 const WAITS_MAX: usize = 16;
 
@@ -174,8 +176,8 @@ fn how_far(job: &v1::Job) -> String {
 }
 
 fn job_result(job: &v1::Job) -> Result<(), CliError> {
-    let v1::Job { id, total, released, left_alone, pending, dead, .. } = job;
-    let rest = total.saturating_sub(*released).saturating_sub(*left_alone);
+    let v1::Job { id, released, pending, dead, .. } = job;
+    let rest = JobProgress::of(job).rest();
     match (job.state(), dead) {
         (v1::JobState::Done, 0) => Ok(()),
         (v1::JobState::Done, _) => Err(CliError::Failed(format!(

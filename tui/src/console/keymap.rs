@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crossterm::event::KeyCode;
 
 pub use action::Action;
-pub use press::Press;
+pub use press::{NoKey, Press};
 
 /// Under which head the help shows a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -214,17 +214,15 @@ impl Runtime {
                 let outcome = self
                     .screen
                     .copy(&text)
-                    .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()));
+                    .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()))
+                    .map_err(|error| error.to_string());
                 self.handle(Msg::Copied(outcome))?;
             }
             Effect::Save { path, secret } => {
-                let outcome =
-                    save(&path, secret.reveal()).map(|()| format!("written to {path}, readable by you only"));
-                self.handle(Msg::Saved(outcome))?;
+                self.handle(Msg::Saved(written(&path, secret.reveal())))?;
             }
             Effect::Write { path, text } => {
-                let outcome = save(&path, &text).map(|()| format!("written to {path}, readable by you only"));
-                self.handle(Msg::Saved(outcome))?;
+                self.handle(Msg::Saved(written(&path, &text)))?;
             }
             Effect::Page(text) => {
                 let pager = program("PAGER", "less");
@@ -295,6 +293,12 @@ impl Runtime {
         self.handle(Msg::Resize(size.width, size.height))?;
         self.handle(Msg::Resumed)
     }
+}
+
+/// Writes a text to a new file, and says what became of it.
+fn written(path: &str, text: &str) -> Result<String, String> {
+    let said = |()| format!("written to {path}, readable by you only");
+    save(path, text).map(said).map_err(|error| error.to_string())
 }
 
 /// The reader's program for this, by the variable that names it.

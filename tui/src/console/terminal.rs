@@ -85,12 +85,11 @@ impl Screen {
     }
 
     /// Puts text on the reader's clipboard, over ssh too.
-    pub fn copy(&mut self, text: &str) -> Result<(), String> {
+    pub fn copy(&mut self, text: &str) -> Result<(), CopyError> {
         if text.len() > CLIPBOARD_BYTES {
-            return Err(format!("{} bytes are too many for the clipboard", text.len()));
+            return Err(CopyError::TooLong(text.len()));
         }
-        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text.as_bytes()))
-            .map_err(|error| format!("the terminal could not be written to: {error}"))
+        Ok(execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text.as_bytes()))?)
     }
 }
 
@@ -193,8 +192,26 @@ impl Write for Frames {
     }
 }
 
+/// Why a text was not put on the clipboard.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("{0} bytes are too many for the clipboard")]
+    TooLong(usize),
+    #[error("the terminal could not be written to: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+/// Why a text was not written to a file.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    #[error("{0} exists already: name a new file")]
+    Exists(String),
+    #[error("{0} could not be written: {1}")]
+    NotWritten(String, io::Error),
+}
+
 /// Writes a text to a new file that only its owner can read; an existing file is never touched.
-pub fn save(path: &str, text: &str) -> Result<(), String> {
+pub fn save(path: &str, text: &str) -> Result<(), SaveError> {
     let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let write = |mut file: std::fs::File| {
         file.write_all(text.as_bytes())?;
@@ -204,8 +221,8 @@ pub fn save(path: &str, text: &str) -> Result<(), String> {
         file.sync_all()
     };
     open.and_then(write).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => format!("{path} exists already: name a new file"),
-        _ => format!("{path} could not be written: {error}"),
+        io::ErrorKind::AlreadyExists => SaveError::Exists(path.to_owned()),
+        _ => SaveError::NotWritten(path.to_owned(), error),
     })
 }
 
@@ -223,8 +240,8 @@ mod tests {
         save(path, "whsec_1").unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "whsec_1\n");
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(save(path, "other").unwrap_err().contains("exists already"));
+        assert!(save(path, "other").unwrap_err().to_string().contains("exists already"));
         assert_eq!(std::fs::read_to_string(path).unwrap(), "whsec_1\n");
-        assert!(save("/nonexistent/x", "y").unwrap_err().contains("could not be written"));
+        assert!(save("/nonexistent/x", "y").unwrap_err().to_string().contains("could not be written"));
     }
 }

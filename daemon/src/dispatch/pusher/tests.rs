@@ -38,7 +38,7 @@ impl Prepared for Faulty {
 
 struct Scene {
     pusher: Arc<Pusher>,
-    completions: mpsc::Receiver<Completion>,
+    completions: mpsc::Receiver<Completed>,
     events: mpsc::UnboundedReceiver<Event>,
     /// How heavy the templates are of what is claimed.
     template_weight: usize,
@@ -140,8 +140,8 @@ impl Scene {
 
     /// What the finisher gets, and whether the engine was told that there is room again.
     async fn completed(&mut self) -> (Completed, bool) {
-        let completion = self.completions.recv().await.unwrap();
-        (completion.result, matches!(self.events.recv().await, Some(Event::Ended { .. })))
+        let completed = self.completions.recv().await.unwrap();
+        (completed, matches!(self.events.recv().await, Some(Event::Ended { .. })))
     }
 }
 
@@ -153,7 +153,7 @@ async fn a_push_that_panics_is_an_attempt_without_an_answer_and_gives_its_room_b
     let (Completed::Attempt(finished), true) = scene.completed().await else {
         panic!("it is lost, or keeps its room")
     };
-    let failure = finished.attempt.failure.unwrap();
+    let failure = finished.result.outcome.failure().unwrap().clone();
     assert_eq!(failure.class, FailureClass::Unknown);
     assert!(failure.error.starts_with("this push ended by a fault of the daemon: maybe delivered"));
     assert!(matches!(finished.transition, Transition::Retry { retries: 1, .. }));
@@ -173,7 +173,7 @@ async fn a_push_that_waited_for_its_turn_past_the_lease_goes_back_to_the_queue()
     };
     tokio::join!(scene.pusher.push(item), lapse);
     let completed = scene.completed().await;
-    assert!(matches!(completed, (Completed::Requeue(Duration::ZERO), true)), "{completed:?}");
+    assert!(matches!(completed, (Completed::Requeue(_, Duration::ZERO), true)), "{completed:?}");
 }
 
 /// A webhook whose templates do not end until the other end is dropped.
@@ -215,7 +215,7 @@ async fn templates_that_hang_cost_one_delivery_its_push_and_keep_nobody_waiting(
     let mut failures = Vec::new();
     for _ in 0..2 {
         let (Completed::Attempt(finished), true) = scene.completed().await else { panic!("one is lost") };
-        let failure = finished.attempt.failure.unwrap();
+        let failure = finished.result.outcome.failure().unwrap().clone();
         failures.push((failure.class, failure.error));
     }
     failures.sort_by_key(|(class, _)| class.as_str());

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         ids::{AttemptId, CompanyId},
-        integration::ProbeKind,
+        integration::{EventKind, ProbeKind},
         lane::LaneId,
         moment::Moment,
     },
@@ -20,7 +20,10 @@ use crate::{
         integration::find_integration,
         known, moment,
         operator::command::{Command, Refusal},
-        queue::{finish::AttemptRecord, lift::close_breaker},
+        queue::{
+            finish::{AttemptResult, storable},
+            lift::close_breaker,
+        },
         sealed,
     },
     telemetry,
@@ -236,43 +239,45 @@ impl Store {
         Ok(())
     }
 
-    /// Records what a probe came to. `request_body` is kept here, because no delivery has it. Credentials that were
-    /// tried with success replace the old ones, for the origins at which they were tried.
+    /// Records what a probe came to, with its body, because no delivery has it. Credentials that were tried with success
+    /// replace the old ones, for the origins at which they were tried.
     pub async fn finish_probe(
         &self,
-        attempt: &AttemptRecord,
-        request_body: Option<&[u8]>,
+        probe: &Probe,
+        result: &AttemptResult,
+        config_version: i32,
         found: Option<&ProbeFindings>,
         origins: &str,
     ) -> Result<(), Error> {
-        let (sent, answer) = (attempt.sent.as_ref(), attempt.answer.as_ref());
+        let (sent, answer, failure) =
+            (result.sent.as_ref(), result.answer.as_ref(), result.outcome.failure());
         let mut tx = self.pool.begin().await?;
         let is_good = sqlx::query_file_scalar!(
             "src/store/integration/finish_probe.sql",
-            attempt.lane.company.0,
-            attempt.lane.integration.uuid(),
-            attempt.id.uuid(),
-            attempt.event.as_str(),
-            attempt.failure.as_ref().map(|failure| failure.class.as_str()),
-            attempt.failure.as_ref().map(|failure| crate::store::queue::finish::storable(&failure.error)),
+            probe.lane.company.0,
+            probe.lane.integration.uuid(),
+            probe.attempt.uuid(),
+            EventKind::Test.as_str(),
+            failure.map(|failure| failure.class.as_str()),
+            failure.map(|failure| storable(&failure.error)),
             answer.map(|answer| answer.status),
-            attempt.started_at.as_micros(),
-            attempt.duration_ms,
+            probe.started_at.as_micros(),
+            result.duration_ms(),
             sent.map(|sent| sent.method.as_str()),
             sent.map(|sent| sent.url.as_str()),
             sent.map(|sent| sent.headers.as_str()),
-            request_body,
+            result.body.as_deref(),
             answer.map(|answer| answer.headers.as_str()),
             answer.map(|answer| &answer.body[..]),
             answer.map(|answer| answer.body_bytes),
             sent.and_then(|sent| sent.secret_version),
-            attempt.config_version,
-            attempt.operator,
+            config_version,
+            probe.operator,
             found.is_some(),
             found.and_then(|found| found.account.as_deref()),
             found.and_then(|found| serde_json::to_value(&found.findings).ok()),
-            calls::stored(&attempt.calls),
-            attempt.note.as_deref(),
+            calls::stored(&result.calls),
+            result.note.as_deref(),
             origins,
             found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
         )
@@ -280,10 +285,10 @@ impl Store {
         .await?;
         if is_good == Some(true) {
             // The target answers: nothing is to be waited for.
-            close_breaker(&mut tx, attempt.lane).await?;
+            close_breaker(&mut tx, probe.lane).await?;
         }
         tx.commit().await?;
-        self.wake_ups.changed(Change { lane: attempt.lane, config: true });
+        self.wake_ups.changed(Change { lane: probe.lane, config: true });
         Ok(())
     }
 }

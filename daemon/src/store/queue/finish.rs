@@ -9,16 +9,21 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{Transition, Trigger},
-        ids::{AttemptId, CompanyId, DeliveryId, LeadId},
-        integration::EventKind,
+        delivery::Transition,
+        ids::{AttemptId, CompanyId},
         lane::LaneId,
         moment::Moment,
-        outcome::Failure,
+        outcome::{Failure, Outcome},
     },
     store::{
-        Change, DueHint, Error, LOCK_GAP, Store, delivery::calls::CallRecord, heard, lane_kind, moment,
-        queue::undelivered, wait_for_locks,
+        Change, DueHint, Error, LOCK_GAP, Store,
+        delivery::calls::CallRecord,
+        heard, lane_kind, moment,
+        queue::{
+            claim::{Claimed, PendingDelivery},
+            undelivered,
+        },
+        wait_for_locks,
     },
     telemetry,
 };
@@ -36,30 +41,47 @@ const FORGET_IN_FLUSH: &str = "1ms";
 /// How much of an error is kept.
 pub const ERROR_MAX: usize = 500;
 
-/// An attempt as it is stored.
+/// What an attempt came to, fit to be stored.
 #[derive(Clone, Debug)]
-pub struct AttemptRecord {
-    pub id: AttemptId,
-    pub lane: LaneId,
-    /// None for a test.
-    pub lead: Option<LeadId>,
-    pub event: EventKind,
-    pub number: i32,
-    pub trigger: Trigger,
-    pub operator: Option<String>,
-    pub started_at: Moment,
-    pub duration_ms: i32,
-    /// None if it delivered.
-    pub failure: Option<Failure>,
+pub struct AttemptResult {
+    pub outcome: Outcome,
+    pub took: Duration,
     /// None if nothing was sent.
     pub sent: Option<Sent>,
     /// None if nothing came back.
     pub answer: Option<KeptResponse>,
-    /// Each call, where those two and the delivery do not tell of the only one.
+    /// Each call, where those two and the body do not tell of the only one.
     pub calls: Vec<CallRecord>,
     /// What is to be known of it though it did not fail.
     pub note: Option<String>,
-    pub config_version: i32,
+    /// What every repeat is made from: what was rendered, or the body of the one request.
+    pub body: Option<Bytes>,
+}
+
+impl AttemptResult {
+    /// A failure before anything was sent.
+    #[must_use]
+    pub fn nothing(failure: Failure) -> Self {
+        Self::without_call(Outcome::Failed(failure))
+    }
+
+    /// What needed no call.
+    #[must_use]
+    pub fn without_call(outcome: Outcome) -> Self {
+        let (took, calls) = (Duration::ZERO, Vec::new());
+        Self { outcome, took, sent: None, answer: None, calls, note: None, body: None }
+    }
+
+    /// Leaves out what was sent and received.
+    pub fn strip(&mut self) {
+        (self.sent, self.answer, self.calls) = (None, None, Vec::new());
+    }
+
+    /// How long it took, in milliseconds.
+    #[must_use]
+    pub fn duration_ms(&self) -> i32 {
+        i32::try_from(self.took.as_millis()).unwrap_or(i32::MAX)
+    }
 }
 
 /// What was sent last, credentials shortened.
@@ -84,17 +106,18 @@ pub struct KeptResponse {
     pub body_bytes: i64,
 }
 
-/// An attempt of a delivery that ended, and what follows for the delivery.
+/// A claimed delivery whose attempt has ended, and what follows for it.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    pub claim: i64,
-    pub delivery: DeliveryId,
-    pub attempt: AttemptRecord,
+    /// What was claimed; its delivery stands beside it.
+    pub claimed: Claimed,
+    /// Its bodies are not needed any more, and its crashes count this attempt's.
+    pub pending: PendingDelivery,
+    /// The body is left out where it is the event's, or kept already.
+    pub result: AttemptResult,
     pub transition: Transition,
-    /// Daemons that died during the delivery's attempts, so far.
-    pub crashes: i16,
-    /// The body to repeat on a retry, if it is not the event's and not kept yet.
-    pub rendered: Option<Bytes>,
+    /// The version of the integration that it was pushed with.
+    pub config_version: i32,
     /// Whether what was sent is the event's own bytes.
     pub verbatim: bool,
 }

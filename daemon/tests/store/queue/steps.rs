@@ -116,7 +116,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 /// What the finisher is given when an item ends so; nothing if its delivery is gone or final.
 pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
-    let pending = item.pending.as_ref()?;
+    let mut claimed = item.clone();
+    let mut pending = claimed.pending.take()?;
     let transition = match end {
         End::Delivered => Transition::Delivered,
         End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
@@ -134,30 +135,14 @@ pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> 
         End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
         End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
     };
-    let attempt = AttemptRecord {
-        id: item.attempt,
-        lane: item.lane,
-        lead: Some(pending.lead),
-        event: pending.event,
-        number: pending.attempts + 1,
-        trigger: Trigger::First,
-        operator: None,
-        started_at: item.claimed_at,
-        duration_ms: 1,
-        failure,
-        sent: None,
-        answer: None,
-        calls: Vec::new(),
-        note: None,
-        config_version: pending.version,
-    };
+    let outcome = failure.map_or(Outcome::Delivered, Outcome::Failed);
+    pending.crashes += died;
     Some(Finished {
-        claim: item.claim,
-        delivery: item.delivery,
-        attempt,
+        config_version: pending.version,
+        claimed,
+        pending,
+        result: AttemptResult { took: Duration::from_millis(1), ..AttemptResult::without_call(outcome) },
         transition,
-        crashes: pending.crashes + died,
-        rendered: None,
         verbatim: false,
     })
 }

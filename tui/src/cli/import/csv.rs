@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     LINE_MAX, Line,
-    lines::{Lines, TextLine},
+    lines::{LineError, Lines, TextLine},
 };
 
 /// The separators that a heading may use.
@@ -26,7 +26,7 @@ pub(super) struct Csv {
 }
 
 /// A record of one line or more, or why it is none.
-type Record = (u64, Result<String, String>);
+type Record = TextLine;
 
 impl Csv {
     /// Reads the heading.
@@ -102,29 +102,19 @@ impl Csv {
     }
 
     /// None for a blank row. Values that are not there are blank.
-    fn row(&self, values: Vec<String>) -> Option<Result<Vec<u8>, String>> {
+    fn row(&self, values: Vec<String>) -> Option<Result<Vec<u8>, LineError>> {
         let mut row = Map::new();
         for (at, value) in values.into_iter().enumerate().filter(|(_, value)| !value.is_empty()) {
             match self.heading.get(at) {
                 Some(name) if !name.is_empty() => row.insert(name.clone(), Value::from(value)),
-                _ => {
-                    let column = at + 1;
-                    return Some(Err(format!(
-                        "has a value in column {column}, which the heading does not name; a value that holds the \
-                         separator stands in quotation marks"
-                    )));
-                }
+                _ => return Some(Err(LineError::UnnamedColumn(at + 1))),
             };
         }
         if row.is_empty() {
             return None;
         }
         let row = Value::Object(row).to_string();
-        Some(if row.len() > LINE_MAX {
-            Err("is larger than 256 KiB".to_owned())
-        } else {
-            Ok(row.into_bytes())
-        })
+        Some(if row.len() > LINE_MAX { Err(LineError::TooLarge) } else { Ok(row.into_bytes()) })
     }
 }
 
@@ -218,9 +208,7 @@ fn record(lines: &mut Lines, separator: Option<u8>) -> io::Result<Option<Record>
     // On one line nothing else is lost by it.
     if quotes.is_broken && (quotes.is_open() || !more.is_empty()) {
         lines.put_back(more.into_iter());
-        let detail =
-            "a value begins with a quotation mark that is not closed: write it twice (\"\") or take it out";
-        return Ok(Some((number, Err(detail.to_owned()))));
+        return Ok(Some((number, Err(LineError::OpenQuote))));
     }
     Ok(Some((number, Ok(text))))
 }
@@ -300,7 +288,10 @@ mod tests {
         let mut csv = open(text).unwrap();
         let mut rows = Vec::new();
         while let Some((number, row)) = csv.next().unwrap() {
-            rows.push((number, row.map_or_else(|error| error, |row| String::from_utf8(row).unwrap())));
+            rows.push((
+                number,
+                row.map_or_else(|error| error.to_string(), |row| String::from_utf8(row).unwrap()),
+            ));
         }
         rows
     }

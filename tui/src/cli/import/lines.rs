@@ -17,8 +17,23 @@ const LOOK: usize = 4096;
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 const MARK: char = '\u{feff}';
 
+/// Why a line or a row is refused before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LineError {
+    #[error("is larger than 256 KiB")]
+    TooLarge,
+    #[error("is no UTF-8 from byte {0} on, while lines above are: save the file as UTF-8")]
+    NotUtf8(usize),
+    #[error("a value begins with a quotation mark that is not closed: write it twice (\"\") or take it out")]
+    OpenQuote,
+    #[error(
+        "has a value in column {0}, which the heading does not name; a value that holds the separator stands in quotation marks"
+    )]
+    UnnamedColumn(usize),
+}
+
 /// A line with its number, or why it cannot be read. The text keeps its line end.
-pub(super) type TextLine = (u64, Result<String, String>);
+pub(super) type TextLine = (u64, Result<String, LineError>);
 
 /// Reads lines, which are UTF-8 until one of them is not.
 pub(super) struct Lines {
@@ -91,7 +106,7 @@ impl Lines {
         let Some(bytes) = self.bytes()? else { return Ok(None) };
         let text = match bytes {
             Some(bytes) => self.text(bytes),
-            None => Err("is larger than 256 KiB".to_owned()),
+            None => Err(LineError::TooLarge),
         };
         Ok(Some((self.number, text)))
     }
@@ -126,17 +141,14 @@ impl Lines {
         Ok((!line.is_empty()).then_some(Some(line)))
     }
 
-    fn text(&mut self, bytes: Vec<u8>) -> Result<String, String> {
+    fn text(&mut self, bytes: Vec<u8>) -> Result<String, LineError> {
         let mut text = match String::from_utf8(bytes) {
             Ok(text) => {
                 self.is_settled |= !text.is_ascii();
                 text
             }
             Err(error) if self.is_settled && self.encoding == UTF_8 => {
-                let at = error.utf8_error().valid_up_to() + 1;
-                return Err(format!(
-                    "is no UTF-8 from byte {at} on, while lines above are: save the file as UTF-8"
-                ));
+                return Err(LineError::NotUtf8(error.utf8_error().valid_up_to() + 1));
             }
             Err(error) => self.old_text(error.as_bytes()).into_owned(),
         };
@@ -178,7 +190,7 @@ mod tests {
         lines.end_at_return();
         let mut texts = Vec::new();
         while let Some((_, text)) = lines.next().unwrap() {
-            texts.push(text.unwrap_or_else(|error| error));
+            texts.push(text.unwrap_or_else(|error| error.to_string()));
         }
         (texts, lines.encoding())
     }

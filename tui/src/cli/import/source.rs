@@ -14,7 +14,11 @@ use clap::ValueEnum;
 use encoding_rs::Encoding;
 use leadline_proto::v1;
 
-use super::{CliError, Line, csv::Csv, lines::Lines};
+use super::{
+    CliError, Line,
+    csv::Csv,
+    lines::{LineError, Lines},
+};
 
 /// What a message carries at most, in lines and in bytes.
 const LINES_MAX: usize = 200;
@@ -42,7 +46,7 @@ pub(super) struct Seen {
 
 #[derive(Debug, Default)]
 struct Told {
-    bad: Vec<(u64, String)>,
+    bad: Vec<(u64, LineError)>,
     failure: Option<CliError>,
     read_as: String,
 }
@@ -55,7 +59,7 @@ impl Seen {
     }
 
     /// The lines that cannot be sent, each told once.
-    pub(super) fn take_bad(&self) -> Vec<(u64, String)> {
+    pub(super) fn take_bad(&self) -> Vec<(u64, LineError)> {
         std::mem::take(&mut self.reported().bad)
     }
 
@@ -215,7 +219,7 @@ mod tests {
     type Numbered = Vec<(u64, String)>;
 
     /// The columns, what is sent, what is not, and how it was read.
-    fn sent(name: &str, content: &str) -> (Vec<String>, Numbered, Numbered, String) {
+    fn sent(name: &str, content: &str) -> (Vec<String>, Numbered, Vec<(u64, LineError)>, String) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
@@ -235,7 +239,7 @@ mod tests {
         assert!(columns.is_empty());
         let lines: Vec<_> = lines.iter().map(|(number, line)| (*number, line.trim_end())).collect();
         assert_eq!(lines, [(1, "{\"a\":1.10}"), (4, "{}")]);
-        assert_eq!((&bad[..], &*read_as), (&[(3, "is larger than 256 KiB".to_owned())][..], "UTF-8"));
+        assert_eq!((&bad[..], &*read_as), (&[(3, LineError::TooLarge)][..], "UTF-8"));
     }
 
     #[test]

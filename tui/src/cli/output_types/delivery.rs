@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Attempt, raw, shapes, text, time, word};
 use crate::cli::columns::{Column, Row, column, id};
 use crate::columns::{delivery, job, lead};
-use crate::jobs::About;
+use crate::jobs::{About, JobProgress};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -259,14 +259,8 @@ pub(crate) struct Job {
     /// What it was asked to do, in words.
     about: String,
     integrations: Vec<JobIntegration>,
-    total: u64,
-    released: u64,
-    left_alone: u64,
-    pending: u64,
-    delivered: u64,
-    dead: u64,
-    created_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
+    #[serde(flatten)]
+    progress: JobProgress,
 }
 
 /// An integration that a job goes through.
@@ -312,20 +306,13 @@ impl From<v1::Job> for Job {
             kind: it.kind().word(),
             state: it.state().word(),
             about: About::of(&it).sentence(|at| at.to_string()),
+            progress: JobProgress::of(&it),
             integrations: shapes(it.integrations),
             id: text(it.id),
             leads: it.leads,
             operator: text(it.operator),
             re_render: it.re_render,
             per_second: it.per_second,
-            total: it.total,
-            released: it.released,
-            left_alone: it.left_alone,
-            pending: it.pending,
-            delivered: it.delivered,
-            dead: it.dead,
-            created_at: time(it.created_at),
-            finished_at: time(it.finished_at),
         }
     }
 }

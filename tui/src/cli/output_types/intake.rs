@@ -169,37 +169,33 @@ impl From<v1::EraseLeadResponse> for Erased {
 
 /// `lead import`: counts, and the first problems.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Imported {
+pub(crate) struct Imported<P = LineProblem> {
+    #[serde(flatten)]
+    counts: LineCounts,
+    problems: Vec<P>,
+}
+
+/// What became of the lines of a file.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct LineCounts {
     lines: u64,
     accepted: u64,
     duplicate: u64,
     updated: u64,
     refused: u64,
     dry_run: bool,
-    problems: Vec<LineProblem>,
 }
 
 /// What is wrong with a line.
-#[derive(Debug, Serialize)]
-struct LineProblem {
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct LineProblem {
     line: u64,
     errors: Vec<FieldProblem>,
 }
 
-/// [`Imported`] with a sentence for each line, as people read it.
+/// The same as a sentence, as people read it.
 #[derive(Debug, Serialize)]
-pub(crate) struct ImportedForPeople {
-    lines: u64,
-    accepted: u64,
-    duplicate: u64,
-    updated: u64,
-    refused: u64,
-    dry_run: bool,
-    problems: Vec<LineSentence>,
-}
-
-#[derive(Debug, Serialize)]
-struct LineSentence {
+pub(crate) struct LineSentence {
     line: u64,
     problem: String,
 }
@@ -207,32 +203,32 @@ struct LineSentence {
 impl Imported {
     /// Nothing yet.
     pub(crate) fn new(dry_run: bool) -> Self {
-        Self { dry_run, ..Self::default() }
+        Self { counts: LineCounts { dry_run, ..LineCounts::default() }, problems: Vec::new() }
     }
 
     /// How many lines were read.
     pub(crate) fn lines(&self) -> u64 {
-        self.lines
+        self.counts.lines
     }
 
     /// How many of them are refused.
     pub(crate) fn refused(&self) -> u64 {
-        self.refused
+        self.counts.refused
     }
 
     /// How many lines are refused without standing among the problems.
     pub(crate) fn hidden_problems(&self) -> u64 {
-        self.refused.saturating_sub(self.problems.len() as u64)
+        self.counts.refused.saturating_sub(self.problems.len() as u64)
     }
 
     /// Counts what became of a line.
     pub(crate) fn count(&mut self, line: v1::ImportedLine, problems_max: usize) {
-        self.lines += 1;
+        self.counts.lines += 1;
         match line.status() {
-            v1::ImportStatus::Accepted => self.accepted += 1,
-            v1::ImportStatus::Duplicate => self.duplicate += 1,
-            v1::ImportStatus::Updated => self.updated += 1,
-            v1::ImportStatus::Refused | v1::ImportStatus::Unspecified => self.refused += 1,
+            v1::ImportStatus::Accepted => self.counts.accepted += 1,
+            v1::ImportStatus::Duplicate => self.counts.duplicate += 1,
+            v1::ImportStatus::Updated => self.counts.updated += 1,
+            v1::ImportStatus::Refused | v1::ImportStatus::Unspecified => self.counts.refused += 1,
         }
         if !line.problems.is_empty() {
             self.note(line.number, shapes(line.problems), problems_max);
@@ -241,8 +237,8 @@ impl Imported {
 
     /// Counts a line that was not even sent.
     pub(crate) fn refuse(&mut self, line: u64, detail: String, problems_max: usize) {
-        self.lines += 1;
-        self.refused += 1;
+        self.counts.lines += 1;
+        self.counts.refused += 1;
         self.note(line, vec![FieldProblem { pointer: String::new(), detail }], problems_max);
     }
 
@@ -254,20 +250,12 @@ impl Imported {
     }
 
     /// The same with sentences.
-    pub(crate) fn for_people(&self) -> ImportedForPeople {
+    pub(crate) fn for_people(&self) -> Imported<LineSentence> {
         let sentence = |it: &LineProblem| {
             let parts: Vec<_> = it.errors.iter().map(FieldProblem::sentence).collect();
             LineSentence { line: it.line, problem: parts.join("; ") }
         };
-        ImportedForPeople {
-            lines: self.lines,
-            accepted: self.accepted,
-            duplicate: self.duplicate,
-            updated: self.updated,
-            refused: self.refused,
-            dry_run: self.dry_run,
-            problems: self.problems.iter().map(sentence).collect(),
-        }
+        Imported { counts: self.counts, problems: self.problems.iter().map(sentence).collect() }
     }
 }
 

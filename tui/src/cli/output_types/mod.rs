@@ -15,7 +15,6 @@ mod preview;
 mod system;
 mod token;
 
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 pub(crate) use attempt::{Attempt, AttemptShown};
@@ -33,6 +32,8 @@ pub(crate) use integration::{
 pub(crate) use preview::Preview;
 pub(crate) use system::{Activity, System};
 pub(crate) use token::{Revealed, Token, TokenCreated, Who};
+
+use crate::moment::reported as time;
 
 /// Each thing in its shape.
 pub(crate) fn shapes<P, S: From<P>>(items: Vec<P>) -> Vec<S> {
@@ -54,10 +55,6 @@ fn body(bytes: &[u8]) -> Option<String> {
 
 fn raw(json: &[u8]) -> Option<Box<RawValue>> {
     serde_json::from_slice(json).ok()
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
 #[cfg(test)]

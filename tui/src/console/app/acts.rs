@@ -135,8 +135,8 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
             }
             let question = format!(
                 "Cancel this job: {} of {} not yet in the queue?",
-                job.total - job.released.min(job.total),
-                job.total
+                job.progress.rest(),
+                job.progress.total
             );
             let mut confirm = Confirm::new(
                 "Cancel job",
@@ -303,8 +303,8 @@ fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integr
 }
 
 fn resume(shared: &Shared, job: &Job) -> Confirm {
-    let left = job.total.saturating_sub(job.released + job.left_alone);
-    let question = format!("Resume this job: {left} of {} are not yet in the queue?", job.total);
+    let (rest, total) = (job.progress.rest(), job.progress.total);
+    let question = format!("Resume this job: {rest} of {total} are not yet in the queue?");
     let mutation = Mutation::ResumeJob { job: job.id.clone() };
     let mut confirm = Confirm::new("Resume job", "Resume it", question, mutation);
     confirm.facts =
@@ -319,8 +319,8 @@ fn unskip(shared: &Shared, subject: &Subject) -> Confirm {
     let job = subject.job.as_ref().filter(|_| subject.deliveries.is_empty());
     let (undone, question, count) = match (job, skipped.as_slice()) {
         (Some(job), _) => {
-            let question = format!("Put back all {} that this job skipped?", job.total);
-            (Skipped::Job(job.id.clone()), question, job.total)
+            let question = format!("Put back all {} that this job skipped?", job.progress.total);
+            (Skipped::Job(job.id.clone()), question, job.progress.total)
         }
         (None, chosen) => {
             let ids: Vec<String> = chosen.iter().map(|it| it.delivery.clone()).collect();

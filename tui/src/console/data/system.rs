@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Attempt, AttemptState};
-use crate::jobs::About;
+use crate::jobs::{About, JobProgress};
 
 /// A bulk retry, push or skip that outlives whoever asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +16,7 @@ pub struct Job {
     /// What it was asked to do.
     pub about: About,
     pub operator: String,
-    pub total: u64,
-    pub released: u64,
-    pub left_alone: u64,
-    pub pending: u64,
-    pub delivered: u64,
-    pub dead: u64,
-    pub created_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
+    pub progress: JobProgress,
 }
 
 /// What an operator did: a line of the audit.

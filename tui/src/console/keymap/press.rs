@@ -64,15 +64,16 @@ impl Press {
     }
 }
 
-impl FromStr for Press {
-    type Err = String;
+/// A text that names no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no key: write one as `r`, `R`, `ctrl-p`, `f5`, `space`, `enter`, `tab`, `up` or `pgdn`")]
+pub struct NoKey(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || {
-            format!(
-                "`{text}` is no key: write one as `r`, `R`, `ctrl-p`, `f5`, `space`, `enter`, `tab`, `up` or `pgdn`"
-            )
-        };
+impl FromStr for Press {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let refused = || NoKey(text.to_owned());
         let one = |text: &str| {
             let mut chars = text.chars();
             chars.next().filter(|c| chars.next().is_none() && !c.is_control() && !c.is_whitespace())
@@ -141,7 +142,7 @@ mod tests {
             let expected = format!(
                 "`{text}` is no key: write one as `r`, `R`, `ctrl-p`, `f5`, `space`, `enter`, `tab`, `up` or `pgdn`"
             );
-            assert_eq!(text.parse::<Press>().unwrap_err(), expected);
+            assert_eq!(text.parse::<Press>().unwrap_err().to_string(), expected);
         }
     }
 }

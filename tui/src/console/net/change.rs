@@ -8,6 +8,7 @@ use leadline_proto::v1;
 use super::{Failure, convert};
 use crate::console::data::change::{NewIntegration, Skipped, Snooze};
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
+use crate::jobs::JobProgress;
 
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
 fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
@@ -141,9 +142,9 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
         }
         Mutation::CancelJob { job } => {
             let reply = client.cancel_job(v1::CancelJobRequest { request_id, id: job }).await?;
-            let left = reply.total.saturating_sub(reply.released + reply.left_alone);
+            let rest = JobProgress::of(&reply).rest();
             Done::Noted(vec![format!(
-                "{left} stay as they were; {} are in the queue or pushed",
+                "{rest} stay as they were; {} are in the queue or pushed",
                 reply.released
             )])
         }

@@ -20,11 +20,7 @@ use crate::console::data::{
     Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Delivery, DeliveryState, Detail, Flow,
     Integration, Lead, Step, Who,
 };
-
-/// A time beyond what we can show counts as absent.
-fn time(at: Option<ProtoTimestamp>) -> Option<Timestamp> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-}
+use crate::moment::reported as time;
 
 pub(super) fn timestamp(at: Timestamp) -> ProtoTimestamp {
     ProtoTimestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }

@@ -2,12 +2,11 @@
 
 use uuid::Uuid;
 
-use super::{AttemptRecord, Finished, storable};
+use super::{AttemptResult, Finished, storable};
 use crate::{
     domain::{
         breaker::{Sign, Tally},
         delivery::{Reason, State, Transition, WAITS_FAILING},
-        ids::LeadId,
         outcome::FailureClass,
     },
     store::delivery::calls,
@@ -57,11 +56,8 @@ impl<'a> Columns<'a> {
     pub(super) fn of(finished: &[&'a Finished]) -> Self {
         let mut columns = Self::default();
         for item in finished.iter().copied() {
-            columns.push_attempt(&item.attempt);
-            columns.claim.push(item.claim);
-            columns.delivery.push(item.delivery.uuid());
-            columns.crashes.push(item.crashes);
-            columns.rendered.push(item.rendered.as_deref());
+            columns.push_claimed(item);
+            columns.push_result(&item.result);
             columns.verbatim.push(item.verbatim);
             let reason =
                 if let Transition::Dead { reason, .. } = &item.transition { Some(reason) } else { None };
@@ -69,7 +65,7 @@ impl<'a> Columns<'a> {
             let (state, reason, retries, waits, after) = match &item.transition {
                 Transition::Delivered => (State::Delivered, None, 0, 0, None),
                 Transition::Retry { after, retries, waits, .. } => {
-                    let failure = item.attempt.failure.as_ref();
+                    let failure = item.result.outcome.failure();
                     let is_open = failure.is_some_and(|failure| failure.class == FailureClass::Unknown);
                     let reason = is_open.then_some(&Reason::MaybeDelivered);
                     (State::Pending, reason, *retries, *waits, Some(span(*after)))
@@ -87,28 +83,36 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    fn push_attempt(&mut self, attempt: &'a AttemptRecord) {
-        self.company.push(attempt.lane.company.0);
-        self.integration.push(attempt.lane.integration.uuid());
-        self.attempt.push(attempt.id.uuid());
-        self.lead.push(attempt.lead.map(LeadId::uuid));
-        self.event.push(attempt.event.as_str());
-        self.number.push(attempt.number);
-        self.trigger.push(attempt.trigger.as_str());
-        self.operator.push(attempt.operator.as_deref());
-        self.started.push(attempt.started_at.as_micros());
-        self.duration.push(attempt.duration_ms);
-        self.class.push(attempt.failure.as_ref().map(|failure| failure.class.as_str()));
-        self.error.push(attempt.failure.as_ref().map(|failure| storable(&failure.error)));
-        self.version.push(attempt.config_version);
-        self.calls.push(calls::stored(&attempt.calls));
-        self.note.push(attempt.note.as_deref());
-        let sent = attempt.sent.as_ref();
+    fn push_claimed(&mut self, Finished { claimed, pending, config_version, .. }: &'a Finished) {
+        self.claim.push(claimed.claim);
+        self.company.push(claimed.lane.company.0);
+        self.integration.push(claimed.lane.integration.uuid());
+        self.delivery.push(claimed.delivery.uuid());
+        self.attempt.push(claimed.attempt.uuid());
+        self.trigger.push(claimed.trigger.as_str());
+        self.operator.push(claimed.operator.as_deref());
+        self.started.push(claimed.claimed_at.as_micros());
+        self.lead.push(Some(pending.lead.uuid()));
+        self.event.push(pending.event.as_str());
+        self.number.push(pending.attempts + 1);
+        self.crashes.push(pending.crashes);
+        self.version.push(*config_version);
+    }
+
+    fn push_result(&mut self, result: &'a AttemptResult) {
+        let failure = result.outcome.failure();
+        self.duration.push(result.duration_ms());
+        self.class.push(failure.map(|failure| failure.class.as_str()));
+        self.error.push(failure.map(|failure| storable(&failure.error)));
+        self.calls.push(calls::stored(&result.calls));
+        self.note.push(result.note.as_deref());
+        self.rendered.push(result.body.as_deref());
+        let sent = result.sent.as_ref();
         self.method.push(sent.map(|sent| sent.method.as_str()));
         self.url.push(sent.map(|sent| sent.url.as_str()));
         self.request_headers.push(sent.map(|sent| sent.headers.as_str()));
         self.secret.push(sent.and_then(|sent| sent.secret_version));
-        let answer = attempt.answer.as_ref();
+        let answer = result.answer.as_ref();
         self.status.push(answer.map(|answer| answer.status));
         self.response_headers.push(answer.map(|answer| answer.headers.as_str()));
         self.response_body.push(answer.map(|answer| &answer.body[..]));
@@ -139,7 +143,7 @@ impl<'a> HealthColumns<'a> {
         let mut order = finished.to_vec();
         // Two daemons that lock rows in the same order cannot lock each other out. The sort is stable: within an
         // integration, attempts stay in the order in which they ended.
-        order.sort_by_key(|item| item.attempt.lane.integration);
+        order.sort_by_key(|item| item.claimed.lane.integration);
         let mut health = Self::default();
         for item in order {
             health.add(item);
@@ -148,9 +152,9 @@ impl<'a> HealthColumns<'a> {
     }
 
     fn add(&mut self, item: &'a Finished) {
-        let id = item.attempt.lane.integration.uuid();
+        let id = item.claimed.lane.integration.uuid();
         if self.integration.last() != Some(&id) {
-            self.company.push(item.attempt.lane.company.0);
+            self.company.push(item.claimed.lane.company.0);
             self.integration.push(id);
             self.is_told.push(false);
             self.pushed.push(false);
@@ -169,13 +173,14 @@ impl<'a> HealthColumns<'a> {
         }
         let last = self.integration.len() - 1;
         self.is_told[last] = true;
-        self.class[last] = item.attempt.failure.as_ref().map(|failure| failure.class.as_str());
-        if let Some(failure) = &item.attempt.failure {
+        let failure = item.result.outcome.failure();
+        self.class[last] = failure.map(|failure| failure.class.as_str());
+        if let Some(failure) = failure {
             self.failures[last] += 1;
             self.error[last] = Some(storable(&failure.error));
         }
-        let class = item.attempt.failure.as_ref().map(|failure| failure.class);
-        self.tally.add(Sign::of(class, item.attempt.sent.is_some()));
+        let class = failure.map(|failure| failure.class);
+        self.tally.add(Sign::of(class, item.result.sent.is_some()));
         (self.up[last], self.down[last]) = (self.tally.is_up, self.tally.down);
         let wait = match &item.transition {
             Transition::Delivered => {

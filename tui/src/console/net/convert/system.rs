@@ -8,23 +8,16 @@ use super::time;
 use crate::console::data::company::{Key, Refused};
 use crate::console::data::system::{Daemon, RefusedKey};
 use crate::console::data::{Company, Job, System};
-use crate::jobs::About;
+use crate::jobs::{About, JobProgress};
 
 pub(in crate::console::net) fn job(it: v1::Job) -> Job {
     Job {
         state: it.state().word().to_owned(),
         kind: it.kind().word().to_owned(),
         about: About::of(&it),
+        progress: JobProgress::of(&it),
         id: it.id,
         operator: it.operator,
-        total: it.total,
-        released: it.released,
-        left_alone: it.left_alone,
-        pending: it.pending,
-        delivered: it.delivered,
-        dead: it.dead,
-        created_at: time(it.created_at),
-        finished_at: time(it.finished_at),
     }
 }
 

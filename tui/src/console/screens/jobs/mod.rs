@@ -42,21 +42,21 @@ impl Row for Job {
     }
 
     fn at(&self) -> Option<Timestamp> {
-        self.created_at
+        self.progress.created_at
     }
 
     fn is_bad(&self) -> bool {
-        self.dead > 0
+        self.progress.dead > 0
     }
 }
 
 /// The columns of jobs.
 pub const COLUMNS: [Column<Job>; 9] = [
     shows(job::CREATED, |it: &Job, look| {
-        plain(it.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+        plain(it.progress.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
-    .value(|it: &Job| json!(it.created_at))
-    .by(|a, b| b.created_at.cmp(&a.created_at)),
+    .value(|it: &Job| json!(it.progress.created_at))
+    .by(|a, b| b.progress.created_at.cmp(&a.progress.created_at)),
     shows(job::STATE, |it: &Job, _| {
         styled(if it.state == "running" { Role::Accent } else { Role::Plain }, &*it.state)
     })
@@ -64,21 +64,22 @@ pub const COLUMNS: [Column<Job>; 9] = [
     shows(job::ABOUT, |it: &Job, look| plain(it.about.sentence(|at| time::stamp(at, look.zone))))
         .value(|it: &Job| json!(it.about.sentence(|at| at.to_string()))),
     shows(job::TOTAL, |it: &Job, look| {
-        let done = it.released + it.left_alone;
-        let filled = usize::try_from((done * 8).checked_div(it.total).unwrap_or(8)).unwrap_or(8).min(8);
+        let (passed, total) = (it.progress.passed(), it.progress.total);
+        let filled = usize::try_from((passed * 8).checked_div(total).unwrap_or(8)).unwrap_or(8).min(8);
         let (full, rest) = (look.theme.pick("█", "#"), look.theme.pick("░", "."));
-        plain(format!("{}{} {done}/{}", full.repeat(filled), rest.repeat(8 - filled), it.total))
+        plain(format!("{}{} {passed}/{total}", full.repeat(filled), rest.repeat(8 - filled)))
     })
-    .value(|it: &Job| json!(it.released + it.left_alone)),
-    shows(job::DELIVERED, |it: &Job, _| styled(Role::Good, it.delivered.to_string()))
-        .value(|it: &Job| json!(it.delivered)),
+    .value(|it: &Job| json!(it.progress.passed())),
+    shows(job::DELIVERED, |it: &Job, _| styled(Role::Good, it.progress.delivered.to_string()))
+        .value(|it: &Job| json!(it.progress.delivered)),
     shows(job::DEAD, |it: &Job, _| {
-        styled(if it.dead > 0 { Role::Bad } else { Role::Plain }, it.dead.to_string())
+        styled(if it.progress.dead > 0 { Role::Bad } else { Role::Plain }, it.progress.dead.to_string())
     })
-    .value(|it: &Job| json!(it.dead)),
-    shows(job::PENDING, |it: &Job, _| plain(it.pending.to_string())).value(|it: &Job| json!(it.pending)),
-    shows(job::LEFT_ALONE, |it: &Job, _| plain(it.left_alone.to_string()))
-        .value(|it: &Job| json!(it.left_alone)),
+    .value(|it: &Job| json!(it.progress.dead)),
+    shows(job::PENDING, |it: &Job, _| plain(it.progress.pending.to_string()))
+        .value(|it: &Job| json!(it.progress.pending)),
+    shows(job::LEFT_ALONE, |it: &Job, _| plain(it.progress.left_alone.to_string()))
+        .value(|it: &Job| json!(it.progress.left_alone)),
     shows(job::OPERATOR, |it: &Job, _| plain(&*it.operator)).by(|a, b| a.operator.cmp(&b.operator)),
 ];
 
@@ -229,9 +230,10 @@ impl Screen for JobsScreen {
         let mut subject = Subject {
             job: Some(job.clone()),
             record: Some(json!({
-                "id": job.id, "state": job.state, "kind": job.kind, "operator": job.operator, "total": job.total,
+                "id": job.id, "state": job.state, "kind": job.kind, "operator": job.operator, "total": job.progress.total,
                 "about": job.about.sentence(|at| at.to_string()),
-                "released": job.released, "delivered": job.delivered, "dead": job.dead, "pending": job.pending,
+                "released": job.progress.released, "delivered": job.progress.delivered, "dead": job.progress.dead,
+                "pending": job.progress.pending,
             })),
             ..Subject::default()
         };
