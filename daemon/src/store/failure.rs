@@ -51,8 +51,18 @@ pub(in crate::store) fn money(event: &Json) -> Option<(String, i64)> {
 }
 
 impl Store {
-    /// Names causes of what died lately. Answers whether there is more to name.
-    pub async fn name_causes(&self) -> Result<bool, Error> {
+    /// Names the causes of what died lately.
+    pub async fn name_causes(&self) -> Result<(), Error> {
+        let mut last = Uuid::nil();
+        while let Some(named) = self.name_causes_behind(last, NAMED_MAX).await? {
+            last = named;
+        }
+        Ok(())
+    }
+
+    /// Names so many in the order of their ids, and answers the last of them, if there may be more. The next begin behind
+    /// it: as long as anybody holds a snapshot, whoever looked from the first one would pass all that are named by now.
+    pub async fn name_causes_behind(&self, last: Uuid, limit: i64) -> Result<Option<Uuid>, Error> {
         let rows = sqlx::query!(
             "SELECT u.company_id, u.integration_id, u.delivery_id, u.class, u.error, i.connector, c.name AS company, e.body
              FROM undelivered u JOIN company c ON c.id = u.company_id
@@ -61,9 +71,11 @@ impl Store {
              JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
              -- What failed in a way that only a newer daemon knows is named by that one.
              WHERE u.state = 'dead' AND u.cause_id IS NULL AND (u.class IS NULL OR u.class = ANY($2))
+                 AND u.delivery_id > $3
              ORDER BY u.delivery_id LIMIT $1",
-            NAMED_MAX,
+            limit,
             &FailureClass::ALL.map(FailureClass::as_str) as &[&str],
+            last,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -90,8 +102,9 @@ impl Store {
             named.classes.push(class.as_str());
             named.texts.push(text);
         }
-        let is_full = i64::try_from(named.delivery.len()).is_ok_and(|count| count >= NAMED_MAX);
-        Ok(!named.delivery.is_empty() && self.write_names(&named).await? && is_full)
+        let Some(last) = named.delivery.last().copied() else { return Ok(None) };
+        let is_full = i64::try_from(named.delivery.len()).is_ok_and(|count| count >= limit);
+        Ok((self.write_names(&named).await? && is_full).then_some(last))
     }
 
     /// Answers whether it was this daemon's turn.

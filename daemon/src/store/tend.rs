@@ -60,7 +60,7 @@ async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
             }
         }
         let is_some_left = store.move_people(is_quiet).await?;
-        while store.name_causes().await? {}
+        store.name_causes().await?;
         Ok::<_, Error>(is_some_left)
     };
     done.await.unwrap_or_else(|error| {

@@ -18,6 +18,8 @@ use leadlined::{
     },
 };
 
+use uuid::Uuid;
+
 use super::bench::{Bench, dead, retry};
 
 impl Bench {
@@ -381,10 +383,26 @@ async fn one_daemon_at_a_time_names_and_takes_no_row_that_changed() {
     let mut other = bench.pool.begin().await.unwrap();
     let lock = i64::from_be_bytes(*b"\0\0lead\0\x08");
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *other).await.unwrap();
-    assert!(!bench.store.name_causes().await.unwrap());
+    bench.store.name_causes().await.unwrap();
     assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 1, "another is at it");
     other.rollback().await.unwrap();
     bench.name_all_causes().await;
+    assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 0);
+}
+
+#[tokio::test]
+async fn whoever_names_goes_on_behind_what_is_named() {
+    let mut bench = Bench::new().await;
+    for text in ["alpha", "beta", "gamma"] {
+        bench.dies(text, text).await;
+    }
+    let first = bench.store.name_causes_behind(Uuid::nil(), 1).await.unwrap().unwrap();
+    bench.sql("UPDATE undelivered SET cause_id = NULL").await;
+    let second = bench.store.name_causes_behind(first, 1).await.unwrap().unwrap();
+    assert!(second > first, "{second} {first}");
+    assert_eq!(bench.store.name_causes_behind(second, 5).await.unwrap(), None);
+    assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 1, "nobody looks back");
+    bench.store.name_causes().await.unwrap();
     assert_eq!(bench.count("undelivered WHERE cause_id IS NULL").await, 0);
 }
 

@@ -109,7 +109,7 @@ impl Bench {
     }
 
     pub(crate) async fn name_all_causes(&self) {
-        while self.store.name_causes().await.unwrap() {}
+        self.store.name_causes().await.unwrap();
     }
 }
 

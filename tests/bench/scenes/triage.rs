@@ -50,9 +50,9 @@ async fn fill(leadline: &Leadline, leads: i64) {
     tx.commit().await.unwrap();
     database.execute("VACUUM ANALYZE").await.unwrap();
     // The daemon names the causes of what died, a batch at a time.
-    let unnamed = "SELECT count(*) FROM undelivered WHERE cause_id IS NULL";
-    while sqlx::query_scalar::<_, i64>(unnamed).fetch_one(&mut database).await.unwrap() > 0 {
-        sleep(Duration::from_millis(200)).await;
+    let unnamed = "SELECT EXISTS (SELECT FROM undelivered WHERE cause_id IS NULL)";
+    while sqlx::query_scalar::<_, bool>(unnamed).fetch_one(&mut database).await.unwrap() {
+        sleep(Duration::from_secs(1)).await;
     }
     database.execute("CHECKPOINT").await.unwrap();
     println!("  filled in {:.0} s", started.elapsed().as_secs_f64());
