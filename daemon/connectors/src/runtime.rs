@@ -34,12 +34,15 @@ use super::{
     Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Result, SITE, Token, reading,
 };
 use leadline_domain::{
-    integration::ProbeKind,
+    integration::{EventKind, ProbeKind},
     outcome::{Failure, FailureClass, Outcome},
 };
 
 /// No connector needs so many calls; one that loops is stopped.
 const CALLS_MAX: usize = 32;
+
+/// Under which the update is kept by which a lead was first met.
+const MET: &str = "_met";
 
 /// The way to the outside. An error of any of these ends the push at once, without asking the connector.
 #[async_trait]
@@ -242,6 +245,18 @@ impl<'a> Conversation<'a> {
         self.ids.extend(new);
     }
 
+    /// Whether the person is put where the settings say beside their record, which is kept as this. An update puts nobody back
+    /// whom sales may have taken out: only who was not met before, as consent came with it, or the creation died.
+    pub(super) async fn may_join(&mut self, push: &Push<'_>, record: &str) -> bool {
+        if push.event != EventKind::Updated {
+            return true;
+        }
+        if self.id(record).is_none() {
+            self.keep(&[(MET, push.id)]).await;
+        }
+        self.id(MET).as_deref() == Some(push.id)
+    }
+
     /// Keeps where the login directs calls to, so that records can be found there.
     pub(super) async fn keep_site(&mut self) {
         if let Some(base) = self.token.as_ref().and_then(|token| token.base.as_ref()) {
@@ -252,7 +267,10 @@ impl<'a> Conversation<'a> {
 
     /// Notes what is to be known of the attempt though it does not fail, in a sentence without credentials.
     pub(super) fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Pushes for this person wait for each other from here on: for targets that forbid no second one.

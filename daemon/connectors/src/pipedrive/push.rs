@@ -80,7 +80,8 @@ impl Ready {
     async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let search = self.get(&["api", "v2", "persons", "search"], &query);
-        Ok(error::oldest(&VENDOR.listed(ctx, search, "data/items").await?, &plan.email))
+        let found = VENDOR.listed(ctx, search, "data/items").await?;
+        Ok(error::oldest(found.iter().map(|item| &item["item"]), &plan.email))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
@@ -94,7 +95,7 @@ impl Ready {
             return Ok(None);
         }
         let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
-        Ok(error::with_email(&VENDOR.entries(&answer, "data", ctx.now)?, &plan.email))
+        Ok(error::oldest(VENDOR.entries(&answer, "data", ctx.now)?.iter(), &plan.email))
     }
 
     async fn deal(

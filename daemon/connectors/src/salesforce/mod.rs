@@ -36,8 +36,8 @@ pub(super) struct Salesforce;
 const NAME: &str = "salesforce";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
-/// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
-const NEWEST: [&str; 2] = ["20", "1"];
+/// So many of a Lead's newest Tasks are looked through.
+const TASKS: usize = 20;
 /// Whether assignment rules give a Lead an owner; without it they do, on updates too.
 const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
 /// The longest text that tells a lead, in bytes: it is within what a Description takes, and is read back on a repeat.
@@ -113,8 +113,9 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
-        self.join_campaign(push, ctx).await
+        let may_join = ctx.may_join(push, "lead").await;
+        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
+        if may_join { self.join_campaign(ctx).await } else { Ok(()) }
     }
 
     fn login(&self) -> Option<&dyn super::Login> {

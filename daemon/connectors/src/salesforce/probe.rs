@@ -4,7 +4,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{Conversation, Result, config::Flag, vendor::word};
+use crate::{
+    Conversation, Result,
+    config::Flag,
+    vendor::{each, word},
+};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -60,8 +64,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
         return Err(Failure::new(FailureClass::Credentials, error));
     }
-    let fields = lead["fields"].as_array().into_iter().flatten();
-    ctx.found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
+    ctx.found.targets = each(&lead["fields"]).filter_map(|one| field(one, ready.external())).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let users = owners(ready, ctx).await;
         ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
