@@ -3,7 +3,21 @@
 use serde_json::Value;
 
 use super::vendor::{id_of, word};
-use leadline_domain::nearest::unknown;
+use leadline_domain::{
+    nearest::unknown,
+    outcome::{Failure, FailureClass},
+};
+
+/// What is wrong with the settings that say where deals stand, in a sentence.
+#[derive(Debug)]
+pub(super) struct StageProblem(pub(super) String);
+
+impl StageProblem {
+    /// What a push fails with that would make a deal there.
+    pub(super) fn refused(self, vendor: &str) -> Failure {
+        Failure::new(FailureClass::Rejected, format!("{vendor} {}; correct the setting", self.0))
+    }
+}
 
 /// A pipeline with its stages, or a stage.
 #[derive(Debug)]
@@ -26,17 +40,18 @@ impl Spot {
     }
 }
 
-/// The pipeline and the stage that two settings name, each by its key; else what is wrong with these, in a sentence.
+/// The pipeline and the stage that two settings name, each by its key.
 pub(super) fn sought<'a>(
     pipelines: &'a [Spot],
     [pipeline_key, stage_key]: [&str; 2],
     [pipeline, stage]: [Option<&str>; 2],
-) -> Result<(&'a Spot, Option<&'a Spot>), String> {
+) -> Result<(&'a Spot, Option<&'a Spot>), StageProblem> {
+    let wrong = |key: &str, problem: String| Err(StageProblem(format!("{key}: {problem}")));
     let is_meant = |spot: &&Spot| pipeline.is_none_or(|name| spot.is(name));
     let within: Vec<&Spot> = pipelines.iter().filter(is_meant).collect();
     let Some(first) = within.first() else {
         let known = pipelines.iter().map(|spot| spot.name.as_str());
-        return Err(format!("{pipeline_key}: {}", unknown("pipeline", pipeline.unwrap_or_default(), known)));
+        return wrong(pipeline_key, unknown("pipeline", pipeline.unwrap_or_default(), known));
     };
     let Some(name) = stage else { return Ok((first, None)) };
     let stages = within.iter().flat_map(|spot| spot.stages.iter().map(|stage| (*spot, stage)));
@@ -44,12 +59,12 @@ pub(super) fn sought<'a>(
     match found.as_slice() {
         [] => {
             let known = stages.map(|(_, stage)| stage.name.as_str());
-            Err(format!("{stage_key}: {}", unknown("stage", name, known)))
+            wrong(stage_key, unknown("stage", name, known))
         }
         [(pipeline, stage)] => Ok((pipeline, Some(stage))),
         many => {
             let of: Vec<&str> = many.iter().map(|(pipeline, _)| pipeline.name.as_str()).collect();
-            Err(format!("{stage_key}: {name} is in {}: set {pipeline_key} too", of.join(" and ")))
+            wrong(stage_key, format!("{name} is in {}: set {pipeline_key} too", of.join(" and ")))
         }
     }
 }

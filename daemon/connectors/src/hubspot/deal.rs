@@ -7,14 +7,10 @@ use serde_json::{Value, json};
 use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
 use crate::{
     Conversation, Push, Result, crm,
-    stages::{Spot, sought},
+    stages::{Spot, StageProblem, sought},
     vendor::each,
 };
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{integration::EventKind, json::Json};
 
 /// Under which it is kept that a lead's creation was to make a deal.
 const DUE: &str = "_deal_due";
@@ -53,15 +49,19 @@ pub(super) fn of_lead(event: &Json) -> Option<String> {
 }
 
 impl Ready {
-    /// What is wrong with where deals are to stand, in a sentence; else where that is.
-    pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<[String; 2], String>> {
+    /// Where deals are to stand.
+    pub(super) async fn sought(
+        &self,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Result<[String; 2], StageProblem>> {
         let path = ["crm", "pipelines", &self.version, "deals"];
         let pipelines = VENDOR.listed(ctx, self.request(Method::GET, &path).long(), "results").await?;
         let pipelines: Vec<Spot> = in_use(&pipelines.into()).into_iter().filter_map(spot).collect();
         let wanted = [self.place.pipeline.as_deref(), self.place.stage.as_deref()];
         Ok(sought(&pipelines, ["deal_pipeline", "deal_stage"], wanted).and_then(|(pipeline, stage)| {
             let stage = stage.or(pipeline.stages.first());
-            let stage = stage.ok_or_else(|| format!("deal_pipeline: {} has no stage", pipeline.name))?;
+            let none = || StageProblem(format!("deal_pipeline: {} has no stage", pipeline.name));
+            let stage = stage.ok_or_else(none)?;
             Ok([pipeline.id.clone(), stage.id.clone()])
         }))
     }
@@ -92,9 +92,7 @@ impl Ready {
         if self.is_made(push, &Thing::deal(&plan.deal), contact, ctx).await? {
             return Ok(true);
         }
-        let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| {
-            Failure::new(FailureClass::Rejected, format!("{NAME} {wrong}; correct the setting"))
-        })?;
+        let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| wrong.refused(NAME))?;
         let mut properties = plan.deal.clone();
         properties["pipeline"] = json!(pipeline);
         properties["dealstage"] = json!(stage);

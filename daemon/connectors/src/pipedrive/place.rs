@@ -5,13 +5,10 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, requests::number};
 use crate::{
     Conversation, Result,
-    stages::{Spot, sought},
+    stages::{Spot, StageProblem, sought},
     vendor::{each, word},
 };
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::json::Json;
 
 /// The numbers of a pipeline and a stage; a stage decides the pipeline, too.
 #[derive(Debug, Default)]
@@ -34,13 +31,11 @@ impl Place {
 impl Ready {
     /// Where a new deal is put. What is named by numbers is not looked for.
     pub(super) async fn place(&self, ctx: &mut Conversation<'_>) -> Result<Place> {
-        self.sought(ctx).await?.map_err(|wrong| {
-            Failure::new(FailureClass::Rejected, format!("{NAME} {wrong}; correct the setting"))
-        })
+        self.sought(ctx).await?.map_err(|wrong| wrong.refused(NAME))
     }
 
-    /// What is wrong with the names, in a sentence; else where they lead.
-    pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<Place, String>> {
+    /// Where the names lead.
+    pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<Place, StageProblem>> {
         let config = &self.config;
         let [pipeline, stage] = [config.pipeline_id, config.stage_id].map(|id| Some(id?.0.to_string()));
         if config.pipeline.is_none() && config.stage.is_none() {
