@@ -32,12 +32,12 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     vendor::refusal(NAME, response, now, [&code, &message], class, wait)
 }
 
-/// What is wrong with which column: `Unknown field name: "Gusts"`, `Field "Score" cannot accept the provided value`.
+/// Which column does not take its value: `Field "Score" cannot accept the provided value`. One that does not exist is missing
+/// from every lead: that is the mapping's fault.
 pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let (code, message) = response.json().and_then(|body| code_of(&body)).unwrap_or_default();
-    let is_of_column = matches!(code.as_str(), "UNKNOWN_FIELD_NAME" | "INVALID_VALUE_FOR_COLUMN");
     let quoted = message.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"'));
-    let column = quoted.map(|(column, _)| column.to_owned()).filter(|_| is_of_column);
+    let column = quoted.map(|(column, _)| column.to_owned()).filter(|_| code == "INVALID_VALUE_FOR_COLUMN");
     Vec::from_iter(column.map(|column| (column, Flaw::Refused(message))))
 }
 

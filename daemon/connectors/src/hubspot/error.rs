@@ -75,7 +75,7 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
     vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
-/// What is wrong with which properties.
+/// Which properties do not take their values. One that does not exist is missing from every lead: that is the mapping's fault.
 pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let body = response.json().filter(|_| response.status == 400).unwrap_or_default();
     let named = |error: &Value| {
@@ -83,7 +83,9 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
         let reason = word(error, "message").unwrap_or("it is refused");
         Some((name.to_owned(), Flaw::Refused(reason.to_owned())))
     };
-    errors(&body).iter().filter_map(named).collect()
+    let is_unknown =
+        |error: &Value| ["code", "error"].iter().any(|key| error[key] == "PROPERTY_DOESNT_EXIST");
+    errors(&body).iter().filter(|error| !is_unknown(error)).filter_map(named).collect()
 }
 
 /// The single errors of an answer; in an older shape they are JSON within the message.

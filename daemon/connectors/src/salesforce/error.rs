@@ -41,7 +41,8 @@ pub(super) fn is_there(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| code == "DUPLICATE_VALUE")
 }
 
-/// What is wrong with which fields: texts that are too long, `… (max length=255)`, and values or fields that are not taken.
+/// What is wrong with which fields: texts that are too long, `… (max length=255)`, and values that are not taken. A field that
+/// does not exist is missing from every lead: that is the mapping's fault, and an error names it in its message alone.
 pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let Some(Value::Array(errors)) = response.json().filter(|_| response.status == 400) else {
         return Vec::new();
@@ -51,9 +52,8 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let flaws = of_fields.flat_map(|error| {
         let message = word(error, "message").unwrap_or_default();
         let fields = each(&error["fields"]).filter_map(Value::as_str);
-        let unknown = message.strip_prefix("No such column '").and_then(|rest| rest.split('\'').next());
         let limit = message.rsplit_once("max length=").map(|(_, limit)| limit.trim_end_matches(')').parse());
-        fields.chain(unknown).map(move |name| {
+        fields.map(move |name| {
             let flaw = match limit {
                 Some(Ok(limit)) => Flaw::LongerThan(limit),
                 _ => Flaw::Refused(message.to_owned()),
