@@ -107,12 +107,17 @@ pub fn email(vendor: &str, event: &Json) -> Result<String> {
 /// What was rendered for this push, as a tree. What it left out is noted.
 pub fn rendered(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<Json> {
     let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
-    let plan = Json::parse(rendered)
-        .map_err(|error| unrenderable(format!("what was rendered cannot be read: {error}")))?;
+    let plan = Json::parse(rendered).map_err(|_| unread_plan(ctx))?;
     if let Some(Json::Array(notes)) = plan.get(NOTES) {
         notes.iter().for_each(|note| ctx.note(text(note)));
     }
     Ok(plan)
+}
+
+/// The failure where what was rendered earlier cannot be read: the runtime has it rendered anew.
+pub fn unread_plan(ctx: &mut Conversation<'_>) -> Failure {
+    ctx.is_unread = true;
+    unrenderable("what was rendered earlier cannot be read")
 }
 
 /// A time in seconds since 1970 as vendors read it: `2026-11-21T12:00:00Z`.

@@ -81,7 +81,7 @@ macro_rules! plan {
                 let plan = $crate::crm::rendered(push, ctx)?;
                 let read = |name: &str| plan.get(name).unwrap_or(&leadline_domain::json::Json::Null);
                 let parts = || Some(Self { $($part: $crate::plan::PlanPart::read(read(stringify!($part)))?,)+ });
-                parts().ok_or_else(|| $crate::crm::unrenderable("what was rendered earlier cannot be read"))
+                parts().ok_or_else(|| $crate::crm::unread_plan(ctx))
             }
         }
     };

@@ -87,18 +87,21 @@ pub struct Driven {
 
 /// Pushes once.
 pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push: Push<'_>) -> Driven {
-    let mut rendered = None;
-    if push.rendered.is_none() {
-        match catch_unwind(AssertUnwindSafe(|| prepared.render(&push))).unwrap_or_else(|_| Err(panicked())) {
-            Ok(made) => rendered = made,
-            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
-        }
-    }
+    let render = || if push.rendered.is_some() { Ok(None) } else { prepared.render(&push) };
+    let rendered = match catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| Err(panicked())) {
+        Ok(rendered) => rendered,
+        Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
+    };
     let push = Push { rendered: push.rendered.or(rendered.as_ref()), ..push };
     let end = OnceLock::new();
     let mut ctx = Conversation::new(prepared, transport, push.ids.clone(), push.now, &end);
     let outcome = match guarded(&end, prepared.push(&push, &mut ctx)).await {
         Ok(()) => Outcome::Delivered,
+        // A version that kept it in another shape rendered it, and nothing was sent. Boxed, as it is rare.
+        Err(_) if ctx.is_unread && rendered.is_none() && push.rendered.is_some() => {
+            let anew = Push { rendered: None, ..push };
+            return Box::pin(drive(ctx.prepared, ctx.transport, anew)).await;
+        }
         Err(failure) => Outcome::Failed(failure),
     };
     let note = (!ctx.notes.is_empty()).then(|| ctx.notes.join("; "));
@@ -161,6 +164,8 @@ pub struct Conversation<'a> {
     recently_pushed: bool,
     calls: usize,
     notes: Vec<String>,
+    /// Whether what was rendered earlier cannot be read.
+    pub(super) is_unread: bool,
     /// Why it is over, where that is not for the connector to say.
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
@@ -185,6 +190,7 @@ impl<'a> Conversation<'a> {
             recently_pushed: false,
             calls: 0,
             notes: Vec::new(),
+            is_unread: false,
             end,
             now,
             found: Box::default(),
