@@ -251,13 +251,14 @@ impl<'a> Conversation<'a> {
         self.ids.extend(new);
     }
 
-    /// Whether the person is put where the settings say beside their record, which is kept as this. An update puts nobody back
-    /// whom sales may have taken out: only who was not met before, as consent came with it, or the creation died.
-    pub(super) async fn may_join(&mut self, push: &Push<'_>, record: &str) -> bool {
+    /// Whether the person is put where the settings say beside their record, which is kept as this, and is this one where
+    /// another address is another's. An update puts nobody back whom sales may have taken out: only who was not met before,
+    /// as consent came with it, the creation died, or the address is another.
+    pub(super) async fn may_join(&mut self, push: &Push<'_>, record: &str, is: Option<&str>) -> bool {
         if push.event != EventKind::Updated {
             return true;
         }
-        if self.id(record).is_none() {
+        if self.id(record).is_none_or(|known| is.is_some_and(|is| is != known)) {
             self.keep(&[(MET, push.id)]).await;
         }
         self.id(MET).as_deref() == Some(push.id)

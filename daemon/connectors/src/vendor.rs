@@ -226,6 +226,11 @@ pub(super) fn unread(vendor: &str, response: &Response, lacking: &str) -> Failur
     Failure { class: FailureClass::Transient, ..unreadable(vendor, response, lacking) }
 }
 
+/// What a call was about was deleted since it was written: the next attempt finds what took its place, or makes it.
+pub(super) fn gone(vendor: &str, what: &str) -> Failure {
+    Failure::new(FailureClass::Transient, format!("{vendor}: somebody deleted the {what} meanwhile"))
+}
+
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.
 pub(super) fn waiting(failure: Failure, response: &Response, now: i64, or: Duration) -> Failure {
     let asked = reading::retry_after(response, now).unwrap_or_default();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config};
 use crate::{
     Conversation, Push, Result, crm, summary,
-    vendor::{each, id_of, unread},
+    vendor::{each, gone, id_of, unread, word},
     written::{self, Written},
 };
 use leadline_domain::{json::Json, mapping::Mapping};
@@ -64,28 +64,31 @@ impl Ready {
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         // Two calls at once for a new address would both make it.
         ctx.lock_person(&email).await;
-        let may_join = ctx.may_join(push, "contact").await;
-        let known = ctx.id("contact");
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
             None => self.sync_news(push, plan, ctx).await?,
         };
+        let mut may_join = ctx.may_join(push, "contact", Some(&contact)).await;
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
             contact = self.sync_news(push, plan, ctx).await?;
+            may_join = ctx.may_join(push, "contact", Some(&contact)).await;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
             self.list(&contact, ctx).await?;
         }
         let tagged = format!("tags.{}", push.id);
-        let is_due = may_join || known.as_ref() != Some(&contact);
-        if is_due && !self.tags.is_empty() && ctx.id(&tagged).is_none() {
+        if may_join && !self.tags.is_empty() && ctx.id(&tagged).is_none() {
             for tag in &self.tags {
                 let tag = number(&self.tag(tag, ctx).await?);
                 let of = Json::object([("contact", number(&contact)), ("tag", tag)]);
-                VENDOR.good(ctx, self.post(&["contactTags"], "contactTag", of)).await?;
+                let tagged = ctx.send(self.post(&["contactTags"], "contactTag", of)).await?;
+                if tagged.status == 404 {
+                    return Err(gone(NAME, "contact"));
+                }
+                VENDOR.checked(tagged, ctx.now)?;
             }
             ctx.keep(&[(&tagged, &contact)]).await;
         }
@@ -139,21 +142,14 @@ impl Ready {
         let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
         let custom: Vec<(String, &Json)> =
             custom.iter().map(|(name, value)| (name.decode().into_owned(), value)).collect();
-        let known = if custom.iter().all(|(name, _)| is_number(name)) {
-            Vec::new()
-        } else {
-            self.fields(ctx).await?
-        };
+        let is_known = custom.iter().all(|(name, _)| is_number(name));
+        let known = if is_known { Vec::new() } else { self.fields(ctx).await? };
         let mut values = Vec::new();
         for (name, value) in custom {
-            let of =
-                |field: &&Value| field["perstag"].as_str().is_some_and(|tag| tag.eq_ignore_ascii_case(&name));
-            let id = if is_number(&name) {
-                Some(name.clone())
-            } else {
-                known.iter().find(of).and_then(|field| id_of(&field["id"]))
-            };
-            match id {
+            let has_tag =
+                |field: &&Value| word(field, "perstag").is_some_and(|tag| tag.eq_ignore_ascii_case(&name));
+            let tagged = || known.iter().find(has_tag).and_then(|field| id_of(&field["id"]));
+            match is_number(&name).then(|| name.clone()).or_else(tagged) {
                 Some(id) => {
                     values.push(Json::object([("field", Json::string(&id)), ("value", value.clone())]));
                 }

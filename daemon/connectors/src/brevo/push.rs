@@ -42,8 +42,8 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     crm::consented(NAME, push)?;
     let mut plan = crm::rendered(push, ctx)?;
     let email = &plan.get("email").map(crm::text).unwrap_or_default();
-    let may_join = ctx.may_join(push, "contact").await;
     let known = find(ready, email, ctx).await?;
+    let may_join = ctx.may_join(push, "contact", known.as_ref().map(|known| &*known.id)).await;
     let extras = crm::take_extras(&mut plan, known.as_ref().map(|known| &known.attributes));
     let mut all = plan.get("attributes").cloned().unwrap_or(Json::Null);
     extras.into_iter().for_each(|(name, value)| all.insert(usize::MAX, &name, value));

@@ -50,7 +50,7 @@ impl Ready {
     /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;
-        let may_join = ctx.may_join(push, "contact").await;
+        let may_join = ctx.may_join(push, "contact", None).await;
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
@@ -101,12 +101,11 @@ impl Ready {
             return Ok(plan.clone());
         }
         let names: Vec<_> = half.iter().map(|(name, _)| name.decode()).collect();
-        let mut query = vec![("properties", names.join(","))];
+        let there = self.objects(Method::GET, &["contacts", known.unwrap_or(&plan.email)]);
+        let mut there = there.query(&[("properties", &names.join(","))]);
         if known.is_none() {
-            query.push(("idProperty", "email".to_owned()));
+            there = there.query(&[("idProperty", "email")]);
         }
-        let query: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let there = self.objects(Method::GET, &["contacts", known.unwrap_or(&plan.email)]).query(&query);
         let there = ctx.send(there).await?;
         if there.status == 404 {
             return Ok(plan.clone());

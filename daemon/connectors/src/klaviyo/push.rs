@@ -1,6 +1,6 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     NAME, Ready, VENDOR,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Conversation, Push, Request, Response, Result, crm, told,
-    vendor::{id_of, unread, without_refused, word},
+    vendor::{gone, id_of, unread, without_refused, word},
     written::{self, Written},
 };
 use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, money};
@@ -142,7 +142,6 @@ impl Ready {
             return Ok(());
         }
         let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
-        let may_join = ctx.may_join(push, "profile").await;
         let mut all = plan.get("profile").cloned().unwrap_or(Json::Null);
         let mut is_made = false;
         if crm::has_extras(&plan) {
@@ -166,6 +165,7 @@ impl Ready {
             // Asking again changes the same profile, so nothing is made twice.
             return Err(unread(NAME, &answer, "profile id"));
         };
+        let may_join = ctx.may_join(push, "profile", Some(&profile)).await;
         ctx.keep(&[("profile", &profile)]).await;
         written::keep(&all, ctx).await;
         match Standing::of(&body, &self.settings.list_id) {
@@ -180,7 +180,7 @@ impl Ready {
             Standing::Subscribed => {
                 let of = Json::Array(vec![resource("profile", [("id", Json::string(&profile))])]);
                 let path = ["lists", &self.settings.list_id, "relationships", "profiles"];
-                VENDOR.good(ctx, self.post(&path, of)).await?;
+                self.done(self.post(&path, of), &profile, ctx).await?;
             }
         }
         // The specification asks for attributes, though the id says it all.
@@ -188,9 +188,23 @@ impl Ready {
         let of = resource("profile", of);
         let mut event = plan.get("event").cloned().unwrap_or(Json::Null);
         event.insert(usize::MAX, "profile", Json::object([("data", of)]));
-        VENDOR.good(ctx, self.post(&["events"], resource("event", [("attributes", event)]))).await?;
+        let event = self.post(&["events"], resource("event", [("attributes", event)]));
+        self.done(event, &profile, ctx).await?;
         ctx.keep(&[(&told, push.first_id())]).await;
         Ok(())
+    }
+
+    /// A call about the profile, which somebody may have deleted or merged since it was written: the next attempt writes it
+    /// anew.
+    async fn done(&self, request: Request, profile: &str, ctx: &mut Conversation<'_>) -> Result<()> {
+        let answer = ctx.send(request).await?;
+        if answer.is_one_of(&[400, 404]) {
+            let there = ctx.send(self.get(&["profiles", profile], &[("fields[profile]", "email")])).await?;
+            if there.status == 404 {
+                return Err(gone(NAME, "profile"));
+            }
+        }
+        VENDOR.checked(answer, ctx.now).map(drop)
     }
 
     /// What is known of who has this address; none if nobody has it yet. Pushes for one person wait for each other. The list
@@ -228,24 +242,13 @@ impl Ready {
     }
 
     fn subscribe(&self, profile: &str, email: &str) -> Request {
-        let consent = Json::object([("consent", Json::string("SUBSCRIBED"))]);
-        let channels = Json::object([("email", Json::object([("marketing", consent)]))]);
-        let attributes = Json::object([("email", Json::string(email)), ("subscriptions", channels)]);
-        let who = resource("profile", [("id", Json::string(profile)), ("attributes", attributes)]);
-        let list = resource("list", [("id", Json::string(&self.settings.list_id))]);
-        let job = resource(
-            "profile-subscription-bulk-create-job",
-            [
-                (
-                    "attributes",
-                    Json::object([
-                        ("custom_source", Json::string(&self.source)),
-                        ("profiles", Json::object([("data", Json::Array(vec![who]))])),
-                    ]),
-                ),
-                ("relationships", Json::object([("list", Json::object([("data", list)]))])),
-            ],
-        );
-        self.post(&["profile-subscription-bulk-create-jobs"], job)
+        let consent = json!({"email": {"marketing": {"consent": "SUBSCRIBED"}}});
+        let attributes = json!({"email": email, "subscriptions": consent});
+        let who = json!({"type": "profile", "id": profile, "attributes": attributes});
+        let list = json!({"type": "list", "id": self.settings.list_id});
+        let job = json!({"type": "profile-subscription-bulk-create-job",
+            "attributes": {"custom_source": self.source, "profiles": {"data": [who]}},
+            "relationships": {"list": {"data": list}}});
+        self.post(&["profile-subscription-bulk-create-jobs"], Json::from(&job))
     }
 }

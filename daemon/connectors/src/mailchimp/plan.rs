@@ -2,17 +2,13 @@
 
 use md5::{Digest, Md5};
 
-use super::config::Status;
+use super::{NAME, config::Status};
 use crate::{Push, Result, config::Word as _, crm};
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    mapping::Mapping,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{json::Json, mapping::Mapping};
 
 /// The longest text of a merge field, in bytes; from memory.
 const FIELD_MAX: usize = 255;
+
 /// How members are made.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -28,13 +24,8 @@ pub(super) struct Member {
 impl Member {
     /// What all calls are made from: the member's key, its body, and its tags if there are any.
     pub(super) fn plan(&self, event: &Json, push: &Push<'_>) -> Result<Json> {
+        crm::email(NAME, event)?;
         let email = event.at("lead.email").map(crm::text).unwrap_or_default().trim().to_owned();
-        if email.is_empty() {
-            return Err(Failure::new(
-                FailureClass::Rejected,
-                "mailchimp was not called: the lead has no email",
-            ));
-        }
         let mut member = Json::object([
             ("email_address", Json::string(&email)),
             ("status_if_new", Json::string(self.status_if_new.as_str())),
@@ -45,9 +36,7 @@ impl Member {
         };
         let (fields, extras) = crm::person(&self.mapping, event, push, (FIELD_MAX, crm::cut_bytes), written)?;
         member.insert(2, "merge_fields", fields);
-        if push.event != EventKind::Updated {
-            self.add_choices(&mut member);
-        }
+        self.add_choices(&mut member);
         let mut plan = Json::object([("hash", Json::string(&key(&email))), ("member", member)]);
         crm::put_extras(&mut plan, extras);
         if !self.tags.is_empty() {
@@ -59,7 +48,7 @@ impl Member {
         Ok(plan)
     }
 
-    /// What who asks chooses by it; what they chose otherwise meanwhile is not taken back by an update.
+    /// What who asks chooses by it.
     fn add_choices(&self, member: &mut Json) {
         let yes = || Json::Bool(true);
         if !self.groups.is_empty() {

@@ -20,9 +20,13 @@ impl Ready {
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);
-        let is_other = ctx.id("member").is_some_and(|member| member != hash_of(&plan));
-        let may_join = ctx.may_join(push, "member").await || is_other;
-        let has_tags = may_join && plan.get("tags").is_some();
+        if !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
+            // What they chose otherwise meanwhile stays so.
+            for choice in ["tags", "member.interests", "member.marketing_permissions"] {
+                plan.take_at(choice);
+            }
+        }
+        let has_tags = plan.get("tags").is_some();
         if ctx.id(&kept).is_some() {
             let tagged = ctx.send(self.tag(login, &plan)).await?;
             // An earlier attempt made the member, and it may be gone since.

@@ -49,9 +49,15 @@ fn who_asks_chooses_groups_and_permissions_and_an_update_says_nothing_of_them() 
     let driven = PushCase::created(MINIMAL).run(ready.as_ref(), &[(404, ""), MEMBER]);
     driven.assert_is(include_str!("fixtures/groups.json"));
     assert_eq!(driven.outcome, Outcome::Delivered);
-    let update = PushCase::updated(UPDATED).run(ready.as_ref(), &[MEMBER]);
-    let said: Vec<&String> = update.bodies[0].as_object().unwrap().keys().collect();
-    assert_eq!(said, ["email_address", "status_if_new", "merge_fields"]);
+    let said = |ids: &Ids| {
+        let update = PushCase { ids: ids.clone(), ..PushCase::updated(UPDATED) };
+        let update = update.run(ready.as_ref(), &[MEMBER]);
+        update.bodies[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let known = PushCase::created(FULL).run(ready.as_ref(), &[MEMBER]).ids;
+    assert_eq!(said(&known), ["email_address", "status_if_new", "merge_fields"]);
+    // The creation died: the update is what puts them there.
+    assert_eq!(said(&Ids::new())[3..], ["interests", "marketing_permissions"]);
 }
 
 #[test]

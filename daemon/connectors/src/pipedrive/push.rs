@@ -71,7 +71,11 @@ impl Ready {
             return Ok(false);
         }
         if let Some(changes) = plan.person_changes(person) {
-            VENDOR.good(ctx, self.patch("persons", id, &changes)).await?;
+            let answer = ctx.send(self.patch("persons", id, &changes)).await?;
+            if answer.is_one_of(&[404, 410]) {
+                return Ok(false);
+            }
+            VENDOR.checked(answer, ctx.now)?;
         }
         Ok(true)
     }

@@ -59,12 +59,10 @@ impl TypedConnector for Salesforce {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
+        let login_url = setup.common.or(setup.config.login_url.as_ref(), LOGIN_URL);
         Ok(Box::new(Ready {
             base: setup.common.base().cloned(),
-            login_url: setup
-                .common
-                .or(setup.config.login_url.as_ref(), LOGIN_URL)
-                .map_err(crm::unrenderable)?,
+            login_url: login_url.map_err(crm::unrenderable)?,
             config: setup.config,
             mapping: setup.mapping,
             login: Login::of(&setup.credentials).ok(),
@@ -113,7 +111,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
-        let may_join = ctx.may_join(push, "lead").await;
+        let may_join = ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.join_campaign(ctx).await } else { Ok(()) }
     }
@@ -151,11 +149,8 @@ impl super::Login for Ready {
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        let mut token = oauth::token(NAME, answer, "instance_url", now)?;
-        if let Some(base) = &self.base {
-            token.base = Some(base.clone());
-        }
-        Ok(token)
+        let token = oauth::token(NAME, answer, "instance_url", now)?;
+        Ok(Token { base: self.base.clone().or(token.base), ..token })
     }
 
     fn refuses(&self, response: &Response) -> bool {
@@ -213,12 +208,7 @@ impl Ready {
 
 /// Text that is safe within the quotes of a query.
 fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for character in text.chars().filter(|character| !character.is_control()) {
-        if matches!(character, '\'' | '\\' | '"') {
-            quoted.push('\\');
-        }
-        quoted.push(character);
-    }
-    quoted
+    let escape = |character| matches!(character, '\'' | '\\' | '"').then_some('\\');
+    let shown = text.chars().filter(|character| !character.is_control());
+    shown.flat_map(|character| escape(character).into_iter().chain([character])).collect()
 }

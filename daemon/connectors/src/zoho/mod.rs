@@ -94,7 +94,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        let may_join = ctx.may_join(push, "lead").await;
+        let may_join = ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.tag(ctx).await } else { Ok(()) }
     }
@@ -134,11 +134,8 @@ impl Login for Ready {
         if let Some(failure) = answer.as_ref().ok().and_then(error::login_failure) {
             return Err(failure);
         }
-        let mut token = oauth::token(NAME, answer, "api_domain", now)?;
-        if let Some(base) = &self.base {
-            token.base = Some(base.clone());
-        }
-        Ok(token)
+        let token = oauth::token(NAME, answer, "api_domain", now)?;
+        Ok(Token { base: self.base.clone().or(token.base), ..token })
     }
 
     fn scheme(&self) -> &'static str {
