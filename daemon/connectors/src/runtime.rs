@@ -38,8 +38,8 @@ use leadline_domain::{
     outcome::{Failure, FailureClass, Outcome},
 };
 
-/// No connector needs so many calls; one that loops is stopped.
-const CALLS_MAX: usize = 32;
+/// No connector needs so many calls, be all set that may be; one that loops is stopped.
+const CALLS_MAX: usize = 64;
 
 /// Under which the update is kept by which a lead was first met.
 const MET: &str = "_met";

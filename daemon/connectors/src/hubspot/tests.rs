@@ -175,6 +175,31 @@ fn a_new_lead_is_put_on_the_lists() {
     assert_eq!((update.outcome, update.calls.len()), (Outcome::Delivered, 5));
 }
 
+/// As many lists as may be set, a deal and half of a name, and HubSpot refuses some values one by one.
+#[test]
+fn the_most_that_may_be_set_is_done_in_one_push() {
+    let lists: Vec<String> = (1..=20).map(|list: u32| list.to_string()).collect();
+    let config = json!({ "list_ids": lists.join(","), "deal_pipeline": "Weddings" });
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    let mapping = json!({ "lead.event_type": "a", "lead.guest_count": "b", "lead.event_date": "c" });
+    let ready = Hubspot.prepare(&integration("hubspot", config, credentials, mapping), "Leadline").unwrap();
+    let refused = |name: &str| {
+        let error =
+            json!({ "code": "INVALID_OPTION", "message": "no", "context": { "propertyName": [name] } });
+        (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "errors": [error] }))
+    };
+    let stages = json!([{ "id": "71", "label": "New" }]);
+    let pipelines = json!({ "results": [{ "id": "7", "label": "Weddings", "stages": stages }] });
+    let mut answers = vec![none(), none()];
+    answers.extend(["a", "b", "c"].map(refused));
+    answers.extend([(201, json!({ "id": "501" })), note(), (200, pipelines), (201, json!({ "id": "77" }))]);
+    answers.extend(lists.iter().map(|_| (200, json!({ "recordsIdsAdded": ["501"] }))));
+    let mut lead = lead();
+    lead["lead"]["name"] = json!("Cher");
+    let said = drive(ready.as_ref(), Created, &lead, Ids::new(), None, &answers);
+    assert_eq!((said.outcome, said.calls.len()), (Outcome::Delivered, answers.len()));
+}
+
 #[test]
 fn a_new_lead_makes_a_deal_and_an_update_none() {
     let config = json!({ "deal_pipeline": "Weddings" });

@@ -111,8 +111,8 @@ fn a_connector_that_panics_fails_its_own_push() {
 fn a_connector_that_does_not_end_is_ended() {
     for habit in [Habit::CallsForEver, Habit::IgnoresFailures] {
         let played = run(habit, (0..100).map(|_| ok()).collect());
-        assert_eq!(played.failure(), ("mapping", "the push did not end within 32 calls", None));
-        assert_eq!(played.calls.len(), 32);
+        assert_eq!(played.failure(), ("mapping", "the push did not end within 64 calls", None));
+        assert_eq!(played.calls.len(), 64);
     }
 }
 
