@@ -44,6 +44,7 @@ impl Plan {
     pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
+        let new = mapping.targets().filter(|(rule, _)| rule.is_for_new());
         let mut plan = Self {
             email: text("lead.email").to_lowercase(),
             lead: text("lead.uuid"),
@@ -56,11 +57,7 @@ impl Plan {
             person: Json::Object(Vec::new()),
             is_made_name: crm::is_made_name(&event),
             deal: None,
-            new: mapping
-                .targets()
-                .filter(|(rule, _)| rule.is_for_new())
-                .map(|(_, to)| to.to_owned())
-                .collect(),
+            new: new.map(|(_, to)| to.to_owned()).collect(),
             note: None,
         };
         let mut deal = Json::object([("title", Json::string(&crm::deal_title(&event, TEXT_MAX)))]);
