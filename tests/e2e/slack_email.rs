@@ -350,7 +350,7 @@ async fn the_mails_of_one_lead_are_one_conversation() {
     for guests in [80, 120, 99] {
         lead["lead"]["guest_count"] = json!(guests);
         // What the subject of its own would be changes, too.
-        lead["lead"]["event_date"] = json!(format!("2027-06-{}", guests % 28 + 1));
+        lead["lead"]["event_date"] = json!(format!("2027-06-{:02}", guests % 28 + 1));
         let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead.to_string()).await;
         assert_eq!(status, 202, "{answer}");
         let sent = async || scene.operator.deliveries_of(&scene.integration).await;
