@@ -144,7 +144,7 @@ pub(super) async fn attempt(
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
     network.is_beside = is_beside;
     network.trace = request.trace.as_ref();
-    let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
+    let Driven { outcome, rendered, note } = Box::pin(drive(prepared, &mut network, push)).await;
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
     let result = network.tried(outcome, started.elapsed(), body);
     AttemptResult { note, ..result }

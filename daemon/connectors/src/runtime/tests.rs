@@ -38,7 +38,7 @@ fn get() -> Request {
 impl Prepared for Odd {
     fn render(&self, _push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         assert!(!matches!(self.0, Habit::PanicsRendering), "as wanted");
-        Ok(matches!(self.0, Habit::Reads).then(|| Bytes::from_static(br#"{"email":"a@b.c"}"#)))
+        Ok(matches!(self.0, Habit::Reads).then(|| Plan { email: "a@b.c".to_owned() }.bytes()))
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
