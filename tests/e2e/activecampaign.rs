@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, activecampaign::ActiveCampaign, sample_lead, vendor::Quota};
+use leadline_fakes::{
+    Fake,
+    activecampaign::{ActiveCampaign, Field},
+    sample_lead,
+    vendor::Quota,
+};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -90,6 +95,31 @@ async fn a_mapping_reaches_custom_fields_by_their_tags_and_a_probe_names_what_is
     assert!(report.findings.iter().any(|finding| {
         finding == "lead.source_url: unknown custom field EVENT_DATES; did you mean EVENT_DATE?"
     }));
+    fake.stop().await;
+}
+
+/// The list of custom fields is longer than what is read of other answers.
+#[tokio::test]
+async fn a_field_is_found_among_more_than_other_answers_may_hold() {
+    let (fake, mut pushing) = account(json!({ "lead.guest_count": "GUESTS" })).await;
+    fake.with(|account| account.more_fields = 250);
+    let lead = lead(1);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    let guests = fake.with(|account| account.contacts.values().next().unwrap().fields["5"].clone());
+    assert_eq!((guests, pushing.note.clone()), (lead["lead"]["guest_count"].to_string(), None));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_compares_words_with_what_a_dropdown_offers() {
+    let words = json!({ "wedding": "Weddings", "*": "Other" });
+    let (fake, mut pushing) = account(json!({ "lead.event_type": { "to": "KIND", "values": words } })).await;
+    fake.with(|account| {
+        let options = &["Wedding", "Other"][..];
+        account.fields.push(Field { id: "7", tag: "KIND", kind: "dropdown", options });
+    });
+    let findings = pushing.probe(ProbeKind::Mapping).await.findings;
+    assert_eq!(findings, ["lead.event_type: KIND has no option Weddings"]);
     fake.stop().await;
 }
 

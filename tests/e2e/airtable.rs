@@ -76,6 +76,7 @@ async fn a_column_that_is_missing_is_named_by_the_test_and_by_the_push() {
     let view = scene.operator.integration(&scene.integration).await;
     assert_eq!(view.account, "ada@example.com");
     assert_eq!(view.findings, ["lead.guest_count: unknown column Guests; did you mean Guest?"]);
+    // It is missing from every lead: the delivery waits as a dead one until that is mended, and is whole then.
     scene.post(1, |_| {}).await;
     scene.wait_for(1, "dead").await;
     let failure = scene.last_failure().await;

@@ -3,7 +3,14 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
+use leadline_fakes::{
+    Fake, PEOPLE,
+    dynamics::{self, Dynamics},
+    open_account,
+    pipedrive::Pipedrive,
+    salesforce::Salesforce,
+    sample_lead,
+};
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -32,6 +39,79 @@ fn enquiry(n: usize, name: &str) -> Value {
 async fn push(pushing: &mut Pushing, lead: &Value) {
     let mut bringing = Bringing::new(EventKind::Created, lead);
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
+}
+
+/// Who gave an address alone is called by the first word that comes; a word says nothing of who has a name.
+#[tokio::test]
+async fn a_word_names_only_whom_nobody_has_named() {
+    for connector in PEOPLE {
+        let account = open_account(connector).await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let made = account.connection();
+        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, TIMEOUT);
+        let called = || {
+            let person = account.records().into_iter().find(|record| record.kind != "note").unwrap();
+            ["first name", "last name"].map(|part| person.fields.get(part).cloned())
+        };
+        let said = |name: &str| Some(name.to_owned());
+        for (n, name, expected) in [
+            (1, "sarah@example.com", [None, None]),
+            (2, "Sarah", [said("Sarah"), None]),
+            (3, "Patel", [said("Sarah"), None]),
+            (4, "Sarah Patel", [said("Sarah"), said("Patel")]),
+            (5, "Patel", [said("Sarah"), said("Patel")]),
+        ] {
+            push(&mut pushing, &enquiry(n, name)).await;
+            assert_eq!(called(), expected, "{connector}: {name}");
+        }
+        // A lead of its own says it with an update.
+        let mut alone = enquiry(6, "ada@example.com");
+        alone["lead"]["email"] = json!("ada@example.com");
+        alone["lead"].as_object_mut().unwrap().remove("phone");
+        push(&mut pushing, &alone).await;
+        alone["lead"]["name"] = json!("Ada");
+        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Updated, &alone)).await;
+        assert_eq!(outcome, Outcome::Delivered, "{connector}");
+        let is_ada = |name: &String| name == "Ada";
+        let named =
+            account.records().into_iter().filter(|one| one.fields.get("first name").is_some_and(is_ada));
+        assert_eq!(named.count(), 1, "{connector}");
+    }
+}
+
+/// Somebody has an old Lead that sales closed and one that is open: what comes goes to the open one.
+#[tokio::test]
+async fn an_open_lead_goes_before_a_closed_one() {
+    for connector in ["salesforce", "dynamics"] {
+        let account = open_account(connector).await.unwrap();
+        let vendor = &*account;
+        let open = match connector {
+            "salesforce" => vendor.of::<Fake<Salesforce>>().unwrap().with(|vendor| {
+                let open = vendor.add_lead("sarah@example.com");
+                let closed = vendor.add_lead("sarah@example.com");
+                let closed = vendor.leads.get_mut(&closed).unwrap();
+                closed.fields.insert("Status".to_owned(), json!("Unqualified"));
+                open
+            }),
+            _ => vendor.of::<Fake<Dynamics>>().unwrap().with(|vendor| {
+                for (id, state) in [("a-open", 0), ("b-closed", 2)] {
+                    let fields = json!({"emailaddress1": "sarah@example.com", "lastname": "Patel"});
+                    let fields = fields.as_object().unwrap().clone();
+                    let lead = dynamics::Lead { fields, owner: "app".to_owned(), state };
+                    vendor.leads.insert(id.to_owned(), lead);
+                }
+                "a-open".to_owned()
+            }),
+        };
+        let made = account.connection();
+        let mut pushing = Pushing::new(connector, made.config, made.credentials, Value::Null, TIMEOUT);
+        let before = account.records();
+        let lead = enquiry(1, "Sarah Patel");
+        push(&mut pushing, &lead).await;
+        let kept = pushing.ids(lead["lead"]["uuid"].as_str().unwrap());
+        assert_eq!(kept.get("lead"), Some(&open), "{connector}");
+        assert_eq!(account.records().len(), before.len() + 1, "{connector}: a note on the open one");
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,23 @@ async fn a_list_of_notes_that_cannot_be_read_is_read_again_and_no_note_comes_twi
 }
 
 #[tokio::test]
+async fn a_note_is_found_among_more_than_other_answers_may_hold() {
+    let (fake, mut pushing) = scene(json!({})).await;
+    let mut lead = sample_lead(1);
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    fake.with(|hubspot| {
+        let contact = *hubspot.contacts.keys().next().unwrap();
+        (0..450).for_each(|_| hubspot.add_note(contact, "Called on Friday"));
+    });
+    lead["lead"]["guest_count"] = json!(99);
+    fake.fault(NOTE, Fault::ActThenClose);
+    let mut update = Bringing::new(EventKind::Updated, &lead);
+    assert_eq!(pushing.deliver(&mut update, 3).await, Outcome::Delivered);
+    assert_eq!(counts(&fake), (1, 452));
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn people_are_told_apart_by_any_of_their_addresses() {
     let (fake, mut pushing) = scene(json!({})).await;
     let mut lead = sample_lead(1);
@@ -122,9 +139,17 @@ async fn a_contact_deleted_before_its_note_is_made_anew() {
 async fn what_no_retry_can_mend_says_what_hubspot_said() {
     let mapping = json!({ "lead.event_date": "wedding_date_property" });
     let (fake, mut pushing) = scene(mapping).await;
+    // It is missing from every lead: that is no fault of this one's.
     let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
     let expected = (FailureClass::Rejected, "hubspot PROPERTY_DOESNT_EXIST wedding_date_property".to_owned());
     assert_eq!(class_and_error(outcome), expected);
+    fake.stop().await;
+    let (fake, mut pushing) = scene(json!({})).await;
+    let mut nobody = sample_lead(1);
+    nobody["lead"]["email"] = json!("nobody");
+    let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &nobody)).await;
+    let error = "hubspot INVALID_EMAIL email: Email address nobody is invalid";
+    assert_eq!(class_and_error(outcome), (FailureClass::Rejected, error.to_owned()));
     fake.with(|hubspot| hubspot.keys.get_mut("pat-eu1-good").unwrap().remove("crm.objects.contacts.write"));
     let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
     let expected =
@@ -136,6 +161,22 @@ async fn what_no_retry_can_mend_says_what_hubspot_said() {
     assert_eq!(class, FailureClass::Credentials);
     assert!(error.starts_with("hubspot INVALID_AUTHENTICATION") && !error.contains("pat-eu1"), "{error}");
     assert_eq!(counts(&fake), (0, 0));
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_refused_keeps_nobody_out() {
+    let mapping = json!({ "lead.event_type": "kind_of_event" });
+    let (fake, mut pushing) = scene(mapping).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["event_type"] = json!("corporate");
+    for kind in [EventKind::Created, EventKind::Updated] {
+        assert_eq!(pushing.attempt(&mut Bringing::new(kind, &lead)).await, Outcome::Delivered);
+    }
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    let note = "property kind_of_event was left out: corporate was not a valid enumeration.";
+    assert_eq!(pushing.note.as_deref(), Some(note));
+    assert_eq!(counts(&fake), (1, 3));
     fake.stop().await;
 }
 

@@ -86,6 +86,20 @@ async fn somebody_is_asked_to_confirm_once_for_each_lead_and_a_subscriber_never(
     fake.stop().await;
 }
 
+/// What a profile answers with holds all that the account knows of somebody.
+#[tokio::test]
+async fn a_profile_longer_than_other_answers_may_be_is_read_whole() {
+    let (fake, mut pushing) = account(json!({})).await;
+    let much: Value = (0..100).map(|n| (format!("Page {n}"), json!("x".repeat(1_000)))).collect();
+    let known = json!({ "email": "ada@example.com", "properties": much });
+    fake.with(|klaviyo| klaviyo.add(known, "NEVER_SUBSCRIBED", &[]));
+    let mut lead = lead(1);
+    lead["lead"]["email"] = json!("ada@example.com");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    assert_eq!(counts(&fake), (1, 1, 1));
+    fake.stop().await;
+}
+
 #[tokio::test]
 async fn a_number_that_is_another_profiles_keeps_nobody_out() {
     let (fake, mut pushing) = account(json!({})).await;

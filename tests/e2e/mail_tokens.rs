@@ -110,8 +110,8 @@ async fn a_token_may_be_brought_or_got_by_an_app_on_its_own() {
     scene.post(2, |_| {}).await;
     scene.wait_for(2, "delivered").await;
     let form = String::from_utf8(identity.requests()[0].body.to_vec()).unwrap();
-    let expected = "client_id=leadline&client_secret=0123456789abcdef&grant_type=client_credentials\
-        &scope=https%3A%2F%2Foutlook.office365.com%2F.default";
+    let expected = "grant_type=client_credentials&scope=https%3A%2F%2Foutlook.office365.com%2F.default\
+        &client_id=leadline&client_secret=0123456789abcdef";
     assert_eq!(form, expected);
 
     // Nothing renews a token that was brought along.

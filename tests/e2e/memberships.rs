@@ -2,7 +2,7 @@
 //! sales took out is not put back by an update, and a look says what of it is not there.
 
 use leadline_fakes::{
-    Fake, Opened, VENDORS, hubspot::Hubspot, open_account, salesforce::CAMPAIGN, sample_lead,
+    Fake, Opened, PEOPLE, VENDORS, hubspot::Hubspot, open_account, salesforce::CAMPAIGN, sample_lead,
 };
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
@@ -33,6 +33,7 @@ async fn an_enquiry_puts_people_there_and_an_update_does_not_put_them_back() {
         let account = &*open().await.unwrap();
         let Some((settings, expected)) = account.with(|account| account.putting()) else { continue };
         tried += 1;
+        account.with(|account| account.lift_quotas());
         let (mut pushing, mut looking) = (pushing(account, &settings), pushing(account, &settings));
         let mut bring = async |kind, lead: &Value| {
             assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered, "{name}");
@@ -57,7 +58,31 @@ async fn an_enquiry_puts_people_there_and_an_update_does_not_put_them_back() {
         let told = report.findings.iter().find(|told| keys.iter().any(|key| told.starts_with(*key)));
         assert_eq!((report.outcome, told), (Outcome::Delivered, None), "{name}");
     }
-    assert_eq!(tried, 4);
+    assert_eq!(tried, 7, "lists, tags, groups and campaigns");
+}
+
+/// Consent belongs to an address: whoever has the new one of a lead is put there, be they known or not.
+#[tokio::test]
+async fn who_has_another_address_since_an_update_is_put_there() {
+    for name in PEOPLE.into_iter().filter(|name| *name != "hubspot") {
+        let account = &*open_account(name).await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let (settings, expected) = account.with(|account| account.putting()).unwrap();
+        let mut pushing = pushing(account, &settings);
+        let (mut lead, mut other) = (enquiry(1), enquiry(2));
+        other["lead"]["email"] = json!("ada@example.com");
+        other["lead"]["phone"] = json!("+442079460009");
+        for lead in [&lead, &other] {
+            let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, lead)).await;
+            assert_eq!(outcome, Outcome::Delivered, "{name}");
+        }
+        account.with(|account| account.take_out());
+        lead["lead"]["email"] = json!("ada@example.com");
+        lead["lead"].as_object_mut().unwrap().remove("phone");
+        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await;
+        assert_eq!(outcome, Outcome::Delivered, "{name}");
+        assert_eq!(account.with(|account| account.places()), expected, "{name}");
+    }
 }
 
 /// What a look finds wrong with these settings.

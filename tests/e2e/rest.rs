@@ -53,7 +53,7 @@ async fn one_login_serves_all_pushes_until_its_token_runs_out() {
     scene.wait_for(1, "dead").await;
     assert_eq!(
         scene.last_failure().await,
-        ("credentials".into(), "rest invalid_client no such client".into())
+        ("credentials".into(), "rest login refused: invalid_client no such client".into())
     );
     let taken = json!({"client_id": "leadline", "client_secret": "another secret"});
     assert_eq!(scene.operator.set_credentials(&scene.integration, taken).await.state().word(), "delivered");

@@ -86,12 +86,39 @@ async fn a_text_too_long_for_a_field_of_the_organizations_own_is_cut() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_refused_keeps_nobody_out_but_for_what_a_lead_needs() {
+    let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_type": "Kind__c" })).await;
+    fake.with(|salesforce| salesforce.fields.insert("Kind__c".to_owned(), "restricted"));
+    let lead = sample_lead(1);
+    for kind in [EventKind::Created, EventKind::Created, EventKind::Updated] {
+        assert_eq!(pushing.attempt(&mut Bringing::new(kind, &lead)).await, Outcome::Delivered);
+        if kind == EventKind::Created {
+            let note = pushing.note.take().unwrap();
+            assert!(
+                note.starts_with("field Kind__c was left out: Kind__c: bad value for restricted"),
+                "{note}"
+            );
+        }
+    }
+    assert_eq!(count(&fake), 1);
+    let mut nobody = sample_lead(2);
+    nobody["lead"]["email"] = json!("nobody");
+    let (class, error) =
+        class_and_error(pushing.attempt(&mut Bringing::new(EventKind::Created, &nobody)).await);
+    assert_eq!(class, FailureClass::Rejected);
+    assert!(error.starts_with("salesforce INVALID_EMAIL_ADDRESS Email: invalid email address"), "{error}");
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn what_no_retry_can_mend_says_what_salesforce_said() {
-    let (fake, mut pushing) = scene(json!({}), json!({ "lead.event_date": "Wedding__c" })).await;
+    // A field that is not there is missing from every lead: that is no fault of this one's.
+    let (unmapped, mut pushing) = scene(json!({}), json!({ "lead.event_date": "Wedding__c" })).await;
     let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);
     assert_eq!(class, FailureClass::Rejected);
     assert_eq!(error, "salesforce INVALID_FIELD No such column 'Wedding__c' on sobject of type Lead");
-
+    unmapped.stop().await;
+    let fake = fake().await;
     let mut pushing = self::pushing(
         &fake,
         json!({ "external_id_field": "Lead_Ref__c" }),

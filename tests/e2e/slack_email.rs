@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadline_fakes::{
     Fake, Fault, Reply,
-    mail::{House, MailFault, MailServer, Stage},
+    mail::{House, MailFault, MailServer, Stage, Taken},
     sample_lead,
     slack::{Channel, Slack},
 };
@@ -293,6 +293,39 @@ async fn mail_is_tested_silently_and_told_once() {
     assert_eq!(message.header("Message-ID"), Some(id));
     let attempts = scene.operator.finished(&scene.integration).await;
     assert!(!format!("{attempts:?}").contains("secret-password"), "{attempts:?}");
+    scene.end().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mails_of_one_lead_are_one_conversation() {
+    let server = MailServer::start(house()).await.unwrap();
+    let scene = Scene::start("email", mail_config(&server), login()).await;
+    let mut lead = sample_lead(1);
+    for guests in [80, 120, 99] {
+        lead["lead"]["guest_count"] = json!(guests);
+        // What the subject of its own would be changes, too.
+        lead["lead"]["event_date"] = json!(format!("2027-06-{:02}", guests % 28 + 1));
+        let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead.to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+        let sent = async || scene.operator.deliveries_of(&scene.integration).await;
+        wait_until("it is delivered", async || {
+            sent().await.iter().all(|delivery| delivery.state().word() == "delivered")
+        })
+        .await;
+    }
+    let [first, second, third] = &server.taken()[..] else { panic!("{:?}", server.taken()) };
+    let of = |mail: &Taken, header: &str| mail.header(header);
+    let root = of(first, "Message-ID");
+    assert_eq!((of(first, "In-Reply-To"), of(first, "References")), (None, None));
+    let subject = of(first, "Subject").unwrap();
+    assert!(subject.starts_with("New lead: "), "{subject}");
+    for mail in [second, third] {
+        assert_ne!(of(mail, "Message-ID"), root);
+        assert_eq!((of(mail, "In-Reply-To"), of(mail, "References")), (root.clone(), root.clone()));
+        assert_eq!(of(mail, "Subject"), Some(format!("Re: {subject}")));
+        assert!(mail.text().starts_with("Lead updated: "), "{}", mail.text());
+    }
     scene.end().await;
     server.stop().await;
 }

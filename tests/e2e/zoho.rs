@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, sample_lead, zoho::Zoho};
+use leadline_fakes::{Account as _, Fake, Rule, sample_lead, zoho::Zoho};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -39,6 +39,25 @@ fn counts(fake: &Fake<Zoho>) -> (usize, usize) {
 
 async fn push(pushing: &mut Pushing, kind: EventKind, lead: &Value) {
     assert_eq!(pushing.attempt(&mut Bringing::new(kind, lead)).await, Outcome::Delivered);
+}
+
+/// Somebody has an old Lead that sales closed and one that is open: what comes goes to the open one.
+#[tokio::test]
+async fn an_open_lead_goes_before_a_closed_one() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    let open = fake.with(|zoho| {
+        (0..2).for_each(|_| drop(zoho.set(Rule::Duplicate)));
+        let closed = zoho.leads.values_mut().next().unwrap();
+        closed.fields.insert("Lead_Status".to_owned(), json!("Lost Lead"));
+        zoho.leads.keys().next_back().unwrap().clone()
+    });
+    let mut lead = sample_lead(1);
+    lead["lead"]["email"] = json!("sarah@example.com");
+    lead["lead"]["phone"] = json!("+442079460000");
+    push(&mut pushing, EventKind::Created, &lead).await;
+    let kept = pushing.ids(lead["lead"]["uuid"].as_str().unwrap());
+    assert_eq!(kept.get("lead"), Some(&open));
+    assert_eq!(counts(&fake), (2, 1), "a note on the open one");
 }
 
 #[tokio::test]
@@ -159,15 +178,20 @@ async fn a_look_says_that_tags_take_a_scope() {
 #[tokio::test]
 async fn what_no_retry_can_mend_says_what_zoho_said() {
     let (fake, mut pushing) = scene(json!({}), json!({ "lead.name": "Guests" })).await;
-    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+    // A field that is refused keeps nobody out, one that is required does.
+    push(&mut pushing, EventKind::Created, &sample_lead(1)).await;
+    let note = "field Guests was left out: Guests: invalid data, integer is wanted";
+    assert_eq!((pushing.note.as_deref(), counts(&fake)), (Some(note), (1, 1)));
+    fake.with(|zoho| zoho.required.insert("Guests".to_owned()));
+    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(3));
     let expected =
-        (FailureClass::Rejected, "zoho INVALID_DATA Guests: invalid data, integer is wanted".to_owned());
+        (FailureClass::Rejected, "zoho MANDATORY_NOT_FOUND Guests: required field not found".to_owned());
     assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
     fake.with(|zoho| (zoho.tokens.clear(), zoho.app.2 = "revoked".to_owned()));
     let mut bringing = Bringing::new(EventKind::Created, &sample_lead(2));
     let expected = (FailureClass::Credentials, "zoho login refused: invalid_code".to_owned());
     assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
-    assert_eq!(counts(&fake), (0, 0));
+    assert_eq!(counts(&fake), (1, 1));
     fake.stop().await;
 }
 

@@ -104,4 +104,6 @@ fn a_connector_costs_no_more_lines_than_the_others_did() {
     println!("{connectors} connectors, {each} lines of code each");
     let finding = (each > LINES_EACH).then(|| format!("{each} lines each: share what they have in common"));
     check("a connector costs no more lines than those before", &Vec::from_iter(finding));
+    let contributing = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    assert!(contributing.contains(&format!("is held at {LINES_EACH} lines")), "CONTRIBUTING says another");
 }

@@ -19,17 +19,13 @@ fn none_says(rule: &str, is_wrong: impl Fn(&str, &str) -> bool) {
     check(rule, &daemon().flat_map(wrong).collect::<Vec<_>>());
 }
 
-/// Connectors whose errors are still text.
-const TEXT_FOR_NOW: [&str; 2] = ["hubspot/deal.rs", "pipedrive/place.rs"];
-
 /// An error that is text cannot be told from another, and a signature that has one says nothing. The console's errors are
 /// what it shows.
 #[test]
 fn errors_are_types() {
     let mut findings = Vec::new();
     for (path, text) in ["daemon", "proto"].iter().flat_map(|folder| files(folder, ".rs")) {
-        let is_excused = TEXT_FOR_NOW.iter().any(|name| path.ends_with(name));
-        if !path.contains("tests") && !is_excused && fails_with_text(&product(&text).collect::<String>()) {
+        if !path.contains("tests") && fails_with_text(&product(&text).collect::<String>()) {
             findings.push(path);
         }
     }

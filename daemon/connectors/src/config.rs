@@ -193,6 +193,11 @@ impl<T: Setting> Setting for Option<T> {
 /// A setting that is one of a few words.
 pub trait Word: Setting {
     fn as_str(&self) -> &'static str;
+
+    /// The method of HTTP that it names, as GET.
+    fn to_method(&self) -> http::Method {
+        self.as_str().parse().unwrap_or_default()
+    }
 }
 
 impl Setting for String {}

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Push, Result, config::Problem};
-pub use crate::told::{html_within, plain};
+use super::{Conversation, Push, Result, config::Problem, written::has_members};
+pub use crate::told::{html_note, plain};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
@@ -104,10 +104,20 @@ pub fn email(vendor: &str, event: &Json) -> Result<String> {
     Ok(email)
 }
 
-/// What was rendered for this push, as a tree.
-pub fn rendered(push: &Push<'_>) -> Result<Json> {
+/// What was rendered for this push, as a tree. What it left out is noted.
+pub fn rendered(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<Json> {
     let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
-    Json::parse(rendered).map_err(|error| unrenderable(format!("what was rendered cannot be read: {error}")))
+    let plan = Json::parse(rendered).map_err(|_| unread_plan(ctx))?;
+    if let Some(Json::Array(notes)) = plan.get(NOTES) {
+        notes.iter().for_each(|note| ctx.note(text(note)));
+    }
+    Ok(plan)
+}
+
+/// The failure where what was rendered earlier cannot be read: the runtime has it rendered anew.
+pub fn unread_plan(ctx: &mut Conversation<'_>) -> Failure {
+    ctx.is_unread = true;
+    unrenderable("what was rendered earlier cannot be read")
 }
 
 /// A time in seconds since 1970 as vendors read it: `2026-11-21T12:00:00Z`.
@@ -211,6 +221,15 @@ pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event
     }
 }
 
+/// What of a plan not every record gets: one that is made for the lead, and one that has no name.
+const NEW: &str = "new";
+const HALF: &str = "half";
+/// What of a lead's texts a plan leaves out.
+const NOTES: &str = "notes";
+const EXTRAS: [&str; 3] = [NEW, HALF, NOTES];
+/// A person's first and last name, where a lead says them apart.
+const NAMES: [&str; 2] = ["lead.profile.first_name", "lead.profile.last_name"];
+
 /// The fields of a person, by target. First and last name come from the lead's name where it has none of its own; a name
 /// that was made from the address names nobody.
 pub fn person_fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>> {
@@ -223,10 +242,92 @@ pub fn person_fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result
     Ok(fields)
 }
 
+/// How a text is cut to a length.
+pub type Cut = fn(&str, usize) -> Cow<'_, str>;
+
+/// The same, each as it is `written`, apart by who gets it: what every record does, and as an extra what one does that is
+/// made for the lead, or that has no name where the lead says half of one, with null for the half that it does not say.
+/// Whatever is cut is noted beside these.
+pub fn person(
+    mapping: &Mapping,
+    event: &Json,
+    push: &Push<'_>,
+    (max, cut): (usize, Cut),
+    written: impl Fn(&str, &Json) -> Option<Json>,
+) -> Result<(Json, [Json; 3])> {
+    let mut parts = [(); 3].map(|()| Json::Object(Vec::new()));
+    let mut notes = Vec::new();
+    let half = half_name(mapping, event);
+    for (target, value) in person_fields(mapping, event, push)? {
+        let is_half = half.contains(&target.as_str());
+        let part = if mapping.is_for_new(&target) { 1 } else { usize::from(is_half) * 2 };
+        let Some(mut value) = written(&target, &value) else { continue };
+        let whole = value.as_str().map(Cow::into_owned).unwrap_or_default();
+        if let Cow::Owned(fit) = cut(&whole, max) {
+            value = Json::string(&fit);
+            notes.push(Json::string(&was_cut(&target, max)));
+        }
+        parts[part].insert(usize::MAX, &target, value);
+    }
+    let [fields, new, mut said] = parts;
+    let is_said = has_members(&said);
+    for target in half.into_iter().filter(|target| is_said && !mapping.is_for_new(target)) {
+        let value = said.get(target).cloned().unwrap_or(Json::Null);
+        said.insert(usize::MAX, target, value);
+    }
+    Ok((fields, [new, said, Json::Array(notes)]))
+}
+
+/// What is noted of a text that its field does not take whole.
+pub fn was_cut(field: &str, max: usize) -> String {
+    format!("{field} was cut to {max} characters")
+}
+
+/// Puts into a plan what not every record gets, as far as there is such, and what was cut.
+pub fn put_extras(plan: &mut Json, extras: [Json; 3]) {
+    for (name, part) in EXTRAS.into_iter().zip(extras) {
+        if has_members(&part) || matches!(&part, Json::Array(notes) if !notes.is_empty()) {
+            plan.insert(usize::MAX, name, part);
+        }
+    }
+}
+
+/// Whether a plan has anything that not every record gets.
+pub fn has_extras(plan: &Json) -> bool {
+    plan.get(NEW).or(plan.get(HALF)).is_some()
+}
+
+/// Takes out of a plan what not every record gets, and returns it as far as this one does: all that is `new` where none is
+/// there, and `half` of a name where that has none at all.
+pub fn take_extras(plan: &mut Json, there: Option<&Value>) -> Vec<(String, Json)> {
+    let part = |name: &str| match plan.take_at(name) {
+        Some(Json::Object(members)) => members,
+        _ => Vec::new(),
+    };
+    let [new, half] = [NEW, HALF].map(part);
+    let says =
+        |name: &str| there.and_then(|there| there[name].as_str()).is_some_and(|own| !own.trim().is_empty());
+    let has_name = half.iter().any(|(name, _)| says(&name.decode()));
+    let new = new.into_iter().filter(|_| there.is_none());
+    let half = half.into_iter().filter(|(_, value)| !has_name && !value.is_null());
+    new.chain(half).map(|(name, value)| (name.decode().into_owned(), value)).collect()
+}
+
+/// Where the name goes if it is one word: which half of somebody's name that is, nobody can tell.
+pub fn half_name<'a>(mapping: &'a Mapping, event: &Json) -> Vec<&'a str> {
+    let text = |field: &str| event.at(field).map(text).unwrap_or_default();
+    let is_word = text("lead.name").split_whitespace().count() == 1;
+    let is_name = |rule: &Rule| {
+        let is_part = NAMES.contains(&rule.field.as_str()) && text(&rule.field).trim().is_empty();
+        !rule.is_computed() && (rule.field == "lead.name" || is_part)
+    };
+    mapping.targets().filter(|(rule, _)| is_word && is_name(rule)).map(|(_, target)| target).collect()
+}
+
 fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
     let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
     let (first, rest) = split_name(&name);
-    for (field, part) in [("lead.profile.first_name", first), ("lead.profile.last_name", rest)] {
+    for (field, part) in NAMES.into_iter().zip([first, rest]) {
         for (_, target) in mapping.targets().filter(|(rule, _)| rule.field == field) {
             if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
                 fields.push((target.to_owned(), Json::string(part)));
@@ -265,21 +366,6 @@ pub fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// The members of an object as they are, for requests that are built from such.
-#[must_use]
-pub fn strings_of(fields: &Json) -> Map<String, Value> {
-    match value(fields) {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
-}
-
-/// The fields as a JSON object whose values are all text.
-#[must_use]
-pub fn strings(fields: &[(String, Json)]) -> Map<String, Value> {
-    fields.iter().map(|(name, value)| (name.clone(), json!(text(value)))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +392,47 @@ mod tests {
             let cut = cut_bytes(text, max);
             assert_eq!(cut, expected);
             assert!(cut.len() <= max);
+        }
+    }
+
+    #[test]
+    fn half_of_a_name_is_for_who_is_new_or_has_none() {
+        let mapping = json!({"lead.profile.first_name": "first", "lead.profile.last_name": "last", "lead.phone":
+            {"to": "tel", "new": true}, "lead.name": "whole"});
+        let mapping = Mapping::parse(&mapping).unwrap();
+        let nobody = json!({"first": null, "last": " ", "whole": ""});
+        let named = json!({"first": "", "last": "Patel", "whole": ""});
+        for (lead, fields, new, there) in [
+            (r#""name":"Sarah""#, r#"{}"#, "first whole tel", "first whole"),
+            (
+                r#""name":"Sarah Patel""#,
+                r#"{"whole":"Sarah Patel","first":"Sarah","last":"Patel"}"#,
+                "tel",
+                "",
+            ),
+            (
+                r#""name":"Patel","profile":{"first_name":"Sarah"}"#,
+                r#"{"first":"Sarah"}"#,
+                "whole tel",
+                "whole",
+            ),
+            (r#""name":"a@b.c","email":"a@b.c""#, r#"{}"#, "tel", ""),
+        ] {
+            let body = Bytes::from(format!(r#"{{"lead":{{{lead},"phone":"+441"}}}}"#));
+            let event = Json::parse(&body).unwrap();
+            let written = |_: &str, value: &Json| Some(value.clone());
+            let push = crate::testkit::push(&body);
+            let (own, extras) = person(&mapping, &event, &push, (99, cut), written).unwrap();
+            let mut plan = Json::object([("fields", own.clone())]);
+            put_extras(&mut plan, extras);
+            assert_eq!(own.digest(), Json::parse(fields.as_bytes()).unwrap().digest(), "{lead}: {own}");
+            let taken = |there| {
+                let taken = take_extras(&mut plan.clone(), there).into_iter();
+                let mut names: Vec<String> = taken.map(|(name, _)| name).collect();
+                names.sort_by_key(|name| ["first", "whole", "tel"].iter().position(|own| own == name));
+                names.join(" ")
+            };
+            assert_eq!([taken(None), taken(Some(&nobody)), taken(Some(&named))], [new, there, ""], "{lead}");
         }
     }
 

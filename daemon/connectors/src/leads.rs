@@ -1,13 +1,12 @@
 //! What the connectors to CRMs with Leads share. Somebody's Lead is found by the id that is known of it, then by their
 //! address, else made; each enquiry is kept on it as a note, so that an update never has to write over what sales wrote.
 
-use std::borrow::Cow;
-
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use super::{
-    Conversation, Push, Request, Response, Result, crm, summary,
+    Conversation, Push, Result, crm,
+    plan::plan,
+    summary,
     vendor::TOLD,
     written::{self, Written},
 };
@@ -23,8 +22,6 @@ const NOTE_MAX: usize = 30_000;
 const FRAME: usize = 64;
 /// The longest title of a note, in UTF-16 units.
 const TITLE_MAX: usize = 120;
-/// So often a write is repeated with texts cut, as each refusal may name one field alone.
-const CUTS_MAX: usize = 8;
 
 /// How the id of an owner is written: under which name, and as what.
 pub(super) type WriteOwner = fn(&str) -> (&'static str, Json);
@@ -42,21 +39,24 @@ pub(super) struct Names {
     pub(super) owner: (&'static str, WriteOwner),
 }
 
-/// What all calls of a push are made from. Numbers keep their text: no amount is ever rounded.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct LeadPlan {
-    /// The address that the Lead is found by: trimmed and in lower case.
-    pub(super) email: String,
-    pub(super) lead: String,
-    pub(super) create: Json,
-    /// Without what only a new Lead is given: half a name is never written over a whole one.
-    pub(super) update: Json,
-    /// Whether the last name is made up of what else is known.
-    pub(super) has_made_name: bool,
-    /// Whether the mapping has something that only a record which is made for the lead gets.
-    pub(super) has_new: bool,
-    pub(super) title: String,
-    pub(super) note: String,
+plan! {
+    /// What all calls of a push are made from.
+    pub(super) struct LeadPlan {
+        /// The address that the Lead is found by: trimmed and in lower case.
+        pub(super) email: String,
+        pub(super) lead: String,
+        pub(super) create: Json,
+        /// Without what only a new Lead is given: half a name is never written over a whole one.
+        pub(super) update: Json,
+        /// Whether the last name is made up of what else is known.
+        pub(super) has_made_name: bool,
+        /// Whether the mapping has something that only a record which is made for the lead gets.
+        pub(super) has_new: bool,
+        pub(super) title: String,
+        pub(super) note: String,
+        /// What of the lead's texts it leaves out.
+        notes: Vec<String>,
+    }
 }
 
 impl LeadPlan {
@@ -64,14 +64,20 @@ impl LeadPlan {
         let event = crm::event(push)?;
         let email = crm::email(names.vendor, &event)?;
         let fields = crm::person_fields(mapping, &event, push)?;
+        let half = crm::half_name(mapping, &event);
         let (mut create, mut update) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
+        let mut notes = Vec::new();
         for (name, value) in &fields {
+            let is_long = |max: &usize| value.as_str().is_some_and(|text| crm::units(&text) > *max);
+            let cut = names.limit(name).filter(is_long);
+            notes.extend(cut.map(|max| crm::was_cut(&format!("field {name}"), max)));
             let (written, value) = names.written(name, value);
             // What shall be emptied is in no new Lead, and a Lead is never without its last name.
             if !value.is_null() {
                 create.insert(usize::MAX, written, value.clone());
             }
-            if !(mapping.is_for_new(name) || value.is_null() && written == names.last) {
+            let is_for_new = mapping.is_for_new(name) || half.contains(&name.as_str());
+            if !(is_for_new || value.is_null() && written == names.last) {
                 update.insert(usize::MAX, written, value);
             }
         }
@@ -97,42 +103,7 @@ impl LeadPlan {
             has_new: fields.iter().any(|(name, _)| mapping.is_for_new(name)),
             title,
             note,
-        })
-    }
-
-    pub(super) fn bytes(&self) -> Bytes {
-        Json::object([
-            ("email", Json::string(&self.email)),
-            ("lead", Json::string(&self.lead)),
-            ("create", self.create.clone()),
-            ("update", self.update.clone()),
-            ("has_made_name", Json::Bool(self.has_made_name)),
-            ("has_new", Json::Bool(self.has_new)),
-            ("title", Json::string(&self.title)),
-            ("note", Json::string(&self.note)),
-        ])
-        .to_bytes()
-    }
-
-    /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
-        let plan = crm::rendered(push)?;
-        let text = |key: &str| plan.get(key).and_then(Json::as_str).map(Cow::into_owned).unwrap_or_default();
-        let object = |key: &str| plan.get(key).cloned().unwrap_or(Json::Null);
-        let [title, note] = match [text("title"), text("note")] {
-            // It was rendered by a version that kept the enquiry in another shape.
-            [_, note] if note.is_empty() => told(&crm::event(push)?, push),
-            both => both,
-        };
-        Ok(Self {
-            email: text("email"),
-            lead: text("lead"),
-            create: object("create"),
-            update: object("update"),
-            has_made_name: plan.get("has_made_name") == Some(&Json::Bool(true)),
-            has_new: plan.get("has_new") == Some(&Json::Bool(true)),
-            title,
-            note,
+            notes,
         })
     }
 
@@ -153,23 +124,9 @@ fn told(event: &Json, push: &Push<'_>) -> [String; 2] {
 }
 
 impl Names {
-    /// The answer to a write. Texts that are too long for the account's own fields, as refusals tell, are cut to what
-    /// these take.
-    pub(super) async fn fitted(
-        self,
-        fields: &Json,
-        too_long: fn(&Response) -> Vec<(String, usize)>,
-        request: impl Fn(&Json) -> Request + Sync,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Response> {
-        let mut fields = fields.clone();
-        for _ in 0..CUTS_MAX {
-            let answer = ctx.send(request(&fields)).await?;
-            if !cut(&mut fields, self.email, &too_long(&answer)) {
-                return Ok(answer);
-            }
-        }
-        ctx.send(request(&fields)).await
+    /// What fields are called where some are refused, and which are spared.
+    pub(super) const fn fields(self) -> (&'static str, [&'static str; 2]) {
+        ("field ", [self.email, self.last])
     }
 
     /// A field as it is written.
@@ -182,27 +139,16 @@ impl Names {
         }
     }
 
+    fn limit(self, name: &str) -> Option<usize> {
+        self.limits.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit)
+    }
+
     pub(super) fn limited(self, name: &str, value: &Json) -> Json {
-        let limit = self.limits.iter().find(|(field, _)| *field == name).map(|(_, limit)| *limit);
-        match (value.as_str(), limit) {
+        match (value.as_str(), self.limit(name)) {
             (Some(text), Some(limit)) => Json::string(&crm::cut(&text, limit)),
             _ => value.clone(),
         }
     }
-}
-
-/// Cuts texts to what their fields take; false if there was nothing to cut. An address is not cut: half of one is
-/// another's.
-fn cut(fields: &mut Json, email: &str, limits: &[(String, usize)]) -> bool {
-    let mut is_cut = false;
-    for (name, limit) in limits.iter().filter(|(name, _)| name != email) {
-        let text = fields.get(name).and_then(Json::as_str);
-        let Some(text) = text.filter(|text| crm::units(text) > *limit) else { continue };
-        let cut = Json::string(&crm::cut(&text, *limit));
-        fields.insert(usize::MAX, name, cut);
-        is_cut = true;
-    }
-    is_cut
 }
 
 /// A Lead that is there.
@@ -211,6 +157,12 @@ pub(super) struct There {
     pub(super) id: String,
     /// What its status is called, where that means that sales closed it.
     pub(super) closed: Option<String>,
+}
+
+/// Of somebody's Leads, as the vendor lists them, the first that is open; where sales closed them all, the first.
+pub(super) fn first_open(leads: impl IntoIterator<Item = There>) -> Option<There> {
+    let (closed, open): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| lead.closed.is_some());
+    open.into_iter().chain(closed).next()
 }
 
 /// How a vendor's Leads are found, made and changed, and how a text is put on one.

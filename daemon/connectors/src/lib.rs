@@ -25,11 +25,13 @@ mod oauth;
 #[cfg(test)]
 mod pages;
 mod pipedrive;
+mod plan;
 pub mod reading;
 mod rest;
 pub mod runtime;
 mod salesforce;
 mod slack;
+mod stages;
 mod summary;
 mod teams;
 #[cfg(test)]
@@ -189,7 +191,10 @@ pub fn records(
     for (key, id) in ids {
         match key.split_once('.') {
             None => drop(things.entry(key.clone()).or_insert_with(|| id.clone())),
-            Some((kind, of)) if Some(of) == delivery => drop(things.insert(kind.to_owned(), id.clone())),
+            // Between them may stand what it hangs on: `note.501.01J…`.
+            Some((kind, of)) if of.rsplit('.').next() == delivery => {
+                things.insert(kind.to_owned(), id.clone());
+            }
             Some(_) => {}
         }
     }

@@ -1,14 +1,16 @@
 //! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
 
+use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Result, Token,
+    Answer, Login, Request, Result, Token,
     config::{self, Problem, parsed},
-    vendor, webhook,
+    vendor::{self, word},
+    webhook,
 };
 use crate::reading;
 use leadline_domain::outcome::{Failure, FailureClass};
@@ -17,26 +19,89 @@ use leadline_domain::outcome::{Failure, FailureClass};
 #[derive(Debug)]
 pub(super) enum TokenLogin {
     Token(SecretString),
-    App { client_id: SecretString, client_secret: SecretString, refresh_token: SecretString },
+    App(Box<AppLogin>),
+}
+
+/// A login with an app's refresh token.
+#[derive(Debug)]
+pub(super) struct AppLogin {
+    vendor: &'static str,
+    /// The member of an answer that says where to call from then on.
+    base: &'static str,
+    grant: Grant,
 }
 
 impl TokenLogin {
-    /// The refresh token of an app.
-    pub(super) fn refresh_token(&self) -> Option<&SecretString> {
+    /// The app's, if there is one; else the token's.
+    pub(super) fn of(
+        token: Option<SecretString>,
+        app: Option<Grant>,
+        [vendor, base]: [&'static str; 2],
+    ) -> Option<Self> {
+        let app = app.map(|grant| Self::App(Box::new(AppLogin { vendor, base, grant })));
+        app.or_else(|| token.map(Self::Token))
+    }
+
+    /// How calls get a token, if theirs does not last.
+    pub(super) fn login(&self) -> Option<&dyn Login> {
         match self {
-            Self::App { refresh_token, .. } => Some(refresh_token),
+            Self::App(app) => Some(&**app),
             Self::Token(_) => None,
         }
     }
+}
 
-    /// The app's, if all of it is there; else the token.
-    pub(super) fn of(token: Option<SecretString>, app: App) -> Option<Self> {
-        match (app.client_id, app.client_secret, app.refresh_token) {
-            (Some(client_id), Some(client_secret), Some(refresh_token)) => {
-                Some(Self::App { client_id, client_secret, refresh_token })
-            }
-            _ => token.map(Self::Token),
+impl Login for AppLogin {
+    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
+        Ok(self.grant.request(refresh))
+    }
+
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.grant.refresh_token.as_ref()
+    }
+
+    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+        token(self.vendor, answer, self.base, now)
+    }
+}
+
+/// How an app gets tokens: on somebody's behalf with a refresh token, else on its own.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) url: Url,
+    pub(super) client_id: SecretString,
+    pub(super) client_secret: Option<SecretString>,
+    pub(super) refresh_token: Option<SecretString>,
+    pub(super) scope: Option<String>,
+    pub(super) audience: Option<String>,
+    /// The app is named in `Authorization: Basic`, not in the form.
+    pub(super) is_basic: bool,
+}
+
+impl Grant {
+    /// What is got there with these, and no more said.
+    pub(super) fn at(url: Url, client_id: SecretString, client_secret: Option<SecretString>) -> Self {
+        let (refresh_token, scope, audience) = (None, None, None);
+        Self { url, client_id, client_secret, refresh_token, scope, audience, is_basic: false }
+    }
+
+    /// The call that gets a token. `refresh` is the newest refresh token, if that is known.
+    pub(super) fn request(&self, refresh: Option<&SecretString>) -> Request {
+        let mut form = match refresh.or(self.refresh_token.as_ref()) {
+            Some(token) => vec![("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())],
+            None => vec![("grant_type", "client_credentials")],
+        };
+        form.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
+        form.extend(self.audience.as_deref().map(|audience| ("audience", audience)));
+        let mut request = Request::new(Method::POST, self.url.clone());
+        let (id, secret) = (self.client_id.expose_secret(), self.client_secret.as_ref());
+        if let Some(secret) = secret.filter(|_| self.is_basic) {
+            request = request.basic(id, secret);
+        } else {
+            form.push(("client_id", id));
+            form.extend(secret.map(|secret| ("client_secret", secret.expose_secret())));
         }
+        request.secret_form(&form)
     }
 }
 
@@ -67,11 +132,20 @@ fn encoding_key(key: &SecretString) -> Result<EncodingKey, Problem> {
 }
 
 /// What an app logs in with, as far as it is given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct App {
     pub(super) client_id: Option<SecretString>,
     pub(super) client_secret: Option<SecretString>,
     pub(super) refresh_token: Option<SecretString>,
+}
+
+impl App {
+    /// How it gets tokens there, if all of it is given.
+    pub(super) fn at(self, url: Url) -> Option<Grant> {
+        let (secret, refresh_token) = self.client_secret.zip(self.refresh_token)?;
+        let grant = Grant::at(url, self.client_id?, Some(secret));
+        Some(Grant { refresh_token: Some(refresh_token), ..grant })
+    }
 }
 
 parsed! {
@@ -94,18 +168,26 @@ pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Resu
     let body = response.json().unwrap_or(Value::Null);
     if !response.is_good() {
         let refused = refused(vendor, response.status, &body);
-        return Err(refused.unwrap_or_else(|| vendor::by_status(vendor, response, now)));
+        return Err(refused.unwrap_or_else(|| {
+            let failure = vendor::by_status(vendor, response, now);
+            // Whatever it refuses, it refuses our credentials.
+            let class = if response.status < 404 { FailureClass::Credentials } else { failure.class };
+            Failure { class, ..failure }
+        }));
     }
-    let secret = body["access_token"].as_str().filter(|token| !token.is_empty());
-    let Some(secret) = secret else {
+    let Some(secret) = word(&body, "access_token") else {
+        // A page instead of JSON is of something in between. What a login says may hold a token: nothing of it is shown.
+        let class = if body.is_null() { FailureClass::Transient } else { FailureClass::Credentials };
         let error = format!("{vendor}: the login was answered without an access_token");
-        return Err(Failure::new(FailureClass::Transient, error));
+        return Err(Failure::new(class, error));
     };
+    let lives = &body["expires_in"];
+    let lives = lives.as_i64().or_else(|| lives.as_str()?.parse().ok()).filter(|seconds| *seconds > 0);
     Ok(Token {
         secret: secret.to_owned().into(),
-        expires_at: body["expires_in"].as_i64().map(|seconds| now.saturating_add(seconds)),
+        expires_at: lives.map(|seconds| now.saturating_add(seconds)),
         base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
-        refresh: body["refresh_token"].as_str().filter(|token| !token.is_empty()).map(SecretString::from),
+        refresh: word(&body, "refresh_token").map(SecretString::from),
     })
 }
 

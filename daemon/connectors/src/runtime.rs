@@ -34,12 +34,15 @@ use super::{
     Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Result, SITE, Token, reading,
 };
 use leadline_domain::{
-    integration::ProbeKind,
+    integration::{EventKind, ProbeKind},
     outcome::{Failure, FailureClass, Outcome},
 };
 
-/// No connector needs so many calls; one that loops is stopped.
-const CALLS_MAX: usize = 32;
+/// No connector needs so many calls, be all set that may be; one that loops is stopped.
+const CALLS_MAX: usize = 64;
+
+/// Under which the update is kept by which a lead was first met.
+const MET: &str = "_met";
 
 /// The way to the outside. An error of any of these ends the push at once, without asking the connector.
 #[async_trait]
@@ -84,18 +87,21 @@ pub struct Driven {
 
 /// Pushes once.
 pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push: Push<'_>) -> Driven {
-    let mut rendered = None;
-    if push.rendered.is_none() {
-        match catch_unwind(AssertUnwindSafe(|| prepared.render(&push))).unwrap_or_else(|_| Err(panicked())) {
-            Ok(made) => rendered = made,
-            Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
-        }
-    }
+    let render = || if push.rendered.is_some() { Ok(None) } else { prepared.render(&push) };
+    let rendered = match catch_unwind(AssertUnwindSafe(render)).unwrap_or_else(|_| Err(panicked())) {
+        Ok(rendered) => rendered,
+        Err(failure) => return Driven { outcome: Outcome::Failed(failure), rendered: None, note: None },
+    };
     let push = Push { rendered: push.rendered.or(rendered.as_ref()), ..push };
     let end = OnceLock::new();
     let mut ctx = Conversation::new(prepared, transport, push.ids.clone(), push.now, &end);
     let outcome = match guarded(&end, prepared.push(&push, &mut ctx)).await {
         Ok(()) => Outcome::Delivered,
+        // A version that kept it in another shape rendered it, and nothing was sent. Boxed, as it is rare.
+        Err(_) if ctx.is_unread && rendered.is_none() && push.rendered.is_some() => {
+            let anew = Push { rendered: None, ..push };
+            return Box::pin(drive(ctx.prepared, ctx.transport, anew)).await;
+        }
         Err(failure) => Outcome::Failed(failure),
     };
     let note = (!ctx.notes.is_empty()).then(|| ctx.notes.join("; "));
@@ -158,6 +164,8 @@ pub struct Conversation<'a> {
     recently_pushed: bool,
     calls: usize,
     notes: Vec<String>,
+    /// Whether what was rendered earlier cannot be read.
+    pub(super) is_unread: bool,
     /// Why it is over, where that is not for the connector to say.
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
@@ -182,6 +190,7 @@ impl<'a> Conversation<'a> {
             recently_pushed: false,
             calls: 0,
             notes: Vec::new(),
+            is_unread: false,
             end,
             now,
             found: Box::default(),
@@ -242,6 +251,19 @@ impl<'a> Conversation<'a> {
         self.ids.extend(new);
     }
 
+    /// Whether the person is put where the settings say beside their record, which is kept as this, and is this one where
+    /// another address is another's. An update puts nobody back whom sales may have taken out: only who was not met before,
+    /// as consent came with it, the creation died, or the address is another.
+    pub(super) async fn may_join(&mut self, push: &Push<'_>, record: &str, is: Option<&str>) -> bool {
+        if push.event != EventKind::Updated {
+            return true;
+        }
+        if self.id(record).is_none_or(|known| is.is_some_and(|is| is != known)) {
+            self.keep(&[(MET, push.id)]).await;
+        }
+        self.id(MET).as_deref() == Some(push.id)
+    }
+
     /// Keeps where the login directs calls to, so that records can be found there.
     pub(super) async fn keep_site(&mut self) {
         if let Some(base) = self.token.as_ref().and_then(|token| token.base.as_ref()) {
@@ -252,7 +274,10 @@ impl<'a> Conversation<'a> {
 
     /// Notes what is to be known of the attempt though it does not fail, in a sentence without credentials.
     pub(super) fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Pushes for this person wait for each other from here on: for targets that forbid no second one.

@@ -248,9 +248,17 @@ pub fn plain(event: &Json, push: &Push<'_>, fits: impl Fn(&str) -> bool) -> Stri
     fitted(&lines(event, push), "\n", |line, value| format!("{}: {value}", line.label), fits)
 }
 
-/// The lead as HTML of at most so many UTF-16 units, a few hundred or more. What it contains is escaped.
+/// The note of a push as HTML that holds the lead in so many UTF-16 units. One whose answer was lost is found by the
+/// delivery's id.
 #[must_use]
-pub fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
+pub fn html_note(event: &Json, push: &Push<'_>, max: usize) -> String {
+    let heading = if push.event == EventKind::Updated { "Lead updated" } else { "New lead" };
+    let told = html_within(event, push, max);
+    format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{told}", push.id)
+}
+
+/// The lead as HTML of at most so many UTF-16 units, a few hundred or more. What it contains is escaped.
+fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
     let page = filled(event.at("lead.uuid")).and_then(|uuid| push.telling.page_of(&uuid));
     let line = |line: &Line, value: &str| {
         let (label, told) = (escape_html(&line.label), escape_html(value).replace('\n', "<br>"));

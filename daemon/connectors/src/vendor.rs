@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Call, Conversation, Push, Request, Response, Result, reading};
+use super::{Call, Conversation, Push, Request, Response, Result, crm, reading};
 use leadline_domain::{
     json::Json,
     outcome::{Failure, FailureClass},
@@ -14,8 +14,8 @@ use leadline_domain::{
 const ERROR_MAX: usize = 400;
 /// So many pages of a list are read; a conversation has a few calls beside them.
 const PAGES_MAX: usize = 16;
-/// So often a record is written without the fields that were refused.
-const REFUSALS_MAX: usize = 3;
+/// So often a record is written without what was refused, as each refusal may name one field alone.
+const REFUSALS_MAX: usize = 8;
 /// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
 pub(super) const TOLD: &str = "described";
 
@@ -124,31 +124,61 @@ impl Vendor {
     }
 }
 
+/// What is wrong with a field of a write.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// It is refused, for this reason.
+    Refused(String),
+    /// It takes no more than so many UTF-16 units.
+    LongerThan(usize),
+}
+
+impl Flaw {
+    /// Leaves the field out or cuts it, and says so; none if it is not there, or is no longer than that.
+    fn mend(&self, fields: &mut Json, what: &str, name: &str) -> Option<String> {
+        match self {
+            Self::Refused(reason) => {
+                let Json::Object(members) = &mut *fields else { return None };
+                match members.iter().position(|(own, _)| own.is(name)) {
+                    Some(at) => drop(members.remove(at)),
+                    None => drop(fields.take_at(name)?),
+                }
+                Some(reading::one_line(&format!("{what}{name} was left out: {reason}"), ERROR_MAX))
+            }
+            Self::LongerThan(limit) => {
+                let text = fields.get(name)?.as_str().filter(|text| crm::units(text) > *limit)?;
+                let cut = Json::string(&crm::cut(&text, *limit));
+                fields.insert(usize::MAX, name, cut);
+                Some(crm::was_cut(&format!("{what}{name}"), *limit))
+            }
+        }
+    }
+}
+
 /// The answer to a write without what is refused of it: one field that the vendor does not take keeps nobody out, and is
-/// noted. `refused` names the fields with the reasons, and `what` they are called.
+/// noted. `flaws` names the fields, and `what` they are called. Of those that are spared the first, by which records are
+/// found, is neither cut nor left out: half an address is another's. The second, their name, is not left out.
 pub(super) async fn without_refused(
     fields: &Json,
-    what: &str,
-    refused: fn(&Response) -> Vec<(String, String)>,
+    (what, [key, name]): (&str, [&str; 2]),
+    flaws: fn(&Response) -> Vec<(String, Flaw)>,
     request: impl Fn(&Json) -> Request + Sync,
     ctx: &mut Conversation<'_>,
 ) -> Result<Response> {
     let mut fields = fields.clone();
-    let mut answer = ctx.send(request(&fields)).await?;
     for _ in 0..REFUSALS_MAX {
-        let mut is_smaller = false;
-        for (name, reason) in refused(&answer) {
-            if fields.take_at(&name).is_some() {
-                ctx.note(format!("{what}{name} was left out: {reason}"));
-                is_smaller = true;
-            }
+        let answer = ctx.send(request(&fields)).await?;
+        let mut flaws = flaws(&answer);
+        let is_refused = |flaw: &Flaw| matches!(flaw, Flaw::Refused(_));
+        flaws.retain(|(own, flaw)| own != key && !(own == name && is_refused(flaw)));
+        let mended = flaws.iter().filter_map(|(own, flaw)| flaw.mend(&mut fields, what, own));
+        let mended: Vec<String> = mended.collect();
+        if mended.is_empty() {
+            return Ok(answer);
         }
-        if !is_smaller {
-            break;
-        }
-        answer = ctx.send(request(&fields)).await?;
+        mended.into_iter().for_each(|note| ctx.note(note));
     }
-    Ok(answer)
+    ctx.send(request(&fields)).await
 }
 
 /// A failure in the vendor's words: `airtable UNKNOWN_FIELD_NAME Unknown field name: "Gusts"`, on one line.
@@ -196,6 +226,11 @@ pub(super) fn unread(vendor: &str, response: &Response, lacking: &str) -> Failur
     Failure { class: FailureClass::Transient, ..unreadable(vendor, response, lacking) }
 }
 
+/// What a call was about was deleted since it was written: the next attempt finds what took its place, or makes it.
+pub(super) fn gone(vendor: &str, what: &str) -> Failure {
+    Failure::new(FailureClass::Transient, format!("{vendor}: somebody deleted the {what} meanwhile"))
+}
+
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.
 pub(super) fn waiting(failure: Failure, response: &Response, now: i64, or: Duration) -> Failure {
     let asked = reading::retry_after(response, now).unwrap_or_default();
@@ -210,6 +245,11 @@ pub(super) fn all_but_spent(vendor: &str, left: u64, of: u64, wait: Duration) ->
         let failure = told(vendor, FailureClass::Throttled, "quota:", &message);
         Failure { retry_after: Some(wait), ..failure }
     })
+}
+
+/// What a list holds; nothing, if it is none.
+pub(super) fn each(list: &Value) -> impl Iterator<Item = &Value> + Clone {
+    list.as_array().into_iter().flatten()
 }
 
 /// The id in an answer, be it text or a number.

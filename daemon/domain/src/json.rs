@@ -23,7 +23,7 @@ pub const MAX_VALUES: usize = 10_000;
 /// How many keys and values more a text of our own may have: what is filled in at the intake must not make an event
 /// unreadable afterwards.
 const SLACK: usize = 24;
-/// The longest string that is read, in bytes.
+/// The longest string of a sender that is read, in bytes.
 pub const MAX_STRING: usize = 64 * 1024;
 
 /// A JSON value. Equality is that of the texts; [`Json::digest`] tells whether two mean the same.
@@ -45,7 +45,7 @@ impl Json {
         parse::parse(bytes, SLACK)
     }
 
-    /// Reads one JSON value of a sender, as [`Json::parse`] but without its slack.
+    /// Reads one JSON value of a sender, as [`Json::parse`] but without its slack and its longer strings.
     pub fn parse_received(bytes: &[u8]) -> Result<Self, JsonError> {
         parse::parse(bytes, 0)
     }

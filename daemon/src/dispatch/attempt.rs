@@ -126,7 +126,7 @@ pub(super) async fn attempt(
     network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
     network.is_beside = is_beside;
     network.trace = request.trace.as_ref();
-    let Driven { outcome, rendered, note } = drive(prepared, &mut network, push).await;
+    let Driven { outcome, rendered, note } = Box::pin(drive(prepared, &mut network, push)).await;
     if network.is_void {
         return None;
     }

@@ -1,5 +1,7 @@
 //! Configurations and credentials that no push could be made with, and what they are refused with when they are saved.
 
+use leadlined::connectors;
+
 use super::Scene;
 
 /// The connector with its options (`~` is a blank in a word), and the line on stderr.
@@ -16,6 +18,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
     (r#"brevo --config {"list_ids":"Leads"}"#, "list_ids must be numbers with commas between them, as 3, 7"),
+    (r#"brevo --config {"list_ids":"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"}"#, "list_ids must be 20 numbers at most"),
     (r#"brevo --config {"list_ids":"3","confirm_template_id":5}"#, "confirm_template_id and confirm_redirect_url belong together: set both or neither"),
     (r#"brevo --config {"list_ids":"3","confirm_template_id":5,"confirm_redirect_url":"thanks"}"#, "confirm_redirect_url must be a web address, as https://example.com/thanks"),
     (r#"brevo --config {"list_ids":"3"} --mapping {"lead.email":"EMAIL"}"#, "EMAIL: is the lead's address, by which contacts are found; map nothing to it"),
@@ -24,6 +27,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"google_sheets --config {"spreadsheet_id":"Wedding~leads","sheet":"Leads"}"#, "spreadsheet_id must be the id between /d/ and /edit in the spreadsheet's address, or that address"),
     (r#"google_sheets --config {"spreadsheet_id":"1abcdefghijklmnopqrst","sheet":"Leads"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column as it is, for rows are found by it"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --mapping {"owner":{"value":"Ada","new":true}}"#, "owner: \"new\" must go: this connector cannot tell which records are new"),
+    (r#"hubspot --config {"list_ids":"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"}"#, "list_ids must be 20 numbers at most"),
     (r#"hubspot --config {"calls_per_10_seconds":0}"#, "calls_per_10_seconds must be from 1 to 10000"),
     (r#"hubspot --credentials-stdin < {"client_id":"x"}"#, "give a token, or client_id, client_secret and refresh_token"),
     (r#"pipedrive --config {"lead_field":"x"}"#, "lead_field must be the 40 characters that Pipedrive shows as the field's API key"),
@@ -36,6 +40,8 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"salesforce --credentials-stdin < {"client_id":"x"}"#, "give client_secret, refresh_token, or private_key and username"),
     (r#"salesforce --credentials-stdin < {"client_id":"x","private_key":"y"}"#, "private_key must be an RSA key in PEM, from its BEGIN line to its END line"),
     (r#"slack --credentials-stdin < {"webhook_url":"https://example.com/a/b"}"#, "webhook_url: must be the URL of an incoming webhook: https://hooks.slack.com/services/…"),
+    (r#"zapier --credentials-stdin < {"hook_url":"https://example.com/hooks/catch/1/a"}"#, "hook_url: must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…"),
+    (r#"make --credentials-stdin < {"hook_url":"https://example.com/a"}"#, "hook_url: must be the URL of a custom webhook: https://hook.ZONE.make.com/…"),
     (r#"n8n --credentials-stdin < {"hook_url":"https://n8n.example.com/webhook-test/x"}"#, "hook_url: is a test URL, which listens for two minutes after a click: activate the workflow and use its production URL (/webhook/…)"),
     (r#"webhook --config {"url":"https://example.com:0/"}"#, "url: nothing listens on port 0: write another, or leave it out"),
     (r#"webhook --config {"url":"https://${HOST}/x"}"#, r#"url: ${host} is no host that can be looked up: its part "${host}" may have 1 to 63 letters, digits, - and _"#),
@@ -61,6 +67,15 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads","auth":"client_credentials","token_url":"ftp://a/"}"#, "token_url must be an https URL without a login in it"),
     (r#"rest --config {"base_url":"https://crm.example.com","path":"/leads"} --payload save_lead"#, r#"payload "save_lead": connector rest makes a shape of its own; leave it out, or use one of make, n8n, zapier, webhook"#),
 ];
+
+#[test]
+fn every_connector_refuses_something() {
+    let named =
+        |name: &str| CONFIGURATIONS.iter().any(|(options, _)| options.split(' ').next() == Some(name));
+    let missing =
+        connectors::ALL.iter().map(|connector| connector.manifest().name).filter(|name| !named(name));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
 
 #[tokio::test]
 async fn configurations_are_refused_in_these_words_and_change_nothing() {

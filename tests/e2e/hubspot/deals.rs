@@ -157,7 +157,10 @@ async fn a_place_for_deals_that_is_not_there_is_named_and_the_contact_is_written
             json!({ "deal_pipeline": "7", "deal_stage": "New enquiri" }),
             "deal_stage: unknown stage New enquiri; did you mean New enquiry?",
         ),
-        (json!({ "deal_stage": "won" }), "deal_stage: won is in several pipelines: set deal_pipeline too"),
+        (
+            json!({ "deal_stage": "won" }),
+            "deal_stage: won is in Sales Pipeline and Weddings: set deal_pipeline too",
+        ),
     ] {
         let mut config = place.clone();
         config["base_url"] = json!(fake.url());

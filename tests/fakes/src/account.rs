@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     receiver::Reply,
-    vendor::{Chaos, Fake, Vendor},
+    vendor::{Act, Chaos, Fake, Vendor},
 };
 
 /// What an integration is made with.
@@ -235,6 +235,10 @@ pub trait Opened: Any + Send + Sync {
     fn look(&self, look: Look<'_>);
     /// Lets calls go wrong as this says.
     fn disturb(&self, chaos: Option<Chaos>);
+    /// Lets people act when so many more calls have been answered, before the next.
+    fn meanwhile(&self, calls: usize, act: Act<dyn Account>) {
+        let _ = (calls, act);
+    }
     /// `METHOD /path?query` of every call so far.
     fn calls(&self) -> Vec<String>;
     /// The most calls in any stretch of so much time.
@@ -293,6 +297,10 @@ impl<V: Vendor + Account> Opened for Fake<V> {
 
     fn disturb(&self, chaos: Option<Chaos>) {
         self.chaos(chaos);
+    }
+
+    fn meanwhile(&self, calls: usize, act: Act<dyn Account>) {
+        Self::meanwhile(self, calls, Box::new(move |vendor| act(vendor)));
     }
 
     fn calls(&self) -> Vec<String> {

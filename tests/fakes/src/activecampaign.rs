@@ -42,6 +42,8 @@ pub struct Field {
     pub id: &'static str,
     pub tag: &'static str,
     pub kind: &'static str,
+    /// What a dropdown offers.
+    pub options: &'static [&'static str],
 }
 
 /// An account.
@@ -50,6 +52,8 @@ pub struct ActiveCampaign {
     pub api_token: String,
     pub list: String,
     pub fields: Vec<Field>,
+    /// So many custom fields with long titles stand before these.
+    pub more_fields: usize,
     pub contacts: BTreeMap<u64, Contact>,
     pub notes: BTreeMap<u64, Note>,
     pub tags: BTreeMap<u64, String>,
@@ -63,7 +67,8 @@ impl Default for ActiveCampaign {
         Self {
             api_token: "0123456789abcdef-activecampaign".to_owned(),
             list: "3".to_owned(),
-            fields: fields.map(|(id, tag, kind)| Field { id, tag, kind }).to_vec(),
+            fields: fields.map(|(id, tag, kind)| Field { id, tag, kind, options: &[] }).to_vec(),
+            more_fields: 0,
             contacts: BTreeMap::new(),
             notes: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -105,18 +110,12 @@ impl ActiveCampaign {
             ("GET", ["api", "3", "lists", id]) => {
                 missing(&format!("No Result found for SubscriberList with id {id}"))
             }
-            ("GET", ["api", "3", "fields"]) => {
-                let field = |field: &Field| json!({"id": field.id, "title": field.tag, "perstag": field.tag, "type": field.kind});
-                self.page(route, "fields", self.fields.iter().map(field))
-            }
+            ("GET", ["api", "3", "fields"]) => self.describe(route),
             ("GET", ["api", "3", "tags"]) => {
                 let wanted = route.asked("search").to_lowercase();
                 let found = self.tags.iter().filter(|(_, name)| name.to_lowercase().contains(&wanted));
-                self.page(
-                    route,
-                    "tags",
-                    found.map(|(id, name)| json!({"id": id.to_string(), "tag": name, "tagType": "contact"})),
-                )
+                let tag = |(id, name): (&u64, &String)| json!({"id": id.to_string(), "tag": name, "tagType": "contact"});
+                Reply::json(200, &self.page(route, "tags", found.map(tag)))
             }
             ("POST", ["api", "3", "tags"]) => self.make_tag(&route.body["tag"]),
             ("POST", ["api", "3", "contact", "sync"]) => self.sync(&route.body["contact"]),
@@ -126,13 +125,32 @@ impl ActiveCampaign {
             ("GET", ["api", "3", "contacts"]) => {
                 let email = route.asked("email");
                 let found = self.contacts.iter().filter(|(_, one)| one.email.eq_ignore_ascii_case(email));
-                let found: Vec<Value> =
-                    found.map(|(id, one)| json!({"id": id, "email": one.email})).collect();
-                Reply::json(200, &json!({"contacts": found}))
+                let own = |one: &Contact, key: &str| one.own.get(key).cloned().unwrap_or_default();
+                let contact = |(id, one): (&u64, &Contact)| {
+                    json!({"id": id.to_string(), "email": one.email,
+                    "firstName": own(one, "firstName"), "lastName": own(one, "lastName"), "phone": own(one, "phone")})
+                };
+                Reply::json(200, &json!({"contacts": found.map(contact).collect::<Vec<_>>()}))
             }
             ("GET", ["api", "3", "contacts", id, what]) => self.of_contact(id, what),
             _ => missing("No Result found"),
         }
+    }
+
+    /// A page of the custom fields, beside which stand the options of all of them.
+    fn describe(&self, route: &Route) -> Reply {
+        let long = "What we were told on the phone ".repeat(40);
+        let more = (0..self.more_fields).map(
+            |n| json!({"id": format!("9{n}"), "title": long, "perstag": format!("MORE_{n}"), "type": "text"}),
+        );
+        let field = |field: &Field| json!({"id": field.id, "title": field.tag, "perstag": field.tag, "type": field.kind});
+        let mut told = self.page(route, "fields", more.chain(self.fields.iter().map(field)));
+        let options =
+            self.fields.iter().flat_map(|field| field.options.iter().map(move |word| (field, word)));
+        let option =
+            |(field, word): (&Field, &&str)| json!({"field": field.id, "value": word, "label": word});
+        told["fieldOptions"] = options.map(option).collect();
+        Reply::json(200, &told)
     }
 
     fn of_contact(&self, id: &str, what: &str) -> Reply {
@@ -158,10 +176,10 @@ impl ActiveCampaign {
         }
     }
 
-    fn page(&self, route: &Route, name: &str, all: impl Iterator<Item = Value>) -> Reply {
+    fn page(&self, route: &Route, name: &str, all: impl Iterator<Item = Value>) -> Value {
         let number = |key: &str, or: usize| route.asked(key).parse().unwrap_or(or);
         let page: Vec<Value> = all.skip(number("offset", 0)).take(number("limit", 20).min(100)).collect();
-        Reply::json(200, &json!({name: page, "meta": {"total": page.len().to_string()}}))
+        json!({name: page, "meta": {"total": page.len().to_string()}})
     }
 
     fn sync(&mut self, given: &Value) -> Reply {
@@ -204,8 +222,11 @@ impl ActiveCampaign {
     fn place(&mut self, given: &Value) -> Reply {
         let text = |key: &str| given[key].as_str().unwrap_or_default().to_owned();
         let contact = text("contact").parse().ok().and_then(|id: u64| self.contacts.get_mut(&id));
-        let (Some(contact), true) = (contact, text("list") == self.list) else {
-            return refused("Contact or list does not exist", "related_missing", "contact");
+        if text("list") != self.list {
+            return refused("List does not exist", "related_missing", "list");
+        }
+        let Some(contact) = contact else {
+            return refused("Contact does not exist", "related_missing", "contact");
         };
         // Whoever they were before.
         contact.lists.insert(text("list"), text("status"));

@@ -139,7 +139,7 @@ impl Dynamics {
             ("GET", "organizations", "") => Reply::json(200, &json!({"value": [{"name": "Innkept Ltd"}]})),
             ("GET", "EntityDefinitions", _) => self.describe(),
             ("GET", "systemusers", _) => self.users(request, route),
-            ("GET", "leads", "") => self.find(route.asked("$filter")),
+            ("GET", "leads", "") => self.find(route.asked("$filter"), route.asked("$top")),
             ("GET", "leads", key) => match self.by_key(key).and_then(|id| Some((self.leads.get(&id)?, id))) {
                 Some((lead, id)) => Reply::json(200, &shown(&id, lead)),
                 None => missing(key),
@@ -189,7 +189,7 @@ impl Dynamics {
         Reply::json(200, &told)
     }
 
-    fn find(&self, filter: &str) -> Reply {
+    fn find(&self, filter: &str, top: &str) -> Reply {
         let wanted = filter
             .strip_prefix("emailaddress1 eq '")
             .and_then(|rest| rest.strip_suffix("' and statecode ne 1"));
@@ -203,6 +203,7 @@ impl Dynamics {
             .iter()
             .rev()
             .filter(|(_, lead)| is_it(lead))
+            .take(top.parse().unwrap_or(PAGE))
             .map(|(id, lead)| shown(id, lead))
             .collect();
         Reply::json(200, &json!({"value": found}))

@@ -145,6 +145,12 @@ impl Hubspot {
         self.next
     }
 
+    /// A note that somebody made by hand.
+    pub fn add_note(&mut self, contact: u64, body: &str) {
+        self.next += 1;
+        self.notes.insert(self.next, Note { contact, body: body.to_owned(), timestamp: TIME.to_owned() });
+    }
+
     /// The notes of a contact.
     #[must_use]
     pub fn notes_of(&self, contact: u64) -> Vec<&Note> {
@@ -348,7 +354,7 @@ impl Hubspot {
 
     fn note_ids(&self, contact: &str) -> Vec<Value> {
         let its = self.notes.iter().filter(|(_, note)| note.contact.to_string() == contact);
-        its.map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_note" })).collect()
+        its.map(|(id, _)| association(*id, 201, "contact_to_note")).collect()
     }
 
     fn read_batch(&self, kind: &str, body: &Value) -> Reply {
@@ -433,6 +439,12 @@ fn dated(mut route: Route) -> Route {
 
 fn object(id: u64, properties: Value) -> Value {
     json!({ "id": id.to_string(), "properties": properties, "createdAt": TIME, "updatedAt": TIME, "archived": false })
+}
+
+/// What hangs on a contact, in both shapes that are known.
+fn association(id: u64, kind: u32, label: &str) -> Value {
+    json!({ "id": id.to_string(), "type": label, "toObjectId": id,
+            "associationTypes": [{ "category": "HUBSPOT_DEFINED", "typeId": kind, "label": null }] })
 }
 
 /// A page of a list; what it names as the next one's beginning is asked for with `after`.

@@ -60,6 +60,9 @@ pub const VENDORS: [(&str, Open); 20] = [
     ("zoho", || open(zoho::Zoho::default())),
 ];
 
+/// Where people are told apart by their address, and have a first and a last name.
+pub const PEOPLE: [&str; 5] = ["activecampaign", "brevo", "hubspot", "klaviyo", "mailchimp"];
+
 /// Opens an account at the vendor of a connector.
 ///
 /// # Errors

@@ -218,11 +218,11 @@ impl Salesforce {
         let wanted = soql
             .strip_prefix("SELECT Id, Status FROM Lead WHERE ")
             .and_then(|rest| {
-                rest.strip_suffix("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1")
+                rest.split_once("' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT ")
             })
-            .and_then(|rest| rest.split_once(" = '"))
-            .and_then(|(field, value)| Some((field, unquoted(value)?)));
-        let Some((field, wanted)) = wanted else {
+            .and_then(|(rest, limit)| Some((rest.split_once(" = '")?, limit.parse().ok()?)))
+            .and_then(|((field, value), limit)| Some((field, unquoted(value)?, limit)));
+        let Some((field, wanted, limit)) = wanted else {
             return error(400, "MALFORMED_QUERY", "unexpected token", &[]);
         };
         let is_it = |id: &String, lead: &Lead| match field {
@@ -235,7 +235,7 @@ impl Salesforce {
         found.sort_by_key(|(_, lead)| std::cmp::Reverse(lead.modified));
         let found: Vec<Value> = found
             .into_iter()
-            .take(1)
+            .take(limit)
             .map(|(id, lead)| {
                 let status = lead.fields.get("Status").cloned().unwrap_or_else(|| json!("Open"));
                 json!({ "attributes": attributes(id), "Id": id, "Status": status })
@@ -270,8 +270,12 @@ impl Salesforce {
 
     fn create_task(&mut self, body: &Value) -> Reply {
         let who = body["WhoId"].as_str().unwrap_or_default();
-        if !self.leads.contains_key(who) {
-            return error(400, "MALFORMED_ID", "Name ID: id value of incorrect type", &["WhoId"]);
+        match self.leads.get(who) {
+            None => {
+                return error(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", &["WhoId"]);
+            }
+            Some(lead) if lead.is_converted => return converted(),
+            Some(_) => {}
         }
         let known = ["WhoId", "Subject", "Description"];
         if let Some(name) = members(body).keys().find(|name| !known.contains(&name.as_str())) {
@@ -305,15 +309,10 @@ impl Salesforce {
         self.next += 1;
         let now = self.next;
         let Some(lead) = self.leads.get_mut(id) else {
-            return error(
-                404,
-                "NOT_FOUND",
-                "Provided external ID field does not exist or is not accessible",
-                &[],
-            );
+            return error(404, "ENTITY_IS_DELETED", "entity is deleted", &[]);
         };
         if lead.is_converted {
-            return error(400, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", &[]);
+            return converted();
         }
         let mut fields = members(body);
         lead.owner = owner(&mut fields).unwrap_or_else(|| lead.owner.clone());
@@ -358,6 +357,11 @@ impl Salesforce {
             }
         }
     }
+}
+
+/// A customer takes no changes, and nothing is put on what it was.
+fn converted() -> Reply {
+    error(400, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", &[])
 }
 
 /// What Salesforce says of a duplicate, with the rule that found it.

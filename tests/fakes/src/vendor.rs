@@ -43,6 +43,9 @@ pub enum Fault {
 /// Says for each call whether it goes wrong.
 pub type Chaos = Box<dyn FnMut(&Request) -> Option<Fault> + Send>;
 
+/// What people do to a vendor's records.
+pub type Act<V> = Box<dyn FnOnce(&mut V) + Send>;
+
 /// A vendor that listens on loopback until it is stopped or dropped.
 pub struct Fake<V> {
     address: SocketAddr,
@@ -56,6 +59,8 @@ struct State<V> {
     vendor: V,
     faults: VecDeque<(String, Fault)>,
     chaos: Option<Chaos>,
+    /// What happens when so many more calls have come.
+    meanwhile: Option<(usize, Act<V>)>,
     requests: Vec<Request>,
 }
 
@@ -70,7 +75,8 @@ impl<V: Vendor> Fake<V> {
     pub async fn start(vendor: V) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = State { vendor, faults: VecDeque::new(), chaos: None, requests: Vec::new() };
+        let state =
+            State { vendor, faults: VecDeque::new(), chaos: None, meanwhile: None, requests: Vec::new() };
         let shared = Arc::new(Shared(Mutex::new(state)));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, shared.clone()));
@@ -96,6 +102,11 @@ impl<V: Vendor> Fake<V> {
     /// Lets calls go wrong as this says, where no fault was asked for.
     pub fn chaos(&self, chaos: Option<Chaos>) {
         self.shared.lock().chaos = chaos;
+    }
+
+    /// Lets this happen when so many more calls have been answered, before the next.
+    pub fn meanwhile(&self, calls: usize, act: Act<V>) {
+        self.shared.lock().meanwhile = Some((calls, act));
     }
 
     /// How many faults still wait for their call.
@@ -144,6 +155,11 @@ impl<V: Vendor> Answers for Shared<V> {
         let mut state = self.lock();
         let call = format!("{} {}", request.method, request.path);
         state.requests.push(request.clone());
+        match state.meanwhile.take() {
+            Some((0, act)) => act(&mut state.vendor),
+            Some((calls, act)) => state.meanwhile = Some((calls - 1, act)),
+            None => {}
+        }
         let scripted = state.faults.iter().position(|(wanted, _)| call.starts_with(wanted));
         let fault = match scripted.and_then(|at| state.faults.remove(at)) {
             Some((_, fault)) => Some(fault),

@@ -209,6 +209,19 @@ impl Pushing {
         self.prepared.abilities().tells_changes
     }
 
+    /// What is kept of a lead as people are shown it beside a delivery.
+    #[must_use]
+    pub fn shown(&self, bringing: &Bringing) -> Vec<connectors::Record> {
+        let ids = self.ids(&bringing.lead);
+        connectors::records(Some(self.prepared.as_ref()), &ids, Some(&bringing.id), None)
+    }
+
+    /// Whether it keeps what the vendor calls things.
+    #[must_use]
+    pub fn keeps_ids(&self) -> bool {
+        self.prepared.abilities().keeps_ids
+    }
+
     /// What all calls of a push are made from; empty where one call says all.
     #[must_use]
     pub fn rendered(&self, event: EventKind, lead: &Value) -> Bytes {

@@ -21,9 +21,11 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let body = response.json().unwrap_or_default();
     let errors: Vec<&Value> = body["errors"].as_array().into_iter().flatten().collect();
     let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
+    let of = errors.first().and_then(|error| attribute(error)).unwrap_or_default();
     let class = match (code, response.status) {
-        // Another call has just made the contact: the next one finds it.
+        // Another call has just made the contact, or somebody deleted it: the next attempt finds one or makes it.
         ("duplicate", _) => Some(FailureClass::Transient),
+        ("related_missing", _) if ["relid", "contact"].contains(&of) => Some(FailureClass::Transient),
         // The account is not paid for.
         (_, 402) => Some(FailureClass::Credentials),
         _ => None,
@@ -43,11 +45,13 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
 /// `email: Email address is invalid`
 fn detail(error: &Value) -> Option<String> {
     let said: Vec<&str> = ["title", "detail"].into_iter().filter_map(|key| word(error, key)).collect();
-    let field = error.pointer("/source/pointer").and_then(Value::as_str);
-    let field = field.and_then(|pointer| pointer.strip_prefix("/data/attributes/"));
-    match (field, said.join(": ")) {
+    match (attribute(error), said.join(": ")) {
         (_, said) if said.is_empty() => None,
         (Some(field), said) => Some(format!("{field}: {said}")),
         (None, said) => Some(said),
     }
+}
+
+fn attribute(error: &Value) -> Option<&str> {
+    error.pointer("/source/pointer")?.as_str()?.strip_prefix("/data/attributes/")
 }

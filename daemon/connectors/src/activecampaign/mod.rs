@@ -95,7 +95,8 @@ impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.token()?;
         crm::consented(NAME, push)?;
-        self.bring(push, &crm::rendered(push)?, ctx).await
+        let plan = crm::rendered(push, ctx)?;
+        self.bring(push, &plan, ctx).await
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {

@@ -34,12 +34,15 @@ fn custom(mapping: &Mapping, field: &Value) -> Option<TargetField> {
     let takes = match kind {
         "date" => Takes::Date,
         "datetime" => Takes::Time,
+        // A value that is no option is kept all the same, and shown nowhere.
+        "dropdown" | "radio" => Takes::Choice,
         _ => Takes::Scalar,
     };
     let spelled = mapping.targets().map(|(_, name)| name);
     let spelled = spelled.filter(|name| tag.eq_ignore_ascii_case(name.trim_matches('%')));
     let aliases = spelled.chain(id).map(str::to_owned).collect();
-    Some(TargetField { aliases, ..TargetField::new(tag, kind, takes).labelled(word(field, "title")) })
+    let target = TargetField::new(tag, kind, takes).labelled(word(field, "title"));
+    Some(TargetField { aliases, ..target.choosing(&field["options"], "value", "label") })
 }
 
 fn own(name: &str) -> TargetField {

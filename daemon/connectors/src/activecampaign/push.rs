@@ -4,16 +4,15 @@ use serde_json::Value;
 
 use super::{NAME, Ready, VENDOR, config};
 use crate::{
-    Conversation, Push, Request, Result, crm, summary,
-    vendor::{id_of, unread},
+    Conversation, Push, Result, crm, summary,
+    vendor::{each, gone, id_of, unread, word},
     written::{self, Written},
 };
 use leadline_domain::{json::Json, mapping::Mapping};
 
 /// The longest text of a field, in UTF-16 units: ours, as ActiveCampaign names none.
 const TEXT_MAX: usize = 1_000;
-/// The longest note, in bytes: it is read back when a push is repeated, and from what was rendered, where each line end
-/// takes two.
+/// The longest note, in bytes: it is read back when a push is repeated.
 const NOTE_MAX: usize = 30_000;
 /// What stands before the lead in a note, unless its headline is longer.
 const FRAME: usize = 500;
@@ -26,22 +25,27 @@ const PAGES: [&str; 5] = ["0", "100", "200", "300", "400"];
 pub(super) fn plan(mapping: &Mapping, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let fields = crm::person_fields(mapping, &event, push)?;
+    let written = |target: &str, value: &Json| (target != "email").then(|| Json::string(&crm::text(value)));
+    let (fields, extras) = crm::person(mapping, &event, push, (TEXT_MAX, crm::cut), written)?;
     let mut plan = Json::object([
         ("contact", Json::object([("email", Json::string(&email))])),
         ("fields", Json::Object(Vec::new())),
     ]);
-    for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
-        let value = Json::string(&crm::cut(&crm::text(value), TEXT_MAX));
-        let place = if config::OWN.contains(&target.as_str()) { "contact" } else { "fields" };
-        let new = if mapping.is_for_new(target) { "new." } else { "" };
-        plan.set_at(&format!("{new}{place}.{}", target.trim_matches('%')), value);
+    if let Json::Object(members) = fields {
+        members.into_iter().for_each(|(target, value)| plan.set_at(&place(&target.decode()), value));
     }
+    crm::put_extras(&mut plan, extras);
     // The delivery's id is what a note whose answer was lost is found by.
     let told = crm::plain(&event, push, |note| note.len() <= NOTE_MAX - FRAME);
     let note = format!("{}\nDelivery: {}\n{told}", summary::headline(&event, push), push.id);
     plan.set_at("note", Json::string(&crm::cut_bytes(&note, NOTE_MAX)));
     Ok(plan)
+}
+
+/// Where a target of the mapping stands in a plan.
+fn place(target: &str) -> String {
+    let part = if config::OWN.contains(&target) { "contact" } else { "fields" };
+    format!("{part}.{}", target.trim_matches('%'))
 }
 
 /// What of a plan is written to a contact.
@@ -65,22 +69,26 @@ impl Ready {
             Some(contact) => contact,
             None => self.sync_news(push, plan, ctx).await?,
         };
+        let mut may_join = ctx.may_join(push, "contact", Some(&contact)).await;
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
             contact = self.sync_news(push, plan, ctx).await?;
+            may_join = ctx.may_join(push, "contact", Some(&contact)).await;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
             self.list(&contact, ctx).await?;
         }
         let tagged = format!("tags.{}", push.id);
-        if !self.tags.is_empty() && ctx.id(&tagged).is_none() {
+        if may_join && !self.tags.is_empty() && ctx.id(&tagged).is_none() {
             for tag in &self.tags {
-                let of = Json::object([
-                    ("contact", number(&contact)),
-                    ("tag", number(&self.tag(tag, ctx).await?)),
-                ]);
-                VENDOR.good(ctx, self.post(&["contactTags"], "contactTag", of)).await?;
+                let tag = number(&self.tag(tag, ctx).await?);
+                let of = Json::object([("contact", number(&contact)), ("tag", tag)]);
+                let tagged = ctx.send(self.post(&["contactTags"], "contactTag", of)).await?;
+                if tagged.status == 404 {
+                    return Err(gone(NAME, "contact"));
+                }
+                VENDOR.checked(tagged, ctx.now)?;
             }
             ctx.keep(&[(&tagged, &contact)]).await;
         }
@@ -90,7 +98,7 @@ impl Ready {
     /// The contact, told what the lead says anew; one that took the place of the known one is told all.
     async fn sync_news(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<String> {
         let mut plan = plan.clone();
-        let is_made = self.add_new(&mut plan, ctx).await?;
+        let is_made = self.add_extras(&mut plan, ctx).await?;
         let written = Written::of(push, ctx).unless(is_made);
         let mut news = written.news(&written_of(&plan));
         news.set_at("contact.email", plan.at("contact.email").cloned().unwrap_or(Json::Null));
@@ -101,21 +109,18 @@ impl Ready {
         self.sync(&plan, ctx).await
     }
 
-    /// Adds what only a new contact gets, where there is such a thing and nobody of this address; whether it did.
-    async fn add_new(&self, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let Some(new) = plan.take_at("new") else { return Ok(false) };
-        let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
-        let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
-        if !VENDOR.listed(ctx, there, "contacts").await?.is_empty() {
+    /// Adds what not every contact gets, where there is such a thing; whether nobody has this address.
+    async fn add_extras(&self, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        if !crm::has_extras(plan) {
             return Ok(false);
         }
-        for part in ["contact", "fields"] {
-            let Some(Json::Object(members)) = new.get(part) else { continue };
-            for (name, value) in members {
-                plan.set_at(&format!("{part}.{}", name.decode()), value.clone());
-            }
+        let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
+        let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
+        let there = VENDOR.listed(ctx, there, "contacts").await?;
+        for (target, value) in crm::take_extras(plan, there.first()) {
+            plan.set_at(&place(&target), value);
         }
-        Ok(true)
+        Ok(there.is_empty())
     }
 
     /// The contact of this address, made or brought up to date; what it is not given stays as it is.
@@ -137,21 +142,14 @@ impl Ready {
         let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
         let custom: Vec<(String, &Json)> =
             custom.iter().map(|(name, value)| (name.decode().into_owned(), value)).collect();
-        let known = if custom.iter().all(|(name, _)| is_number(name)) {
-            Vec::new()
-        } else {
-            self.fields(ctx).await?
-        };
+        let is_known = custom.iter().all(|(name, _)| is_number(name));
+        let known = if is_known { Vec::new() } else { self.fields(ctx).await? };
         let mut values = Vec::new();
         for (name, value) in custom {
-            let of =
-                |field: &&Value| field["perstag"].as_str().is_some_and(|tag| tag.eq_ignore_ascii_case(&name));
-            let id = if is_number(&name) {
-                Some(name.clone())
-            } else {
-                known.iter().find(of).and_then(|field| id_of(&field["id"]))
-            };
-            match id {
+            let has_tag =
+                |field: &&Value| word(field, "perstag").is_some_and(|tag| tag.eq_ignore_ascii_case(&name));
+            let tagged = || known.iter().find(has_tag).and_then(|field| id_of(&field["id"]));
+            match is_number(&name).then(|| name.clone()).or_else(tagged) {
                 Some(id) => {
                     values.push(Json::object([("field", Json::string(&id)), ("value", value.clone())]));
                 }
@@ -165,9 +163,15 @@ impl Ready {
     pub(super) async fn fields(&self, ctx: &mut Conversation<'_>) -> Result<Vec<Value>> {
         let mut fields = Vec::new();
         for offset in PAGES {
-            let page = self.get(&["fields"], &[("limit", PAGE), ("offset", offset)]);
-            let page = VENDOR.listed(ctx, page, "fields").await?;
+            let page = self.get(&["fields"], &[("limit", PAGE), ("offset", offset)]).long();
+            let answer = ctx.send(page).await?;
+            let mut page = VENDOR.entries(&answer, "fields", ctx.now)?;
             let is_last = page.len() < 100;
+            let told = answer.json().unwrap_or_default();
+            for field in &mut page {
+                let own = each(&told["fieldOptions"]).filter(|option| option["field"] == field["id"]);
+                field["options"] = own.cloned().collect();
+            }
             fields.extend(page);
             if is_last {
                 break;
@@ -178,7 +182,7 @@ impl Ready {
 
     /// Puts somebody into the list who was never in it; false if there is no such contact.
     async fn list(&self, contact: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let asked = ctx.send(self.get(&["contacts", contact, "contactLists"], &[])).await?;
+        let asked = ctx.send(self.get(&["contacts", contact, "contactLists"], &[]).long()).await?;
         if asked.status == 404 {
             return Ok(false);
         }
@@ -222,7 +226,7 @@ impl Ready {
     }
 
     async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
-        let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]);
+        let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]).long();
         let found = VENDOR.listed(ctx, wanted, "tags").await?;
         let is_it = |tag: &&Value| {
             tag["tagType"] != "template"
@@ -249,18 +253,14 @@ impl Ready {
             ctx.keep(&[(&key, &note)]).await;
             return Ok(());
         }
-        let made = ctx.send(self.write_note(plan, contact)).await?;
-        ctx.keep(&[(&key, &VENDOR.made(made, "note/id", ctx.now)?)]).await;
-        Ok(())
-    }
-
-    fn write_note(&self, plan: &Json, contact: &str) -> Request {
         let note = Json::object([
             ("note", plan.get("note").cloned().unwrap_or(Json::Null)),
             ("reltype", Json::string("Subscriber")),
             ("relid", number(contact)),
         ]);
-        self.post(&["notes"], "note", note)
+        let made = ctx.send(self.post(&["notes"], "note", note)).await?;
+        ctx.keep(&[(&key, &VENDOR.made(made, "note/id", ctx.now)?)]).await;
+        Ok(())
     }
 
     /// ActiveCampaign takes no key for a note, so that one whose answer was lost is looked for by what it says.

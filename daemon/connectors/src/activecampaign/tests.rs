@@ -127,7 +127,8 @@ fn notes_that_cannot_be_read_are_asked_for_again() {
 
 #[test]
 fn a_minimal_lead() {
-    let answers = [synced(), places(&[]), listed(), noted()];
+    let nobody = (200, json!({ "contacts": [] }));
+    let answers = [nobody, synced(), places(&[]), listed(), noted()];
     let said =
         drive(ready(json!({}), json!({})).as_ref(), Created, &agreed(minimal()), Ids::new(), None, &answers);
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response,
-    vendor::{self, word},
+    vendor::{self, Flaw, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -30,6 +30,15 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let class = is_spent.then_some(FailureClass::Throttled);
     let wait = if is_spent { MONTHLY } else { PENALTY };
     vendor::refusal(NAME, response, now, [&code, &message], class, wait)
+}
+
+/// Which column does not take its value: `Field "Score" cannot accept the provided value`. One that does not exist is missing
+/// from every lead: that is the mapping's fault.
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
+    let (code, message) = response.json().and_then(|body| code_of(&body)).unwrap_or_default();
+    let quoted = message.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"'));
+    let column = quoted.map(|(column, _)| column.to_owned()).filter(|_| code == "INVALID_VALUE_FOR_COLUMN");
+    Vec::from_iter(column.map(|column| (column, Flaw::Refused(message))))
 }
 
 /// Code and message, in each of the shapes that Airtable answers with.

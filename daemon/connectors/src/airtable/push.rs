@@ -5,7 +5,7 @@ use http::Method;
 use super::{KEY, Ready, VENDOR, error};
 use crate::{
     Conversation, Push, Response, Result, crm,
-    vendor::id_of,
+    vendor::{id_of, without_refused},
     written::{self, Written},
 };
 use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping};
@@ -45,7 +45,7 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json>
 
 /// Writes what the lead says anew; a record that took the place of the known one gets all.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-    let mut plan = crm::rendered(push)?;
+    let mut plan = crm::rendered(push, ctx)?;
     let new = plan.take_at(NEW);
     let mut all = fields_of(&plan);
     // As it was rendered: the mapping may be another by now.
@@ -64,9 +64,9 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let written = Written::of(push, ctx).unless(is_made);
     let mut news = written.news(&all);
     news.insert(0, &key, id);
-    let mut answer = write(ready, &plan, news, ctx).await?;
+    let mut answer = write(ready, &plan, &key, &news, ctx).await?;
     if !written.is_empty() && id_in(&answer) != ctx.id("record") {
-        answer = write(ready, &plan, all.clone(), ctx).await?;
+        answer = write(ready, &plan, &key, &all, ctx).await?;
     }
     if let Some(id) = id_in(&answer) {
         ctx.keep(&[("record", &id)]).await;
@@ -94,10 +94,21 @@ fn fields_of(plan: &Json) -> Json {
     record.and_then(|record| record.get("fields")).cloned().unwrap_or(Json::Null)
 }
 
-async fn write(ready: &Ready, plan: &Json, fields: Json, ctx: &mut Conversation<'_>) -> Result<Response> {
-    let mut body = plan.clone();
-    body.set_at("records", Json::Array(vec![Json::object([("fields", fields)])]));
-    let answer = ctx.send(ready.rows(Method::PATCH).bearer(ready.token()?).json(body.to_bytes())).await?;
+/// Writes the record, but for the columns that Airtable refuses; never without the one that it is found by.
+async fn write(
+    ready: &Ready,
+    plan: &Json,
+    key: &str,
+    fields: &Json,
+    ctx: &mut Conversation<'_>,
+) -> Result<Response> {
+    let token = ready.token()?;
+    let request = |fields: &Json| {
+        let mut body = plan.clone();
+        body.set_at("records", Json::Array(vec![Json::object([("fields", fields.clone())])]));
+        ready.rows(Method::PATCH).bearer(token).json(body.to_bytes())
+    };
+    let answer = without_refused(fields, ("column ", [key, ""]), error::flaws, request, ctx).await?;
     if error::is_done(&answer) { Ok(answer) } else { Err(error::failure(&answer, ctx.now)) }
 }
 

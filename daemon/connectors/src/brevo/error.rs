@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response,
-    vendor::{self, word},
+    vendor::{self, Flaw, each, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -45,14 +45,14 @@ fn reset(response: &Response) -> Option<Duration> {
 }
 
 /// The attribute that an answer refuses, with the reason: a number that is none, or that another contact has.
-pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let body = response.json().filter(|_| response.status == 400).unwrap_or_default();
     let code =
         word(&body, "code").filter(|code| matches!(*code, "invalid_parameter" | "duplicate_parameter"));
     let Some(code) = code else { return Vec::new() };
     let message = word(&body, "message").unwrap_or_default();
-    let doubled = body["metadata"]["duplicate_identifiers"].as_array().into_iter().flatten();
-    let doubled: Vec<&str> = doubled.filter_map(Value::as_str).collect();
+    let doubled = each(&body["metadata"]["duplicate_identifiers"]).filter_map(Value::as_str);
+    let doubled: Vec<&str> = doubled.collect();
     let is_named = |names: &[&str]| {
         names
             .iter()
@@ -64,5 +64,6 @@ pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
         () if is_named(&["SMS", "phone number"]) => "SMS",
         () => return Vec::new(),
     };
-    vec![(name.to_owned(), if message.is_empty() { code } else { message }.to_owned())]
+    let reason = if message.is_empty() { code } else { message };
+    vec![(name.to_owned(), Flaw::Refused(reason.to_owned()))]
 }

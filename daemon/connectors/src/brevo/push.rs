@@ -12,26 +12,24 @@ use crate::{
 };
 use leadline_domain::json::Json;
 
-/// What all calls are made from: the address, the attributes, and those that only a new contact gets.
+/// What all calls are made from: the address, the attributes, and those that not every contact gets.
 pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let (mut attributes, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
-    for (name, value) in crm::person_fields(&ready.mapping, &event, push)? {
-        let value = match value {
-            Json::Number(_) | Json::Bool(_) => value,
-            other => Json::string(&crm::text(&other)),
-        };
-        let part = if ready.mapping.is_for_new(&name) { &mut new } else { &mut attributes };
-        part.insert(usize::MAX, &name, value);
-    }
-    let plan = Json::object([("email", Json::string(&email)), ("attributes", attributes), ("new", new)]);
+    let written = |_: &str, value: &Json| match value {
+        Json::Number(_) | Json::Bool(_) => Some(value.clone()),
+        other => Some(Json::string(&crm::text(other))),
+    };
+    let (attributes, extras) = crm::person(&ready.mapping, &event, push, (usize::MAX, crm::cut), written)?;
+    let mut plan = Json::object([("email", Json::string(&email)), ("attributes", attributes)]);
+    crm::put_extras(&mut plan, extras);
     Ok(plan.to_bytes())
 }
 
 /// Who is known already, as far as that matters.
 struct Known {
     id: String,
+    attributes: Value,
     is_blocked: bool,
     /// The lists that the contact is on, or has unsubscribed from.
     settled: Vec<u64>,
@@ -42,19 +40,16 @@ struct Known {
 /// Makes the contact or changes it.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     crm::consented(NAME, push)?;
-    let plan = crm::value(&crm::rendered(push)?);
-    let email = plan["email"].as_str().unwrap_or_default();
-    let attributes = &plan["attributes"];
-    let Some(known) = find(ready, email, ctx).await? else {
-        let mut attributes = attributes.clone();
-        if let (Some(all), Some(new)) = (attributes.as_object_mut(), plan["new"].as_object()) {
-            all.extend(new.clone());
-        }
-        return make(ready, email, &Json::from(&attributes), ctx).await;
-    };
+    let mut plan = crm::rendered(push, ctx)?;
+    let email = &plan.get("email").map(crm::text).unwrap_or_default();
+    let known = find(ready, email, ctx).await?;
+    let may_join = ctx.may_join(push, "contact", known.as_ref().map(|known| &*known.id)).await;
+    let extras = crm::take_extras(&mut plan, known.as_ref().map(|known| &known.attributes));
+    let mut all = plan.get("attributes").cloned().unwrap_or(Json::Null);
+    extras.into_iter().for_each(|(name, value)| all.insert(usize::MAX, &name, value));
+    let Some(known) = known else { return make(ready, email, &all, ctx).await };
     let is_same = ctx.id("contact").as_ref() == Some(&known.id);
     let written = if is_same { Written::of(push, ctx) } else { Written::default() };
-    let all = Json::from(attributes);
     let attributes = &written.news(&all);
     ctx.keep(&[("contact", &known.id)]).await;
     if known.is_blocked {
@@ -62,7 +57,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     } else if known.left > 0 {
         ctx.note("the contact unsubscribed from a list: it is not put back on it");
     }
-    let is_new = |list: &&u64| !known.is_blocked && !known.settled.contains(*list);
+    let is_new = |list: &&u64| may_join && !known.is_blocked && !known.settled.contains(*list);
     let lists: Vec<u64> = ready.lists.iter().filter(is_new).copied().collect();
     let asked = !lists.is_empty() && ready.confirmation.is_some();
     let change = |attributes: &Json| {
@@ -73,7 +68,12 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
         let request = ready.request(Method::PUT, &["contacts", &known.id]);
         request.query(&[("identifierType", "contact_id")]).json(body.to_string())
     };
-    write(attributes, change, ctx).await?;
+    let changed = write(attributes, change, ctx).await?;
+    if changed.status == 404 {
+        // It was deleted since it was looked at.
+        return make(ready, email, &all, ctx).await;
+    }
+    VENDOR.checked(changed, ctx.now)?;
     written::keep(&all, ctx).await;
     if asked { ask(ready, email, attributes, &lists, ctx).await } else { Ok(()) }
 }
@@ -92,6 +92,7 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
     let numbers = |key: &str| contact[key].as_array().into_iter().flatten().filter_map(Value::as_u64);
     Ok(Some(Known {
         id: id_of(&contact["id"]).ok_or_else(|| unread(NAME, &answer, "id"))?,
+        attributes: contact["attributes"].clone(),
         is_blocked: contact["emailBlacklisted"].as_bool().unwrap_or(false),
         settled: numbers("listIds").chain(numbers("listUnsubscribed")).collect(),
         left: numbers("listUnsubscribed").filter(|list| ready.lists.contains(list)).count(),
@@ -108,7 +109,7 @@ async fn make(ready: &Ready, email: &str, attributes: &Json, ctx: &mut Conversat
             "updateEnabled": true});
         ready.request(Method::POST, &["contacts"]).json(body.to_string())
     };
-    let made = write(attributes, create, ctx).await?;
+    let made = VENDOR.checked(write(attributes, create, ctx).await?, ctx.now)?;
     if let Some(id) = made.json().and_then(|body| id_of(&body["id"])) {
         ctx.keep(&[("contact", &id)]).await;
         written::keep(attributes, ctx).await;
@@ -134,7 +135,7 @@ async fn ask(
             "templateId": confirmation.template, "redirectionUrl": confirmation.redirect});
         ready.request(Method::POST, &["contacts", "doubleOptinConfirmation"]).json(body.to_string())
     };
-    write(attributes, request, ctx).await?;
+    VENDOR.checked(write(attributes, request, ctx).await?, ctx.now)?;
     ctx.keep(&[("_asked", email)]).await;
     Ok(())
 }
@@ -145,5 +146,5 @@ async fn write(
     request: impl Fn(&Json) -> Request + Sync,
     ctx: &mut Conversation<'_>,
 ) -> Result<Response> {
-    VENDOR.checked(without_refused(attributes, "attribute ", error::refused, request, ctx).await?, ctx.now)
+    without_refused(attributes, ("attribute ", ["", ""]), error::flaws, request, ctx).await
 }

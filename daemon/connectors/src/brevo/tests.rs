@@ -145,7 +145,7 @@ fn an_attribute_that_is_refused_keeps_nobody_out() {
         [("Invalid WhatsApp number", "WHATSAPP"), ("Invalid landline number", "LANDLINE_NUMBER")]
     {
         let body = json!({"code": "invalid_parameter", "message": message}).to_string();
-        assert_eq!(error::refused(&response(400, &[], &body))[0].0, name);
+        assert_eq!(error::flaws(&response(400, &[], &body))[0].0, name);
     }
 }
 

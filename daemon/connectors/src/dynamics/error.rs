@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response,
-    vendor::{self, word},
+    vendor::{self, Flaw, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -34,12 +34,12 @@ pub(super) fn is_taken(response: &Response) -> bool {
 
 /// The column whose text is refused as too long, with how long it may be: `The length of the 'x' attribute of the 'lead'
 /// entity exceeded the maximum allowed length of '100'.`
-pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
+pub(super) fn too_long(response: &Response) -> Vec<(String, Flaw)> {
     let error = error(response);
     let limit = || {
         let message = word(&error, "message").filter(|message| message.contains("maximum allowed length"))?;
         let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
-        Some(((*quoted.first()?).to_owned(), quoted.last()?.parse().ok()?))
+        Some(((*quoted.first()?).to_owned(), Flaw::LongerThan(quoted.last()?.parse().ok()?)))
     };
     if code(&error) == TOO_LONG { limit().into_iter().collect() } else { Vec::new() }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::{
@@ -22,7 +22,8 @@ use super::{
     config::{Word as _, no_credentials},
     crm,
     leads::{Enquiry, LeadPlan},
-    named_as, oauth,
+    named_as,
+    oauth::{self, Grant},
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -55,12 +56,16 @@ impl TypedConnector for Dynamics {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);
         let environment = own.ok_or_else(|| crm::unrenderable("environment_url is required"))?;
         let login = setup.common.or(setup.config.login_url.as_ref(), config::LOGIN);
+        let path = [&*setup.config.tenant_id.0, "oauth2", "v2.0", "token"];
+        let url = Request::at(Method::POST, &login.map_err(crm::unrenderable)?, &path).url;
+        // What the token is for.
+        let scope = Some(format!("{}/.default", environment.as_str().trim_end_matches('/')));
+        let app = setup.credentials.client_id.0.zip(setup.credentials.client_secret.0);
         Ok(Box::new(Ready {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
-            login: login.map_err(crm::unrenderable)?,
             settings: setup.config,
-            app: setup.credentials.client_id.0.zip(setup.credentials.client_secret.0),
+            app: app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) }),
             mapping: setup.mapping,
         }))
     }
@@ -69,14 +74,11 @@ impl TypedConnector for Dynamics {
 /// An environment that is ready to be pushed to.
 #[derive(Debug)]
 struct Ready {
-    /// What the token is for.
     environment: Url,
     /// Where to call.
     base: Url,
-    /// Where to log in.
-    login: Url,
     settings: Config,
-    app: Option<(SecretString, SecretString)>,
+    app: Option<Grant>,
     mapping: Mapping,
 }
 
@@ -101,7 +103,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await
+        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
@@ -127,15 +129,7 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        let (client_id, client_secret) = self.app()?;
-        let path = [&*self.settings.tenant_id.0, "oauth2", "v2.0", "token"];
-        let scope = format!("{}/.default", self.environment.as_str().trim_end_matches('/'));
-        Ok(Request::at(Method::POST, &self.login, &path).secret_form(&[
-            ("grant_type", "client_credentials"),
-            ("client_id", client_id.expose_secret()),
-            ("client_secret", client_secret.expose_secret()),
-            ("scope", &scope),
-        ]))
+        Ok(self.app()?.request(None))
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
@@ -144,7 +138,7 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&(SecretString, SecretString)> {
+    fn app(&self) -> Result<&Grant> {
         self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
     }
 

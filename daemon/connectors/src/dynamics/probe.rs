@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, Result, vendor::word};
+use crate::{
+    Conversation, Result,
+    vendor::{each, word},
+};
 use leadline_domain::{
     integration::ProbeKind,
     schema::{self, Takes, TargetField},
@@ -24,8 +27,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     let path = "EntityDefinitions(LogicalName='lead')/Attributes";
     let schema = VENDOR.json(ctx, ready.query(path, &[("$select", wanted)])).await?;
     let key = ready.settings.alternate_key.as_ref().map(|key| key.0.as_str());
-    let columns = schema["value"].as_array().into_iter().flatten();
-    ctx.found.targets = columns.filter_map(|one| column(one, key)).collect();
+    ctx.found.targets = each(&schema["value"]).filter_map(|one| column(one, key)).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let active = [("$select", "systemuserid,fullname"), ("$filter", "isdisabled eq false")];
         let page = |rest: Option<&str>| match rest {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Result,
-    leads::{LeadPlan, Leads, There},
-    vendor::{id_of, unread},
+    leads::{LeadPlan, Leads, There, first_open},
+    vendor::{id_of, unread, without_refused},
 };
 use leadline_domain::json::Json;
 
@@ -17,8 +17,8 @@ const READ: &str = "leadid,statecode,statuscode";
 /// States of a lead.
 const QUALIFIED: i64 = 1;
 const DISQUALIFIED: i64 = 2;
-/// So many of a lead's newest notes are looked through.
-const NOTES: &str = "20";
+/// So many of somebody's newest leads, and of a lead's newest notes, are looked through.
+const FEW: &str = "20";
 
 #[async_trait]
 impl Leads for Ready {
@@ -28,9 +28,9 @@ impl Leads for Ready {
 
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let filter = format!("emailaddress1 eq '{}' and statecode ne {QUALIFIED}", quoted(email));
-        let query = [("$select", READ), ("$filter", &filter), ("$orderby", "modifiedon desc"), ("$top", "1")];
+        let query = [("$select", READ), ("$filter", &filter), ("$orderby", "modifiedon desc"), ("$top", FEW)];
         let found = VENDOR.listed(ctx, self.query("leads", &query), "value").await?;
-        Ok(found.first().and_then(there))
+        Ok(first_open(found.iter().filter_map(there)))
     }
 
     async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
@@ -58,11 +58,11 @@ impl Leads for Ready {
         };
         let key = self.key_of(&plan.lead);
         let keyed = |fields: &Json| request(key.clone(), fields);
-        let mut answer = NAMES.fitted(&plan.create, error::too_long, keyed, ctx).await?;
+        let mut answer = without_refused(&plan.create, NAMES.fields(), error::too_long, keyed, ctx).await?;
         if key.is_some() && error::is_taken(&answer) {
             // The lead of this key was qualified: the customer keeps it.
             let bare = |fields: &Json| request(None, fields);
-            answer = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
+            answer = without_refused(&plan.create, NAMES.fields(), error::too_long, bare, ctx).await?;
         }
         VENDOR.made(answer, "leadid", ctx.now)
     }
@@ -73,7 +73,7 @@ impl Leads for Ready {
             let request = self.write(Method::PATCH, &format!("leads({})", guid(id)), "leadid", fields);
             request.header(header::IF_MATCH, HeaderValue::from_static("*"))
         };
-        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
+        let answer = without_refused(fields, NAMES.fields(), error::too_long, request, ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
         }
@@ -99,7 +99,7 @@ impl Leads for Ready {
             ("$select", "annotationid,notetext"),
             ("$filter", &filter),
             ("$orderby", "createdon desc"),
-            ("$top", NOTES),
+            ("$top", FEW),
         ];
         let answer = ctx.send(self.query("annotations", &query)).await?;
         VENDOR.told_of(push, &answer, ["value", "notetext", "annotationid"])

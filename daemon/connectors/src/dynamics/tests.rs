@@ -176,8 +176,9 @@ fn a_login_asks_a_token_for_the_environment() {
     assert_eq!(request.url.as_str(), "https://login.microsoftonline.com/innkept.example/oauth2/v2.0/token");
     assert!(request.is_secret, "the body is not kept");
     let form: Vec<(String, String)> = url::form_urlencoded::parse(&request.body).into_owned().collect();
-    assert_eq!(form[0].1, "client_credentials");
-    assert_eq!(form[3].1, "https://innkept.crm4.dynamics.com/.default");
+    let said = |key: &str| form.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    assert_eq!(said("grant_type"), Some("client_credentials"));
+    assert_eq!(said("scope"), Some("https://innkept.crm4.dynamics.com/.default"));
     let answer = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ0"}"#;
     let token = ready.login().unwrap().token(&Ok(response(200, &[], answer)), NOW).unwrap();
     assert_eq!((token.expires_at, token.base), (Some(NOW + 3599), None));

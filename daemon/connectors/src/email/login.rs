@@ -1,11 +1,10 @@
 //! The ways to log in to a mail server: a password, a token, or an app that gets tokens.
 
-use http::Method;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::config::Credentials;
-use crate::{MailLogin, Problem, Request};
+use crate::{MailLogin, Problem, Request, oauth::Grant};
 
 /// What we log in with, if the server wants a login.
 #[derive(Debug)]
@@ -19,11 +18,7 @@ pub(super) enum Login {
 #[derive(Debug)]
 pub(super) struct App {
     username: String,
-    token_url: Url,
-    client_id: SecretString,
-    client_secret: SecretString,
-    refresh_token: Option<SecretString>,
-    scope: Option<String>,
+    grant: Grant,
 }
 
 impl Login {
@@ -55,7 +50,7 @@ impl Login {
     /// Where it gets tokens, if it does.
     pub(super) fn token_url(&self) -> Option<&Url> {
         match self {
-            Self::App(app) => Some(&app.token_url),
+            Self::App(app) => Some(&app.grant.url),
             Self::None | Self::Fixed(_) => None,
         }
     }
@@ -63,7 +58,7 @@ impl Login {
     /// The refresh token of an app that has one.
     pub(super) fn refresh_token(&self) -> Option<&SecretString> {
         match self {
-            Self::App(app) => app.refresh_token.as_ref(),
+            Self::App(app) => app.grant.refresh_token.as_ref(),
             Self::None | Self::Fixed(_) => None,
         }
     }
@@ -71,18 +66,7 @@ impl Login {
     /// The call that gets a token.
     pub(super) fn request(&self, refresh: Option<&SecretString>) -> Option<Request> {
         let Self::App(app) = self else { return None };
-        let mut form = vec![
-            ("client_id", app.client_id.expose_secret()),
-            ("client_secret", app.client_secret.expose_secret()),
-        ];
-        match refresh.or(app.refresh_token.as_ref()) {
-            Some(token) => {
-                form.extend([("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())]);
-            }
-            None => form.push(("grant_type", "client_credentials")),
-        }
-        form.extend(app.scope.as_deref().map(|scope| ("scope", scope)));
-        Some(Request::new(Method::POST, app.token_url.clone()).secret_form(&form))
+        Some(app.grant.request(refresh))
     }
 
     /// What a server is told. The runtime puts in the token of an app.
@@ -106,13 +90,8 @@ impl App {
         else {
             return Err(Problem::new("client_id, client_secret and token_url belong together"));
         };
-        Ok(Box::new(Self {
-            username,
-            token_url: token_url.0,
-            client_id,
-            client_secret,
-            refresh_token: given.refresh_token,
-            scope: given.scope,
-        }))
+        let grant = Grant::at(token_url.0, client_id, Some(client_secret));
+        let grant = Grant { refresh_token: given.refresh_token, scope: given.scope, ..grant };
+        Ok(Box::new(Self { username, grant }))
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Message<'a> {
     pub(super) from: &'a Mailbox,
     pub(super) to: &'a [Mailbox],
     pub(super) reply_to: Option<&'a str>,
-    /// What all messages about the lead follow, so that readers show them as one conversation.
-    pub(super) thread: Option<String>,
+    /// The first message about the lead, which later ones reply to, so that readers show them as one conversation.
+    pub(super) root: Option<&'a str>,
     pub(super) subject: &'a str,
     /// Lines end with a line feed.
     pub(super) text: &'a str,
@@ -107,7 +107,8 @@ impl Message<'_> {
             format!("Subject: {}", unstructured(self.subject)),
             format!("Message-ID: <{}>", self.id),
         ];
-        lines.extend(self.thread.as_ref().map(|thread| format!("References: <{thread}>")));
+        let threaded = |header| self.root.map(|root| format!("{header}: <{root}>"));
+        lines.extend(["In-Reply-To", "References"].into_iter().filter_map(threaded));
         lines.extend(self.reply_to.map(|address| format!("Reply-To: {address}")));
         lines.extend([
             "Auto-Submitted: auto-generated".to_owned(),

@@ -126,7 +126,7 @@ impl Prepared for Ready {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::MESSAGES
+        Abilities { keeps_ids: true, ..Abilities::MESSAGES }
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
@@ -136,6 +136,7 @@ impl Prepared for Ready {
         for who in answer.headers.iter().filter(|(name, _)| name == REFUSED).map(|(_, who)| who) {
             ctx.note(format!("not told: {}", reading::one_line(who, 250)));
         }
+        self.keep_root(push, ctx).await;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::{
     message::{Mailbox, Message},
 };
 use crate::{
-    Push, Result,
+    Conversation, Push, Result,
     crm::{self, unrenderable},
     summary,
 };
@@ -17,12 +17,9 @@ use leadline_domain::{integration::EventKind, json::Json, template::Context};
 /// The longest subject, in characters.
 const SUBJECT_MAX: usize = 200;
 
-/// What tells the messages of one lead from those of others: its uuid, if it is one that a header can carry.
-fn thread(event: &Json) -> Option<String> {
-    let uuid = event.at("lead.uuid").map(crm::text)?.to_ascii_lowercase();
-    let is_plain = !uuid.is_empty() && uuid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_plain.then_some(uuid)
-}
+/// Under which the id and the subject are kept of the first message about a lead.
+const ROOT: &str = "_root";
+const SUBJECT: &str = "_subject";
 
 impl Ready {
     /// The whole message, as it goes over the wire.
@@ -30,13 +27,11 @@ impl Ready {
         let event = crm::event(push)?;
         let headline = summary::headline(&event, push);
         let is_notice = matches!(push.event, EventKind::Notice(_));
-        let subject = match &self.config.subject {
-            Some(Subject(template)) if !is_notice => {
-                let context = Context::new(&event, push.event, push.id);
-                template.render(&context).map_err(|error| unrenderable(format!("subject: {error}")))?
-            }
-            _ => headline.clone(),
-        };
+        let subject = self.subject(&event, push)?;
+        // Readers take no message into a conversation of another subject.
+        let of_root = |key: &str| push.ids.get(key).filter(|_| push.event == EventKind::Updated);
+        let reply = of_root(SUBJECT).filter(|_| self.config.subject.is_none());
+        let subject = reply.map_or(subject, |first| format!("Re: {first}"));
         let text = summary::body(&self.mapping, &event, push, |_| true)?;
         let reply_to = event.at("lead.email").map(crm::text).and_then(|email| Mailbox::parse(&email).ok());
         let closing = match &reply_to {
@@ -46,18 +41,39 @@ impl Ready {
         };
         let company = summary::one_line(&self.ours.company);
         let text = format!("{headline}\nFor {company}\n\n{text}\n\nSent by Leadline.{closing}");
-        let subject = summary::one_line(&subject);
         let message = Message {
-            id: format!("{}.{}@{}", push.id, self.ours.id, self.config.from.0.domain()),
-            thread: thread(&event)
-                .map(|lead| format!("{lead}.{}@{}", self.ours.id, self.config.from.0.domain())),
+            id: self.message_id(push),
+            root: of_root(ROOT).map(String::as_str),
             at: push.now,
             from: &self.config.from.0,
             to: &self.config.to.0,
             reply_to: reply_to.as_ref().map(|reply_to| &*reply_to.address),
-            subject: &crm::cut(&subject, SUBJECT_MAX),
+            subject: &subject,
             text: &text,
         };
         Ok(message.to_bytes())
+    }
+
+    fn message_id(&self, push: &Push<'_>) -> String {
+        format!("{}.{}@{}", push.id, self.ours.id, self.config.from.0.domain())
+    }
+
+    fn subject(&self, event: &Json, push: &Push<'_>) -> Result<String> {
+        let subject = match &self.config.subject {
+            Some(Subject(template)) if !matches!(push.event, EventKind::Notice(_)) => {
+                let context = Context::new(event, push.event, push.id);
+                template.render(&context).map_err(|error| unrenderable(format!("subject: {error}")))?
+            }
+            _ => summary::headline(event, push),
+        };
+        Ok(crm::cut(&summary::one_line(&subject), SUBJECT_MAX).into_owned())
+    }
+
+    /// Keeps which message about the lead was the first. It is sent by now, whatever its template makes of the lead today.
+    pub(super) async fn keep_root(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) {
+        let subject = crm::event(push).and_then(|event| self.subject(&event, push));
+        if let (None, Ok(subject)) = (push.ids.get(ROOT), subject) {
+            ctx.keep(&[(ROOT, &self.message_id(push)), (SUBJECT, &subject)]).await;
+        }
     }
 }

@@ -86,7 +86,6 @@ fn no_lead_can_add_a_header() {
         "To",
         "Subject",
         "Message-ID",
-        "References",
         "Auto-Submitted",
         "MIME-Version",
         "Content-Type",

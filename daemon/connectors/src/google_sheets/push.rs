@@ -69,8 +69,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
 
 /// Writes the row, or adds it.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-    let mut plan: Value = serde_json::from_slice(push.rendered.map(Bytes::as_ref).unwrap_or_default())
-        .map_err(|error| crm::unrenderable(format!("what was rendered cannot be read: {error}")))?;
+    let mut plan = crm::value(&crm::rendered(push, ctx)?);
     let id = &plan["id"].as_str().unwrap_or_default().to_owned();
     let kept = ctx.id(COLUMN).zip(ctx.id("row"));
     let mut head = read_head(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
@@ -90,13 +89,28 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     };
     let all = Json::from(&plan["cells"]);
     if row.is_some() {
-        plan["cells"] = crm::value(&Written::of(push, ctx).news(&all));
+        let mut news = Written::of(push, ctx).news(&all);
+        // By its id a row is told that took the place of this one.
+        if let Json::Object(cells) = &mut news {
+            cells.retain(|(column, _)| !column.is(&ready.key));
+        }
+        plan["cells"] = crm::value(&news);
     }
     let (start, line) = line(&head.header, &plan, row.is_none(), ctx);
     let row = match row {
         Some(row) => {
             let range = ready.range(&format!("{start}{row}:{}{row}", letters(head.header.len() - 1)));
-            VENDOR.good(ctx, ready.write(&range, &line)).await?;
+            let write = ready.write(&range, &line).query(&[("includeValuesInResponse", "true")]);
+            let written = VENDOR.good(ctx, write.long()).await?.json().unwrap_or_default();
+            let width = line["values"][0].as_array().map_or(0, Vec::len);
+            let own = &written["updatedData"]["values"][0][key + width - head.header.len()];
+            let is_own = own.as_str().is_some_and(|own| own.trim().eq_ignore_ascii_case(id));
+            if written["updatedData"].is_object() && !is_own {
+                // Somebody removed a row above, or this one, between the look and the write.
+                let error =
+                    format!("{NAME}: row {row} became another while it was written: look what it says");
+                return Err(Failure::new(FailureClass::Transient, error));
+            }
             row
         }
         None => ready.add(&start, &line, ctx).await?,

@@ -165,6 +165,25 @@ fn the_header_decides_which_columns_there_are() {
 }
 
 #[test]
+fn a_row_that_became_another_while_it_was_written_is_no_success() {
+    let there = sheet(&HEADER, "01J8H6KQH4YG3XR8RWM6T6XFQE", 1000);
+    let written = |id: &str| {
+        let values = if id.is_empty() { json!([]) } else { json!([["", id, "a@b.c", 80]]) };
+        json!({"updatedRange": "A3:E3", "updatedData": {"range": "A3:E3", "values": values}}).to_string()
+    };
+    let case = || PushCase { ids: known("3"), ..PushCase::updated(FULL) };
+    let error = "google_sheets: row 3 became another while it was written: look what it says";
+    for id in ["", "01J8H6KQH4AAAAAAAAAAAAAAAA"] {
+        let played = case().run(ready(Value::Null).as_ref(), &[(200, &there), (200, &written(id))]);
+        assert_eq!(played.failure(), ("transient", error, None));
+        assert_eq!(played.bodies[1]["values"][0][1], Value::Null, "its id stays what it is");
+    }
+    let own = written("01j8h6kqh4yg3xr8rwm6t6xfqe");
+    let played = case().run(ready(Value::Null).as_ref(), &[(200, &there), (200, &own)]);
+    assert_eq!(played.outcome, Outcome::Delivered);
+}
+
+#[test]
 fn an_answer_that_says_no_row_is_no_success() {
     let there = sheet(&HEADER, "", 10);
     for unread in ["{}", r#"{"updates":{"updatedRange":"Leads"}}"#, "<html>"] {

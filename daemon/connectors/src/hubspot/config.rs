@@ -10,7 +10,7 @@ settings! {
     pub(crate) struct Config {
         /// The dated version of HubSpot's API
         api_version: Version = "2026-03",
-        /// The numbers (ILS ids) of static lists that the contacts of new leads are put on, with commas between them; an update puts nobody back
+        /// The numbers (ILS ids) of static lists that the contacts of new leads are put on, with commas between them, twenty at most; an update puts nobody back
         list_ids: Option<Numbers>,
         /// The pipeline of the deal that each new lead makes, by name or id; absent for the one that has deal_stage. Without both no deal is made
         deal_pipeline: Option<String>,

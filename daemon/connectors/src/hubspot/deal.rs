@@ -7,14 +7,10 @@ use serde_json::{Value, json};
 use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
 use crate::{
     Conversation, Push, Result, crm,
-    vendor::{id_of, word},
+    stages::{Spot, StageProblem, sought},
+    vendor::each,
 };
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    nearest::unknown,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::{integration::EventKind, json::Json};
 
 /// Under which it is kept that a lead's creation was to make a deal.
 const DUE: &str = "_deal_due";
@@ -33,48 +29,18 @@ impl Place {
     pub(super) fn is_set(&self) -> bool {
         self.pipeline.is_some() || self.stage.is_some()
     }
-
-    /// The ids of the pipeline and the stage, among these; else what is wrong with the settings, in a sentence.
-    fn among(&self, pipelines: &[Value]) -> Result<[String; 2], String> {
-        let mut within: Vec<&Value> = pipelines.iter().filter(|one| one["archived"] != true).collect();
-        if let Some(name) = &self.pipeline {
-            let known: Vec<&str> = within.iter().filter_map(|one| word(one, "label")).collect();
-            within.retain(|one| is_called(one, name));
-            if within.is_empty() {
-                return Err(format!("deal_pipeline: {}", unknown("pipeline", name, known)));
-            }
-        }
-        let stages = |pipeline: &&Value| -> Vec<Value> {
-            let all = pipeline["stages"].as_array().into_iter().flatten();
-            all.filter(|one| one["archived"] != true).cloned().collect()
-        };
-        let place = |pipeline: &&Value| {
-            let all = stages(pipeline);
-            let stage = match &self.stage {
-                Some(name) => all.iter().find(|one| is_called(one, name)),
-                None => all.iter().min_by_key(|one| one["displayOrder"].as_i64()),
-            };
-            Some([id_of(&pipeline["id"])?, id_of(&stage?["id"])?])
-        };
-        let mut places: Vec<[String; 2]> = within.iter().filter_map(place).collect();
-        let name = self.stage.as_deref().unwrap_or_default();
-        match (places.pop(), places.is_empty()) {
-            (Some(place), true) => Ok(place),
-            (Some(_), false) => {
-                Err(format!("deal_stage: {name} is in several pipelines: set deal_pipeline too"))
-            }
-            (None, _) => {
-                let known: Vec<Value> = within.iter().flat_map(stages).collect();
-                let known = known.iter().filter_map(|one| word(one, "label"));
-                Err(format!("deal_stage: {}", unknown("stage", name, known)))
-            }
-        }
-    }
 }
 
-fn is_called(one: &Value, name: &str) -> bool {
-    let label = word(one, "label").unwrap_or_default();
-    word(one, "id") == Some(name) || label.trim().to_lowercase() == name.to_lowercase()
+/// What is in use of pipelines or stages, in the order in which people see it.
+fn in_use(listed: &Value) -> Vec<&Value> {
+    let mut used: Vec<&Value> = each(listed).filter(|one| one["archived"] != true).collect();
+    used.sort_by_key(|one| one["displayOrder"].as_i64());
+    used
+}
+
+fn spot(told: &Value) -> Option<Spot> {
+    let stages = in_use(&told["stages"]).into_iter().filter_map(spot).collect();
+    Spot::of(told, "label", stages)
 }
 
 /// By which words in its description a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
@@ -83,11 +49,21 @@ pub(super) fn of_lead(event: &Json) -> Option<String> {
 }
 
 impl Ready {
-    /// What is wrong with where deals are to stand, in a sentence; else where that is.
-    pub(super) async fn sought(&self, ctx: &mut Conversation<'_>) -> Result<Result<[String; 2], String>> {
+    /// Where deals are to stand.
+    pub(super) async fn sought(
+        &self,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Result<[String; 2], StageProblem>> {
         let path = ["crm", "pipelines", &self.version, "deals"];
         let pipelines = VENDOR.listed(ctx, self.request(Method::GET, &path).long(), "results").await?;
-        Ok(self.place.among(&pipelines))
+        let pipelines: Vec<Spot> = in_use(&pipelines.into()).into_iter().filter_map(spot).collect();
+        let wanted = [self.place.pipeline.as_deref(), self.place.stage.as_deref()];
+        Ok(sought(&pipelines, ["deal_pipeline", "deal_stage"], wanted).and_then(|(pipeline, stage)| {
+            let stage = stage.or(pipeline.stages.first());
+            let none = || StageProblem(format!("deal_pipeline: {} has no stage", pipeline.name));
+            let stage = stage.ok_or_else(none)?;
+            Ok([pipeline.id.clone(), stage.id.clone()])
+        }))
     }
 
     /// Keeps that a lead's creation is to make a deal: where it dies before, the update that takes its place makes it.
@@ -116,9 +92,7 @@ impl Ready {
         if self.is_made(push, &Thing::deal(&plan.deal), contact, ctx).await? {
             return Ok(true);
         }
-        let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| {
-            Failure::new(FailureClass::Rejected, format!("{NAME} {wrong}; correct the setting"))
-        })?;
+        let [pipeline, stage] = self.sought(ctx).await?.map_err(|wrong| wrong.refused(NAME))?;
         let mut properties = plan.deal.clone();
         properties["pipeline"] = json!(pipeline);
         properties["dealstage"] = json!(stage);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response, reading,
-    vendor::{self, id_of},
+    vendor::{self, Flaw, id_of, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -43,7 +43,7 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
         _ if matches!(response.status, 401 | 403) => FailureClass::Credentials,
         _ => FailureClass::Rejected,
     };
-    match details(&body, message) {
+    match details(&body) {
         details if details.is_empty() => vendor::told(NAME, class, category, message),
         details => vendor::told(NAME, class, &details, ""),
     }
@@ -75,15 +75,30 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
     vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
+/// Which properties do not take their values. One that does not exist is missing from every lead: that is the mapping's fault.
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
+    let body = response.json().filter(|_| response.status == 400).unwrap_or_default();
+    let named = |error: &Value| {
+        let name = error["context"]["propertyName"][0].as_str().or_else(|| word(error, "name"))?;
+        let reason = word(error, "message").unwrap_or("it is refused");
+        Some((name.to_owned(), Flaw::Refused(reason.to_owned())))
+    };
+    let is_unknown =
+        |error: &Value| ["code", "error"].iter().any(|key| error[key] == "PROPERTY_DOESNT_EXIST");
+    errors(&body).iter().filter(|error| !is_unknown(error)).filter_map(named).collect()
+}
+
+/// The single errors of an answer; in an older shape they are JSON within the message.
+fn errors(body: &Value) -> Vec<Value> {
+    let listed = body["errors"].as_array().cloned().unwrap_or_default();
+    let message = word(body, "message").unwrap_or_default();
+    let within = || message.find('[').and_then(|at| serde_json::from_str(&message[at..]).ok());
+    if listed.is_empty() { within().unwrap_or_default() } else { listed }
+}
+
 /// `PROPERTY_DOESNT_EXIST wedding_date_property`, for each error in an answer.
-fn details(body: &Value, message: &str) -> String {
-    let mut details: Vec<String> =
-        body["errors"].as_array().into_iter().flatten().filter_map(detail).collect();
-    if details.is_empty() {
-        // The older shape: the errors are JSON within the message.
-        let within = message.find('[').and_then(|at| serde_json::from_str::<Vec<Value>>(&message[at..]).ok());
-        details = within.iter().flatten().filter_map(detail).collect();
-    }
+fn details(body: &Value) -> String {
+    let mut details: Vec<String> = errors(body).iter().filter_map(detail).collect();
     details.dedup();
     details.truncate(QUOTED);
     details.join(", ")

@@ -14,15 +14,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
-    Abilities, Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    Result, Setup, Token, TypedConnector,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response, Result,
+    Setup, TypedConnector,
     config::no_credentials,
     crm, named_as,
-    oauth::{self, App, TokenLogin},
+    oauth::{App, TokenLogin},
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -55,28 +54,28 @@ impl TypedConnector for Hubspot {
     };
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
-        if login(credentials.clone()).is_some() {
-            return Vec::new();
-        }
-        vec![Problem::new("give a token, or client_id, client_secret and refresh_token")]
+        let Credentials { token, client_id, client_secret, refresh_token } = credentials;
+        let is_app = [client_id, client_secret, refresh_token].iter().all(|part| part.is_some());
+        let problem = "give a token, or client_id, client_secret and refresh_token";
+        Vec::from_iter((token.is_none() && !is_app).then(|| Problem::new(problem)))
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
+        let base = setup.common.base_or(BASE).map_err(crm::unrenderable)?;
+        let version = setup.config.api_version.0;
+        let Credentials { token, client_id, client_secret, refresh_token } = setup.credentials;
+        let url = Request::at(Method::POST, &base, &["oauth", &version, "token"]).url;
+        let app = App { client_id, client_secret, refresh_token }.at(url);
         Ok(Box::new(Ready {
-            base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
-            version: setup.config.api_version.0,
+            login: TokenLogin::of(token, app, [NAME, ""]),
+            base,
+            version,
             calls: setup.config.calls_per_10_seconds.get(),
             lists: setup.config.list_ids.map(|lists| lists.0).unwrap_or_default(),
             place: Place { pipeline: setup.config.deal_pipeline, stage: setup.config.deal_stage },
             mapping: setup.mapping,
-            login: login(setup.credentials),
         }))
     }
-}
-
-fn login(given: Credentials) -> Option<TokenLogin> {
-    let Credentials { token, client_id, client_secret, refresh_token } = given;
-    TokenLogin::of(token, App { client_id, client_secret, refresh_token })
 }
 
 /// A HubSpot account that is ready to be pushed to.
@@ -96,7 +95,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Plan::make(&self.mapping, self.place.is_set(), push)?.bytes().map(Some)
+        Plan::make(&self.mapping, self.place.is_set(), push).map(|plan| Some(plan.bytes()))
     }
 
     fn abilities(&self) -> Abilities {
@@ -104,13 +103,13 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let plan = Plan::read(push)?;
+        let plan = Plan::read(push, ctx)?;
         self.is_ready()?;
         self.bring(push, &plan, ctx).await
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
-        matches!(self.login, Some(TokenLogin::App { .. })).then_some(self)
+        self.login.as_ref()?.login()
     }
 
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
@@ -134,31 +133,6 @@ impl Prepared for Ready {
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
         probe::look(self, kind, ctx).await
-    }
-}
-
-impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
-            self.login.as_ref().zip(refresh)
-        else {
-            return Err(no_credentials("refresh_token"));
-        };
-        let request = Request::at(Method::POST, &self.base, &["oauth", &self.version, "token"]);
-        Ok(request.secret_form(&[
-            ("grant_type", "refresh_token"),
-            ("client_id", client_id.expose_secret()),
-            ("client_secret", client_secret.expose_secret()),
-            ("refresh_token", refresh.expose_secret()),
-        ]))
-    }
-
-    fn refresh_token(&self) -> Option<&SecretString> {
-        self.login.as_ref()?.refresh_token()
-    }
-
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        oauth::token(NAME, answer, "", now)
     }
 }
 

@@ -49,7 +49,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     if ready.place.is_set() {
         let sought = ready.sought(ctx).await;
         let unread = |failure: Failure| format!("deal_pipeline: cannot be read: {}", failure.error);
-        ctx.found.findings.extend(sought.map_or_else(|failure| Some(unread(failure)), Result::err));
+        ctx.found
+            .findings
+            .extend(sought.map_or_else(|failure| Some(unread(failure)), |found| Some(found.err()?.0)));
     }
     for list in &ready.lists {
         let unfit = unfit(ready, *list, ctx).await?;

@@ -1,15 +1,15 @@
 //! A push to HubSpot: the contact, then its note and maybe a deal, each once for each delivery.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Ready, VENDOR, error, plan::Plan};
 use crate::{
-    Conversation, Push, Request, Response, Result, crm,
+    Conversation, Push, Request, Response, Result,
+    vendor::without_refused,
     written::{self, Written},
 };
 use leadline_domain::{
-    integration::EventKind,
     json::Json,
     outcome::{Failure, FailureClass},
 };
@@ -50,31 +50,25 @@ impl Ready {
     /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;
+        let may_join = ctx.may_join(push, "contact", None).await;
         let done = format!("contact.{}", push.id);
-        let contact = match ctx.id(&done) {
+        let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
             None => self.contact(push, ctx, plan).await?,
         };
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
-        written::keep(&Json::from(&Value::Object(plan.properties.clone())), ctx).await;
-        if self.leave(push, plan, &contact, ctx).await? {
-            return Ok(());
+        written::keep(&plan.properties, ctx).await;
+        if !self.leave(push, plan, &contact, ctx).await? {
+            // The contact was deleted since it was written: the lead's person is looked for once more.
+            contact = self.by_email(ctx, plan).await?;
+            ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
+            if !self.leave(push, plan, &contact, ctx).await? {
+                let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
+                return Err(Failure::new(FailureClass::Transient, error));
+            }
         }
-        // The contact was deleted since it was written: the lead's person is looked for once more.
-        let contact = self.by_email(ctx, plan).await?;
-        ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
-        if self.leave(push, plan, &contact, ctx).await? {
-            return Ok(());
-        }
-        let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
-        Err(Failure::new(FailureClass::Transient, error))
-    }
-
-    /// Puts the contact on the lists, which take no notice of who is on them already.
-    async fn enlist(&self, push: &Push<'_>, contact: &str, ctx: &mut Conversation<'_>) -> Result<()> {
-        // Whom sales took off a list is not put back by an update.
-        let lists = self.lists.iter().filter(|_| push.event != EventKind::Updated);
-        for list in lists {
+        // Lists take no notice of who is on them already.
+        for list in self.lists.iter().filter(|_| may_join) {
             let request = self.list(Method::PUT, *list, &["memberships", "add"]);
             VENDOR.good(ctx, request.json(json!([contact]).to_string())).await?;
         }
@@ -82,18 +76,17 @@ impl Ready {
     }
 
     async fn contact(&self, push: &Push<'_>, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
-        if let Some(id) = ctx.id("contact") {
-            let properties = if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
-                plan.without_email()
-            } else {
-                plan.properties.clone()
-            };
-            let news = Written::of(push, ctx).news(&Json::from(&Value::Object(properties)));
+        let known = ctx.id("contact");
+        let plan = &self.named(known.as_deref(), ctx, plan).await?;
+        if let Some(id) = known {
+            let is_second = ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email);
+            let properties = if is_second { plan.without_email() } else { plan.properties.clone() };
+            let news = Written::of(push, ctx).news(&properties);
             if !written::has_members(&news) {
                 // Whether the contact is still there shows its note.
                 return Ok(id);
             }
-            let answer = ctx.send(self.patch(&id, false, &crm::strings_of(&news))).await?;
+            let answer = self.patch(&id, false, &news, ctx).await?;
             if let Some(contact) = self.settled(ctx, plan, answer).await? {
                 return Ok(contact);
             }
@@ -101,13 +94,37 @@ impl Ready {
         self.by_email(ctx, plan).await
     }
 
+    /// The plan, with half of a name where the contact is there and has none.
+    async fn named(&self, known: Option<&str>, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<Plan> {
+        let Json::Object(half) = &plan.half else { return Ok(plan.clone()) };
+        if half.is_empty() {
+            return Ok(plan.clone());
+        }
+        let names: Vec<_> = half.iter().map(|(name, _)| name.decode()).collect();
+        let there = self.objects(Method::GET, &["contacts", known.unwrap_or(&plan.email)]);
+        let mut there = there.query(&[("properties", &names.join(","))]);
+        if known.is_none() {
+            there = there.query(&[("idProperty", "email")]);
+        }
+        let there = ctx.send(there).await?;
+        if there.status == 404 {
+            return Ok(plan.clone());
+        }
+        let there = VENDOR.read(&there, ctx.now)?;
+        Ok(Plan { properties: plan.with_extras(Some(&there["properties"])), ..plan.clone() })
+    }
+
     /// Searching first would not do: HubSpot's search lags behind what was written.
     async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
-        let answer = ctx.send(self.patch(&plan.email, true, &plan.properties)).await?;
+        let answer = self.patch(&plan.email, true, &plan.properties, ctx).await?;
         if let Some(contact) = self.settled(ctx, plan, answer).await? {
             return Ok(contact);
         }
-        let answer = ctx.send(self.create(&plan.created())).await?;
+        let create = |properties: &Json| {
+            let body = [("properties", properties.clone()), ("associations", Json::Array(Vec::new()))];
+            self.objects(Method::POST, &["contacts"]).json(Json::object(body).to_bytes())
+        };
+        let answer = fitting(&plan.with_extras(None), create, ctx).await?;
         let contact = self.settled(ctx, plan, answer.clone()).await?;
         contact.ok_or_else(|| error::failure(&answer, ctx.now))
     }
@@ -128,8 +145,8 @@ impl Ready {
         // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
         // leave it alone too, until the lead has another address.
         ctx.keep(&[(SECOND_EMAIL, &plan.email)]).await;
-        VENDOR.good(ctx, self.patch(&existing, false, &plan.without_email())).await?;
-        Ok(Some(existing))
+        let answer = self.patch(&existing, false, &plan.without_email(), ctx).await?;
+        VENDOR.checked(answer, ctx.now).map(|_| Some(existing))
     }
 
     /// What a push leaves on the contact; false if it is gone.
@@ -141,13 +158,8 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
         let note = Thing::note(push, contact, &plan.note);
-        let is_there = (self.is_made(push, &note, contact, ctx).await?
-            || self.make(&note, contact, ctx).await?)
-            && self.deal(push, plan, contact, ctx).await?;
-        if is_there {
-            self.enlist(push, contact, ctx).await?;
-        }
-        Ok(is_there)
+        Ok((self.is_made(push, &note, contact, ctx).await? || self.make(&note, contact, ctx).await?)
+            && self.deal(push, plan, contact, ctx).await?)
     }
 
     /// Whether an earlier attempt made the thing.
@@ -192,7 +204,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<Option<String>> {
         let listed = self.objects(Method::GET, &["contacts", contact, "associations", thing.kind]);
-        let listed = ctx.send(listed.query(&[("limit", "500")])).await?;
+        let listed = ctx.send(listed.query(&[("limit", "500")]).long()).await?;
         if listed.status == 404 {
             return Ok(None);
         }
@@ -214,17 +226,21 @@ impl Ready {
         Ok(None)
     }
 
-    fn patch(&self, id: &str, is_email: bool, properties: &Map<String, Value>) -> Request {
-        let mut request = self.objects(Method::PATCH, &["contacts", id]);
-        if is_email {
-            request = request.query(&[("idProperty", "email")]);
-        }
-        request.json(json!({ "properties": properties }).to_string())
-    }
-
-    fn create(&self, properties: &Map<String, Value>) -> Request {
-        let body = json!({ "properties": properties, "associations": [] });
-        self.objects(Method::POST, &["contacts"]).json(body.to_string())
+    async fn patch(
+        &self,
+        id: &str,
+        is_email: bool,
+        properties: &Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<Response> {
+        let request = |properties: &Json| {
+            let mut request = self.objects(Method::PATCH, &["contacts", id]);
+            if is_email {
+                request = request.query(&[("idProperty", "email")]);
+            }
+            request.json(Json::object([("properties", properties.clone())]).to_bytes())
+        };
+        fitting(properties, request, ctx).await
     }
 
     fn write(&self, thing: &Thing<'_>, contact: &str) -> Request {
@@ -241,4 +257,13 @@ impl Ready {
         let body = json!({ "properties": [thing.told], "propertiesWithHistory": [], "inputs": inputs });
         self.objects(Method::POST, &[thing.kind, "batch", "read"]).json(body.to_string())
     }
+}
+
+/// The answer to a write of a contact, but for the properties that HubSpot refuses.
+async fn fitting(
+    properties: &Json,
+    request: impl Fn(&Json) -> Request + Sync,
+    ctx: &mut Conversation<'_>,
+) -> Result<Response> {
+    without_refused(properties, ("property ", ["email", "lastname"]), error::flaws, request, ctx).await
 }

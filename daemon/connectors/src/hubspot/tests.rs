@@ -29,6 +29,11 @@ fn none() -> (u16, Value) {
     (404, json!({ "status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found" }))
 }
 
+/// What a look at the name of a contact finds.
+fn nameless() -> (u16, Value) {
+    (200, json!({ "id": "501", "properties": { "firstname": null, "lastname": "" } }))
+}
+
 fn note() -> (u16, Value) {
     (201, json!({ "id": "9001" }))
 }
@@ -107,7 +112,7 @@ fn a_repeat_sends_the_same_and_looks_for_the_note_first() {
 
 #[test]
 fn a_minimal_lead() {
-    let answers = [contact("501"), note()];
+    let answers = [nameless(), contact("501"), note()];
     let said = drive(ready(json!({})).as_ref(), Created, &minimal(), Ids::new(), None, &answers);
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
 }
@@ -158,12 +163,41 @@ fn a_new_lead_is_put_on_the_lists() {
     let ready = Hubspot.prepare(&integration("hubspot", config, credentials, json!({})), "Leadline").unwrap();
     let added =
         || (200, json!({ "recordsIdsAdded": ["501"], "recordIdsRemoved": [], "recordIdsMissing": [] }));
-    let answers = [contact("501"), note(), added(), added()];
+    let answers = [nameless(), contact("501"), note(), added(), added()];
     let said = drive(ready.as_ref(), Created, &minimal(), Ids::new(), None, &answers);
     assert_golden("lists", include_str!("fixtures/lists.json"), &said);
     assert_eq!(said.outcome, Outcome::Delivered);
-    let update = drive(ready.as_ref(), Updated, &minimal(), Ids::new(), None, &answers[..2]);
-    assert_eq!((update.outcome, update.calls.len()), (Outcome::Delivered, 2));
+    let known = ids(&[("contact", "501")]);
+    let update = drive(ready.as_ref(), Updated, &minimal(), known, None, &answers[..3]);
+    assert_eq!((update.outcome, update.calls.len()), (Outcome::Delivered, 3));
+    // The creation died: the update is what puts them there.
+    let update = drive(ready.as_ref(), Updated, &minimal(), Ids::new(), None, &answers);
+    assert_eq!((update.outcome, update.calls.len()), (Outcome::Delivered, 5));
+}
+
+/// As many lists as may be set, a deal and half of a name, and HubSpot refuses some values one by one.
+#[test]
+fn the_most_that_may_be_set_is_done_in_one_push() {
+    let lists: Vec<String> = (1..=20).map(|list: u32| list.to_string()).collect();
+    let config = json!({ "list_ids": lists.join(","), "deal_pipeline": "Weddings" });
+    let credentials = json!({ "token": "pat-eu1-secret" });
+    let mapping = json!({ "lead.event_type": "a", "lead.guest_count": "b", "lead.event_date": "c" });
+    let ready = Hubspot.prepare(&integration("hubspot", config, credentials, mapping), "Leadline").unwrap();
+    let refused = |name: &str| {
+        let error =
+            json!({ "code": "INVALID_OPTION", "message": "no", "context": { "propertyName": [name] } });
+        (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "errors": [error] }))
+    };
+    let stages = json!([{ "id": "71", "label": "New" }]);
+    let pipelines = json!({ "results": [{ "id": "7", "label": "Weddings", "stages": stages }] });
+    let mut answers = vec![none(), none()];
+    answers.extend(["a", "b", "c"].map(refused));
+    answers.extend([(201, json!({ "id": "501" })), note(), (200, pipelines), (201, json!({ "id": "77" }))]);
+    answers.extend(lists.iter().map(|_| (200, json!({ "recordsIdsAdded": ["501"] }))));
+    let mut lead = lead();
+    lead["lead"]["name"] = json!("Cher");
+    let said = drive(ready.as_ref(), Created, &lead, Ids::new(), None, &answers);
+    assert_eq!((said.outcome, said.calls.len()), (Outcome::Delivered, answers.len()));
 }
 
 #[test]
@@ -242,7 +276,7 @@ fn credentials_are_never_shown() {
             lists: Vec::new(),
             place: super::Place { pipeline: None, stage: None },
             mapping: leadline_domain::mapping::Mapping::default(),
-            login: super::TokenLogin::of(Some("pat-secret".into()), super::App::default()),
+            login: Some(super::TokenLogin::Token("pat-secret".into())),
         }
     );
     assert!(!told.contains("pat-secret"), "{told}");

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response,
-    vendor::{self, word},
+    vendor::{self, Flaw, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -34,20 +34,20 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
 }
 
 /// The attributes of a profile that are refused, each with the reason: `/data/attributes/phone_number`.
-pub(super) fn refused(response: &Response) -> Vec<(String, String)> {
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     if !response.is_one_of(&[400, 409]) {
         return Vec::new();
     }
     let named = |error: &Value| {
-        let reason = word(error, "detail").or_else(|| word(error, "title"))?.to_owned();
+        let reason = word(error, "detail").or_else(|| word(error, "title"))?;
+        let flaw = Flaw::Refused(reason.to_owned());
         // A number that is another profile's already: which identifier it is, the answer need not say.
         if word(error, "code") == Some("duplicate_profile") {
-            return Some(("phone_number".to_owned(), reason));
+            return Some(("phone_number".to_owned(), flaw));
         }
         let pointer = error.pointer("/source/pointer").and_then(Value::as_str)?;
         let attribute = pointer.strip_prefix("/data/attributes/")?.trim_end_matches('/');
-        // Without the address there is nobody.
-        (attribute != "email").then(|| (attribute.replace('/', "."), reason))
+        Some((attribute.replace('/', "."), flaw))
     };
     errors(response).iter().filter_map(named).collect()
 }

@@ -1,6 +1,6 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     NAME, Ready, VENDOR,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Conversation, Push, Request, Response, Result, crm, told,
-    vendor::{id_of, unread, without_refused, word},
+    vendor::{gone, id_of, unread, without_refused, word},
     written::{self, Written},
 };
 use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, money};
@@ -23,49 +23,46 @@ const SUBSCRIBED: &str = "_subscribed";
 pub(super) fn plan(mapping: &Mapping, settings: &Config, push: &Push<'_>) -> Result<Json> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
-    let fields = crm::person_fields(mapping, &event, push)?;
-    let (for_new, fields): (Vec<_>, Vec<_>) =
-        fields.into_iter().partition(|(target, _)| mapping.is_for_new(target));
-    let profile = profile_of(&email, &fields);
-    let mut plan = Json::object([("profile", profile), ("event", enquiry(settings, &event, push))]);
-    if !for_new.is_empty() {
-        plan.insert(1, "new", profile_of(&email, &[fields, for_new].concat()));
+    let (fields, extras) = crm::person(mapping, &event, push, (TEXT_MAX, crm::cut), attribute)?;
+    let mut profile = Json::object([("email", Json::string(&email))]);
+    if let Json::Object(members) = fields {
+        members.into_iter().for_each(|(target, value)| put(&mut profile, &target.decode(), value));
     }
+    let mut plan = Json::object([("profile", profile), ("event", enquiry(settings, &event, push))]);
+    crm::put_extras(&mut plan, extras);
     Ok(plan)
 }
 
-/// The attributes of a profile that the mapped fields make.
-fn profile_of(email: &str, fields: &[(String, Json)]) -> Json {
-    let mut profile = Json::object([("email", Json::string(email))]);
-    for (target, value) in fields.iter().filter(|(target, _)| target != "email") {
-        let value = match (target.as_str(), value.as_str()) {
-            ("phone_number", Some(phone)) => match e164(&phone) {
-                Some(phone) => Json::string(&phone),
-                None => continue,
-            },
-            (_, Some(text)) => Json::string(&crm::cut(&text, TEXT_MAX)),
-            (_, None) => value.clone(),
-        };
-        match config::place(target).as_deref() {
-            Some([attribute]) => profile.insert(usize::MAX, attribute, Json::string(&crm::text(&value))),
-            Some([part, name]) => {
-                let mut whole = profile.get(part).cloned().unwrap_or(Json::Object(Vec::new()));
-                whole.insert(usize::MAX, name, value);
-                profile.insert(usize::MAX, part, whole);
-            }
-            _ => {}
+/// A mapped field as an attribute or property of a profile.
+fn attribute(target: &str, value: &Json) -> Option<Json> {
+    let value = match (target, value.as_str()) {
+        // It is there already.
+        ("email", _) => return None,
+        ("phone_number", Some(phone)) => Json::string(&e164(&phone)?),
+        _ => value.clone(),
+    };
+    let is_property = config::place(target).is_some_and(|place| place.len() > 1);
+    Some(if is_property { value } else { Json::string(&crm::text(&value)) })
+}
+
+/// Puts it where it stands in a profile.
+fn put(profile: &mut Json, target: &str, value: Json) {
+    match config::place(target).as_deref() {
+        Some([attribute]) => profile.insert(usize::MAX, attribute, value),
+        Some([part, name]) => {
+            let mut whole = profile.get(part).cloned().unwrap_or(Json::Object(Vec::new()));
+            whole.insert(usize::MAX, name, value);
+            profile.insert(usize::MAX, part, whole);
         }
+        _ => {}
     }
-    profile
 }
 
 /// The enquiry as the attributes of an event. What it is known by is the same on every repeat, and Klaviyo records the
 /// first of those that are known by the same.
 fn enquiry(settings: &Config, event: &Json, push: &Push<'_>) -> Json {
-    let metric = match push.event {
-        EventKind::Updated => &settings.metric_updated,
-        EventKind::Created | EventKind::Test | EventKind::Notice(_) => &settings.metric,
-    };
+    let is_update = push.event == EventKind::Updated;
+    let metric = if is_update { &settings.metric_updated } else { &settings.metric };
     let mut properties = Json::Object(Vec::new());
     for line in told::lines_of(event, push.telling) {
         properties.insert(usize::MAX, &line.label, Json::string(&crm::cut(&line.value, TEXT_MAX)));
@@ -134,18 +131,27 @@ impl Standing {
 
 impl Ready {
     /// The profile, then the subscription, then the event: each may be asked for again and is there once.
-    pub(super) async fn bring(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
+    pub(super) async fn bring(
+        &self,
+        push: &Push<'_>,
+        mut plan: Json,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<()> {
         let told = format!("event.{}", push.id);
         if ctx.id(&told).is_some() {
             return Ok(());
         }
         let email = plan.at("profile.email").map(crm::text).unwrap_or_default();
-        let new = match plan.get("new") {
-            Some(new) if self.is_new(&email, ctx).await? => Some(new),
-            _ => None,
-        };
-        let written = Written::of(push, ctx).unless(new.is_some());
-        let all = new.or(plan.get("profile")).cloned().unwrap_or(Json::Null);
+        let mut all = plan.get("profile").cloned().unwrap_or(Json::Null);
+        let mut is_made = false;
+        if crm::has_extras(&plan) {
+            let there = self.there(&email, ctx).await?;
+            is_made = there.is_none();
+            for (target, value) in crm::take_extras(&mut plan, there.as_ref()) {
+                put(&mut all, &target, value);
+            }
+        }
+        let written = Written::of(push, ctx).unless(is_made);
         let mut news = written.news(&all);
         news.insert(0, "email", all.get("email").cloned().unwrap_or(Json::Null));
         let mut answer = self.import(&news, ctx).await?;
@@ -159,6 +165,7 @@ impl Ready {
             // Asking again changes the same profile, so nothing is made twice.
             return Err(unread(NAME, &answer, "profile id"));
         };
+        let may_join = ctx.may_join(push, "profile", Some(&profile)).await;
         ctx.keep(&[("profile", &profile)]).await;
         written::keep(&all, ctx).await;
         match Standing::of(&body, &self.settings.list_id) {
@@ -169,10 +176,11 @@ impl Ready {
                 // A list that asks for confirmation sends its mail once, whatever changes later.
                 ctx.keep(&[(SUBSCRIBED, &email)]).await;
             }
+            Standing::Subscribed if !may_join => {}
             Standing::Subscribed => {
                 let of = Json::Array(vec![resource("profile", [("id", Json::string(&profile))])]);
                 let path = ["lists", &self.settings.list_id, "relationships", "profiles"];
-                VENDOR.good(ctx, self.post(&path, of)).await?;
+                self.done(self.post(&path, of), &profile, ctx).await?;
             }
         }
         // The specification asks for attributes, though the id says it all.
@@ -180,56 +188,67 @@ impl Ready {
         let of = resource("profile", of);
         let mut event = plan.get("event").cloned().unwrap_or(Json::Null);
         event.insert(usize::MAX, "profile", Json::object([("data", of)]));
-        VENDOR.good(ctx, self.post(&["events"], resource("event", [("attributes", event)]))).await?;
+        let event = self.post(&["events"], resource("event", [("attributes", event)]));
+        self.done(event, &profile, ctx).await?;
         ctx.keep(&[(&told, push.first_id())]).await;
         Ok(())
     }
 
-    /// Whether nobody has this address yet. Pushes for one person wait for each other. The list of profiles may lag behind
-    /// what the last of them wrote, seconds ago: whoever another lead made then is new to sales, too. Whom this one made is
-    /// not, and that is asked by the profile's id, which does not lag.
-    async fn is_new(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
+    /// A call about the profile, which somebody may have deleted or merged since it was written: the next attempt writes it
+    /// anew.
+    async fn done(&self, request: Request, profile: &str, ctx: &mut Conversation<'_>) -> Result<()> {
+        let answer = ctx.send(request).await?;
+        if answer.is_one_of(&[400, 404]) {
+            let there = ctx.send(self.get(&["profiles", profile], &[("fields[profile]", "email")])).await?;
+            if there.status == 404 {
+                return Err(gone(NAME, "profile"));
+            }
+        }
+        VENDOR.checked(answer, ctx.now).map(drop)
+    }
+
+    /// What is known of who has this address; none if nobody has it yet. Pushes for one person wait for each other. The list
+    /// of profiles may lag behind what the last of them wrote, seconds ago: whoever another lead made then is new to sales,
+    /// too. Whom this one made is not, and that is asked by the profile's id, which does not lag.
+    async fn there(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Value>> {
         ctx.lock_person(email).await;
         let filter = format!("equals(email,{})", Json::string(email));
-        let query = [("filter", filter.as_str()), ("page[size]", "1"), ("fields[profile]", "email")];
-        let is_new = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?.is_empty();
-        let Some(known) = ctx.id("profile").filter(|_| is_new) else { return Ok(is_new) };
-        let answer = ctx.send(self.get(&["profiles", &known], &query[2..])).await?;
-        let is_own = |own: &str| own.eq_ignore_ascii_case(email);
-        let read = || VENDOR.read(&answer, ctx.now);
-        Ok(answer.status == 404 || !word(&read()?["data"]["attributes"], "email").is_some_and(is_own))
+        let wanted = ("fields[profile]", "email,first_name,last_name");
+        let query = [("filter", filter.as_str()), ("page[size]", "1"), wanted];
+        let mut listed = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?;
+        if let Some(mut one) = listed.pop() {
+            return Ok(Some(one["attributes"].take()));
+        }
+        let Some(known) = ctx.id("profile") else { return Ok(None) };
+        let answer = ctx.send(self.get(&["profiles", &known], &[wanted])).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let attributes = VENDOR.read(&answer, ctx.now)?["data"]["attributes"].take();
+        let is_own = word(&attributes, "email").is_some_and(|own| own.eq_ignore_ascii_case(email));
+        Ok(is_own.then_some(attributes))
     }
 
     /// Writes the profile. An attribute that Klaviyo refuses keeps nobody out: it is left out, and noted.
     async fn import(&self, profile: &Json, ctx: &mut Conversation<'_>) -> Result<Response> {
         let write = |profile: &Json| self.write(profile);
-        VENDOR.checked(without_refused(profile, "", error::refused, write, ctx).await?, ctx.now)
+        VENDOR
+            .checked(without_refused(profile, ("", ["email", ""]), error::flaws, write, ctx).await?, ctx.now)
     }
 
     fn write(&self, profile: &Json) -> Request {
         let data = resource("profile", [("attributes", profile.clone())]);
-        self.post(&["profile-import"], data).query(&[("additional-fields[profile]", "subscriptions")])
+        self.post(&["profile-import"], data).query(&[("additional-fields[profile]", "subscriptions")]).long()
     }
 
     fn subscribe(&self, profile: &str, email: &str) -> Request {
-        let consent = Json::object([("consent", Json::string("SUBSCRIBED"))]);
-        let channels = Json::object([("email", Json::object([("marketing", consent)]))]);
-        let attributes = Json::object([("email", Json::string(email)), ("subscriptions", channels)]);
-        let who = resource("profile", [("id", Json::string(profile)), ("attributes", attributes)]);
-        let list = resource("list", [("id", Json::string(&self.settings.list_id))]);
-        let job = resource(
-            "profile-subscription-bulk-create-job",
-            [
-                (
-                    "attributes",
-                    Json::object([
-                        ("custom_source", Json::string(&self.source)),
-                        ("profiles", Json::object([("data", Json::Array(vec![who]))])),
-                    ]),
-                ),
-                ("relationships", Json::object([("list", Json::object([("data", list)]))])),
-            ],
-        );
-        self.post(&["profile-subscription-bulk-create-jobs"], job)
+        let consent = json!({"email": {"marketing": {"consent": "SUBSCRIBED"}}});
+        let attributes = json!({"email": email, "subscriptions": consent});
+        let who = json!({"type": "profile", "id": profile, "attributes": attributes});
+        let list = json!({"type": "list", "id": self.settings.list_id});
+        let job = json!({"type": "profile-subscription-bulk-create-job",
+            "attributes": {"custom_source": self.source, "profiles": {"data": [who]}},
+            "relationships": {"list": {"data": list}}});
+        self.post(&["profile-subscription-bulk-create-jobs"], Json::from(&job))
     }
 }

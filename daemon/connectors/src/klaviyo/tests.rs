@@ -121,7 +121,7 @@ fn a_minimal_lead() {
         &agreed(minimal()),
         Ids::new(),
         None,
-        &[made(), TAKEN, TAKEN],
+        &[(200, json!({ "data": [] })), made(), TAKEN, TAKEN],
     );
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
 }

@@ -66,7 +66,11 @@ fn data_centre(key: &SecretString) -> Option<String> {
     is_one.then(|| centre.to_owned())
 }
 
-/// First and last name go to FNAME and LNAME beside this, unless the operator maps the name.
+/// The merge fields that every new audience has for the name.
+pub(super) const NAMES: [(&str, &str); 2] =
+    [("lead.profile.first_name", "FNAME"), ("lead.profile.last_name", "LNAME")];
+
+/// First and last name go to merge fields of their own beside this.
 pub(super) fn own_mapping() -> Value {
     json!({ "lead.phone": "PHONE" })
 }

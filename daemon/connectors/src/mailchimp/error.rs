@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response,
-    vendor::{self, word},
+    vendor::{self, Flaw, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -27,11 +27,11 @@ pub(super) fn is_done(response: &Response) -> bool {
 }
 
 /// The merge fields that an answer refuses, each with the reason.
-pub(super) fn refused_fields(response: &Response) -> Vec<(String, String)> {
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let Some(problem) = response.json().filter(|_| response.status == 400) else { return Vec::new() };
     let errors = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let named = errors.iter().filter_map(|error| Some((word(error, "field")?, word(error, "message")?)));
-    named.map(|(field, message)| (field.to_owned(), message.to_owned())).collect()
+    named.map(|(field, message)| (field.to_owned(), Flaw::Refused(message.to_owned()))).collect()
 }
 
 /// What went wrong.

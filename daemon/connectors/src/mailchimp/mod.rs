@@ -18,14 +18,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use secrecy::SecretString;
+use serde_json::Value;
 use url::Url;
 
 use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
+    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result, Setup,
     TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
 };
 use config::{Config, Credentials};
-use leadline_domain::integration::ProbeKind;
+use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 use plan::Member;
 
 const NAME: &str = "mailchimp";
@@ -54,6 +55,18 @@ impl TypedConnector for Mailchimp {
         )
     };
 
+    /// Whoever maps the name itself, or something else to the merge fields for it, has it split no more.
+    fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
+        let given = crm::read_mapping(&Value::Null, operators)?;
+        let mut own = config::own_mapping();
+        for (field, tag) in config::NAMES {
+            if !(given.mentions("lead.name") || given.targets().any(|(_, target)| target == tag)) {
+                own[field] = tag.into();
+            }
+        }
+        crm::read_mapping(&own, operators)
+    }
+
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let login = match setup.credentials.api_key.0 {
             Some(key) => {
@@ -67,7 +80,6 @@ impl TypedConnector for Mailchimp {
             list: setup.config.list_id,
             member: Member {
                 status_if_new: setup.config.status_if_new,
-                splits_name: !setup.mapping.mentions("lead.name"),
                 mapping: setup.mapping,
                 tags: setup.config.tags.0,
                 groups: setup.config.groups.0,

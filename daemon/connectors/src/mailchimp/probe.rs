@@ -3,11 +3,11 @@
 use http::Method;
 use serde_json::Value;
 
-use super::{
-    Ready, VENDOR, error,
-    plan::{Member, NAMES},
+use super::{Ready, VENDOR, error, plan::Member};
+use crate::{
+    Conversation, Result,
+    vendor::{each, word},
 };
-use crate::{Conversation, Result, vendor::word};
 use leadline_domain::{
     integration::ProbeKind,
     schema::{self, FieldChoice, Takes, TargetField},
@@ -28,9 +28,8 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     }
     let query = "count=1000&fields=merge_fields.tag,merge_fields.name,merge_fields.type,merge_fields.options";
     let schema = VENDOR.json(ctx, get(&["lists", &ready.list, "merge-fields"], query)).await?;
-    ctx.found.targets =
-        schema["merge_fields"].as_array().into_iter().flatten().filter_map(merge_field).collect();
-    ctx.found.findings = findings(&ready.member, &schema, &mut ctx.found.targets);
+    ctx.found.targets = each(&schema["merge_fields"]).filter_map(merge_field).collect();
+    ctx.found.findings = findings(&ready.member, &schema, &ctx.found.targets);
     if !ready.member.groups.is_empty() {
         let groups = groups(ready, ctx).await?;
         ctx.found.findings.extend(unknown_ids("groups", "group", &ready.member.groups, &groups));
@@ -59,14 +58,13 @@ async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String
     let path = ["lists", &ready.list, "interest-categories"];
     let query = "count=100&fields=categories.id,categories.title";
     let categories = VENDOR.json(ctx, login.request(Method::GET, &path, query)).await?;
-    let categories = categories["categories"].as_array().into_iter().flatten();
+    let categories = each(&categories["categories"]).filter_map(|one| named(one, "id", "title"));
     let mut groups = Vec::new();
-    for (id, title) in categories.filter_map(|one| named(one, "id", "title")).take(CATEGORIES_MAX) {
+    for (id, title) in categories.take(CATEGORIES_MAX) {
         let path = ["lists", &ready.list, "interest-categories", &id, "interests"];
         let query = "count=100&fields=interests.id,interests.name";
         let own = VENDOR.json(ctx, login.request(Method::GET, &path, query)).await?;
-        let own = own["interests"].as_array().into_iter().flatten();
-        let own = own.filter_map(|one| named(one, "id", "name"));
+        let own = each(&own["interests"]).filter_map(|one| named(one, "id", "name"));
         groups.extend(own.map(|(id, name)| (id, format!("{title}: {name}"))));
     }
     Ok(groups)
@@ -94,25 +92,17 @@ fn merge_field(field: &Value) -> Option<TargetField> {
         _ => Takes::Any,
     };
     let mut target = TargetField::new(word(field, "tag")?, kind, takes).labelled(word(field, "name"));
-    let choices = field["options"]["choices"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let choices = each(&field["options"]["choices"]).filter_map(Value::as_str);
     target.choices = choices.map(|word| FieldChoice { value: word.into(), label: word.to_owned() }).collect();
     Some(target)
 }
 
 /// What is wrong with the mapping, given the audience's merge fields.
-fn findings(member: &Member, schema: &Value, targets: &mut [TargetField]) -> Vec<String> {
+fn findings(member: &Member, schema: &Value, targets: &[TargetField]) -> Vec<String> {
     let mut findings = schema::findings(&member.mapping, "merge field", targets);
-    for name in NAMES.iter().filter(|_| member.splits_name) {
-        match targets.iter_mut().find(|target| target.name == *name) {
-            Some(target) => target.is_ours = true,
-            None => findings.push(format!(
-                "lead.name: the audience has no merge field {name}; map lead.name to one that it has, or to null"
-            )),
-        }
-    }
-    let us = schema["merge_fields"].as_array().into_iter().flatten();
-    let us =
-        us.filter(|field| word(field, "type") == Some("phone") && field["options"]["phone_format"] == "US");
+    let is_us =
+        |field: &&Value| word(field, "type") == Some("phone") && field["options"]["phone_format"] == "US";
+    let us = each(&schema["merge_fields"]).filter(is_us);
     let us: Vec<&str> = us.filter_map(|field| word(field, "tag")).collect();
     for (rule, target) in member.mapping.targets().filter(|(_, target)| us.contains(target)) {
         findings.push(format!(

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Login, NAME, Ready, WEB_ID, error};
+use super::{Login, NAME, Ready, VENDOR, WEB_ID, error};
 use crate::{
     Conversation, Push, Request, Response, Result, crm,
     vendor::{id_of, without_refused},
@@ -18,8 +18,14 @@ impl Ready {
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let login = self.login()?;
         crm::consented(NAME, push)?;
-        let mut plan = crm::rendered(push)?;
+        let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);
+        if !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
+            // What they chose otherwise meanwhile stays so.
+            for choice in ["tags", "member.interests", "member.marketing_permissions"] {
+                plan.take_at(choice);
+            }
+        }
         let has_tags = plan.get("tags").is_some();
         if ctx.id(&kept).is_some() {
             let tagged = ctx.send(self.tag(login, &plan)).await?;
@@ -28,7 +34,7 @@ impl Ready {
                 return done(&tagged, ctx.now);
             }
         }
-        let is_made = self.add_new(login, &mut plan, ctx).await?;
+        let is_made = self.add_extras(login, &mut plan, ctx).await?;
         self.join_news(login, &plan, Written::of(push, ctx).unless(is_made), ctx).await?;
         if !has_tags {
             return Ok(());
@@ -38,18 +44,20 @@ impl Ready {
         done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
     }
 
-    /// Adds what only a new member gets, where there is such a thing and nobody of this address; whether it did.
-    async fn add_new(&self, login: &Login, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let Some(Json::Object(new)) = plan.take_at("new") else { return Ok(false) };
+    /// Adds what not every member gets, where there is such a thing; whether nobody has this address.
+    async fn add_extras(&self, login: &Login, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<bool> {
+        if !crm::has_extras(plan) {
+            return Ok(false);
+        }
         let segments = ["lists", &self.list, "members", &hash_of(plan)];
-        let there = ctx.send(login.request(Method::GET, &segments, "fields=id,status")).await?;
-        if there.status != 404 {
-            return if there.is_good() { Ok(false) } else { Err(error::failure(&there, ctx.now)) };
+        let there = login.request(Method::GET, &segments, "fields=id,status,merge_fields");
+        let there = ctx.send(there).await?;
+        let is_new = there.status == 404;
+        let there = if is_new { None } else { Some(VENDOR.read(&there, ctx.now)?) };
+        for (tag, value) in crm::take_extras(plan, there.as_ref().map(|there| &there["merge_fields"])) {
+            plan.set_at(&format!("{FIELDS}.{tag}"), value);
         }
-        for (tag, value) in new {
-            plan.set_at(&format!("{FIELDS}.{}", tag.decode()), value);
-        }
-        Ok(true)
+        Ok(is_new)
     }
 
     /// Puts the member, with what the lead says anew; one that took the place of the known one gets all.
@@ -82,19 +90,19 @@ impl Ready {
             self.put(login, &plan)
         };
         let fields = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
-        let answer = without_refused(&fields, "merge field ", error::refused_fields, put, ctx).await?;
+        let answer = without_refused(&fields, ("merge field ", ["", ""]), error::flaws, put, ctx).await?;
         done(&answer, ctx.now)?;
         let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
-        if let Some(web_id) = web_id {
-            ctx.keep(&[("member", &hash_of(plan)), (WEB_ID, &web_id)]).await;
-        }
+        let web_id = web_id.as_deref().map(|id| (WEB_ID, id));
+        let hash = hash_of(plan);
+        ctx.keep(&[("member", hash.as_str())].into_iter().chain(web_id).collect::<Vec<_>>()).await;
         Ok(())
     }
 
     fn put(&self, login: &Login, plan: &Json) -> Request {
         let segments = ["lists", &self.list, "members", &hash_of(plan)];
         // A merge field that is required in forms must not keep a lead out.
-        let request = login.request(Method::PUT, &segments, "skip_merge_validation=true");
+        let request = login.request(Method::PUT, &segments, "skip_merge_validation=true").long();
         request.json(plan.get("member").map(Json::to_bytes).unwrap_or_default())
     }
 

@@ -34,7 +34,9 @@ fn each_kind_of_lead_makes_its_requests() {
         (PushCase::created(MINIMAL), include_str!("fixtures/minimal.json")),
         (PushCase::created(MAXIMAL), include_str!("fixtures/maximal.json")),
     ] {
-        let driven = case.run(tagged().as_ref(), &[MEMBER, (204, "")]);
+        // A name of one word takes a look at the member.
+        let look = if case.lead == MINIMAL { &[(404, "")][..] } else { &[] };
+        let driven = case.run(tagged().as_ref(), &[look, &[MEMBER, (204, "")]].concat());
         driven.assert_is(fixture);
         assert_eq!(driven.outcome, Outcome::Delivered);
     }
@@ -44,12 +46,18 @@ fn each_kind_of_lead_makes_its_requests() {
 fn who_asks_chooses_groups_and_permissions_and_an_update_says_nothing_of_them() {
     let config = json!({"groups": "9143cf3bd1, 3a2a927344", "marketing_permissions": "c9a1d2e3f4"});
     let ready = ready(config, Value::Null);
-    let driven = PushCase::created(MINIMAL).run(ready.as_ref(), &[MEMBER]);
+    let driven = PushCase::created(MINIMAL).run(ready.as_ref(), &[(404, ""), MEMBER]);
     driven.assert_is(include_str!("fixtures/groups.json"));
     assert_eq!(driven.outcome, Outcome::Delivered);
-    let update = PushCase::updated(UPDATED).run(ready.as_ref(), &[MEMBER]);
-    let said: Vec<&String> = update.bodies[0].as_object().unwrap().keys().collect();
-    assert_eq!(said, ["email_address", "status_if_new", "merge_fields"]);
+    let said = |ids: &Ids| {
+        let update = PushCase { ids: ids.clone(), ..PushCase::updated(UPDATED) };
+        let update = update.run(ready.as_ref(), &[MEMBER]);
+        update.bodies[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let known = PushCase::created(FULL).run(ready.as_ref(), &[MEMBER]).ids;
+    assert_eq!(said(&known), ["email_address", "status_if_new", "merge_fields"]);
+    // The creation died: the update is what puts them there.
+    assert_eq!(said(&Ids::new())[3..], ["interests", "marketing_permissions"]);
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
 #[test]
 fn without_tags_one_call_does() {
     let driven = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
-    assert_eq!((driven.requests.len(), &driven.outcome, driven.ids.len()), (1, &Outcome::Delivered, 0));
+    assert_eq!((driven.requests.len(), &driven.outcome, driven.ids.len()), (1, &Outcome::Delivered, 1));
 }
 
 #[test]
@@ -126,8 +134,8 @@ fn the_name_is_split_unless_the_operator_says_where_it_goes() {
         ),
         (FULL, json!({"lead.phone": "FNAME"}), json!({"FNAME": "+447700900123", "LNAME": "Jane Patel"})),
     ] {
-        let driven = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[]);
-        let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
+        let driven = PushCase::created(lead).run(ready(json!({}), mapping).as_ref(), &[(404, "")]);
+        let body: Value = serde_json::from_slice(&driven.requests.last().unwrap().body).unwrap();
         assert_eq!(body["merge_fields"], expected);
     }
 }
@@ -135,11 +143,12 @@ fn the_name_is_split_unless_the_operator_says_where_it_goes() {
 #[test]
 fn long_texts_are_cut_on_a_character() {
     let mut lead: Value = serde_json::from_str(FULL).unwrap();
-    lead["lead"]["name"] = "👰".repeat(100).into();
+    lead["lead"]["name"] = format!("{} Patel", "👰".repeat(100)).into();
     let lead = lead.to_string();
-    let driven = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[]);
+    let driven = PushCase::created(&lead).run(ready(json!({}), Value::Null).as_ref(), &[MEMBER]);
     let body: Value = serde_json::from_slice(&driven.requests[0].body).unwrap();
     assert_eq!(body["merge_fields"]["FNAME"], format!("{}…", "👰".repeat(63)));
+    assert_eq!(driven.note.as_deref(), Some("FNAME was cut to 255 characters"));
 }
 
 #[test]
@@ -300,9 +309,9 @@ fn a_test_names_the_account_and_what_is_missing() {
         {"tag":"ADDRESS","type":"address"},{"tag":"EVTDATE","type":"date"}]}"#,
     );
     let findings = [
+        "lead.profile.last_name: unknown merge field LNAME; did you mean FNAME?",
         "lead.event_date: unknown merge field EVNTDATE; did you mean EVTDATE?",
         "location.name: ADDRESS is of type address, and this is a text",
-        "lead.name: the audience has no merge field LNAME; map lead.name to one that it has, or to null",
     ];
     let (report, urls) = probe(ready.as_ref(), ProbeKind::Test, &[root, list, schema]);
     assert_eq!(

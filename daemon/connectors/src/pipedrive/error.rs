@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{NAME, plan::Plan};
 use crate::{
     Response, crm, reading,
-    vendor::{self, id_of},
+    vendor::{self, each, id_of},
 };
 use leadline_domain::{
     json::Json,
@@ -84,23 +84,13 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
     vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
-/// The oldest of the persons with this address among those that a search found: it finds longer addresses too.
-pub(super) fn oldest(found: &[Value], email: &str) -> Option<String> {
-    let items = found.iter().map(|item| &item["item"]);
+/// The oldest of these persons who has this address: a search finds longer ones too, and tells addresses alone.
+pub(super) fn oldest<'a>(persons: impl Iterator<Item = &'a Value>, email: &str) -> Option<String> {
     let has = |person: &&Value| {
-        let emails = person["emails"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        emails.map(|own| own.trim().to_lowercase()).any(|own| own == email)
+        let own = each(&person["emails"]).filter_map(|own| own.as_str().or_else(|| own["value"].as_str()));
+        own.map(|own| own.trim().to_lowercase()).any(|own| own == email)
     };
-    items.filter(has).filter_map(|person| person["id"].as_u64()).min().map(|id| id.to_string())
-}
-
-/// The person of a list who has this address.
-pub(super) fn with_email(persons: &[Value], email: &str) -> Option<String> {
-    let has = |person: &&Value| {
-        let emails = person["emails"].as_array().into_iter().flatten();
-        emails.filter_map(|entry| entry["value"].as_str()).any(|own| own.trim().to_lowercase() == email)
-    };
-    persons.iter().rev().find(has).and_then(|person| id_of(&person["id"]))
+    persons.filter(has).filter_map(|person| person["id"].as_u64()).min().map(|id| id.to_string())
 }
 
 /// The deal that an earlier attempt made: with the lead's uuid in the field for it, else alike and of the same time.

@@ -18,19 +18,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use http::Method;
 use serde_json::Value;
 use url::Url;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use super::{
-    Abilities, Answer, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request,
-    Response, Result, SITE, Setup, Token, TypedConnector,
+    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
+    Result, SITE, Setup, TypedConnector,
     config::no_credentials,
     crm, named_as,
-    oauth::{self, App, TokenLogin},
+    oauth::{App, Grant, TokenLogin},
     vendor::Vendor,
 };
 use config::{Config, Credentials};
@@ -91,33 +88,31 @@ impl TypedConnector for Pipedrive {
     }
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
-        if login(credentials.clone()).is_some() {
-            return Vec::new();
-        }
-        vec![Problem::new("give an api_token, or client_id, client_secret and refresh_token")]
+        let Credentials { api_token, client_id, client_secret, refresh_token } = credentials;
+        let is_app = [client_id, client_secret, refresh_token].iter().all(|part| part.is_some());
+        let problem = "give an api_token, or client_id, client_secret and refresh_token";
+        Vec::from_iter((api_token.is_none() && !is_app).then(|| Problem::new(problem)))
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
+        let login_base = setup.common.base_or(LOGIN).map_err(crm::unrenderable)?;
+        let url = Request::at(Method::POST, &login_base, &["oauth", "token"]).url;
+        let Credentials { api_token, client_id, client_secret, refresh_token } = setup.credentials;
+        let app = App { client_id, client_secret, refresh_token }.at(url);
+        let app = app.map(|grant| Grant { is_basic: true, ..grant });
         Ok(Box::new(Ready {
             base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
-            login_base: setup.common.base_or(LOGIN).map_err(crm::unrenderable)?,
             config: setup.config,
             mapping: setup.mapping,
-            login: login(setup.credentials),
+            login: TokenLogin::of(api_token, app, [NAME, "api_domain"]),
         }))
     }
-}
-
-fn login(given: Credentials) -> Option<TokenLogin> {
-    let Credentials { api_token, client_id, client_secret, refresh_token } = given;
-    TokenLogin::of(api_token, App { client_id, client_secret, refresh_token })
 }
 
 /// A Pipedrive account that is ready to be pushed to.
 #[derive(Debug)]
 struct Ready {
     base: Url,
-    login_base: Url,
     config: Config,
     mapping: Mapping,
     login: Option<TokenLogin>,
@@ -134,7 +129,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let plan = Plan::read(push)?;
+        let plan = Plan::read(push, ctx)?;
         self.is_ready()?;
         let employer = self.employer(push, &plan, ctx).await?;
         ctx.lock_person(&plan.email).await;
@@ -142,7 +137,7 @@ impl Prepared for Ready {
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
-        self.is_app().then_some(self)
+        self.login.as_ref()?.login()
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -167,30 +162,6 @@ impl Prepared for Ready {
     }
 }
 
-impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        let Some((TokenLogin::App { client_id, client_secret, .. }, refresh)) =
-            self.login.as_ref().zip(refresh)
-        else {
-            return Err(no_credentials("refresh_token"));
-        };
-        let pair =
-            STANDARD.encode(format!("{}:{}", client_id.expose_secret(), client_secret.expose_secret()));
-        let request = Request::at(Method::POST, &self.login_base, &["oauth", "token"])
-            .secret_header(header::AUTHORIZATION, &format!("Basic {pair}"))
-            .secret_form(&[("grant_type", "refresh_token"), ("refresh_token", refresh.expose_secret())]);
-        Ok(request)
-    }
-
-    fn refresh_token(&self) -> Option<&SecretString> {
-        self.login.as_ref()?.refresh_token()
-    }
-
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        oauth::token(NAME, answer, "api_domain", now)
-    }
-}
-
 impl Ready {
     fn is_ready(&self) -> Result<()> {
         if self.login.is_some() { Ok(()) } else { Err(no_credentials("api_token")) }
@@ -201,6 +172,6 @@ impl Ready {
     }
 
     fn is_app(&self) -> bool {
-        matches!(self.login, Some(TokenLogin::App { .. }))
+        matches!(self.login, Some(TokenLogin::App(_)))
     }
 }

@@ -1,19 +1,13 @@
 //! What all calls of a push to Pipedrive are made from. Numbers keep their text: a deal's value is never rounded.
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
     config::{Config, Deals, is_custom},
     requests::number,
 };
-use crate::{Push, Result, config::Flag, crm, written::Written};
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    mapping::Mapping,
-    outcome::{Failure, FailureClass},
-};
+use crate::{Push, Result, config::Flag, crm, plan::plan, written::Written};
+use leadline_domain::{json::Json, mapping::Mapping};
 
 /// The longest name or title, in characters.
 const TEXT_MAX: usize = 255;
@@ -22,33 +16,35 @@ const NOTE_MAX: usize = 16_000;
 /// Two clocks differ by less than this.
 const CLOCKS_DIFFER_SECONDS: i64 = 600;
 
-/// A push, rendered.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    /// The key of the person: trimmed and in lower case.
-    pub(super) email: String,
-    pub(super) lead: String,
-    /// Whose organization the person is to belong to, by its name.
-    pub(super) employer: Option<String>,
-    /// The organization that the employer is.
-    pub(super) organization: Option<String>,
-    /// A deal that was made earlier than this, in seconds since 1970, is another lead's.
-    pub(super) since: i64,
-    phone: Option<String>,
-    /// The person without its addresses and numbers.
-    person: Json,
-    /// The person's name was made from its address: it is for a new one only.
-    is_made_name: bool,
-    pub(super) deal: Option<Json>,
-    /// What of these only a new person or deal gets, as a mapping calls it.
-    new: Vec<String>,
-    pub(super) note: Option<String>,
+plan! {
+    /// A push, rendered.
+    pub(super) struct Plan {
+        /// The key of the person: trimmed and in lower case.
+        pub(super) email: String,
+        pub(super) lead: String,
+        /// Whose organization the person is to belong to, by its name.
+        pub(super) employer: Option<String>,
+        /// The organization that the employer is.
+        pub(super) organization: Option<String>,
+        /// A deal that was made earlier than this, in seconds since 1970, is another lead's.
+        pub(super) since: i64,
+        phone: Option<String>,
+        /// The person without its addresses and numbers.
+        person: Json,
+        /// The person's name was made from its address: it is for a new one only.
+        is_made_name: bool,
+        pub(super) deal: Option<Json>,
+        /// What of these only a new person or deal gets, as a mapping calls it.
+        new: Vec<String>,
+        pub(super) note: Option<String>,
+    }
 }
 
 impl Plan {
     pub(super) fn make(mapping: &Mapping, config: &Config, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let text = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_owned();
+        let new = mapping.targets().filter(|(rule, _)| rule.is_for_new());
         let mut plan = Self {
             email: text("lead.email").to_lowercase(),
             lead: text("lead.uuid"),
@@ -61,11 +57,7 @@ impl Plan {
             person: Json::Object(Vec::new()),
             is_made_name: crm::is_made_name(&event),
             deal: None,
-            new: mapping
-                .targets()
-                .filter(|(rule, _)| rule.is_for_new())
-                .map(|(_, to)| to.to_owned())
-                .collect(),
+            new: new.map(|(_, to)| to.to_owned()).collect(),
             note: None,
         };
         let mut deal = Json::object([("title", Json::string(&crm::deal_title(&event, TEXT_MAX)))]);
@@ -97,52 +89,8 @@ impl Plan {
             put(&mut deal, &field.0, Json::string(&plan.lead));
         }
         plan.deal = (has_value || config.deals == Deals::Always).then_some(deal);
-        plan.note = (config.notes == Flag::Yes).then(|| note(&event, push));
+        plan.note = (config.notes == Flag::Yes).then(|| crm::html_note(&event, push, NOTE_MAX));
         Ok(plan)
-    }
-
-    pub(super) fn bytes(&self) -> Bytes {
-        let optional = |text: &Option<String>| text.as_deref().map_or(Json::Null, Json::string);
-        Json::object([
-            ("email", Json::string(&self.email)),
-            ("lead", Json::string(&self.lead)),
-            ("employer", optional(&self.employer)),
-            ("since", Json::integer(self.since.into())),
-            ("phone", optional(&self.phone)),
-            ("person", self.person.clone()),
-            ("is_made_name", Json::Bool(self.is_made_name)),
-            ("deal", self.deal.clone().unwrap_or(Json::Null)),
-            ("new", Json::Array(self.new.iter().map(|name| Json::string(name)).collect())),
-            ("note", optional(&self.note)),
-        ])
-        .to_bytes()
-    }
-
-    /// What was rendered for this delivery.
-    pub(super) fn read(push: &Push<'_>) -> Result<Self> {
-        let read = || {
-            let plan = Json::parse(push.rendered?).ok()?;
-            let text = |key: &str| plan.get(key).and_then(Json::as_str).map(std::borrow::Cow::into_owned);
-            Some(Self {
-                email: text("email")?,
-                lead: text("lead")?,
-                employer: text("employer"),
-                organization: None,
-                since: plan.get("since")?.as_integer()?.try_into().ok()?,
-                phone: text("phone"),
-                person: plan.get("person")?.clone(),
-                is_made_name: plan.get("is_made_name") == Some(&Json::Bool(true)),
-                deal: plan.get("deal").filter(|deal| !deal.is_null()).cloned(),
-                new: match plan.get("new")? {
-                    Json::Array(names) => names.iter().map(crm::text).collect(),
-                    _ => return None,
-                },
-                note: text("note"),
-            })
-        };
-        read().ok_or_else(|| {
-            Failure::new(FailureClass::Mapping, "what was rendered for Pipedrive earlier cannot be read")
-        })
     }
 
     /// The same push, the employer being this organization.
@@ -238,15 +186,6 @@ fn put(record: &mut Json, name: &str, value: Json) {
 
 fn placed(name: &str) -> String {
     if is_custom(name) { format!("custom_fields.{name}") } else { name.to_owned() }
-}
-
-fn note(event: &Json, push: &Push<'_>) -> String {
-    let heading = match push.event {
-        EventKind::Updated => "Lead updated",
-        EventKind::Created | EventKind::Test | EventKind::Notice(_) => "New lead",
-    };
-    // The delivery's id is what a note whose answer was lost is found by.
-    format!("<b>{heading}</b><br><b>Delivery:</b> {}<br>{}", push.id, crm::html_within(event, push, NOTE_MAX))
 }
 
 fn entry(value: &str, is_primary: bool) -> Json {

@@ -27,8 +27,8 @@ pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()
         let list = ready.all(what, ctx).await?;
         ctx.found.findings.extend(missing(key, what, wanted.0, &list));
     }
-    let misplaced = ready.misplaced(ctx).await?;
-    ctx.found.findings.extend(misplaced);
+    let misplaced = ready.sought(ctx).await?.err();
+    ctx.found.findings.extend(misplaced.map(|wrong| wrong.0));
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
         let list = ready.all(what, ctx).await?;

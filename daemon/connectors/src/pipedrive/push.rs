@@ -71,7 +71,11 @@ impl Ready {
             return Ok(false);
         }
         if let Some(changes) = plan.person_changes(person) {
-            VENDOR.good(ctx, self.patch("persons", id, &changes)).await?;
+            let answer = ctx.send(self.patch("persons", id, &changes)).await?;
+            if answer.is_one_of(&[404, 410]) {
+                return Ok(false);
+            }
+            VENDOR.checked(answer, ctx.now)?;
         }
         Ok(true)
     }
@@ -80,7 +84,8 @@ impl Ready {
     async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let search = self.get(&["api", "v2", "persons", "search"], &query);
-        Ok(error::oldest(&VENDOR.listed(ctx, search, "data/items").await?, &plan.email))
+        let found = VENDOR.listed(ctx, search, "data/items").await?;
+        Ok(error::oldest(found.iter().map(|item| &item["item"]), &plan.email))
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
@@ -94,7 +99,7 @@ impl Ready {
             return Ok(None);
         }
         let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;
-        Ok(error::with_email(&VENDOR.entries(&answer, "data", ctx.now)?, &plan.email))
+        Ok(error::oldest(VENDOR.entries(&answer, "data", ctx.now)?.iter(), &plan.email))
     }
 
     async fn deal(

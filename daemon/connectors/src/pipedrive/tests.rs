@@ -197,18 +197,9 @@ fn long_names_are_cut_and_the_date_stays() {
 fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
     let plan = |lead_field: Option<&str>| {
         let config = lead_field.map_or(json!({}), |field| json!({ "lead_field": field }));
-        let said = drive(
-            ready(config, json!({})).as_ref(),
-            Created,
-            &lead(),
-            Ids::new(),
-            None,
-            &[(500, json!(null))],
-        );
-        let rendered = said.rendered.unwrap();
-        let body = bytes::Bytes::new();
-        let push = crate::Push { rendered: Some(&rendered), ..crate::testkit::push(&body) };
-        super::Plan::read(&push).unwrap()
+        let mapping = crm::read_mapping(&super::config::own_mapping(), &json!({})).unwrap();
+        let body = bytes::Bytes::from(lead().to_string());
+        super::Plan::make(&mapping, &crate::config::read_all(&config).0, &testkit::push(&body)).unwrap()
     };
     let title = "Wedding – Sarah Patel – 2026-09-12";
     let time = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();

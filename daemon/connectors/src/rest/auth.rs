@@ -1,21 +1,10 @@
 //! How we log in to a custom CRM.
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use url::Url;
 
-use super::{
-    NAME,
-    config::{AuthKind, Config, Credentials, TokenAuth},
-};
-use crate::{
-    Answer, Problem, Request, Result, Token,
-    config::shorten,
-    reading,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use super::config::{AuthKind, Config, Credentials, TokenAuth};
+use crate::{Problem, Request, Result, config::shorten, oauth::Grant};
 
 /// The way in that a configuration names.
 #[derive(Debug)]
@@ -25,17 +14,8 @@ pub(super) enum Auth {
     Basic,
     Header(HeaderName),
     Query(String),
+    /// Where a token is got, and for what; the client is still to be named.
     ClientCredentials(Box<Grant>),
-}
-
-/// Where a token is got, and for what.
-#[derive(Debug)]
-pub(super) struct Grant {
-    url: Url,
-    scope: Option<String>,
-    audience: Option<String>,
-    /// The client is named in `Authorization: Basic`, not in the form.
-    is_basic: bool,
 }
 
 /// The way in, with what opens it.
@@ -46,7 +26,7 @@ pub(super) enum Key {
     Basic(String, SecretString),
     Header(SecretString),
     Query(SecretString),
-    Client { id: String, secret: SecretString },
+    Client(Box<Grant>),
 }
 
 impl Auth {
@@ -68,10 +48,10 @@ impl Auth {
                 let problem = "token_url is required with auth client_credentials: where tokens are got";
                 let url = config.token_url.clone().ok_or_else(|| Problem::at("token_url", problem))?;
                 Self::ClientCredentials(Box::new(Grant {
-                    url: url.0,
                     scope: config.scope.clone(),
                     audience: config.audience.clone(),
                     is_basic: config.token_auth == TokenAuth::Basic,
+                    ..Grant::at(url.0, SecretString::default(), None)
                 }))
             }
         })
@@ -88,10 +68,11 @@ impl Auth {
             }
             Self::Header(_) => Key::Header(given.key.ok_or("key")?),
             Self::Query(_) => Key::Query(given.key.ok_or("key")?),
-            Self::ClientCredentials(_) => Key::Client {
-                id: given.client_id.map(plain).ok_or("client_id")?,
-                secret: given.client_secret.ok_or("client_secret")?,
-            },
+            Self::ClientCredentials(grant) => Key::Client(Box::new(Grant {
+                client_id: given.client_id.ok_or("client_id")?,
+                client_secret: Some(given.client_secret.ok_or("client_secret")?),
+                ..(**grant).clone()
+            })),
         })
     }
 
@@ -113,54 +94,14 @@ impl Auth {
             _ => request,
         }
     }
-
-    /// The call that gets a token, if this way in needs one.
-    pub(super) fn login(&self, key: &Key) -> Option<Request> {
-        let (Self::ClientCredentials(grant), Key::Client { id, secret }) = (self, key) else { return None };
-        let mut form = vec![("grant_type", "client_credentials")];
-        form.extend(grant.scope.as_deref().map(|scope| ("scope", scope)));
-        form.extend(grant.audience.as_deref().map(|audience| ("audience", audience)));
-        let mut request = Request::new(Method::POST, grant.url.clone());
-        if grant.is_basic {
-            request = request.basic(id, secret);
-        } else {
-            form.extend([("client_id", id.as_str()), ("client_secret", secret.expose_secret())]);
-        }
-        Some(request.secret_form(&form))
-    }
 }
 
-/// Reads what the login answered. Whatever it refuses, it refuses our credentials.
-pub(super) fn token(answer: &Answer, now: i64) -> Result<Token> {
-    let response = answer.as_ref().map_err(reading::unanswered)?;
-    let by_status = vendor::by_status(NAME, response, now);
-    let read = response.json();
-    let is_json = read.is_some();
-    let body = read.unwrap_or(Value::Null);
-    if response.is_good()
-        && let Some(secret) = word(&body, "access_token")
-    {
-        let lives =
-            body.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
-        let expires_at = lives.filter(|seconds| *seconds > 0).map(|seconds| now.saturating_add(seconds));
-        return Ok(Token { secret: SecretString::from(secret), expires_at, base: None, refresh: None });
-    }
-    let said = |key| word(&body, key).unwrap_or_default();
-    match response.status {
-        // What a 2xx says may contain a token: nothing of it is shown.
-        200..=299 => {
-            let error = format!("{NAME} login: {} without an access_token", response.status);
-            // A page instead of JSON is of something in between, not of the login.
-            let class = if is_json { FailureClass::Credentials } else { FailureClass::Transient };
-            Err(Failure::new(class, error))
+impl Key {
+    /// The call that gets a token, if this one needs one.
+    pub(super) fn login(&self) -> Option<Request> {
+        match self {
+            Self::Client(grant) => Some(grant.request(None)),
+            _ => None,
         }
-        400..=403 => {
-            let failure = match said("error") {
-                "" => by_status,
-                code => vendor::told(NAME, FailureClass::Credentials, code, said("error_description")),
-            };
-            Err(Failure { class: FailureClass::Credentials, ..failure })
-        }
-        _ => Err(by_status),
     }
 }

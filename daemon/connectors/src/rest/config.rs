@@ -102,16 +102,6 @@ words! {
     pub(crate) enum Conflict { Reject = "reject", Ok = "ok" }
 }
 
-impl From<Method> for http::Method {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Post => Self::POST,
-            Method::Put => Self::PUT,
-            Method::Patch => Self::PATCH,
-        }
-    }
-}
-
 parsed! {
     /// Where something stands in an answer.
     pub(crate) struct Pointer(String) = pointer

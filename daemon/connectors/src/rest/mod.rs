@@ -18,7 +18,7 @@ use secrecy::SecretString;
 
 use super::{
     Abilities, Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Result, Setup,
-    Token, TypedConnector, config::no_credentials, connector::unusable, crm,
+    Token, TypedConnector, config::no_credentials, connector::unusable, crm, oauth,
 };
 use auth::{Auth, Key};
 use config::{Config, Credentials};
@@ -93,12 +93,11 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        let key = self.key()?;
-        self.settings.auth.login(key).ok_or_else(|| no_credentials("client_id"))
+        self.key()?.login().ok_or_else(|| no_credentials("client_id"))
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        auth::token(answer, now)
+        oauth::token(NAME, answer, "", now)
     }
 }
 

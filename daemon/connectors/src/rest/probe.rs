@@ -3,13 +3,11 @@
 use http::Method;
 
 use super::Ready;
-use crate::{Conversation, Request, Response, Result, webhook::url::UrlTemplate};
-use leadline_domain::{
-    ids::CompanyId,
-    integration::{EventKind, ProbeKind},
-    lead,
-    template::Context,
+use crate::{
+    Conversation, Request, Response, Result,
+    webhook::url::{UrlTemplate, with_sample},
 };
+use leadline_domain::integration::ProbeKind;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {
@@ -26,9 +24,8 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 
 /// A request for a probe: the placeholders are filled from the sample lead.
 fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request> {
-    let event = lead::sample(CompanyId(1), "The Old Barn");
-    let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
-    Ok(ready.logged_in(ready.request(method, target, &context, None)?))
+    let request = with_sample(|sample| ready.request(method, target, sample, None));
+    request.map(|request| ready.logged_in(request))
 }
 
 /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Problem, Push, Result,
-    config::Common,
+    config::{Common, Word as _},
     crm,
     webhook::{
         UrlSource,
@@ -23,10 +23,7 @@ use leadline_domain::{
     address::EgressPolicy,
     brand::Brand,
     fields::covers,
-    ids::CompanyId,
-    integration::EventKind,
     json::Json,
-    lead::sample,
     mapping::Mapping,
     template::{Context, Place, Template},
 };
@@ -115,9 +112,9 @@ impl Settings {
             return Err(problems);
         };
         Ok(Self {
-            method: config.method.into(),
+            method: config.method.to_method(),
             target,
-            update: update.map(|target| (config.update_method.into(), target)),
+            update: update.map(|target| (config.update_method.to_method(), target)),
             find,
             test,
             headers,
@@ -132,19 +129,10 @@ impl Settings {
 
     /// What is wrong that shows only when it is used.
     pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<Problem> {
-        let event = sample(CompanyId(1), "The Old Barn");
-        let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
         let update = self.update.as_ref().map(|(_, target)| target);
         let find = self.find.as_ref().map(|find| &find.target);
         let targets = [Some(&self.target), update, find, self.test.as_ref()].into_iter().flatten();
-        let mut problems = Vec::new();
-        for target in targets {
-            let address =
-                egress.check(target.base()).map_err(|problem| Problem::of(target.base_key(), problem));
-            problems.extend(address.err());
-            problems.extend(target.render(&context).err());
-        }
-        problems
+        targets.flat_map(|target| target.try_out(egress)).collect()
     }
 
     /// The body for a push.

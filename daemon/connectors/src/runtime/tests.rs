@@ -8,6 +8,13 @@ use crate::{
     testkit::{NOW, Script, play, push, response},
 };
 
+crate::plan::plan! {
+    /// What such a connector renders.
+    struct Plan {
+        email: String,
+    }
+}
+
 /// A connector that does as a test wants.
 struct Odd(Habit);
 
@@ -19,6 +26,8 @@ enum Habit {
     IgnoresFailures,
     KeepsAndGoesOn,
     LogsIn,
+    /// It reads what was rendered, and tells it.
+    Reads,
 }
 
 fn get() -> Request {
@@ -29,10 +38,10 @@ fn get() -> Request {
 impl Prepared for Odd {
     fn render(&self, _push: &Push<'_>) -> Result<Option<Bytes>, Failure> {
         assert!(!matches!(self.0, Habit::PanicsRendering), "as wanted");
-        Ok(None)
+        Ok(matches!(self.0, Habit::Reads).then(|| Plan { email: "a@b.c".to_owned() }.bytes()))
     }
 
-    async fn push(&self, _push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
+    async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         match self.0 {
             Habit::Panics | Habit::PanicsRendering => panic!("as wanted"),
             Habit::CallsForEver => loop {
@@ -50,6 +59,10 @@ impl Prepared for Odd {
                 }
                 ctx.keep(&[("a", "1")]).await;
                 ctx.send(get()).await.map(drop)
+            }
+            Habit::Reads => {
+                let plan = Plan::read(push, ctx)?;
+                ctx.send(get().json(plan.email)).await.map(drop)
             }
             Habit::LogsIn => {
                 ctx.send(get()).await?;
@@ -98,8 +111,8 @@ fn a_connector_that_panics_fails_its_own_push() {
 fn a_connector_that_does_not_end_is_ended() {
     for habit in [Habit::CallsForEver, Habit::IgnoresFailures] {
         let played = run(habit, (0..100).map(|_| ok()).collect());
-        assert_eq!(played.failure(), ("mapping", "the push did not end within 32 calls", None));
-        assert_eq!(played.calls.len(), 32);
+        assert_eq!(played.failure(), ("mapping", "the push did not end within 64 calls", None));
+        assert_eq!(played.calls.len(), 64);
     }
 }
 
@@ -107,6 +120,26 @@ fn a_connector_that_does_not_end_is_ended() {
 fn what_the_transport_ends_no_connector_goes_on_with() {
     let played = run(Habit::IgnoresFailures, vec![ok()]);
     assert_eq!((played.calls.len(), played.failure().1, played.ids.len()), (2, "the daemon died", 0));
+}
+
+/// A delivery that waits while another version is installed keeps what the old one rendered.
+#[test]
+fn what_another_version_rendered_is_rendered_anew() {
+    let body = Bytes::new();
+    for (kept, sent) in [
+        (&br#"{"email":"kept@b.c"}"#[..], "kept@b.c"),
+        (br#"{"email":{"address":"kept@b.c"}}"#, "a@b.c"),
+        (b"email=kept@b.c", "a@b.c"),
+        (b"", "a@b.c"),
+    ] {
+        let kept = Bytes::from_static(kept);
+        let push = Push { rendered: Some(&kept), ..push(&body) };
+        let mut script = Script::new([ok()]);
+        let driven = block_on(drive(&Odd(Habit::Reads), &mut script, push));
+        assert_eq!(driven.outcome, Outcome::Delivered);
+        let [Call::Http(request)] = &script.calls[..] else { panic!("{:?}", script.calls) };
+        assert_eq!((request.body.as_ref(), driven.rendered.is_some()), (sent.as_bytes(), sent == "a@b.c"));
+    }
 }
 
 #[test]

@@ -8,25 +8,32 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::NAME;
-use crate::{Response, reading, vendor};
+use crate::{
+    Response, reading,
+    vendor::{self, Flaw, each, word},
+};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// The quota is one of a rolling day, or of long calls at once; no answer tells which, or for how long.
 const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);
+
+/// A customer takes no changes.
+const CONVERTED: &str = "CANNOT_UPDATE_CONVERTED_LEAD";
 
 /// Whether the token is what was refused.
 pub(super) fn is_session_over(response: &Response) -> bool {
     response.status == 401 || first(response).is_some_and(|(code, _)| code == "INVALID_SESSION_ID")
 }
 
-/// Whether the record was there once.
-pub(super) fn is_deleted(response: &Response) -> bool {
-    first(response).is_some_and(|(code, _)| matches!(code.as_str(), "ENTITY_IS_DELETED" | "NOT_FOUND"))
+/// Whether the Lead that a call was about was there once, or became a customer.
+pub(super) fn is_gone(response: &Response) -> bool {
+    let gone = ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", CONVERTED];
+    first(response).is_some_and(|(code, _)| gone.contains(&code.as_str()))
 }
 
 /// Whether the record became a customer.
 pub(super) fn is_converted(response: &Response) -> bool {
-    first(response).is_some_and(|(code, _)| code == "CANNOT_UPDATE_CONVERTED_LEAD")
+    first(response).is_some_and(|(code, _)| code == CONVERTED)
 }
 
 /// Whether what was to be made is there already.
@@ -34,15 +41,27 @@ pub(super) fn is_there(response: &Response) -> bool {
     first(response).is_some_and(|(code, _)| code == "DUPLICATE_VALUE")
 }
 
-/// The fields whose texts are refused as too long, with how long they may be: `… too large: … (max length=255)`.
-pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
-    let Some(Value::Array(errors)) = response.json() else { return Vec::new() };
-    let limits = errors.iter().filter(|error| error["errorCode"] == "STRING_TOO_LONG").filter_map(|error| {
-        let (_, limit) = error["message"].as_str()?.rsplit_once("max length=")?;
-        let digits: String = limit.chars().take_while(char::is_ascii_digit).collect();
-        Some((error["fields"][0].as_str()?.to_owned(), digits.parse().ok()?))
+/// What is wrong with which fields: texts that are too long, `… (max length=255)`, and values that are not taken. A field that
+/// does not exist is missing from every lead: that is the mapping's fault, and an error names it in its message alone.
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
+    let Some(Value::Array(errors)) = response.json().filter(|_| response.status == 400) else {
+        return Vec::new();
+    };
+    // What another record has already is no fault of the field's.
+    let of_fields = errors.iter().filter(|error| error["errorCode"] != "DUPLICATE_VALUE");
+    let flaws = of_fields.flat_map(|error| {
+        let message = word(error, "message").unwrap_or_default();
+        let fields = each(&error["fields"]).filter_map(Value::as_str);
+        let limit = message.rsplit_once("max length=").map(|(_, limit)| limit.trim_end_matches(')').parse());
+        fields.map(move |name| {
+            let flaw = match limit {
+                Some(Ok(limit)) => Flaw::LongerThan(limit),
+                _ => Flaw::Refused(message.to_owned()),
+            };
+            (name.to_owned(), flaw)
+        })
     });
-    limits.collect()
+    flaws.collect()
 }
 
 /// What a refusal means.
@@ -95,8 +114,7 @@ fn first(response: &Response) -> Option<(String, String)> {
     let rule =
         ["duplicateResult", "duplicateResut"].iter().find_map(|key| error[key]["duplicateRule"].as_str());
     let message = &rule.map_or_else(|| message.to_owned(), |rule| format!("{message} (rule {rule})"));
-    let fields: Vec<&str> =
-        error["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let fields: Vec<&str> = each(&error["fields"]).filter_map(Value::as_str).collect();
     let message = if fields.is_empty() || fields.iter().all(|field| message.contains(field)) {
         message.to_owned()
     } else {

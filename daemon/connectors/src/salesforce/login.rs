@@ -21,8 +21,7 @@ pub(super) struct Login {
 
 #[derive(Debug)]
 enum Grant {
-    Client { secret: SecretString },
-    Refresh { secret: Option<SecretString>, token: SecretString },
+    App { secret: Option<SecretString>, token: Option<SecretString> },
     Key { key: SecretString, username: String },
 }
 
@@ -39,11 +38,10 @@ impl Login {
                 })?;
                 Grant::Key { key, username }
             }
-            (None, Some(token), secret) => Grant::Refresh { secret, token },
-            (None, None, Some(secret)) => Grant::Client { secret },
             (None, None, None) => {
                 return Err(Problem::new("give client_secret, refresh_token, or private_key and username"));
             }
+            (None, token, secret) => Grant::App { secret, token },
         };
         Ok(Self { client_id, grant })
     }
@@ -51,8 +49,8 @@ impl Login {
     /// The refresh token, where that is the way in.
     pub(super) fn refresh_token(&self) -> Option<&SecretString> {
         match &self.grant {
-            Grant::Refresh { token, .. } => Some(token),
-            Grant::Client { .. } | Grant::Key { .. } => None,
+            Grant::App { token, .. } => token.as_ref(),
+            Grant::Key { .. } => None,
         }
     }
 
@@ -67,19 +65,9 @@ impl Login {
         let request = Request::at(Method::POST, login_url, &["services", "oauth2", "token"]);
         let client_id = self.client_id.expose_secret();
         Ok(match &self.grant {
-            Grant::Client { secret } => request.secret_form(&[
-                ("grant_type", "client_credentials"),
-                ("client_id", client_id),
-                ("client_secret", secret.expose_secret()),
-            ]),
-            Grant::Refresh { secret, token } => {
-                let mut pairs = vec![
-                    ("grant_type", "refresh_token"),
-                    ("client_id", client_id),
-                    ("refresh_token", refresh.unwrap_or(token).expose_secret()),
-                ];
-                pairs.extend(secret.as_ref().map(|secret| ("client_secret", secret.expose_secret())));
-                request.secret_form(&pairs)
+            Grant::App { secret, token } => {
+                let grant = oauth::Grant::at(request.url, self.client_id.clone(), secret.clone());
+                grant.request(refresh.or(token.as_ref()))
             }
             Grant::Key { key, username } => {
                 let claims = json!({ "iss": client_id, "sub": username, "aud": audience,

@@ -36,8 +36,8 @@ pub(super) struct Salesforce;
 const NAME: &str = "salesforce";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
-/// So many of a Lead's newest Tasks are looked through; fewer, where they are too long to be read together.
-const NEWEST: [&str; 2] = ["20", "1"];
+/// So many of a Lead's newest Tasks are looked through.
+const TASKS: usize = 20;
 /// Whether assignment rules give a Lead an owner; without it they do, on updates too.
 const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
 /// The longest text that tells a lead, in bytes: it is within what a Description takes, and is read back on a repeat.
@@ -59,12 +59,10 @@ impl TypedConnector for Salesforce {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
+        let login_url = setup.common.or(setup.config.login_url.as_ref(), LOGIN_URL);
         Ok(Box::new(Ready {
             base: setup.common.base().cloned(),
-            login_url: setup
-                .common
-                .or(setup.config.login_url.as_ref(), LOGIN_URL)
-                .map_err(crm::unrenderable)?,
+            login_url: login_url.map_err(crm::unrenderable)?,
             config: setup.config,
             mapping: setup.mapping,
             login: Login::of(&setup.credentials).ok(),
@@ -113,8 +111,9 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
-        self.join_campaign(push, ctx).await
+        let may_join = ctx.may_join(push, "lead", None).await;
+        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
+        if may_join { self.join_campaign(ctx).await } else { Ok(()) }
     }
 
     fn login(&self) -> Option<&dyn super::Login> {
@@ -150,11 +149,8 @@ impl super::Login for Ready {
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        let mut token = oauth::token(NAME, answer, "instance_url", now)?;
-        if let Some(base) = &self.base {
-            token.base = Some(base.clone());
-        }
-        Ok(token)
+        let token = oauth::token(NAME, answer, "instance_url", now)?;
+        Ok(Token { base: self.base.clone().or(token.base), ..token })
     }
 
     fn refuses(&self, response: &Response) -> bool {
@@ -212,12 +208,7 @@ impl Ready {
 
 /// Text that is safe within the quotes of a query.
 fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for character in text.chars().filter(|character| !character.is_control()) {
-        if matches!(character, '\'' | '\\' | '"') {
-            quoted.push('\\');
-        }
-        quoted.push(character);
-    }
-    quoted
+    let escape = |character| matches!(character, '\'' | '\\' | '"').then_some('\\');
+    let shown = text.chars().filter(|character| !character.is_control());
+    shown.flat_map(|character| escape(character).into_iter().chain([character])).collect()
 }

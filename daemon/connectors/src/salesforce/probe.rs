@@ -4,7 +4,11 @@ use http::Method;
 use serde_json::Value;
 
 use super::{Ready, VENDOR, quoted};
-use crate::{Conversation, Result, config::Flag, vendor::word};
+use crate::{
+    Conversation, Result,
+    config::Flag,
+    vendor::{each, word},
+};
 use leadline_domain::{
     integration::ProbeKind,
     outcome::{Failure, FailureClass},
@@ -20,21 +24,14 @@ const OWNER: [&str; 1] = ["OwnerId"];
 /// Those of the users and queues that a mapping names.
 async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>> {
     let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
-    let named: Vec<String> = named
-        .flat_map(|(rule, _)| rule.fixed_values())
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let named = named.flat_map(|(rule, _)| rule.fixed_values()).filter_map(Value::as_str);
+    let ids: Vec<String> = named.map(|id| format!("'{}'", quoted(id))).collect();
     let mut owners = Vec::new();
     for (object, which) in [("User", "IsActive = true"), ("Group", "Type = 'Queue'")] {
-        let ids: Vec<String> = named.iter().map(|id| format!("'{}'", quoted(id))).collect();
         let soql = format!("SELECT Id, Name FROM {object} WHERE {which} AND Id IN ({})", ids.join(", "));
         if !ids.is_empty() {
-            owners.extend(schema::choices(
-                &VENDOR.json(ctx, ready.query(&soql)).await?["records"],
-                "Id",
-                "Name",
-            ));
+            let found = VENDOR.json(ctx, ready.query(&soql)).await?;
+            owners.extend(schema::choices(&found["records"], "Id", "Name"));
         }
     }
     // Salesforce answers with the long form of an id; who has the short one means the same.
@@ -60,8 +57,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let error = "salesforce INSUFFICIENT_ACCESS this user may not create and edit Leads";
         return Err(Failure::new(FailureClass::Credentials, error));
     }
-    let fields = lead["fields"].as_array().into_iter().flatten();
-    ctx.found.targets = fields.filter_map(|one| field(one, ready.external())).collect();
+    ctx.found.targets = each(&lead["fields"]).filter_map(|one| field(one, ready.external())).collect();
     if schema::names_owner(&ready.mapping, &OWNER) {
         let users = owners(ready, ctx).await;
         ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
@@ -134,12 +130,9 @@ fn field(field: &Value, external: Option<&str>) -> Option<TargetField> {
 
 /// What is wrong with the field that Leads are found by.
 fn external_finding(external: &str, lead: &Value) -> Option<String> {
-    let field = lead["fields"].as_array()?.iter().find(|field| field["name"] == external);
-    match field {
-        None => Some(format!("external_id_field: Lead has no field {external}")),
-        Some(field) if field["externalId"] == false => {
-            Some(format!("external_id_field: {external} is not marked as an external id"))
-        }
-        Some(_) => None,
-    }
+    let Some(field) = lead["fields"].as_array()?.iter().find(|field| field["name"] == external) else {
+        return Some(format!("external_id_field: Lead has no field {external}"));
+    };
+    let is_marked = field["externalId"] != false;
+    (!is_marked).then(|| format!("external_id_field: {external} is not marked as an external id"))
 }

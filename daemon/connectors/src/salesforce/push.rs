@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method};
 use serde_json::Value;
 
-use super::{AUTO_ASSIGN, NEWEST, Ready, VENDOR, config::NAMES, error, quoted};
+use super::{AUTO_ASSIGN, Ready, TASKS, VENDOR, config::NAMES, error, quoted};
 use crate::{
     Conversation, Push, Result,
     config::Flag,
     crm,
-    leads::{LeadPlan, Leads, There},
-    vendor::{TOLD, id_of},
+    leads::{LeadPlan, Leads, There, first_open},
+    vendor::{TOLD, id_of, without_refused},
 };
 use leadline_domain::{integration::EventKind, json::Json};
 
@@ -36,11 +36,11 @@ impl Leads for Ready {
 
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
         let keyed = |fields: &Json| self.write(self.create_request(plan, self.external()), fields);
-        let mut made = NAMES.fitted(&plan.create, error::too_long, keyed, ctx).await?;
+        let mut made = without_refused(&plan.create, NAMES.fields(), error::flaws, keyed, ctx).await?;
         if error::is_converted(&made) {
             // The customer that it became keeps the external id.
             let bare = |fields: &Json| self.write(self.create_request(plan, None), fields);
-            made = NAMES.fitted(&plan.create, error::too_long, bare, ctx).await?;
+            made = without_refused(&plan.create, NAMES.fields(), error::flaws, bare, ctx).await?;
         }
         if made.status == 204
             && let Some(there) = self.by_uuid(&plan.lead, ctx).await?
@@ -56,8 +56,8 @@ impl Leads for Ready {
             let request = self.object(Method::PATCH, &["Lead", id]);
             self.write(request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE")), fields)
         };
-        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
-        if answer.status == 404 || error::is_deleted(&answer) {
+        let answer = without_refused(fields, NAMES.fields(), error::flaws, request, ctx).await?;
+        if answer.status == 404 || error::is_gone(&answer) {
             return Ok(false);
         }
         VENDOR.checked(answer, ctx.now).map(|_| true)
@@ -93,19 +93,12 @@ impl Leads for Ready {
                 VENDOR.entries(&found, "records", ctx.now)?;
             }
         }
-        for limit in NEWEST {
-            let soql = format!(
-                "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {limit}",
-                quoted(lead)
-            );
-            // Where even one is longer than what is read of an answer: ours says at its beginning whose it is.
-            let found = ctx.send(self.query(&soql)).await?;
-            let told = VENDOR.told_of(push, &found, ["records", "Description", "Id"])?;
-            if told.is_some() || !found.truncated {
-                return Ok(told);
-            }
-        }
-        Ok(None)
+        let soql = format!(
+            "SELECT Id, Description FROM Task WHERE WhoId = '{}' ORDER BY CreatedDate DESC LIMIT {TASKS}",
+            quoted(lead)
+        );
+        let found = ctx.send(self.query(&soql).long()).await?;
+        VENDOR.told_of(push, &found, ["records", "Description", "Id"])
     }
 
     async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
@@ -116,15 +109,19 @@ impl Leads for Ready {
             ("Description", Json::string(text)),
         ]);
         let made = ctx.send(self.object(Method::POST, &["Task"]).json(task.to_bytes())).await?;
+        if error::is_gone(&made) {
+            return Ok(None);
+        }
         VENDOR.made(made, "id", ctx.now).map(Some)
     }
 }
 
 impl Ready {
-    /// The newest Lead of these that is not converted: a converted one is a customer by now and takes no changes.
+    /// The newest Lead of these that is not converted, an open one first: a converted one is a customer by now and takes no
+    /// changes.
     async fn find(&self, field: &str, value: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let soql = format!(
-            "SELECT Id, Status FROM Lead WHERE {field} = '{}' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 1",
+            "SELECT Id, Status FROM Lead WHERE {field} = '{}' AND IsConverted = false ORDER BY LastModifiedDate DESC LIMIT 20",
             quoted(value)
         );
         let found = VENDOR.listed(ctx, self.query(&soql), "records").await?;
@@ -134,13 +131,14 @@ impl Ready {
                 self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
             Some(There { id: id_of(&lead["Id"])?, closed: closed.then(|| status.to_owned()) })
         };
-        Ok(found.first().and_then(there))
+        Ok(first_open(found.iter().filter_map(there)))
     }
 
     /// Makes the Lead a member of the campaign. Who is one already is told so, and stays what they are there.
-    pub(super) async fn join_campaign(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let campaign = self.config.campaign_id.as_ref().filter(|_| push.event != EventKind::Updated);
-        let Some((campaign, lead)) = campaign.zip(ctx.id("lead")) else { return Ok(()) };
+    pub(super) async fn join_campaign(&self, ctx: &mut Conversation<'_>) -> Result<()> {
+        let Some((campaign, lead)) = self.config.campaign_id.as_ref().zip(ctx.id("lead")) else {
+            return Ok(());
+        };
         let mut member =
             Json::object([("CampaignId", Json::string(&campaign.0)), ("LeadId", Json::string(&lead))]);
         if let Some(status) = &self.config.campaign_status {

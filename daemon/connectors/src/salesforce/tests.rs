@@ -227,7 +227,7 @@ fn there_are_three_ways_to_log_in() {
     };
     assert_eq!(text(&pairs), "grant_type=client_credentials client_id=id client_secret=se&cret");
     let pairs = form(json!({ "client_id": "id", "refresh_token": "5Aep" }), json!({}));
-    assert_eq!(text(&pairs), "grant_type=refresh_token client_id=id refresh_token=5Aep");
+    assert_eq!(text(&pairs), "grant_type=refresh_token refresh_token=5Aep client_id=id");
 
     for (config, audience) in [
         (json!({}), "https://login.salesforce.com"),

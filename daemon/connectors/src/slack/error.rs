@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-use crate::{Response, Result, hook_url, reading};
+use crate::{Response, Result, hook_url, reading, vendor};
 use leadline_domain::outcome::{Failure, FailureClass};
 
 /// How long to wait where Slack names no time; from hearsay.
@@ -26,9 +26,9 @@ fn code(response: &Response) -> String {
     reading::one_line(word.unwrap_or(&text), 80)
 }
 
+/// Whether the message is there; what is quoted of the URL is taken out.
 pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
     let code = code(response);
-    let asked = reading::retry_after(response, now);
     let class = match &*code {
         "invalid_token"
         | "token_revoked"
@@ -41,7 +41,7 @@ pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
         | "team_disabled"
         | "user_not_found"
         | "account_inactive"
-        | "posting_to_general_channel_denied" => FailureClass::Credentials,
+        | "posting_to_general_channel_denied" => Some(FailureClass::Credentials),
         "invalid_payload"
         | "no_text"
         | "invalid_blocks"
@@ -49,29 +49,16 @@ pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
         | "msg_too_long"
         | "too_many_attachments"
         | "missing_text_or_fallback_or_attachments"
-        | "channel_is_archived" => FailureClass::Rejected,
-        "rollup_error" => FailureClass::Transient,
-        "rate_limited" | "ratelimited" | "message_limit_exceeded" => FailureClass::Throttled,
-        _ => return read_status(response, url, now),
-    };
-    let retry_after = match class {
-        FailureClass::Throttled => asked.or(Some(WAIT)),
-        FailureClass::Transient => asked,
+        | "channel_is_archived" => Some(FailureClass::Rejected),
+        "rollup_error" => Some(FailureClass::Transient),
+        "rate_limited" | "ratelimited" | "message_limit_exceeded" => Some(FailureClass::Throttled),
+        _ if response.is_good() => return Ok(()),
         _ => None,
     };
-    Err(Failure { class, error: format!("slack {code}{}", advice(&code)), retry_after })
-}
-
-fn read_status(response: &Response, url: &Url, now: i64) -> Result<()> {
-    if response.is_good() {
-        return Ok(());
-    }
-    let mut failure = reading::failure(response, now);
-    if response.status == 429 {
-        failure.retry_after = failure.retry_after.or(Some(WAIT));
-    }
-    failure.error = format!("slack {}", hook_url::scrubbed(&failure.error, url));
-    Err(failure)
+    let told = class.map(|_| format!("{code}{}", advice(&code))).unwrap_or_default();
+    let wait = reading::retry_after(response, now).unwrap_or(WAIT);
+    let failure = vendor::refusal("slack", response, now, [&told, ""], class, wait);
+    Err(Failure { error: hook_url::scrubbed(&failure.error, url), ..failure })
 }
 
 /// What to do about it.

@@ -62,18 +62,6 @@ words! {
     pub(crate) enum Method { Post = "POST", Get = "GET", Put = "PUT", Patch = "PATCH", Delete = "DELETE" }
 }
 
-impl From<Method> for http::Method {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Get => Self::GET,
-            Method::Post => Self::POST,
-            Method::Put => Self::PUT,
-            Method::Patch => Self::PATCH,
-            Method::Delete => Self::DELETE,
-        }
-    }
-}
-
 /// A URL with templates, whose query may hold credentials.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(transparent)]

@@ -61,7 +61,7 @@ pub(super) fn problems(config: &Config, given: &Given<'_>) -> Vec<Problem> {
     let read = read_brand(given.brand)
         .and_then(|brand| Settings::read(config, given.common, Mapping::default(), &brand));
     match read {
-        Ok(settings) => settings.try_out(given.egress),
+        Ok(settings) => settings.url.try_out(given.egress),
         Err(problems) => problems,
     }
 }

@@ -8,13 +8,12 @@ use super::{
     headers::{self, HeaderTemplate},
     url::UrlTemplate,
 };
-use crate::{Problem, config::Common};
+use crate::{
+    Problem,
+    config::{Common, Word as _},
+};
 use leadline_domain::{
-    address::EgressPolicy,
     brand::Brand,
-    ids::CompanyId,
-    integration::EventKind,
-    lead::sample,
     mapping::Mapping,
     template::{Context, Template},
 };
@@ -65,20 +64,11 @@ impl Settings {
                     None if config.method == config::Method::Get => Body::Empty,
                     None => Body::Event(mapping),
                 };
-                Ok(Self { method: config.method.into(), url, headers, body, success: config.success.clone() })
+                let (method, success) = (config.method.to_method(), config.success.clone());
+                Ok(Self { method, url, headers, body, success })
             }
             _ => Err(problems),
         }
-    }
-
-    /// What is wrong that shows only when it is used.
-    pub(super) fn try_out(&self, egress: &EgressPolicy) -> Vec<Problem> {
-        let event = sample(CompanyId(1), "The Old Barn");
-        let context = Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE");
-        let address =
-            egress.check(self.url.base()).map_err(|problem| Problem::of(self.url.base_key(), problem));
-        let rendered = self.url.render(&context).map(drop);
-        address.err().into_iter().chain(rendered.err()).collect()
     }
 
     /// Whether the event must be parsed for a push.

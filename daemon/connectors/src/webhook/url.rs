@@ -8,7 +8,13 @@ use crate::{
     Problem,
     config::{shorten, unbroken},
 };
-use leadline_domain::template::{Context, Place, Template, percent_encode};
+use leadline_domain::{
+    address::EgressPolicy,
+    ids::CompanyId,
+    integration::EventKind,
+    lead,
+    template::{Context, Place, Template, percent_encode},
+};
 
 /// A URL whose path and query are templates.
 #[derive(Debug)]
@@ -75,14 +81,16 @@ impl UrlTemplate {
         }
     }
 
-    /// Scheme, host and port.
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+    /// The key of the configuration that says scheme, host and port.
+    fn base_key(&self) -> &'static str {
+        if self.is_rebased { "base_url" } else { self.key }
     }
 
-    /// The key of the configuration that says so.
-    pub(crate) fn base_key(&self) -> &'static str {
-        if self.is_rebased { "base_url" } else { self.key }
+    /// What is wrong that shows only when it is used.
+    pub(crate) fn try_out(&self, egress: &EgressPolicy) -> Vec<Problem> {
+        let address = egress.check(&self.base).map_err(|problem| Problem::of(self.base_key(), problem));
+        let rendered = with_sample(|sample| self.render(sample));
+        address.err().into_iter().chain(rendered.err()).collect()
     }
 
     /// Whether it depends on the event.
@@ -116,6 +124,12 @@ impl UrlTemplate {
         }
         Ok(Target { url, shown })
     }
+}
+
+/// Something made of a lead that stands for those that come.
+pub(crate) fn with_sample<T>(made: impl FnOnce(&Context<'_>) -> T) -> T {
+    let event = lead::sample(CompanyId(1), "The Old Barn");
+    made(&Context::new(&event, EventKind::Test, "01J8H6KQH4YG3XR8RWM6T6XFQE"))
 }
 
 impl Pair {

@@ -55,24 +55,6 @@ fn rule_id(text: &str) -> Result<String, Problem> {
     }
 }
 
-/// The app that we are.
-#[derive(Debug)]
-pub(super) struct App {
-    pub(super) client_id: SecretString,
-    pub(super) client_secret: SecretString,
-    pub(super) refresh_token: SecretString,
-}
-
-impl App {
-    pub(super) fn of(credentials: Credentials) -> Option<Self> {
-        Some(Self {
-            client_id: credentials.client_id.0?,
-            client_secret: credentials.client_secret.0?,
-            refresh_token: credentials.refresh_token.0?,
-        })
-    }
-}
-
 pub(super) const NAMES: Names = Names {
     vendor: super::NAME,
     email: "Email",

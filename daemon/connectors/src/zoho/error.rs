@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::NAME;
 use crate::{
     Response, Result,
-    vendor::{self, id_of, word},
+    vendor::{self, Flaw, id_of, word},
 };
 use leadline_domain::outcome::{Failure, FailureClass};
 
@@ -41,14 +41,16 @@ pub(super) fn existing(response: &Response) -> Option<String> {
     is_email.then(|| id_of(&details["id"]).or_else(|| id_of(&details["duplicate_record"]["id"])))?
 }
 
-/// The fields whose texts are refused as too long, with how long they may be.
-pub(super) fn too_long(response: &Response) -> Vec<(String, usize)> {
+/// What is wrong with a field: its text is too long, or Zoho does not take its value.
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let entry = entry(response);
-    let limit = || {
-        let limit = entry["details"]["maximum_length"].as_u64()?;
-        Some((word(&entry["details"], "api_name")?.to_owned(), usize::try_from(limit).ok()?))
+    let details = &entry["details"];
+    let flaw = || {
+        let limit = details["maximum_length"].as_u64().and_then(|limit| usize::try_from(limit).ok());
+        let flaw = limit.map_or_else(|| Flaw::Refused(message(&entry)), Flaw::LongerThan);
+        Some((word(details, "api_name")?.to_owned(), flaw))
     };
-    if code(&entry) == "INVALID_DATA" { limit().into_iter().collect() } else { Vec::new() }
+    if code(&entry) == "INVALID_DATA" { flaw().into_iter().collect() } else { Vec::new() }
 }
 
 /// What is told of the record that was written.

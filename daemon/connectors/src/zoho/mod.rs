@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::{
@@ -21,10 +21,11 @@ use super::{
     config::no_credentials,
     crm,
     leads::{Enquiry, LeadPlan},
-    named_as, oauth,
+    named_as,
+    oauth::{self, App, Grant},
     vendor::Vendor,
 };
-use config::{App, Config, Credentials};
+use config::{Config, Credentials};
 use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "zoho";
@@ -53,11 +54,15 @@ impl TypedConnector for Zoho {
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let accounts = setup.common.or(setup.config.accounts_url.as_ref(), config::ACCOUNTS);
+        let accounts = accounts.map_err(crm::unrenderable)?;
+        let Credentials { client_id, client_secret, refresh_token } = setup.credentials;
+        let (client_id, client_secret, refresh_token) = (client_id.0, client_secret.0, refresh_token.0);
+        let url = Request::at(Method::POST, &accounts, &["oauth", "v2", "token"]).url;
         Ok(Box::new(Ready {
-            accounts: accounts.map_err(crm::unrenderable)?,
+            accounts,
             base: setup.common.base().cloned(),
             settings: setup.config,
-            app: App::of(setup.credentials),
+            app: App { client_id, client_secret, refresh_token }.at(url),
             mapping: setup.mapping,
         }))
     }
@@ -71,7 +76,7 @@ struct Ready {
     /// Where to call, if not where the login says.
     base: Option<Url>,
     settings: Config,
-    app: Option<App>,
+    app: Option<Grant>,
     mapping: Mapping,
 }
 
@@ -89,8 +94,9 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        Enquiry { crm: self, push, plan: LeadPlan::read(push)? }.bring(ctx).await?;
-        self.tag(push, ctx).await
+        let may_join = ctx.may_join(push, "lead", None).await;
+        Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
+        if may_join { self.tag(ctx).await } else { Ok(()) }
     }
 
     fn login(&self) -> Option<&dyn Login> {
@@ -117,29 +123,19 @@ impl Prepared for Ready {
 
 impl Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        let (app, refresh) = (self.app()?, refresh.ok_or_else(|| no_credentials("refresh_token"))?);
-        let request = Request::at(Method::POST, &self.accounts, &["oauth", "v2", "token"]);
-        Ok(request.secret_form(&[
-            ("grant_type", "refresh_token"),
-            ("client_id", app.client_id.expose_secret()),
-            ("client_secret", app.client_secret.expose_secret()),
-            ("refresh_token", refresh.expose_secret()),
-        ]))
+        Ok(self.app()?.request(refresh))
     }
 
     fn refresh_token(&self) -> Option<&SecretString> {
-        self.app.as_ref().map(|app| &app.refresh_token)
+        self.app.as_ref()?.refresh_token.as_ref()
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
         if let Some(failure) = answer.as_ref().ok().and_then(error::login_failure) {
             return Err(failure);
         }
-        let mut token = oauth::token(NAME, answer, "api_domain", now)?;
-        if let Some(base) = &self.base {
-            token.base = Some(base.clone());
-        }
-        Ok(token)
+        let token = oauth::token(NAME, answer, "api_domain", now)?;
+        Ok(Token { base: self.base.clone().or(token.base), ..token })
     }
 
     fn scheme(&self) -> &'static str {
@@ -152,7 +148,7 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&App> {
+    fn app(&self) -> Result<&Grant> {
         self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
     }
 

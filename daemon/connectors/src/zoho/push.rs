@@ -9,11 +9,10 @@ use serde_json::Value;
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
 use crate::{
     Conversation, Push, Response, Result,
-    leads::{LeadPlan, Leads, There},
-    vendor::{id_of, unreadable, word},
+    leads::{LeadPlan, Leads, There, first_open},
+    vendor::{id_of, unreadable, without_refused, word},
 };
 use leadline_domain::{
-    integration::EventKind,
     json::Json,
     outcome::{Failure, FailureClass},
 };
@@ -63,7 +62,7 @@ impl Leads for Ready {
             more.push(("lar_id", Json::string(&rule.0)));
         }
         let request = |fields: &Json| self.write(Method::POST, &["Leads", "upsert"], fields.clone(), &more);
-        let answer = NAMES.fitted(&plan.create, error::too_long, request, ctx).await?;
+        let answer = without_refused(&plan.create, NAMES.fields(), error::flaws, request, ctx).await?;
         if let Some(id) = error::existing(&answer)
             && self.update(&id, &plan.update, ctx).await?
         {
@@ -75,7 +74,7 @@ impl Leads for Ready {
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
         let request = |fields: &Json| self.write(Method::PUT, &["Leads", id], fields.clone(), &[]);
-        let answer = NAMES.fitted(fields, error::too_long, request, ctx).await?;
+        let answer = without_refused(fields, NAMES.fields(), error::flaws, request, ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
         }
@@ -123,12 +122,9 @@ impl Leads for Ready {
 }
 
 impl Ready {
-    /// Gives the Lead the tags beside its own. A tag that sales took away is not given again by an update.
-    pub(super) async fn tag(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+    /// Gives the Lead the tags beside its own.
+    pub(super) async fn tag(&self, ctx: &mut Conversation<'_>) -> Result<()> {
         let Some(lead) = ctx.id("lead") else { return Ok(()) };
-        if push.event == EventKind::Updated {
-            return Ok(());
-        }
         for few in self.settings.tags.0.chunks(TAGS_TAKEN) {
             let few = few.iter().map(|tag| Json::object([("name", Json::string(tag))])).collect();
             let body = Json::object([("tags", Json::Array(few)), ("over_write", Json::Bool(false))]);
@@ -139,14 +135,15 @@ impl Ready {
         Ok(())
     }
 
-    /// The first of these Leads that is one of ours to change.
+    /// Of these Leads one that is ours to change, an open one first.
     fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
-        let open = |lead: &&Value| lead["$converted"] != true && is_it(lead);
-        let lead = leads.iter().find(open)?;
-        let status = word(lead, "Lead_Status").unwrap_or_default();
-        let is_closed =
-            self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
-        Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
+        let is_ours = |lead: &&Value| lead["$converted"] != true && is_it(lead);
+        first_open(leads.iter().filter(is_ours).filter_map(|lead| {
+            let status = word(lead, "Lead_Status").unwrap_or_default();
+            let is_closed =
+                self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
+            Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
+        }))
     }
 }
 

@@ -241,7 +241,8 @@ impl<'a> Parser<'a> {
         }
         // A backslash before a character of several bytes can leave `end` inside of it, but no quote stands there.
         let raw = &whole[start..end];
-        if raw.len() > MAX_STRING {
+        // Text of our own may be as long as vendors take it: in the worst case four bytes a character.
+        if raw.len() > if self.slack > 0 { 4 * MAX_STRING } else { MAX_STRING } {
             return Err(ParseFault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
         }
         let text = unescape(raw).map_err(|(at, what)| ParseFault::new(start + at, what))?;

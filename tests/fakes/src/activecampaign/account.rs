@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ActiveCampaign, throttled};
+use super::{ActiveCampaign, Field, throttled};
 use crate::{
     account::{Account, Connection, Deed, Record, Rule, Trap},
     receiver::Reply,
@@ -65,6 +65,19 @@ impl Account for ActiveCampaign {
         Some("phone")
     }
 
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"tags": "Barn, Fair"}), &["Barn", "Fair"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        let tags = self.contacts.values().flat_map(|contact| &contact.tags);
+        tags.filter_map(|tag| self.tags.get(tag).cloned()).collect()
+    }
+
+    fn take_out(&mut self) {
+        self.contacts.values_mut().for_each(|contact| contact.tags.clear());
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         let list = self.list.clone();
         match deed {
@@ -84,7 +97,12 @@ impl Account for ActiveCampaign {
     }
 
     fn proposed(&mut self) -> Value {
-        json!({"lead.event_date": "EVENT_DATE", "lead.guest_count": "GUESTS"})
+        let options = &["Wedding Fair", "Other"][..];
+        self.fields.push(Field { id: "7", tag: "EVENT_TYPE", kind: "dropdown", options });
+        json!({
+            "lead.event_date": "EVENT_DATE", "lead.guest_count": "GUESTS",
+            "lead.event_type": {"to": "EVENT_TYPE", "values": {"wedding": "Wedding Fair", "*": "Other", "other": "Other"}},
+        })
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -56,6 +56,19 @@ impl Account for Brevo {
         Some("SMS")
     }
 
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"list_ids": "3"}), &["Leads"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        let lists = self.contacts.values().flat_map(|contact| &contact.lists);
+        lists.filter_map(|list| self.lists.get(list).cloned()).collect()
+    }
+
+    fn take_out(&mut self) {
+        self.contacts.values_mut().for_each(|contact| contact.lists.clear());
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Correct => self.contacts.values_mut().for_each(|contact| {

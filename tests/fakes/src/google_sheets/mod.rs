@@ -264,8 +264,18 @@ impl GoogleSheets {
             );
             return refusal(400, "INVALID_ARGUMENT", &message);
         }
+        let columns = range.first.1..range.first.1 + line.len();
         sheet.write(range.first, line);
-        answer(200, &json!({"spreadsheetId": self.spreadsheet, "updatedRange": text}))
+        let shown = columns.map(|column| sheet.shown(range.first.0, column)["formattedValue"].take());
+        let values = without_blanks_behind(shown.collect());
+        let mut told = json!({"spreadsheetId": self.spreadsheet, "updatedRange": text});
+        if route.asked("includeValuesInResponse") == "true" {
+            told["updatedData"] = json!({"range": text, "majorDimension": "ROWS"});
+            if !values.is_empty() {
+                told["updatedData"]["values"] = json!([values]);
+            }
+        }
+        answer(200, &told)
     }
 
     fn append(&mut self, text: &str, route: &Route) -> Reply {

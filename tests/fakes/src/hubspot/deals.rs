@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Hubspot, object,
+    Hubspot, association, object,
     refusals::{error, invalid_option},
 };
 use crate::receiver::Reply;
@@ -85,6 +85,6 @@ impl Hubspot {
 
     pub(super) fn deal_ids(&self, contact: &str) -> Vec<Value> {
         let its = self.deals.iter().filter(|(_, deal)| deal.contact.to_string() == contact);
-        its.map(|(id, _)| json!({ "id": id.to_string(), "type": "contact_to_deal" })).collect()
+        its.map(|(id, _)| association(*id, 4, "contact_to_deal")).collect()
     }
 }

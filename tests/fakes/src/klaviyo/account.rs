@@ -72,6 +72,19 @@ impl Account for Klaviyo {
         Some("phone_number")
     }
 
+    fn putting(&self) -> Option<(Value, &'static [&'static str])> {
+        Some((json!({"list_id": self.list}), &["Y6nRLr"]))
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.profiles.values().flat_map(|profile| profile.lists.clone()).collect()
+    }
+
+    /// They stay subscribed: people clean up a list.
+    fn take_out(&mut self) {
+        self.profiles.values_mut().for_each(|profile| profile.lists.clear());
+    }
+
     fn suffer(&mut self, deed: Deed) -> bool {
         match deed {
             Deed::Correct => self.profiles.values_mut().for_each(|profile| {

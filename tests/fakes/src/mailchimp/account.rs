@@ -57,17 +57,21 @@ impl Account for Mailchimp {
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {
-        let settings = json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"});
-        Some((settings, &["9143cf3bd1", "c9a1d2e3f4"]))
+        let settings = json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4", "tags": "Barn"});
+        Some((settings, &["9143cf3bd1", "c9a1d2e3f4", "Barn"]))
     }
 
     fn places(&self) -> Vec<String> {
         let chosen = self.members.values().flat_map(|member| &member.choices);
-        chosen.filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| id.clone()).collect()
+        let chosen = chosen.filter(|(_, is_chosen)| **is_chosen).map(|(id, _)| id.clone());
+        chosen.chain(self.members.values().flat_map(|member| member.tags.clone())).collect()
     }
 
     fn take_out(&mut self) {
-        self.members.values_mut().for_each(|member| member.choices.clear());
+        self.members.values_mut().for_each(|member| {
+            member.choices.clear();
+            member.tags.clear();
+        });
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {

@@ -82,13 +82,13 @@ fn a_token_is_got_used_and_renewed() {
     let token = read(201, r#"{"access_token":"t1"}"#).unwrap();
     assert_eq!(token.expires_at, None);
     for (status, body, class, error) in [
-        (200, "<html>", "transient", "rest login: 200 without an access_token"),
-        (200, r#"{"token":"hush"}"#, "credentials", "rest login: 200 without an access_token"),
+        (200, "<html>", "transient", "rest: the login was answered without an access_token"),
+        (200, r#"{"token":"hush"}"#, "credentials", "rest: the login was answered without an access_token"),
         (
             400,
             r#"{"error":"invalid_client","error_description":"no such client"}"#,
             "credentials",
-            "rest invalid_client no such client",
+            "rest login refused: invalid_client no such client",
         ),
         (401, "no", "credentials", "rest 401 Unauthorized: no"),
         (429, "", "throttled", "rest 429 Too Many Requests"),
