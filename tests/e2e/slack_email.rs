@@ -300,17 +300,15 @@ async fn mail_is_tested_silently_and_told_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mails_of_one_lead_are_one_conversation() {
     let server = MailServer::start(house()).await.unwrap();
-    let scene = Scene::start("email", mail_config(&server), login()).await;
+    let scene = Scene::set().connector("email", mail_config(&server), login()).start().await;
     let mut lead = sample_lead(1);
     for guests in [80, 120, 99] {
         lead["lead"]["guest_count"] = json!(guests);
         // What the subject of its own would be changes, too.
         lead["lead"]["event_date"] = json!(format!("2027-06-{:02}", guests % 28 + 1));
-        let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead.to_string()).await;
-        assert_eq!(status, 202, "{answer}");
-        let sent = async || scene.operator.deliveries_of(&scene.integration).await;
+        scene.post_lead(&lead).await;
         wait_until("it is delivered", async || {
-            sent().await.iter().all(|delivery| delivery.state().word() == "delivered")
+            scene.deliveries().await.iter().all(|delivery| delivery.state().word() == "delivered")
         })
         .await;
     }
