@@ -1,9 +1,13 @@
 //! What the console can ask the daemon, and what it is answered.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::attempt::Attempt;
-use super::integration::Proposal;
+use super::integration::{Figures, Proposal};
+use super::lead::Searched;
 use super::{
     Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation,
     System,
@@ -40,6 +44,12 @@ pub enum Query {
     Find {
         text: String,
         company: Option<i64>,
+    },
+    /// Which of the newest leads say a text anywhere, behind those that were looked through.
+    FindAnywhere {
+        text: String,
+        company: Option<i64>,
+        after: String,
     },
     Lead {
         uuid: String,
@@ -113,7 +123,7 @@ impl Query {
     pub const fn stream(&self) -> Option<Stream> {
         match self {
             Self::Detail { .. } => Some(Stream::Detail),
-            Self::Find { .. } => Some(Stream::Find),
+            Self::Find { .. } | Self::FindAnywhere { .. } => Some(Stream::Find),
             Self::Preview { .. } => Some(Stream::Preview),
             Self::TestFlow { .. } => Some(Stream::TestFlow),
             Self::Lead { .. } => Some(Stream::Lead),
@@ -183,6 +193,8 @@ pub enum Answer {
     Leads {
         rows: Vec<Lead>,
         more: bool,
+        /// Of a search anywhere.
+        searched: Option<Searched>,
     },
     Lead(Box<LeadPage>),
     Document(String),

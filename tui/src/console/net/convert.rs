@@ -12,8 +12,8 @@ pub(super) use system::{company, job, key, refused, system};
 use crate::acts;
 use crate::console::data::cause::{Place, Remedy};
 use crate::console::data::change::Lifted;
-use crate::console::data::integration::Proposal;
-use crate::console::data::lead::{Explained, Record};
+use crate::console::data::integration::{Figures, Proposal};
+use crate::console::data::lead::{Explained, Record, Said};
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::What;
 use crate::console::data::{
@@ -22,7 +22,7 @@ use crate::console::data::{
 };
 
 /// A time beyond what we can show counts as absent.
-fn time(at: Option<ProtoTimestamp>) -> Option<Timestamp> {
+pub(super) fn time(at: Option<ProtoTimestamp>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
@@ -175,7 +175,13 @@ pub(super) fn lead(it: v1::Lead) -> Lead {
         phone: it.phone,
         received_at: time(it.received_at),
         undelivered: it.undelivered,
+        said: None,
     }
+}
+
+pub(super) fn lead_that_says(it: v1::LeadMatch) -> Lead {
+    let said = Some(Said { pointer: it.pointer, value: it.value });
+    Lead { said, ..lead(it.lead.unwrap_or_default()) }
 }
 
 pub(super) fn step(it: v1::TraceStep) -> Step {
