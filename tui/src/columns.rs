@@ -119,6 +119,8 @@ pub mod integration {
     pub const DEAD: Column<'_> = column("dead").rank(1).fixed(5, 1).right();
     pub const HELD: Column<'_> = column("held").rank(5).fixed(6, 5).right();
     pub const PENDING: Column<'_> = column("pending").short("wait").rank(5).fixed(6, 6).right();
+    pub const SKIPPED: Column<'_> = column("skipped").short("skip").rank(5).fixed(5, 6).right();
+    pub const TREND: Column<'_> = column("trend").fixed(6, 6);
     pub const NEXT_RETRY: Column<'_> = column("next_retry_at").short("next retry").rank(5).share(12, 26, 7);
     pub const LAST_ERROR: Column<'_> = column("last_error").cut(12).share(18, 200, 1);
 }

@@ -82,6 +82,10 @@ pub enum Query {
         before: Option<Timestamp>,
     },
     System,
+    /// What integrations came to, of a company or of all.
+    Figures {
+        company: Option<i64>,
+    },
     Companies,
     Company {
         id: i64,
@@ -210,6 +214,8 @@ pub enum Answer {
     },
     Activity(Vec<Activity>),
     System(Box<System>),
+    /// By integration.
+    Figures(BTreeMap<String, Arc<Figures>>),
     Companies(Vec<Company>),
     Company(Box<CompanyPage>),
     Preview(Box<Preview>),

@@ -55,6 +55,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             let reply = client.get_system(v1::GetSystemRequest {}).await?;
             Answer::System(Box::new(convert::system(reply)))
         }
+        Query::Figures { company } => Answer::Figures(figures(client, company).await?),
         Query::Companies => {
             let request = v1::ListCompaniesRequest { page_size: PAGE_MAX, ..Default::default() };
             let reply = client.list_companies(request).await?;
@@ -228,6 +229,25 @@ pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Ex
         }
     }
     Explained { delivery: convert::delivery(delivery), why: String::new() }
+}
+
+/// What integrations came to, page by page.
+async fn figures(client: &Client, company: Option<i64>) -> Result<BTreeMap<String, Arc<Figures>>, Failure> {
+    let company = company.map(reference).unwrap_or_default();
+    let (mut figures, mut page_token) = (BTreeMap::new(), String::new());
+    loop {
+        let company = company.clone();
+        let request =
+            v1::ListIntegrationsRequest { company, page_size: PAGE, page_token, ..Default::default() };
+        let reply = client.list_integrations(request).await?;
+        for it in reply.integrations {
+            figures.insert(it.id, Arc::new(convert::figures(it.health.unwrap_or_default())));
+        }
+        page_token = reply.next_page_token;
+        if page_token.is_empty() {
+            return Ok(figures);
+        }
+    }
 }
 
 /// A company's page, with the posts that the intake refused of each of its keys.

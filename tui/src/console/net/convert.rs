@@ -64,7 +64,16 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         mapping: it.mapping,
         config: it.config,
         routing,
+        figures: None,
     }
+}
+
+pub(super) fn figures(it: v1::Health) -> Figures {
+    Figures { skipped: it.skipped.unwrap_or_default(), trend: trend(it.trend) }
+}
+
+fn trend(points: Vec<v1::TrendPoint>) -> Vec<(Timestamp, u64)> {
+    points.into_iter().filter_map(|point| Some((time(point.at)?, point.deliveries))).collect()
 }
 
 pub(super) fn proposal(it: v1::MappingProposal) -> Proposal {
@@ -279,7 +288,7 @@ pub(super) fn cause(it: v1::Failure) -> Cause {
         places: it.integrations.into_iter().map(place).collect(),
         first_at: time(it.first_at),
         last_at: time(it.last_at),
-        trend: it.trend.into_iter().filter_map(|point| Some((time(point.at)?, point.deliveries))).collect(),
+        trend: trend(it.trend),
         changed_before: it.changed_before.into_iter().map(act).collect(),
         advice: it.advice,
         remedies,
