@@ -69,7 +69,7 @@ const DAEMON: [Rule; 12] = [
     rule("dispatch", &["compute", "domain", "connectors", "store", "push"], &["tokio"]),
     rule(
         "control",
-        &["compute", "connectors", "domain", "doors", "store"],
+        &["compute", "connectors", "domain", "doors", "shares", "store"],
         &["tonic", "tower", "tokio", "leadline_proto", "prost"],
     ),
     rule("telemetry", &["config", "domain"], &["tokio"]),

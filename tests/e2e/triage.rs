@@ -5,6 +5,7 @@ use leadline_proto::v1;
 use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
+mod anywhere;
 mod commands;
 mod plans;
 

@@ -115,10 +115,12 @@ pub mod integration {
     pub const BADGE: Column<'_> = column("badge").short("state").place(3).fixed(13, 0);
     pub const PUSHED: Column<'_> = column("last_pushed_at").short("pushed").rank(3).fixed(7, 3);
     pub const FAILURES: Column<'_> =
-        column("failure_count").head("failures").short("fail").rank(2).fixed(5, 4).right();
+        column("failure_count").head("failures").short("fail").rank(2).fixed(5, 9).right();
     pub const DEAD: Column<'_> = column("dead").rank(1).fixed(5, 1).right();
     pub const HELD: Column<'_> = column("held").rank(5).fixed(6, 5).right();
     pub const PENDING: Column<'_> = column("pending").short("wait").rank(5).fixed(6, 6).right();
+    pub const SKIPPED: Column<'_> = column("skipped").short("skip").rank(5).fixed(5, 6).right();
+    pub const TREND: Column<'_> = column("trend").fixed(6, 6);
     pub const NEXT_RETRY: Column<'_> = column("next_retry_at").short("next retry").rank(5).share(12, 26, 7);
     pub const LAST_ERROR: Column<'_> = column("last_error").cut(12).share(18, 200, 1);
 }
@@ -167,6 +169,8 @@ pub mod lead {
     pub const STATE: Column<'_> = column("state").fixed(9, 1);
     pub const UNDELIVERED: Column<'_> = column("undelivered").short("open").rank(1).fixed(4, 2).right();
     pub const RECEIVED: Column<'_> = column("received_at").short("received").rank(3).fixed(14, 0);
+    pub const POINTER: Column<'_> = column("pointer").head("where").place(5).cut(10).share(14, 28, 1);
+    pub const VALUE: Column<'_> = column("value").head("says").place(6).cut(16).share(22, 120, 0);
 }
 
 /// Causes of failures.

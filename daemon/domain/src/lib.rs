@@ -1,6 +1,7 @@
 //! What leads, deliveries and integrations are and how they behave: pure, without I/O, clock or randomness of its own.
 
 pub mod address;
+pub mod anywhere;
 pub mod badge;
 pub mod brand;
 pub mod breaker;

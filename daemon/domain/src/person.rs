@@ -91,20 +91,33 @@ pub fn address_pattern(email: &str) -> String {
 }
 
 /// The digits of a text that looks like a phone number: as it is written at home, the country left out.
-fn phone(text: &str) -> Option<String> {
+pub(super) fn phone(text: &str) -> Option<String> {
     let is_number = text.chars().all(|c| c.is_ascii_digit() || " +-()./".contains(c));
     let digits = digits(text);
     let digits = digits.trim_start_matches('0');
     (is_number && digits.len() >= 3).then(|| digits.to_owned())
 }
 
-fn digits(text: &str) -> String {
+pub(super) fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
 /// Without case and accents, white space as single spaces.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
+    // Nothing of it is taken apart, and much of what is searched is so.
+    if text.is_ascii() {
+        for c in text.chars() {
+            let is_blank = c.is_ascii_whitespace() || c.is_ascii_control();
+            match (is_blank, folded.ends_with(' ')) {
+                (true, true) => {}
+                (true, false) => folded.push(' '),
+                (false, _) => folded.push(c.to_ascii_lowercase()),
+            }
+        }
+        folded.truncate(folded.trim_end().len());
+        return folded;
+    }
     for c in text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase) {
         match c {
             'ß' => folded.push_str("ss"),

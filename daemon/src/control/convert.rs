@@ -47,6 +47,11 @@ pub(super) fn read_time(field: &str, at: Option<&Timestamp>) -> Result<Option<ji
     .transpose()
 }
 
+/// How many died in a quarter of an hour.
+pub(super) fn trend_point((at, deliveries): (jiff::Timestamp, i64)) -> v1::TrendPoint {
+    v1::TrendPoint { at: Some(time(at)), deliveries: count(deliveries) }
+}
+
 pub(super) fn count(number: i64) -> u64 {
     number.max(0).unsigned_abs()
 }
@@ -177,6 +182,7 @@ impl From<Health> for v1::Health {
             lane: Some(lane),
             sweep_at: health.sweep_at.map(time),
             skipped: health.skipped.map(count),
+            trend: Vec::new(),
         }
     }
 }

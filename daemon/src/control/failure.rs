@@ -109,10 +109,7 @@ impl From<FailureView> for v1::Failure {
             let amount = money::decimal(minor.into(), &currency);
             v1::Money { currency, minor, amount }
         });
-        let trend = view.trend.into_iter().map(|(at, deliveries)| v1::TrendPoint {
-            at: Some(convert::time(at)),
-            deliveries: convert::count(deliveries),
-        });
+        let trend = view.trend.into_iter().map(convert::trend_point);
         Self {
             cause: view.cause.to_string(),
             connector: view.connector,

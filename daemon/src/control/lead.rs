@@ -70,6 +70,13 @@ impl LeadService for Control {
         }))
     }
 
+    async fn find_leads_anywhere(
+        &self,
+        request: Request<v1::FindLeadsAnywhereRequest>,
+    ) -> Reply<v1::FindLeadsAnywhereResponse> {
+        self.find_anywhere(request).await
+    }
+
     async fn reveal(&self, request: Request<v1::RevealRequest>) -> Reply<v1::RevealResponse> {
         let operator = mutate::caller(&request)?.operator.clone();
         let request = request.into_inner();

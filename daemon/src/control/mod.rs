@@ -20,11 +20,13 @@ use tonic::{Response, Status, transport::Server};
 use crate::{
     compute::{Compute, ComputeError},
     domain::{address::EgressPolicy, ids::CompanyId},
+    shares::Shares,
     store::{Store, operator::command::Refusal},
 };
 
 mod access;
 mod activity;
+mod anywhere;
 mod ask_again;
 mod attempt;
 mod audit;
@@ -114,6 +116,8 @@ struct Inner {
     egress: EgressPolicy,
     brand: String,
     compute: Compute,
+    /// Room for searches through what leads say.
+    searches: Shares<CompanyId>,
     tracker: TaskTracker,
     change_log: Arc<change_log::ChangeLog>,
     gate: Gate,
@@ -191,6 +195,7 @@ pub async fn serve(
             egress: deps.egress,
             brand: deps.brand,
             compute: deps.compute,
+            searches: Shares::new(anywhere::AT_ONCE, 1),
             tracker: tracker.clone(),
             change_log,
             gate: gate.clone(),

@@ -16,6 +16,7 @@ use crate::{
     },
 };
 
+pub mod anywhere;
 pub mod erase;
 pub mod evidence;
 pub mod import;

@@ -16,7 +16,8 @@ WITH audience AS MATERIALIZED (
     FROM audience JOIN integration i USING (company_id) WHERE i.enabled AND i.deleted_at IS NULL
     UNION ALL
     SELECT c.id, $1, 'leads', CASE
-        WHEN greatest(c.quiet_since, l.at) < now() - c.quiet_hours * interval '1 hour' THEN 'quiet'
+        -- Where none ever came in, silence begins when somebody said what is usual.
+        WHEN coalesce(l.at, c.quiet_since) < now() - c.quiet_hours * interval '1 hour' THEN 'quiet'
         ELSE 'ok' END
     FROM audience JOIN company c ON c.id = audience.company_id
     LEFT JOIN LATERAL (

@@ -307,6 +307,10 @@ async fn the_trend_of_a_day_is_by_quarters_and_keeps_what_came_back() {
     command.skip(bench.company, &[newest.id], &Reason::skipped("ann")).await.unwrap();
     command.commit().await.unwrap();
     assert_eq!(trend().await.len(), 2);
+    let by_integration = bench.store.integration_trends(&[bench.crm]).await.unwrap();
+    assert_eq!(by_integration[&bench.crm], trend().await, "of the one integration that has the cause");
+    let other = bench.integration(bench.company, "other").await;
+    assert!(bench.store.integration_trends(&[other]).await.unwrap().is_empty());
     bench.sql("UPDATE cause_trend SET at = at - interval '25 hours'").await;
     assert!(trend().await.is_empty());
 }

@@ -58,6 +58,21 @@ async fn a_silent_company_is_told_of_and_so_is_its_next_lead() {
 }
 
 #[tokio::test]
+async fn silence_counts_from_the_last_lead_whenever_the_hours_were_set() {
+    let mut bench = Bench::new().await;
+    bench.sql("UPDATE integration SET notices = true").await;
+    // Where none ever came in, it counts from then on.
+    bench.sql("UPDATE company SET quiet_hours = 5, quiet_since = now()").await;
+    assert_eq!(bench.store.watch_notices().await.unwrap(), 0);
+    bench.pending().await;
+    assert_eq!(bench.store.watch_notices().await.unwrap(), 0);
+    bench.sql("UPDATE lead SET received_at = now() - interval '6 hours'").await;
+    assert_eq!(bench.store.watch_notices().await.unwrap(), 1, "its last lead is older than that");
+    let kinds: Vec<_> = bench.taken().await.iter().map(|notice| notice.kind.as_str()).collect();
+    assert_eq!(kinds, [Notice::NoLeads.as_str()]);
+}
+
+#[tokio::test]
 async fn a_notice_is_taken_by_one_daemon_and_tried_again_until_its_end() {
     let bench = Bench::new().await;
     bench.failing().await;

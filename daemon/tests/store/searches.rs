@@ -2,7 +2,7 @@
 
 use leadlined::{
     domain::{fanout::Fate, ids::LeadId},
-    store::ensure_trigrams,
+    store::{ensure_trigrams, lead::place::LeadPlace},
 };
 
 use super::bench::Bench;
@@ -76,4 +76,57 @@ async fn find_in_companies(mut bench: Bench) {
         assert_eq!(bench.search("quill", Some(other), None, 50).await, [theirs], "{to}");
         assert_eq!(bench.search("nobody", company, None, 50).await, [], "{to}");
     }
+}
+
+/// What leads say is read page by page, newest first; an erased one says nothing, and is gone past all the same.
+#[tokio::test]
+async fn what_leads_say_is_read_in_bounded_pages() {
+    let mut bench = Bench::new().await;
+    let other = bench.add_company("The Mill").await;
+    bench.integration(other, "mill").await;
+    let company = Some(bench.company);
+    let mut leads = Vec::new();
+    for name in ["Ann", "Ben", "Cleo"] {
+        let body = format!("{{\"lead\":\"{name}\"}}");
+        leads.push(bench.somebody(bench.company, name, &body, &Fate::Pending).await);
+    }
+    let theirs = bench.somebody(other, "Dora", "{}", &Fate::Pending).await;
+    let read = async |bench: &Bench, company, after, limit, bytes| {
+        let page = bench.store.lead_bodies(company, after, limit, bytes).await.unwrap().unwrap();
+        let read =
+            page.into_iter().map(|lead| (lead.place, lead.body.map(|body| String::from_utf8(body).unwrap())));
+        read.collect::<Vec<_>>()
+    };
+    let ids =
+        |page: &[(LeadPlace, Option<String>)]| page.iter().map(|(place, _)| place.lead).collect::<Vec<_>>();
+    let all = read(&bench, None, None, 10, 1_000_000).await;
+    assert_eq!(ids(&all), [theirs, leads[2], leads[1], leads[0]]);
+    assert!(all[1].1.as_ref().unwrap().contains("Cleo"), "{all:?}");
+    let own = read(&bench, company, None, 2, 1_000_000).await;
+    assert_eq!(ids(&own), [leads[2], leads[1]]);
+    assert_eq!(ids(&read(&bench, company, Some(own[1].0), 2, 1_000_000).await), [leads[0]]);
+    assert_eq!(read(&bench, Some(other), Some(all[0].0), 2, 1_000_000).await, []);
+    // However little may be read, one is; and one more while there is room.
+    assert_eq!(ids(&read(&bench, company, None, 10, 1).await), [leads[2]]);
+    let length = own[0].1.as_ref().unwrap().len();
+    assert_eq!(ids(&read(&bench, company, None, 10, length as i64 + 1).await), [leads[2], leads[1]]);
+
+    let mut command = bench.command().await;
+    command.erase_lead(None, &leads[2].to_string()).await.unwrap();
+    command.commit().await.unwrap();
+    let left = read(&bench, company, None, 10, 1_000_000).await;
+    assert_eq!(ids(&left), [leads[2], leads[1], leads[0]]);
+    assert_eq!(left[0].1, None);
+}
+
+#[tokio::test]
+async fn a_page_that_takes_the_database_too_long_is_given_up() {
+    let mut bench = Bench::new().await;
+    bench.named("Ann").await;
+    // Whoever holds the table keeps a reader waiting.
+    let mut holder = bench.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE event IN ACCESS EXCLUSIVE MODE").execute(&mut *holder).await.unwrap();
+    assert!(bench.store.lead_bodies(None, None, 10, 1_000_000).await.unwrap().is_none());
+    holder.rollback().await.unwrap();
+    assert_eq!(bench.store.lead_bodies(None, None, 10, 1_000_000).await.unwrap().unwrap().len(), 1);
 }

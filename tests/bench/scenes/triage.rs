@@ -142,6 +142,20 @@ async fn searches(operator: &Operator, times: usize, report: &mut Report) {
             .await;
         }
     }
+    // What nobody says has all looked through that one search may look through.
+    for (name, text) in [("what nobody says", "quetzalcoatl"), ("a name in ten", "sarah")] {
+        for company in COMPANIES_ASKED {
+            let request = || v1::FindLeadsAnywhereRequest {
+                text: text.into(),
+                company: company.into(),
+                ..Default::default()
+            };
+            timed(report, times, &format!("find {name} anywhere{}", of(company)), || async {
+                operator.leads().find_leads_anywhere(request()).await
+            })
+            .await;
+        }
+    }
 }
 
 fn of(company: &str) -> &'static str {

@@ -69,6 +69,22 @@ async fn everything_else_is_closed(wire: &super::Wire, crm: &str, uuid: &str, de
     closed("preview", preview.get_ref());
 }
 
+/// Parts of what leads say would list people.
+async fn no_search_goes_through_what_leads_say(seen: &mut LeadServiceClient<super::Wire>, uuid: &str) {
+    for text in ["lighthouse", "zeb@example.com", uuid] {
+        let asked = v1::FindLeadsAnywhereRequest { text: text.to_owned(), ..Default::default() };
+        let refused = seen.find_leads_anywhere(asked).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (
+                Code::InvalidArgument,
+                "text: people are masked for you, and what leads say names them: find one by a whole e-mail address, \
+                 phone number or uuid"
+            )
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let authority = Authority::new();
@@ -121,6 +137,7 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
         let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
         assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
     }
+    no_search_goes_through_what_leads_say(&mut seen, &uuid).await;
     everything_else_is_closed(&wire, &crm, &uuid, delivery).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
     assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);

@@ -400,6 +400,8 @@ calls! { lead_service_client::LeadServiceClient:
     read get_lead(GetLeadRequest) -> GetLeadResponse;
     /// Leads by any part of name, e-mail address, phone number or uuid.
     read find_leads(FindLeadsRequest) -> FindLeadsResponse;
+    /// Leads that say a text anywhere, among the newest.
+    read find_leads_anywhere(FindLeadsAnywhereRequest) -> FindLeadsAnywhereResponse;
     /// Who a lead is, audited.
     read reveal(RevealRequest) -> RevealResponse;
     /// What happened to a lead, as a document for a ticket.

@@ -63,7 +63,7 @@ pub(crate) enum Verb {
         /// Return to the daemon's own brand
         #[arg(long, conflicts_with = "brand")]
         clear_brand: bool,
-        /// Send a notice when no lead came for so many hours; 0 for never
+        /// Send a notice when no lead came for so many hours, counted from the last one; 0 for never
         #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         quiet_hours: Option<u32>,
         /// By whose clock its people are told times: Europe/London; none for the sender's

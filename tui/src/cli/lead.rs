@@ -9,15 +9,17 @@ use super::{
     CliError, Context, Page,
     import::Import,
     input, note_more,
-    output_types::{Erased, ErasedPerson, Found, Lead, LeadShown, Revealed, Trace, shapes},
+    output_types::{Erased, ErasedPerson, Found, FoundAnywhere, Lead, LeadShown, Revealed, Trace, shapes},
     push,
 };
+use crate::moment::reported as time;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   leadline lead list --company 7 --limit 10
   leadline lead list --company 7 --state unsynced    those of which nothing has arrived anywhere
   leadline lead find sarah                           any part of name, e-mail address, phone number or uuid
+  leadline lead find 'string quartet' --anywhere     what any of the newest leads says
   leadline lead evidence 01J8H6KQH4YG3XR8RWM6T6XFQE --mask   for a ticket
   leadline lead export --email sarah@example.com     everything that is kept of a person
   leadline lead push --company 7 --unsynced
@@ -38,9 +40,15 @@ pub(crate) enum Verb {
         page: Page,
     },
     /// Find leads by any part of name, e-mail address, phone number or uuid, newest first
+    #[command(after_help = "\
+With --anywhere each word of TEXT, three characters together at least, may stand in any value that the lead has. No
+index has all that leads say, so this looks through the newest 5,000; `--after` looks further back.")]
     Find {
         /// What to look for: case and accents do not matter
         text: String,
+        /// Look through everything that the newest leads say, and show where it stands
+        #[arg(long)]
+        anywhere: bool,
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
@@ -155,7 +163,11 @@ impl Verb {
                 let trace = client.trace_lead(v1::TraceLeadRequest { uuid, company }).await?;
                 context.out.object(&Trace::from(trace))
             }
-            Self::Find { text, company, page } => {
+            Self::Find { text, anywhere: true, company, page } => {
+                let company = company.unwrap_or_default();
+                find_anywhere(context, &client, text, company, page).await
+            }
+            Self::Find { text, company, page, .. } => {
                 let company = company.unwrap_or_default();
                 let request =
                     v1::FindLeadsRequest { text, company, page_size: page.limit, page_token: page.token() };
@@ -228,6 +240,35 @@ async fn erase_person(
     context.out.object(&ErasedPerson::from(client.erase_person(request).await?))
 }
 
+/// Prints which of the newest leads say a text, and how far it was looked back.
+async fn find_anywhere(
+    context: &Context,
+    client: &Client,
+    text: String,
+    company: String,
+    page: Page,
+) -> Result<(), CliError> {
+    let request =
+        v1::FindLeadsAnywhereRequest { text, company, page_size: page.limit, page_token: page.token() };
+    let answer = client.find_leads_anywhere(request).await?;
+    let leads: Vec<FoundAnywhere> = shapes(answer.matches);
+    context.out.list(&leads)?;
+    let back_to = time(answer.searched_back_to).map(|at| context.out.time(&at.to_string()));
+    context.out.note(&reach(answer.searched, back_to, &answer.next_page_token));
+    Ok(())
+}
+
+/// How many leads were looked through, how far back, and how to look further.
+fn reach(searched: u32, back_to: Option<String>, next: &str) -> String {
+    match (back_to, next) {
+        (None, _) => "There are no leads.".to_owned(),
+        (Some(back_to), "") => format!("Looked through all {searched} leads, back to {back_to}."),
+        (Some(back_to), next) => {
+            format!("Looked through {searched} leads, back to {back_to}. Further back: --after {next}")
+        }
+    }
+}
+
 /// Prints everything that is kept of a person, piece by piece. A letter may stand on both sides of a seam.
 async fn export(
     context: &Context,
@@ -267,6 +308,17 @@ async fn reveal(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_says_how_far_it_looked() {
+        let at = || Some("2026-11-02 10:00:00 UTC".to_owned());
+        assert_eq!(reach(0, None, ""), "There are no leads.");
+        assert_eq!(reach(3, at(), ""), "Looked through all 3 leads, back to 2026-11-02 10:00:00 UTC.");
+        assert_eq!(
+            reach(5000, at(), "1.7.01J8"),
+            "Looked through 5000 leads, back to 2026-11-02 10:00:00 UTC. Further back: --after 1.7.01J8"
+        );
+    }
 
     #[test]
     fn a_letter_on_a_seam_waits_for_its_rest() {

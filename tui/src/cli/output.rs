@@ -287,7 +287,7 @@ impl Out {
         }
     }
 
-    fn time(&self, text: &str) -> String {
+    pub(crate) fn time(&self, text: &str) -> String {
         match text.parse::<Timestamp>() {
             Ok(at) if self.format == Format::Table => {
                 at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()

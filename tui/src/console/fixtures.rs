@@ -10,6 +10,7 @@ use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
 pub(crate) mod answers;
+mod leads;
 
 pub(crate) use answers::answer;
 
@@ -52,6 +53,7 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         mapping: r#"{"lead.budget":"budget"}"#.to_owned(),
         config: r#"{"url":"https://leads.example.com/hook","retries":2,"portal_id":"62515"}"#.to_owned(),
         routing: "all".to_owned(),
+        figures: None,
     }
 }
 

@@ -109,6 +109,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Trace, &[key('T')], "T", "open the lead", Group::View, 5),
     bind(Action::OpenIntegration, &[key('i')], "i", "open the integration", Group::View, 6),
     bind(Action::Filter, &[key('/')], "/", "filter", Group::View, 7),
+    bind(Action::Anywhere, &[key('A')], "A", "look anywhere", Group::View, 3),
     bind(Action::FailingOnly, &[key('F')], "F", "failing only", Group::View, 9),
     bind(Action::Follow, &[key('f')], "f", "follow newest", Group::View, 0),
     bind(Action::Layout, &[key('v')], "v", "other view", Group::View, 8),

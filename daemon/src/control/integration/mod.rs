@@ -4,7 +4,7 @@ use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, mutate, watch::IntegrationStream, words};
+use super::{Control, Reply, check, convert::trend_point, mutate, watch::IntegrationStream, words};
 use crate::{
     domain::{ids::IntegrationId, lane::LaneId},
     store::{Error, integration::read::IntegrationFilter},
@@ -19,8 +19,7 @@ impl Control {
     /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change to
     /// everybody.
     pub(super) async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
-        let ids: Vec<IntegrationId> = integrations.iter().filter_map(|it| it.id.parse().ok()).collect();
-        let counts = self.store.count_skipped(&ids).await?;
+        let counts = self.store.for_lists().await.count_skipped(&ids_of(integrations)).await?;
         for integration in integrations {
             let count = integration.id.parse().ok().and_then(|id: IntegrationId| counts.get(&id));
             if let Some(health) = &mut integration.health {
@@ -29,6 +28,22 @@ impl Control {
         }
         Ok(())
     }
+
+    /// Tells of integrations when their deliveries died.
+    async fn fill_in_trends(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
+        let mut trends = self.store.for_lists().await.integration_trends(&ids_of(integrations)).await?;
+        for integration in integrations {
+            let trend = integration.id.parse().ok().and_then(|id: IntegrationId| trends.remove(&id));
+            if let Some(health) = &mut integration.health {
+                health.trend = trend.unwrap_or_default().into_iter().map(trend_point).collect();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ids_of(integrations: &[v1::Integration]) -> Vec<IntegrationId> {
+    integrations.iter().filter_map(|it| it.id.parse().ok()).collect()
 }
 
 #[tonic::async_trait]
@@ -58,6 +73,7 @@ impl IntegrationService for Control {
         let next_page_token = words::next_page(&integrations, limit, |view| view.id.to_string());
         let mut integrations: Vec<_> = integrations.into_iter().map(v1::Integration::from).collect();
         self.count_skipped(&mut integrations).await?;
+        self.fill_in_trends(&mut integrations).await?;
         Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 

@@ -288,6 +288,26 @@ impl Store {
         skipped(&mut *self.pool.acquire().await?, integrations).await
     }
 
+    /// How many deliveries of integrations died in each quarter of an hour of the last day, oldest first.
+    pub async fn integration_trends(
+        &self,
+        integrations: &[IntegrationId],
+    ) -> Result<HashMap<IntegrationId, Vec<(jiff::Timestamp, i64)>>, Error> {
+        let ids: Vec<Uuid> = integrations.iter().map(|id| id.uuid()).collect();
+        let rows = sqlx::query!(
+            r#"SELECT integration_id, at, sum(deliveries)::bigint AS "deliveries!" FROM cause_trend
+               WHERE integration_id = ANY($1) AND at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 1, 2"#,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut trends: HashMap<IntegrationId, Vec<_>> = HashMap::new();
+        for row in rows {
+            trends.entry(row.integration_id.into()).or_default().push((row.at.to_jiff(), row.deliveries));
+        }
+        Ok(trends)
+    }
+
     /// The integration that a reference means.
     pub async fn integration_view(&self, reference: &str) -> Result<IntegrationView, Refusal> {
         let mut db = self.pool.acquire().await?;

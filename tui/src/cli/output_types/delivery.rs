@@ -71,6 +71,33 @@ impl From<v1::Lead> for Found {
     }
 }
 
+/// A lead that says a text, and where: `lead find --anywhere`.
+#[derive(Debug, Serialize)]
+pub(crate) struct FoundAnywhere {
+    #[serde(flatten)]
+    lead: Lead,
+    pointer: String,
+    value: String,
+}
+
+impl Row for FoundAnywhere {
+    const COLUMNS: &'static [Column<'static>] = &[
+        id("uuid"),
+        lead::NAME,
+        lead::COMPANY,
+        lead::POINTER,
+        lead::VALUE,
+        lead::UNDELIVERED,
+        lead::RECEIVED,
+    ];
+}
+
+impl From<v1::LeadMatch> for FoundAnywhere {
+    fn from(it: v1::LeadMatch) -> Self {
+        Self { lead: it.lead.unwrap_or_default().into(), pointer: it.pointer, value: it.value }
+    }
+}
+
 /// `lead show`: the event is carried as text, so that no number in it changes.
 #[derive(Debug, Serialize)]
 pub(crate) struct LeadShown {

@@ -20,7 +20,9 @@ use serde_json::value::RawValue;
 pub(crate) use attempt::{Attempt, AttemptShown};
 pub(crate) use audit::{AuditLine, Notice};
 pub(crate) use company::{Company, CompanyCreated, CompanyPage, IntakeKey, KeyCreated};
-pub(crate) use delivery::{Delivery, DeliveryShown, Found, Job, Lead, LeadShown, PushPlan, RetryPlan};
+pub(crate) use delivery::{
+    Delivery, DeliveryShown, Found, FoundAnywhere, Job, Lead, LeadShown, PushPlan, RetryPlan,
+};
 pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
 pub(crate) use form::{Form, FormDeleted};
@@ -259,9 +261,17 @@ mod tests {
             ..Default::default()
         };
         check(
-            &Found::from(lead),
+            &Found::from(lead.clone()),
             json!({"uuid": "L", "company_id": 7, "company": "The Old Barn", "name": "Sarah", "email": "s@x.org",
                 "phone": null, "state": "unsynced", "received_at": null, "updated_at": null, "undelivered": 2}),
+        );
+        let said =
+            v1::LeadMatch { lead: Some(lead), pointer: "/lead/message".into(), value: "a big tent".into() };
+        check(
+            &FoundAnywhere::from(said),
+            json!({"uuid": "L", "company_id": 7, "company": "The Old Barn", "name": "Sarah", "email": "s@x.org",
+                "phone": null, "state": "unsynced", "received_at": null, "updated_at": null, "undelivered": 2,
+                "pointer": "/lead/message", "value": "a big tent"}),
         );
         let place = v1::FailureIntegration {
             id: "I".into(),

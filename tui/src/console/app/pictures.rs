@@ -152,6 +152,7 @@ fn attempt() {
 fn the_other_numbers() {
     sheet("failures", at("2"));
     sheet("leads", at("3 s a r a h"));
+    sheet("leads_anywhere", at("3 q u a r t e t enter"));
     sheet("lead", at("3 s a r a h enter"));
     sheet("jobs", at("4"));
     sheet("activity", at("5"));

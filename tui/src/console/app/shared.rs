@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::config::OwnCommand;
+use crate::console::data::integration::Figures;
 use crate::console::data::{Badge, Company, Conn, Elsewhere, Integration, Who};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::Ticket;
@@ -82,6 +84,8 @@ pub struct Shared {
     pub integrations: Vec<Integration>,
     /// Counts every change of the integrations, so that screens take them over once.
     pub revision: u64,
+    /// What integrations came to when that was asked last.
+    pub figures: BTreeMap<String, Arc<Figures>>,
     /// The daemons of other profiles, by profile, while they are looked at.
     pub elsewhere: BTreeMap<String, Elsewhere>,
     /// The only company that is looked at.
@@ -112,6 +116,7 @@ impl Shared {
             who: None,
             integrations: Vec::new(),
             revision: 0,
+            figures: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             company: None,
             companies: Vec::new(),
@@ -235,6 +240,9 @@ impl Shared {
     /// Puts them in order, and tells that they have changed.
     pub fn sort(&mut self) {
         self.revision += 1;
+        for it in &mut self.integrations {
+            it.figures = self.figures.get(&it.id).cloned();
+        }
         self.integrations.sort_by(worst_first);
     }
 

@@ -289,6 +289,91 @@ fn nothing_opens_for_an_enter_that_was_taken_back() {
 }
 
 #[test]
+fn a_text_that_is_nobodys_name_is_looked_for_anywhere_with_one_key() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s t r i n g space q u a r t e t");
+    let text = shown(&app);
+    assert!(text.contains("Nobody is called so.") && text.contains("⏎ looks through everything"), "{text}");
+    visit(&mut app, "enter");
+    let text = shown(&app);
+    for part in [
+        "anywhere in what leads say",
+        "Say so 1, in the newest 5000, back to",
+        "string quartet",
+        "/lead/message",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Further back, behind what is shown.
+    let effects = press(&mut app, "esc o");
+    let (ticket, query) = asked(&effects).pop().unwrap();
+    let after = "behind".to_owned();
+    let sought = "string quartet".to_owned();
+    assert_eq!(query, Query::FindAnywhere { text: sought, company: None, after });
+    let nobody = Query::FindAnywhere { text: "0".to_owned(), company: None, after: String::new() };
+    answered(&mut app, ticket, answer(&nobody));
+    assert!(shown(&app).contains("Say so 1, in the newest 10000"), "{}", shown(&app));
+    visit(&mut app, "!");
+    assert!(shown(&app).contains("leadline lead find 'string quartet' --anywhere"), "{}", shown(&app));
+    // What is typed on is a person again.
+    visit(&mut app, "esc / s");
+    assert!(shown(&app).contains("name, e-mail, phone, uuid"), "{}", shown(&app));
+}
+
+#[test]
+fn anywhere_is_looked_for_although_somebody_is_called_so() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h esc A");
+    assert!(shown(&app).contains("Say so 1"), "{}", shown(&app));
+    visit(&mut app, "esc");
+    assert!(shown(&app).contains("Found 1"), "{}", shown(&app));
+    visit(&mut app, "/ ^u a b esc A");
+    let text = shown(&app);
+    assert!(text.contains("three characters at least are looked for anywhere"), "{text}");
+    // Nobody says a number here.
+    let mut app = live(80, 24);
+    visit(&mut app, "3 1 2 3 esc A");
+    assert!(
+        shown(&app).contains("None of the newest 5000 leads says so: o looks further back."),
+        "{}",
+        shown(&app)
+    );
+}
+
+#[test]
+fn the_overview_shows_what_is_skipped_and_when_deliveries_died() {
+    let mut app = live(80, 24);
+    let text = shown(&app);
+    assert!(text.contains("12 dead, 8 pending; 31 skipped") && text.contains("died in 24 h ▁▁"), "{text}");
+    // Coming back at once asks nothing, as each is counted anew for it.
+    let effects = press(&mut app, "2");
+    serve(&mut app, effects);
+    let effects = press(&mut app, "1");
+    assert!(!asked(&effects).iter().any(|(_, query)| matches!(query, Query::Figures { .. })), "{effects:?}");
+    let mut app = live(120, 36);
+    let text = shown(&app);
+    assert!(text.contains("in 42s   31 skipped") && text.contains("▁▁▁▁▁█"), "cards: {text}");
+    assert!(text.contains("waiting nothing; 2 skipped"), "cards: {text}");
+    visit(&mut app, "v");
+    let text = shown(&app);
+    assert!(text.contains("WAIT  SKIP TREND ") && text.contains("    8    31 ▁▁▁▁▁█ "), "{text}");
+    for head in ["  by skip", "  by trend"] {
+        let mut app = live(120, 36);
+        visit(&mut app, "v");
+        while !shown(&app).contains(head) {
+            visit(&mut app, ">");
+        }
+        let before = |app: &App| {
+            let text = shown(app);
+            text.find("hubspot-eu  ").unwrap() < text.find("acme-webhook  ").unwrap()
+        };
+        assert!(before(&app), "{head}: {}", shown(&app));
+        visit(&mut app, "I");
+        assert!(!before(&app), "{head} turned: {}", shown(&app));
+    }
+}
+
+#[test]
 fn jobs_say_what_they_were_asked_to_do() {
     let mut app = live(200, 60);
     visit(&mut app, "4");
@@ -321,7 +406,7 @@ fn integrations_are_sorted_by_any_column() {
         assert!(shown(&app).contains(head), "{head}: {}", shown(&app));
     }
     let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..12 {
+    for _ in 0..14 {
         visit(&mut app, "esc >");
         let text = shown(&app);
         let by = text.lines().find_map(|line| line.split("  by ").nth(1)).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! An integration with its health.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 /// The health of an integration in one word.
@@ -97,6 +99,24 @@ pub struct Integration {
     pub config: String,
     /// all | flows
     pub routing: String,
+    /// What is asked for now and then, as it is no news; none until it has come.
+    pub figures: Option<Arc<Figures>>,
+}
+
+/// What an integration came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Of its newest two thousand deliveries.
+    pub skipped: u64,
+    /// How many died in each quarter of an hour of the last day.
+    pub trend: Vec<(Timestamp, u64)>,
+}
+
+impl Figures {
+    /// How many died in the last day.
+    pub fn died(&self) -> u64 {
+        self.trend.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// A field of a lead's that the mapping says nothing of, and what it could say.

@@ -17,6 +17,26 @@ pub struct Lead {
     pub state: String,
     pub received_at: Option<Timestamp>,
     pub undelivered: u32,
+    /// Where it says what was looked for anywhere.
+    pub said: Option<Said>,
+}
+
+/// A value of a lead in which a text was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// As a JSON pointer.
+    pub pointer: String,
+    /// Of a long one the part around the text.
+    pub value: String,
+}
+
+/// How far leads were looked through for a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Searched {
+    pub leads: u32,
+    pub back_to: Option<Timestamp>,
+    /// Looks further back; empty once there is none.
+    pub next: String,
 }
 
 impl Lead {

@@ -1,9 +1,13 @@
 //! What the console can ask the daemon, and what it is answered.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::attempt::Attempt;
-use super::integration::Proposal;
+use super::integration::{Figures, Proposal};
+use super::lead::Searched;
 use super::{
     Activity, Cause, Company, CompanyPage, Delivery, Detail, Estimate, Flow, Job, Lead, LeadPage, Mutation,
     System,
@@ -41,6 +45,12 @@ pub enum Query {
         text: String,
         company: Option<i64>,
     },
+    /// Which of the newest leads say a text anywhere, behind those that were looked through.
+    FindAnywhere {
+        text: String,
+        company: Option<i64>,
+        after: String,
+    },
     Lead {
         uuid: String,
         company: i64,
@@ -72,6 +82,10 @@ pub enum Query {
         before: Option<Timestamp>,
     },
     System,
+    /// What integrations came to, of a company or of all.
+    Figures {
+        company: Option<i64>,
+    },
     Companies,
     Company {
         id: i64,
@@ -113,7 +127,7 @@ impl Query {
     pub const fn stream(&self) -> Option<Stream> {
         match self {
             Self::Detail { .. } => Some(Stream::Detail),
-            Self::Find { .. } => Some(Stream::Find),
+            Self::Find { .. } | Self::FindAnywhere { .. } => Some(Stream::Find),
             Self::Preview { .. } => Some(Stream::Preview),
             Self::TestFlow { .. } => Some(Stream::TestFlow),
             Self::Lead { .. } => Some(Stream::Lead),
@@ -183,6 +197,8 @@ pub enum Answer {
     Leads {
         rows: Vec<Lead>,
         more: bool,
+        /// Of a search anywhere.
+        searched: Option<Searched>,
     },
     Lead(Box<LeadPage>),
     Document(String),
@@ -198,6 +214,8 @@ pub enum Answer {
     },
     Activity(Vec<Activity>),
     System(Box<System>),
+    /// By integration.
+    Figures(BTreeMap<String, Arc<Figures>>),
     Companies(Vec<Company>),
     Company(Box<CompanyPage>),
     Preview(Box<Preview>),

@@ -32,6 +32,7 @@ pub enum Action {
     Own(usize),
     Pane,
     Filter,
+    Anywhere,
     FailingOnly,
     Follow,
     Wrap,

@@ -1,15 +1,18 @@
 //! Questions to the daemon, each as the calls that answer it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use leadline_client::{Client, PAGE_MAX, outcome};
 use leadline_proto::v1;
 
 use super::{Failure, change, convert};
-use crate::console::data::lead::Explained;
+use crate::console::data::integration::Figures;
+use crate::console::data::lead::{Explained, Searched};
 use crate::console::data::query::{FlowTest, Preview, Which};
 use crate::console::data::{Answer, CompanyPage, LeadPage, Query};
+use crate::moment::reported;
 /// How many rows of a list are asked for at once.
 const PAGE: u32 = 200;
 /// How many leads are found at once.
@@ -30,6 +33,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Deliveries { which, after } => deliveries(client, which, after).await?,
         Query::OlderAttempts { integration, after } => older_attempts(client, integration, after).await?,
         Query::Find { text, company } => find(client, text, company).await?,
+        Query::FindAnywhere { text, company, after } => find_anywhere(client, text, company, after).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
         Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
@@ -52,6 +56,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             let reply = client.get_system(v1::GetSystemRequest {}).await?;
             Answer::System(Box::new(convert::system(reply)))
         }
+        Query::Figures { company } => Answer::Figures(figures(client, company).await?),
         Query::Companies => {
             let request = v1::ListCompaniesRequest { page_size: PAGE_MAX, ..Default::default() };
             let reply = client.list_companies(request).await?;
@@ -161,7 +166,26 @@ async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Ans
         (reply.leads, reply.next_page_token)
     };
     let rows = leads.into_iter().map(convert::lead).collect();
-    Ok(Answer::Leads { rows, more: !next.is_empty() })
+    Ok(Answer::Leads { rows, more: !next.is_empty(), searched: None })
+}
+
+/// The newest leads that say the text anywhere.
+async fn find_anywhere(
+    client: &Client,
+    text: String,
+    company: Option<i64>,
+    after: String,
+) -> Result<Answer, Failure> {
+    let company = company.map(reference).unwrap_or_default();
+    let request = v1::FindLeadsAnywhereRequest { text, company, page_size: HITS, page_token: after };
+    let reply = client.find_leads_anywhere(request).await?;
+    let searched = Searched {
+        leads: reply.searched,
+        back_to: reported(reply.searched_back_to),
+        next: reply.next_page_token,
+    };
+    let rows = reply.matches.into_iter().map(convert::lead_that_says).collect();
+    Ok(Answer::Leads { rows, more: false, searched: Some(searched) })
 }
 
 /// A lead, its deliveries each with why it is where it is, and everything that happened.
@@ -206,6 +230,25 @@ pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Ex
         }
     }
     Explained { delivery: convert::delivery(delivery), why: String::new() }
+}
+
+/// What integrations came to, page by page.
+async fn figures(client: &Client, company: Option<i64>) -> Result<BTreeMap<String, Arc<Figures>>, Failure> {
+    let company = company.map(reference).unwrap_or_default();
+    let (mut figures, mut page_token) = (BTreeMap::new(), String::new());
+    loop {
+        let company = company.clone();
+        let request =
+            v1::ListIntegrationsRequest { company, page_size: PAGE, page_token, ..Default::default() };
+        let reply = client.list_integrations(request).await?;
+        for it in reply.integrations {
+            figures.insert(it.id, Arc::new(convert::figures(it.health.unwrap_or_default())));
+        }
+        page_token = reply.next_page_token;
+        if page_token.is_empty() {
+            return Ok(figures);
+        }
+    }
 }
 
 /// A company's page, with the posts that the intake refused of each of its keys.

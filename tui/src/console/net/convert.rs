@@ -12,8 +12,8 @@ pub(super) use system::{company, job, key, refused, system};
 use crate::acts;
 use crate::console::data::cause::{Place, Remedy};
 use crate::console::data::change::Lifted;
-use crate::console::data::integration::Proposal;
-use crate::console::data::lead::{Explained, Record};
+use crate::console::data::integration::{Figures, Proposal};
+use crate::console::data::lead::{Explained, Record, Said};
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::What;
 use crate::console::data::{
@@ -60,7 +60,16 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         mapping: it.mapping,
         config: it.config,
         routing,
+        figures: None,
     }
+}
+
+pub(super) fn figures(it: v1::Health) -> Figures {
+    Figures { skipped: it.skipped.unwrap_or_default(), trend: trend(it.trend) }
+}
+
+fn trend(points: Vec<v1::TrendPoint>) -> Vec<(Timestamp, u64)> {
+    points.into_iter().filter_map(|point| Some((time(point.at)?, point.deliveries))).collect()
 }
 
 pub(super) fn proposal(it: v1::MappingProposal) -> Proposal {
@@ -171,7 +180,13 @@ pub(super) fn lead(it: v1::Lead) -> Lead {
         phone: it.phone,
         received_at: time(it.received_at),
         undelivered: it.undelivered,
+        said: None,
     }
+}
+
+pub(super) fn lead_that_says(it: v1::LeadMatch) -> Lead {
+    let said = Some(Said { pointer: it.pointer, value: it.value });
+    Lead { said, ..lead(it.lead.unwrap_or_default()) }
 }
 
 pub(super) fn step(it: v1::TraceStep) -> Step {
@@ -269,7 +284,7 @@ pub(super) fn cause(it: v1::Failure) -> Cause {
         places: it.integrations.into_iter().map(place).collect(),
         first_at: time(it.first_at),
         last_at: time(it.last_at),
-        trend: it.trend.into_iter().filter_map(|point| Some((time(point.at)?, point.deliveries))).collect(),
+        trend: trend(it.trend),
         changed_before: it.changed_before.into_iter().map(act).collect(),
         advice: it.advice,
         remedies,

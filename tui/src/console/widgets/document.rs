@@ -199,9 +199,13 @@ fn split(text: &str, width: usize, hang: usize) -> Vec<String> {
 
 /// So many bytes, in few characters.
 pub fn size(bytes: u64) -> String {
-    match bytes {
-        ..10_000 => format!("{bytes} B"),
-        _ => format!("{} KiB", bytes / 1024),
+    const FEW: u64 = 10_000;
+    let (kib, mib, gib) = (bytes >> 10, bytes >> 20, bytes >> 30);
+    match (bytes < FEW, kib < FEW, mib < FEW) {
+        (true, ..) => format!("{bytes} B"),
+        (_, true, _) => format!("{kib} KiB"),
+        (.., true) => format!("{mib} MiB"),
+        _ => format!("{gib} GiB"),
     }
 }
 
@@ -266,6 +270,20 @@ fn newline(out: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_few_digits() {
+        for (bytes, text) in [
+            (63, "63 B"),
+            (9_999, "9999 B"),
+            (10_240, "10 KiB"),
+            (10_239_999, "9999 KiB"),
+            (173_000_000, "164 MiB"),
+            (53_687_091_200, "50 GiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
 
     #[test]
     fn json_is_indented_and_otherwise_untouched() {

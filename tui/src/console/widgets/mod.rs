@@ -11,3 +11,4 @@ pub mod page;
 pub mod table;
 pub mod textarea;
 pub mod time;
+pub mod trend;

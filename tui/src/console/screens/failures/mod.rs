@@ -20,13 +20,13 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked};
-use crate::console::theme::{Role, Theme};
+use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
-use crate::console::widgets::time;
+use crate::console::widgets::{time, trend};
 
 impl Row for Cause {
     fn id(&self) -> &str {
@@ -83,27 +83,9 @@ pub const COLUMNS: [Column<Cause>; 9] = [
     shows(cause::LAST, |it: &Cause, look| plain(time::age(look.now, it.last_at)))
         .value(|it: &Cause| json!(it.last_at))
         .by(|a, b| b.last_at.cmp(&a.last_at)),
-    shows(cause::TREND, |it: &Cause, look| plain(trend(&it.trend, look.now, look.theme)))
+    shows(cause::TREND, |it: &Cause, look| plain(trend::bars(&it.trend, 12, look.now, look.theme)))
         .value(|it: &Cause| json!(it.trend.iter().map(|(_, count)| count).sum::<u64>())),
 ];
-
-/// The deaths of the last day in twelve bars of two hours.
-pub fn trend(points: &[(Timestamp, u64)], now: Timestamp, theme: Theme) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const PLAIN: [char; 8] = ['.', '.', '-', '-', '=', '=', '#', '#'];
-    let mut sums = [0_u64; 12];
-    for (at, count) in points {
-        let age = now.as_second() - at.as_second();
-        let bar = usize::try_from(age.max(0) / 7200).unwrap_or(usize::MAX);
-        if let Some(sum) = 11_usize.checked_sub(bar).and_then(|bar| sums.get_mut(bar)) {
-            *sum += count;
-        }
-    }
-    let most = sums.iter().copied().max().unwrap_or(0).max(1);
-    let bars = if theme.ascii { PLAIN } else { BARS };
-    let bar = |sum: u64| usize::try_from((sum * 7).div_ceil(most)).unwrap_or(7).min(7);
-    sums.iter().map(|sum| bars[bar(*sum)]).collect()
-}
 
 /// Where the keys go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -414,21 +396,5 @@ impl Screen for FailuresScreen {
 
     fn recall(&mut self, remembered: Remembered) {
         Listing(&mut self.causes, &COLUMNS).recall(remembered);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::console::theme::Depth;
-
-    #[test]
-    fn a_trend_is_twelve_bars_of_two_hours() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let ago = |seconds: i64| Timestamp::from_second(1_800_000_000 - seconds).unwrap();
-        let points = [(ago(60), 8), (ago(7300), 4), (ago(86_000), 1), (ago(90_000), 100)];
-        let theme = Theme { depth: Depth::Mono, ascii: false };
-        assert_eq!(trend(&points, now, theme), "▂▁▁▁▁▁▁▁▁▁▅█");
-        assert_eq!(trend(&[], now, Theme { ascii: true, ..theme }), "............");
     }
 }

@@ -1,79 +1,55 @@
-//! Finding a lead: by name, e-mail address, phone or uuid, as one types.
+//! Finding a lead: by name, e-mail address, phone or uuid, as one types; or by what the newest leads say anywhere.
 
-use std::borrow::Cow;
+mod columns;
+
 use std::cell::Cell;
 
-use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use serde_json::json;
 
-use crate::columns::lead;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::{of_company, quote};
+use crate::console::data::lead::Searched;
 use crate::console::data::{Answer, Lead, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::Column;
 use crate::console::widgets::draw::{input, pane, safe};
-use crate::console::widgets::filter::Fields;
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::table::Table;
 use crate::console::widgets::time;
+
+use columns::{COLUMNS, SAID};
 
 /// The daemon looks for two characters or more.
 const LEAST: usize = 2;
+/// Anywhere in what leads say, for three.
+const LEAST_ANYWHERE: usize = 3;
 
-impl Row for Lead {
-    fn id(&self) -> &str {
-        &self.uuid
-    }
-
-    fn fields(&self) -> Fields<'_> {
-        vec![("lead", Cow::Borrowed(self.person())), ("company", Cow::Borrowed(&self.company))]
-    }
-
-    fn at(&self) -> Option<Timestamp> {
-        self.received_at
-    }
-
-    fn is_bad(&self) -> bool {
-        self.undelivered > 0
-    }
+/// What was found.
+#[derive(Clone, Debug)]
+struct Hits {
+    rows: Vec<Lead>,
+    more: bool,
+    /// How far back, of a search anywhere.
+    searched: Option<Searched>,
 }
-
-/// The columns of what was found.
-pub const COLUMNS: [Column<Lead>; 7] = [
-    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
-    shows(lead::EMAIL, |it: &Lead, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
-    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
-    shows(lead::STATE, |it: &Lead, _| {
-        styled(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
-    })
-    .by(|a, b| a.state.cmp(&b.state)),
-    shows(lead::UNDELIVERED, |it: &Lead, _| {
-        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
-    })
-    .value(|it: &Lead| json!(it.undelivered))
-    .by(|a, b| b.undelivered.cmp(&a.undelivered)),
-    shows(lead::RECEIVED, |it: &Lead, look| {
-        plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
-    })
-    .value(|it: &Lead| json!(it.received_at))
-    .by(|a, b| b.received_at.cmp(&a.received_at)),
-    shows(lead::PHONE, |it: &Lead, _| plain(&*it.phone)),
-];
 
 /// The screen.
 #[derive(Debug)]
 pub struct LeadsScreen {
     sought: Input,
     is_typing: bool,
-    fetch: Fetch<(Vec<Lead>, bool)>,
+    /// It is looked for in all that the newest leads say.
+    is_anywhere: bool,
+    /// What is asked for stands behind what is shown.
+    is_older: bool,
+    fetch: Fetch<Hits>,
     table: Table<Lead>,
     /// Enter was pressed before the answer came: what is found first is opened then.
     is_opening: bool,
@@ -90,6 +66,8 @@ impl Default for LeadsScreen {
         Self {
             sought,
             is_typing: true,
+            is_anywhere: false,
+            is_older: false,
             fetch,
             table,
             is_opening: false,
@@ -100,8 +78,10 @@ impl Default for LeadsScreen {
     }
 }
 
-const ACTIONS: [Action; 21] = [
+const ACTIONS: [Action; 23] = [
     Action::Open,
+    Action::Anywhere,
+    Action::Older,
     Action::Up,
     Action::Down,
     Action::First,
@@ -145,13 +125,95 @@ impl LeadsScreen {
             self.fetch.error = (!cx.shared.is_live())
                 .then(|| "not connected: it is looked for once the daemon is back".to_owned());
         }
+        self.is_older = false;
         // Without a word the newest leads are shown.
         if length == 0 || length >= LEAST {
             let text = self.text().to_owned();
             if cx.shared.is_live() {
                 self.asked.clone_from(&text);
             }
-            self.fetch.ask_anew(Query::Find { text, company }, cx);
+            let query = if self.is_anywhere {
+                Query::FindAnywhere { text, company, after: String::new() }
+            } else {
+                Query::Find { text, company }
+            };
+            self.fetch.ask_anew(query, cx);
+        }
+    }
+
+    /// Looks through what leads say, beyond who they are.
+    fn look_anywhere(&mut self, cx: &mut Cx<'_>) {
+        if self.text().chars().count() < LEAST_ANYWHERE {
+            return cx.say(Tone::Bad, "not possible: three characters at least are looked for anywhere");
+        }
+        self.is_anywhere = true;
+        self.is_opening = false;
+        self.table.set(Vec::new());
+        self.table.is_loaded = false;
+        self.look(cx);
+    }
+
+    /// Looks through the leads behind those that were looked through.
+    fn look_further(&mut self, cx: &mut Cx<'_>) {
+        let searched = self.fetch.value.as_ref().and_then(|hits| hits.searched.as_ref());
+        let Some(after) = searched.map(|it| it.next.clone()).filter(|after| !after.is_empty()) else {
+            return;
+        };
+        if self.fetch.is_waiting() || !cx.shared.is_live() {
+            return;
+        }
+        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+        self.is_older = true;
+        self.fetch.ask(Query::FindAnywhere { text: self.asked.clone(), company, after }, cx);
+    }
+
+    /// Whether one key more looks anywhere: nobody is called so.
+    fn is_nobody(&self) -> bool {
+        !self.is_anywhere
+            && self.fetch.value.as_ref().is_some_and(|hits| hits.rows.is_empty())
+            && self.text() == self.asked
+            && self.text().chars().count() >= LEAST_ANYWHERE
+    }
+
+    fn columns(&self) -> &'static [Column<Lead>] {
+        if self.is_anywhere { &SAID } else { &COLUMNS }
+    }
+
+    /// How much was looked through, or that there is more.
+    fn reach(&self, shared: &Shared) -> String {
+        let Some(hits) = &self.fetch.value else { return String::new() };
+        let Some(it) = &hits.searched else {
+            return if hits.more { ", more behind them: type on" } else { "" }.to_owned();
+        };
+        let back_to = it.back_to.map(|at| format!(", back to {}", time::stamp(at, &shared.setup.zone)));
+        let further = if it.next.is_empty() {
+            String::new()
+        } else {
+            format!("; {} looks further", shared.setup.keymap.shown(Action::Older))
+        };
+        format!(", in the newest {}{}{further}", it.leads, back_to.unwrap_or_default())
+    }
+
+    /// What stands where nothing was found.
+    fn empty(&self, shared: &Shared) -> String {
+        if let Some(error) = &self.fetch.error {
+            return error.clone();
+        }
+        let searched = self.fetch.value.as_ref().and_then(|hits| hits.searched.as_ref());
+        match (self.text().chars().count(), searched) {
+            (1, _) => "Two characters at least.".to_owned(),
+            (_, Some(it)) if it.next.is_empty() => "No lead says so.".to_owned(),
+            (_, Some(it)) => format!(
+                "None of the newest {} leads says so: {} looks further back.",
+                it.leads,
+                shared.setup.keymap.shown(Action::Older)
+            ),
+            (_, None) if self.is_nobody() => {
+                let open = shared.setup.keymap.shown(Action::Open);
+                let key = if self.is_typing { open } else { shared.setup.keymap.shown(Action::Anywhere) };
+                format!("Nobody is called so.\n{key} looks through everything that the newest leads say.")
+            }
+            (_, None) => "Nobody is called so.".to_owned(),
         }
     }
 
@@ -159,6 +221,9 @@ impl LeadsScreen {
         if self.fetch.is_waiting() {
             self.is_opening = true;
             return;
+        }
+        if self.is_nobody() {
+            return self.look_anywhere(cx);
         }
         if let Some(it) = self.table.current() {
             self.is_typing = false;
@@ -181,7 +246,9 @@ impl Screen for LeadsScreen {
         match action {
             Action::Open => self.open(cx),
             Action::Filter | Action::Pane => self.is_typing = true,
-            _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
+            Action::Anywhere => self.look_anywhere(cx),
+            Action::Older => self.look_further(cx),
+            _ => self.table.perform(self.columns(), cx.shared.now, action, 1, self.rows.get().max(1)),
         }
     }
 
@@ -194,23 +261,29 @@ impl Screen for LeadsScreen {
             self.table.is_loaded = false;
             return;
         }
+        let before = self.fetch.value.take();
         let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Leads { rows, more } => Some((rows.clone(), *more)),
+            Answer::Leads { rows, more, searched } => {
+                Some(Hits { rows: rows.clone(), more: *more, searched: searched.clone() })
+            }
             _ => None,
         });
         if !taken {
+            self.fetch.value = before;
             return;
         }
-        if self.fetch.error.is_some() {
+        if std::mem::take(&mut self.is_older) {
+            self.fetch.value = joined(before, self.fetch.value.take());
+        } else if self.fetch.error.is_some() {
             // What was found before is not what was asked for.
             self.table.set(Vec::new());
             self.is_opening = false;
             return;
         }
-        if let Some((rows, _)) = &self.fetch.value {
-            self.table.set(rows.clone());
+        if let Some(hits) = &self.fetch.value {
+            self.table.set(hits.rows.clone());
             self.table.is_moved = false;
-            self.table.normalize(&COLUMNS, cx.shared.now);
+            self.table.normalize(self.columns(), cx.shared.now);
         }
         if std::mem::take(&mut self.is_opening) {
             self.open(cx);
@@ -225,19 +298,24 @@ impl Screen for LeadsScreen {
         if std::mem::take(&mut self.is_cleared) {
             self.look(cx);
         }
-        self.table.normalize(&COLUMNS, cx.shared.now);
+        self.table.normalize(self.columns(), cx.shared.now);
     }
 
     fn subject(&self, _: &Shared) -> Subject {
         let Some(it) = self.table.current() else { return Subject::default() };
+        let mut record = json!({
+            "uuid": it.uuid, "company_id": it.company_id, "company": it.company, "name": it.name,
+            "email": it.email, "phone": it.phone, "state": it.state, "received_at": it.received_at,
+            "undelivered": it.undelivered,
+        });
+        if let Some(said) = &it.said {
+            record["pointer"] = json!(said.pointer);
+            record["value"] = json!(said.value);
+        }
         Subject {
             company: Some(it.company_id),
             lead: Some((it.uuid.clone(), it.company_id, it.person().to_owned())),
-            record: Some(json!({
-                "uuid": it.uuid, "company_id": it.company_id, "company": it.company, "name": it.name,
-                "email": it.email, "phone": it.phone, "state": it.state, "received_at": it.received_at,
-                "undelivered": it.undelivered,
-            })),
+            record: Some(record),
             ..Subject::default()
         }
     }
@@ -246,6 +324,7 @@ impl Screen for LeadsScreen {
         let company = of_company(shared.company.as_ref().map(|(id, _)| *id));
         match self.text() {
             "" => format!("leadline lead list{company}"),
+            text if self.is_anywhere => format!("leadline lead find {} --anywhere{company}", quote(text)),
             text => format!("leadline lead find {}{company}", quote(text)),
         }
     }
@@ -255,7 +334,10 @@ impl Screen for LeadsScreen {
         let [top, body] = Layout::vertical([Constraint::Length(3), Constraint::Min(0)]).areas(area);
         let title = vec![
             theme.span(Role::Strong, "Find a lead"),
-            theme.span(Role::Quiet, "  name, e-mail, phone, uuid"),
+            theme.span(
+                Role::Quiet,
+                if self.is_anywhere { "  anywhere in what leads say" } else { "  name, e-mail, phone, uuid" },
+            ),
         ];
         let block = pane(title, self.is_typing, theme);
         let inner = block.inner(top);
@@ -270,15 +352,16 @@ impl Screen for LeadsScreen {
         }
         frame.render_widget(Line::from(line), inner);
 
-        let more = self.fetch.value.as_ref().is_some_and(|(_, more)| *more);
-        let what = if self.text().is_empty() { "Newest leads" } else { "Found" };
+        let what = match (self.text().is_empty(), self.is_anywhere) {
+            (true, _) => "Newest leads",
+            (false, true) => "Say so",
+            (false, false) => "Found",
+        };
         let mut title = vec![
             theme.span(Role::Strong, what),
-            theme.span(Role::Quiet, self.table.note(&COLUMNS, view.shared.now)),
+            theme.span(Role::Quiet, self.table.note(self.columns(), view.shared.now)),
         ];
-        if more {
-            title.push(theme.span(Role::Quiet, ", more behind them: type on"));
-        }
+        title.push(theme.span(Role::Quiet, self.reach(view.shared)));
         if let Some(error) = &self.fetch.error {
             title.push(
                 theme.span(Role::Bad, format!("  {}", safe(error, usize::from(body.width) / 2, theme))),
@@ -288,12 +371,7 @@ impl Screen for LeadsScreen {
         let inner = block.inner(body);
         frame.render_widget(block, body);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty = match (self.text().chars().count(), &self.fetch.error) {
-            (_, Some(error)) => error.as_str(),
-            (1, None) => "Two characters at least.",
-            (_, None) => "Nobody is called so.",
-        };
-        self.table.draw(&COLUMNS, &view.look(), empty, frame, inner);
+        self.table.draw(self.columns(), &view.look(), &self.empty(view.shared), frame, inner);
     }
 
     fn typing(&mut self) -> Option<&mut Input> {
@@ -310,7 +388,10 @@ impl Screen for LeadsScreen {
             self.is_opening = false;
         }
         match typed {
-            Typed::Changed => self.look(cx),
+            Typed::Changed => {
+                self.is_anywhere = false;
+                self.look(cx);
+            }
             Typed::Entered => self.open(cx),
             Typed::Escaped => self.is_typing = false,
         }
@@ -319,6 +400,10 @@ impl Screen for LeadsScreen {
     fn back(&mut self) -> bool {
         self.is_opening = false;
         if std::mem::take(&mut self.table.bad_only) {
+            return true;
+        }
+        if std::mem::take(&mut self.is_anywhere) {
+            self.is_cleared = true;
             return true;
         }
         if self.text().is_empty() {
@@ -339,6 +424,16 @@ impl Screen for LeadsScreen {
     }
 
     fn list(&mut self) -> Option<Box<dyn List + '_>> {
-        Some(Box::new(Listing(&mut self.table, &COLUMNS)))
+        let columns = self.columns();
+        Some(Box::new(Listing(&mut self.table, columns)))
     }
+}
+
+/// What was found further back, behind what was found before; that alone where it failed.
+fn joined(before: Option<Hits>, older: Option<Hits>) -> Option<Hits> {
+    let (Some(mut hits), Some(older)) = (before.clone(), older) else { return before };
+    hits.rows.extend(older.rows);
+    let searched = hits.searched.map(|it| it.leads).unwrap_or_default();
+    hits.searched = older.searched.map(|it| Searched { leads: it.leads + searched, ..it });
+    Some(hits)
 }

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::columns::{notes, pushed, retry, waiting};
+use super::columns::{notes, pushed, retry, skips, trend, waiting};
 use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
@@ -74,11 +74,25 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
         let room = width.saturating_sub(line_width(&next.spans) + 3);
         next.spans.extend([Span::raw("   "), theme.span(Role::Warn, safe(&notes, room, theme))]);
     }
+    // What has no room beside what waits stands a line below.
+    let waits = waiting(it, width, theme);
+    let is_told = waits.iter().any(|span| span.content.ends_with(" skipped"));
+    if let Some(text) = skips(it).filter(|_| !is_told) {
+        let room = width.saturating_sub(line_width(&next.spans) + 3);
+        next.spans.extend([Span::raw("   "), theme.span(Role::Quiet, cut(&text, room, theme))]);
+    }
+    let mut pushes = field("pushed", pushed(now, it));
+    for part in [trend(it, 6, now, theme), safe(&it.connector, 12, theme)] {
+        let room = width.saturating_sub(line_width(&pushes.spans) + 2);
+        if !part.is_empty() && room >= 6 {
+            pushes.spans.extend([Span::raw("  "), Span::raw(cut(&part, room, theme))]);
+        }
+    }
     let text = vec![
         Line::from(badge(it, theme)),
-        field("pushed", format!("{}   {}", pushed(now, it), safe(&it.connector, 12, theme))),
+        pushes,
         field("error", error(it, width, view)),
-        Line::from(waiting(it, theme)),
+        Line::from(waits),
         next,
     ];
     let block = pane(title, false, theme);

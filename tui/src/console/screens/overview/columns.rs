@@ -9,11 +9,11 @@ use crate::columns::integration;
 use crate::console::data::{Badge, Integration};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::draw::{counted, without_phrase};
-use crate::console::widgets::time;
+use crate::console::widgets::draw::{counted, line_width, without_phrase};
+use crate::console::widgets::{time, trend};
 
 /// The columns, the most important first.
-pub const COLUMNS: [Column<Integration>; 11] = [
+pub const COLUMNS: [Column<Integration>; 13] = [
     shows(integration::NAME, |it: &Integration, _| plain(&*it.name)).by(|a, b| a.name.cmp(&b.name)),
     shows(integration::COMPANY, |it: &Integration, _| plain(&*it.company))
         .company()
@@ -38,6 +38,14 @@ pub const COLUMNS: [Column<Integration>; 11] = [
     shows(integration::PENDING, |it: &Integration, _| plain(counted(it.pending)))
         .value(|it: &Integration| json!(it.pending))
         .by(|a, b| b.pending.cmp(&a.pending)),
+    shows(integration::SKIPPED, |it: &Integration, _| {
+        plain(it.figures.as_ref().map(|it| it.skipped.to_string()).unwrap_or_default())
+    })
+    .value(|it: &Integration| json!(it.figures.as_ref().map(|it| it.skipped)))
+    .by(|a, b| skipped(b).cmp(&skipped(a))),
+    shows(integration::TREND, |it: &Integration, look| plain(trend(it, 6, look.now, look.theme)))
+        .value(|it: &Integration| json!(it.figures.as_ref().map(|it| it.died())))
+        .by(|a, b| died(b).cmp(&died(a))),
     shows(integration::PUSHED, |it: &Integration, look| plain(time::age(look.now, it.last_pushed_at)))
         .value(|it: &Integration| json!(it.last_pushed_at))
         .by(|a, b| b.last_pushed_at.cmp(&a.last_pushed_at)),
@@ -57,6 +65,19 @@ pub const COLUMNS: [Column<Integration>; 11] = [
     .value(|it: &Integration| json!(it.last_error))
     .by(|a, b| (a.last_error.is_empty(), &a.last_error).cmp(&(b.last_error.is_empty(), &b.last_error))),
 ];
+
+fn skipped(it: &Integration) -> Option<u64> {
+    it.figures.as_ref().map(|it| it.skipped)
+}
+
+fn died(it: &Integration) -> Option<u64> {
+    it.figures.as_ref().map(|it| it.died())
+}
+
+/// How many died in the last day, as so many bars; empty until it is known.
+pub(super) fn trend(it: &Integration, bars: usize, now: Timestamp, theme: Theme) -> String {
+    it.figures.as_ref().map(|it| trend::bars(&it.trend, bars, now, theme)).unwrap_or_default()
+}
 
 /// When something goes on there; those that wait for no time stand behind those that do.
 fn next(it: &Integration) -> (bool, Option<Timestamp>) {
@@ -103,8 +124,9 @@ pub fn retry(now: Timestamp, it: &Integration) -> String {
     }
 }
 
-/// The deliveries that wait; dead ones stand out, because a green badge must not hide them.
-pub fn waiting(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
+/// The deliveries that wait, and behind them how many are skipped where there is room; dead ones stand out, because a
+/// green badge must not hide them.
+pub fn waiting(it: &Integration, width: usize, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = vec![theme.span(Role::Quiet, format!("{:<8}", "waiting"))];
     let parts = [
         (it.dead.to_string(), "dead", Role::Bad),
@@ -118,5 +140,13 @@ pub fn waiting(it: &Integration, theme: Theme) -> Vec<Span<'static>> {
     if spans.len() == 1 {
         spans.push(Span::raw("nothing"));
     }
+    if let Some(text) = skips(it).filter(|text| line_width(&spans) + 2 + text.len() <= width) {
+        spans.push(theme.span(Role::Quiet, format!("; {text}")));
+    }
     spans
+}
+
+/// How many are skipped, in words; none if nothing is, or that is not known yet.
+pub(super) fn skips(it: &Integration) -> Option<String> {
+    skipped(it).filter(|count| *count > 0).map(|count| format!("{count} skipped"))
 }

@@ -6,6 +6,8 @@ mod columns;
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use ratatui::Frame;
@@ -16,9 +18,10 @@ use ratatui::widgets::Paragraph;
 use crate::console::app::menus::integration_json;
 use crate::console::app::shared::{Shared, Tone, WIDE};
 use crate::console::data::command::of_company;
-use crate::console::data::{Conn, Integration, Remembered};
+use crate::console::data::integration::Figures;
+use crate::console::data::{Answer, Conn, Integration, Query, Remembered};
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, View};
+use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, error_text, pane, safe};
@@ -31,6 +34,10 @@ pub use columns::{COLUMNS, pushed, retry, waiting};
 
 /// Up to so many integrations are shown as cards, unless the operator says otherwise.
 const CARDS_MAX: usize = 12;
+/// What integrations came to costs the daemon a count for each: it is asked for this seldom, in seconds, and not again
+/// for a while when one comes back to the screen.
+const PERIOD: i64 = 60;
+const FRESH: i64 = 15;
 /// The rows of the strip below a list.
 const STRIP: u16 = 6;
 
@@ -64,6 +71,9 @@ pub struct OverviewScreen {
     table: Table<Integration>,
     /// What the operator chose: cards or not.
     has_cards: Option<bool>,
+    /// What integrations came to, and when that was asked.
+    fetch: Fetch<BTreeMap<String, Arc<Figures>>>,
+    asked_at: Option<Timestamp>,
     /// The state of the integrations that the table holds, and of which company they are.
     seen: Option<(u64, Option<i64>, bool)>,
     /// The rows or cards that the last drawing had room for: in a line, and altogether.
@@ -198,13 +208,28 @@ impl Screen for OverviewScreen {
     }
 
     fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
-        if let Event::Integrations = event {
-            self.refresh(cx.shared);
+        self.fetch.take(&event, |answer| match answer {
+            Answer::Figures(figures) => Some(figures.clone()),
+            _ => None,
+        });
+        if let Some(figures) = self.fetch.value.take() {
+            cx.shared.figures = figures;
+            cx.shared.sort();
         }
+        self.refresh(cx.shared);
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         self.refresh(cx.shared);
+        let is_due = |at: Timestamp| cx.shared.now.duration_since(at).as_secs() >= FRESH;
+        if cx.shared.is_live() && self.asked_at.is_none_or(is_due) {
+            self.asked_at = Some(cx.shared.now);
+            self.fetch.ask_anew(Query::Figures { company: None }, cx);
+        }
+    }
+
+    fn period(&self) -> Option<i64> {
+        Some(PERIOD)
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
@@ -310,10 +335,16 @@ fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         "" => "none".to_owned(),
         error => format!("{age}{}", error_text(error, width.saturating_sub(8 + age.len()), theme)),
     };
+    let mut waiting = waiting(it, width, theme);
+    let trend = columns::trend(it, 12, shared.now, theme);
+    if !trend.is_empty() {
+        let died = [theme.span(Role::Quiet, "   died in 24 h "), Span::raw(trend)];
+        waiting.extend(died);
+    }
     let lines = vec![
         Line::from(state),
         Line::from(safe(&push, width, theme)),
-        Line::from(waiting(it, theme)),
+        Line::from(waiting),
         Line::from(vec![theme.span(Role::Quiet, format!("{:<8}", "error")), Span::raw(error)]),
     ];
     frame.render_widget(Paragraph::new(lines), inner);

@@ -315,8 +315,11 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     for daemon in &it.daemons {
         let lease = daemon.lease_until.map(|at| time::until(now, at)).unwrap_or_default();
         let text = format!(
-            "{} running in {} lanes, lease ends {lease}, version {}",
-            daemon.running, daemon.lanes, daemon.version
+            "{} running in {} {}, lease ends {lease}, version {}",
+            daemon.running,
+            daemon.lanes,
+            if daemon.lanes == 1 { "lane" } else { "lanes" },
+            daemon.version
         );
         doc.field(&format!("no. {}", daemon.id), &text);
     }

@@ -1,0 +1,80 @@
+//! The columns of the list of leads: of those that are called so, and of those that say a text somewhere.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::columns::lead;
+use crate::console::data::Lead;
+use crate::console::theme::Role;
+use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::filter::Fields;
+use crate::console::widgets::table::Row;
+use crate::console::widgets::time;
+
+impl Row for Lead {
+    fn id(&self) -> &str {
+        &self.uuid
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        vec![("lead", Cow::Borrowed(self.person())), ("company", Cow::Borrowed(&self.company))]
+    }
+
+    fn at(&self) -> Option<Timestamp> {
+        self.received_at
+    }
+
+    fn is_bad(&self) -> bool {
+        self.undelivered > 0
+    }
+}
+
+/// The columns of what was found.
+pub(super) const COLUMNS: [Column<Lead>; 7] = [
+    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    shows(lead::EMAIL, |it: &Lead, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
+    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
+    shows(lead::STATE, |it: &Lead, _| {
+        styled(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
+    })
+    .by(|a, b| a.state.cmp(&b.state)),
+    shows(lead::UNDELIVERED, |it: &Lead, _| {
+        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
+    })
+    .value(|it: &Lead| json!(it.undelivered))
+    .by(|a, b| b.undelivered.cmp(&a.undelivered)),
+    shows(lead::RECEIVED, |it: &Lead, look| {
+        plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+    })
+    .value(|it: &Lead| json!(it.received_at))
+    .by(|a, b| b.received_at.cmp(&a.received_at)),
+    shows(lead::PHONE, |it: &Lead, _| plain(&*it.phone)),
+];
+
+/// Those of leads that say a text: where, and what.
+pub(super) const SAID: [Column<Lead>; 6] = [
+    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    shows(lead::VALUE, |it: &Lead, look| {
+        plain(look.theme.spell(it.said.as_ref().map_or("", |said| &*said.value)))
+    })
+    .value(|it: &Lead| json!(it.said.as_ref().map(|said| &said.value))),
+    shows(lead::POINTER, |it: &Lead, _| plain(it.said.as_ref().map_or("", |said| &*said.pointer)))
+        .by(|a, b| pointer(a).cmp(&pointer(b))),
+    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
+    shows(lead::UNDELIVERED, |it: &Lead, _| {
+        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
+    })
+    .value(|it: &Lead| json!(it.undelivered))
+    .by(|a, b| b.undelivered.cmp(&a.undelivered)),
+    shows(lead::RECEIVED, |it: &Lead, look| {
+        plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+    })
+    .value(|it: &Lead| json!(it.received_at))
+    .by(|a, b| b.received_at.cmp(&a.received_at)),
+];
+
+fn pointer(it: &Lead) -> Option<&str> {
+    it.said.as_ref().map(|said| &*said.pointer)
+}
