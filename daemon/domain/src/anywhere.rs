@@ -49,13 +49,16 @@ pub struct Sought {
 impl Sought {
     /// Reads a text as it was typed.
     pub fn read(text: &str) -> Result<Self, BadText> {
+        if text.chars().nth(TEXT_MAX).is_some() {
+            return Err(BadText::TooLong);
+        }
         let folded = fold(text);
         let folded = folded.trim();
         if folded.chars().count() < TEXT_MIN {
             return Err(BadText::TooShort);
         }
         // A letter may be taken apart into many, and each word has a bit of 64.
-        if text.chars().count().max(folded.chars().count()) > TEXT_MAX {
+        if folded.chars().count() > TEXT_MAX {
             return Err(BadText::TooLong);
         }
         let words = folded.split_whitespace().map(str::to_owned).collect();

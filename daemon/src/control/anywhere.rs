@@ -8,9 +8,10 @@ use std::{
 };
 
 use leadline_proto::v1;
+use tokio::time::timeout;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, convert::time, mutate};
+use super::{Control, Reply, check, convert::time, lead::behind, mutate};
 use crate::{
     compute::ComputeError,
     domain::{
@@ -34,6 +35,8 @@ const PAGE_BYTES: usize = 2 * 1024 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(1);
 /// How many such searches a daemon does at a time; one of them for each company, and one for all companies.
 pub(super) const AT_ONCE: usize = 2;
+/// How long one waits for those before it.
+const ROOM_WAIT: Duration = Duration::from_secs(3);
 /// Whose a search through all companies is.
 const ALL: CompanyId = CompanyId(0);
 
@@ -49,8 +52,9 @@ impl Control {
         let (limit, token) = check::page(request.page_size, &request.page_token)?;
         let sought = Sought::read(&request.text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
-        let after = check::behind(token)?;
-        let _room = self.searches.take(company.unwrap_or(ALL), 1).await;
+        let after = behind(&self.store, check::optional(&request.company), token).await?;
+        let room = self.searches.take(company.unwrap_or(ALL), 1);
+        let _room = timeout(ROOM_WAIT, room).await.map_err(|_| others_search())?;
         let store = self.store.for_lists().await;
         let mut search = AnywhereSearch {
             sought: Arc::new(sought),
@@ -176,6 +180,10 @@ fn for_eyes_that_see_people() -> Refusal {
     )
 }
 
+fn others_search() -> Refusal {
+    Refusal::State("others look through what leads say: try again in a moment".to_owned())
+}
+
 fn too_busy() -> Refusal {
     Refusal::State(
         "the database is too busy to look through what leads say: try again in a moment".to_owned(),
@@ -229,6 +237,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_says_so() {
+        assert_eq!(others_search().to_string(), "others look through what leads say: try again in a moment");
         assert_eq!(
             too_busy().to_string(),
             "the database is too busy to look through what leads say: try again in a moment"

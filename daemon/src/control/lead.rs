@@ -204,7 +204,11 @@ impl LeadService for Control {
 }
 
 /// The place behind which a page begins: the next_page_token of the page before, or the uuid of the last lead on it.
-async fn behind(store: &Store, company: Option<&str>, token: &str) -> Result<Option<LeadPlace>, Refusal> {
+pub(super) async fn behind(
+    store: &Store,
+    company: Option<&str>,
+    token: &str,
+) -> Result<Option<LeadPlace>, Refusal> {
     match (token.parse(), token.parse::<LeadId>()) {
         (Ok(place), _) => Ok(Some(place)),
         (_, Ok(_)) => store.lead_place(company, token).await.map(Some),

@@ -77,6 +77,9 @@ async fn a_text_is_found_in_whatever_a_lead_says() {
     assert!(first.stderr.starts_with("Looked through 2 leads, back to "), "{}", first.stderr);
     let second = anywhere("quartet", &["--limit", "2", "--after", token]).await;
     assert_eq!(hits(&second), [("Ann Reed", "/lead/message")]);
+    // Whose list was made by a program gives the last lead of it.
+    let behind = anywhere("quartet", &["--after", uuid_of(&leads[1])]).await;
+    assert_eq!(hits(&behind), [("Ann Reed", "/lead/message")]);
     let last = cli.run(&["lead", "find", "nobody says so", "--anywhere", "-o", "table"]).await;
     assert!(last.stderr.starts_with("Looked through all 3 leads, back to "), "{}", last.stderr);
 

@@ -355,6 +355,7 @@ async fn list(
         page_size: page.limit,
         page_token: page.token(),
         badges: badges.into_iter().map(i32::from).collect(),
+        with_trends: false,
     };
     let answer = client.list_integrations(request).await?;
     let more = answer.next_page_token;

@@ -248,20 +248,26 @@ async fn find_anywhere(
     company: String,
     page: Page,
 ) -> Result<(), CliError> {
+    let is_further_back = page.after.is_some();
     let request =
         v1::FindLeadsAnywhereRequest { text, company, page_size: page.limit, page_token: page.token() };
     let answer = client.find_leads_anywhere(request).await?;
     let leads: Vec<FoundAnywhere> = shapes(answer.matches);
     context.out.list(&leads)?;
     let back_to = time(answer.searched_back_to).map(|at| context.out.time(&at.to_string()));
-    context.out.note(&reach(answer.searched, back_to, &answer.next_page_token));
+    // A program has to know, too, that not all leads were looked through.
+    context.out.remark(&reach(answer.searched, back_to, &answer.next_page_token, is_further_back));
     Ok(())
 }
 
 /// How many leads were looked through, how far back, and how to look further.
-fn reach(searched: u32, back_to: Option<String>, next: &str) -> String {
+fn reach(searched: u32, back_to: Option<String>, next: &str, is_further_back: bool) -> String {
     match (back_to, next) {
+        (None, _) if is_further_back => "There are no leads further back.".to_owned(),
         (None, _) => "There are no leads.".to_owned(),
+        (Some(back_to), "") if is_further_back => {
+            format!("Looked through the last {searched} leads, back to {back_to}.")
+        }
         (Some(back_to), "") => format!("Looked through all {searched} leads, back to {back_to}."),
         (Some(back_to), next) => {
             format!("Looked through {searched} leads, back to {back_to}. Further back: --after {next}")
@@ -312,11 +318,17 @@ mod tests {
     #[test]
     fn a_search_says_how_far_it_looked() {
         let at = || Some("2026-11-02 10:00:00 UTC".to_owned());
-        assert_eq!(reach(0, None, ""), "There are no leads.");
-        assert_eq!(reach(3, at(), ""), "Looked through all 3 leads, back to 2026-11-02 10:00:00 UTC.");
+        let first = |searched, at, next| reach(searched, at, next, false);
+        assert_eq!(first(0, None, ""), "There are no leads.");
+        assert_eq!(first(3, at(), ""), "Looked through all 3 leads, back to 2026-11-02 10:00:00 UTC.");
         assert_eq!(
-            reach(5000, at(), "1.7.01J8"),
+            first(5000, at(), "1.7.01J8"),
             "Looked through 5000 leads, back to 2026-11-02 10:00:00 UTC. Further back: --after 1.7.01J8"
+        );
+        assert_eq!(reach(0, None, "", true), "There are no leads further back.");
+        assert_eq!(
+            reach(300, at(), "", true),
+            "Looked through the last 300 leads, back to 2026-11-02 10:00:00 UTC."
         );
     }
 

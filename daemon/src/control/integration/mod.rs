@@ -73,7 +73,9 @@ impl IntegrationService for Control {
         let next_page_token = words::next_page(&integrations, limit, |view| view.id.to_string());
         let mut integrations: Vec<_> = integrations.into_iter().map(v1::Integration::from).collect();
         self.count_skipped(&mut integrations).await?;
-        self.fill_in_trends(&mut integrations).await?;
+        if request.with_trends {
+            self.fill_in_trends(&mut integrations).await?;
+        }
         Ok(Response::new(v1::ListIntegrationsResponse { integrations, next_page_token }))
     }
 

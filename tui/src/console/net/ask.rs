@@ -238,8 +238,13 @@ async fn figures(client: &Client, company: Option<i64>) -> Result<BTreeMap<Strin
     let (mut figures, mut page_token) = (BTreeMap::new(), String::new());
     loop {
         let company = company.clone();
-        let request =
-            v1::ListIntegrationsRequest { company, page_size: PAGE, page_token, ..Default::default() };
+        let request = v1::ListIntegrationsRequest {
+            company,
+            page_size: PAGE,
+            page_token,
+            with_trends: true,
+            badges: Vec::new(),
+        };
         let reply = client.list_integrations(request).await?;
         for it in reply.integrations {
             figures.insert(it.id, Arc::new(convert::figures(it.health.unwrap_or_default())));
