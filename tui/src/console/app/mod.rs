@@ -21,6 +21,8 @@ mod tests_of_acts;
 #[cfg(test)]
 mod tests_of_editors;
 #[cfg(test)]
+mod tests_of_figures;
+#[cfg(test)]
 mod tests_of_finding;
 #[cfg(test)]
 mod tests_of_lists;
