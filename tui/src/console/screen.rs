@@ -163,8 +163,13 @@ pub trait Screen: fmt::Debug {
     /// Takes in what happened.
     fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>);
 
-    /// Asks for what it needs to be shown; called when it comes to the top, comes back to life or is reloaded.
+    /// Asks for what it needs to be shown; called when it comes to the top or comes back to life.
     fn load(&mut self, cx: &mut Cx<'_>);
+
+    /// Asks anew on the operator's word, for what it would keep otherwise, too.
+    fn reload(&mut self, cx: &mut Cx<'_>) {
+        self.load(cx);
+    }
 
     /// Brings selections in line with the rows and asks for what the selected one needs; called after every message.
     fn normalize(&mut self, cx: &mut Cx<'_>);

@@ -21,9 +21,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
         Action::Own(at) => super::outside::obstacle(shared, subject, at),
-        Action::Reveal if shared.who.as_ref().is_none_or(|who| !who.masked) => {
-            Some("nobody is masked for you")
-        }
+        Action::Reveal if !shared.is_masked() => Some("nobody is masked for you"),
         Action::Profiles if shared.setup.others.is_empty() => {
             Some("the settings name no other daemon: `leadline config init` shows how")
         }

@@ -203,7 +203,7 @@ impl App {
             },
             Action::Go(number) => self.go(number, effects),
             Action::Reload if !self.shared.is_live() => effects.push(Effect::Net(Command::Reconnect)),
-            Action::Reload => self.load(effects),
+            Action::Reload => self.reload(effects),
             Action::Help
             | Action::Palette
             | Action::Actions

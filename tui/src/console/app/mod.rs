@@ -21,6 +21,10 @@ mod tests_of_acts;
 #[cfg(test)]
 mod tests_of_editors;
 #[cfg(test)]
+mod tests_of_figures;
+#[cfg(test)]
+mod tests_of_finding;
+#[cfg(test)]
 mod tests_of_lists;
 #[cfg(test)]
 mod tests_of_screens;
@@ -171,6 +175,12 @@ impl App {
     fn load(&mut self, effects: &mut Vec<Effect>) {
         self.loaded_at = self.shared.now;
         self.on_top(effects, |screen, cx| screen.load(cx));
+    }
+
+    /// The same on the operator's word.
+    fn reload(&mut self, effects: &mut Vec<Effect>) {
+        self.loaded_at = self.shared.now;
+        self.on_top(effects, |screen, cx| screen.reload(cx));
     }
 
     /// Follows the attempts of the integration that is seen, and of no other; and other daemons while they are seen.

@@ -200,6 +200,11 @@ impl Shared {
         Some(format!("{} is {}{whose} here and may not ({method}): ask an admin", who.operator, who.role))
     }
 
+    /// Whether we are shown people without their names and addresses.
+    pub fn is_masked(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.masked)
+    }
+
     /// The integrations of the company that is looked at, worst first.
     pub fn in_view(&self) -> impl Iterator<Item = &Integration> {
         let company = self.company.as_ref().map(|(id, _)| *id);

@@ -31,7 +31,7 @@ fn counted(app: &mut App, effects: &[Effect], count: u64) {
     feed(app, Msg::Answered { ticket: estimate_ticket(effects), answer });
 }
 
-fn lost() -> Msg {
+pub(super) fn lost() -> Msg {
     Msg::Conn(Conn::Lost { error: "nobody listens".to_owned(), retry_at: now(), attempt: 1 })
 }
 

@@ -117,6 +117,8 @@ pub enum Query {
 pub enum Stream {
     Detail,
     Find,
+    /// Takes seconds: finding as one types waits for none of it.
+    FindAnywhere,
     Preview,
     TestFlow,
     Lead,
@@ -127,7 +129,8 @@ impl Query {
     pub const fn stream(&self) -> Option<Stream> {
         match self {
             Self::Detail { .. } => Some(Stream::Detail),
-            Self::Find { .. } | Self::FindAnywhere { .. } => Some(Stream::Find),
+            Self::Find { .. } => Some(Stream::Find),
+            Self::FindAnywhere { .. } => Some(Stream::FindAnywhere),
             Self::Preview { .. } => Some(Stream::Preview),
             Self::TestFlow { .. } => Some(Stream::TestFlow),
             Self::Lead { .. } => Some(Stream::Lead),

@@ -83,7 +83,14 @@ impl Session for Line {
     }
 
     fn ask(&self, query: Query) -> Call<Answer> {
-        let Query::Detail { attempt } = query else { return std::future::pending().boxed() };
+        let attempt = match query {
+            Query::Detail { attempt } => attempt,
+            Query::Find { .. } => {
+                let nobody = Answer::Leads { rows: Vec::new(), more: false, searched: None };
+                return std::future::ready(Ok(nobody)).boxed();
+            }
+            _ => return std::future::pending().boxed(),
+        };
         self.0.note(format!("detail {attempt}"));
         let release = self.0.release.clone();
         async move {
@@ -273,5 +280,20 @@ async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
     assert_eq!(rig.daemon.logged("detail "), ["A1", "A3"]);
     drop(keep);
     rig.until(|msg| matches!(msg, Msg::Answered { ticket: 5, answer: Err(_) }).then_some(())).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn finding_as_one_types_waits_for_no_search_anywhere() {
+    let daemon = Arc::new(Daemon::default());
+    let (_keep, one) = feed();
+    daemon.expect(Ok(one));
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    let text = "quartet".to_owned();
+    let anywhere = Query::FindAnywhere { text: text.clone(), company: None, after: String::new() };
+    rig.commands.send(Command::Ask { ticket: 1, query: anywhere }).unwrap();
+    rig.commands.send(Command::Ask { ticket: 2, query: Query::Find { text, company: None } }).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 2, answer: Ok(_) }).then_some(())).await;
     rig.stop().await;
 }

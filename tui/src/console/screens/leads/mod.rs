@@ -1,6 +1,7 @@
 //! Finding a lead: by name, e-mail address, phone or uuid, as one types; or by what the newest leads say anywhere.
 
 mod columns;
+mod hits;
 
 use std::cell::Cell;
 
@@ -11,8 +12,7 @@ use serde_json::json;
 
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::{of_company, quote};
-use crate::console::data::lead::Searched;
-use crate::console::data::{Answer, Lead, Query};
+use crate::console::data::{Lead, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
@@ -22,23 +22,14 @@ use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::Table;
-use crate::console::widgets::time;
 
 use columns::{COLUMNS, SAID};
+use hits::{Hits, joined};
 
 /// The daemon looks for two characters or more.
 const LEAST: usize = 2;
 /// Anywhere in what leads say, for three.
 const LEAST_ANYWHERE: usize = 3;
-
-/// What was found.
-#[derive(Clone, Debug)]
-struct Hits {
-    rows: Vec<Lead>,
-    more: bool,
-    /// How far back, of a search anywhere.
-    searched: Option<Searched>,
-}
 
 /// The screen.
 #[derive(Debug)]
@@ -53,8 +44,8 @@ pub struct LeadsScreen {
     table: Table<Lead>,
     /// Enter was pressed before the answer came: what is found first is opened then.
     is_opening: bool,
-    /// What was asked for last.
-    asked: String,
+    /// What was asked for last, and whether anywhere.
+    asked: (String, bool),
     /// The text was taken away: what is shown then is asked for at the next chance.
     is_cleared: bool,
     rows: Cell<usize>,
@@ -71,7 +62,7 @@ impl Default for LeadsScreen {
             fetch,
             table,
             is_opening: false,
-            asked: String::new(),
+            asked: (String::new(), false),
             is_cleared: false,
             rows: Cell::new(1),
         }
@@ -117,20 +108,23 @@ impl LeadsScreen {
     fn look(&mut self, cx: &mut Cx<'_>) {
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
         let length = self.text().chars().count();
-        if self.text() != self.asked && (!cx.shared.is_live() || length == 1) {
+        let (is_live, is_short) = (cx.shared.is_live(), length == 1);
+        let is_other_mode = self.asked.1 != self.is_anywhere;
+        if is_other_mode || (self.asked.0 != self.text() && (!is_live || is_short)) {
             // What was found before is not what is asked for now, and must not be opened for it.
             self.fetch.forget();
             self.table.set(Vec::new());
-            self.asked.clear();
-            self.fetch.error = (!cx.shared.is_live())
-                .then(|| "not connected: it is looked for once the daemon is back".to_owned());
+            self.table.is_loaded = !is_live || is_short;
+            self.asked = (String::new(), false);
+            self.fetch.error =
+                (!is_live).then(|| "not connected: it is looked for once the daemon is back".to_owned());
         }
         self.is_older = false;
         // Without a word the newest leads are shown.
         if length == 0 || length >= LEAST {
             let text = self.text().to_owned();
-            if cx.shared.is_live() {
-                self.asked.clone_from(&text);
+            if is_live {
+                self.asked = (text.clone(), self.is_anywhere);
             }
             let query = if self.is_anywhere {
                 Query::FindAnywhere { text, company, after: String::new() }
@@ -141,57 +135,57 @@ impl LeadsScreen {
         }
     }
 
+    /// Whether what is wanted was looked for anywhere already: that costs the daemon much, and the older pages would go.
+    fn is_kept(&self) -> bool {
+        let is_found = self.fetch.error.is_none()
+            && self.fetch.value.as_ref().is_some_and(|hits| hits.searched.is_some());
+        self.is_anywhere
+            && self.asked.1
+            && self.asked.0 == self.text()
+            && (is_found || self.fetch.is_waiting())
+    }
+
     /// Looks through what leads say, beyond who they are.
     fn look_anywhere(&mut self, cx: &mut Cx<'_>) {
+        if self.is_kept() {
+            return;
+        }
+        if cx.shared.is_masked() {
+            return cx
+                .say(Tone::Bad, "not possible: people are masked for you, and what leads say names them");
+        }
+        if !cx.shared.is_live() {
+            return cx.say(Tone::Bad, "not possible: not connected");
+        }
         if self.text().chars().count() < LEAST_ANYWHERE {
             return cx.say(Tone::Bad, "not possible: three characters at least are looked for anywhere");
         }
         self.is_anywhere = true;
         self.is_opening = false;
-        self.table.set(Vec::new());
-        self.table.is_loaded = false;
         self.look(cx);
     }
 
     /// Looks through the leads behind those that were looked through.
     fn look_further(&mut self, cx: &mut Cx<'_>) {
-        let searched = self.fetch.value.as_ref().and_then(|hits| hits.searched.as_ref());
-        let Some(after) = searched.map(|it| it.next.clone()).filter(|after| !after.is_empty()) else {
-            return;
-        };
+        let Some(after) = self.fetch.value.as_ref().and_then(Hits::next) else { return };
         if self.fetch.is_waiting() || !cx.shared.is_live() {
             return;
         }
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
         self.is_older = true;
-        self.fetch.ask(Query::FindAnywhere { text: self.asked.clone(), company, after }, cx);
+        self.fetch.ask(Query::FindAnywhere { text: self.asked.0.clone(), company, after }, cx);
     }
 
     /// Whether one key more looks anywhere: nobody is called so.
     fn is_nobody(&self) -> bool {
         !self.is_anywhere
             && self.fetch.value.as_ref().is_some_and(|hits| hits.rows.is_empty())
-            && self.text() == self.asked
+            && self.text() == self.asked.0
             && self.text().chars().count() >= LEAST_ANYWHERE
     }
 
     fn columns(&self) -> &'static [Column<Lead>] {
         if self.is_anywhere { &SAID } else { &COLUMNS }
-    }
-
-    /// How much was looked through, or that there is more.
-    fn reach(&self, shared: &Shared) -> String {
-        let Some(hits) = &self.fetch.value else { return String::new() };
-        let Some(it) = &hits.searched else {
-            return if hits.more { ", more behind them: type on" } else { "" }.to_owned();
-        };
-        let back_to = it.back_to.map(|at| format!(", back to {}", time::stamp(at, &shared.setup.zone)));
-        let further = if it.next.is_empty() {
-            String::new()
-        } else {
-            format!("; {} looks further", shared.setup.keymap.shown(Action::Older))
-        };
-        format!(", in the newest {}{}{further}", it.leads, back_to.unwrap_or_default())
     }
 
     /// What stands where nothing was found.
@@ -208,7 +202,7 @@ impl LeadsScreen {
                 it.leads,
                 shared.setup.keymap.shown(Action::Older)
             ),
-            (_, None) if self.is_nobody() => {
+            (_, None) if self.is_nobody() && !shared.is_masked() => {
                 let open = shared.setup.keymap.shown(Action::Open);
                 let key = if self.is_typing { open } else { shared.setup.keymap.shown(Action::Anywhere) };
                 format!("Nobody is called so.\n{key} looks through everything that the newest leads say.")
@@ -218,7 +212,8 @@ impl LeadsScreen {
     }
 
     fn open(&mut self, cx: &mut Cx<'_>) {
-        if self.fetch.is_waiting() {
+        // What is asked for further back takes nothing from the rows that are there.
+        if self.fetch.is_waiting() && !self.is_older {
             self.is_opening = true;
             return;
         }
@@ -255,25 +250,24 @@ impl Screen for LeadsScreen {
     fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
-            self.asked.clear();
-            self.is_opening = false;
+            self.asked = (String::new(), false);
+            (self.is_opening, self.is_older) = (false, false);
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
         }
         let before = self.fetch.value.take();
-        let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Leads { rows, more, searched } => {
-                Some(Hits { rows: rows.clone(), more: *more, searched: searched.clone() })
-            }
-            _ => None,
-        });
-        if !taken {
+        if !self.fetch.take(&event, Hits::of) {
             self.fetch.value = before;
             return;
         }
-        if std::mem::take(&mut self.is_older) {
+        let is_older = std::mem::take(&mut self.is_older);
+        if is_older {
             self.fetch.value = joined(before, self.fetch.value.take());
+            // What was found stays, and nothing is wrong with it.
+            if let Some(error) = self.fetch.error.take() {
+                return cx.say(Tone::Bad, format!("looking further: {error}"));
+            }
         } else if self.fetch.error.is_some() {
             // What was found before is not what was asked for.
             self.table.set(Vec::new());
@@ -282,7 +276,7 @@ impl Screen for LeadsScreen {
         }
         if let Some(hits) = &self.fetch.value {
             self.table.set(hits.rows.clone());
-            self.table.is_moved = false;
+            self.table.is_moved &= is_older;
             self.table.normalize(self.columns(), cx.shared.now);
         }
         if std::mem::take(&mut self.is_opening) {
@@ -291,6 +285,12 @@ impl Screen for LeadsScreen {
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_kept() {
+            self.look(cx);
+        }
+    }
+
+    fn reload(&mut self, cx: &mut Cx<'_>) {
         self.look(cx);
     }
 
@@ -361,7 +361,9 @@ impl Screen for LeadsScreen {
             theme.span(Role::Strong, what),
             theme.span(Role::Quiet, self.table.note(self.columns(), view.shared.now)),
         ];
-        title.push(theme.span(Role::Quiet, self.reach(view.shared)));
+        if let Some(hits) = &self.fetch.value {
+            title.push(theme.span(Role::Quiet, hits.reach(view.shared)));
+        }
         if let Some(error) = &self.fetch.error {
             title.push(
                 theme.span(Role::Bad, format!("  {}", safe(error, usize::from(body.width) / 2, theme))),
@@ -427,13 +429,4 @@ impl Screen for LeadsScreen {
         let columns = self.columns();
         Some(Box::new(Listing(&mut self.table, columns)))
     }
-}
-
-/// What was found further back, behind what was found before; that alone where it failed.
-fn joined(before: Option<Hits>, older: Option<Hits>) -> Option<Hits> {
-    let (Some(mut hits), Some(older)) = (before.clone(), older) else { return before };
-    hits.rows.extend(older.rows);
-    let searched = hits.searched.map(|it| it.leads).unwrap_or_default();
-    hits.searched = older.searched.map(|it| Searched { leads: it.leads + searched, ..it });
-    Some(hits)
 }

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::columns::{notes, pushed, retry, skips, trend, waiting};
+use super::columns::{notes, pushed, retry, skips, tells_skips, trend, waiting};
 use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
@@ -76,8 +76,7 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
     }
     // What has no room beside what waits stands a line below.
     let waits = waiting(it, width, theme);
-    let is_told = waits.iter().any(|span| span.content.ends_with(" skipped"));
-    if let Some(text) = skips(it).filter(|_| !is_told) {
+    if let Some(text) = skips(it).filter(|_| !tells_skips(&waits)) {
         let room = width.saturating_sub(line_width(&next.spans) + 3);
         next.spans.extend([Span::raw("   "), theme.span(Role::Quiet, cut(&text, room, theme))]);
     }

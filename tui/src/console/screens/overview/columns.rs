@@ -74,9 +74,11 @@ fn died(it: &Integration) -> Option<u64> {
     it.figures.as_ref().map(|it| it.died())
 }
 
-/// How many died in the last day, as so many bars; empty until it is known.
+/// How many died in the last day, as so many bars; empty until it is known, and where the daemon tells of none: an older
+/// one tells of none ever.
 pub(super) fn trend(it: &Integration, bars: usize, now: Timestamp, theme: Theme) -> String {
-    it.figures.as_ref().map(|it| trend::bars(&it.trend, bars, now, theme)).unwrap_or_default()
+    let figures = it.figures.as_ref().filter(|it| !it.trend.is_empty());
+    figures.map(|it| trend::bars(&it.trend, bars, now, theme)).unwrap_or_default()
 }
 
 /// When something goes on there; those that wait for no time stand behind those that do.
@@ -144,6 +146,11 @@ pub fn waiting(it: &Integration, width: usize, theme: Theme) -> Vec<Span<'static
         spans.push(theme.span(Role::Quiet, format!("; {text}")));
     }
     spans
+}
+
+/// Whether these words of what waits have room for how many are skipped.
+pub(super) fn tells_skips(waiting: &[Span<'_>]) -> bool {
+    waiting.iter().any(|span| span.content.ends_with(" skipped"))
 }
 
 /// How many are skipped, in words; none if nothing is, or that is not known yet.

@@ -24,7 +24,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::draw::{badge, error_text, pane, safe};
+use crate::console::widgets::draw::{badge, error_text, line_width, pane, safe};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
@@ -208,14 +208,29 @@ impl Screen for OverviewScreen {
     }
 
     fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
-        self.fetch.take(&event, |answer| match answer {
+        if matches!(event, Event::Narrowed) {
+            self.fetch.forget();
+            self.asked_at = None;
+        }
+        let failed = self.fetch.error.clone();
+        let is_taken = self.fetch.take(&event, |answer| match answer {
             Answer::Figures(figures) => Some(figures.clone()),
             _ => None,
         });
-        if let Some(figures) = self.fetch.value.take() {
-            cx.shared.figures = figures;
-            cx.shared.sort();
+        if let Some(error) = self.fetch.error.as_ref().filter(|_| is_taken) {
+            // It is asked for again at the next chance, and said once while that goes on.
+            self.asked_at = None;
+            if failed.as_ref() != Some(error) {
+                cx.say(Tone::Bad, format!("the overview's figures: {error}"));
+            }
         }
+        match (self.fetch.value.take(), &cx.shared.company) {
+            (Some(figures), None) => cx.shared.figures = figures,
+            // What is known of other companies is shown again once all are looked at.
+            (Some(figures), Some(_)) => cx.shared.figures.extend(figures),
+            (None, _) => return self.refresh(cx.shared),
+        }
+        cx.shared.sort();
         self.refresh(cx.shared);
     }
 
@@ -224,7 +239,8 @@ impl Screen for OverviewScreen {
         let is_due = |at: Timestamp| cx.shared.now.duration_since(at).as_secs() >= FRESH;
         if cx.shared.is_live() && self.asked_at.is_none_or(is_due) {
             self.asked_at = Some(cx.shared.now);
-            self.fetch.ask_anew(Query::Figures { company: None }, cx);
+            let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+            self.fetch.ask_anew(Query::Figures { company }, cx);
         }
     }
 
@@ -336,16 +352,30 @@ fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         error => format!("{age}{}", error_text(error, width.saturating_sub(8 + age.len()), theme)),
     };
     let mut waiting = waiting(it, width, theme);
+    let mut push = vec![Span::raw(safe(&push, width, theme))];
+    // What has no room beside what waits stands in a line above; half a trend would be another one.
+    if let Some(text) = columns::skips(it).filter(|_| !columns::tells_skips(&waiting)) {
+        let text = theme.span(Role::Quiet, format!("   {text}"));
+        put(vec![text], [&mut push, &mut state], width);
+    }
     let trend = columns::trend(it, 12, shared.now, theme);
     if !trend.is_empty() {
-        let died = [theme.span(Role::Quiet, "   died in 24 h "), Span::raw(trend)];
-        waiting.extend(died);
+        let died = vec![theme.span(Role::Quiet, "   died in 24 h "), Span::raw(trend)];
+        put(died, [&mut waiting, &mut push, &mut state], width);
     }
     let lines = vec![
         Line::from(state),
-        Line::from(safe(&push, width, theme)),
+        Line::from(push),
         Line::from(waiting),
         Line::from(vec![theme.span(Role::Quiet, format!("{:<8}", "error")), Span::raw(error)]),
     ];
     frame.render_widget(Paragraph::new(lines), inner);
+}
+
+/// Puts the part behind the first of the lines that has room for all of it; nowhere if none has.
+fn put<const N: usize>(part: Vec<Span<'static>>, lines: [&mut Vec<Span<'static>>; N], width: usize) {
+    let needed = line_width(&part);
+    if let Some(line) = lines.into_iter().find(|line| line_width(line) + needed <= width) {
+        line.extend(part);
+    }
 }
