@@ -80,6 +80,8 @@ async fn a_text_is_found_in_whatever_a_lead_says() {
     // Whose list was made by a program gives the last lead of it.
     let behind = anywhere("quartet", &["--after", uuid_of(&leads[1])]).await;
     assert_eq!(hits(&behind), [("Ann Reed", "/lead/message")]);
+    let program = cli.run(&["lead", "find", "quartet", "--anywhere", "--limit", "1", "-o", "json"]).await;
+    assert!(program.stderr.starts_with("{\"note\":\"Looked through 1 leads, back to "), "{}", program.stderr);
     let last = cli.run(&["lead", "find", "nobody says so", "--anywhere", "-o", "table"]).await;
     assert!(last.stderr.starts_with("Looked through all 3 leads, back to "), "{}", last.stderr);
 

@@ -255,8 +255,13 @@ async fn find_anywhere(
     let leads: Vec<FoundAnywhere> = shapes(answer.matches);
     context.out.list(&leads)?;
     let back_to = time(answer.searched_back_to).map(|at| context.out.time(&at.to_string()));
+    let reach = reach(answer.searched, back_to, &answer.next_page_token, is_further_back);
     // A program has to know, too, that not all leads were looked through.
-    context.out.remark(&reach(answer.searched, back_to, &answer.next_page_token, is_further_back));
+    if answer.next_page_token.is_empty() {
+        context.out.note(&reach);
+    } else {
+        context.out.remark(&reach);
+    }
     Ok(())
 }
 
