@@ -126,8 +126,7 @@ async fn ask(
     ctx: &mut Conversation<'_>,
 ) -> Result<()> {
     let Some(confirmation) = &ready.confirmation else { return Ok(()) };
-    let is_asked = ctx.id("_asked").is_some_and(|asked| asked == email);
-    if is_asked {
+    if ctx.id("_asked").is_some_and(|asked| asked == email) {
         return Ok(());
     }
     let request = |attributes: &Json| {

@@ -50,7 +50,7 @@ impl Ready {
     /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;
-        let may_join = ctx.may_join(push, "contact", None).await;
+        let may_join = !self.lists.is_empty() && ctx.may_join(push, "contact", None).await;
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,

@@ -183,6 +183,7 @@ impl Ready {
                 self.done(self.post(&path, of), &profile, ctx).await?;
             }
         }
+        ctx.joined().await;
         // The specification asks for attributes, though the id says it all.
         let of = [("id", Json::string(&profile)), ("attributes", Json::Object(Vec::new()))];
         let of = resource("profile", of);

@@ -20,14 +20,14 @@ impl Ready {
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);
-        if !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
+        let choices = ["tags", "member.interests", "member.marketing_permissions"];
+        let has_choices = choices.iter().any(|choice| plan.at(choice).is_some());
+        if has_choices && !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
             // What they chose otherwise meanwhile stays so.
-            for choice in ["tags", "member.interests", "member.marketing_permissions"] {
-                plan.take_at(choice);
-            }
+            choices.iter().for_each(|choice| drop(plan.take_at(choice)));
         }
         let has_tags = plan.get("tags").is_some();
-        if ctx.id(&kept).is_some() {
+        if has_tags && ctx.id(&kept).is_some() {
             let tagged = ctx.send(self.tag(login, &plan)).await?;
             // An earlier attempt made the member, and it may be gone since.
             if tagged.status != 404 {
