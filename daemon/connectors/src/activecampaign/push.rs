@@ -118,7 +118,7 @@ impl Ready {
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
         let there = VENDOR.listed(ctx, there, "contacts").await?;
-        for (target, value) in crm::take_extras(plan, there.first()) {
+        for (target, value) in crm::take_extras(plan, there.first(), |target| config::OWN.contains(&target)) {
             plan.set_at(&place(&target), value);
         }
         Ok(there.is_empty())

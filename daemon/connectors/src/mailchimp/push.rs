@@ -54,7 +54,7 @@ impl Ready {
         let there = ctx.send(there).await?;
         let is_new = there.status == 404;
         let there = if is_new { None } else { Some(VENDOR.read(&there, ctx.now)?) };
-        for (tag, value) in crm::take_extras(plan, there.as_ref().map(|there| &there["merge_fields"])) {
+        for (tag, value) in crm::take_extras(plan, there.as_ref().map(|own| &own["merge_fields"]), |_| true) {
             plan.set_at(&format!("{FIELDS}.{tag}"), value);
         }
         Ok(is_new)
