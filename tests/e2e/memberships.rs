@@ -61,6 +61,32 @@ async fn an_enquiry_puts_people_there_and_an_update_does_not_put_them_back() {
     assert_eq!(tried, 7, "lists, tags, groups and campaigns");
 }
 
+/// A creation may die anywhere, as when its note is refused: the update that takes its place puts them there, once.
+#[tokio::test]
+async fn whom_a_creation_that_died_was_to_put_there_the_update_puts_there_once() {
+    for (name, open) in VENDORS {
+        for calls in 0.. {
+            let account = &*open().await.unwrap();
+            let Some((settings, expected)) = account.with(|account| account.putting()) else { break };
+            account.with(|account| account.lift_quotas());
+            let mut pushing = pushing(account, &settings);
+            let mut lead = enquiry(1);
+            let ended = pushing.attempt_until(&mut Bringing::new(EventKind::Created, &lead), calls).await;
+            if ended.is_some() {
+                break;
+            }
+            for (phone, expected) in [("+442079460001", expected), ("+442079460002", &[][..])] {
+                lead["lead"]["phone"] = json!(phone);
+                let outcome = pushing.attempt(&mut Bringing::new(EventKind::Updated, &lead)).await;
+                assert_eq!(outcome, Outcome::Delivered, "{name}, dead after {calls} calls");
+                let places = account.with(|account| account.places());
+                assert_eq!(places, expected, "{name}, dead after {calls} calls");
+                account.with(|account| account.take_out());
+            }
+        }
+    }
+}
+
 /// Consent belongs to an address: whoever has the new one of a lead is put there, be they known or not.
 #[tokio::test]
 async fn who_has_another_address_since_an_update_is_put_there() {

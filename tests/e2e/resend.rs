@@ -63,6 +63,9 @@ async fn a_delivered_lead_that_hubspot_lost_is_there_again_and_never_twice() {
     scene.wait_for(1, "delivered").await;
     scene.repeat().await;
     assert_eq!(in_hubspot(&fake), (1, 1), "nothing was lost");
+    fake.with(|hubspot| hubspot.notes.clear());
+    scene.repeat().await;
+    assert_eq!(in_hubspot(&fake), (1, 1), "its note alone was lost");
     fake.with(|hubspot| (hubspot.contacts.clear(), hubspot.notes.clear()));
     scene.repeat().await;
     assert_eq!(in_hubspot(&fake), (1, 1));

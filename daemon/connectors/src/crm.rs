@@ -298,16 +298,16 @@ pub fn has_extras(plan: &Json) -> bool {
 }
 
 /// Takes out of a plan what not every record gets, and returns it as far as this one does: all that is `new` where none is
-/// there, and `half` of a name where that has none at all.
-pub fn take_extras(plan: &mut Json, there: Option<&Value>) -> Vec<(String, Json)> {
+/// there, and `half` of a name where that has none at all, as far as it was `read`.
+pub fn take_extras(plan: &mut Json, there: Option<&Value>, read: fn(&str) -> bool) -> Vec<(String, Json)> {
     let part = |name: &str| match plan.take_at(name) {
         Some(Json::Object(members)) => members,
         _ => Vec::new(),
     };
     let [new, half] = [NEW, HALF].map(part);
-    let says =
-        |name: &str| there.and_then(|there| there[name].as_str()).is_some_and(|own| !own.trim().is_empty());
-    let has_name = half.iter().any(|(name, _)| says(&name.decode()));
+    let says = |there: &Value, name: &str| there[name].as_str().is_some_and(|own| !own.trim().is_empty());
+    let may_say = |name: &str| there.is_some_and(|there| !read(name) || says(there, name));
+    let has_name = half.iter().any(|(name, _)| may_say(&name.decode()));
     let new = new.into_iter().filter(|_| there.is_none());
     let half = half.into_iter().filter(|(_, value)| !has_name && !value.is_null());
     new.chain(half).map(|(name, value)| (name.decode().into_owned(), value)).collect()
@@ -427,7 +427,7 @@ mod tests {
             put_extras(&mut plan, extras);
             assert_eq!(own.digest(), Json::parse(fields.as_bytes()).unwrap().digest(), "{lead}: {own}");
             let taken = |there| {
-                let taken = take_extras(&mut plan.clone(), there).into_iter();
+                let taken = take_extras(&mut plan.clone(), there, |_| true).into_iter();
                 let mut names: Vec<String> = taken.map(|(name, _)| name).collect();
                 names.sort_by_key(|name| ["first", "whole", "tel"].iter().position(|own| own == name));
                 names.join(" ")

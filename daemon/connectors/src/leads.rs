@@ -50,7 +50,7 @@ plan! {
         pub(super) update: Json,
         /// Whether the last name is made up of what else is known.
         pub(super) has_made_name: bool,
-        /// Whether the mapping has something that only a record which is made for the lead gets.
+        /// Whether it has something that only a record which is made for the lead gets, half a name too.
         pub(super) has_new: bool,
         pub(super) title: String,
         pub(super) note: String,
@@ -67,6 +67,7 @@ impl LeadPlan {
         let half = crm::half_name(mapping, &event);
         let (mut create, mut update) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
         let mut notes = Vec::new();
+        let is_for_new = |name: &str| mapping.is_for_new(name) || half.contains(&name);
         for (name, value) in &fields {
             let is_long = |max: &usize| value.as_str().is_some_and(|text| crm::units(&text) > *max);
             let cut = names.limit(name).filter(is_long);
@@ -76,8 +77,7 @@ impl LeadPlan {
             if !value.is_null() {
                 create.insert(usize::MAX, written, value.clone());
             }
-            let is_for_new = mapping.is_for_new(name) || half.contains(&name.as_str());
-            if !(is_for_new || value.is_null() && written == names.last) {
+            if !(is_for_new(name) || value.is_null() && written == names.last) {
                 update.insert(usize::MAX, written, value);
             }
         }
@@ -100,7 +100,7 @@ impl LeadPlan {
             create,
             update,
             has_made_name,
-            has_new: fields.iter().any(|(name, _)| mapping.is_for_new(name)),
+            has_new: fields.iter().any(|(name, _)| is_for_new(name)),
             title,
             note,
             notes,

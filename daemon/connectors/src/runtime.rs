@@ -41,8 +41,9 @@ use leadline_domain::{
 /// No connector needs so many calls, be all set that may be; one that loops is stopped.
 const CALLS_MAX: usize = 64;
 
-/// Under which the update is kept by which a lead was first met.
-const MET: &str = "_met";
+/// Under which the push is kept that was to put somebody beside their record, until one did.
+const JOIN: &str = "_join";
+const JOINED: &str = "done";
 
 /// The way to the outside. An error of any of these ends the push at once, without asking the connector.
 #[async_trait]
@@ -95,7 +96,12 @@ pub async fn drive(prepared: &dyn Prepared, transport: &mut dyn Transport, push:
     let push = Push { rendered: push.rendered.or(rendered.as_ref()), ..push };
     let end = OnceLock::new();
     let mut ctx = Conversation::new(prepared, transport, push.ids.clone(), push.now, &end);
-    let outcome = match guarded(&end, prepared.push(&push, &mut ctx)).await {
+    let act = async {
+        prepared.push(&push, &mut ctx).await?;
+        ctx.joined().await;
+        Ok::<_, Failure>(())
+    };
+    let outcome = match guarded(&end, act.boxed()).await {
         Ok(()) => Outcome::Delivered,
         // A version that kept it in another shape rendered it, and nothing was sent. Boxed, as it is rare.
         Err(_) if ctx.is_unread && rendered.is_none() && push.rendered.is_some() => {
@@ -253,15 +259,23 @@ impl<'a> Conversation<'a> {
 
     /// Whether the person is put where the settings say beside their record, which is kept as this, and is this one where
     /// another address is another's. An update puts nobody back whom sales may have taken out: only who was not met before,
-    /// as consent came with it, the creation died, or the address is another.
+    /// as consent came with it or the address is another, and whom a push that died was to put there.
     pub(super) async fn may_join(&mut self, push: &Push<'_>, record: &str, is: Option<&str>) -> bool {
-        if push.event != EventKind::Updated {
-            return true;
+        let is_unmet = self.id(record).is_none_or(|known| is.is_some_and(|is| is != known));
+        let is_due = self.id(JOIN).is_some_and(|join| join != JOINED);
+        let may_join = push.event != EventKind::Updated || is_unmet || is_due;
+        if may_join && !is_due {
+            self.keep(&[(JOIN, push.id)]).await;
         }
-        if self.id(record).is_none_or(|known| is.is_some_and(|is| is != known)) {
-            self.keep(&[(MET, push.id)]).await;
+        may_join
+    }
+
+    /// The person is where they were to be put, if they were: whoever takes them out from here on means it. The runtime says
+    /// so at the end of a push.
+    pub(super) async fn joined(&mut self) {
+        if self.id(JOIN).is_some() {
+            self.keep(&[(JOIN, JOINED)]).await;
         }
-        self.id(MET).as_deref() == Some(push.id)
     }
 
     /// Keeps where the login directs calls to, so that records can be found there.

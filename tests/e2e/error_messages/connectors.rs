@@ -18,7 +18,6 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"airtable --config {"base_id":"a/b","table":"t"}"#, "base_id must be the id alone, as appAbCdEfGhIjKlMn, not the address"),
     (r#"airtable --config {"base_id":"a","table":"t"} --mapping {"lead.uuid":null}"#, "lead.uuid: must go to a column, records are found by it; remove the null"),
     (r#"brevo --config {"list_ids":"Leads"}"#, "list_ids must be numbers with commas between them, as 3, 7"),
-    (r#"brevo --config {"list_ids":"1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21"}"#, "list_ids must be 20 numbers at most"),
     (r#"brevo --config {"list_ids":"3","confirm_template_id":5}"#, "confirm_template_id and confirm_redirect_url belong together: set both or neither"),
     (r#"brevo --config {"list_ids":"3","confirm_template_id":5,"confirm_redirect_url":"thanks"}"#, "confirm_redirect_url must be a web address, as https://example.com/thanks"),
     (r#"brevo --config {"list_ids":"3"} --mapping {"lead.email":"EMAIL"}"#, "EMAIL: is the lead's address, by which contacts are found; map nothing to it"),

@@ -69,18 +69,18 @@ impl Ready {
             Some(contact) => contact,
             None => self.sync_news(push, plan, ctx).await?,
         };
-        let mut may_join = ctx.may_join(push, "contact", Some(&contact)).await;
+        let mut may_join = !self.tags.is_empty() && ctx.may_join(push, "contact", Some(&contact)).await;
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&written_of(plan), ctx).await;
         if !self.list(&contact, ctx).await? {
             // An earlier attempt made the contact, and it is gone since.
             contact = self.sync_news(push, plan, ctx).await?;
-            may_join = ctx.may_join(push, "contact", Some(&contact)).await;
+            may_join = !self.tags.is_empty() && ctx.may_join(push, "contact", Some(&contact)).await;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
             self.list(&contact, ctx).await?;
         }
         let tagged = format!("tags.{}", push.id);
-        if may_join && !self.tags.is_empty() && ctx.id(&tagged).is_none() {
+        if may_join && ctx.id(&tagged).is_none() {
             for tag in &self.tags {
                 let tag = number(&self.tag(tag, ctx).await?);
                 let of = Json::object([("contact", number(&contact)), ("tag", tag)]);
@@ -92,6 +92,7 @@ impl Ready {
             }
             ctx.keep(&[(&tagged, &contact)]).await;
         }
+        ctx.joined().await;
         self.note(push, plan, &contact, ctx).await
     }
 
@@ -117,7 +118,7 @@ impl Ready {
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         let there = self.get(&["contacts"], &[("email", &email), ("limit", "1")]);
         let there = VENDOR.listed(ctx, there, "contacts").await?;
-        for (target, value) in crm::take_extras(plan, there.first()) {
+        for (target, value) in crm::take_extras(plan, there.first(), |target| config::OWN.contains(&target)) {
             plan.set_at(&place(&target), value);
         }
         Ok(there.is_empty())

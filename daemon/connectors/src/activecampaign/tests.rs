@@ -134,6 +134,22 @@ fn a_minimal_lead() {
     assert_golden("minimal", include_str!("fixtures/minimal.json"), &said);
 }
 
+/// No look reads custom fields, so that nobody knows whether one says a whole name.
+#[test]
+fn half_a_name_goes_to_a_custom_field_of_a_new_contact_alone() {
+    let mapping =
+        json!({ "lead.name": "9", "lead.profile.first_name": null, "lead.profile.last_name": null });
+    let known = json!([{ "id": "10", "firstName": "", "lastName": "" }]);
+    for (contacts, is_written) in [(json!([]), true), (known, false)] {
+        let answers = [(200, json!({ "contacts": contacts })), synced(), places(&[("3", "1")]), noted()];
+        let lead = agreed(minimal());
+        let said =
+            drive(ready(json!({}), mapping.clone()).as_ref(), Created, &lead, Ids::new(), None, &answers);
+        assert_eq!(said.outcome, Outcome::Delivered);
+        assert_eq!(said.bodies[1].to_string().contains("Cher"), is_written);
+    }
+}
+
 #[test]
 fn a_maximal_lead() {
     let answers = [synced(), places(&[]), listed(), noted()];

@@ -8,8 +8,8 @@ use crate::config::{self, Int, Numbers, Problem, Required, settings};
 settings! {
     /// The lists, and whether new people are asked to confirm.
     pub(crate) struct Config {
-        /// The numbers of the lists, as #7 beside their names, with commas between them, twenty at most
-        list_ids: Numbers,
+        /// The numbers of the lists, as #7 beside their names, with commas between them
+        list_ids: Numbers<{ usize::MAX }>,
         /// The number of a double opt-in template: who is new to a list is asked by mail to confirm
         confirm_template_id: Option<Int<1, { i64::MAX }>>,
         /// The page that people see who have confirmed

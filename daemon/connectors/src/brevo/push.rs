@@ -44,7 +44,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let email = &plan.get("email").map(crm::text).unwrap_or_default();
     let known = find(ready, email, ctx).await?;
     let may_join = ctx.may_join(push, "contact", known.as_ref().map(|known| &*known.id)).await;
-    let extras = crm::take_extras(&mut plan, known.as_ref().map(|known| &known.attributes));
+    let extras = crm::take_extras(&mut plan, known.as_ref().map(|known| &known.attributes), |_| true);
     let mut all = plan.get("attributes").cloned().unwrap_or(Json::Null);
     extras.into_iter().for_each(|(name, value)| all.insert(usize::MAX, &name, value));
     let Some(known) = known else { return make(ready, email, &all, ctx).await };
@@ -126,8 +126,7 @@ async fn ask(
     ctx: &mut Conversation<'_>,
 ) -> Result<()> {
     let Some(confirmation) = &ready.confirmation else { return Ok(()) };
-    let is_asked = ctx.id("_asked").is_some_and(|asked| asked == email);
-    if is_asked {
+    if ctx.id("_asked").is_some_and(|asked| asked == email) {
         return Ok(());
     }
     let request = |attributes: &Json| {

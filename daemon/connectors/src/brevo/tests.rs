@@ -199,7 +199,15 @@ fn every_error_has_its_class_and_says_what_brevo_said() {
 #[test]
 fn settings_are_checked() {
     let check = |config: Value, mapping: Value| refused(&Brevo, &config, &mapping).join("; ");
-    assert_eq!(check(json!({"list_ids": "#3,7"}), Value::Null), "");
+    let many: Vec<String> = (1..=70).map(|list| list.to_string()).collect();
+    let many = json!({"list_ids": many.join(",")});
+    for config in [json!({"list_ids": "#3,7"}), many.clone()] {
+        assert_eq!(check(config, Value::Null), "");
+    }
+    // A look has no calls for all of them.
+    let looked = vec![(200, r#"{"name":"Leads"}"#); 52];
+    let (report, urls) = probe(ready(many, Value::Null).as_ref(), ProbeKind::Test, &looked);
+    assert_eq!((report.outcome, urls.len()), (Outcome::Delivered, 52));
     for (config, mapping, problem) in [
         (
             json!({"list_ids": "Leads"}),

@@ -162,22 +162,25 @@ impl<const MAX: usize> Setting for Few<MAX> {
     const REQUIRED: bool = false;
 }
 
-/// So many calls may follow from such numbers, one for each; a conversation has a few beside them.
-const NUMBERS_MAX: usize = 20;
+/// Numbers with commas between them, each maybe behind a #. There is a most where a call follows from each: a conversation
+/// has a few beside them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Numbers<const MAX: usize>(pub Vec<u64>);
 
-parsed! {
-    /// Numbers with commas between them, each maybe behind a #; twenty at most.
-    #[derive(Default)]
-    pub struct Numbers(Vec<u64>) = numbers
+impl<const MAX: usize> TryFrom<String> for Numbers<MAX> {
+    type Error = Problem;
+
+    fn try_from(text: String) -> Result<Self, Problem> {
+        let numbers = text.split(',').map(|part| part.trim().trim_start_matches('#').parse::<u64>());
+        let none = |_| Problem::new("must be numbers with commas between them, as 3, 7");
+        let numbers = numbers.collect::<Result<Vec<u64>, _>>().map_err(none)?;
+        let is_few = numbers.len() <= MAX;
+        is_few.then_some(Self(numbers)).ok_or_else(|| Problem::new(format!("must be {MAX} numbers at most")))
+    }
 }
 
-fn numbers(text: &str) -> Result<Vec<u64>, Problem> {
-    let numbers = text.split(',').map(|part| part.trim().trim_start_matches('#').parse::<u64>());
-    let numbers = numbers.collect::<Result<Vec<u64>, _>>().ok();
-    let numbers = numbers.ok_or_else(|| Problem::new("must be numbers with commas between them, as 3, 7"))?;
-    let is_few = numbers.len() <= NUMBERS_MAX;
-    is_few.then_some(numbers).ok_or_else(|| Problem::new(format!("must be {NUMBERS_MAX} numbers at most")))
-}
+impl<const MAX: usize> Setting for Numbers<MAX> {}
 
 parsed! {
     /// Scheme, host and port.

@@ -11,7 +11,7 @@ settings! {
         /// The dated version of HubSpot's API
         api_version: Version = "2026-03",
         /// The numbers (ILS ids) of static lists that the contacts of new leads are put on, with commas between them, twenty at most; an update puts nobody back
-        list_ids: Option<Numbers>,
+        list_ids: Option<Numbers<20>>,
         /// The pipeline of the deal that each new lead makes, by name or id; absent for the one that has deal_stage. Without both no deal is made
         deal_pipeline: Option<String>,
         /// The stage of that deal, by name or id; absent for the pipeline's first. An update moves none

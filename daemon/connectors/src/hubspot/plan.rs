@@ -52,16 +52,9 @@ impl Plan {
     pub(super) fn with_extras(&self, there: Option<&Value>) -> Json {
         let mut properties = self.properties.clone();
         let mut extras = Json::object([("new", self.new.clone()), ("half", self.half.clone())]);
-        for (name, value) in crm::take_extras(&mut extras, there) {
+        for (name, value) in crm::take_extras(&mut extras, there, |_| true) {
             properties.insert(usize::MAX, &name, value);
         }
-        properties
-    }
-
-    /// The properties without the address.
-    pub(super) fn without_email(&self) -> Json {
-        let mut properties = self.properties.clone();
-        properties.take_at("email");
         properties
     }
 }

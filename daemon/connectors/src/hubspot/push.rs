@@ -50,7 +50,7 @@ impl Ready {
     /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;
-        let may_join = ctx.may_join(push, "contact", None).await;
+        let may_join = !self.lists.is_empty() && ctx.may_join(push, "contact", None).await;
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
@@ -76,11 +76,11 @@ impl Ready {
     }
 
     async fn contact(&self, push: &Push<'_>, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
-        let known = ctx.id("contact");
-        let plan = &self.named(known.as_deref(), ctx, plan).await?;
-        if let Some(id) = known {
-            let is_second = ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email);
-            let properties = if is_second { plan.without_email() } else { plan.properties.clone() };
+        if let Some(id) = ctx.id("contact") {
+            let mut properties = self.named(&id, false, ctx, plan).await?;
+            if ctx.id(SECOND_EMAIL).as_ref() == Some(&plan.email) {
+                properties.take_at("email");
+            }
             let news = Written::of(push, ctx).news(&properties);
             if !written::has_members(&news) {
                 // Whether the contact is still there shows its note.
@@ -94,29 +94,25 @@ impl Ready {
         self.by_email(ctx, plan).await
     }
 
-    /// The plan, with half of a name where the contact is there and has none.
-    async fn named(&self, known: Option<&str>, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<Plan> {
-        let Json::Object(half) = &plan.half else { return Ok(plan.clone()) };
+    /// The properties for this contact, with half of a name where it is there and has none.
+    async fn named(&self, id: &str, is_email: bool, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<Json> {
+        let Json::Object(half) = &plan.half else { return Ok(plan.properties.clone()) };
         if half.is_empty() {
-            return Ok(plan.clone());
+            return Ok(plan.properties.clone());
         }
         let names: Vec<_> = half.iter().map(|(name, _)| name.decode()).collect();
-        let there = self.objects(Method::GET, &["contacts", known.unwrap_or(&plan.email)]);
-        let mut there = there.query(&[("properties", &names.join(","))]);
-        if known.is_none() {
-            there = there.query(&[("idProperty", "email")]);
-        }
-        let there = ctx.send(there).await?;
+        let there = self.objects(Method::GET, &["contacts", id]).query(&[("properties", &names.join(","))]);
+        let there = ctx.send(by(there, is_email)).await?;
         if there.status == 404 {
-            return Ok(plan.clone());
+            return Ok(plan.properties.clone());
         }
-        let there = VENDOR.read(&there, ctx.now)?;
-        Ok(Plan { properties: plan.with_extras(Some(&there["properties"])), ..plan.clone() })
+        Ok(plan.with_extras(Some(&VENDOR.read(&there, ctx.now)?["properties"])))
     }
 
     /// Searching first would not do: HubSpot's search lags behind what was written.
     async fn by_email(&self, ctx: &mut Conversation<'_>, plan: &Plan) -> Result<String> {
-        let answer = self.patch(&plan.email, true, &plan.properties, ctx).await?;
+        let properties = self.named(&plan.email, true, ctx, plan).await?;
+        let answer = self.patch(&plan.email, true, &properties, ctx).await?;
         if let Some(contact) = self.settled(ctx, plan, answer).await? {
             return Ok(contact);
         }
@@ -145,7 +141,9 @@ impl Ready {
         // The address is another contact's, maybe not its first: that stays as it is, the rest is written. Updates
         // leave it alone too, until the lead has another address.
         ctx.keep(&[(SECOND_EMAIL, &plan.email)]).await;
-        let answer = self.patch(&existing, false, &plan.without_email(), ctx).await?;
+        let mut properties = self.named(&existing, false, ctx, plan).await?;
+        properties.take_at("email");
+        let answer = self.patch(&existing, false, &properties, ctx).await?;
         VENDOR.checked(answer, ctx.now).map(|_| Some(existing))
     }
 
@@ -234,10 +232,7 @@ impl Ready {
         ctx: &mut Conversation<'_>,
     ) -> Result<Response> {
         let request = |properties: &Json| {
-            let mut request = self.objects(Method::PATCH, &["contacts", id]);
-            if is_email {
-                request = request.query(&[("idProperty", "email")]);
-            }
+            let request = by(self.objects(Method::PATCH, &["contacts", id]), is_email);
             request.json(Json::object([("properties", properties.clone())]).to_bytes())
         };
         fitting(properties, request, ctx).await
@@ -257,6 +252,11 @@ impl Ready {
         let body = json!({ "properties": [thing.told], "propertiesWithHistory": [], "inputs": inputs });
         self.objects(Method::POST, &[thing.kind, "batch", "read"]).json(body.to_string())
     }
+}
+
+/// A call about a contact, by its address or its id.
+fn by(request: Request, is_email: bool) -> Request {
+    if is_email { request.query(&[("idProperty", "email")]) } else { request }
 }
 
 /// The answer to a write of a contact, but for the properties that HubSpot refuses.

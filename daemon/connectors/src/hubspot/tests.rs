@@ -145,6 +145,21 @@ fn a_conflict_leads_to_the_contact_that_is_there() {
     assert_eq!(email(&update, 0), Some(json!("sarah@new.example")), "until the lead's own has changed");
 }
 
+/// Half of a name is written to the contact that was looked at, and to no other that turns out to have the address.
+#[test]
+fn half_a_name_goes_to_no_contact_that_has_a_whole_one() {
+    let conflict = json!({ "status": "error", "category": "CONFLICT", "message": "Contact already exists. Existing ID: 2" });
+    let whole = (200, json!({ "id": "2", "properties": { "firstname": "Sarah", "lastname": "Patel" } }));
+    for refusal in [(409, conflict), none()] {
+        let answers = [nameless(), refusal, whole.clone(), contact("2"), note()];
+        let known = ids(&[("contact", "1")]);
+        let said = drive(ready(json!({})).as_ref(), Updated, &minimal(), known, None, &answers);
+        assert_eq!((said.outcome, said.ids["contact"].as_str()), (Outcome::Delivered, "2"));
+        let is_named = |call: &usize| said.bodies[*call]["properties"].get("firstname").is_some();
+        assert_eq!((0..said.calls.len()).filter(is_named).collect::<Vec<_>>(), [1]);
+    }
+}
+
 #[test]
 fn the_note_stays_within_its_limit() {
     let mut long = lead();

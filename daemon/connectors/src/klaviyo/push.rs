@@ -16,6 +16,8 @@ use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, mone
 
 /// The longest text of an attribute or property, in UTF-16 units: ours, as Klaviyo names none but 100 KB for all.
 const TEXT_MAX: usize = 2_000;
+/// What is read of somebody who may be there.
+const LOOK: &str = "email,first_name,last_name";
 /// Under which the address is kept that a subscription was asked for.
 const SUBSCRIBED: &str = "_subscribed";
 
@@ -147,7 +149,8 @@ impl Ready {
         if crm::has_extras(&plan) {
             let there = self.there(&email, ctx).await?;
             is_made = there.is_none();
-            for (target, value) in crm::take_extras(&mut plan, there.as_ref()) {
+            let is_read = |target: &str| LOOK.split(',').any(|name| name == target);
+            for (target, value) in crm::take_extras(&mut plan, there.as_ref(), is_read) {
                 put(&mut all, &target, value);
             }
         }
@@ -183,6 +186,7 @@ impl Ready {
                 self.done(self.post(&path, of), &profile, ctx).await?;
             }
         }
+        ctx.joined().await;
         // The specification asks for attributes, though the id says it all.
         let of = [("id", Json::string(&profile)), ("attributes", Json::Object(Vec::new()))];
         let of = resource("profile", of);
@@ -213,7 +217,7 @@ impl Ready {
     async fn there(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Value>> {
         ctx.lock_person(email).await;
         let filter = format!("equals(email,{})", Json::string(email));
-        let wanted = ("fields[profile]", "email,first_name,last_name");
+        let wanted = ("fields[profile]", LOOK);
         let query = [("filter", filter.as_str()), ("page[size]", "1"), wanted];
         let mut listed = VENDOR.listed(ctx, self.get(&["profiles"], &query), "data").await?;
         if let Some(mut one) = listed.pop() {

@@ -98,6 +98,21 @@ fn what_is_for_new_profiles_is_not_written_again_to_the_one_that_the_lead_made()
     }
 }
 
+/// No look reads properties, so that nobody knows whether one says a whole name.
+#[test]
+fn half_a_name_goes_to_a_property_of_a_new_profile_alone() {
+    let mapping =
+        json!({ "lead.name": "name", "lead.profile.first_name": null, "lead.profile.last_name": null });
+    let known = json!([{ "id": PROFILE, "attributes": { "first_name": null, "last_name": null } }]);
+    for (profiles, is_written) in [(json!([]), true), (known, false)] {
+        let answers = [(200, json!({ "data": profiles })), made(), TAKEN, TAKEN];
+        let lead = agreed(minimal());
+        let said = drive(ready(mapping.clone()).as_ref(), Created, &lead, Ids::new(), None, &answers);
+        assert_eq!(said.outcome, Outcome::Delivered);
+        assert_eq!(said.bodies[1].to_string().contains("Cher"), is_written);
+    }
+}
+
 #[test]
 fn a_repeat_makes_nothing_twice() {
     let ready = ready(json!({}));

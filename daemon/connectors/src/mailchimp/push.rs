@@ -20,14 +20,14 @@ impl Ready {
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);
-        if !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
+        let choices = ["tags", "member.interests", "member.marketing_permissions"];
+        let has_choices = choices.iter().any(|choice| plan.at(choice).is_some());
+        if has_choices && !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
             // What they chose otherwise meanwhile stays so.
-            for choice in ["tags", "member.interests", "member.marketing_permissions"] {
-                plan.take_at(choice);
-            }
+            choices.iter().for_each(|choice| drop(plan.take_at(choice)));
         }
         let has_tags = plan.get("tags").is_some();
-        if ctx.id(&kept).is_some() {
+        if has_tags && ctx.id(&kept).is_some() {
             let tagged = ctx.send(self.tag(login, &plan)).await?;
             // An earlier attempt made the member, and it may be gone since.
             if tagged.status != 404 {
@@ -54,7 +54,7 @@ impl Ready {
         let there = ctx.send(there).await?;
         let is_new = there.status == 404;
         let there = if is_new { None } else { Some(VENDOR.read(&there, ctx.now)?) };
-        for (tag, value) in crm::take_extras(plan, there.as_ref().map(|there| &there["merge_fields"])) {
+        for (tag, value) in crm::take_extras(plan, there.as_ref().map(|own| &own["merge_fields"]), |_| true) {
             plan.set_at(&format!("{FIELDS}.{tag}"), value);
         }
         Ok(is_new)

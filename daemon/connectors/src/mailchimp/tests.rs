@@ -77,6 +77,16 @@ fn a_push_that_broke_off_goes_on_with_the_tags() {
     }
 }
 
+/// The tags were given, and people may have taken them away since.
+#[test]
+fn a_repeat_that_may_give_no_tags_posts_none() {
+    let first = PushCase::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);
+    let again = PushCase { ids: first.ids, is_repeat: true, ..PushCase::updated(UPDATED) };
+    let repeat = again.run(tagged().as_ref(), &[MEMBER]);
+    let methods: Vec<_> = repeat.requests.iter().map(|request| request.method.as_str()).collect();
+    assert_eq!((methods, repeat.outcome), (vec!["PUT"], Outcome::Delivered));
+}
+
 #[test]
 fn a_member_that_is_gone_when_a_push_goes_on_is_made_again() {
     let first = PushCase::created(FULL).run(tagged().as_ref(), &[MEMBER, (204, "")]);

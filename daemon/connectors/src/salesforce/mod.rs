@@ -111,7 +111,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.is_ready()?;
-        let may_join = ctx.may_join(push, "lead", None).await;
+        let may_join = self.config.campaign_id.is_some() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.join_campaign(ctx).await } else { Ok(()) }
     }

@@ -144,8 +144,7 @@ impl Ready {
         if let Some(status) = &self.config.campaign_status {
             member.insert(usize::MAX, "Status", Json::string(status));
         }
-        let request = self.object(Method::POST, &["CampaignMember"]).json(member.to_bytes());
-        let answer = ctx.send(request).await?;
+        let answer = ctx.send(self.object(Method::POST, &["CampaignMember"]).json(member.to_bytes())).await?;
         if error::is_there(&answer) { Ok(()) } else { VENDOR.checked(answer, ctx.now).map(drop) }
     }
 }

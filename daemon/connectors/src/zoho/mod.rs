@@ -94,7 +94,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.app()?;
-        let may_join = ctx.may_join(push, "lead", None).await;
+        let may_join = !self.settings.tags.0.is_empty() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.tag(ctx).await } else { Ok(()) }
     }

@@ -68,8 +68,7 @@ impl Leads for Ready {
         {
             return Ok(id);
         }
-        let details = error::done(&answer, ctx.now)?;
-        id_of(&details["id"]).ok_or_else(|| unreadable(NAME, &answer, "id"))
+        id_of(&error::done(&answer, ctx.now)?["id"]).ok_or_else(|| unreadable(NAME, &answer, "id"))
     }
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {

@@ -212,18 +212,30 @@ fn a_closed_lead_is_opened_again_or_said_to_be_closed() {
 
 #[test]
 fn a_name_that_is_made_up_waits_for_a_search_that_may_lag() {
-    let mut nameless = lead();
-    nameless["lead"]["name"] = json!("sarah@example.com");
-    nameless["lead"]["profile"] = json!({});
-    let text = nameless.to_string();
-    for (recently, expected) in [(false, "delivered"), (true, "transient")] {
+    let whole =
+        json!({ "lead.name": "Last_Name", "lead.profile.first_name": null, "lead.profile.last_name": null });
+    let named = |name: &str| {
+        let mut lead = lead();
+        lead["lead"]["name"] = json!(name);
+        lead["lead"]["profile"] = json!({});
+        lead.to_string()
+    };
+    // Half a name would be written over a whole one, wherever it goes.
+    for (name, mapping, recently, expected) in [
+        ("sarah@example.com", json!({}), false, "delivered"),
+        ("sarah@example.com", json!({}), true, "transient"),
+        ("Sarah", whole.clone(), false, "delivered"),
+        ("Sarah", whole.clone(), true, "transient"),
+        ("Sarah Patel", whole, true, "delivered"),
+    ] {
+        let text = named(name);
         let case = PushCase { recently_pushed: recently, ..PushCase::created(&text) };
         let answers = [NONE, wrote(LEAD), wrote("77")].map(|(status, body)| {
             response(status, &[], &if body.is_null() { String::new() } else { body.to_string() })
         });
-        let said = case.run_with(ready(json!({}), json!({})).as_ref(), answers.to_vec());
-        assert_eq!(said.failure().0, expected);
-        assert_eq!(said.failure().2, recently.then_some(15));
+        let said = case.run_with(ready(json!({}), mapping).as_ref(), answers.to_vec());
+        assert_eq!(said.failure().0, expected, "{name}");
+        assert_eq!(said.failure().2, (expected == "transient").then_some(15));
     }
 }
 

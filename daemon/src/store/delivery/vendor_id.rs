@@ -167,7 +167,7 @@ pub(in crate::store) async fn forget_done(
              SELECT d.lead_id, d.integration_id, n.name FROM unnest($2::uuid[], $3::text[]) n(id, name)
              JOIN delivery d ON d.company_id = $1 AND d.id = n.id AND d.state = 'delivered')
          UPDATE vendor_id v SET ids = coalesce((SELECT jsonb_object_agg(key, value) FROM jsonb_each(v.ids)
-             WHERE split_part(key, '.', 2) NOT IN (SELECT name FROM again)), '{}')
+             WHERE split_part(key, '.', -1) NOT IN (SELECT name FROM again)), '{}')
          FROM (SELECT DISTINCT lead_id, integration_id FROM again) a
          WHERE v.company_id = $1 AND v.integration_id = a.integration_id AND v.lead_id = a.lead_id",
         company.0,
