@@ -170,6 +170,8 @@ pub struct Conversation<'a> {
     recently_pushed: bool,
     calls: usize,
     notes: Vec<String>,
+    /// The fields that the target refused: they were written without them.
+    pub(super) refused: Vec<String>,
     /// Whether what was rendered earlier cannot be read.
     pub(super) is_unread: bool,
     /// Why it is over, where that is not for the connector to say.
@@ -196,6 +198,7 @@ impl<'a> Conversation<'a> {
             recently_pushed: false,
             calls: 0,
             notes: Vec::new(),
+            refused: Vec::new(),
             is_unread: false,
             end,
             now,

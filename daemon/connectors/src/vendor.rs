@@ -147,8 +147,7 @@ impl Flaw {
             }
             Self::LongerThan(limit) => {
                 let text = fields.get(name)?.as_str().filter(|text| crm::units(text) > *limit)?;
-                let cut = Json::string(&crm::cut(&text, *limit));
-                fields.insert(usize::MAX, name, cut);
+                fields.insert(usize::MAX, name, Json::string(&crm::cut(&text, *limit)));
                 Some(crm::was_cut(&format!("{what}{name}"), *limit))
             }
         }
@@ -171,8 +170,9 @@ pub(super) async fn without_refused(
         let mut flaws = flaws(&answer);
         let is_refused = |flaw: &Flaw| matches!(flaw, Flaw::Refused(_));
         flaws.retain(|(own, flaw)| own != key && !(own == name && is_refused(flaw)));
-        let mended = flaws.iter().filter_map(|(own, flaw)| flaw.mend(&mut fields, what, own));
-        let mended: Vec<String> = mended.collect();
+        ctx.refused.extend(flaws.iter().filter(|(_, flaw)| is_refused(flaw)).map(|(own, _)| own.clone()));
+        let mended: Vec<String> =
+            flaws.iter().filter_map(|(own, flaw)| flaw.mend(&mut fields, what, own)).collect();
         if mended.is_empty() {
             return Ok(answer);
         }

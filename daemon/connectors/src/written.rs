@@ -67,26 +67,25 @@ pub(super) fn has_members(fields: &Json) -> bool {
     matches!(fields, Json::Object(members) if !members.is_empty())
 }
 
-/// Keeps what a lead was written with.
+/// Keeps what a lead was written with. What was refused is said again by the next update, as the target may take it then.
 pub(super) async fn keep(fields: &Json, ctx: &mut Conversation<'_>) {
     let mut prints = String::new();
-    add_prints("", fields, &mut prints);
+    add_prints("", fields, &ctx.refused, &mut prints);
     ctx.keep(&[(WRITTEN, &prints)]).await;
 }
 
-fn add_prints(path: &str, fields: &Json, prints: &mut String) {
+fn add_prints(path: &str, fields: &Json, refused: &[String], prints: &mut String) {
     let Json::Object(members) = fields else { return };
     for (name, value) in members {
         let own = format!("{path}{}", name.decode());
         match value {
-            Json::Object(_) => add_prints(&format!("{own}."), value, prints),
+            Json::Object(_) => add_prints(&format!("{own}."), value, refused, prints),
+            _ if refused.iter().any(|it| own == *it || own.ends_with(&format!(".{it}"))) => {}
             _ => prints.push_str(&print(&own, value)),
         }
     }
 }
 
 fn print(name: &str, value: &Json) -> String {
-    let mut print = hex::encode(Json::object([(name, value.clone())]).digest());
-    print.truncate(PRINT);
-    print
+    hex::encode(Json::object([(name, value.clone())]).digest()).chars().take(PRINT).collect()
 }

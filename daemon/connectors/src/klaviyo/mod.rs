@@ -94,8 +94,7 @@ impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         crm::consented(NAME, push)?;
-        let plan = crm::rendered(push, ctx)?;
-        self.bring(push, plan, ctx).await
+        self.bring(push, crm::rendered(push, ctx)?, ctx).await
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
