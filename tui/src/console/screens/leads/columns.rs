@@ -31,48 +31,47 @@ impl Row for Lead {
     }
 }
 
+const NAME: Column<Lead> =
+    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person()));
+const COMPANY: Column<Lead> =
+    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company));
+const UNDELIVERED: Column<Lead> = shows(lead::UNDELIVERED, |it: &Lead, _| {
+    styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
+})
+.value(|it: &Lead| json!(it.undelivered))
+.by(|a, b| b.undelivered.cmp(&a.undelivered));
+const RECEIVED: Column<Lead> = shows(lead::RECEIVED, |it: &Lead, look| {
+    plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+})
+.value(|it: &Lead| json!(it.received_at))
+.by(|a, b| b.received_at.cmp(&a.received_at));
+
 /// The columns of what was found.
 pub(super) const COLUMNS: [Column<Lead>; 7] = [
-    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    NAME,
     shows(lead::EMAIL, |it: &Lead, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
-    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
+    COMPANY,
     shows(lead::STATE, |it: &Lead, _| {
         styled(if it.state == "complete" { Role::Good } else { Role::Warn }, &*it.state)
     })
     .by(|a, b| a.state.cmp(&b.state)),
-    shows(lead::UNDELIVERED, |it: &Lead, _| {
-        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
-    })
-    .value(|it: &Lead| json!(it.undelivered))
-    .by(|a, b| b.undelivered.cmp(&a.undelivered)),
-    shows(lead::RECEIVED, |it: &Lead, look| {
-        plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
-    })
-    .value(|it: &Lead| json!(it.received_at))
-    .by(|a, b| b.received_at.cmp(&a.received_at)),
+    UNDELIVERED,
+    RECEIVED,
     shows(lead::PHONE, |it: &Lead, _| plain(&*it.phone)),
 ];
 
 /// Those of leads that say a text: where, and what.
 pub(super) const SAID: [Column<Lead>; 6] = [
-    shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    NAME,
     shows(lead::VALUE, |it: &Lead, look| {
         plain(look.theme.spell(it.said.as_ref().map_or("", |said| &*said.value)))
     })
     .value(|it: &Lead| json!(it.said.as_ref().map(|said| &said.value))),
-    shows(lead::POINTER, |it: &Lead, _| plain(it.said.as_ref().map_or("", |said| &*said.pointer)))
+    shows(lead::POINTER, |it: &Lead, _| plain(pointer(it).unwrap_or_default()))
         .by(|a, b| pointer(a).cmp(&pointer(b))),
-    shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company)),
-    shows(lead::UNDELIVERED, |it: &Lead, _| {
-        styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
-    })
-    .value(|it: &Lead| json!(it.undelivered))
-    .by(|a, b| b.undelivered.cmp(&a.undelivered)),
-    shows(lead::RECEIVED, |it: &Lead, look| {
-        plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
-    })
-    .value(|it: &Lead| json!(it.received_at))
-    .by(|a, b| b.received_at.cmp(&a.received_at)),
+    COMPANY,
+    UNDELIVERED,
+    RECEIVED,
 ];
 
 fn pointer(it: &Lead) -> Option<&str> {
