@@ -70,47 +70,28 @@ impl CrashSuspects {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::{
         domain::{
             delivery::{LaneKind, Trigger},
-            ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
-            integration::EventKind,
-            moment::Moment,
+            ids::{CompanyId, IntegrationId},
         },
         store::queue::claim::PendingDelivery,
     };
 
     /// What a daemon that died left behind.
     fn left(crashes: Option<i16>, is_isolated: bool) -> Claimed {
-        let pending = |crashes| PendingDelivery {
-            lead: LeadId::generate(),
-            event: EventKind::Created,
-            body: Default::default(),
-            trace: None,
-            rendered: None,
-            attempts: 2,
-            retries: 0,
-            waits: 0,
-            crashes,
-            created_at: Moment::EPOCH,
-            version: 1,
-        };
+        let lane = LaneId::new(CompanyId(1), IntegrationId::generate());
+        let pending =
+            |crashes| PendingDelivery { attempts: 2, crashes, ..PendingDelivery::new(Bytes::new()) };
         Claimed {
-            daemon: 1,
-            claim: 1,
-            claim_items: 1,
             is_adopted: true,
             is_isolated,
-            claimed_at: Moment::EPOCH,
-            lane: LaneId::new(CompanyId(1), IntegrationId::generate()),
             kind: LaneKind::Retry,
-            due_at: Moment::EPOCH,
-            attempt: AttemptId::generate(),
-            delivery: DeliveryId::generate(),
             trigger: Trigger::Retry,
-            operator: None,
-            pending: crashes.map(pending),
+            ..Claimed::first(lane, crashes.map(pending))
         }
     }
 

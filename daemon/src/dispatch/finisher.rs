@@ -401,29 +401,10 @@ impl Finisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        delivery::{LaneKind, Trigger},
-        ids::{CompanyId, DeliveryId},
-        moment::Moment,
-    };
+    use crate::domain::ids::CompanyId;
 
     fn completed() -> Completed {
-        Completed::Nothing(Claimed {
-            daemon: 1,
-            claim: 1,
-            claim_items: 1,
-            is_adopted: false,
-            is_isolated: false,
-            claimed_at: Moment::EPOCH,
-            lane: LaneId::new(CompanyId(7), Uuid::nil()),
-            kind: LaneKind::First,
-            due_at: Moment::EPOCH,
-            attempt: AttemptId::generate(),
-            delivery: DeliveryId::generate(),
-            trigger: Trigger::First,
-            operator: None,
-            pending: None,
-        })
+        Completed::Nothing(Claimed::first(LaneId::new(CompanyId(7), Uuid::nil()), None))
     }
 
     #[tokio::test]

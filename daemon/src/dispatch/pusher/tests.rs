@@ -14,8 +14,7 @@ use crate::{
     dispatch::{quota::Quotas, session::Session},
     domain::{
         address::EgressPolicy,
-        delivery::LaneKind,
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId},
+        ids::{CompanyId, IntegrationId},
         integration::{EventKind, Integration, SigningSecret},
         moment::Moment,
     },
@@ -106,35 +105,7 @@ impl Scene {
         });
         self.pusher.integrations.insert(Arc::clone(&ready)).await;
         let body = lead::event_text(&lead::sample(company, "Barn"), EventKind::Created);
-        let pending = PendingDelivery {
-            lead: LeadId::generate(),
-            event: EventKind::Created,
-            body,
-            trace: None,
-            rendered: None,
-            attempts: 0,
-            retries: 0,
-            waits: 0,
-            crashes: 0,
-            created_at: Moment::EPOCH,
-            version: 1,
-        };
-        let item = Claimed {
-            daemon: 1,
-            claim: 1,
-            claim_items: 1,
-            is_isolated: false,
-            is_adopted: false,
-            claimed_at: Moment::EPOCH,
-            lane: LaneId::new(company, id),
-            kind: LaneKind::First,
-            due_at: Moment::EPOCH,
-            attempt: AttemptId::generate(),
-            delivery: DeliveryId::generate(),
-            trigger: Trigger::First,
-            operator: None,
-            pending: Some(pending),
-        };
+        let item = Claimed::first(LaneId::new(company, id), Some(PendingDelivery::new(body)));
         (ready, item)
     }
 

@@ -71,6 +71,49 @@ pub struct PendingDelivery {
     pub version: i32,
 }
 
+#[cfg(test)]
+impl Claimed {
+    /// The first attempt of a delivery, for tests: a claim of its own.
+    pub(crate) fn first(lane: LaneId, pending: Option<PendingDelivery>) -> Self {
+        Self {
+            daemon: 1,
+            claim: 1,
+            claim_items: 1,
+            is_adopted: false,
+            is_isolated: false,
+            claimed_at: Moment::EPOCH,
+            lane,
+            kind: LaneKind::First,
+            due_at: Moment::EPOCH,
+            attempt: AttemptId::generate(),
+            delivery: DeliveryId::generate(),
+            trigger: Trigger::First,
+            operator: None,
+            pending,
+        }
+    }
+}
+
+#[cfg(test)]
+impl PendingDelivery {
+    /// One that was never pushed, for tests.
+    pub(crate) fn new(body: Bytes) -> Self {
+        Self {
+            lead: LeadId::generate(),
+            event: EventKind::Created,
+            body,
+            trace: None,
+            rendered: None,
+            attempts: 0,
+            retries: 0,
+            waits: 0,
+            crashes: 0,
+            created_at: Moment::EPOCH,
+            version: 1,
+        }
+    }
+}
+
 /// An item of a claim with its delivery, as it is stored; all none if nothing was claimed.
 pub(super) struct ClaimedRow {
     pub(super) claimed_at: Timestamp,
