@@ -171,13 +171,15 @@ impl Ready {
         let may_join = ctx.may_join(push, "profile", Some(&profile)).await;
         ctx.keep(&[("profile", &profile)]).await;
         written::keep(&all, ctx).await;
+        // A profile that was deleted and made anew has not been asked.
+        let asked = format!("{profile} {email}");
         match Standing::of(&body, &self.settings.list_id) {
             Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
-            Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&email) => {}
+            Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&asked) => {}
             Standing::New => {
                 VENDOR.good(ctx, self.subscribe(&profile, &email)).await?;
                 // A list that asks for confirmation sends its mail once, whatever changes later.
-                ctx.keep(&[(SUBSCRIBED, &email)]).await;
+                ctx.keep(&[(SUBSCRIBED, &asked)]).await;
             }
             Standing::Subscribed if !may_join => {}
             Standing::Subscribed => {

@@ -63,7 +63,7 @@ fn an_update_changes_the_profile_and_asks_nobody_again() {
     let mapping = json!({ "lead.guest_count": "Guests", "location.name": "location.city", "lead.event_date": "properties.Event.Date" });
     let ids = Ids::from([
         ("profile".to_owned(), PROFILE.to_owned()),
-        ("_subscribed".to_owned(), "sarah@example.com".to_owned()),
+        ("_subscribed".to_owned(), format!("{PROFILE} sarah@example.com")),
     ]);
     let said = drive(
         ready(mapping).as_ref(),
@@ -75,6 +75,21 @@ fn an_update_changes_the_profile_and_asks_nobody_again() {
     );
     assert_golden("update", include_str!("fixtures/update.json"), &said);
     assert_eq!(said.outcome, Outcome::Delivered);
+}
+
+/// Somebody deleted the profile after it was asked to subscribe.
+#[test]
+fn a_profile_that_is_made_anew_is_subscribed_anew() {
+    let ready = ready(json!({}));
+    let lead = agreed(lead());
+    let gone = [made(), TAKEN, (400, Value::Null), (404, Value::Null)];
+    let first = drive(ready.as_ref(), Created, &lead, Ids::new(), None, &gone);
+    let (_, mut anew) = made();
+    anew["data"]["id"] = json!("01ANEW");
+    let answers = [(201, anew), TAKEN, TAKEN];
+    let second = drive(ready.as_ref(), Created, &lead, first.ids, first.rendered, &answers);
+    assert_eq!(second.outcome, Outcome::Delivered);
+    assert_eq!(paths(&second), ["profile-import", "profile-subscription-bulk-create-jobs", "events"]);
 }
 
 /// The list of profiles may not know yet whom this lead made: the profile itself does.
