@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::columns::{notes, pushed, retry, skips, tells_skips, trend, waiting};
+use super::put;
 use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
@@ -75,17 +76,21 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
         next.spans.extend([Span::raw("   "), theme.span(Role::Warn, safe(&notes, room, theme))]);
     }
     // What has no room beside what waits stands a line below.
-    let waits = waiting(it, width, theme);
+    let mut waits = waiting(it, width, theme);
     if let Some(text) = skips(it).filter(|_| !tells_skips(&waits)) {
         let room = width.saturating_sub(line_width(&next.spans) + 3);
         next.spans.extend([Span::raw("   "), theme.span(Role::Quiet, cut(&text, room, theme))]);
     }
+    let died = trend(it, 6, now, theme);
+    if !died.is_empty() {
+        // Beside the dead: they are whom the bars tell of.
+        put(vec![Span::raw("  "), Span::raw(died)], [&mut waits, &mut next.spans], width);
+    }
     let mut pushes = field("pushed", pushed(now, it));
-    for part in [trend(it, 6, now, theme), safe(&it.connector, 12, theme)] {
-        let room = width.saturating_sub(line_width(&pushes.spans) + 2);
-        if !part.is_empty() && room >= 6 {
-            pushes.spans.extend([Span::raw("  "), Span::raw(cut(&part, room, theme))]);
-        }
+    let room = width.saturating_sub(line_width(&pushes.spans) + 2);
+    if room >= 6 {
+        let connector = safe(&it.connector, 12, theme);
+        pushes.spans.extend([Span::raw("  "), Span::raw(cut(&connector, room, theme))]);
     }
     let text = vec![
         Line::from(badge(it, theme)),
