@@ -1,7 +1,7 @@
 //! The calls that no command makes, and what they are refused with.
 
 use leadline_proto::v1;
-use leadline_tests::{Operator, request_id};
+use leadline_tests::request_id;
 use prost::Message;
 use serde_json::json;
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
@@ -134,7 +134,7 @@ async fn calls_are_refused_in_these_words_and_change_nothing() {
     let scene = Scene::start().await;
     let full = "integration create --company 11 --connector webhook --name full --config {\"url\":\"$url\"} --disabled";
     assert_eq!(scene.run(full).await.code, 0);
-    let flows = Operator::new(scene.channel.clone()).flows();
+    let flows = scene.operator.flows();
     for number in 0..200 {
         let request = v1::CreateFlowRequest {
             request_id: request_id(),
