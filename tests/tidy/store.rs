@@ -122,13 +122,20 @@ fn each_table_is_written_in_one_place() {
             }
         }
     }
-    let excused = AT_ONCE.iter().flat_map(|(file, tables, _)| tables.iter().map(move |table| (*file, *table)));
+    let excused =
+        AT_ONCE.iter().flat_map(|(file, tables, _)| tables.iter().map(move |table| (*file, *table)));
     let idle = excused.filter(|(file, table)| !used.contains(&(*file, (*table).to_owned())));
     findings.extend(idle.map(|(file, table)| format!("{file} does not write {table}: take it off the list")));
     check("each table is written in one place (WRITERS in tests/tidy/store.rs)", &findings);
     assert_eq!(written("WITH a AS (DELETE  FROM due USING b)"), ["due"]);
-    assert_eq!(written("INSERT INTO delivery_rest(id) SELECT due FROM x FOR NO KEY UPDATE"), ["delivery_rest"]);
-    assert_eq!(written("ON CONFLICT DO UPDATE SET a = 1; SELECT 1 FOR UPDATE OF n; \"UPDATE {t} SET"), ["{t}"]);
+    assert_eq!(
+        written("INSERT INTO delivery_rest(id) SELECT due FROM x FOR NO KEY UPDATE"),
+        ["delivery_rest"]
+    );
+    assert_eq!(
+        written("ON CONFLICT DO UPDATE SET a = 1; SELECT 1 FOR UPDATE OF n; \"UPDATE {t} SET"),
+        ["{t}"]
+    );
 }
 
 /// A table that nobody is said to write is written anywhere.
@@ -157,7 +164,9 @@ fn written(text: &str) -> Vec<&str> {
         let ends = |word: &str, verb: &str| word.trim_start_matches(['(', '"']) == verb;
         let table = if ends(words[0], "UPDATE") {
             words[1]
-        } else if ends(words[0], "INSERT") && words[1] == "INTO" || ends(words[0], "DELETE") && words[1] == "FROM" {
+        } else if ends(words[0], "INSERT") && words[1] == "INTO"
+            || ends(words[0], "DELETE") && words[1] == "FROM"
+        {
             words[2]
         } else {
             continue;

@@ -98,7 +98,9 @@ fn of_what(rows: &[KnownAttempt]) -> Vec<AttemptArm> {
             "classes",
             those.clone(),
             move |filter: &mut AttemptFilter| filter.classes.clone_from(&those),
-            move |row: &KnownAttempt| classes.iter().any(|class| row.class.as_deref() == Some(class.as_str())),
+            move |row: &KnownAttempt| {
+                classes.iter().any(|class| row.class.as_deref() == Some(class.as_str()))
+            },
         ));
     }
     for (states, words) in [

@@ -57,7 +57,7 @@ mod races;
 mod steps;
 mod strangers;
 
-use steps::{PushEnd, Held, Lapse, Move, Step, finished, step};
+use steps::{Held, Lapse, Move, PushEnd, Step, finished, step};
 
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
@@ -402,7 +402,13 @@ fn an_update_pushes_nobody_out_of_a_line_that_was_rendered_anew() {
     let (runtime, store, pool) = set_up();
     let anew = |n| Step::Retry(n, true);
     // The second waits behind the first, whose replacement is younger than both.
-    let steps =
-        [Step::Claim(1), Step::Finish(0, PushEnd::Delivered, false), anew(0), anew(0), anew(1), Step::Update(0)];
+    let steps = [
+        Step::Claim(1),
+        Step::Finish(0, PushEnd::Delivered, false),
+        anew(0),
+        anew(0),
+        anew(1),
+        Step::Update(0),
+    ];
     runtime.block_on(play(&store, &pool, &Mutex::new(None), &steps)).unwrap();
 }

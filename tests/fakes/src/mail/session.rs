@@ -38,7 +38,8 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<
     if let (true, Some(acceptor)) = (shared.house.is_implicit, &shared.house.tls) {
         wire = wire.secured(acceptor).await?;
     }
-    let mut session = SmtpSession { wire, shared, login: None, auth: String::new(), from: None, to: Vec::new() };
+    let mut session =
+        SmtpSession { wire, shared, login: None, auth: String::new(), from: None, to: Vec::new() };
     if !session.reply(Stage::Greeting, Next::Say("220 fake.example ESMTP".to_owned())).await? {
         return Ok(());
     }
