@@ -1,6 +1,6 @@
 //! Every noun and verb of `leadline`, as scripts use them: the JSON of the contract, key for key.
 
-use leadline_fakes::{Behaviour, Receiver};
+use leadline_fakes::Behaviour;
 use leadline_tests::{Cli, Daemon, Ran, post_lead, wait_until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -8,30 +8,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 const LEAD: &str = include_str!("../fixtures/lead.json");
 const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
-/// A daemon, a receiver, and a company with a key and an integration, all made by commands.
-struct Scene {
-    daemon: Daemon,
-    receiver: Receiver,
-    cli: Cli,
-    key: String,
-    secret: String,
-    integration: String,
-}
+/// The scene whose webhook is called `hook`.
+struct Scene(leadline_tests::Scene);
+
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let cli = Cli::new(daemon.socket());
-        cli.json(&["company", "create", "--name", "The Old Barn", "--plan", "pro", "--id", "7"]).await;
-        let key = cli.json(&["intake-key", "create", "--company", "The Old Barn"]).await;
-        let config = json!({ "url": receiver.url("/hook") }).to_string();
-        let new = ["integration", "create", "--company", "7", "--connector", "webhook", "--name", "hook"];
-        let hook = cli.json(&[&new[..], &["--config", &config]].concat()).await;
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let (key, secret, integration) =
-            (text(&key["key"]), text(&hook["signing_secret"]), text(&hook["id"]));
-        Self { daemon, receiver, cli, key, secret, integration }
+        Self(leadline_tests::Scene::set().webhook("hook", "/hook").start().await)
     }
 
     async fn post(&self, body: String) -> String {
@@ -48,8 +32,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 
@@ -224,6 +207,10 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     assert_eq!(shape(&rotated), expected);
     let second = rotated["signing_secret"].as_str().unwrap();
     assert!(second.starts_with("whsec_") && second != scene.secret);
+    let new = ["integration", "create", "--company", "7", "--connector", "webhook", "--name", "new"];
+    let made = cli.json(&[&new[..], &["--config", r#"{"url": "https://example.com/"}"#]].concat()).await;
+    let first = made["signing_secret"].as_str().unwrap();
+    assert!(first.starts_with("whsec_"), "{made}");
     assert_eq!(rotated["rotation"], "grace");
     let revoked = cli.json(&["integration", "revoke-secret", "hook"]).await;
     assert_eq!((&revoked["rotation"], &revoked["secret_version"]), (&json!("none"), &json!(2)));
@@ -249,7 +236,7 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     {
         reported += &cli.json(args).await.to_string();
     }
-    for secret in [&*scene.secret, second, third, &*scene.key] {
+    for secret in [&*scene.secret, first, second, third, &*scene.key] {
         assert!(!reported.contains(secret), "a secret is shown or stored as it is");
     }
     scene.end().await;
@@ -427,7 +414,8 @@ async fn a_watch_is_a_line_for_each_change() {
     scene.cli.json(&["integration", "delete", "hook", "--yes"]).await;
     let removed = line(&|line| line["change"] != "changed").await;
     assert_eq!(removed, json!({"change": "removed", "id": scene.integration}));
-    scene.daemon.stop().await;
+    let leadline_tests::Scene { daemon, receiver, .. } = scene.0;
+    daemon.stop().await;
     assert_eq!(child.wait().await.unwrap().code(), Some(69), "the daemon has stopped");
-    scene.receiver.stop().await;
+    receiver.stop().await;
 }

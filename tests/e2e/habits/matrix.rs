@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path};
 
-use leadline_fakes::{Deed, Opened, Record, Rule, Trap, VENDORS, sample_lead};
+use leadline_fakes::{Deed, OpenAccount, Record, Rule, Trap, VENDORS, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::{
     connectors,
@@ -80,12 +80,12 @@ fn enquiry(n: usize) -> Value {
 }
 
 struct Scene {
-    account: Box<dyn Opened>,
+    account: Box<dyn OpenAccount>,
     pushing: Pushing,
 }
 
 impl Scene {
-    fn with(account: Box<dyn Opened>, trap: Trap) -> Self {
+    fn with(account: Box<dyn OpenAccount>, trap: Trap) -> Self {
         let mut made = account.connection();
         made.config.as_object_mut().unwrap().extend(trap.config.as_object().cloned().unwrap_or_default());
         let connector = account.connector();
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     /// What is wrong with the mapping, as a daemon says it on save; empty if nothing is.
-    fn refusal(account: &dyn Opened, trap: &Trap) -> Option<String> {
+    fn refusal(account: &dyn OpenAccount, trap: &Trap) -> Option<String> {
         let connector = connectors::find(account.connector()).unwrap();
         let problems = connector.check(
             &account.connection().config,
@@ -264,7 +264,7 @@ async fn says() -> String {
     page
 }
 
-async fn fresh(open: leadline_fakes::Open) -> Box<dyn Opened> {
+async fn fresh(open: leadline_fakes::OpenFn) -> Box<dyn OpenAccount> {
     let account = open().await.unwrap();
     account.with(|account| account.lift_quotas());
     account

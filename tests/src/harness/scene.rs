@@ -4,6 +4,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tonic::transport::Channel;
 
 use super::{
     cli::Cli,
@@ -21,6 +22,20 @@ pub struct Scene {
     pub cli: Cli,
     pub receiver: Receiver,
     pub pool: PgPool,
+    /// The intake key.
+    pub key: String,
+    /// Where its leads go; empty if the company has no integration yet.
+    pub integration: String,
+    /// What the webhook signs with.
+    pub secret: String,
+}
+
+/// A scene without its daemon, for those that are killed, or have a PostgreSQL of their own: company 7 with its
+/// integration, and the receiver behind it.
+#[derive(Debug)]
+pub struct Cast {
+    pub operator: Operator,
+    pub receiver: Receiver,
     /// The intake key.
     pub key: String,
     /// Where its leads go; empty if the company has no integration yet.
@@ -100,12 +115,19 @@ impl Setting {
     }
 
     /// The scene, ready to be played in.
-    pub async fn start(self) -> Scene {
-        let daemon = match self.daemon {
+    pub async fn start(mut self) -> Scene {
+        let daemon = match self.daemon.take() {
             Some(daemon) => daemon,
             None => Daemon::start_on(&Database::create().await).await,
         };
-        let operator = Operator::new(daemon.control().await);
+        let Cast { operator, receiver, key, integration, secret } = self.cast(daemon.control().await).await;
+        let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
+        Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
+    }
+
+    /// Who plays in it, at the control API of a daemon that stands elsewhere.
+    pub async fn cast(self, control: Channel) -> Cast {
+        let operator = Operator::new(control);
         let receiver = Receiver::start(self.behaviour).await.unwrap();
         let key = operator.company(7).await;
         let (mut integration, mut secret) = (String::new(), String::new());
@@ -119,8 +141,7 @@ impl Setting {
                 integration = operator.connect(7, &connector, self.config, credentials).await.id;
             }
         }
-        let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
-        Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
+        Cast { operator, receiver, key, integration, secret }
     }
 }
 

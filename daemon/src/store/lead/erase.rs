@@ -18,7 +18,9 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
+        delivery::erase::{forget_vendor_ids, scrub_attempts},
         lead::{person::forget_person, read::find_lead},
+        notice::scrub_notices,
         operator::command::{Command, Refusal},
         queue::{erase::scrub_deliveries, health::scrub_errors, hold::in_flight, undelivered::lock_counts},
     },
@@ -139,31 +141,12 @@ async fn scrub(
 ) -> Result<u64, Error> {
     scrub_deliveries(db, company, &of.ids).await?;
     scrub_health_and_notices(db, company, of, kept).await?;
-    let attempts = sqlx::query!(
-        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
-             error = CASE WHEN error IS NOT NULL THEN $3 END,
-             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
-             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
-         WHERE company_id = $1 AND delivery_id = ANY($2)",
-        company.0,
-        &of.ids,
-        ERASED,
-    )
-    .execute(&mut *db)
-    .await?;
-    // By the whole key: the company's other ids are not read while all these locks are held.
-    sqlx::query!(
-        "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = ANY($2) AND lead_id = $3",
-        company.0,
-        &of.integrations,
-        lead.uuid()
-    )
-    .execute(&mut *db)
-    .await?;
+    let attempts = scrub_attempts(db, company, &of.ids, ERASED).await?;
+    forget_vendor_ids(db, company, &of.integrations, lead).await?;
     sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
         .execute(db)
         .await?;
-    Ok(attempts.rows_affected())
+    Ok(attempts)
 }
 
 /// Takes the errors that quote the lead out of the health of its integrations and of what operators were told. Before
@@ -192,18 +175,8 @@ async fn scrub_health_and_notices(
     .fetch_all(&mut *db)
     .await?;
     scrub_errors(&mut *db, company, &of.integrations, &errors, ERASED).await?;
-    for error in errors {
-        // As it stands within a JSON string.
-        let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("attempt's error"))?;
-        sqlx::query!(
-            "UPDATE notice SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8')
-             WHERE company_id = $1 AND strpos(convert_from(body, 'UTF8'), $2) > 0",
-            company.0,
-            &quoted[1..quoted.len() - 1],
-            ERASED,
-        )
-        .execute(&mut *db)
-        .await?;
+    for error in &errors {
+        scrub_notices(db, company, error, ERASED).await?;
     }
     Ok(())
 }

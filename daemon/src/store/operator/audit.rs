@@ -9,7 +9,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AuditId, CompanyId},
+    domain::ids::{self, AuditId, CompanyId, LeadId},
     store::{Error, Store},
 };
 
@@ -113,6 +113,42 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         self.with_names(rows).await
+    }
+
+    /// Writes into the audit that somebody read who a lead is.
+    pub async fn note_reading(
+        &self,
+        company: CompanyId,
+        operator: &str,
+        action: &str,
+        lead: LeadId,
+    ) -> Result<(), Error> {
+        self.note_readings(&[(company, lead)], operator, action).await
+    }
+
+    /// The same of several leads, all or none.
+    pub async fn note_readings(
+        &self,
+        leads: &[(CompanyId, LeadId)],
+        operator: &str,
+        action: &str,
+    ) -> Result<(), Error> {
+        let companies: Vec<i64> = leads.iter().map(|(company, _)| company.0).collect();
+        let ids: Vec<_> = leads.iter().map(|_| Uuid::from(ids::new_ulid())).collect();
+        let targets: Vec<_> = leads.iter().map(|(_, lead)| format!("lead {lead}")).collect();
+        sqlx::query!(
+            "INSERT INTO audit (company_id, id, operator, action, target)
+             SELECT company_id, id, $1, $2, target
+             FROM unnest($3::bigint[], $4::uuid[], $5::text[]) r(company_id, id, target)",
+            operator,
+            action,
+            &companies,
+            &ids,
+            &targets,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// What was changed within each of these windows, newest first.
