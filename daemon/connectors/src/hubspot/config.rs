@@ -1,9 +1,6 @@
 //! What HubSpot is configured with.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Int, Numbers, Problem, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// How the account is called.

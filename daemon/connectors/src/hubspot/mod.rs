@@ -9,24 +9,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response, Result,
-    Setup, TypedConnector,
-    config::no_credentials,
-    crm, named_as,
-    oauth::{App, TokenLogin},
-    vendor::Vendor,
-};
+use crate::oauth::{App, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
 use deal::Place;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use plan::Plan;
 
 const NAME: &str = "hubspot";

@@ -1,13 +1,6 @@
 //! What Zoho CRM is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Few, List, Problem, Required, parsed, settings},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 pub(super) const VERSION: &str = "v8";
 pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";

@@ -1,15 +1,7 @@
 //! Zoho's answers: a code for each record, in a good answer too, or one for the whole call.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response, Result,
-    vendor::{self, Flaw, id_of, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Calls at once are fewer in a moment, the credits of the last 24 hours are not; no answer tells which it was.
 const CROWDED: Duration = Duration::from_secs(60);

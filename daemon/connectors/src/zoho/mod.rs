@@ -7,26 +7,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Response,
-    Result, SITE, Setup, Token, TypedConnector,
-    config::no_credentials,
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, App, Grant},
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::oauth::{App, Grant};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "zoho";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };

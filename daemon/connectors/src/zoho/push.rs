@@ -1,21 +1,8 @@
 //! How Zoho's Leads are found, made and changed, and how a note is put on one.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use http::Method;
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
-use crate::{
-    Conversation, Push, Response, Result,
-    leads::{LeadPlan, Leads, There, first_open},
-    vendor::{id_of, unreadable, without_refused, word},
-};
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use crate::leads::{LeadPlan, Leads, There, first_open};
+use crate::prelude::*;
 
 /// What is read of a Lead that may be there.
 const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
