@@ -26,6 +26,7 @@ mod oauth;
 mod pages;
 mod pipedrive;
 mod plan;
+mod prelude;
 pub mod reading;
 mod rest;
 pub mod runtime;

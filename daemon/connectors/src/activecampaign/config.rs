@@ -1,9 +1,6 @@
 //! What ActiveCampaign is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{BaseUrl, Few, Problem, Required, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// The account, and what becomes of its contacts.

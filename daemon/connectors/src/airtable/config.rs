@@ -1,8 +1,6 @@
 //! What Airtable is configured with.
 
-use secrecy::SecretString;
-
-use crate::config::{Problem, Required, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// The table that gets the records.

@@ -10,24 +10,8 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use secrecy::SecretString;
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result, Setup,
-    TypedConnector,
-    config::{Common, no_credentials},
-    crm, named_as,
-    vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "airtable";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };

@@ -1,16 +1,8 @@
 //! Looks at a base: whose token it is, and what its tables say against what we want to write there.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{Conversation, Problem, Request, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    nearest::unknown,
-    outcome::{Failure, FailureClass},
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::nearest::unknown;
 
 /// The types of columns that Airtable merges on.
 const MERGED: [&str; 6] =

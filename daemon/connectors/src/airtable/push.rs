@@ -1,14 +1,7 @@
 //! A push to Airtable: the lead as a row, written by one call.
 
-use http::Method;
-
 use super::{KEY, Ready, VENDOR, error};
-use crate::{
-    Conversation, Push, Response, Result, crm,
-    vendor::{id_of, without_refused},
-    written::{self, Written},
-};
-use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping};
+use crate::prelude::*;
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;

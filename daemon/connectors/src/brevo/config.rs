@@ -1,9 +1,6 @@
 //! What an integration is told: the lists, and whether new people are asked to confirm.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{self, Int, Numbers, Problem, Required, settings};
+use crate::{config, prelude::*};
 
 settings! {
     /// The lists, and whether new people are asked to confirm.

@@ -1,15 +1,7 @@
 //! Answers read: by Brevo's code first, by the status second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, each, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Where no header says when calls are taken again.
 const WAIT: Duration = Duration::from_secs(10);

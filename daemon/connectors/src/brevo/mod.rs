@@ -8,21 +8,8 @@ mod error;
 mod probe;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
-    Setup, TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Confirmation, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "brevo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };

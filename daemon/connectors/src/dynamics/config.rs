@@ -1,13 +1,6 @@
 //! What Dynamics 365 Sales is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Flag, Int, Problem, Required, parsed, settings, words},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 pub(super) const LOGIN: &str = "https://login.microsoftonline.com";
 pub(super) const VERSION: &str = "v9.2";

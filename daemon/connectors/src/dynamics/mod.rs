@@ -8,26 +8,9 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Result,
-    Setup, Token, TypedConnector,
-    config::{Word as _, no_credentials},
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, Grant},
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::{oauth::Grant, prelude::*};
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "dynamics";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };

@@ -1,15 +1,7 @@
 //! Answers read: by Google's status word and reason first, by the number second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Quotas are filled again every minute.
 const MINUTE: Duration = Duration::from_secs(60);

@@ -8,20 +8,8 @@ mod error;
 mod probe;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use serde_json::Value;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
-    Setup, Token, TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Account, Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
-use secrecy::SecretString;
-use url::Url;
 
 const NAME: &str = "google_sheets";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };

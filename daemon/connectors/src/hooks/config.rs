@@ -1,13 +1,7 @@
 //! What the three products are configured with, and which URLs are theirs.
 
-use secrecy::SecretString;
-use url::Url;
-
-use crate::{
-    Problem,
-    config::{Exact, Required, Settings, settings},
-    webhook::{self, Members, Method, UrlSource},
-};
+use crate::webhook::{self, Members, Method, UrlSource};
+use crate::{config::Settings, prelude::*};
 
 settings! {
     /// The request that starts a Zap or a scenario.

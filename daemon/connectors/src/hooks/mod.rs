@@ -9,20 +9,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::{marker::PhantomData, time::Duration};
+use std::marker::PhantomData;
 
-use async_trait::async_trait;
-use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Conversation, Given, Manifest, Pace, Prepared, Problem, Push, Result, Setup, TypedConnector,
-    config::no_credentials, crm, hook_url, webhook,
-};
+use crate::{prelude::*, webhook};
 use config::{CatchHook, Config, CustomWebhook, HookConfig, HookCredentials, NodeConfig, WebhookNode};
-use leadline_domain::{address::EgressPolicy, mapping::Mapping};
 
 const HOOK_URL: &str = "hook_url";
 

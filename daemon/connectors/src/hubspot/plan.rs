@@ -1,6 +1,9 @@
 //! What all calls of a push to HubSpot are made from.
 
-use super::{NAME, deal::{CURRENCY, of_lead}};
+use super::{
+    NAME,
+    deal::{CURRENCY, of_lead},
+};
 use crate::{plan::plan, prelude::*};
 use leadline_domain::money;
 

@@ -1,11 +1,6 @@
 //! What Klaviyo is configured with, and where a lead's fields go by default.
 
-use http::HeaderValue;
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Problem, Required, parsed, settings};
-use leadline_domain::mapping::Mapping;
+use crate::prelude::*;
 
 pub(super) const BASE: &str = "https://a.klaviyo.com";
 

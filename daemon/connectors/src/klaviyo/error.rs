@@ -3,16 +3,8 @@
 //! The envelope is specified. Of the codes only those that are read here are known, from published answers, so whatever
 //! else goes by its status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Klaviyo says how long to wait; where it does not, a window of a second or of a minute is full.
 const FULL: Duration = Duration::from_secs(10);

@@ -1,17 +1,8 @@
 //! Looks at an audience: whose it is, and its merge fields against what is mapped to them.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{Ready, VENDOR, error, plan::Member};
-use crate::{
-    Conversation, Result,
-    vendor::{each, word},
-};
-use leadline_domain::{
-    integration::ProbeKind,
-    schema::{self, FieldChoice, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::schema::FieldChoice;
 
 /// So many categories of groups are read; a conversation has a few calls beside them.
 const CATEGORIES_MAX: usize = 20;

@@ -1,14 +1,7 @@
 //! A push to Mailchimp: the member, then its tags.
 
-use http::Method;
-
 use super::{Login, NAME, Ready, VENDOR, WEB_ID, error};
-use crate::{
-    Conversation, Push, Request, Response, Result, crm,
-    vendor::{id_of, without_refused},
-    written::{self, Written},
-};
-use leadline_domain::json::Json;
+use crate::prelude::*;
 
 /// Where a plan has the merge fields.
 const FIELDS: &str = "member.merge_fields";

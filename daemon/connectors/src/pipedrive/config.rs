@@ -1,9 +1,6 @@
 //! What Pipedrive is configured with.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Flag, Int, Problem, parsed, settings, words};
+use crate::prelude::*;
 
 settings! {
     /// What is made of a lead, and how the account is called.

@@ -14,24 +14,9 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    Result, SITE, Setup, TypedConnector,
-    config::no_credentials,
-    crm, named_as,
-    oauth::{App, Grant, TokenLogin},
-    vendor::Vendor,
-};
+use crate::oauth::{App, Grant, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use plan::Plan;
 
 /// The connector `pipedrive`.

@@ -1,10 +1,7 @@
 //! How we log in to a custom CRM.
 
-use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
-
 use super::config::{AuthKind, Config, Credentials, TokenAuth};
-use crate::{Problem, Request, Result, config::shorten, oauth::Grant};
+use crate::{config::shorten, oauth::Grant, prelude::*};
 
 /// The way in that a configuration names.
 #[derive(Debug)]

@@ -1,15 +1,10 @@
 //! What a custom CRM is configured with.
 
-use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use crate::{
-    Problem,
-    config::{Exact, Setting, SettingKind, Statuses, parsed, settings, words},
-    oauth::TokenUrl,
-    webhook::{Members, UrlSource},
-};
+use crate::config::{SettingKind, Statuses};
+use crate::webhook::{Members, UrlSource};
+use crate::{oauth::TokenUrl, prelude::*};
 
 settings! {
     /// The calls that bring a lead to a CRM of somebody's own.

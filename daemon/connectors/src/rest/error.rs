@@ -1,10 +1,7 @@
 //! A custom CRM's answers read, as the configuration says.
 
-use serde_json::Value;
-
 use super::{NAME, Ready};
-use crate::{Conversation, Response, Result, reading, vendor};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 impl Ready {
     /// The id that a look-up found, if it found one.

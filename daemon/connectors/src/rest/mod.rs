@@ -12,17 +12,10 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use secrecy::SecretString;
-
-use super::{
-    Abilities, Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Result, Setup,
-    Token, TypedConnector, config::no_credentials, connector::unusable, crm, oauth,
-};
+use crate::{connector::unusable, prelude::*};
 use auth::{Auth, Key};
 use config::{Config, Credentials};
-use leadline_domain::{brand::Brand, integration::ProbeKind};
+use leadline_domain::brand::Brand;
 use settings::Settings;
 
 const NAME: &str = "rest";

@@ -1,14 +1,6 @@
 //! What Salesforce is configured with.
 
-use http::HeaderValue;
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Flag, List, Problem, Required, parsed, settings, words},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 settings! {
     /// What becomes of Leads, and where.

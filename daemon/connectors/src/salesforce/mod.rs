@@ -8,25 +8,9 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response,
-    Result, SITE, Setup, Token, TypedConnector,
-    config::no_credentials,
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as, oauth,
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::prelude::*;
 use config::{Config, Credentials, Duplicates, NAMES, OptOut};
-use leadline_domain::{
-    address::EgressPolicy, integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure,
-};
 use login::Login;
 
 /// The connector `salesforce`.

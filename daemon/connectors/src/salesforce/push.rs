@@ -1,19 +1,9 @@
 //! How Salesforce's Leads are found, made and changed, and how an enquiry is kept: by the Description of a Lead that is
 //! made, by a Task on one that was there before.
 
-use async_trait::async_trait;
-use http::{HeaderValue, Method};
-use serde_json::Value;
-
 use super::{AUTO_ASSIGN, Ready, TASKS, VENDOR, config::NAMES, error, quoted};
-use crate::{
-    Conversation, Push, Result,
-    config::Flag,
-    crm,
-    leads::{LeadPlan, Leads, There, first_open},
-    vendor::{TOLD, id_of, without_refused},
-};
-use leadline_domain::{integration::EventKind, json::Json};
+use crate::leads::{LeadPlan, Leads, There, first_open};
+use crate::{prelude::*, vendor::TOLD};
 
 #[async_trait]
 impl Leads for Ready {

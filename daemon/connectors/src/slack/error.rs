@@ -1,12 +1,6 @@
 //! Slack's answers read: by its word, else by the status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use url::Url;
-
-use crate::{Response, Result, hook_url, reading, vendor};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// How long to wait where Slack names no time; from hearsay.
 const WAIT: Duration = Duration::from_secs(5);

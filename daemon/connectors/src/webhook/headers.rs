@@ -1,15 +1,11 @@
 //! The headers that an operator adds, and those that are ours.
 
-use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Members;
-use crate::Problem;
-
+use crate::prelude::*;
 use leadline_domain::{
-    brand::Brand,
-    nearest::unknown,
+    brand::Brand, nearest::unknown,
     template::{Context, Place, Template},
 };
 

@@ -9,20 +9,12 @@ mod settings;
 mod tests;
 pub(super) mod url;
 
-use async_trait::async_trait;
-
-use super::{
-    Conversation, Given, Manifest, Prepared, Problem, Push, Result, Setup, TypedConnector,
-    connector::unusable, crm,
-};
+use crate::{connector::unusable, prelude::*};
 pub(super) use config::{Config, Members, Method, Success, UrlSource, shown};
 use leadline_domain::{
-    brand::Brand,
-    integration::SigningSecret,
-    mapping::Mapping,
+    brand::Brand, integration::SigningSecret,
     payload::{self, Payload},
 };
-use serde_json::Value;
 use settings::{Body, Settings};
 
 /// The connector `webhook`.

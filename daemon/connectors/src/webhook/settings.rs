@@ -1,20 +1,13 @@
 //! A webhook's configuration, read and compiled.
 
-use bytes::Bytes;
-use http::Method;
-
 use super::{
     config::{self, Config, Success},
     headers::{self, HeaderTemplate},
     url::UrlTemplate,
 };
-use crate::{
-    Problem,
-    config::{Common, Word as _},
-};
+use crate::prelude::*;
 use leadline_domain::{
     brand::Brand,
-    mapping::Mapping,
     template::{Context, Template},
 };
 
