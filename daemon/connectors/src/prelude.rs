@@ -18,7 +18,9 @@ pub(crate) use crate::{
         settings, words,
     },
     crm, hook_url, named_as, oauth, reading, summary,
-    vendor::{self, Flaw, Vendor, each, id_of, unread, unreadable, without_refused, word},
+    vendor::{
+        self, Classes, Flaw, Vendor, class_of, each, id_of, named, unread, unreadable, without_refused, word,
+    },
     written::{self, Written},
 };
 pub(crate) use leadline_domain::{

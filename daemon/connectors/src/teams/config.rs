@@ -11,14 +11,8 @@ settings! {
 }
 
 /// The clouds whose workflows these may be.
-const HOSTS: [&str; 6] = [
-    ".api.powerplatform.com",
-    ".logic.azure.com",
-    ".azure-api.net",
-    ".api.powerplatform.us",
-    ".logic.azure.us",
-    ".api.powerplatform.cn",
-];
+const HOSTS: &str = ".api.powerplatform.com .logic.azure.com .azure-api.net .api.powerplatform.us .logic.azure.us \
+    .api.powerplatform.cn";
 
 pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
     let host = url.host_str().unwrap_or_default();
@@ -28,7 +22,7 @@ pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
              Teams, \"Post to a channel when a webhook request is received\", and use its URL",
         ));
     }
-    if !HOSTS.iter().any(|end| host.ends_with(end)) || !url.path().contains("/workflows/") {
+    if !HOSTS.split(' ').any(|end| host.ends_with(end)) || !url.path().contains("/workflows/") {
         return Err(Problem::new(
             "must be the URL that the workflow shows: https://….api.powerplatform.com/…",
         ));

@@ -13,17 +13,7 @@ const MAX_HEADERS: usize = 32;
 const MAX_VALUE: usize = 4 * 1024;
 
 /// The framing of the request, and what concerns one hop only.
-const RESERVED: [&str; 9] = [
-    "host",
-    "content-length",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-];
+const RESERVED: &str = "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
 const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// A header of the operator's.
@@ -81,7 +71,7 @@ pub(crate) fn content_type(headers: &Members) -> Option<String> {
 
 fn read_one(name: &str, value: &Value, brand: &Brand) -> Result<HeaderTemplate, Problem> {
     let header = HeaderName::try_from(name).map_err(|_| Problem::new("is not a header's name"))?;
-    let reserved = RESERVED.contains(&header.as_str())
+    let reserved = named(RESERVED, header.as_str())
         || RESERVED_PREFIXES.iter().any(|prefix| header.as_str().starts_with(prefix))
         || header.as_str().starts_with(&brand.prefix);
     if reserved {

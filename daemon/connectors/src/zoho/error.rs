@@ -8,6 +8,13 @@ const CROWDED: Duration = Duration::from_secs(60);
 /// A login gives ten tokens in ten minutes.
 const LOGINS: Duration = Duration::from_secs(10 * 60);
 
+/// What Zoho's codes mean.
+const CLASSES: Classes = &[
+    (FailureClass::Credentials, "INVALID_TOKEN AUTHENTICATION_FAILURE OAUTH_SCOPE_MISMATCH NO_PERMISSION"),
+    (FailureClass::Throttled, "TOO_MANY_REQUESTS LIMIT_EXCEEDED"),
+    (FailureClass::Transient, "INTERNAL_ERROR INTERNAL_SERVER_ERROR RECORD_LOCKED"),
+];
+
 /// Whether the token is what was refused. A scope that is missing is told with 401 too, and no new token mends it.
 pub(super) fn is_token_over(response: &Response) -> bool {
     response.status == 401 && matches!(code(&entry(response)), "INVALID_TOKEN" | "")
@@ -57,15 +64,10 @@ pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let entry = entry(response);
-    let class = match code(&entry) {
-        "INVALID_TOKEN" | "AUTHENTICATION_FAILURE" | "OAUTH_SCOPE_MISMATCH" | "NO_PERMISSION" => {
-            Some(FailureClass::Credentials)
-        }
-        "TOO_MANY_REQUESTS" | "LIMIT_EXCEEDED" => Some(FailureClass::Throttled),
-        "INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "RECORD_LOCKED" => Some(FailureClass::Transient),
-        code => (response.is_good() && !code.is_empty()).then_some(FailureClass::Rejected),
-    };
-    vendor::refusal(NAME, response, now, [code(&entry), &message(&entry)], class, CROWDED)
+    let code = code(&entry);
+    let is_refused = response.is_good() && !code.is_empty();
+    let class = class_of(code, CLASSES).or(is_refused.then_some(FailureClass::Rejected));
+    vendor::refusal(NAME, response, now, [code, &message(&entry)], class, CROWDED)
 }
 
 /// What a login was refused with, which is told with 200 as well.
