@@ -25,17 +25,13 @@ pub(super) struct ActiveCampaign;
 impl TypedConnector for ActiveCampaign {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
+        config::own_mapping,
+    )
+    .found_by("email")
+    .for_consent();
 
     /// Every key of an account shares its quota.
     fn quota(&self, config: &Config, common: &Common, _credentials: &Value) -> String {

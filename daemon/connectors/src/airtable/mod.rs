@@ -28,12 +28,11 @@ pub(super) struct Airtable;
 impl TypedConnector for Airtable {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: crm::columns,
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Keeps one record for each lead in a table of an Airtable base")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Keeps one record for each lead in a table of an Airtable base",
+        crm::columns,
+    );
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&crm::columns(), operators)?;

@@ -23,16 +23,12 @@ pub(super) struct Brevo;
 impl TypedConnector for Brevo {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
+        config::own_mapping,
+    )
+    .for_consent();
 
     /// The address is what people are found by, and no attribute.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {

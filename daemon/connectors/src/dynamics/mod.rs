@@ -24,16 +24,12 @@ pub(super) struct Dynamics;
 impl TypedConnector for Dynamics {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some(config::NAMES.email),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
+        config::own_mapping,
+    )
+    .found_by(config::NAMES.email);
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);

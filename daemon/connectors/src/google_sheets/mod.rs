@@ -29,13 +29,12 @@ pub(super) struct GoogleSheets;
 impl TypedConnector for GoogleSheets {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: crm::columns,
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Keeps one row for each lead in a sheet of a Google spreadsheet",
+        crm::columns,
+    )
+    .connections(CONNECTIONS);
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&crm::columns(), operators)?;

@@ -28,16 +28,12 @@ pub(super) struct Hubspot;
 impl TypedConnector for Hubspot {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
+        config::own_mapping,
+    )
+    .found_by("email");
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         let Credentials { token, client_id, client_secret, refresh_token } = credentials;

@@ -28,17 +28,13 @@ pub(super) struct Klaviyo;
 impl TypedConnector for Klaviyo {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
+        config::own_mapping,
+    )
+    .found_by("email")
+    .for_consent();
 
     fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {
         self.mapping(given.mapping).as_ref().map(config::unwritable).unwrap_or_default()

@@ -30,17 +30,13 @@ pub(super) struct Mailchimp;
 impl TypedConnector for Mailchimp {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: config::own_mapping,
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
+        config::own_mapping,
+    )
+    .for_consent()
+    .connections(CONNECTIONS);
 
     /// Whoever maps the name itself, or something else to the merge fields for it, has it split no more.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {

@@ -37,16 +37,12 @@ const NEWEST: [&str; 2] = ["20", "3"];
 impl TypedConnector for Pipedrive {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("person.email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
+        config::own_mapping,
+    )
+    .found_by("person.email");
 
     /// Targets say whether they are the person's or the deal's.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {

@@ -30,13 +30,12 @@ const DESCRIPTION_MAX: usize = 32_000;
 impl TypedConnector for Salesforce {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("Email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Creates or updates a Salesforce Lead, found by email")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Salesforce Lead, found by email",
+        config::own_mapping,
+    )
+    .found_by("Email");
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         Vec::from_iter(Login::of(credentials).err())

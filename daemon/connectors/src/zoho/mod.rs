@@ -24,17 +24,13 @@ pub(super) struct Zoho;
 impl TypedConnector for Zoho {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: config::own_mapping,
-        email_target: Some(config::NAMES.email),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
+        config::own_mapping,
+    )
+    .found_by(config::NAMES.email)
+    .connections(CONNECTIONS);
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let accounts = setup.common.or(setup.config.accounts_url.as_ref(), config::ACCOUNTS);
