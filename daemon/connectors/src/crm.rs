@@ -41,6 +41,16 @@ pub fn columns() -> Value {
     })
 }
 
+/// What is known of a person, in the order of [`person_mapping`].
+const PERSON: &str = "lead.profile.first_name lead.profile.last_name lead.email lead.phone \
+    lead.profile.company lead.profile.position lead.profile.website";
+
+/// Where a person goes by default: the targets of first and last name, email, phone, company, position and website, blank
+/// where the vendor has none.
+pub fn person_mapping(targets: [&str; 7]) -> Value {
+    PERSON.split(' ').zip(targets).filter(|(_, target)| !target.is_empty()).collect()
+}
+
 /// Reads the operator's mapping, laid over a connector's own field by field.
 pub fn read_mapping(own: &Value, operators: &Value) -> Result<Mapping, Vec<Problem>> {
     let laid = match operators {

@@ -40,10 +40,5 @@ fn list_id(text: &str) -> Result<String, Problem> {
 pub(super) const OWN: [&str; 4] = ["email", "firstName", "lastName", "phone"];
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.phone": "phone",
-        "lead.profile.first_name": "firstName",
-        "lead.profile.last_name": "lastName",
-    })
+    crm::person_mapping(["firstName", "lastName", "email", "phone", "", "", ""])
 }

@@ -25,11 +25,7 @@ settings! {
 }
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "FIRSTNAME",
-        "lead.profile.last_name": "LASTNAME",
-        "lead.phone": "SMS",
-    })
+    crm::person_mapping(["FIRSTNAME", "LASTNAME", "", "SMS", "", "", ""])
 }
 
 /// How new people are asked to confirm.

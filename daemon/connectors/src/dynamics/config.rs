@@ -84,13 +84,6 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "firstname",
-        "lead.profile.last_name": "lastname",
-        "lead.email": "emailaddress1",
-        "lead.phone": "telephone1",
-        "lead.profile.company": "companyname",
-        "lead.profile.position": "jobtitle",
-        "lead.profile.website": "websiteurl",
-    })
+    let [company, position, website] = ["companyname", "jobtitle", "websiteurl"];
+    crm::person_mapping(["firstname", "lastname", "emailaddress1", "telephone1", company, position, website])
 }

@@ -63,14 +63,7 @@ pub(crate) trait HookConfig: Settings {
 impl HookConfig for Config {
     fn webhook(&self, url: &str) -> webhook::Config {
         let Self { headers, query, body } = self.clone();
-        webhook::Config {
-            url: UrlSource(url.to_owned()),
-            method: Method::Post,
-            headers,
-            query,
-            body,
-            success: None,
-        }
+        NodeConfig { method: Method::Post, headers, query, body }.webhook(url)
     }
 }
 
@@ -81,33 +74,38 @@ impl HookConfig for NodeConfig {
     }
 }
 
-/// Credentials with a URL that is one.
+/// Credentials with a URL that is one; what their product is called, and what a push does there.
 pub(crate) trait HookCredentials: Settings {
-    fn url(&self) -> Option<&SecretString>;
-    fn key(&self) -> Option<&SecretString> {
-        None
-    }
+    const PRODUCT: &'static str;
+    const SUMMARY: &'static str;
+    /// The URL, and the key that goes with it.
+    fn parts(&self) -> [Option<&SecretString>; 2];
 }
 
 impl HookCredentials for CatchHook {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
+    const PRODUCT: &'static str = "zapier";
+    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
     }
 }
 
 impl HookCredentials for CustomWebhook {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
-    }
+    const PRODUCT: &'static str = "make";
+    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
 
-    fn key(&self) -> Option<&SecretString> {
-        self.api_key.as_ref()
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), self.api_key.as_ref()]
     }
 }
 
 impl HookCredentials for WebhookNode {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
+    const PRODUCT: &'static str = "n8n";
+    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
     }
 }
 

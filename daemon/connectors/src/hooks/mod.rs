@@ -82,28 +82,7 @@ pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
     types: PhantomData,
 };
 
-/// What the product of some credentials is called, and what a push does there.
-trait About {
-    const PRODUCT: &'static str;
-    const SUMMARY: &'static str;
-}
-
-impl About for CatchHook {
-    const PRODUCT: &'static str = "zapier";
-    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
-}
-
-impl About for CustomWebhook {
-    const PRODUCT: &'static str = "make";
-    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
-}
-
-impl About for WebhookNode {
-    const PRODUCT: &'static str = "n8n";
-    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
-}
-
-impl<C: HookConfig, K: HookCredentials + About> TypedConnector for Hook<C, K> {
+impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
     type Config = C;
     type Credentials = K;
     const MANIFEST: &'static Manifest =
@@ -118,20 +97,20 @@ impl<C: HookConfig, K: HookCredentials + About> TypedConnector for Hook<C, K> {
     }
 
     fn credential_problems(&self, credentials: &K, egress: &EgressPolicy) -> Vec<Problem> {
-        let problems = hook_url::check(HOOK_URL, credentials.url(), egress, self.is_ours);
+        let [url, _] = credentials.parts();
+        let problems = hook_url::check(HOOK_URL, url, egress, self.is_ours);
         if !self.product.saves_slowly || !problems.is_empty() {
             return problems;
         }
         // A test URL is one wherever it is.
-        let url = credentials.url().and_then(|url| hook_url::read(HOOK_URL, url).ok());
+        let url = url.and_then(|url| hook_url::read(HOOK_URL, url).ok());
         let problem = url.and_then(|url| config::is_n8n(&url).err());
         problem.map(|problem| Problem::within(HOOK_URL, HOOK_URL, problem)).into_iter().collect()
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        let url = setup.credentials.url().map(|url| hook_url::read(HOOK_URL, url)).transpose();
-        let url = url.map_err(crm::unrenderable)?;
-        let key = setup.credentials.key().cloned();
+        let [url, key] = setup.credentials.parts().map(|part| part.cloned());
+        let url = url.map(|url| hook_url::read(HOOK_URL, &url)).transpose().map_err(crm::unrenderable)?;
         let config = setup.config.webhook(url.as_ref().map_or(self.example, Url::as_str));
         Ok(Box::new(Ready { product: self.product, webhook: webhook::compile(&config, setup)?, url, key }))
     }

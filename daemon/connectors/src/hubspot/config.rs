@@ -44,13 +44,5 @@ fn version(text: &str) -> Result<String, Problem> {
 }
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.profile.first_name": "firstname",
-        "lead.profile.last_name": "lastname",
-        "lead.phone": "phone",
-        "lead.profile.company": "company",
-        "lead.profile.position": "jobtitle",
-        "lead.profile.website": "website",
-    })
+    crm::person_mapping(["firstname", "lastname", "email", "phone", "company", "jobtitle", "website"])
 }

@@ -52,13 +52,7 @@ const READ_ONLY: &str =
     "id subscriptions predictive_analytics created updated last_event_date location";
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.phone": "phone_number",
-        "lead.profile.first_name": "first_name",
-        "lead.profile.last_name": "last_name",
-        "lead.profile.company": "organization",
-    })
+    crm::person_mapping(["first_name", "last_name", "email", "phone_number", "organization", "", ""])
 }
 
 /// Where a target of the mapping stands in a profile: an attribute, a part of the location, or a property, whose name

@@ -133,13 +133,5 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "FirstName",
-        "lead.profile.last_name": "LastName",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.profile.company": "Company",
-        "lead.profile.position": "Title",
-        "lead.profile.website": "Website",
-    })
+    crm::person_mapping(["FirstName", "LastName", "Email", "Phone", "Company", "Title", "Website"])
 }

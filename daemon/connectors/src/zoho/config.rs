@@ -66,13 +66,5 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "First_Name",
-        "lead.profile.last_name": "Last_Name",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.profile.company": "Company",
-        "lead.profile.position": "Designation",
-        "lead.profile.website": "Website",
-    })
+    crm::person_mapping(["First_Name", "Last_Name", "Email", "Phone", "Company", "Designation", "Website"])
 }
