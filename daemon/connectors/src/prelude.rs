@@ -14,7 +14,7 @@ pub(crate) use crate::{
     Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Problem, Push, Record, Request,
     Response, Result, SITE, Setup, Token, TypedConnector,
     config::{
-        BaseUrl, Common, Exact, Few, Flag, Int, List, Numbers, Required, Setting, Word as _, no_credentials, parsed,
+        BaseUrl, Common, Exact, Few, Flag, Int, List, Numbers, Required, Setting, Word as _, fit, needed, parsed,
         settings, words,
     },
     crm, hook_url, named_as, oauth, reading, summary,

@@ -29,11 +29,8 @@ parsed! {
 }
 
 fn list_id(text: &str) -> Result<String, Problem> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be the list's number, as 3"))
-    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    fit(text.to_owned(), is_number, "must be the list's number, as 3")
 }
 
 /// What every contact has. Whatever else a mapping names is a custom field, by its personalization tag or number.

@@ -73,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.token()?;
+        needed(&self.token, "api_token")?;
         crm::consented(NAME, push)?;
         self.bring(push, &crm::rendered(push, ctx)?, ctx).await
     }
@@ -92,16 +92,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.token()?;
+        needed(&self.token, "api_token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString> {
-        self.token.as_ref().ok_or_else(|| no_credentials("api_token"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         let request = self.request(Method::GET, path);
         if query.is_empty() { request } else { request.query(query) }

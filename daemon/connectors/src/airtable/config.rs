@@ -27,8 +27,6 @@ parsed! {
 }
 
 fn base_id(text: &str) -> Result<String, Problem> {
-    if text.contains(['/', '?', '#', ' ']) {
-        return Err(Problem::new("must be the id alone, as appAbCdEfGhIjKlMn, not the address"));
-    }
-    Ok(text.to_owned())
+    let is_id = !text.contains(['/', '?', '#', ' ']);
+    fit(text.to_owned(), is_id, "must be the id alone, as appAbCdEfGhIjKlMn, not the address")
 }

@@ -107,10 +107,6 @@ impl Prepared for Ready {
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString> {
-        self.token.as_ref().ok_or_else(|| no_credentials("token"))
-    }
-
     fn rows(&self, method: Method) -> Request {
         Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }

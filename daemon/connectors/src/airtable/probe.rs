@@ -11,7 +11,7 @@ const COMPUTED: &str = "aiText autoNumber button count createdBy createdTime ext
     lastModifiedTime lookup multipleLookupValues rollup";
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-    let token = ready.token()?;
+    let token = needed(&ready.token, "token")?;
     if kind != ProbeKind::Mapping {
         let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);
         ctx.found.account = name_of(&VENDOR.json(ctx, whoami).await?);

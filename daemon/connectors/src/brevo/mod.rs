@@ -68,10 +68,6 @@ struct Ready {
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString> {
-        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
-    }
-
     /// A call below `/v3`.
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, ["v3"].iter().chain(path))
@@ -94,7 +90,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         push::bring(self, push, ctx).await
     }
 
@@ -107,7 +103,7 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         probe::look(self, kind, ctx).await
     }
 }

@@ -53,16 +53,12 @@ parsed! {
 
 fn tenant(text: &str) -> Result<String, Problem> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-    if is_plain { Ok(text.to_owned()) } else { Err(Problem::new("must be the directory's id or domain")) }
+    fit(text.to_owned(), is_plain, "must be the directory's id or domain")
 }
 
 fn column(text: &str) -> Result<String, Problem> {
     let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a column's logical name, as new_leadref"))
-    }
+    fit(text.to_owned(), is_name, "must be a column's logical name, as new_leadref")
 }
 
 pub(super) const NAMES: Names = Names {

@@ -81,7 +81,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "client_secret")?;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await
     }
 
@@ -101,14 +101,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "client_secret")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
     fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(None))
+        Ok(needed(&self.app, "client_secret")?.request(None))
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
@@ -117,10 +117,6 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
-        self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
-    }
-
     /// A query. OData takes a plus sign for one, so that blanks are written otherwise.
     fn query(&self, path: &str, pairs: &[(&str, &str)]) -> Request {
         let mut url = self.url(path);

@@ -12,7 +12,7 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use crate::{Mail, MailLogin, MailSecurity, REFUSED, prelude::*};
+use crate::{Mail, MailLogin, MailSecurity, REFUSED, config::no_credentials, prelude::*};
 use config::{Config, Credentials};
 use leadline_domain::address::allowing;
 use login::Login;

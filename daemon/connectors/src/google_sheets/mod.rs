@@ -79,12 +79,6 @@ struct Ready {
     account: Option<Account>,
 }
 
-impl Ready {
-    fn account(&self) -> Result<&Account> {
-        self.account.as_ref().ok_or_else(|| no_credentials("private_key"))
-    }
-}
-
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
@@ -96,7 +90,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.account()?;
+        needed(&self.account, "private_key")?;
         push::bring(self, push, ctx).await
     }
 
@@ -119,14 +113,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.account()?;
+        needed(&self.account, "private_key")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
     fn request(&self, now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        self.account()?.log_in(&self.login_base, now)
+        needed(&self.account, "private_key")?.log_in(&self.login_base, now)
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {

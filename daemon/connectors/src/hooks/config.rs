@@ -110,13 +110,9 @@ impl HookCredentials for WebhookNode {
 }
 
 pub(super) fn is_zapier(url: &Url) -> Result<(), Problem> {
-    const SHAPE: &str = "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…";
     let rest = url.path().strip_prefix("/hooks/catch/").map(|rest| rest.trim_matches('/'));
-    if url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty()) {
-        Ok(())
-    } else {
-        Err(Problem::new(SHAPE))
-    }
+    let is_ours = url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty());
+    fit((), is_ours, "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…")
 }
 
 pub(super) fn is_make(url: &Url) -> Result<(), Problem> {
@@ -125,11 +121,8 @@ pub(super) fn is_make(url: &Url) -> Result<(), Problem> {
         || host.strip_prefix("hook.").is_some_and(|zone| {
             zone.ends_with(".make.com") || zone.ends_with(".make.celonis.com") || zone == "make.com"
         });
-    if is_host && url.path().trim_matches('/').len() > 1 {
-        Ok(())
-    } else {
-        Err(Problem::new("must be the URL of a custom webhook: https://hook.ZONE.make.com/…"))
-    }
+    let is_ours = is_host && url.path().trim_matches('/').len() > 1;
+    fit((), is_ours, "must be the URL of a custom webhook: https://hook.ZONE.make.com/…")
 }
 
 /// It may be at home anywhere, under a path of its owner's choice.
@@ -140,8 +133,6 @@ pub(super) fn is_n8n(url: &Url) -> Result<(), Problem> {
             "is a test URL, which listens for two minutes after a click: activate the workflow and use its production URL (/webhook/…)",
         ));
     }
-    if segments.all(str::is_empty) {
-        return Err(Problem::new("must be the production URL of a Webhook node: https://HOST/webhook/…"));
-    }
-    Ok(())
+    let is_whole = segments.any(|segment| !segment.is_empty());
+    fit((), is_whole, "must be the production URL of a Webhook node: https://HOST/webhook/…")
 }

@@ -127,7 +127,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let url = self.url.as_ref().ok_or_else(|| no_credentials(HOOK_URL))?;
+        let url = needed(&self.url, HOOK_URL)?;
         let body = push::marked(push)?;
         let mut request = self.webhook.request(&Push { body: &body, ..*push })?;
         request.shown_url = hook_url::shown(&request.url);

@@ -40,7 +40,7 @@ parsed! {
 
 fn version(text: &str) -> Result<String, Problem> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_plain { Ok(text.to_owned()) } else { Err(Problem::new("must be like 2026-03")) }
+    fit(text.to_owned(), is_plain, "must be like 2026-03")
 }
 
 pub(super) fn own_mapping() -> Value {

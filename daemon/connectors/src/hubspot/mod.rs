@@ -86,7 +86,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push, ctx)?;
-        self.is_ready()?;
+        needed(&self.login, "token")?;
         self.bring(push, &plan, ctx).await
     }
 
@@ -113,16 +113,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("token")) }
-    }
-
     fn request(&self, method: Method, path: impl IntoIterator<Item: AsRef<str>>) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {

@@ -73,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         crm::consented(NAME, push)?;
         self.bring(push, crm::rendered(push, ctx)?, ctx).await
     }
@@ -87,16 +87,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString> {
-        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         self.request(Method::GET, path).query(query)
     }

@@ -131,9 +131,3 @@ impl Prepared for Ready {
         probe::look(self, kind, ctx).await
     }
 }
-
-impl Ready {
-    fn login(&self) -> Result<&Login> {
-        self.login.as_ref().ok_or_else(|| no_credentials("api_key"))
-    }
-}

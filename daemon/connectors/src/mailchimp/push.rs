@@ -9,7 +9,7 @@ const FIELDS: &str = "member.merge_fields";
 impl Ready {
     /// The member, once for each delivery; then its tags.
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let login = self.login()?;
+        let login = needed(&self.login, "api_key")?;
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);

@@ -111,7 +111,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push, ctx)?;
-        self.is_ready()?;
+        needed(&self.login, "api_token")?;
         let employer = self.employer(push, &plan, ctx).await?;
         ctx.lock_person(&plan.email).await;
         self.bring(push, &plan.employed_by(employer.as_deref()), ctx).await
@@ -138,16 +138,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "api_token")?;
         probe::look(self, ctx).await
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("api_token")) }
-    }
-
     fn lead_field(&self) -> Option<&str> {
         self.config.lead_field.as_ref().map(|field| field.0.as_str())
     }

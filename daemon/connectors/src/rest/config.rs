@@ -103,11 +103,7 @@ parsed! {
 }
 
 fn pointer(text: &str) -> Result<String, Problem> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a JSON pointer, as /data/id"))
-    }
+    fit(text.to_owned(), text.starts_with('/'), "must be a JSON pointer, as /data/id")
 }
 
 /// What an answer must say to be a success.

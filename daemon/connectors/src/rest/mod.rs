@@ -12,7 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use crate::{connector::unusable, prelude::*};
+use crate::{config::no_credentials, connector::unusable, prelude::*};
 use auth::{Auth, Key};
 use config::{Config, Credentials};
 use leadline_domain::brand::Brand;

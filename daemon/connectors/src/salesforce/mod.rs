@@ -93,7 +93,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "client_id")?;
         let may_join = self.config.campaign_id.is_some() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.join_campaign(ctx).await } else { Ok(()) }
@@ -115,14 +115,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "client_id")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
     fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        let login = self.login.as_ref().ok_or_else(|| no_credentials("client_id"))?;
+        let login = needed(&self.login, "client_id")?;
         let audience = self.config.audience.clone().unwrap_or_else(|| login::audience(&self.login_url));
         login.request(&self.login_url, &audience, now, refresh)
     }
@@ -142,10 +142,6 @@ impl super::Login for Ready {
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("client_id")) }
-    }
-
     fn external(&self) -> Option<&str> {
         self.config.external_id_field.as_ref().map(|field| field.0.as_str())
     }

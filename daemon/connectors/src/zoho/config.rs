@@ -41,11 +41,8 @@ parsed! {
 }
 
 fn rule_id(text: &str) -> Result<String, Problem> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a rule's id, which is a number"))
-    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    fit(text.to_owned(), is_number, "must be a rule's id, which is a number")
 }
 
 pub(super) const NAMES: Names = Names {

@@ -73,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "refresh_token")?;
         let may_join = !self.settings.tags.0.is_empty() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.tag(ctx).await } else { Ok(()) }
@@ -96,14 +96,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "refresh_token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(refresh))
+        Ok(needed(&self.app, "refresh_token")?.request(refresh))
     }
 
     fn refresh_token(&self) -> Option<&SecretString> {
@@ -128,10 +128,6 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
-        self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         let request = self.request(Method::GET, path);
         if query.is_empty() { request } else { request.query(query) }
