@@ -19,7 +19,7 @@ pub(crate) use crate::{
     },
     crm, hook_url, named_as, oauth, reading, summary,
     vendor::{
-        self, Classes, Flaw, Vendor, class_of, each, id_of, named, unread, unreadable, without_refused, word,
+        self, Classes, Flaw, Terms, Vendor, class_of, each, id_of, named, unread, unreadable, without_refused, word,
     },
     written::{self, Written},
 };

@@ -5,9 +5,9 @@ use crate::prelude::*;
 use leadline_domain::nearest::unknown;
 
 /// The types of columns that Airtable merges on.
-const MERGED: &str = "singleLineText multilineText number singleSelect multipleSelects date";
+const MERGED: Terms = "singleLineText multilineText number singleSelect multipleSelects date";
 /// The types of columns that Airtable fills itself.
-const COMPUTED: &str = "aiText autoNumber button count createdBy createdTime externalSyncSource formula lastModifiedBy \
+const COMPUTED: Terms = "aiText autoNumber button count createdBy createdTime externalSyncSource formula lastModifiedBy \
     lastModifiedTime lookup multipleLookupValues rollup";
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {

@@ -13,7 +13,7 @@ const CLASSES: Classes = &[
     (FailureClass::Transient, "ABORTED INTERNAL UNAVAILABLE DEADLINE_EXCEEDED CANCELLED"),
     (FailureClass::Rejected, "INVALID_ARGUMENT NOT_FOUND FAILED_PRECONDITION OUT_OF_RANGE"),
 ];
-const QUOTAS: &str = "RATE_LIMIT_EXCEEDED rateLimitExceeded userRateLimitExceeded";
+const QUOTAS: Terms = "RATE_LIMIT_EXCEEDED rateLimitExceeded userRateLimitExceeded";
 
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {

@@ -74,41 +74,6 @@ impl HookConfig for NodeConfig {
     }
 }
 
-/// Credentials with a URL that is one; what their product is called, and what a push does there.
-pub(crate) trait HookCredentials: Settings {
-    const PRODUCT: &'static str;
-    const SUMMARY: &'static str;
-    /// The URL, and the key that goes with it.
-    fn parts(&self) -> [Option<&SecretString>; 2];
-}
-
-impl HookCredentials for CatchHook {
-    const PRODUCT: &'static str = "zapier";
-    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
-
-    fn parts(&self) -> [Option<&SecretString>; 2] {
-        [self.hook_url.0.as_ref(), None]
-    }
-}
-
-impl HookCredentials for CustomWebhook {
-    const PRODUCT: &'static str = "make";
-    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
-
-    fn parts(&self) -> [Option<&SecretString>; 2] {
-        [self.hook_url.0.as_ref(), self.api_key.as_ref()]
-    }
-}
-
-impl HookCredentials for WebhookNode {
-    const PRODUCT: &'static str = "n8n";
-    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
-
-    fn parts(&self) -> [Option<&SecretString>; 2] {
-        [self.hook_url.0.as_ref(), None]
-    }
-}
-
 pub(super) fn is_zapier(url: &Url) -> Result<(), Problem> {
     let rest = url.path().strip_prefix("/hooks/catch/").map(|rest| rest.trim_matches('/'));
     let is_ours = url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty());

@@ -11,8 +11,8 @@ mod tests;
 
 use std::marker::PhantomData;
 
-use crate::{prelude::*, webhook};
-use config::{CatchHook, Config, CustomWebhook, HookConfig, HookCredentials, NodeConfig, WebhookNode};
+use crate::{config::Settings, prelude::*, webhook};
+use config::{CatchHook, Config, CustomWebhook, HookConfig, NodeConfig, WebhookNode};
 
 const HOOK_URL: &str = "hook_url";
 
@@ -81,6 +81,41 @@ pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
     is_ours: config::is_n8n,
     types: PhantomData,
 };
+
+/// Credentials with a URL that is one; what their product is called, and what a push does there.
+trait HookCredentials: Settings {
+    const PRODUCT: &'static str;
+    const SUMMARY: &'static str;
+    /// The URL, and the key that goes with it.
+    fn parts(&self) -> [Option<&SecretString>; 2];
+}
+
+impl HookCredentials for CatchHook {
+    const PRODUCT: &'static str = "zapier";
+    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
+    }
+}
+
+impl HookCredentials for CustomWebhook {
+    const PRODUCT: &'static str = "make";
+    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), self.api_key.as_ref()]
+    }
+}
+
+impl HookCredentials for WebhookNode {
+    const PRODUCT: &'static str = "n8n";
+    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
+    }
+}
 
 impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
     type Config = C;

@@ -44,11 +44,11 @@ fn revision(text: &str) -> Result<HeaderValue, Problem> {
 }
 
 /// The attributes that every profile has. Whatever else a mapping names is a property of the account's own.
-const ATTRIBUTES: &str =
+const ATTRIBUTES: Terms =
     "email phone_number external_id first_name last_name organization locale title image";
-const LOCATION: &str = "address1 address2 city country region zip timezone ip latitude longitude";
+const LOCATION: Terms = "address1 address2 city country region zip timezone ip latitude longitude";
 /// What a profile has that no call may write.
-const READ_ONLY: &str =
+const READ_ONLY: Terms =
     "id subscriptions predictive_analytics created updated last_event_date location";
 
 pub(super) fn own_mapping() -> Value {

@@ -11,7 +11,7 @@ settings! {
 }
 
 /// The clouds whose workflows these may be.
-const HOSTS: &str = ".api.powerplatform.com .logic.azure.com .azure-api.net .api.powerplatform.us .logic.azure.us \
+const HOSTS: Terms = ".api.powerplatform.com .logic.azure.com .azure-api.net .api.powerplatform.us .logic.azure.us \
     .api.powerplatform.cn";
 
 pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {

@@ -13,7 +13,7 @@ const MAX_HEADERS: usize = 32;
 const MAX_VALUE: usize = 4 * 1024;
 
 /// The framing of the request, and what concerns one hop only.
-const RESERVED: &str = "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
+const RESERVED: Terms = "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
 const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// A header of the operator's.
