@@ -170,6 +170,7 @@ impl Prepared for Ready {
             request = request.secret_header(HeaderName::from_static("x-make-apikey"), key.expose_secret());
         }
         let answer = ctx.send(request).await?;
+        reading::note_unread(&answer, ctx);
         if answer.is_good() { Ok(()) } else { Err(self.product.failure(&answer, url, ctx.now)) }
     }
 

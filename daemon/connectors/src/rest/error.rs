@@ -27,6 +27,7 @@ impl Ready {
         if !is_known {
             self.obey(answer)?;
         }
+        reading::note_unread(answer, ctx);
         let Some(pointer) = &self.settings.id else { return Ok(None) };
         let id = answer.json().as_ref().and_then(|body| id_at(body, pointer));
         if id.is_none() && ctx.id(super::push::ID).is_none() {

@@ -94,6 +94,6 @@ pub(super) struct Ready {
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let answer = ctx.send(self.request(push)?).await?;
-        error::read(&answer, self.settings.success.as_ref(), ctx.now)
+        error::read(&answer, self.settings.success.as_ref(), ctx)
     }
 }
