@@ -52,7 +52,7 @@ const READ_ONLY: Terms =
     "id subscriptions predictive_analytics created updated last_event_date location";
 
 pub(super) fn own_mapping() -> Value {
-    crm::person_mapping(["first_name", "last_name", "email", "phone_number", "organization", "", ""])
+    crm::person_mapping(["first_name", "last_name", "email", "phone_number", "organization", "title", ""])
 }
 
 /// Where a target of the mapping stands in a profile: an attribute, a part of the location, or a property, whose name
