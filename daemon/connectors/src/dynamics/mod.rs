@@ -9,7 +9,8 @@ mod push;
 mod tests;
 
 use crate::leads::{Enquiry, LeadPlan};
-use crate::{oauth::Grant, prelude::*};
+use crate::oauth::{Grant, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
 
 const NAME: &str = "dynamics";
@@ -40,11 +41,12 @@ impl TypedConnector for Dynamics {
         // What the token is for.
         let scope = Some(format!("{}/.default", environment.as_str().trim_end_matches('/')));
         let app = setup.credentials.client_id.0.zip(setup.credentials.client_secret.0);
+        let app = app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) });
         Ok(Box::new(Ready {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
             settings: setup.config,
-            app: app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) }),
+            login: TokenLogin::of(None, app, [NAME, ""]),
             mapping: setup.mapping,
         }))
     }
@@ -57,7 +59,7 @@ struct Ready {
     /// Where to call.
     base: Url,
     settings: Config,
-    app: Option<Grant>,
+    login: Option<TokenLogin>,
     mapping: Mapping,
 }
 
@@ -81,12 +83,12 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        needed(&self.app, "client_secret")?;
+        needed(&self.login, "client_secret")?;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
-        self.app.as_ref().map(|_| self as &dyn Login)
+        self.login.as_ref()?.login()
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -101,18 +103,8 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        needed(&self.app, "client_secret")?;
+        needed(&self.login, "client_secret")?;
         probe::look(self, kind, ctx).await
-    }
-}
-
-impl Login for Ready {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(needed(&self.app, "client_secret")?.request(None))
-    }
-
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        oauth::token(NAME, answer, "", now)
     }
 }
 

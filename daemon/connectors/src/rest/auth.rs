@@ -94,11 +94,9 @@ impl Auth {
 }
 
 impl Key {
-    /// The call that gets a token, if this one needs one.
-    pub(super) fn login(&self) -> Option<Request> {
-        match self {
-            Self::Client(grant) => Some(grant.request(None)),
-            _ => None,
-        }
+    /// How an app gets tokens, if this is one.
+    pub(super) fn app(&self) -> Option<Grant> {
+        let Self::Client(grant) = self else { return None };
+        Some((**grant).clone())
     }
 }
