@@ -115,12 +115,7 @@ impl Ready {
             quoted(value)
         );
         let found = VENDOR.listed(ctx, self.query(&soql), "records").await?;
-        let there = |lead: &Value| {
-            let status = lead["Status"].as_str().unwrap_or_default();
-            let closed =
-                self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
-            Some(There { id: id_of(&lead["Id"])?, closed: closed.then(|| status.to_owned()) })
-        };
+        let there = |lead| There::of(lead, ["Id", "Status"], &self.config.closed_statuses);
         Ok(first_open(found.iter().filter_map(there)))
     }
 

@@ -124,12 +124,8 @@ impl Ready {
     /// Of these Leads one that is ours to change, an open one first.
     fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let is_ours = |lead: &&Value| lead["$converted"] != true && is_it(lead);
-        first_open(leads.iter().filter(is_ours).filter_map(|lead| {
-            let status = word(lead, "Lead_Status").unwrap_or_default();
-            let is_closed =
-                self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
-            Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
-        }))
+        let there = |lead| There::of(lead, ["id", "Lead_Status"], &self.settings.closed_statuses);
+        first_open(leads.iter().filter(is_ours).filter_map(there))
     }
 }
 
