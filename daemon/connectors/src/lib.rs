@@ -499,7 +499,14 @@ mod tests {
                 "contact=501",
                 "https://app-eu1.hubspot.com/contacts/123/record/0-1/501",
             ),
-            ("hubspot", none(), none(), hubspot, "deal=9", "https://app-eu1.hubspot.com/contacts/123/record/0-3/9"),
+            (
+                "hubspot",
+                none(),
+                none(),
+                hubspot,
+                "deal=9",
+                "https://app-eu1.hubspot.com/contacts/123/record/0-3/9",
+            ),
             (
                 "klaviyo",
                 json!({"list_id": "Y6nRLr"}),

@@ -11,15 +11,16 @@ pub(crate) use serde_json::{Value, json};
 pub(crate) use url::Url;
 
 pub(crate) use crate::{
-    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Problem, Push, Record, Request,
-    Response, Result, SITE, Setup, Token, TypedConnector,
+    Abilities, Answer, Conversation, Given, Ids, Login, Manifest, Pace, Prepared, Problem, Push, Record,
+    Request, Response, Result, SITE, Setup, Token, TypedConnector,
     config::{
-        BaseUrl, Common, Exact, Few, Flag, Int, List, Numbers, Required, Setting, Word as _, fit, needed, parsed,
-        settings, words,
+        BaseUrl, Common, Exact, Few, Flag, Int, List, Numbers, Required, Setting, Word as _, fit, needed,
+        parsed, settings, words,
     },
     crm, hook_url, named_as, oauth, reading, summary,
     vendor::{
-        self, Classes, Flaw, Terms, Vendor, class_of, each, id_of, named, unread, unreadable, without_refused, word,
+        self, Classes, Flaw, Terms, Vendor, class_of, each, id_of, named, unread, unreadable,
+        without_refused, word,
     },
     written::{self, Written},
 };

@@ -1,7 +1,8 @@
 //! The message that a lead becomes.
 
 use super::{
-    Ready, config::Subject,
+    Ready,
+    config::Subject,
     message::{Mailbox, Message},
 };
 use crate::{crm::unrenderable, prelude::*};

@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     Call, CallErrorKind, Connector, Request,
     testkit::{
-        self, FULL, PushCase, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
-        push, response, seen,
+        self, FULL, PushCase, again, differing, first, first_call, full, maximal_bytes, minimal_bytes,
+        no_answer, outcome, push, response, seen,
     },
 };
 use leadline_domain::{

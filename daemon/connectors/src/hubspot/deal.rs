@@ -2,8 +2,8 @@
 //! theirs: no push moves or changes it.
 
 use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
-use crate::stages::{Spot, StageProblem, sought};
 use crate::prelude::*;
+use crate::stages::{Spot, StageProblem, sought};
 
 /// Under which it is kept that a lead's creation was to make a deal.
 const DUE: &str = "_deal_due";

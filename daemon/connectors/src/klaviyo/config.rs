@@ -48,8 +48,7 @@ const ATTRIBUTES: Terms =
     "email phone_number external_id first_name last_name organization locale title image";
 const LOCATION: Terms = "address1 address2 city country region zip timezone ip latitude longitude";
 /// What a profile has that no call may write.
-const READ_ONLY: Terms =
-    "id subscriptions predictive_analytics created updated last_event_date location";
+const READ_ONLY: Terms = "id subscriptions predictive_analytics created updated last_event_date location";
 
 pub(super) fn own_mapping() -> Value {
     crm::person_mapping(["first_name", "last_name", "email", "phone_number", "organization", "title", ""])

@@ -1,8 +1,8 @@
 //! Looks whether a custom CRM answers and lets us in.
 
 use super::Ready;
-use crate::webhook::url::{UrlTemplate, with_sample};
 use crate::prelude::*;
+use crate::webhook::url::{UrlTemplate, with_sample};
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {

@@ -6,10 +6,15 @@ use super::{
     auth::Auth,
     config::{Config, Conflict, Pointer, Rule},
 };
-use crate::webhook::{UrlSource, headers::{self, HeaderTemplate}, url::UrlTemplate};
 use crate::prelude::*;
+use crate::webhook::{
+    UrlSource,
+    headers::{self, HeaderTemplate},
+    url::UrlTemplate,
+};
 use leadline_domain::{
-    brand::Brand, fields::covers,
+    brand::Brand,
+    fields::covers,
     template::{Context, Place, Template},
 };
 

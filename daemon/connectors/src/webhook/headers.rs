@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::Members;
 use crate::prelude::*;
 use leadline_domain::{
-    brand::Brand, nearest::unknown,
+    brand::Brand,
+    nearest::unknown,
     template::{Context, Place, Template},
 };
 
@@ -13,7 +14,8 @@ const MAX_HEADERS: usize = 32;
 const MAX_VALUE: usize = 4 * 1024;
 
 /// The framing of the request, and what concerns one hop only.
-const RESERVED: Terms = "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
+const RESERVED: Terms =
+    "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
 const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// A header of the operator's.

@@ -12,7 +12,8 @@ pub(super) mod url;
 use crate::{connector::unusable, prelude::*};
 pub(super) use config::{Config, Members, Method, Success, UrlSource, shown};
 use leadline_domain::{
-    brand::Brand, integration::SigningSecret,
+    brand::Brand,
+    integration::SigningSecret,
     payload::{self, Payload},
 };
 use settings::{Body, Settings};

@@ -6,7 +6,8 @@ use super::config::shown_value;
 use crate::config::{shorten, unbroken};
 use crate::prelude::*;
 use leadline_domain::{
-    ids::CompanyId, lead,
+    ids::CompanyId,
+    lead,
     template::{Context, Place, Template, percent_encode},
 };
 
