@@ -555,7 +555,7 @@ mod tests {
             let kept = kept.split(' ').map(|one| one.split_once('=').unwrap());
             let (kind, _) = kept.clone().next().unwrap();
             let ids: Ids = kept.map(|(key, id)| (key.to_owned(), id.to_owned())).collect();
-            let shown = records(Some(ready.as_ref()), &ids, None, Some(account));
+            let shown = records(Some(ready.as_ref()), &ids, None, Some(*account));
             let seen: Vec<_> = shown.iter().map(|one| (&*one.kind, one.url.as_deref())).collect();
             assert_eq!(seen, [(kind, Some(*link))], "{name}");
         }

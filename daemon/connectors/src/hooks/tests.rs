@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     Call, CallErrorKind, Connector, Request,
+    config::no_credentials,
     testkit::{
         self, FULL, PushCase, again, differing, first, first_call, full, maximal_bytes, minimal_bytes,
         no_answer, outcome, push, response, seen,
