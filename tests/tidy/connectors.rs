@@ -88,7 +88,7 @@ fn a_connector_is_named_in_few_files_beside_its_own() {
 }
 
 /// What a connector costs in code lines, shared parts and all, tests aside.
-const LINES_EACH: usize = 597;
+const LINES_EACH: usize = 557;
 
 #[test]
 fn a_connector_costs_no_more_lines_than_the_others_did() {
