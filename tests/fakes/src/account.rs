@@ -171,6 +171,10 @@ pub trait Account {
     fn proposed(&mut self) -> Value {
         Value::Null
     }
+    /// Where its records have somebody's company, position and website; blank where they have no field for it.
+    fn work(&self) -> [&'static str; 3] {
+        [""; 3]
+    }
     /// The field by which a mapping says whose a record is, and the id of somebody who may own one.
     fn owner(&self) -> Option<(&'static str, Value)> {
         None
