@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use leadline_tests::proto::{Enum, Field, Rpc, Value, protos};
 
-use super::check;
+use super::{check, files, product};
 
 /// What an rpc may begin with: one that is called otherwise says what it does in a word of its own.
 const VERBS: [&str; 27] = [
@@ -93,6 +93,53 @@ fn rpcs_say_what_they_do_where_their_noun_is() {
         }
     }
     check("calls stand where their noun is, and say what they do", &findings);
+}
+
+/// What makes a status without a reason.
+const BARE: [&str; 20] = [
+    "aborted",
+    "already_exists",
+    "cancelled",
+    "data_loss",
+    "deadline_exceeded",
+    "failed_precondition",
+    "internal",
+    "invalid_argument",
+    "new",
+    "not_found",
+    "ok",
+    "out_of_range",
+    "permission_denied",
+    "resource_exhausted",
+    "unauthenticated",
+    "unavailable",
+    "unimplemented",
+    "unknown",
+    "with_details",
+    "with_metadata",
+];
+
+/// A refusal carries a reason that programs read: `status::told` and `status::refused` give it one, and nothing else makes
+/// a status.
+#[test]
+fn every_refusal_has_a_reason() {
+    let mut findings = Vec::new();
+    for (path, text) in files("daemon/src/control", ".rs") {
+        let is_home = path.ends_with("/status.rs");
+        for line in product(&text) {
+            let makes = |of: &str| BARE.iter().any(|name| line.contains(&format!("{of}::{name}(")));
+            let is_bare = if is_home {
+                // There `Self` is a status, too.
+                makes("Status") || makes("Self")
+            } else {
+                makes("Status") || line.contains("Status::with_")
+            };
+            if is_bare {
+                findings.push(format!("{path}: {}", line.trim()));
+            }
+        }
+    }
+    check("a status is made by status::told or status::refused, with a reason", &findings);
 }
 
 #[test]

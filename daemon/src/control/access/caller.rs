@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use leadline_proto::v1::Role;
 use tonic::Status;
 
+use super::refusal;
 use crate::{
     domain::ids::{CompanyId, TokenId},
     telemetry,
@@ -59,11 +60,7 @@ pub(in crate::control) struct Users {
 impl Users {
     /// Who a user of the machine is here.
     pub(in crate::control) async fn caller(&self, peer: Option<(u32, u32)>) -> Result<Caller, Status> {
-        let Some((uid, gid)) = peer else {
-            return Err(Status::permission_denied(
-                "the system does not say who is at the other end of the socket",
-            ));
-        };
+        let Some((uid, gid)) = peer else { return Err(refusal::no_user()) };
         let users = read("/etc/passwd").await;
         let name = name_in(&users, uid).map_or_else(|| format!("uid {uid}"), ToOwned::to_owned);
         if uid == 0 || uid == self.own_uid {
@@ -72,10 +69,7 @@ impl Users {
         let groups = if self.groups.is_empty() { String::new() } else { read("/etc/group").await };
         match self.role(&groups, &name, gid) {
             Some(role) => Ok(Caller::user(name, role)),
-            None => Err(Status::permission_denied(format!(
-                "uid {uid} is no operator here: use the daemon's own user (uid {}) or root, or have --control-group name a group of yours",
-                self.own_uid
-            ))),
+            None => Err(refusal::no_operator(uid, self.own_uid)),
         }
     }
 

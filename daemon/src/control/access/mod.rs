@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, header::AUTHORIZATION};
 use leadline_proto::v1::Role;
 use sha2::{Digest as _, Sha256};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    control::words,
+    control::{status, words},
     doors::security::{Attempted, AttemptedBy, Patience, Security},
     store::{Store, token::TokenView},
 };
@@ -75,7 +75,7 @@ impl Gate {
                 self.security.note(Attempted::NoToken, address.ip(), AttemptedBy::default());
                 Err(refusal::no_token())
             }
-            (None, _) => Err(Status::permission_denied("nobody is at the other end")),
+            (None, _) => Err(refusal::nobody()),
         }
     }
 
@@ -159,6 +159,16 @@ impl Caller {
     }
 }
 
+/// An answer that refuses in its head, with a reason: the server itself gives none.
+fn reasoned(response: http::Response<Body>) -> http::Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(told) if told.code() != Code::Ok && told.details().is_empty() => {
+            status::with_reason(told).into_http()
+        }
+        _ => response,
+    }
+}
+
 /// Puts the gate before a service.
 #[derive(Clone, Debug)]
 pub(super) struct GateLayer(pub(super) Gate);
@@ -197,10 +207,12 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             match gate.admit(request).await {
-                Ok((request, None)) => inner.call(request).await,
-                Ok((request, Some(answers))) => {
-                    let response = inner.call(request).await?;
-                    Ok(response.map(|body| rewritten(body, answers, Failing::AsTrailers)))
+                Ok((request, answers)) => {
+                    let response = reasoned(inner.call(request).await?);
+                    Ok(match answers {
+                        Some(answers) => response.map(|body| rewritten(body, answers, Failing::AsTrailers)),
+                        None => response,
+                    })
                 }
                 Err(status) => Ok(status.into_http()),
             }
