@@ -211,6 +211,8 @@ impl Control {
         };
         let (command, answer) = work(command).await?;
         command.answer(call, &answer.repeated().encode_to_vec()).await?;
+        // A count of what is skipped may have become another.
+        self.skipped.forget();
         tracing::info!(
             event = "operator_command",
             operator = call.operator,
@@ -250,6 +252,7 @@ fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::access::Identity;
 
     fn asked(request: v1::CreateCompanyRequest) -> Request<v1::CreateCompanyRequest> {
         let mut request = Request::new(request);
@@ -258,7 +261,7 @@ mod tests {
             role: v1::Role::Admin,
             company: None,
             masked: false,
-            token: None,
+            identity: Identity::User(0),
             expires_at: None,
         });
         request

@@ -28,7 +28,7 @@ mod rules;
 mod shield;
 
 pub use caller::GroupRole;
-pub(super) use caller::{Caller, Peer, Users};
+pub(super) use caller::{Caller, Identity, Peer, Users};
 pub use rules::Damaged;
 
 use self::{
@@ -153,7 +153,7 @@ impl Caller {
             role,
             company: token.company,
             masked: token.masked || role == Role::Viewer,
-            token: Some(token.id),
+            identity: Identity::Token(token.id),
             expires_at: token.expires_at,
         }
     }

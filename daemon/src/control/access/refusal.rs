@@ -84,6 +84,7 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::control::access::Identity;
 
     #[test]
     fn each_refusal_says_what_it_would_take() {
@@ -92,7 +93,7 @@ mod tests {
             role: Role::Viewer,
             company: None,
             masked: true,
-            token: None,
+            identity: Identity::User(0),
             expires_at: None,
         };
         for (status, code, told) in [

@@ -52,7 +52,7 @@ impl ShieldedReplies {
 
     /// Whether answers of this call must be read at all.
     pub(super) fn are_read(caller: &Caller) -> bool {
-        caller.company.is_some() || caller.masked || caller.token.is_some()
+        caller.company.is_some() || caller.masked || caller.token().is_some()
     }
 }
 
@@ -82,7 +82,7 @@ impl Rewrite for ShieldedReplies {
     }
 
     async fn ended(&mut self) -> Status {
-        let Some(token) = self.caller.token else { return std::future::pending().await };
+        let Some(token) = self.caller.token() else { return std::future::pending().await };
         loop {
             self.look.tick().await;
             match self.gate.store.is_live(token).await {
