@@ -113,8 +113,12 @@ async fn a_skip_is_undone_to_where_each_stood() {
         }
         stood.push(shown);
     }
+    // A count is kept for a minute, and what an operator does is seen at once.
+    let listed = async || cli.json(&["integration", "list"]).await[0]["skipped"].clone();
+    assert_eq!(listed().await, 0);
     let skipped = cli.json(&["delivery", "skip", "--integration", "hook", "--yes"]).await;
     assert_eq!(skipped["count"], 3);
+    assert_eq!(listed().await, 3);
     let job = skipped["job_id"].as_str().unwrap();
     let listed = cli.json(&["job", "show", job]).await;
     assert_eq!(
