@@ -1,7 +1,6 @@
 //! The messages of a gRPC body, each rewritten on its way; trailers go by as they are.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-
 use futures::stream;
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, StreamBody};
