@@ -14,9 +14,8 @@ const FILES_MAX: usize = 6;
 
 /// Whether a text names this as a whole word.
 fn names(text: &str, name: &str) -> bool {
-    text.match_indices(name).any(|(at, _)| {
-        !text[..at].ends_with(is_name) && !text[at + name.len()..].starts_with(is_name)
-    })
+    text.match_indices(name)
+        .any(|(at, _)| !text[..at].ends_with(is_name) && !text[at + name.len()..].starts_with(is_name))
 }
 
 /// The files of the console and the commands, without their tests.
@@ -54,9 +53,9 @@ fn a_screen_costs_its_folder_and_one_line() {
         if !is_there {
             findings.push(format!("{own} holds no {screen}"));
         }
-        let elsewhere = sources.iter().filter(|(path, text)| {
-            !path.starts_with(SCREENS) && *path != OPENS && names(text, &screen)
-        });
+        let elsewhere = sources
+            .iter()
+            .filter(|(path, text)| !path.starts_with(SCREENS) && *path != OPENS && names(text, &screen));
         findings.extend(elsewhere.map(|(path, _)| format!("{path} knows {screen}")));
     }
     check("a screen is its folder, a line of mod.rs and perhaps one of ROOTS; only keys open one", &findings);
@@ -71,7 +70,8 @@ fn a_column_costs_six_files_at_most() {
         if let Some(name) = line.strip_prefix("pub mod ").and_then(|name| name.strip_suffix(" {")) {
             of = name;
         }
-        let Some((name, _)) = line.strip_prefix("    pub const ").and_then(|it| it.split_once(": Column")) else {
+        let Some((name, _)) = line.strip_prefix("    pub const ").and_then(|it| it.split_once(": Column"))
+        else {
             continue;
         };
         count += 1;

@@ -242,11 +242,7 @@ fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
             error = telemetry::causes(&error),
             "evidence cannot be printed"
         );
-        status::refused(
-            Code::Internal,
-            "NOT_PRINTED",
-            "the evidence cannot be printed: read it as Markdown",
-        )
+        status::refused(Code::Internal, "NOT_PRINTED", "the evidence cannot be printed: read it as Markdown")
     })
 }
 

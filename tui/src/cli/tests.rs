@@ -166,7 +166,8 @@ fn words(text: &str) -> Vec<String> {
 
 /// A command's page for `man`, and those of the commands below it, each with what it lacks.
 fn lacking(command: &clap::Command, above: &str, directory: &Path, wrong: &mut Vec<String>) -> usize {
-    let name = if above.is_empty() { "leadline".to_owned() } else { format!("{above}-{}", command.get_name()) };
+    let name =
+        if above.is_empty() { "leadline".to_owned() } else { format!("{above}-{}", command.get_name()) };
     let page = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap_or_default();
     // As roff has a hyphen that is no dash.
     let page = page.replace("\\-", "-");

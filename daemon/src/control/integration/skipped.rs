@@ -35,8 +35,7 @@ impl SkippedCounts {
     /// What is known of these integrations at a time.
     pub(super) fn of(&self, integrations: &[IntegrationId], now: Instant) -> KnownCounts {
         let known = self.known();
-        let mut found =
-            KnownCounts { counts: HashMap::new(), unknown: Vec::new(), age: known.age };
+        let mut found = KnownCounts { counts: HashMap::new(), unknown: Vec::new(), age: known.age };
         for id in integrations {
             match known.counts.get(id).filter(|(at, _)| now.duration_since(*at) < KEPT) {
                 Some((_, count)) => drop(found.counts.insert(*id, *count)),
