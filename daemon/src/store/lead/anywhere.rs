@@ -68,16 +68,16 @@ impl Store {
     ) -> Result<HashSet<(CompanyId, LeadId)>, Error> {
         let (companies, leads): (Vec<i64>, Vec<Uuid>) =
             ids.iter().map(|(company, lead)| (company.0, lead.uuid())).unzip();
-        let rows = sqlx::query!(
+        let rows: Vec<(i64, Uuid)> = sqlx::query_as(
             "SELECT l.company_id, l.id FROM unnest($1::bigint[], $2::uuid[]) u(company_id, lead_id)
              JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
              WHERE l.erased_at IS NULL",
-            &companies,
-            &leads,
         )
+        .bind(companies)
+        .bind(leads)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(|row| (CompanyId(row.company_id), row.id.into())).collect())
+        Ok(rows.into_iter().map(|(company, lead)| (CompanyId(company), lead.into())).collect())
     }
 }
 
