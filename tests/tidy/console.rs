@@ -29,9 +29,10 @@ fn a_screen_costs_its_folder_and_one_line() {
     let mut folders = BTreeSet::new();
     for entry in fs::read_dir(root().join(SCREENS)).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        match entry.path().is_dir() {
-            true => drop(folders.insert(name)),
-            false => assert!(SHARED.contains(&&*name), "{SCREENS}/{name}: a screen is a folder"),
+        if entry.path().is_dir() {
+            folders.insert(name);
+        } else {
+            assert!(SHARED.contains(&&*name), "{SCREENS}/{name}: a screen is a folder");
         }
     }
     assert!(folders.len() > 8, "{folders:?}");

@@ -38,7 +38,9 @@ impl SkippedCounts {
         let mut found = KnownCounts { counts: HashMap::new(), unknown: Vec::new(), age: known.age };
         for id in integrations {
             match known.counts.get(id).filter(|(at, _)| now.duration_since(*at) < KEPT) {
-                Some((_, count)) => drop(found.counts.insert(*id, *count)),
+                Some((_, count)) => {
+                    found.counts.insert(*id, *count);
+                }
                 None => found.unknown.push(*id),
             }
         }
