@@ -90,8 +90,8 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["delivery", "list"], "LEAD", "the hook"),
         (&["attempt", "list"], "LEAD", "rejected"),
         (&["attempt", "list", "--integration", "the hook"], "LEAD", "rejected"),
-        (&["failure", "list"], "TEXT", "no such date"),
-        (&["job", "list"], "ABOUT", "retr"),
+        (&["failure", "list"], "TEXT", "422"),
+        (&["job", "list"], "ABOUT", "STATE"),
         (&["token", "list"], "NAME", "mara"),
         // What happened when leads with its time.
         (&["audit", "list"], "AT", "created"),
@@ -141,7 +141,7 @@ async fn what_is_shown_fits() {
         (&["delivery", "show", &attempt.delivery_id], &["history:", "CLASS     STARTED AT", "rejected"]),
         (&["attempt", "show", &attempt.id], &["rejected"]),
         (&["failure", "show", &lists.cause], &["changed_before:", "integrations", "advice"]),
-        (&["job", "show", &lists.job], &["progress", "mill hook"]),
+        (&["job", "show", &lists.job], &["total", "mill hook"]),
         (&["system", "show"], &["daemons:", "queue:", "rates:", "database:"]),
     ] {
         let text = lists.printed(args).await;
