@@ -12,6 +12,8 @@ use std::{
 
 #[path = "docs/api.rs"]
 mod api;
+#[path = "docs/commands.rs"]
+mod commands;
 #[path = "docs/site.rs"]
 mod site;
 #[path = "docs/watch.rs"]

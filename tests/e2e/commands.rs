@@ -37,7 +37,7 @@ impl Scene {
 }
 
 /// What an answer is made of: each value's kind in its place.
-fn shape(value: &Value) -> Value {
+pub(crate) fn shape(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Bool(_) => "bool".into(),
@@ -77,7 +77,7 @@ fn integration_shape() -> Value {
     })
 }
 
-fn attempt_shape() -> Value {
+pub(crate) fn attempt_shape() -> Value {
     json!({
         "id": "id", "delivery_id": "id", "lead": "id", "number": "integer", "trigger": "text", "state": "text",
         "status_code": "integer", "failure_class": null, "error": null, "started_at": "time",
@@ -94,7 +94,7 @@ fn delivery_shape() -> Value {
 }
 
 /// The first shape with the fields of the second laid over it.
-fn with(mut shape: Value, more: Value) -> Value {
+pub(crate) fn with(mut shape: Value, more: Value) -> Value {
     for (key, value) in more.as_object().unwrap() {
         shape[key] = value.clone();
     }

@@ -12,6 +12,7 @@ pub use harness::{
     daemon::Daemon,
     database::Database,
     figure::figure,
+    foreign::left_out,
     invariants::{broken_invariants, check_invariants},
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use futures::{Stream, stream};
 use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{Control, Reply, check, import::ImportReplies, mutate, words};
+use super::{Control, Reply, check, import::ImportReplies, mutate, status, words};
 use crate::{
     domain::{
         evidence::Evidence,
@@ -242,7 +242,7 @@ fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
             error = telemetry::causes(&error),
             "evidence cannot be printed"
         );
-        Status::internal("the evidence cannot be printed: read it as Markdown")
+        status::refused(Code::Internal, "NOT_PRINTED", "the evidence cannot be printed: read it as Markdown")
     })
 }
 
@@ -280,7 +280,7 @@ impl Export {
                 error = telemetry::causes(&error),
                 "a lead cannot be exported"
             );
-            Status::internal("a lead cannot be printed: see the daemon's log")
+            status::refused(Code::Internal, "NOT_PRINTED", "a lead cannot be printed: see the daemon's log")
         })?;
         Ok(Some(format!("{comma}{text}").into_bytes()))
     }

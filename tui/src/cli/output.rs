@@ -1,6 +1,7 @@
 //! What commands print: tables for people, tab-separated lines for pipes, JSON for programs, all from one value.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
 };
@@ -118,21 +119,6 @@ impl Out {
         self.rows(items, T::COLUMNS, CELL_COLUMNS_MAX)
     }
 
-    /// Prints a page of a list, and says so to people if more follows.
-    pub(crate) fn page<T: Row>(&self, items: &[T], limit: u32, has_id: &str) -> Result<(), CliError> {
-        self.list(items)?;
-        if items.len() == limit as usize
-            && let Some(last) = items.last()
-            && let Some(id) = to_value(last)?.get(has_id)
-        {
-            let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-            self.note(&format!(
-                "These are {limit}, and there may be more: --after {id}, or a higher --limit"
-            ));
-        }
-        Ok(())
-    }
-
     fn rows<T: Serialize>(
         &self,
         items: &[T],
@@ -186,7 +172,10 @@ impl Out {
             return self.json_line(item);
         }
         let at = item.at().map(|at| self.time(&at.to_string())).unwrap_or_default();
-        print(&format!("{at}  {}\n", display_text(&item.sentence())))
+        let line = format!("{at}  {}", display_text(&item.sentence()));
+        let room = if self.is_wide { None } else { self.room() };
+        let line = room.map_or(Cow::Borrowed(&*line), |room| fit(&line, room));
+        print(&format!("{line}\n"))
     }
 
     /// Tells people something about the answer. Programs hear nothing.
