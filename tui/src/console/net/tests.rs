@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Actor, Attempts, Call, Dial, Failure, Session, Watched};
@@ -160,7 +160,7 @@ fn snapshot(cursor: &str) -> Watched {
     Ok(Some((cursor.to_owned(), Msg::Snapshot { version: "1".to_owned(), integrations: vec![] })))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
     let daemon = Arc::new(Daemon::default());
     let (first, one) = feed();
@@ -171,11 +171,15 @@ async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
     rig.live().await;
     first.send(snapshot("c1")).unwrap();
     first.send(Ok(None)).unwrap();
+    let silent_from = Instant::now();
     let error = |msg: &Msg| match msg {
         Msg::Conn(Conn::Lost { error, .. }) => Some(error.clone()),
         _ => None,
     };
     assert_eq!(rig.until(error).await, "the daemon has stopped answering; R tries again at once");
+    // A heartbeat comes every 1.8 s: two must be missing, and then it is said within four seconds.
+    let took = silent_from.elapsed();
+    assert!((Duration::from_millis(3600)..=Duration::from_secs(4)).contains(&took), "{took:?}");
     // It comes back where it was: a heartbeat moves no cursor.
     rig.live().await;
     assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
