@@ -44,13 +44,18 @@ async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(&said) && text.contains("sarah@example.com"), "all of it");
-    assert!(!String::from_utf8_lossy(console.shown().raw()).contains("]52;"), "and nothing of it by the terminal");
+    assert!(
+        !String::from_utf8_lossy(console.shown().raw()).contains("]52;"),
+        "and nothing of it by the terminal"
+    );
     // The note names the file, whole where there is room.
     console.press("@");
-    console.wait_for("it is named", |shown| {
-        let all: String = shown.text().split_whitespace().map(|part| part.trim_matches('│')).collect();
-        all.contains(path.file_name().unwrap().to_str().unwrap())
-    }).await;
+    console
+        .wait_for("it is named", |shown| {
+            let all: String = shown.text().split_whitespace().map(|part| part.trim_matches('│')).collect();
+            all.contains(path.file_name().unwrap().to_str().unwrap())
+        })
+        .await;
     scene.end().await;
 }
 

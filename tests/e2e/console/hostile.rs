@@ -31,7 +31,8 @@ fn is_ours(sequence: &str) -> bool {
     let numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == ';');
     match sequence.strip_suffix(['m', 'H']) {
         Some(parameters) => numbers(parameters),
-        None => ["?1049h", "?1049l", "?2004h", "?2004l", "?25l", "?25h", "?2026h", "?2026l", "2J"].contains(&sequence),
+        None => ["?1049h", "?1049l", "?2004h", "?2004l", "?25l", "?25h", "?2026h", "?2026l", "2J"]
+            .contains(&sequence),
     }
 }
 
@@ -57,13 +58,19 @@ fn foreign(raw: &[u8], lines: &[char]) -> Vec<String> {
 
 #[test]
 fn the_list_of_what_may_be_shown_lets_nothing_hidden_through() {
-    for hidden in HIDDEN.chars().chain("\u{1b}\u{9b}\u{7f}\u{202a}\u{202d}\u{2067}\u{2069}\u{200c}\u{2064}\u{2800}\u{ffa0}\n".chars()) {
+    for hidden in HIDDEN
+        .chars()
+        .chain("\u{1b}\u{9b}\u{7f}\u{202a}\u{202d}\u{2067}\u{2069}\u{200c}\u{2064}\u{2800}\u{ffa0}\n".chars())
+    {
         assert_eq!(foreign(hidden.to_string().as_bytes(), &[]).len(), 1, "{hidden:?}");
     }
     for sequence in ["\x1b[?1000h", "\x1b[3J", "\x1bc", "\x1b]52;c;aGk=\x07", "\x1b[6n"] {
         assert!(!foreign(sequence.as_bytes(), &[]).is_empty(), "{sequence:?}");
     }
-    assert_eq!(foreign("\x1b[1;31m\x1b[?2026hé — ✗ 日本 │▁█⏎ e\u{301}\x1b[2J".as_bytes(), &[]), Vec::<String>::new());
+    assert_eq!(
+        foreign("\x1b[1;31m\x1b[?2026hé — ✗ 日本 │▁█⏎ e\u{301}\x1b[2J".as_bytes(), &[]),
+        Vec::<String>::new()
+    );
     assert_eq!(foreign(format!("e{}", "\u{301}".repeat(5)).as_bytes(), &[]).len(), 1);
 }
 
@@ -122,7 +129,8 @@ fn hostile_lead() -> Value {
     let mut lead = sample_lead(1);
     lead["lead"]["name"] = json!(format!("Zoe{HIDDEN}e{} Patel", "\u{301}".repeat(100)));
     lead["lead"]["email"] = json!("sarah@example.com");
-    lead["lead"]["odd"] = json!(format!("\u{9b}31m\u{9d}52;c;aGk=\u{9c}{HIDDEN}e{}", "\u{301}".repeat(10_000)));
+    lead["lead"]["odd"] =
+        json!(format!("\u{9b}31m\u{9d}52;c;aGk=\u{9c}{HIDDEN}e{}", "\u{301}".repeat(10_000)));
     lead
 }
 
@@ -133,7 +141,8 @@ async fn hostile_scene() -> leadline_tests::Scene {
     let scene = scene.webhook(&format!("Hook{HIDDEN}"), "/hook").start().await;
     let renamed = scene.cli.run(&["company", "update", "7", "--name", &format!("Barn{HIDDEN}")]).await;
     assert_eq!(renamed.code, 0, "{renamed:?}");
-    let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, hostile_lead().to_string()).await;
+    let (status, answer) =
+        post_lead(&scene.daemon.url("/v1/leads"), &scene.key, hostile_lead().to_string()).await;
     assert_eq!(status, 202, "{answer}");
     scene.wait_for_states(&["dead"]).await;
     wait_until("it is a cause", async || scene.cli.json(&["failure", "list"]).await != json!([])).await;

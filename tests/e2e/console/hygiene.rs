@@ -1,9 +1,9 @@
 //! The terminal is given back as it was, whatever happens to the console or to the terminal.
 
 use leadline_fakes::Behaviour;
-use leadline_tests::{Pty, Shown, wait_until};
 #[cfg(debug_assertions)]
 use leadline_tests::leadline;
+use leadline_tests::{Pty, Shown, wait_until};
 
 use super::{ESCAPE, SMALL, Scene, console_of};
 
@@ -157,7 +157,10 @@ async fn a_panic_of_its_own_leaves_the_terminal_as_it_was_and_says_so() {
     assert_modes_given_back(&console);
     let said = console.shown().text();
     assert!(said.contains("panicked at") && said.contains("broken for a test: key"), "{said}");
-    assert!(!said.contains("LOST") && !said.contains("Overview"), "on the screen that was there before: {said}");
+    assert!(
+        !said.contains("LOST") && !said.contains("Overview"),
+        "on the screen that was there before: {said}"
+    );
 }
 
 #[cfg(debug_assertions)]

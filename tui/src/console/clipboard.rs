@@ -32,7 +32,8 @@ pub(super) fn sequence(text: &str, is_in_tmux: bool) -> Result<String, std::fmt:
 /// Writes a text to a new file in this folder that only its owner can read.
 pub(super) fn keep(folder: &Path, what: &str, text: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
-    let word: String = what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    let word: String =
+        what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
     let word = word.trim_start_matches("the-");
     let mut file = tempfile::Builder::new().prefix(&format!("{word}-")).suffix(".txt").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;

@@ -75,7 +75,8 @@ mod tests {
     fn what_is_only_read_lies_in_a_file_that_nobody_else_reads() {
         let dir = tempfile::tempdir().unwrap();
         let seen = dir.path().join("seen").display().to_string();
-        view(&format!("f() {{ stat -c '%a %n' \"$1\" > {seen}; cat \"$1\" >> {seen}; }}; f"), "a page\n").unwrap();
+        view(&format!("f() {{ stat -c '%a %n' \"$1\" > {seen}; cat \"$1\" >> {seen}; }}; f"), "a page\n")
+            .unwrap();
         let seen = fs::read_to_string(seen).unwrap();
         let (mode, path) = seen.lines().next().unwrap().split_once(' ').unwrap();
         assert_eq!((mode, &*seen), ("400", &*format!("400 {path}\na page\n")));

@@ -272,10 +272,15 @@ impl Runtime {
             let folder = config::state_folder().unwrap_or_else(env::temp_dir);
             let kept = clipboard::keep(&folder, what, text);
             let path = kept.map_err(|error| {
-                format!("{what} is too long for the clipboard ({bytes} bytes), and {}: {error}", folder.display())
+                format!(
+                    "{what} is too long for the clipboard ({bytes} bytes), and {}: {error}",
+                    folder.display()
+                )
             })?;
             let path = path.display();
-            return Ok(format!("too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"));
+            return Ok(format!(
+                "too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"
+            ));
         }
         let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
         let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
@@ -328,7 +333,8 @@ impl Runtime {
 
 /// Panics at a place that a test names, so that it can be seen what becomes of the terminal. No release has this.
 fn break_if_asked(place: &str) {
-    let is_asked = cfg!(debug_assertions) && env::var("LEADLINE_TEST_PANIC").is_ok_and(|asked| asked == place);
+    let is_asked =
+        cfg!(debug_assertions) && env::var("LEADLINE_TEST_PANIC").is_ok_and(|asked| asked == place);
     assert!(!is_asked, "broken for a test: {place}");
 }
 

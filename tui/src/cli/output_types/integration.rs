@@ -171,8 +171,7 @@ impl Waits {
     fn of(it: &v1::Integration, health: &v1::Health) -> Option<Self> {
         let gate = |gate| Some(Self { gate, until: None, why: None });
         let breaker = health.breaker.clone().unwrap_or_default();
-        let is_closed =
-            matches!(breaker.state(), v1::BreakerState::Closed | v1::BreakerState::Unspecified);
+        let is_closed = matches!(breaker.state(), v1::BreakerState::Closed | v1::BreakerState::Unspecified);
         match () {
             () if !it.enabled => gate("disabled"),
             () if it.company_paused_at.is_some() => gate("company paused"),
@@ -182,7 +181,9 @@ impl Waits {
                 until: time(health.throttled_until),
                 why: text(health.throttle_why.clone()),
             }),
-            () if !is_closed => Some(Self { gate: "breaker", until: time(breaker.until), why: text(breaker.why) }),
+            () if !is_closed => {
+                Some(Self { gate: "breaker", until: time(breaker.until), why: text(breaker.why) })
+            }
             () => None,
         }
     }

@@ -11,9 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::App;
 use crate::console::data::{Badge, Conn, Done, Estimate, Query, Secret};
 use crate::console::dialogs::{Dialog, Estimating};
-use crate::console::fixtures::{
-    self, ago, feed, hostile_answer, live, opened, press, visit, visit_by,
-};
+use crate::console::fixtures::{self, ago, feed, hostile_answer, live, opened, press, visit, visit_by};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::theme::{Depth, Theme};
 

@@ -172,10 +172,9 @@ impl Screen for IntegrationScreen {
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let it = self.it(shared).into_iter();
-        let own =
-            it.flat_map(|it| {
-                [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
-            });
+        let own = it.flat_map(|it| {
+            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+        });
         own.flatten().chain(ages(&self.attempts.rows)).collect()
     }
 

@@ -149,7 +149,11 @@ pub fn gates(now: Timestamp, it: &Integration) -> Vec<Gate<'_>> {
     let throttle = ahead(it.throttled_until).map(|until| Gate {
         what: "throttled",
         until: Some(until),
-        why: if it.throttle.is_empty() { "the target asked us to wait".into() } else { (&*it.throttle).into() },
+        why: if it.throttle.is_empty() {
+            "the target asked us to wait".into()
+        } else {
+            (&*it.throttle).into()
+        },
     });
     let breaker = (!it.breaker.is_empty()).then(|| Gate {
         what: "breaker",
