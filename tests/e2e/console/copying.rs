@@ -13,7 +13,7 @@ async fn before_a_lead(said: &str, variables: &[(&str, &str)]) -> (leadline_test
     let scene = leadline_tests::Scene::with(Behaviour::Good).await;
     let mut lead = sample_lead(1);
     lead["lead"]["email"] = json!("sarah@example.com");
-    lead["lead"]["message"] = json!(said);
+    lead["lead"]["odd"] = json!(said);
     scene.post_lead(&lead).await;
     scene.wait_for_states(&["delivered"]).await;
     let server = format!("unix:{}", scene.daemon.socket().display());
@@ -52,7 +52,8 @@ async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
     console.press("@");
     console
         .wait_for("it is named", |shown| {
-            let all: String = shown.text().split_whitespace().map(|part| part.trim_matches('│')).collect();
+            let all: String =
+                shown.text().split_whitespace().map(|part| part.trim_matches(['│', '┃'])).collect();
             all.contains(path.file_name().unwrap().to_str().unwrap())
         })
         .await;
