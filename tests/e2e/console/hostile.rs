@@ -202,7 +202,8 @@ async fn what_goes_to_the_pager_is_the_page_that_is_seen() {
     assert_eq!(foreign(page.as_bytes(), &['\r', '\n']), Vec::<String>::new());
     assert!(page.contains(r"\u{9b}31m") && page.contains("(+9996 marks)"), "it is all there");
     console.press(ENTER);
-    console.wait_for_all(&["esponse", "evil"]).await;
+    console.wait_for_all(&["✗ failed", "evil"]).await;
+    console.wait_for_none(&["Loading"]).await;
     let page = lent(&mut console, "p", "esponse").await;
     assert_eq!(foreign(page.as_bytes(), &['\r', '\n']), Vec::<String>::new());
     assert!(page.contains(r"evil\u{1b}]52;c;aGk=\u{7}"), "{page}");
@@ -219,7 +220,7 @@ async fn tables_and_markdown_of_commands_steer_no_terminal() {
         (&["company", "show", "7"], r"Hook\u{"),
         (&["integration", "list"], r"Hook\u{"),
         (&["integration", "show", integration], r"Hook\u{"),
-        (&["lead", "list"], uuid),
+        (&["lead", "list"], r"Zoe\u{"),
         (&["lead", "find", "sarah@"], r"Zoe\u{"),
         (&["lead", "show", uuid], r"Zoe\u{"),
         (&["lead", "trace", uuid], r"Hook\u{"),

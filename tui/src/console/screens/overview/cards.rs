@@ -16,6 +16,8 @@ use crate::console::widgets::time;
 
 /// The rows of a card, its border included.
 const ROWS: u16 = 7;
+/// A reason that is cut to fewer columns says nothing.
+const WHY_LEAST: usize = 10;
 
 /// Draws them; answers how many stand in a line, and how many there is room for.
 pub(super) fn draw(
@@ -108,12 +110,19 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
     frame.render_widget(Paragraph::new(text), inner);
 }
 
-/// When the next retry goes out, or until when and why none does; without the reason where something else has to be said.
+/// When the next retry goes out, or until when and why none does; without the reason where something else has to be said,
+/// or where there is no room for any of it: the error stands above.
 fn next_retry(it: &Integration, is_whole: bool, width: usize, view: View<'_>) -> String {
     let (now, zone) = (view.shared.now, &view.shared.setup.zone);
     match gates(now, it).first() {
-        Some(gate) if is_whole => safe(&gate.text(now, zone), width, view.theme),
-        Some(gate) => gate.head(now, zone),
+        Some(gate) => {
+            let head = gate.head(now, zone);
+            if is_whole && head.len() + WHY_LEAST <= width {
+                safe(&gate.text(now, zone), width, view.theme)
+            } else {
+                head
+            }
+        }
         None => retry(now, it),
     }
 }
