@@ -66,7 +66,7 @@ fn integration_shape() -> Value {
         "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text", "skipped": "integer",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
-        "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
+        "oldest_undelivered_at": null, "throttled_until": null, "throttle_why": null, "next_retry_at": null, "waits": null,
         "sweep_at": null, "breaker": {"state": "text", "why": null, "until": null},
         "lane": {"running": "integer", "concurrency": "integer", "rate_per_second": null, "waits_for": null,
             "waits_until": null},

@@ -38,7 +38,7 @@ fn alone() -> (tempfile::TempDir, Cli) {
 }
 
 /// What a command prints on a terminal of 80 columns.
-async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
+pub(crate) async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
     let pair =
         native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
     let mut command = CommandBuilder::new(leadline());

@@ -123,6 +123,7 @@ pub mod integration {
     pub const TREND: Column<'_> = column("trend").fixed(6, 6);
     pub const NEXT_RETRY: Column<'_> = column("next_retry_at").short("next retry").rank(5).share(12, 26, 7);
     pub const LAST_ERROR: Column<'_> = column("last_error").cut(12).share(18, 200, 1);
+    pub const WAITS: Column<'_> = column("waits").head("waits for").place(4).cut(25);
 }
 
 /// Attempts.

@@ -105,6 +105,15 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
     wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
 
+    // Both gates are shut, and say why in the target's words.
+    let shut = "UPDATE integration SET throttled_until = now() + interval '1 hour';
+        UPDATE integration_stat SET last_class = 'throttled', streak = 20, trips = 1, breaker_error = last_error,
+            breaker_until = now() + interval '1 hour'";
+    sqlx::raw_sql(shut).execute(&daemon.database().pool().await).await.unwrap();
+    let health = operator.integration(&crm).await.health.unwrap();
+    let whys = [&health.throttle_why, &health.breaker.unwrap().why];
+    assert!(whys.iter().all(|why| why.contains("Quackenbush")), "{whys:?}");
+
     let channel = connect(&daemon, &authority.file(), None).await.unwrap();
     let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
     let wire = show(channel.clone(), Some(&viewer));

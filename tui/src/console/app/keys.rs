@@ -218,7 +218,9 @@ impl App {
             }
             Action::Command => {
                 let text = self.top().command(&self.shared);
-                let hint = "y copies it; any other key closes this";
+                let copied = Zeroizing::new(text.clone());
+                effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
+                let hint = "copied (OSC 52); y copies it again, any other key closes this";
                 self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
             }
             Action::Own(at) => self.own(at, &subject, effects),
