@@ -13,6 +13,9 @@ use tokio::process::Command;
 
 use crate::leads::verify;
 
+mod jumps;
+mod undo;
+
 const SMALL: (u16, u16) = (80, 24);
 const WIDE: (u16, u16) = (120, 36);
 const ENTER: &str = "\r";

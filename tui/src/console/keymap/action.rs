@@ -74,6 +74,7 @@ pub enum Action {
     Revoke,
     Snooze,
     CancelJob,
+    Undo,
     Trace,
     OpenIntegration,
     Evidence,
@@ -185,6 +186,7 @@ impl Action {
                 | Self::Revoke
                 | Self::Snooze
                 | Self::CancelJob
+                | Self::Undo
         )
     }
 }
