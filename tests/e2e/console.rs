@@ -16,6 +16,8 @@ use crate::leads::verify;
 mod copying;
 mod hostile;
 mod hygiene;
+mod jumps;
+mod undo;
 
 const SMALL: (u16, u16) = (80, 24);
 const WIDE: (u16, u16) = (120, 36);

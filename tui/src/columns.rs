@@ -30,6 +30,8 @@ pub struct Column<'a> {
     pub width: Width,
     /// The same as `rank`, for a narrow screen: it has other neighbours there.
     pub priority: u8,
+    /// So much of a screen it is to have before columns of a high priority have any.
+    pub wanted: u16,
     /// Numbers stand at the right end on screens.
     pub is_right: bool,
 }
@@ -47,6 +49,7 @@ pub const fn column(key: &str) -> Column<'_> {
         cut: None,
         width: Width::Fixed(8),
         priority: 0,
+        wanted: 0,
         is_right: false,
     }
 }
@@ -92,6 +95,11 @@ impl<'a> Column<'a> {
         Self { width: Width::Share(least, most), priority, ..self }
     }
 
+    /// On a screen, columns of a high priority give way until this one has so much.
+    pub const fn wants(self, width: u16) -> Self {
+        Self { wanted: width, ..self }
+    }
+
     /// At the right end of its place on screens.
     pub const fn right(self) -> Self {
         Self { is_right: true, ..self }
@@ -131,13 +139,13 @@ pub mod attempt {
     use super::{Column, column};
 
     pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(3, 2).right();
-    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 3);
+    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 5);
     pub const STATE: Column<'_> = column("state").fixed(11, 0);
     pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(2).fixed(4, 0);
-    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 4);
+    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 6);
     pub const DURATION: Column<'_> = column("duration_ms").short("took").rank(7).fixed(5, 4).right();
     pub const STARTED: Column<'_> = column("started_at").short("time").rank(1).fixed(8, 0);
-    pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1);
+    pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1).wants(30);
     pub const LEAD: Column<'_> = column("lead_name").head("lead").place(1).rank(4).cut(10).share(10, 24, 1);
     pub const INTEGRATION: Column<'_> = column("integration").place(2).cut(8);
 }

@@ -129,6 +129,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::CompanyPage, &[key('C')], "C", "page of the company", Group::Everywhere, 0),
     bind(Action::Copy, &[key('y')], "y", "copy", Group::Everywhere, 10),
     bind(Action::CopyRecord, &[key('Y')], "Y", "copy everything as JSON", Group::Everywhere, 0),
+    bind(Action::Undo, &[key('Z')], "Z", "undo the last save", Group::Everywhere, 0),
     bind(Action::Command, &[key('!')], "!", "copy and show the command for this", Group::Everywhere, 0),
     bind(Action::Palette, &[key(':')], ":", "command, or jump to anything", Group::Everywhere, 9),
     bind(Action::Go(1), &[key('1')], "1", "overview", Group::Everywhere, 0),

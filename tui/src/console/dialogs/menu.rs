@@ -8,6 +8,8 @@ use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Then;
+use super::jump::{Jump, Place, completed};
+use crate::console::data::Flow;
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::Program;
 use crate::console::screen::{Subject, View};
@@ -16,18 +18,6 @@ use crate::console::widgets::draw::{column, cut, input, popup};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::Form;
 use crate::console::widgets::table::window_start;
-
-/// Where one can jump to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Jump {
-    Integration(String),
-    Company(i64),
-    /// Look at one company only, or at all again.
-    Narrow(Option<(i64, String)>),
-    Find(String),
-    /// Another daemon.
-    Profile(String),
-}
 
 /// What to do with a line of a menu.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +42,11 @@ pub enum Pick {
     Run(Box<Program>),
     Nothing,
     Jump(Jump),
+    /// What is done to this flow.
+    Flow {
+        action: Action,
+        flow: Box<Flow>,
+    },
     /// Sort by this column, or in the screen's own order.
     Sort(Option<&'static str>),
 }
@@ -73,6 +68,8 @@ pub struct Menu {
     pub selected: usize,
     /// Present if typing narrows the list.
     pub query: Option<Input>,
+    /// Whether an id that is typed is a place to jump to.
+    pub jumps: bool,
     /// Lines below the list.
     pub legend: Vec<String>,
     pub is_wide: bool,
@@ -88,6 +85,7 @@ impl Menu {
             items,
             selected: 0,
             query: None,
+            jumps: false,
             legend: Vec::new(),
             is_wide: false,
             subject: None,
@@ -109,11 +107,8 @@ impl Menu {
             .collect();
         found.sort_by_key(|(rank, _)| *rank);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
-        let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
-        if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
-            let label = format!("lead {sought}: find it");
-            let pick = Pick::Jump(Jump::Find(sought.trim().to_owned()));
-            items.insert(0, Item { key: String::new(), label, pick, reason: None });
+        if let Some(query) = self.query.as_ref().filter(|_| self.jumps) {
+            items.splice(0..0, Place::typed(query.text()).into_iter().map(Place::item));
         }
         items
     }
@@ -142,10 +137,7 @@ impl Menu {
 
     /// Types what the selected line is called; of a search, what is looked for.
     fn complete(&mut self) {
-        let label = self.visible().get(self.selected).map(|item| match &item.pick {
-            Pick::Jump(Jump::Find(text)) => format!("lead {text}"),
-            _ => item.label.clone(),
-        });
+        let label = self.visible().get(self.selected).map(completed);
         if let (Some(query), Some(label)) = (&mut self.query, label) {
             *query = Input::with(label);
             self.selected = 0;
@@ -258,7 +250,7 @@ mod tests {
 
     #[test]
     fn any_text_behind_lead_can_be_looked_for() {
-        let mut menu = Menu::typed("Command", Vec::new());
+        let mut menu = Menu { jumps: true, ..Menu::typed("Command", Vec::new()) };
         "lead Sarah P"
             .chars()
             .for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));

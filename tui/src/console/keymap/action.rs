@@ -75,6 +75,7 @@ pub enum Action {
     Revoke,
     Snooze,
     CancelJob,
+    Undo,
     Trace,
     OpenIntegration,
     Evidence,
@@ -186,6 +187,7 @@ impl Action {
                 | Self::Revoke
                 | Self::Snooze
                 | Self::CancelJob
+                | Self::Undo
         )
     }
 }

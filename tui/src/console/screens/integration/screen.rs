@@ -7,6 +7,8 @@ use ratatui::layout::Rect;
 use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
 use crate::console::app::shared::Shared;
 use crate::console::data::Answer;
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::attempt::{ages, subject_of};
@@ -164,6 +166,11 @@ impl Screen for IntegrationScreen {
 
     fn follows(&self) -> Option<String> {
         Some(self.id.clone())
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let attempts = self.attempts.rows.iter().map(Place::attempt).take(TOLD);
+        attempts.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
     fn period(&self) -> Option<i64> {

@@ -63,9 +63,8 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
 fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let theme = view.theme;
     let width = usize::from(area.width).saturating_sub(4);
-    let name = if it.person.is_empty() { &it.uuid } else { &it.person };
     let block =
-        pane(vec![theme.span(Role::Strong, safe(name, width.saturating_sub(4), theme))], false, theme);
+        pane(vec![theme.span(Role::Strong, safe(it.name(), width.saturating_sub(4), theme))], false, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
