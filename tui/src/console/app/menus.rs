@@ -7,7 +7,7 @@ use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
 use crate::console::data::{Badge, Company, Detail};
-use crate::console::dialogs::{Item, Jump, Menu, Pick};
+use crate::console::dialogs::{Item, Jump, Menu, Named, Pick};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -113,7 +113,8 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     menu
 }
 
-/// Every action, every screen, every integration and company; `lead TEXT` finds a person.
+/// Every action, every screen, every integration and company; `lead TEXT` finds a person, and an act with an integration
+/// behind it is done there, whatever is selected.
 pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
     let acts = shared.setup.keymap.iter().filter(|b| {
@@ -140,8 +141,20 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
     let others = shared.setup.profiles.iter().filter(|name| Some(*name) != shared.setup.profile.as_ref());
     items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
     let mut menu = Menu::typed("Command", items);
-    menu.legend = vec!["lead NAME finds a person   int NAME   company NAME   Tab completes".to_owned()];
+    menu.named = Named { acts: named(shared), integrations: references(shared) };
+    menu.legend = vec!["lead NAME   int NAME   company NAME   retry 7/NAME   Tab completes".to_owned()];
     menu
+}
+
+/// The acts on a whole integration, as they are typed before its name.
+fn named(shared: &Shared) -> Vec<(Action, String)> {
+    let is_whole = |action| of_integration(action) || action == Action::Retry;
+    let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
+    lines.map(|line| (line.action, line.label.to_lowercase())).collect()
+}
+
+fn references(shared: &Shared) -> Vec<(String, String)> {
+    shared.integrations.iter().map(|it| (it.id.clone(), it.reference())).collect()
 }
 
 /// The companies that are known, by id.

@@ -17,6 +17,9 @@ use crate::console::widgets::input::Input;
 use crate::console::widgets::list::Form;
 use crate::console::widgets::table::window_start;
 
+/// How well a label fits of which some letters were typed, and no word.
+const GUESSED: u8 = 2;
+
 /// Where one can jump to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Jump {
@@ -33,6 +36,11 @@ pub enum Jump {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
     Act(Action),
+    /// Act on this integration, whatever is selected.
+    On {
+        action: Action,
+        integration: String,
+    },
     /// The target of a new integration.
     Connector(String),
     Copy {
@@ -65,11 +73,21 @@ pub struct Item {
     pub reason: Option<String>,
 }
 
+/// What is typed with the integration that it is about: `stage 7/hook`.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Acts with their labels.
+    pub acts: Vec<(Action, String)>,
+    /// Ids with what they are called.
+    pub integrations: Vec<(String, String)>,
+}
+
 /// A list to pick from.
 #[derive(Clone, Debug)]
 pub struct Menu {
     pub title: String,
     pub items: Vec<Item>,
+    pub named: Named,
     pub selected: usize,
     /// Present if typing narrows the list.
     pub query: Option<Input>,
@@ -86,6 +104,7 @@ impl Menu {
         Self {
             title: title.into(),
             items,
+            named: Named::default(),
             selected: 0,
             query: None,
             legend: Vec::new(),
@@ -108,7 +127,9 @@ impl Menu {
             .filter_map(|item| rank(&item.label.to_lowercase(), &query).map(|rank| (rank, item)))
             .collect();
         found.sort_by_key(|(rank, _)| *rank);
+        let guessed = found.partition_point(|(rank, _)| *rank < GUESSED);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
+        items.splice(guessed..guessed, self.on_what_is_named(&query));
         let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
         if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
             let label = format!("lead {sought}: find it");
@@ -116,6 +137,27 @@ impl Menu {
             items.insert(0, Item { key: String::new(), label, pick, reason: None });
         }
         items
+    }
+
+    /// Acts on what the words behind them name; what is called so altogether comes first.
+    fn on_what_is_named(&self, query: &str) -> Vec<Item> {
+        let mut found = Vec::new();
+        for (at, _) in query.match_indices(' ') {
+            let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
+            for (action, label) in &self.named.acts {
+                let Some(rank) = typed(label, act) else { continue };
+                found.extend(self.named.integrations.iter().filter_map(|(id, reference)| {
+                    let lower = reference.to_lowercase();
+                    let is_whole = lower == name || lower.split_once('/').is_some_and(|(_, own)| own == name);
+                    let place = (rank, !is_whole, typed(&lower, name)?);
+                    let pick = Pick::On { action: *action, integration: id.clone() };
+                    let label = format!("{label}: {reference}");
+                    Some((place, Item { key: String::new(), label, pick, reason: None }))
+                }));
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, item)| item).collect()
     }
 
     /// Takes a key in.
@@ -233,14 +275,19 @@ fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>)
 
 /// How well a label fits what was typed: 0 is best; `None` if its letters are not there in this order.
 fn rank(label: &str, query: &str) -> Option<u8> {
+    typed(label, query).or_else(|| {
+        let mut letters = label.chars();
+        let is_there = |c: char| c.is_whitespace() || letters.any(|other| other == c);
+        query.chars().all(is_there).then_some(GUESSED)
+    })
+}
+
+/// The same, where each of its words is there.
+fn typed(label: &str, query: &str) -> Option<u8> {
     if label.starts_with(query) {
         return Some(0);
     }
-    if query.split_whitespace().all(|word| label.contains(word)) {
-        return Some(1);
-    }
-    let mut letters = label.chars();
-    query.chars().filter(|c| !c.is_whitespace()).all(|c| letters.any(|other| other == c)).then_some(2)
+    query.split_whitespace().all(|word| label.contains(word)).then_some(1)
 }
 
 #[cfg(test)]
