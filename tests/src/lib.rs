@@ -16,7 +16,7 @@ pub use harness::{
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},
     pushing::{Bringing, Pushing},
-    scene::Scene,
+    scene::{Scene, Setting},
     wait::wait_until,
     wire::Wire,
 };

@@ -57,6 +57,7 @@ enum Target {
 #[derive(Debug)]
 pub struct Setting {
     daemon: Option<Daemon>,
+    key: Option<String>,
     behaviour: Behaviour,
     target: Target,
     config: Value,
@@ -67,6 +68,12 @@ impl Setting {
     #[must_use]
     pub fn daemon(self, daemon: Daemon) -> Self {
         Self { daemon: Some(daemon), ..self }
+    }
+
+    /// The company is there already, and this is its key.
+    #[must_use]
+    pub fn key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// The receiver behaves so.
@@ -107,7 +114,10 @@ impl Setting {
         };
         let operator = Operator::new(daemon.control().await);
         let receiver = Receiver::start(self.behaviour).await.unwrap();
-        let key = operator.company(7).await;
+        let key = match self.key {
+            Some(key) => key,
+            None => operator.company(7).await,
+        };
         let (mut integration, mut secret) = (String::new(), String::new());
         match self.target {
             Target::Nowhere => {}
@@ -129,7 +139,7 @@ impl Scene {
     #[must_use]
     pub fn set() -> Setting {
         let target = Target::Webhook("crm".to_owned(), "/".to_owned());
-        Setting { daemon: None, behaviour: Behaviour::Good, target, config: json!({}) }
+        Setting { daemon: None, key: None, behaviour: Behaviour::Good, target, config: json!({}) }
     }
 
     /// A scene whose receiver behaves so.

@@ -6,8 +6,8 @@ use super::acts::obstacle;
 use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
-use crate::console::data::{Badge, Company, Detail};
-use crate::console::dialogs::{Item, Jump, Menu, Named, Pick};
+use crate::console::data::{Badge, Company, Detail, Integration};
+use crate::console::dialogs::{Item, Jump, Menu, Named, Pick, Target};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -141,20 +141,20 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
     let others = shared.setup.profiles.iter().filter(|name| Some(*name) != shared.setup.profile.as_ref());
     items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
     let mut menu = Menu::typed("Command", items);
-    menu.named = Named { acts: named(shared), integrations: references(shared) };
+    menu.named = named(shared);
     menu.legend = vec!["lead NAME   int NAME   company NAME   retry 7/NAME   Tab completes".to_owned()];
     menu
 }
 
-/// The acts on a whole integration, as they are typed before its name.
-fn named(shared: &Shared) -> Vec<(Action, String)> {
+/// The acts on a whole integration, and all there are.
+fn named(shared: &Shared) -> Named {
     let is_whole = |action| of_integration(action) || action == Action::Retry;
     let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
-    lines.map(|line| (line.action, line.label.to_lowercase())).collect()
-}
-
-fn references(shared: &Shared) -> Vec<(String, String)> {
-    shared.integrations.iter().map(|it| (it.id.clone(), it.reference())).collect()
+    let target = |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
+    Named {
+        acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
+        targets: shared.integrations.iter().map(target).collect(),
+    }
 }
 
 /// The companies that are known, by id.

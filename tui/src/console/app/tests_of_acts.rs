@@ -231,6 +231,7 @@ fn an_act_is_done_to_the_integration_that_is_named_with_it() {
     for (keys, question) in [
         ("test space acme", "Push a test to Rosewood Barn / acme-webhook?"),
         ("disable space 7/sheet", "Disable Rosewood Barn / sheet-export?"),
+        ("enable space 7/warehouse", "Enable Rosewood Barn / warehouse?"),
         // Who is called so altogether comes before what is worse and begins so.
         ("stage space 7/hook", "Stage a new signing secret for Rosewood Barn / hook?"),
         ("stage space 7/hook-2", "Stage a new signing secret for Rosewood Barn / hook-2?"),
@@ -246,6 +247,8 @@ fn an_act_is_done_to_the_integration_that_is_named_with_it() {
     let mut app = live(120, 36);
     visit(&mut app, ": cut space over space 7/acme enter");
     assert_eq!(last(&app), "not possible: no secret is staged");
+    visit(&mut app, ": disable space 7/warehouse");
+    assert!(shown(&app).contains("nothing matches"), "it is disabled: {}", shown(&app));
 }
 
 #[test]

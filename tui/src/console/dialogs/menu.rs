@@ -73,13 +73,47 @@ pub struct Item {
     pub reason: Option<String>,
 }
 
-/// What is typed with the integration that it is about: `stage 7/hook`.
+/// Acts that are typed with the integration that they are about: `stage 7/hook`.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    /// Acts with their labels.
     pub acts: Vec<(Action, String)>,
-    /// Ids with what they are called.
-    pub integrations: Vec<(String, String)>,
+    pub targets: Vec<Target>,
+}
+
+/// An integration that an act may name.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub id: String,
+    pub reference: String,
+    pub is_enabled: bool,
+}
+
+impl Named {
+    /// What was typed may mean, the best first: who is called so altogether is meant before others.
+    fn items(&self, query: &str) -> Vec<Item> {
+        let mut found = Vec::new();
+        for (at, _) in query.match_indices(' ') {
+            let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
+            for (action, label) in &self.acts {
+                found.extend(self.targets.iter().filter_map(|target| {
+                    let label = match (action, target.is_enabled) {
+                        (Action::Toggle, true) => "disable",
+                        (Action::Toggle, false) => "enable",
+                        _ => label,
+                    };
+                    let reference = target.reference.to_lowercase();
+                    let is_whole =
+                        reference == name || reference.split_once('/').is_some_and(|(_, own)| own == name);
+                    let place = (typed(label, act)?, !is_whole, typed(&reference, name)?);
+                    let pick = Pick::On { action: *action, integration: target.id.clone() };
+                    let label = format!("{label}: {}", target.reference);
+                    Some((place, Item { key: String::new(), label, pick, reason: None }))
+                }));
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, item)| item).collect()
+    }
 }
 
 /// A list to pick from.
@@ -129,7 +163,7 @@ impl Menu {
         found.sort_by_key(|(rank, _)| *rank);
         let guessed = found.partition_point(|(rank, _)| *rank < GUESSED);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
-        items.splice(guessed..guessed, self.on_what_is_named(&query));
+        items.splice(guessed..guessed, self.named.items(&query));
         let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
         if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
             let label = format!("lead {sought}: find it");
@@ -137,27 +171,6 @@ impl Menu {
             items.insert(0, Item { key: String::new(), label, pick, reason: None });
         }
         items
-    }
-
-    /// Acts on what the words behind them name; what is called so altogether comes first.
-    fn on_what_is_named(&self, query: &str) -> Vec<Item> {
-        let mut found = Vec::new();
-        for (at, _) in query.match_indices(' ') {
-            let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
-            for (action, label) in &self.named.acts {
-                let Some(rank) = typed(label, act) else { continue };
-                found.extend(self.named.integrations.iter().filter_map(|(id, reference)| {
-                    let lower = reference.to_lowercase();
-                    let is_whole = lower == name || lower.split_once('/').is_some_and(|(_, own)| own == name);
-                    let place = (rank, !is_whole, typed(&lower, name)?);
-                    let pick = Pick::On { action: *action, integration: id.clone() };
-                    let label = format!("{label}: {reference}");
-                    Some((place, Item { key: String::new(), label, pick, reason: None }))
-                }));
-            }
-        }
-        found.sort_by_key(|(place, _)| *place);
-        found.into_iter().map(|(_, item)| item).collect()
     }
 
     /// Takes a key in.

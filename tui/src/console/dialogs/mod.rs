@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 pub use confirm::{Choice, Confirm, Estimating, Focus, Weight};
 pub use editor::Editor;
-pub use menu::{Item, Jump, Menu, Named, Pick};
+pub use menu::{Item, Jump, Menu, Named, Pick, Target};
 pub use notice::Notice;
 pub use secret::OneTime;
 
