@@ -135,9 +135,10 @@ async fn post_all(daemon: &Daemon, key: &str, leads: Range<usize>) {
 async fn wait_state(scene: &Scene, integration: &str, state: &str, count: usize) {
     let integration = ulid::Ulid::from_string(integration).map(uuid::Uuid::from).unwrap();
     wait_until(&format!("{count} are {state}"), async || {
-        let found = "SELECT count(*) FROM delivery WHERE integration_id = $1 AND state = $2";
-        let found = sqlx::query_scalar(found).bind(integration).bind(state).fetch_one(&scene.pool).await;
-        usize::try_from::<i64>(found.unwrap()).unwrap() == count
+        let counted = "SELECT count(*) FROM delivery WHERE integration_id = $1 AND state = $2";
+        let counted = sqlx::query_scalar(counted).bind(integration).bind(state);
+        let found: i64 = counted.fetch_one(&scene.pool).await.unwrap();
+        usize::try_from(found).unwrap() == count
     })
     .await;
 }

@@ -96,7 +96,7 @@ pub(super) fn leads_of(company: i64) -> Range<usize> {
 /// Gathers it on a thread of its own, which keeps the receivers: the test that came first ends before others do.
 async fn gathered() -> Crowd {
     let (tell, told) = oneshot::channel();
-    thread::spawn(|| {
+    thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (crowd, _receivers) = gather().await;

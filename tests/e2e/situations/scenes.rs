@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
 use leadline_fakes::vendor::Quota;
 
-use super::{crowd::leads_of, *};
-
-pub(super) use super::crowd::{crowd, key_of};
+use super::{
+    crowd::{crowd, key_of, leads_of},
+    *,
+};
 
 /// How many leads of its forms are refused at each of two companies, and for what.
 const REFUSED: usize = 30;

@@ -297,7 +297,7 @@ pub fn attempt_json(it: &crate::console::data::Attempt, detail: Option<&Detail>)
 }
 
 /// What is known of an integration, as JSON.
-pub fn integration_json(it: &crate::console::data::Integration) -> Value {
+pub fn integration_json(it: &Integration) -> Value {
     json!({
         "id": it.id, "name": it.name, "company_id": it.company_id, "company": it.company,
         "connector": it.connector, "enabled": it.enabled, "badge": it.badge.word().to_lowercase(),

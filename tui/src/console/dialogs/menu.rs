@@ -17,9 +17,6 @@ use crate::console::widgets::input::Input;
 use crate::console::widgets::list::Form;
 use crate::console::widgets::table::window_start;
 
-/// How well a label fits of which some letters were typed, and no word.
-const GUESSED: u8 = 2;
-
 /// Where one can jump to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Jump {
@@ -161,9 +158,9 @@ impl Menu {
             .filter_map(|item| rank(&item.label.to_lowercase(), &query).map(|rank| (rank, item)))
             .collect();
         found.sort_by_key(|(rank, _)| *rank);
-        let guessed = found.partition_point(|(rank, _)| *rank < GUESSED);
+        let best = found.partition_point(|(rank, _)| *rank == 0);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
-        items.splice(guessed..guessed, self.named.items(&query));
+        items.splice(best..best, self.named.items(&query));
         let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
         if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
             let label = format!("lead {sought}: find it");
@@ -291,7 +288,7 @@ fn rank(label: &str, query: &str) -> Option<u8> {
     typed(label, query).or_else(|| {
         let mut letters = label.chars();
         let is_there = |c: char| c.is_whitespace() || letters.any(|other| other == c);
-        query.chars().all(is_there).then_some(GUESSED)
+        query.chars().all(is_there).then_some(2)
     })
 }
 
