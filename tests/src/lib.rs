@@ -17,7 +17,7 @@ pub use harness::{
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},
     pushing::{Bringing, Pushing},
-    scene::{Cast, Scene},
+    scene::{Cast, Scene, Setting},
     wait::wait_until,
     wire::Wire,
 };

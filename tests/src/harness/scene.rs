@@ -72,6 +72,7 @@ enum Target {
 #[derive(Debug)]
 pub struct Setting {
     daemon: Option<Daemon>,
+    key: Option<String>,
     behaviour: Behaviour,
     target: Target,
     config: Value,
@@ -82,6 +83,12 @@ impl Setting {
     #[must_use]
     pub fn daemon(self, daemon: Daemon) -> Self {
         Self { daemon: Some(daemon), ..self }
+    }
+
+    /// The company is there already, and this is its key.
+    #[must_use]
+    pub fn key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// The receiver behaves so.
@@ -129,7 +136,10 @@ impl Setting {
     pub async fn cast(self, control: Channel) -> Cast {
         let operator = Operator::new(control);
         let receiver = Receiver::start(self.behaviour).await.unwrap();
-        let key = operator.company(7).await;
+        let key = match self.key {
+            Some(key) => key,
+            None => operator.company(7).await,
+        };
         let (mut integration, mut secret) = (String::new(), String::new());
         match self.target {
             Target::Nowhere => {}
@@ -150,7 +160,7 @@ impl Scene {
     #[must_use]
     pub fn set() -> Setting {
         let target = Target::Webhook("crm".to_owned(), "/".to_owned());
-        Setting { daemon: None, behaviour: Behaviour::Good, target, config: json!({}) }
+        Setting { daemon: None, key: None, behaviour: Behaviour::Good, target, config: json!({}) }
     }
 
     /// A scene whose receiver behaves so.

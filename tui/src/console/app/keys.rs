@@ -362,6 +362,10 @@ impl App {
                 Some(subject) => self.perform_on(action, subject, effects),
                 None => self.perform(action, effects),
             },
+            Pick::On { action, integration } => {
+                let subject = Subject { integration: Some(integration), ..Subject::default() };
+                self.perform_on(action, subject, effects);
+            }
             Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Pick::Sort(key) => {
                 if let Some(mut list) = self.stacks[self.at].last_mut().and_then(|screen| screen.list()) {
