@@ -195,8 +195,17 @@ async fn reading_is_a_right_of_its_own_and_stands_in_the_audit() {
             .fetch_all(&scene.pool)
             .await
             .unwrap();
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "one for each answer: {lines:?}");
     assert!(lines[0].0.starts_with("intake key llk_7_") && lines[0].1.starts_with("lead 01"), "{lines:?}");
+    assert_eq!(lines[0], lines[1]);
+    // A line that cannot be written is an answer that is not given.
+    sqlx::query("ALTER TABLE audit ADD CONSTRAINT nothing CHECK (action <> 'ReadLead') NOT VALID")
+        .execute(&scene.pool)
+        .await
+        .unwrap();
+    let answer = http().get(&url).bearer_auth(&reads.key).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert!(!answer.text().await.unwrap().contains("@example.com"));
     scene.set.end().await;
 }
 

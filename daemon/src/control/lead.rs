@@ -18,6 +18,7 @@ use crate::{
         Store,
         lead::place::LeadPlace,
         operator::{
+            audit::Reading,
             command::Refusal,
             refusal::{Known, RefusalReason},
         },
@@ -83,7 +84,8 @@ impl LeadService for Control {
         let found = self.store.lead_view(check::optional(&request.company), &request.uuid).await?;
         let lead = found.lead;
         // Before it is told: no reading goes without its line.
-        self.store.note_reading(lead.company, &operator, "Reveal", lead.id).await?;
+        let reading = Reading { company: lead.company, lead: lead.id, operator };
+        self.store.note_readings(&[reading], "Reveal").await?;
         Ok(Response::new(v1::RevealResponse {
             uuid: lead.uuid,
             company_id: lead.company.0,
@@ -161,7 +163,11 @@ impl LeadService for Control {
             Err(nobody(&request.email))?;
         }
         // Before the first word of them is told.
-        self.store.note_readings(&leads, &operator, "ExportPerson").await?;
+        let readings: Vec<_> = leads
+            .iter()
+            .map(|(company, lead)| Reading { company: *company, lead: *lead, operator: operator.clone() })
+            .collect();
+        self.store.note_readings(&readings, "ExportPerson").await?;
         let export = Export { control: self.clone(), email: request.email, leads, next: 0 };
         Ok(Response::new(Box::pin(stream::try_unfold(export, |mut export| async move {
             let piece = export.piece().await?;
