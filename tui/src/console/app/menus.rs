@@ -144,7 +144,8 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: 
     let mut menu = Menu { jumps: true, ..Menu::typed("Command", items) };
     menu.named = named(shared);
     menu.legend = vec![
-        "lead NAME finds a person   int NAME   company NAME   flow NAME   retry 7/NAME   Tab completes".to_owned(),
+        "lead NAME finds a person   int NAME   company NAME   flow NAME   retry 7/NAME   Tab completes"
+            .to_owned(),
         "by id, or by what is loaded: lead  delivery  attempt  cause  job".to_owned(),
     ];
     menu
@@ -171,7 +172,8 @@ pub fn flows(action: Action, subject: Subject) -> Menu {
 fn named(shared: &Shared) -> Named {
     let is_whole = |action| of_integration(action) || action == Action::Retry;
     let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
-    let target = |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
+    let target =
+        |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
     Named {
         acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
         targets: shared.integrations.iter().map(target).collect(),
