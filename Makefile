@@ -1,4 +1,4 @@
-.PHONY: install upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: install container-check upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
@@ -15,6 +15,7 @@ client-check: ; scripts/client-check
 book: ; scripts/book
 install: ; scripts/install
 install-check: ; scripts/install-check
+container-check: ; scripts/container-check
 upgrade-check: ; scripts/upgrade-check
 watch-check: ; scripts/watch-check
 docs-pages: ; LEADLINE_WRITE_DOCS=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test docs --lib the_page

@@ -131,6 +131,7 @@ pub mod integration {
     pub const TREND: Column<'_> = column("trend").fixed(6, 6);
     pub const NEXT_RETRY: Column<'_> = column("next_retry_at").short("next retry").rank(5).share(12, 26, 7);
     pub const LAST_ERROR: Column<'_> = column("last_error").cut(12).share(18, 200, 1);
+    pub const WAITS: Column<'_> = column("waits").head("waits for").place(4).cut(25);
 }
 
 /// Attempts.
@@ -188,7 +189,7 @@ pub mod cause {
     pub const DELIVERIES: Column<'_> = column("deliveries").place(101);
     pub const LEADS: Column<'_> = column("leads").place(101).rank(1).fixed(6, 3).right();
     pub const CLASS: Column<'_> = column("failure_class").head("class").place(102);
-    pub const TEXT: Column<'_> = column("text").short("cause").place(103).cut(12).share(20, 70, 0);
+    pub const TEXT: Column<'_> = column("text").short("cause").place(1).cut(12).share(20, 70, 0);
     pub const PLACES: Column<'_> =
         column("integrations").short("where").place(104).rank(4).cut(12).share(14, 40, 1);
     pub const FIRST: Column<'_> = column("first_at").short("first").place(105).rank(3).fixed(7, 5);
@@ -207,11 +208,11 @@ pub mod job {
     pub const OPERATOR: Column<'_> = column("operator").short("by").rank(3).cut(8).share(6, 30, 3);
     pub const TOTAL: Column<'_> = column("total").short("progress").fixed(17, 0);
     pub const RELEASED: Column<'_> = column("released").rank(2);
-    pub const PENDING: Column<'_> = column("pending").fixed(7, 2).right();
+    pub const PENDING: Column<'_> = column("pending").rank(1).fixed(7, 2).right();
     pub const DELIVERED: Column<'_> = column("delivered").fixed(9, 1).right();
     pub const DEAD: Column<'_> = column("dead").fixed(5, 1).right();
-    pub const CREATED: Column<'_> = column("created_at").short("began").rank(1).fixed(14, 0);
-    pub const ABOUT: Column<'_> = column("about").short("what").rank(1).cut(12).share(14, 160, 0);
+    pub const CREATED: Column<'_> = column("created_at").short("began").rank(2).fixed(14, 0);
+    pub const ABOUT: Column<'_> = column("about").short("what").place(1).cut(12).share(14, 160, 0);
     pub const LEFT_ALONE: Column<'_> = column("left_alone").fixed(10, 4).right();
 }
 

@@ -15,6 +15,7 @@ use super::keymap::Action;
 use super::msg::{Command, Effect, Ticket};
 use super::theme::Theme;
 use super::widgets::columns::Look;
+use super::widgets::document::Doc;
 use super::widgets::filter::Filter;
 use super::widgets::input::Input;
 use super::widgets::list::List;
@@ -124,9 +125,11 @@ impl Cx<'_> {
         }
     }
 
-    /// Shows text in the reader's own pager.
-    pub fn effects_page(&mut self, text: String) {
-        self.effects.push(Effect::Page(text));
+    /// Shows a page in the reader's own pager, or in the editor to be read there. It must be a page: these programs let
+    /// through what steers a terminal.
+    pub fn show_outside(&mut self, action: Action, doc: &Doc) {
+        let text = doc.text();
+        self.effects.push(if action == Action::InEditor { Effect::View(text) } else { Effect::Page(text) });
     }
 }
 

@@ -218,7 +218,9 @@ impl App {
             }
             Action::Command => {
                 let text = self.top().command(&self.shared);
-                let hint = "y copies it; any other key closes this";
+                let copied = Zeroizing::new(text.clone());
+                effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
+                let hint = "copied (OSC 52); y copies it again, any other key closes this";
                 self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
             }
             Action::Own(at) => self.own(at, &subject, effects),
@@ -360,6 +362,10 @@ impl App {
                 Some(subject) => self.perform_on(action, subject, effects),
                 None => self.perform(action, effects),
             },
+            Pick::On { action, integration } => {
+                let subject = Subject { integration: Some(integration), ..Subject::default() };
+                self.perform_on(action, subject, effects);
+            }
             Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Pick::Sort(key) => {
                 if let Some(mut list) = self.stacks[self.at].last_mut().and_then(|screen| screen.list()) {

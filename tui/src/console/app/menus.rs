@@ -6,8 +6,8 @@ use super::acts::obstacle;
 use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
-use crate::console::data::{Badge, Company, Detail, Flow};
-use crate::console::dialogs::{Item, Jump, Menu, Pick, Place};
+use crate::console::data::{Badge, Company, Detail, Flow, Integration};
+use crate::console::dialogs::{Item, Jump, Menu, Named, Pick, Place, Target};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -114,7 +114,7 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
 }
 
 /// Every action, every screen, every integration and company, and what the screens have loaded; `lead TEXT` finds a
-/// person, and a word with an id opens that.
+/// person, a word with an id opens that, and an act with an integration behind it is done there, whatever is selected.
 pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: Vec<Place>) -> Menu {
     let offered = screen.actions();
     let acts = shared.setup.keymap.iter().filter(|b| {
@@ -142,8 +142,9 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: 
     items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
     items.extend(loaded.into_iter().map(Place::item));
     let mut menu = Menu { jumps: true, ..Menu::typed("Command", items) };
+    menu.named = named(shared);
     menu.legend = vec![
-        "lead NAME finds a person   int NAME   company NAME   flow NAME   Tab completes".to_owned(),
+        "lead NAME finds a person   int NAME   company NAME   flow NAME   retry 7/NAME   Tab completes".to_owned(),
         "by id, or by what is loaded: lead  delivery  attempt  cause  job".to_owned(),
     ];
     menu
@@ -164,6 +165,17 @@ pub fn flows(action: Action, subject: Subject) -> Menu {
     let title = if action == Action::EditFlow { "Edit which flow?" } else { "Switch which flow?" };
     let items = subject.flows.iter().map(item).collect();
     Menu { subject: Some(Box::new(subject)), ..Menu::typed(title, items) }
+}
+
+/// The acts on a whole integration, and all there are.
+fn named(shared: &Shared) -> Named {
+    let is_whole = |action| of_integration(action) || action == Action::Retry;
+    let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
+    let target = |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
+    Named {
+        acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
+        targets: shared.integrations.iter().map(target).collect(),
+    }
 }
 
 /// The companies that are known, by id.
@@ -306,7 +318,7 @@ pub fn attempt_json(it: &crate::console::data::Attempt, detail: Option<&Detail>)
 }
 
 /// What is known of an integration, as JSON.
-pub fn integration_json(it: &crate::console::data::Integration) -> Value {
+pub fn integration_json(it: &Integration) -> Value {
     json!({
         "id": it.id, "name": it.name, "company_id": it.company_id, "company": it.company,
         "connector": it.connector, "enabled": it.enabled, "badge": it.badge.word().to_lowercase(),

@@ -304,3 +304,48 @@ fn the_second_flow_of_an_integration_is_edited_tried_and_switched() {
     visit(&mut app, "esc up E");
     assert!(shown(&app).contains("Edit which flow?"), "{}", shown(&app));
 }
+
+#[test]
+fn an_act_is_done_to_the_integration_that_is_named_with_it() {
+    let hook = |id: &str, name: &str, badge| fixtures::integration(id, name, badge);
+    let changed = vec![hook("01I9", "hook-2", Badge::Failing), hook("01I8", "hook", Badge::Ok)];
+    for (keys, question) in [
+        // What is said of it is no reason to jump there.
+        ("credentials space 7/salesforce", "New credentials of Rosewood Barn / salesforce"),
+        ("test space acme", "Push a test to Rosewood Barn / acme-webhook?"),
+        ("disable space 7/sheet", "Disable Rosewood Barn / sheet-export?"),
+        ("enable space 7/warehouse", "Enable Rosewood Barn / warehouse?"),
+        // Who is called so altogether comes before what is worse and begins so.
+        ("stage space 7/hook", "Stage a new signing secret for Rosewood Barn / hook?"),
+        ("stage space 7/hook-2", "Stage a new signing secret for Rosewood Barn / hook-2?"),
+        ("rotate space hook tab", "Rotate the signing secret of Rosewood Barn / hook?"),
+        ("push space what space waits space 7/hub", "Push now what waits for Rosewood Barn / hubspot-eu?"),
+        ("retry space 7/acme-webhook", "Retry every dead delivery of Rosewood Barn / acme-webhook?"),
+    ] {
+        let mut app = live(120, 36);
+        feed(&mut app, Msg::Changes { changed: changed.clone(), removed: vec![] });
+        visit(&mut app, &format!(": {keys} enter"));
+        assert!(shown(&app).contains(question), "{keys}: {}", shown(&app));
+    }
+    let mut app = live(120, 36);
+    visit(&mut app, ": cut space over space 7/acme enter");
+    assert_eq!(last(&app), "not possible: no secret is staged");
+    visit(&mut app, ": disable space 7/warehouse");
+    assert!(!shown(&app).contains("disable: 7/warehouse"), "it is disabled already: {}", shown(&app));
+}
+
+#[test]
+fn the_pace_may_be_typed_behind_the_count() {
+    let mut app = live(120, 36);
+    let effects = press(&mut app, "W");
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Estimate(estimate) = reply {
+            estimate.count = 12;
+        }
+    });
+    // A pace alone confirms nothing.
+    assert!(mutation(&press(&mut app, "up 60 enter")).is_none());
+    let effects = press(&mut app, "12 up enter");
+    let at_60 = matches!(mutation(&effects), Some(Mutation::Retry { per_minute: Some(60), .. }));
+    assert!(at_60, "{effects:?}: {}", shown(&app));
+}

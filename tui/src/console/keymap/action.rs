@@ -49,6 +49,7 @@ pub enum Action {
     Older,
     Diff,
     Pager,
+    InEditor,
     Export,
     Retry,
     RetryWaiting,

@@ -21,7 +21,7 @@ use crate::console::msg::{Command, Msg, Ticket};
 const HELD: Duration = Duration::from_secs(10);
 
 /// Two heartbeats are missing: whoever looks at the screen is to know within four seconds.
-const SILENCE: Duration = Duration::from_millis(3700);
+pub(super) const SILENCE: Duration = Duration::from_millis(3700);
 const HANGS: &str = "the daemon has stopped answering; R tries again at once";
 
 /// Completes when the daemon has been silent for too long.

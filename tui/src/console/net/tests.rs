@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Actor, Attempts, Call, Dial, Failure, Session, Watched};
@@ -189,11 +189,16 @@ async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
     rig.live().await;
     first.send(snapshot("c1")).unwrap();
     first.send(Ok(None)).unwrap();
+    let silent_from = Instant::now();
     let error = |msg: &Msg| match msg {
         Msg::Conn(Conn::Lost { error, .. }) => Some(error.clone()),
         _ => None,
     };
     assert_eq!(rig.until(error).await, "the daemon has stopped answering; R tries again at once");
+    // A heartbeat comes every 1.8 s, and two must be missing.
+    assert!(silent_from.elapsed() >= Duration::from_millis(3600));
+    // How long a busy machine takes to wake it proves nothing: the wait itself leaves time within the four seconds.
+    assert!(super::actor::SILENCE <= Duration::from_millis(3800), "whoever looks knows within four seconds");
     // It comes back where it was: a heartbeat moves no cursor.
     rig.live().await;
     assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);

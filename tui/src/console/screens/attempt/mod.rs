@@ -104,7 +104,7 @@ pub struct AttemptScreen {
     is_right: bool,
 }
 
-const ACTIONS: [Action; 24] = [
+const ACTIONS: [Action; 25] = [
     Action::Up,
     Action::Down,
     Action::Left,
@@ -119,6 +119,7 @@ const ACTIONS: [Action; 24] = [
     Action::Wrap,
     Action::Diff,
     Action::Pager,
+    Action::InEditor,
     Action::Retry,
     Action::Mapping,
     Action::Settings,
@@ -215,10 +216,10 @@ impl Screen for AttemptScreen {
                 cx.say(crate::console::app::shared::Tone::Plain, "there is no attempt before this one here");
             }
             Action::Diff => self.is_compared = !self.is_compared,
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(it) = self.current() {
-                    let text = self.whole(it, cx.shared).text();
-                    cx.effects_page(text);
+                    let doc = self.whole(it, cx.shared);
+                    cx.show_outside(action, &doc);
                 }
             }
             _ if self.is_right => self.right.perform(action),

@@ -39,11 +39,11 @@ impl Screen for IntegrationScreen {
                 self.fresh = 0;
             }
             Action::Older => self.ask_older(cx),
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(it) = self.attempts.current() {
                     let detail = self.details.of(&it.id);
-                    let text = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
-                    cx.effects_page(text.text());
+                    let doc = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
+                    cx.show_outside(action, &doc);
                 }
             }
             Action::Wrap | Action::NextSection | Action::PreviousSection => {
@@ -179,8 +179,9 @@ impl Screen for IntegrationScreen {
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let it = self.it(shared).into_iter();
-        let own =
-            it.flat_map(|it| [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until]);
+        let own = it.flat_map(|it| {
+            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+        });
         own.flatten().chain(ages(&self.attempts.rows)).collect()
     }
 

@@ -23,6 +23,7 @@ use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::document::Doc;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -90,7 +91,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 44] = [
+const ACTIONS: [Action; 45] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -125,6 +126,7 @@ const ACTIONS: [Action; 44] = [
     Action::Actions,
     Action::OpenIntegration,
     Action::Pager,
+    Action::InEditor,
     Action::Rotate,
     Action::Stage,
     Action::CutOver,
@@ -269,9 +271,11 @@ impl Screen for LeadScreen {
                 self.page.perform(action);
                 self.event.perform(action);
             }
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(page) = &self.fetch.value {
-                    cx.effects_page(crate::console::widgets::document::readable(&page.event));
+                    let mut doc = Doc::default();
+                    doc.body(&page.event);
+                    cx.show_outside(action, &doc);
                 }
             }
             _ if self.has_page && action.is_move() => {

@@ -77,13 +77,14 @@ fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let contact = [lead.company.as_str(), lead.email.as_str(), lead.phone.as_str()];
     let contact: Vec<&str> = contact.into_iter().filter(|text| !text.is_empty()).collect();
     let quiet = |text: &str| theme.span(Role::Quiet, text.to_owned());
+    let role = if lead.state == "complete" { Role::Good } else { Role::Warn };
     let lines = vec![
         Line::from(safe(&contact.join("   "), width, theme)),
         Line::from(vec![
             quiet("received "),
             Span::raw(at),
             quiet("   "),
-            theme.span(if lead.state == "complete" { Role::Good } else { Role::Warn }, lead.state.clone()),
+            theme.span(role, safe(&lead.state, 20, theme)),
             quiet(&format!("   {}", safe(&lead.uuid, 40, theme))),
         ]),
     ];
