@@ -33,7 +33,7 @@ pub(super) fn saving(
     let (before, after) = match (change, dialog) {
         (Mutation::FlowWhen { flow, when }, dialog) => {
             let edited = match dialog {
-                Some(Dialog::Editor(editor)) => editor.flow().map(|it| it.when.clone()),
+                Some(Dialog::Editor(editor)) => editor.edited_flow().map(|it| it.when.clone()),
                 _ => None,
             };
             let before = match (known, edited) {

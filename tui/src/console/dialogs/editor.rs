@@ -293,7 +293,7 @@ impl Editor {
     }
 
     /// The flow that is edited, as it was when the form opened.
-    pub const fn flow(&self) -> Option<&Flow> {
+    pub const fn edited_flow(&self) -> Option<&Flow> {
         match &self.form {
             Form::Flow(it) => Some(&it.flow),
             _ => None,

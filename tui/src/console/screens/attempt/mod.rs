@@ -18,7 +18,6 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::draw::pane;
 use crate::console::widgets::page::{Page, draw_plain};
 use crate::console::widgets::time;
 
