@@ -71,7 +71,9 @@ impl Keys {
     /// Waits until one line has all of these.
     async fn sees_line(&mut self, texts: &[&str]) {
         let has_all = |line: &str| texts.iter().all(|text| line.contains(text));
-        self.console.wait_for(&format!("a line of {texts:?}"), |shown| shown.text().lines().any(has_all)).await;
+        self.console
+            .wait_for(&format!("a line of {texts:?}"), |shown| shown.text().lines().any(has_all))
+            .await;
     }
 
     /// Copies the secret that is shown once, and says that it is stored.

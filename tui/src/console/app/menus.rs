@@ -150,7 +150,8 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
 fn named(shared: &Shared) -> Named {
     let is_whole = |action| of_integration(action) || action == Action::Retry;
     let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
-    let target = |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
+    let target =
+        |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
     Named {
         acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
         targets: shared.integrations.iter().map(target).collect(),
