@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod reach;
+mod sandbox;
 
 /// Below this much room the next hours are at risk, in KiB.
 const ROOM_MIN: u64 = 1024 * 1024;
@@ -114,6 +115,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
     examine_limits(&mut report);
+    sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
     if is_running {
         reach::examine_other_doors(&mut report, config).await;
