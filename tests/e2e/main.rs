@@ -74,6 +74,7 @@ mod retention;
 mod retries;
 mod rotation;
 mod salesforce;
+mod sandbox;
 mod security_log;
 mod settings;
 mod situations;

@@ -14,7 +14,7 @@ use std::{
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{ChildDaemon, Database, Operator, control, leadlined, post_lead, wait_until};
-use leadlined::{app, config::Config};
+use leadlined::{app, config::Config, postgres::embedded::SandboxSupport};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -194,6 +194,10 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
         "ok    master key      ",
     ] {
         assert!(report.contains(line), "{report}");
+    }
+    if SandboxSupport::here().unwrap() == SandboxSupport::Full {
+        let held = "ok    sandbox         the private PostgreSQL reaches its own files only\n";
+        assert!(report.contains(held), "{report}");
     }
     let other = another_key();
     let output =

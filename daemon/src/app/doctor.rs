@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod reach;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 
@@ -116,6 +117,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
     judge_limits(&mut report, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
+    sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
     if is_running {
         reach::examine_other_doors(&mut report, config).await;

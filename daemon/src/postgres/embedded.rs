@@ -15,6 +15,7 @@ pub mod dump;
 mod error;
 mod launch;
 mod layout;
+mod sandbox;
 mod server;
 mod settings;
 mod supervisor;
@@ -33,7 +34,7 @@ use crate::{
     telemetry,
 };
 
-pub use self::{error::EmbeddedError, supervisor::Supervisor};
+pub use self::{error::EmbeddedError, sandbox::SandboxSupport, supervisor::Supervisor};
 
 /// The superuser of the private cluster, and the database that the daemon uses.
 const NAME: &str = "leadline";
@@ -62,6 +63,7 @@ impl Cluster {
                  make an account for it alone (useradd --system --shell /usr/sbin/nologin leadline)"
             );
         }
+        warn_without_sandbox();
         Self::launch(layout, None).await
     }
 
@@ -95,15 +97,15 @@ impl Cluster {
         initialize(&layout, &server, &lock).await?;
         layout.rotate_log()?;
         let (socket_dir, is_made) = socket_dir(&layout)?;
+        let mut launch = Launch { layout, server, socket_dir };
         let afterwards = match throw_away {
             Some(directory) => Afterwards::RemoveAll(directory),
-            None if is_made => Afterwards::RemoveSocketDir(&socket_dir),
+            None if is_made => Afterwards::RemoveSocketDir(&launch.socket_dir),
             None => Afterwards::Keep,
         };
         // The watchdog comes first, so that there is no moment in which nobody would stop the server.
-        let (pg_ctl, log) = (server.program("pg_ctl"), layout.open_log()?);
-        let watchdog = Watchdog::start(&layout.account, &pg_ctl, &layout.data, afterwards, lock, log)?;
-        let mut launch = Launch { layout, server, socket_dir };
+        let log = launch.layout.open_log()?;
+        let watchdog = Watchdog::start(&launch, afterwards, lock, log)?;
         launch.start().await?;
         Ok(Self { launch, watchdog })
     }
@@ -162,6 +164,20 @@ fn options(socket_dir: &Path, database: &str) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
+/// Says so where nothing but its account keeps the server from the daemon's files.
+fn warn_without_sandbox() {
+    let why = match SandboxSupport::here() {
+        Ok(SandboxSupport::Missing) => "the kernel has no Landlock, or does not let it be used".to_owned(),
+        Ok(SandboxSupport::Full | SandboxSupport::Partial) => return,
+        Err(error) => telemetry::causes(&error),
+    };
+    tracing::warn!(
+        event = "postgres_not_sandboxed",
+        why,
+        "nothing but its user keeps the private PostgreSQL from the daemon's files"
+    );
+}
+
 /// Where the socket goes, and whether that is a temporary directory made for it: paths of sockets must be short.
 fn socket_dir(layout: &Layout) -> Result<(PathBuf, bool), EmbeddedError> {
     let fits = |directory: &Path| socket(directory).as_os_str().len() <= SOCKET_PATH_BYTES_MAX;
@@ -173,9 +189,14 @@ fn socket_dir(layout: &Layout) -> Result<(PathBuf, bool), EmbeddedError> {
         layout.account.own(&path)?;
         Ok(path)
     };
-    let temp = env::temp_dir();
-    let temp = if fits(&temp.join("leadline-00000000")) { temp } else { PathBuf::from("/tmp") };
+    let [temp, short] = temp_dirs();
+    let temp = if fits(&temp.join("leadline-00000000")) { temp } else { short };
     make(&temp).map(|path| (path, true)).map_err(|error| EmbeddedError::Files(temp, error))
+}
+
+/// Where directories for sockets are made: the second where paths in the first are too long.
+fn temp_dirs() -> [PathBuf; 2] {
+    [env::temp_dir(), "/tmp".into()]
 }
 
 fn socket(directory: &Path) -> PathBuf {

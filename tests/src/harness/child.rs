@@ -29,6 +29,7 @@ pub struct ChildDaemon {
     intake: SocketAddr,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    user: Option<SystemUser>,
     dir: TempDir,
     log: Log,
 }
@@ -68,6 +69,17 @@ impl ChildDaemon {
         Self::start_at(dir, leadlined(), None, &more, &[]).await
     }
 
+    /// A daemon that root has this user start, who has no rights, with a private database.
+    pub async fn start_as(user: &SystemUser, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        chown(dir.path(), Some(user.uid), Some(user.gid)).unwrap();
+        // The user may not come to where it was built.
+        let executable = dir.path().join("leadlined");
+        fs::copy(leadlined(), &executable).unwrap();
+        let args = arguments(dir.path(), None, more);
+        Self::launch(dir, executable, args, Vec::new(), Some(user.clone())).await
+    }
+
     async fn start_at(
         dir: TempDir,
         executable: &Path,
@@ -77,11 +89,21 @@ impl ChildDaemon {
     ) -> Self {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let args = arguments(dir.path(), database, more);
+        Self::launch(dir, executable.to_owned(), args, env, None).await
+    }
+
+    async fn launch(
+        dir: TempDir,
+        executable: PathBuf,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+        user: Option<SystemUser>,
+    ) -> Self {
         let log = Log::default();
-        let executable = executable.to_owned();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, intake) = spawn(&executable, &args, &env, any, log.clone()).await;
-        Self { executable, child, intake, args, env, dir, log }
+        let command = command(&executable, &args, &env, user.as_ref());
+        let (child, intake) = spawn(command, &executable, &args, any, log.clone()).await;
+        Self { executable, child, intake, args, env, user, dir, log }
     }
 
     /// A daemon whose log goes somewhere else, so that nobody here can read it. It cannot be started again.
@@ -89,7 +111,7 @@ impl ChildDaemon {
         let dir = tempfile::tempdir().unwrap();
         let mut args = arguments(dir.path(), database, more);
         args.extend(["intake", "admin"].map(|door| format!("--{door}-listen=127.0.0.1:0")));
-        let mut child = command(leadlined(), &args, &[]).stderr(log).spawn().unwrap();
+        let mut child = command(leadlined(), &args, &[], None).stderr(log).spawn().unwrap();
         let address = dir.path().join("intake.addr");
         wait_until("the daemon says where it takes leads in", async || {
             assert_eq!(child.try_wait().unwrap(), None, "leadlined ended before it was ready");
@@ -98,7 +120,7 @@ impl ChildDaemon {
         .await;
         let intake = fs::read_to_string(address).unwrap().trim().parse().unwrap();
         let executable = leadlined().to_owned();
-        Self { executable, child, intake, args, env: Vec::new(), dir, log: Log::default() }
+        Self { executable, child, intake, args, env: Vec::new(), user: None, dir, log: Log::default() }
     }
 
     /// What it has logged since it was first ready, a line each.
@@ -156,8 +178,9 @@ impl ChildDaemon {
 
     /// Starts it again after it was killed, on the same directory and the same port.
     pub async fn restart(&mut self) {
+        let command = command(&self.executable, &self.args, &self.env, self.user.as_ref());
         (self.child, self.intake) =
-            spawn(&self.executable, &self.args, &self.env, self.intake, self.log.clone()).await;
+            spawn(command, &self.executable, &self.args, self.intake, self.log.clone()).await;
     }
 
     /// The same with more arguments, from now on.
@@ -211,9 +234,17 @@ fn arguments(dir: &Path, database: Option<&Database>, more: &[&str]) -> Vec<Stri
     args
 }
 
-/// The executable with these arguments, and no settings of whoever runs the tests.
-fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Command {
+/// The executable with these arguments, and no settings of whoever runs the tests, as another user if one is given.
+fn command(
+    executable: &Path,
+    args: &[String],
+    env: &[(String, String)],
+    user: Option<&SystemUser>,
+) -> Command {
     let mut command = Command::new(executable);
+    if let Some(user) = user {
+        command.uid(user.uid).gid(user.gid);
+    }
     command
         .args(args)
         .env_remove("LEADLINE_DATABASE_URL")
@@ -227,13 +258,12 @@ fn command(executable: &Path, args: &[String], env: &[(String, String)]) -> Comm
 
 /// Starts the executable and waits for its word that it is ready, which also tells its port.
 async fn spawn(
+    mut command: Command,
     executable: &Path,
     args: &[String],
-    env: &[(String, String)],
     intake: SocketAddr,
     log: Log,
 ) -> (Child, SocketAddr) {
-    let mut command = command(executable, args, env);
     command.arg(format!("--intake-listen={intake}"));
     // Versions from before the setting are run beside this one by the benchmark.
     let is_given = args.iter().any(|arg| arg.starts_with("--admin-listen"));

@@ -10,7 +10,9 @@ use std::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{EmbeddedError, NAME, RETRY_GAP, layout::Layout, options, server::Server, socket};
+use super::{
+    EmbeddedError, NAME, RETRY_GAP, layout::Layout, options, sandbox::Sandbox, server::Server, socket,
+};
 
 /// How long an old server may take to stop before we give up on the directory.
 const OLD_SERVER_PATIENCE: Duration = Duration::from_secs(70);
@@ -58,6 +60,11 @@ impl Launch {
         }
     }
 
+    /// What the server's programs may touch.
+    pub(super) fn sandbox(&self) -> Sandbox {
+        Sandbox::new(&self.layout, &self.server, &self.socket_dir)
+    }
+
     /// Starts the server and waits until it answers.
     pub(super) async fn start_once(&self) -> Result<(), EmbeddedError> {
         let options = self.layout.configure(&self.socket_dir)?;
@@ -68,7 +75,9 @@ impl Launch {
         let files = |error| EmbeddedError::Files(self.layout.log(), error);
         // The server keeps what it is handed here as its log.
         start.stdout(log.try_clone().map_err(files)?).stderr(log);
-        let status = tokio::process::Command::from(start).kill_on_drop(true).status().await;
+        let mut start = tokio::process::Command::from(start);
+        start.kill_on_drop(true);
+        let status = async { self.sandbox().spawn(start)?.wait().await }.await;
         let status = status
             .map_err(|error| EmbeddedError::Program { name: "pg_ctl start", why: error.to_string() })?;
         if !status.success() {
@@ -106,7 +115,7 @@ pub(super) async fn initialize(layout: &Layout, server: &Server, lock: &File) ->
     let mut initdb = layout.account.command(Path::new("/bin/sh"));
     initdb.args(["-c", INITIALIZE, "leadline-initdb"]).arg(server.program("initdb")).arg(&layout.data);
     initdb.stdin(Stdio::from(lock.try_clone().map_err(files)?));
-    run("initdb", initdb).await?;
+    run("initdb", initdb, &Sandbox::new(layout, server, &layout.home)).await?;
     File::open(&layout.home).and_then(|home| home.sync_all()).map_err(files)
 }
 
@@ -133,8 +142,13 @@ pub(super) async fn open_database(socket_dir: &Path, data: &Path) -> Result<(), 
 }
 
 /// Runs one of PostgreSQL's programs to its end.
-pub(super) async fn run(name: &'static str, command: Command) -> Result<(), EmbeddedError> {
-    let output = tokio::process::Command::from(command).output().await;
+pub(super) async fn run(
+    name: &'static str,
+    mut command: Command,
+    sandbox: &Sandbox,
+) -> Result<(), EmbeddedError> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = async { sandbox.spawn(command.into())?.wait_with_output().await }.await;
     let output = output.map_err(|error| EmbeddedError::Program { name, why: error.to_string() })?;
     if output.status.success() {
         return Ok(());

@@ -115,19 +115,24 @@ impl Layout {
         fs::rename(&path, old).map_err(|error| EmbeddedError::Files(path, error))
     }
 
+    /// What the server is configured by: who may connect, who is who, and all else.
+    pub(super) fn configuration(&self) -> [PathBuf; 3] {
+        ["pg_hba.conf", "pg_ident.conf", "postgresql.conf"].map(|name| self.server.join(name))
+    }
+
     /// Writes what the server is configured by. The answer is how to start it with that.
     pub(super) fn configure(&self, socket_dir: &Path) -> Result<String, EmbeddedError> {
-        let write = |name: &str, text: String| {
-            let path = self.server.join(name);
+        let write = |path: &Path, text: String| {
             let write = || {
-                fs::write(&path, text)?;
-                fs::set_permissions(&path, Permissions::from_mode(0o644))
+                fs::write(path, text)?;
+                fs::set_permissions(path, Permissions::from_mode(0o644))
             };
-            write().map_err(|error| EmbeddedError::Files(path.clone(), error)).map(|()| path)
+            write().map_err(|error| EmbeddedError::Files(path.to_owned(), error))
         };
-        let access = write("pg_hba.conf", settings::access())?;
-        let users = write("pg_ident.conf", settings::users(self.account.client()))?;
-        let main = write("postgresql.conf", settings::main(socket_dir, &access, &users))?;
+        let [access, users, main] = self.configuration();
+        write(&access, settings::access())?;
+        write(&users, settings::users(self.account.client()))?;
+        write(&main, settings::main(socket_dir, &access, &users))?;
         Ok(settings::start_options(&main))
     }
 

@@ -61,6 +61,11 @@ impl Server {
         }
     }
 
+    /// Where its programs are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.bin
+    }
+
     /// One of its programs.
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)

@@ -137,7 +137,7 @@ impl Supervisor {
     async fn finish_stopping(&self) {
         let mut stop = self.launch.layout.account.command(&self.launch.server.program("pg_ctl"));
         stop.args(["stop", "-s", "-w", "-t", "30", "-m", "fast", "-D"]).arg(&self.launch.layout.data);
-        if let Err(error) = run("pg_ctl stop", stop).await {
+        if let Err(error) = run("pg_ctl stop", stop, &self.launch.sandbox()).await {
             // It may have ended meanwhile; starting it tells.
             tracing::debug!(
                 error = telemetry::causes(&error),

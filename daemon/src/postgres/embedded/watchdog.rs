@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{EmbeddedError, account::Account};
+use super::{EmbeddedError, launch::Launch};
 
 /// `$1` pg_ctl, `$2` the cluster, `$3` a directory to remove afterwards or nothing.
 ///
@@ -52,9 +52,7 @@ impl Watchdog {
     /// Starts to watch a cluster. `lock` stays locked until the watchdog has done its work: it is handed over as an
     /// open file, so that the next daemon on this directory can wait for an old server to be gone.
     pub(super) fn start(
-        account: &Account,
-        pg_ctl: &Path,
-        cluster: &Path,
+        launch: &Launch,
         afterwards: Afterwards<'_>,
         lock: File,
         log: File,
@@ -74,15 +72,17 @@ impl Watchdog {
                 Afterwards::RemoveSocketDir(directory) => directory,
                 Afterwards::Keep | Afterwards::RemoveAll(_) => Path::new(""),
             };
-            let shell = account
-                .command(Path::new("/bin/sh"))
+            let mut shell = launch.layout.account.command(Path::new("/bin/sh"));
+            shell
                 .args(["-c", SCRIPT, "leadline-watchdog"])
-                .args([pg_ctl, cluster, remove])
+                .arg(launch.server.program("pg_ctl"))
+                .args([&*launch.layout.data, remove])
                 .stdin(Stdio::piped())
                 .stdout(stdout)
                 .stderr(log)
-                .process_group(0)
-                .spawn()?;
+                .process_group(0);
+            // It reads what the server has written of itself.
+            let shell = launch.sandbox().run(|| shell.spawn())?;
             Ok(Self { shell, remover })
         };
         start().map_err(EmbeddedError::Watchdog)
