@@ -12,6 +12,10 @@ use std::{
 
 #[path = "docs/api.rs"]
 mod api;
+#[path = "docs/commands.rs"]
+mod commands;
+#[path = "docs/left_out.rs"]
+mod left_out;
 #[path = "docs/site.rs"]
 mod site;
 #[path = "docs/watch.rs"]
@@ -80,12 +84,15 @@ fn tests_in(cell: &str) -> Vec<(&str, &str)> {
     cell.split('`').filter_map(|part| part.split_once("::")).collect()
 }
 
-/// Whether a file has a test of this name that is run. A path that does not start at the root starts in `tests/`.
-fn is_test(file: &str, function: &str) -> bool {
+/// The text of a file that is named. A path that does not start at the root starts in `tests/`.
+fn named(file: &str) -> Option<String> {
     let places = [root(), root().join("tests")];
-    let Some(text) = places.iter().find_map(|place| fs::read_to_string(place.join(file)).ok()) else {
-        return false;
-    };
+    places.iter().find_map(|place| fs::read_to_string(place.join(file)).ok())
+}
+
+/// Whether a file has a test of this name that is run.
+fn is_test(file: &str, function: &str) -> bool {
+    let Some(text) = named(file) else { return false };
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let head = format!("fn {function}(");
     let places = (0..lines.len()).filter(|at| lines[*at].trim_start_matches("async ").starts_with(&head));
@@ -116,15 +123,15 @@ fn every_finding_of_a_review_has_a_test() {
     let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
     let rows = page.lines().filter_map(|line| {
         let id = line.strip_prefix("| ")?.split(' ').next()?;
-        let number = id.strip_prefix(['S', 'R']).is_some_and(|number| number.parse::<u8>().is_ok());
+        let number = id.strip_prefix(['S', 'Q', 'D', 'R']).is_some_and(|number| number.parse::<u8>().is_ok());
         number.then_some((id.to_owned(), line))
     });
     let rows: Vec<_> = rows.collect();
     let named: BTreeSet<_> = rows.iter().map(|(id, _)| id.clone()).collect();
-    let security = (1..=14).map(|number| format!("S{number}"));
-    // What is asked of speed is a bench's to hold.
-    let reliability = (1..=12).filter(|number| *number != 8).map(|number| format!("R{number}"));
-    assert_eq!(named, security.chain(reliability).collect::<BTreeSet<_>>());
+    // Of security, of the queue, of what comes in, and of what may break.
+    let sections = [('S', 14), ('Q', 5), ('D', 14), ('R', 12)];
+    let all = sections.iter().flat_map(|(letter, last)| (1..=*last).map(move |n| format!("{letter}{n}")));
+    assert_eq!(named, all.collect::<BTreeSet<_>>());
     for (id, row) in rows {
         let tests = tests_in(row);
         assert!(!tests.is_empty(), "no test shows {id}");

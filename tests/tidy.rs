@@ -10,6 +10,8 @@ use std::{
 
 #[path = "tidy/connectors.rs"]
 mod connectors;
+#[path = "tidy/console.rs"]
+mod console;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/proto.rs"]

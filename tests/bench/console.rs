@@ -17,10 +17,11 @@ use std::{
 };
 
 use flood::Flood;
-use leadline_tests::{ChildDaemon, Database, Operator, Pty, leadline};
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_tests::{ChildDaemon, Database, Operator, Pty, leadline, post_lead};
 use serde_json::json;
 use sqlx::Executor as _;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const SIZE: (u16, u16) = (120, 36);
 const LARGE: (u16, u16) = (200, 60);
@@ -31,6 +32,15 @@ const CHANGES_A_SECOND: u64 = 1000;
 /// An hour of a hundred changes a second, and how many a second of them come here.
 const HOUR: (u64, u64) = (360_000, 20_000);
 const STARTS: usize = 20;
+/// That are refused, so that there are failures and people to be found.
+const LEADS: usize = 40;
+/// The lists in which keys are pressed: what opens each from the overview, and what is seen then.
+const LISTS: [(&str, &[(&str, &str)]); 4] = [
+    ("overview", &[]),
+    ("integration", &[("/hook-000\r", "1 of "), ("\r", "Attempts 50")]),
+    ("failures", &[("2", "no delta")]),
+    ("leads", &[("3", "Find a lead"), ("guest", "guest39@"), ("\x1b", "guest39@")]),
+];
 const KEYS: usize = 300;
 const IDLE: Duration = Duration::from_secs(30);
 const REDRAWS: usize = 50;
@@ -93,9 +103,10 @@ async fn before_a_daemon(report: &mut Report) {
     let (latencies, bytes) = keys(&mut console).await;
     report.figure("key to bytes, p50", quantile(&latencies, 0.5), (1.0, 5.0), "ms");
     report.figure("key to bytes, p99", quantile(&latencies, 0.99), (16.0, 50.0), "ms");
-    report.figure("bytes for a key, mean", bytes, (400.0, 400.0), "bytes");
+    report.figure("bytes for a key, overview", bytes, (400.0, 400.0), "bytes");
     idle(report, &console).await;
     resident(report, console.pid());
+    in_lists(report, &daemon, &operator, &server).await;
 
     // A screen of its own, so that what measures need not follow a change of size.
     let mut large = Pty::start(leadline(), &["--server", &server], LARGE);
@@ -117,6 +128,47 @@ async fn before_a_daemon(report: &mut Report) {
     assert!(console.end().await.success());
     report.figure("quit to prompt, the daemon stopped", millis(pressed.elapsed()), (50.0, 250.0), "ms");
     daemon.signal("CONT").await;
+}
+
+/// What a key costs in the other lists, and in all of them on a large terminal.
+async fn in_lists(report: &mut Report, daemon: &ChildDaemon, operator: &Operator, server: &str) {
+    let receivers = refused(daemon, operator).await;
+    for (size, place) in [(SIZE, ""), (LARGE, " of 200x60")] {
+        for (name, walk) in LISTS {
+            let mut console = Pty::start(leadline(), &["--server", server], size);
+            console.wait_for_all(&["LIVE", "hook-000"]).await;
+            for (keys, seen) in walk {
+                // A dialog that has just opened takes no key, and a line that is typed goes on being typed.
+                console.answer(keys).await;
+                console.wait_for_all(&[seen]).await;
+            }
+            let (_, bytes) = keys(&mut console).await;
+            report.figure(&format!("bytes for a key, {name}{place}"), bytes, (400.0, 400.0), "bytes");
+        }
+    }
+    for receiver in receivers {
+        receiver.stop().await;
+    }
+}
+
+/// Leads of a company of their own that some targets refuse, each in its own words.
+async fn refused(daemon: &ChildDaemon, operator: &Operator) -> Vec<Receiver> {
+    let key = operator.company(8).await;
+    let mut receivers = Vec::new();
+    for word in ["alpha", "beta", "gamma", "delta"] {
+        let receiver = Receiver::start(Behaviour::RefuseAll(422, format!("no {word}"))).await.unwrap();
+        operator.webhook(8, &format!("refuses-{word}"), &receiver.url("/"), json!({})).await;
+        receivers.push(receiver);
+    }
+    for n in 0..LEADS {
+        let mut lead = sample_lead(n);
+        lead["lead"]["email"] = json!(format!("guest{n}@example.com"));
+        assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    }
+    for receiver in &receivers {
+        timeout(Duration::from_secs(60), receiver.wait_for(LEADS)).await.unwrap();
+    }
+    receivers
 }
 
 /// Attempts that every integration has behind it.

@@ -243,3 +243,44 @@ fn every_connectors_page_says_where_its_facts_are_from_and_which_are_unverified(
     }
     assert!(lacking.is_empty(), "{lacking:#?}");
 }
+
+/// The blocks of shell on a page.
+fn shell(page: &str) -> Vec<Vec<&str>> {
+    let blocks = page.split("\n```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    blocks.map(|block| block.lines().filter(|line| !line.trim().is_empty()).collect()).collect()
+}
+
+/// The page that is read first, and the script that does what it says in a fresh root and stops the time.
+#[test]
+fn the_first_lead_takes_ten_commands_which_a_script_runs_in_five_minutes() {
+    let page = text("first-lead.md");
+    let commands = shell(&page).remove(0);
+    assert!(commands.len() <= 10, "{} commands", commands.len());
+    for wanted in ["apt-get install", "systemctl enable --now leadlined", "/v1/leads", "attempt list"] {
+        assert!(commands.iter().any(|command| command.contains(wanted)), "no command has {wanted}");
+    }
+    let script = fs::read_to_string(root().join("scripts/install-check")).unwrap();
+    for held in ["docs/first-lead.md", "((count <= 10))", "((took < 300))"] {
+        assert!(script.contains(held), "scripts/install-check does not hold {held}");
+    }
+}
+
+/// What the page on growing says of one machine and of several daemons is what was measured last.
+#[test]
+fn the_page_on_growing_has_the_figures_of_the_page_on_performance() {
+    let (measured, page) = (text("performance.md"), text("outgrow.md"));
+    let cells = |row: &str| -> Vec<String> {
+        let line = measured.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
+        line.split(" | ").map(str::to_owned).collect()
+    };
+    let rates = cells("Deliveries a second, fan-out 1 / 5 / 20");
+    let [one, five, _] = rates[3].split(" / ").collect::<Vec<_>>()[..] else { panic!("{rates:?}") };
+    assert!(page.contains(&format!("{one} leads a second")), "not {one} at fan-out 1");
+    assert!(page.contains(&format!("{five} deliveries a second at five")), "not {five} at fan-out 5");
+    let daemons = cells("`daemons`: 1, 2, 4 on one database");
+    let [_, two, four] = daemons[2].split(", ").collect::<Vec<_>>()[..] else { panic!("{daemons:?}") };
+    assert!(
+        page.contains(&format!("| 2 | {two} |")) && page.contains(&format!("| 4 | {four} |")),
+        "{two}, {four}"
+    );
+}

@@ -29,15 +29,20 @@ fn methods() -> Vec<PathAndQuery> {
     paths
 }
 
-/// Calls a method with an empty message, whatever its type, and reads the first answer.
-async fn call(channel: &Channel, path: PathAndQuery) -> Code {
+/// Calls a method with an empty message, whatever its type, and reads the first answer: its code, and its reason where it
+/// refuses.
+async fn call(channel: &Channel, path: PathAndQuery) -> (Code, Option<String>) {
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<(), ()>::default();
-    match grpc.server_streaming(Request::new(()), path, codec).await {
-        Ok(mut answer) => answer.get_mut().message().await.err().map_or(Code::Ok, |status| status.code()),
-        Err(status) => status.code(),
-    }
+    let refused = match grpc.server_streaming(Request::new(()), path, codec).await {
+        Ok(mut answer) => answer.get_mut().message().await.err(),
+        Err(status) => Some(status),
+    };
+    refused.map_or((Code::Ok, None), |status| {
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        (status.code(), details.error_info().map(|info| info.reason.clone()))
+    })
 }
 
 /// A socket beside the daemon's whose connections reach the daemon as another user's.
@@ -75,7 +80,9 @@ async fn another_user_is_turned_away_by_every_method() {
     assert!(methods.len() > 25, "{methods:?}");
     for path in &methods {
         if !path.path().ends_with("WatchService/Watch") {
-            assert_ne!(call(&own, path.clone()).await, Code::PermissionDenied, "{path}");
+            let (code, reason) = call(&own, path.clone()).await;
+            assert_ne!(code, Code::PermissionDenied, "{path}");
+            assert_eq!(code != Code::Ok, reason.is_some(), "{path}: {code:?} {reason:?}");
         }
     }
     let dir = tempfile::tempdir().unwrap();
@@ -89,11 +96,13 @@ async fn another_user_is_turned_away_by_every_method() {
     let stranger = control(&near).await;
     let others = [
         "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ];
     for path in methods.into_iter().chain(others.map(|path| path.parse().unwrap())) {
-        assert_eq!(call(&stranger, path.clone()).await, Code::PermissionDenied, "{path}");
+        let told = call(&stranger, path.clone()).await;
+        assert_eq!(told, (Code::PermissionDenied, Some("NO_OPERATOR".to_owned())), "{path}");
     }
     let reported = Cli::new(&near).run(&["company", "list"]).await;
     let line = reported.error(77);

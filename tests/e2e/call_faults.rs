@@ -8,7 +8,7 @@ use std::{
 };
 
 use leadline_fakes::{
-    Fault, Opened, Reply, VENDORS, open_account, sample_lead,
+    Fault, OpenAccount, Reply, VENDORS, open_account, sample_lead,
     vendor::{Chance, Chaos},
 };
 use leadline_tests::{Bringing, Pushing};
@@ -32,7 +32,7 @@ struct Way {
 
 /// An account that takes as much as comes, and pushes to it.
 struct Scene {
-    account: Box<dyn Opened>,
+    account: Box<dyn OpenAccount>,
     pushing: Pushing,
 }
 

@@ -1,6 +1,6 @@
 //! Every noun and verb of `leadline`, as scripts use them: the JSON of the contract, key for key.
 
-use leadline_fakes::{Behaviour, Receiver};
+use leadline_fakes::Behaviour;
 use leadline_tests::{Cli, Daemon, Ran, post_lead, wait_until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -8,30 +8,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 const LEAD: &str = include_str!("../fixtures/lead.json");
 const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
-/// A daemon, a receiver, and a company with a key and an integration, all made by commands.
-struct Scene {
-    daemon: Daemon,
-    receiver: Receiver,
-    cli: Cli,
-    key: String,
-    secret: String,
-    integration: String,
-}
+/// The scene whose webhook is called `hook`.
+struct Scene(leadline_tests::Scene);
+
+leadline_tests::stands_on_scene!(Scene, 0);
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let cli = Cli::new(daemon.socket());
-        cli.json(&["company", "create", "--name", "The Old Barn", "--plan", "pro", "--id", "7"]).await;
-        let key = cli.json(&["intake-key", "create", "--company", "The Old Barn"]).await;
-        let config = json!({ "url": receiver.url("/hook") }).to_string();
-        let new = ["integration", "create", "--company", "7", "--connector", "webhook", "--name", "hook"];
-        let hook = cli.json(&[&new[..], &["--config", &config]].concat()).await;
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let (key, secret, integration) =
-            (text(&key["key"]), text(&hook["signing_secret"]), text(&hook["id"]));
-        Self { daemon, receiver, cli, key, secret, integration }
+        Self(leadline_tests::Scene::set().webhook("hook", "/hook").start().await)
     }
 
     async fn post(&self, body: String) -> String {
@@ -48,13 +32,12 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.0.end().await;
     }
 }
 
 /// What an answer is made of: each value's kind in its place.
-fn shape(value: &Value) -> Value {
+pub(crate) fn shape(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Bool(_) => "bool".into(),
@@ -83,7 +66,7 @@ fn integration_shape() -> Value {
         "id": "id", "name": "text", "connector": "text", "enabled": "bool", "company_id": "integer", "company": "text", "skipped": "integer",
         "badge": "text", "last_pushed_at": null, "failure_count": "integer", "dead": "integer",
         "held": "integer", "pending": "integer", "last_error": null, "last_error_at": null,
-        "oldest_undelivered_at": null, "throttled_until": null, "next_retry_at": null,
+        "oldest_undelivered_at": null, "throttled_until": null, "throttle_why": null, "next_retry_at": null, "waits": null,
         "sweep_at": null, "breaker": {"state": "text", "why": null, "until": null},
         "lane": {"running": "integer", "concurrency": "integer", "rate_per_second": null, "waits_for": null,
             "waits_until": null},
@@ -94,7 +77,7 @@ fn integration_shape() -> Value {
     })
 }
 
-fn attempt_shape() -> Value {
+pub(crate) fn attempt_shape() -> Value {
     json!({
         "id": "id", "delivery_id": "id", "lead": "id", "number": "integer", "trigger": "text", "state": "text",
         "status_code": "integer", "failure_class": null, "error": null, "started_at": "time",
@@ -111,7 +94,7 @@ fn delivery_shape() -> Value {
 }
 
 /// The first shape with the fields of the second laid over it.
-fn with(mut shape: Value, more: Value) -> Value {
+pub(crate) fn with(mut shape: Value, more: Value) -> Value {
     for (key, value) in more.as_object().unwrap() {
         shape[key] = value.clone();
     }
@@ -224,6 +207,10 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     assert_eq!(shape(&rotated), expected);
     let second = rotated["signing_secret"].as_str().unwrap();
     assert!(second.starts_with("whsec_") && second != scene.secret);
+    let new = ["integration", "create", "--company", "7", "--connector", "webhook", "--name", "new"];
+    let made = cli.json(&[&new[..], &["--config", r#"{"url": "https://example.com/"}"#]].concat()).await;
+    let first = made["signing_secret"].as_str().unwrap();
+    assert!(first.starts_with("whsec_"), "{made}");
     assert_eq!(rotated["rotation"], "grace");
     let revoked = cli.json(&["integration", "revoke-secret", "hook"]).await;
     assert_eq!((&revoked["rotation"], &revoked["secret_version"]), (&json!("none"), &json!(2)));
@@ -249,7 +236,7 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     {
         reported += &cli.json(args).await.to_string();
     }
-    for secret in [&*scene.secret, second, third, &*scene.key] {
+    for secret in [&*scene.secret, first, second, third, &*scene.key] {
         assert!(!reported.contains(secret), "a secret is shown or stored as it is");
     }
     scene.end().await;
@@ -427,7 +414,8 @@ async fn a_watch_is_a_line_for_each_change() {
     scene.cli.json(&["integration", "delete", "hook", "--yes"]).await;
     let removed = line(&|line| line["change"] != "changed").await;
     assert_eq!(removed, json!({"change": "removed", "id": scene.integration}));
-    scene.daemon.stop().await;
+    let leadline_tests::Scene { daemon, receiver, .. } = scene.0;
+    daemon.stop().await;
     assert_eq!(child.wait().await.unwrap().code(), Some(69), "the daemon has stopped");
-    scene.receiver.stop().await;
+    receiver.stop().await;
 }

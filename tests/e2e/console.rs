@@ -7,11 +7,17 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, sample_lead};
-use leadline_tests::{ChildDaemon, Database, Operator, Pty, Shown, leadline, post_lead, wait_until};
+use leadline_tests::{ChildDaemon, Database, Operator, Pty, leadline, post_lead};
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::leads::verify;
+
+mod copying;
+mod hostile;
+mod hygiene;
+mod jumps;
+mod undo;
 
 const SMALL: (u16, u16) = (80, 24);
 const WIDE: (u16, u16) = (120, 36);
@@ -41,11 +47,6 @@ impl Scene {
 
 fn console_of(socket: &str, size: (u16, u16)) -> Pty {
     Pty::start(leadline(), &["--server", &format!("unix:{socket}")], size)
-}
-
-/// A console whose daemon is not there.
-fn lonely() -> Pty {
-    console_of("/nonexistent/control.sock", SMALL)
 }
 
 async fn a_red_badge_leads_to_its_attempt_and_clears(size: (u16, u16)) {
@@ -235,76 +236,6 @@ async fn a_daemon_that_hangs_is_lost_soon() {
     assert_eq!(daemon.stop().await, Some(0));
 }
 
-/// Checks that a program that has ended left its terminal as it found it.
-fn assert_given_back(console: &Pty) {
-    assert!(console.is_untouched(), "raw mode is on");
-    let shown = console.shown();
-    let screen = shown.screen();
-    assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
-    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
-    assert_eq!(shown.text(), "", "nothing is left behind");
-}
-
-#[tokio::test]
-async fn quitting_and_being_told_to_leave_the_terminal_as_it_was() {
-    for (how, code) in [("q", 0), ("\x03", 0), ("TERM", 143), ("INT", 130)] {
-        let mut console = lonely();
-        console.wait_for_all(&["LOST", "retry"]).await;
-        assert!(!console.is_untouched());
-        assert!(console.shown().screen().alternate_screen() && console.shown().screen().hide_cursor());
-        if code == 0 {
-            console.press(how)
-        } else {
-            console.signal(how)
-        }
-        assert_eq!(console.end().await.exit_code(), code, "{how}");
-        assert_given_back(&console);
-    }
-}
-
-#[tokio::test]
-async fn a_terminal_that_hangs_up_takes_the_console_with_it() {
-    let mut console = lonely();
-    console.wait_for_all(&["LOST"]).await;
-    let code = console.hang_up().await.exit_code();
-    assert!(code == 129 || code == 1, "{code}: 1 is a frame that could not be written");
-}
-
-#[tokio::test]
-async fn suspending_lends_the_terminal_out() {
-    let mut console = lonely();
-    console.wait_for_all(&["LOST"]).await;
-    console.press("\x1a");
-    let stat = format!("/proc/{}/stat", console.pid());
-    let state = || std::fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().trim().chars().next();
-    wait_until("it is stopped", async || state() == Some('T')).await;
-    console.wait_for("the screen is given back", |shown| !shown.screen().alternate_screen()).await;
-    assert!(console.is_untouched());
-    console.signal("CONT");
-    console
-        .wait_for("it is drawn again", |shown| shown.screen().alternate_screen() && shown.has("LOST"))
-        .await;
-    console.press("q");
-    assert_eq!(console.end().await.exit_code(), 0);
-    assert_given_back(&console);
-}
-
-#[tokio::test]
-async fn a_storm_of_sizes_ends_in_the_last_one() {
-    let mut console = lonely();
-    console.wait_for_all(&["LOST"]).await;
-    for n in 1..=200_u16 {
-        console.resize((n % 97 + 1, n % 31 + 1));
-    }
-    console.resize((72, 18));
-    let corner = |shown: &Shown| shown.screen().cell(2, 71).is_some_and(|cell| cell.contents() == "┓");
-    let footer =
-        |shown: &Shown| shown.screen().rows(0, 72).nth(17).is_some_and(|row| row.ends_with("? help"));
-    console.wait_for("the frame has the last size", |shown| corner(shown) && footer(shown)).await;
-    console.press("q");
-    assert_eq!(console.end().await.exit_code(), 0);
-}
-
 #[tokio::test]
 async fn without_a_terminal_there_is_a_hint_and_no_escape() {
     let output = Command::new(leadline()).stdin(Stdio::null()).env("TERM", "xterm").output().await.unwrap();
@@ -320,86 +251,6 @@ async fn without_a_terminal_there_is_a_hint_and_no_escape() {
     let mut dumb = Pty::start_on("dumb", leadline(), &[], SMALL);
     assert_eq!(dumb.end().await.exit_code(), 2);
     assert!(!dumb.shown().raw().contains(&0x1b));
-}
-
-/// What the console itself may write behind `CSI`: modes of its own, colours, places, and the clearing of the screen.
-fn is_ours(sequence: &str) -> bool {
-    let numbers = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == ';');
-    match sequence.strip_suffix(['m', 'H']) {
-        Some(parameters) => numbers(parameters),
-        None => ["?1049h", "?2004h", "?25l", "?25h", "?2026h", "?2026l", "2J"].contains(&sequence),
-    }
-}
-
-/// Everything that steers in the bytes of a terminal, and is not the console's own.
-fn foreign(raw: &[u8]) -> Vec<String> {
-    let text = String::from_utf8(raw.to_vec()).unwrap();
-    let hidden = [
-        '\u{ad}', '\u{115f}', '\u{1160}', '\u{200b}', '\u{202e}', '\u{2066}', '\u{2800}', '\u{3164}',
-        '\u{feff}', '\u{ffa0}',
-    ];
-    let steers = |c: char| c.is_control() || hidden.contains(&c);
-    let sequence = |at: usize| {
-        let csi = text[at..].strip_prefix("\x1b[")?;
-        Some(&csi[..=csi.find(|c: char| c.is_ascii_alphabetic())?])
-    };
-    let places = text.match_indices(steers).filter(|(at, _)| !sequence(*at).is_some_and(is_ours));
-    places.map(|(at, _)| text[at..].chars().take(12).collect::<String>().escape_debug().to_string()).collect()
-}
-
-#[tokio::test]
-async fn nothing_that_a_receiver_writes_steers_the_terminal() {
-    let hostile = format!(
-        "evil\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[3J\x1b[?1000h\x1bc\u{9b}31m\u{202e}txt\u{2066}\u{200b}\r\n\x08\x7f\
-         \u{3164}\u{2800}\u{115f}\u{1160}\u{ffa0}\u{feff}\u{ad}e{}{}",
-        "\u{301}".repeat(1000),
-        "A".repeat(1024 * 1024)
-    );
-    for size in [SMALL, WIDE] {
-        let mut scene = Scene::set(Behaviour::RefuseAll(400, hostile.clone()), size).await;
-        // Of an answer the first part is kept; what the sender wrote is kept whole.
-        let mut lead = sample_lead(1);
-        lead["lead"]["odd"] = json!(format!("e{}", "\u{301}".repeat(10_000)));
-        let url = scene.set.daemon.url("/v1/leads");
-        assert_eq!(post_lead(&url, &scene.set.key, lead.to_string()).await.0, 202);
-        let console = &mut scene.console;
-        console.wait_for_all(&["FAILING", "400 evil"]).await;
-        console.press(ENTER);
-        console.wait_for_all(&["Attempts 1", "400"]).await;
-        console.press(ENTER);
-        console.wait_for_all(&["esponse", "AAAAAAAA"]).await;
-        if size == WIDE {
-            // The answer stands in the right one of two panes.
-            console.press("\t");
-        }
-        console.press("w");
-        console.wait_for_all(&["cut (w wraps)", r"evil\u{1b}]52;c;aGFjaw==\u{7}\u{1b}[2J"]).await;
-        console.press("w");
-        if size == WIDE {
-            console.press("\t");
-        }
-        for _ in 0..40 {
-            if String::from_utf8_lossy(console.shown().raw()).contains("+9996") {
-                break;
-            }
-            // The request stands below the answer, or to its left.
-            console.answer("\x1b[6~").await;
-        }
-        assert!(
-            String::from_utf8_lossy(console.shown().raw()).contains("+9996"),
-            "{}",
-            console.shown().text()
-        );
-        console.press("q");
-        console.wait_for_all(&["Attempts 1"]).await;
-        assert_eq!(foreign(console.shown().raw()), Vec::<String>::new());
-        let flood = "\u{301}".repeat(5);
-        assert!(
-            !String::from_utf8_lossy(console.shown().raw()).contains(&flood),
-            "marks are counted, not drawn"
-        );
-        scene.end().await;
-    }
 }
 
 #[tokio::test]

@@ -26,9 +26,13 @@ async fn in_statistics(daemon: &Daemon) -> Vec<String> {
 }
 
 fn of_person(text: &str) -> Vec<String> {
+    quoted(text, &["sarah", "patel", "447700900123", "9f3axj", "theoldbarn.co.uk", "summer_weddings"])
+}
+
+/// Which of these texts stand in another, be it as text or as bytes.
+fn quoted(text: &str, wanted: &[&str]) -> Vec<String> {
     let contents = text.to_lowercase();
-    let reported = ["sarah", "patel", "447700900123", "9f3axj", "theoldbarn.co.uk", "summer_weddings"];
-    let forms = reported.into_iter().flat_map(|text| [text.to_owned(), hex::encode(text)]);
+    let forms = wanted.iter().flat_map(|text| [(*text).to_owned(), hex::encode(text)]);
     forms.filter(|form| contents.contains(form)).collect()
 }
 
@@ -208,4 +212,42 @@ async fn an_erased_address_makes_a_new_lead() {
     assert_eq!(again["status"], "accepted");
     assert_ne!(again["lead"], json!(first));
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_target_answered_a_test_with_goes_with_the_person() {
+    let scene = Scene::set().webhook("hook", "/").start().await;
+    // Not whom the body of a test names.
+    let lead = LEAD.replace("Sarah Patel", "Quentin Quokka").replace("sarah@", "quentin@");
+    let lead = lead.replace("+447700900123", "+447700900987");
+    let quoting = [
+        "quentin@example.com is known",
+        "QUENTIN@EXAMPLE.COM is known",
+        "/contacts?email=quentin%40example.com",
+        "{\"phone\": \"447700900987\"}",
+        "Quentin Quokka is known",
+        "bob@example.com is known",
+    ];
+    for answer in quoting {
+        scene.receiver.set(Behaviour::RefuseAll(409, answer.into()));
+        scene.operator.test(&scene.integration).await;
+    }
+    let found = async || {
+        scene.daemon.database().settled().await;
+        quoted(&scene.daemon.database().dump().await, &["quentin", "quokka", "447700900987"])
+    };
+    assert!(found().await.contains(&"quentin".to_owned()), "else this would show nothing");
+    scene.receiver.set(Behaviour::Good);
+    post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead).await;
+    scene.wait_for_states(&["delivered"]).await;
+    scene.cli.json(&["lead", "erase", UUID, "--yes"]).await;
+    scene.wait_until("SELECT NOT EXISTS (SELECT FROM erasure)").await;
+    assert_eq!(found().await, [""; 0]);
+    let left =
+        "SELECT error, convert_from(response_body, 'UTF8') FROM attempt WHERE trigger = 'test' ORDER BY id";
+    let left: Vec<(String, Option<String>)> = sqlx::query_as(left).fetch_all(&scene.pool).await.unwrap();
+    let (others, of_person) = left.split_last().unwrap();
+    assert_eq!(others.1.as_deref(), Some("bob@example.com is known"), "it is about somebody else");
+    assert_eq!(of_person, vec![("erased".to_owned(), None); quoting.len() - 1]);
+    scene.end().await;
 }

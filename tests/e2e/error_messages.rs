@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{Cli, Daemon, Operator, Ran, post_lead, wait_until};
+use leadline_fakes::{Behaviour, sample_lead};
+use leadline_tests::{Ran, post_lead, wait_until};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
@@ -140,46 +140,39 @@ const COMMANDS: &[(&str, i32, &str)] = &[
 
 /// A daemon with things in every state, and the words that commands use for their ids.
 struct Scene {
-    daemon: Daemon,
-    receiver: Receiver,
+    set: leadline_tests::Scene,
     channel: Channel,
-    cli: Cli,
     /// What commands read files from.
     folder: tempfile::TempDir,
     words: Vec<(&'static str, String)>,
 }
 
+leadline_tests::stands_on_scene!(Scene, set);
+
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let channel = daemon.control().await;
-        let cli = Cli::new(daemon.socket());
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let operator = Operator::new(channel.clone());
-        let key = operator.company(7).await;
-        let other = operator.company(9).await;
+        let set = leadline_tests::Scene::set().no_webhook().start().await;
+        let other = set.operator.company(9).await;
         let folder = tempfile::tempdir().unwrap();
         let columns: Vec<_> = (0..1001).map(|column| column.to_string()).collect();
         fs::write(folder.path().join("wide.csv"), columns.join(",") + "\n").unwrap();
         fs::write(folder.path().join("bad.ndjson"), "{}\n[]\n").unwrap();
         fs::write(folder.path().join("strange.csv"), "wedding day\n2026-01-01\n").unwrap();
         let scene = Self {
-            cli,
-            channel,
+            channel: set.daemon.control().await,
             words: vec![
-                ("$url", receiver.url("/")),
+                ("$url", set.receiver.url("/")),
                 ("$none", "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned()),
                 ("$dir", folder.path().to_str().unwrap().to_owned()),
             ],
-            receiver,
+            set,
             folder,
-            daemon,
         };
-        scene.fill(&key, &other).await
+        scene.fill(&other).await
     }
 
     /// Integrations, flows and leads.
-    async fn fill(mut self, key: &str, other: &str) -> Self {
+    async fn fill(mut self, other: &str) -> Self {
         for line in [
             "company create --name Mill --plan free --id 8",
             "company create --name Twin --plan starter --id 10",
@@ -202,11 +195,11 @@ impl Scene {
             assert_eq!(ran.code, 0, "{line}: {ran:?}");
         }
         let url = self.daemon.url("/v1/leads");
-        let (_, posted) = post_lead(&url, key, sample_lead(1).to_string()).await;
+        let (_, posted) = post_lead(&url, &self.key, sample_lead(1).to_string()).await;
         let mut shared = sample_lead(2);
         shared["lead"]["uuid"] = "01j8h6kqh4yg3xr8rwm6t6xfqe".into();
         shared.as_object_mut().unwrap().remove("company");
-        for key in [key, other] {
+        for key in [&self.key, other] {
             assert_eq!(post_lead(&url, key, shared.to_string()).await.0, 202);
         }
         wait_until("the lead is delivered", async || {
@@ -256,14 +249,9 @@ impl Scene {
         self.cli.run_with(stdin, &args).await
     }
 
-    async fn contents(&self) -> String {
-        self.daemon.database().contents().await
-    }
-
     async fn end(self) {
         drop(self.folder);
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.set.end().await;
     }
 }
 

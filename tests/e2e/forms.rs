@@ -4,24 +4,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, form_service_client::FormServiceClient};
-use leadline_tests::{Daemon, Operator, http, post_lead, request_id};
+use leadline_tests::{Daemon, http, post_lead, request_id};
 use leadlined::domain::signing;
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 struct Scene {
-    daemon: Daemon,
-    operator: Operator,
+    set: leadline_tests::Scene,
     forms: FormServiceClient<Channel>,
 }
 
+leadline_tests::stands_on_scene!(Scene, set);
+
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let channel = daemon.control().await;
-        let operator = Operator::new(channel.clone());
-        operator.company(7).await;
-        Self { daemon, operator, forms: FormServiceClient::new(channel) }
+        let set = leadline_tests::Scene::set().no_webhook().start().await;
+        let forms = FormServiceClient::new(set.daemon.control().await);
+        Self { set, forms }
     }
 
     async fn key(&self, change: impl FnOnce(&mut v1::CreateIntakeKeyRequest)) -> v1::CreateIntakeKeyResponse {
@@ -106,7 +105,7 @@ async fn a_form_is_made_posted_changed_and_removed() {
     assert_eq!(scene.post_form(&form.path).await.0, 404);
     let listed = scene.forms.list_forms(v1::ListFormsRequest::default()).await.unwrap().into_inner().forms;
     assert!(listed.is_empty());
-    scene.daemon.stop().await;
+    scene.set.end().await;
 }
 
 #[tokio::test]
@@ -166,17 +165,16 @@ async fn forms_that_cannot_be_are_refused_in_these_words() {
     };
     let reported = "signature 9: use a value of SignatureKind";
     assert_eq!(scene.operator.keys().create_intake_key(key).await.unwrap_err().message(), reported);
-    let pool = scene.daemon.database().pool().await;
     sqlx::query(
         "INSERT INTO form (company_id, id, name, enabled, map, constants, allow_origins)
          SELECT 7, gen_random_uuid(), 'form ' || n, true, '{}', '{}', '{}' FROM generate_series(1, 199) n",
     )
-    .execute(&pool)
+    .execute(&scene.pool)
     .await
     .unwrap();
     let full = scene.forms.create_form(scene.new_form("one more")).await.unwrap_err();
     assert_eq!(full.message(), "company 7 has 200 forms, which are the most: delete one");
-    scene.daemon.stop().await;
+    scene.set.end().await;
 }
 
 #[tokio::test]
@@ -192,15 +190,23 @@ async fn reading_is_a_right_of_its_own_and_stands_in_the_audit() {
         assert_eq!(answer.status().as_u16(), status);
         assert_eq!(answer.headers()["cache-control"], "no-store");
     }
-    let pool = scene.daemon.database().pool().await;
     let lines: Vec<(String, String)> =
         sqlx::query_as("SELECT operator, target FROM audit WHERE action = 'ReadLead'")
-            .fetch_all(&pool)
+            .fetch_all(&scene.pool)
             .await
             .unwrap();
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "one for each answer: {lines:?}");
     assert!(lines[0].0.starts_with("intake key llk_7_") && lines[0].1.starts_with("lead 01"), "{lines:?}");
-    scene.daemon.stop().await;
+    assert_eq!(lines[0], lines[1]);
+    // A line that cannot be written is an answer that is not given.
+    sqlx::query("ALTER TABLE audit ADD CONSTRAINT nothing CHECK (action <> 'ReadLead') NOT VALID")
+        .execute(&scene.pool)
+        .await
+        .unwrap();
+    let answer = http().get(&url).bearer_auth(&reads.key).send().await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert!(!answer.text().await.unwrap().contains("@example.com"));
+    scene.set.end().await;
 }
 
 #[tokio::test]
@@ -215,7 +221,7 @@ async fn a_flat_lead_of_another_key_is_not_named() {
     assert_eq!(seen, json!({"lead": null, "status": "updated", "deliveries": []}));
     let (_, seen) = post_lead(&url, &one.key, flat("2")).await;
     assert_eq!((&seen["lead"], &seen["status"]), (&made["lead"], &json!("duplicate")));
-    scene.daemon.stop().await;
+    scene.set.end().await;
 }
 
 #[tokio::test]
@@ -252,5 +258,5 @@ async fn a_signed_post_is_remembered_by_the_database() {
     let refused = request.header("x-leadline-signature", simple).body(body.clone()).send().await.unwrap();
     assert_eq!(refused.status().as_u16(), 401, "the simple one has no time");
     second.stop().await;
-    scene.daemon.stop().await;
+    scene.set.end().await;
 }

@@ -1,8 +1,8 @@
 //! Wrong values in every field of every call: a refusal that says what to do, never a failure, and nothing changed.
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::{Behaviour, sample_lead};
 use leadline_proto::v1::{self, form_service_client::FormServiceClient};
-use leadline_tests::{Daemon, Operator, post_lead, request_id, wait_until};
+use leadline_tests::{request_id, wait_until};
 use leadlined::domain::cause::CauseId;
 use prost::{
     Message as _,
@@ -105,13 +105,11 @@ impl Api {
 
 /// A daemon with something of everything.
 struct Scene {
-    daemon: Daemon,
-    receiver: Receiver,
+    set: leadline_tests::Scene,
     channel: Channel,
-    pool: PgPool,
     api: Api,
-    key: String,
-    integration: String,
+    /// The id of the intake key.
+    key_id: String,
     elsewhere: String,
     flow: String,
     form: String,
@@ -126,6 +124,8 @@ struct Scene {
     /// The id of a request that was carried out.
     taken: String,
 }
+
+leadline_tests::stands_on_scene!(Scene, set);
 
 /// A form of company 7.
 async fn form(channel: &Channel) -> String {
@@ -150,18 +150,13 @@ async fn cause(pool: &PgPool) -> String {
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = Daemon::start().await;
-        let channel = daemon.control().await;
-        let operator = Operator::new(channel.clone());
-        let receiver = Receiver::start(Behaviour::RefuseAll(422, String::new())).await.unwrap();
-        let key = operator.company(7).await;
+        let refusing = Behaviour::RefuseAll(422, String::new());
+        let set = leadline_tests::Scene::set().behaviour(refusing).webhook("hook", "/").start().await;
+        let (operator, integration) = (&set.operator, &set.integration);
+        let channel = set.daemon.control().await;
         operator.company(8).await;
-        let webhook = async |company, name| {
-            let made = operator.webhook(company, name, &receiver.url("/"), json!({})).await;
-            made.integration.unwrap().id
-        };
-        let integration = webhook(7, "hook").await;
-        let elsewhere = webhook(8, "elsewhere").await;
+        let elsewhere = operator.webhook(8, "elsewhere", &set.receiver.url("/"), json!({})).await;
+        let elsewhere = elsewhere.integration.unwrap().id;
         let request = v1::CreateFlowRequest {
             request_id: request_id(),
             company: "7".into(),
@@ -172,20 +167,19 @@ impl Scene {
         };
         let flow = operator.flows().create_flow(request).await.unwrap().into_inner().flow.unwrap().id;
         let form = form(&channel).await;
-        let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, sample_lead(1).to_string()).await;
+        let posted = set.post_lead(&sample_lead(1)).await;
         let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
-        wait_until("the delivery is dead", async || operator.badge(&integration).await == "failing").await;
+        set.wait_for_badge("failing").await;
         let retry = v1::RetryDeliveriesRequest {
             request_id: request_id(),
             filter: Some(v1::DeliveryFilter { integration: integration.clone(), ..Default::default() }),
             ..Default::default()
         };
         let job = operator.deliveries().retry_deliveries(retry).await.unwrap().into_inner().job_id;
-        wait_until("it is dead again", async || operator.finished(&integration).await.len() == 2).await;
-        let attempt = operator.finished(&integration).await[0].id.clone();
+        wait_until("it is dead again", async || operator.finished(integration).await.len() == 2).await;
+        let attempt = operator.finished(integration).await[0].id.clone();
         // From here on nothing is pushed: only what is asked for changes.
-        let pool = daemon.database().pool().await;
-        let cause = cause(&pool).await;
+        let cause = cause(&set.pool).await;
         let taken = request_id();
         let pause = v1::UpdateCompanyRequest {
             request_id: taken.clone(),
@@ -198,13 +192,10 @@ impl Scene {
         let keys = operator.keys().list_intake_keys(request).await.unwrap().into_inner().keys;
         let lead = posted["lead"].as_str().unwrap().to_owned();
         Self {
-            daemon,
-            receiver,
+            set,
             channel,
-            pool,
             api: Api::read(),
-            key: keys[0].id.clone(),
-            integration,
+            key_id: keys[0].id.clone(),
             elsewhere,
             flow,
             form,
@@ -232,7 +223,7 @@ impl Scene {
             ("delivery" | "ids", _) | ("id", "GetDelivery" | "ExplainDelivery") => &self.delivery,
             ("attempt", _) | ("id", "GetAttempt") => &self.attempt,
             ("id", "GetJob" | "WatchJob" | "CancelJob" | "ResumeJob") => &self.job,
-            ("key", _) | ("id", "RevokeIntakeKey") => &self.key,
+            ("key", _) | ("id", "RevokeIntakeKey") => &self.key_id,
             ("connector", _) => "webhook",
             ("config", _) => &config,
             ("when", _) => "true",
@@ -303,9 +294,7 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.pool.close().await;
-        self.daemon.stop().await;
-        self.receiver.stop().await;
+        self.set.end().await;
     }
 
     /// What nobody should send in a field of this type, each told by a word.

@@ -10,10 +10,9 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, Reply, sample_lead};
 use leadline_proto::v1::{self, delivery_service_client::DeliveryServiceClient};
-use leadline_tests::{Daemon, Database, Operator, check_invariants, http, post_lead, request_id, wait_until};
+use leadline_tests::{Daemon, Database, check_invariants, http, post_lead, request_id, wait_until};
 use leadlined::domain::{delivery::Reason, ids::DeliveryId};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio::time::sleep;
 use tonic::Code;
 
@@ -105,12 +104,13 @@ fn expected(group: &str, n: usize, change: usize) -> (&'static str, &'static str
 }
 
 struct Scene {
-    daemon: Daemon,
-    operator: Operator,
-    pool: PgPool,
-    key: String,
+    /// Its receiver is that of the live integrations.
+    set: leadline_tests::Scene,
+    /// Those of the others.
     receivers: BTreeMap<&'static str, Receiver>,
 }
+
+leadline_tests::stands_on_scene!(Scene, set);
 
 impl Scene {
     async fn start() -> Self {
@@ -118,33 +118,19 @@ impl Scene {
         // No visit of the sweep comes in between.
         let daemon =
             Daemon::start_with(&database, |config| config.sweep.interval = Duration::from_secs(86_400)).await;
-        let operator = Operator::new(daemon.control().await);
-        let new = v1::CreateCompanyRequest {
-            request_id: request_id(),
-            name: "The Old Barn".into(),
-            plan: v1::Plan::Starter.into(),
-            id: Some(7),
-            ..Default::default()
-        };
-        operator.companies().create_company(new).await.unwrap();
-        let new = v1::CreateIntakeKeyRequest {
-            request_id: request_id(),
-            company: "7".into(),
-            ..Default::default()
-        };
-        let key = operator.keys().create_intake_key(new).await.unwrap().into_inner().key;
+        let set = leadline_tests::Scene::set().daemon(daemon).no_webhook().start().await;
         let busy = Reply::status(429).header("Retry-After", "36000");
         let mut receivers = BTreeMap::new();
         for (group, behaviour) in [
-            ("live", Behaviour::Good),
             ("refused", Behaviour::RefuseAll(422, "no such field".into())),
             ("down", Behaviour::RefuseAll(500, "out of order".into())),
             ("busy", Behaviour::Script(vec![busy])),
         ] {
             receivers.insert(group, Receiver::start(behaviour).await.unwrap());
         }
-        let pool = daemon.database().pool().await;
-        Self { daemon, operator, pool, key, receivers }
+        let scene = Self { set, receivers };
+        scene.set_plan("starter").await.unwrap();
+        scene
     }
 
     /// All integrations with their flows; the plan is the small one until it has to be another.
@@ -188,7 +174,7 @@ impl Scene {
 
     async fn integration(&self, group: &str, n: usize) -> Result<String, tonic::Status> {
         let is_mailchimp = group == "consent";
-        let url = self.receivers.get(group).unwrap_or(&self.receivers["live"]).url("/");
+        let url = self.receivers.get(group).unwrap_or(&self.receiver).url("/");
         let config = match group {
             "consent" => json!({ "base_url": url.trim_end_matches('/'), "list_id": "a1b2c3d4e5" }),
             "busy" => json!({ "url": url, "retries": 0, "concurrency": 1 }),
@@ -353,7 +339,9 @@ impl Scene {
     }
 
     async fn end(self) {
-        self.daemon.stop().await;
+        let leadline_tests::Scene { daemon, receiver, .. } = self.set;
+        daemon.stop().await;
+        receiver.stop().await;
         for receiver in self.receivers.into_values() {
             receiver.stop().await;
         }

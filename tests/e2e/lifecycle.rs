@@ -5,9 +5,11 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use leadline_tests::{ChildDaemon, Cli, Daemon, Database, http, leadlined, wait_until};
+use leadline_fakes::sample_lead;
+use leadline_tests::{ChildDaemon, Cli, Daemon, Database, Operator, http, leadlined, post_lead, wait_until};
 use serde_json::{Value, json};
 
 /// The one line that a daemon leaves when it cannot start, and its exit code.
@@ -202,4 +204,33 @@ async fn a_database_that_is_away_and_bad_settings_are_told() {
     let (code, error) = refusal(&["--data-dir", dir, "--control-listen", "0.0.0.0:9000"]);
     assert_eq!(code, 2);
     assert!(error.contains("give --control-tls-cert and --control-tls-key"), "{error}");
+}
+
+#[tokio::test]
+async fn ids_go_by_the_clock_of_the_database_that_is_measured() {
+    let database = Database::create().await;
+    // A server whose clock is an hour before ours: what asks for the time of the clock finds this function first.
+    let shift = "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS
+            $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$;
+        DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+        END $$";
+    sqlx::raw_sql(shift).execute(&database.pool().await).await.unwrap();
+    // A process of its own, as all daemons of a process go by one clock.
+    let mut daemon = ChildDaemon::start(Some(&database), &[]).await;
+    let key = Operator::new(daemon.control().await).company(7).await;
+    let mut lead = sample_lead(1);
+    lead["lead"].as_object_mut().unwrap().remove("uuid");
+    let (status, made) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+    assert_eq!(status, 202, "{made}");
+    let pool = database.pool().await;
+    let ids = "SELECT l.id, e.id FROM lead l JOIN event e ON e.lead_id = l.id";
+    let (lead, event): (uuid::Uuid, uuid::Uuid) = sqlx::query_as(ids).fetch_one(&pool).await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    for id in [lead, event] {
+        let made_at = Duration::from_millis(ulid::Ulid::from(id).timestamp_ms());
+        let ahead = made_at.checked_sub(now).map(|ahead| ahead.as_secs());
+        assert!(ahead.is_some_and(|ahead| (3000..=3600).contains(&ahead)), "{ahead:?} s");
+    }
+    assert_eq!(daemon.stop().await, Some(0));
 }

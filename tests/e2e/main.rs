@@ -39,6 +39,7 @@ mod intake;
 mod intake_refusals;
 mod invalid_input;
 mod jobs;
+mod key_memory;
 mod key_rotation;
 mod klaviyo;
 mod leads;

@@ -259,6 +259,41 @@ fn a_configuration_is_checked_without_a_daemon() {
 /// A user without rights on every system that has root.
 const NOBODY: u32 = 65534;
 
+/// What `/proc/PID/limits` says of core files: none, and none may be allowed again.
+pub(crate) fn writes_no_core_file(pid: u32) -> bool {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    core.split_whitespace().skip(4).take(2).eq(["0", "0"])
+}
+
+/// A process leaves no core file, whatever becomes of it.
+pub(crate) fn assert_sealed_off(pid: u32) {
+    assert!(writes_no_core_file(pid), "{}", fs::read_to_string(format!("/proc/{pid}/limits")).unwrap());
+}
+
+/// Its files below `/proc` are root's, which is how the kernel shows a process that is not dumpable: its own user may
+/// not read its memory.
+pub(crate) fn assert_unreadable(pid: u32) {
+    for file in ["mem", "environ", "auxv"] {
+        assert_eq!(fs::metadata(format!("/proc/{pid}/{file}")).unwrap().uid(), 0, "{file}");
+    }
+}
+
+/// The daemon that runs, whose PostgreSQL holds leads and writes no core file either.
+#[tokio::test]
+async fn a_daemon_that_runs_leaves_no_core_file_and_neither_does_its_postgres() {
+    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let pid = daemon.pid().unwrap();
+    let server = fs::read_to_string(daemon.dir().join("postgres/data/postmaster.pid")).unwrap();
+    let server = server.lines().next().unwrap().parse().unwrap();
+    for process in [pid, server] {
+        assert_sealed_off(process);
+    }
+    // Of a daemon that is root's own these files are root's in any case.
+    assert_unreadable(pid);
+    assert_eq!(daemon.stop().await, Some(0));
+}
+
 #[tokio::test]
 async fn nobody_looks_into_the_memory_of_a_daemon() {
     let dir = directory();
@@ -282,12 +317,7 @@ async fn nobody_looks_into_the_memory_of_a_daemon() {
             && fs::metadata(own.join("mem")).unwrap().uid() == 0
     })
     .await;
-    wait_until("it writes no core file", async || {
-        let limits = fs::read_to_string(own.join("limits")).unwrap();
-        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-        core.split_whitespace().skip(4).take(2).eq(["0", "0"])
-    })
-    .await;
+    wait_until("it writes no core file", async || writes_no_core_file(child.id())).await;
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }

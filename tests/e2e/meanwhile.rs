@@ -1,6 +1,6 @@
 //! What people do at a vendor between two calls of one push: the enquiry arrives all the same, on something that is there.
 
-use leadline_fakes::{Deed, Opened, VENDORS, sample_lead};
+use leadline_fakes::{Deed, OpenAccount, VENDORS, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn enquiry(n: usize) -> Value {
     lead
 }
 
-async fn opened(open: leadline_fakes::Open, connector: &str) -> (Box<dyn Opened>, Pushing) {
+async fn opened(open: leadline_fakes::OpenFn, connector: &str) -> (Box<dyn OpenAccount>, Pushing) {
     let account = open().await.unwrap();
     account.with(|account| account.lift_quotas());
     let made = account.connection();

@@ -2,7 +2,7 @@
 //! sales took out is not put back by an update, and a look says what of it is not there.
 
 use leadline_fakes::{
-    Fake, Opened, PEOPLE, VENDORS, hubspot::Hubspot, open_account, salesforce::CAMPAIGN, sample_lead,
+    Fake, OpenAccount, PEOPLE, VENDORS, hubspot::Hubspot, open_account, salesforce::CAMPAIGN, sample_lead,
 };
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::vendors::{PATIENCE, class_and_error};
 
-fn pushing(account: &dyn Opened, settings: &Value) -> Pushing {
+fn pushing(account: &dyn OpenAccount, settings: &Value) -> Pushing {
     let mut made = account.connection();
     made.config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     Pushing::new(account.connector(), made.config, made.credentials, Value::Null, PATIENCE)
@@ -112,7 +112,7 @@ async fn who_has_another_address_since_an_update_is_put_there() {
 }
 
 /// What a look finds wrong with these settings.
-async fn findings(account: &dyn Opened, settings: Value) -> Vec<String> {
+async fn findings(account: &dyn OpenAccount, settings: Value) -> Vec<String> {
     let report = pushing(account, &settings).probe(ProbeKind::Mapping).await;
     let ours = ["list_ids", "groups", "marketing_permissions", "campaign_"];
     let findings = report.findings.into_iter();

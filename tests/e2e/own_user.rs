@@ -21,7 +21,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{access::Authority, leads::verify, maintenance::directory};
+use crate::{
+    access::Authority,
+    leads::verify,
+    maintenance::{assert_sealed_off, assert_unreadable, directory},
+};
 
 /// A user without rights on every system that has root, beside the one that others run as.
 const OWN: &str = "daemon";
@@ -81,6 +85,7 @@ fn assert_owned(pid: u32, own: &SystemUser) {
         count += 1;
     }
     assert!(count > 0);
+    assert_sealed_off(pid);
 }
 
 fn postmaster(dir: &Path) -> Option<u32> {
@@ -145,8 +150,7 @@ async fn a_daemon_that_root_starts_becomes_its_own_user_and_does_everything_as_b
     let pid = daemon.pid().unwrap();
     assert_owned(pid, &own);
     assert_owned(postmaster(&dir).unwrap(), &own);
-    let memory = fs::metadata(format!("/proc/{pid}/mem")).unwrap();
-    assert_eq!(memory.uid(), 0, "nobody looks into its memory, not even its own user");
+    assert_unreadable(pid);
     let notes = dir.join("notes.txt");
     let foreign = listed(&dir).into_iter().find(|(path, (uid, ..))| *uid != own.uid && *path != notes);
     assert_eq!(foreign, None, "root wrote nothing");

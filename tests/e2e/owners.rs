@@ -1,7 +1,7 @@
 //! Whose the records are: by a rule of the mapping, and for new records alone, so that whom sales gave one to keeps it.
 
 use leadline_fakes::{
-    Deed, Fake, Fault, Opened, Reply, VENDORS,
+    Deed, Fake, Fault, OpenAccount, Reply, VENDORS,
     dynamics::{self, Dynamics},
     open_account,
     salesforce::{self, Salesforce},
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::vendors::PATIENCE;
 
 /// The accounts whose records belong to somebody, with the field that says to whom, and a user's id.
-async fn owned() -> Vec<(Box<dyn Opened>, &'static str, Value)> {
+async fn owned() -> Vec<(Box<dyn OpenAccount>, &'static str, Value)> {
     let mut owned = Vec::new();
     for (name, _) in VENDORS {
         let account = open_account(name).await.unwrap();
@@ -33,7 +33,7 @@ async fn owned() -> Vec<(Box<dyn Opened>, &'static str, Value)> {
     owned
 }
 
-fn pushing(account: &dyn Opened, mapping: Value) -> Pushing {
+fn pushing(account: &dyn OpenAccount, mapping: Value) -> Pushing {
     let made = account.connection();
     Pushing::new(account.connector(), made.config, made.credentials, mapping, PATIENCE)
 }
@@ -45,7 +45,7 @@ fn at(venue: &str) -> Value {
 }
 
 /// Whose the records are that have an owner at all.
-fn owners(account: &dyn Opened) -> Vec<String> {
+fn owners(account: &dyn OpenAccount) -> Vec<String> {
     let owners = account.records().into_iter().filter_map(|record| record.fields.get("owner").cloned());
     owners.collect()
 }
@@ -154,7 +154,7 @@ async fn a_record_that_is_made_anew_gets_what_is_for_new_ones_whichever_call_fai
 }
 
 /// The phones of all records, their digits alone.
-fn phones(account: &dyn Opened) -> Vec<String> {
+fn phones(account: &dyn OpenAccount) -> Vec<String> {
     let phones = account.records().into_iter().filter_map(|record| record.fields.get("phone").cloned());
     phones.map(|phone| phone.chars().filter(char::is_ascii_digit).collect()).collect()
 }
@@ -198,7 +198,7 @@ async fn a_record_that_is_known_by_the_leads_uuid_alone_keeps_what_sales_made_of
 }
 
 /// Sales writes another address to every record.
-fn readdress(account: &dyn Opened, field: &str) {
+fn readdress(account: &dyn OpenAccount, field: &str) {
     let other = json!("sarah@work.example");
     if let Some(fake) = account.of::<Fake<Salesforce>>() {
         let set = |lead: &mut salesforce::Lead| drop(lead.fields.insert(field.to_owned(), other.clone()));

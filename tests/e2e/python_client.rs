@@ -4,7 +4,7 @@
 use std::process::Stdio;
 
 use leadline_fakes::{Behaviour, sample_lead};
-use leadline_tests::{Scene, post_lead, wait_until};
+use leadline_tests::{Scene, left_out, post_lead, wait_until};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -24,10 +24,7 @@ async fn python() -> Option<String> {
 #[tokio::test]
 async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
     let Some(python) = python().await else {
-        eprintln!(
-            "left out: this needs Python with gRPC; `./run-tests` installs it where the system packages it"
-        );
-        return;
+        return left_out("Python with gRPC; `./run-tests` installs it where the system packages it");
     };
     let Scene { daemon, operator, receiver, key, integration: id, .. } =
         Scene::with(Behaviour::RefuseAll(422, String::new())).await;
@@ -74,13 +71,12 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
 }
 
 #[tokio::test]
-async fn nodes_client_reads_our_files_and_lists_what_there_is() {
+async fn nodes_client_reads_our_files_lists_what_there_is_and_watches() {
     // The system packages no such client: it is where `scripts/client-check` says.
     let Ok(modules) = std::env::var("LEADLINE_TEST_NODE_MODULES") else {
-        eprintln!("left out: this needs Node with @grpc/grpc-js; `scripts/client-check` fetches it");
-        return;
+        return left_out("Node with @grpc/grpc-js; `scripts/client-check` fetches it");
     };
-    let Scene { daemon, .. } = Scene::set().no_webhook().start().await;
+    let Scene { daemon, receiver, .. } = Scene::with(Behaviour::Good).await;
     let output = Command::new("node")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/control.cjs"))
         .arg(daemon.socket())
@@ -94,5 +90,12 @@ async fn nodes_client_reads_our_files_and_lists_what_there_is() {
     let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen["companies"], json!(["The Old Barn"]));
     assert_eq!(seen["refusal"]["code"], 5, "NOT_FOUND");
+    assert_eq!((&seen["refusal"]["reason"], &seen["health"]), (&json!("UNKNOWN"), &json!("SERVING")));
+    let services: Vec<_> = seen["services"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for service in ["leadline.control.v1.CompanyService", "grpc.health.v1.Health"] {
+        assert!(services.contains(&service), "reflection: {services:?}");
+    }
+    assert_eq!(seen["snapshot"], json!(["crm"]), "a stream's first message");
     daemon.stop().await;
+    receiver.stop().await;
 }

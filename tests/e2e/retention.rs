@@ -278,6 +278,15 @@ async fn erasing_finds_an_error_whose_attempt_is_no_longer_kept() {
     receiver.stop().await;
 }
 
+/// What of a lead's person stands anywhere in the database, be it as text or as bytes.
+async fn personal(database: &Database, lead: &Value) -> Vec<String> {
+    let person = ["name", "email", "phone"].map(|field| lead["lead"][field].as_str().unwrap());
+    database.settled().await;
+    let dump = database.dump().await.to_lowercase();
+    let forms = person.into_iter().flat_map(|text| [text.to_lowercase(), hex::encode(text)]);
+    forms.filter(|form| dump.contains(form)).collect()
+}
+
 #[tokio::test]
 async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() {
     let database = Database::create().await;
@@ -288,7 +297,8 @@ async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() 
         Receiver::start(Behaviour::RefuseAll(422, String::new())).await.unwrap(),
     );
     let keys = [operator.company(7).await, operator.company(8).await];
-    operator.webhook(7, "crm", &good.url("/"), json!({})).await;
+    let config = json!({"body": "Dear {{ lead.name }}", "query": {"email": "{{ lead.email }}"}});
+    operator.webhook(7, "crm", &good.url("/"), config).await;
     let stuck = operator.webhook(8, "crm", &bad.url("/"), json!({})).await.integration.unwrap().id;
     let mut leads = Vec::new();
     for (n, key) in keys.iter().enumerate() {
@@ -303,6 +313,12 @@ async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() 
     .await;
     let pool = database.pool().await;
     wait_until("the refusal is kept", async || count(&pool, "refusal").await == 1).await;
+    assert_eq!(
+        count(&pool, "delivery WHERE body IS NOT NULL").await,
+        1,
+        "what was rendered of the one is kept"
+    );
+    assert!(!personal(&database, &sample_lead(0)).await.is_empty(), "else this would show nothing");
 
     let cli = Cli::new(daemon.socket());
     let store = store(&database).await;
@@ -325,6 +341,12 @@ async fn leads_whose_time_is_over_are_erased_unless_somebody_still_has_to_act() 
     assert_eq!(count(&pool, "refusal").await, 0);
     let names = async |uuid: &str| cli.json(&["lead", "show", uuid]).await["event"]["lead"]["name"].clone();
     assert_eq!(names(&leads[0]).await, Value::Null);
+    assert_eq!(
+        personal(&database, &sample_lead(0)).await,
+        [""; 0],
+        "bodies and attempts hold nothing of the person either"
+    );
+    assert_eq!(count(&pool, "delivery WHERE body IS NOT NULL").await, 0);
     assert!(names(&leads[1]).await.is_string(), "it is dead: somebody still has to act");
     let audit = cli.json(&["audit", "list", "--company", "7", "--limit", "1"]).await;
     assert_eq!((&audit[0]["action"], &audit[0]["after"]["erased"]), (&json!("ForgetLeads"), &json!(1)));

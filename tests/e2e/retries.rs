@@ -62,16 +62,21 @@ async fn a_429_with_retry_after_pauses_the_whole_lane_and_uses_up_no_retry() {
     let scene = Scene::with(Behaviour::Script(vec![throttle])).await;
     scene.post(1).await;
     let first = scene.receiver.wait_for(1).await.remove(0);
+    let mut why = String::new();
     wait_until("the lane is throttled", async || {
-        scene.operator.integration(&scene.integration).await.health.unwrap().throttled_until.is_some()
+        let health = scene.operator.integration(&scene.integration).await.health.unwrap();
+        why = health.throttle_why;
+        health.throttled_until.is_some()
     })
     .await;
+    assert!(why.starts_with("429 Too Many Requests"), "{why}");
     scene.post(2).await;
     for request in &scene.receiver.wait_for(3).await[1..] {
         assert!(request.at - first.at >= Duration::from_secs(3), "called before the target allowed it");
         assert!(request.at - first.at < Duration::from_secs(25), "only the rare scan found it again");
     }
     scene.wait_for_badge("ok").await;
+    assert_eq!(scene.health().await.throttle_why, "", "it is over");
     let attempts = scene.operator.finished(&scene.integration).await;
     assert_eq!(attempts[0].failure_class().word(), "throttled");
     scene.end().await;

@@ -1,6 +1,6 @@
 //! What people are told: what an update changed, by their own clock, as their country writes it, with the way to the lead.
 
-use leadline_fakes::{Opened, VENDORS, open_account, sample_lead};
+use leadline_fakes::{OpenAccount, VENDORS, open_account, sample_lead};
 use leadline_tests::{Bringing, Cli, Pushing};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
@@ -19,13 +19,13 @@ fn with(mut lead: Value, guests: u32) -> Value {
     lead
 }
 
-fn texts(account: &dyn Opened) -> Vec<String> {
+fn texts(account: &dyn OpenAccount) -> Vec<String> {
     let texts = account.records().into_iter().filter_map(|record| record.fields.get("text").cloned());
     texts.collect()
 }
 
 /// An account of a vendor that tells people of leads.
-async fn teller(connector: &'static str) -> Option<(Box<dyn Opened>, Pushing)> {
+async fn teller(connector: &'static str) -> Option<(Box<dyn OpenAccount>, Pushing)> {
     let account = open_account(connector).await.unwrap();
     account.with(|account| account.lift_quotas());
     let made = account.connection();

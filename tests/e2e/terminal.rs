@@ -1,5 +1,7 @@
 //! `leadline` as people meet it: help, completions, wrong command lines, tables on a narrow terminal.
 
+mod tables;
+
 use std::{io::Read as _, path::Path};
 
 use leadline_fakes::{Behaviour, Receiver};
@@ -8,7 +10,25 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
-const NOUNS: [&str; 7] = ["company", "intake-key", "integration", "lead", "delivery", "job", "attempt"];
+const NOUNS: [&str; 15] = [
+    "company",
+    "intake-key",
+    "integration",
+    "flow",
+    "form",
+    "lead",
+    "delivery",
+    "job",
+    "attempt",
+    "failure",
+    "activity",
+    "system",
+    "token",
+    "audit",
+    "notice",
+];
+/// What is a command without verbs.
+const ALONE: &str = "activity";
 
 /// Commands where no daemon is.
 fn alone() -> (tempfile::TempDir, Cli) {
@@ -18,7 +38,7 @@ fn alone() -> (tempfile::TempDir, Cli) {
 }
 
 /// What a command prints on a terminal of 80 columns.
-async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
+pub(crate) async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
     let pair =
         native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
     let mut command = CommandBuilder::new(leadline());
@@ -54,6 +74,9 @@ async fn help_is_there_for_everything_without_a_daemon() {
         let help = cli.run(&[noun, "--help"]).await;
         assert_eq!((help.code, &*help.stderr), (0, ""), "{noun}");
         assert!(help.stdout.contains("Examples:") && help.stdout.contains("-o, --output"), "{}", help.stdout);
+        if noun == ALONE {
+            continue;
+        }
         let mut verbs = verbs(&help.stdout).peekable();
         assert!(verbs.peek().is_some(), "{}", help.stdout);
         for verb in verbs.filter(|verb| *verb != "help") {
@@ -131,42 +154,6 @@ async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
     assert_eq!((ran.code, &error["error"]["code"]), (69, &json!("unreachable")));
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(cli.run(&["company", "list"]).await.error(69).contains("nobody listens"));
-}
-
-#[tokio::test]
-async fn tables_fit_eighty_columns_and_pipes_get_tabs() {
-    let Scene { daemon, operator, receiver, key, integration: id, .. } = Scene::set()
-        .behaviour(Behaviour::RefuseAll(422, "no such date ".repeat(20)))
-        .webhook("the hook", "/")
-        .start()
-        .await;
-    post_lead(&daemon.url("/v1/leads"), &key, LEAD).await;
-    wait_until("the push has failed", async || operator.badge(&id).await == "failing").await;
-    let attempt = operator.finished(&id).await.remove(0);
-    for (args, heading, cell) in [
-        (&["company", "list"][..], "NAME", "The Old Barn"),
-        (&["intake-key", "list"], "PREFIX", "llk_7_"),
-        (&["integration", "list"], "BADGE", "failing"),
-        (&["lead", "list"], "STATE", "unsynced"),
-        (&["delivery", "list"], "STATE", "dead"),
-        (&["attempt", "list", "--integration", "the hook"], "CLASS", "rejected"),
-        (&["delivery", "show", &attempt.delivery_id], "CLASS     STARTED AT", "rejected"),
-    ] {
-        let text = on_a_terminal(daemon.socket(), args).await;
-        assert!(text.contains(heading) && text.contains(cell), "{text}");
-        // The whole error, which stands above, is the terminal's to wrap.
-        let table = text.split_once("\nhistory:").map_or(&*text, |(_, table)| table);
-        for line in table.lines() {
-            assert!(line.chars().count() <= 80, "{args:?}: too wide: {line:?}");
-        }
-    }
-    let cli = Cli::new(daemon.socket());
-    let plain = cli.run(&["attempt", "list", "--integration", "the hook"]).await.stdout;
-    let cells: Vec<_> = plain.trim_end_matches('\n').split('\t').collect();
-    assert_eq!((cells.len(), cells[0], cells[5]), (12, &*attempt.id, "422"));
-    assert!(cells[9].len() > 60, "a pipe gets the whole text: {plain}");
-    daemon.stop().await;
-    receiver.stop().await;
 }
 
 /// What a shell is told when the last of these words is to be completed.

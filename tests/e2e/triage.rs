@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 mod anywhere;
 mod commands;
+mod keys;
 mod plans;
 
 /// A lead of a person, with a quote.

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::sample_lead;
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, figure, post_lead, request_id, wait_until};
+use leadline_tests::{Cast, ChildDaemon, Operator, figure, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -121,8 +121,7 @@ async fn hostile_content_that_is_merged_delays_no_other() {
 /// One company that is healthy, and one whose content is hostile.
 struct Scene {
     daemon: ChildDaemon,
-    operator: Operator,
-    key: String,
+    cast: Cast,
     hostile_key: String,
     door: &'static str,
     posted: usize,
@@ -134,7 +133,7 @@ impl Scene {
         let lead = sample_lead(1_000_000 + self.posted).to_string();
         self.posted += 1;
         let posted = Instant::now();
-        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
+        let (status, answer) = post_lead(&self.daemon.url("/v1/leads"), &self.cast.key, lead).await;
         assert_eq!(status, 202, "{answer}");
         posted.elapsed()
     }
@@ -161,7 +160,7 @@ impl Scene {
         let filter = v1::DeliveryFilter { company: "2".into(), states, ..v1::DeliveryFilter::default() };
         let request =
             v1::ListDeliveriesRequest { filter: Some(filter), page_size: 1000, ..Default::default() };
-        self.operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries
+        self.cast.operator.deliveries().list_deliveries(request).await.unwrap().into_inner().deliveries
     }
 }
 
@@ -192,12 +191,9 @@ async fn bring(
 /// after, so that the figure is what hostility costs.
 async fn delays_no_other(case: &str, door: &'static str, bodies: [fn(usize) -> String; 2]) {
     let daemon = ChildDaemon::start(None, &[]).await;
-    let operator = Operator::new(daemon.control().await);
-    let good = Receiver::start(Behaviour::Good).await.unwrap();
-    let key = operator.company(1).await;
-    operator.webhook(1, "crm", &good.url("/"), json!({})).await;
-    let hostile_key = hostile_company(&operator, &good.url("/hostile")).await;
-    let mut scene = Scene { daemon, operator, key, hostile_key, door, posted: 0 };
+    let cast = leadline_tests::Scene::set().cast(daemon.control().await).await;
+    let hostile_key = hostile_company(&cast.operator, &cast.receiver.url("/hostile")).await;
+    let mut scene = Scene { daemon, cast, hostile_key, door, posted: 0 };
 
     // To write them takes longer than to send them.
     let [harmless, hostile] = bodies.map(|of| (0..HOSTILE).map(of).collect());
@@ -223,5 +219,5 @@ async fn delays_no_other(case: &str, door: &'static str, bodies: [fn(usize) -> S
     println!("{case}: {refused} were refused");
     figure(case, "p99 of a healthy post, times that beside harmless ones", beside / own, 2.0);
     scene.daemon.kill().await;
-    good.stop().await;
+    scene.cast.receiver.stop().await;
 }

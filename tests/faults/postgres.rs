@@ -2,10 +2,9 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use leadline_fakes::{Behaviour, Receiver, sample_lead};
+use leadline_fakes::sample_lead;
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, figure, http, post_lead, wait_until};
-use serde_json::json;
+use leadline_tests::{Cast, ChildDaemon, figure, http, post_lead, wait_until};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::time::Instant;
 
@@ -40,29 +39,22 @@ fn signal(name: &str, pids: &[u32]) {
 
 struct Scene {
     daemon: ChildDaemon,
-    operator: Operator,
-    receiver: Receiver,
-    key: String,
-    integration: String,
+    cast: Cast,
     posted: usize,
 }
 
 impl Scene {
     async fn start() -> Self {
         let daemon = ChildDaemon::start(None, &[]).await;
-        let operator = Operator::new(daemon.control().await);
-        let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-        let key = operator.company(7).await;
-        let made = operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
-        let integration = made.integration.unwrap().id;
-        Self { daemon, operator, receiver, key, integration, posted: 0 }
+        let cast = leadline_tests::Scene::set().cast(daemon.control().await).await;
+        Self { daemon, cast, posted: 0 }
     }
 
     /// Posts the next lead. Only one that was accepted is followed by another.
     async fn post(&mut self) -> (u16, Duration) {
         let started = Instant::now();
         let lead = sample_lead(self.posted).to_string();
-        let (status, _) = post_lead(&self.daemon.url("/v1/leads"), &self.key, lead).await;
+        let (status, _) = post_lead(&self.daemon.url("/v1/leads"), &self.cast.key, lead).await;
         self.posted += usize::from(status == 202);
         (status, started.elapsed())
     }
@@ -79,7 +71,7 @@ impl Scene {
 
     /// Every lead that was accepted is delivered, and the daemon ends well.
     async fn end(mut self) {
-        let Self { operator, integration, posted, .. } = &self;
+        let Self { cast: Cast { operator, integration, .. }, posted, .. } = &self;
         // A connection that the fault broke may still be met.
         let filter = v1::DeliveryFilter { integration: integration.clone(), ..Default::default() };
         let request = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
@@ -93,7 +85,7 @@ impl Scene {
         })
         .await;
         assert_eq!(self.daemon.stop().await, Some(0));
-        self.receiver.stop().await;
+        self.cast.receiver.stop().await;
     }
 }
 
@@ -139,7 +131,7 @@ async fn the_server_is_killed_and_cannot_start_again() {
         120.0,
     );
     assert!(scene.daemon.log().iter().any(|line| line.contains("private PostgreSQL")), "the log says why");
-    scene.receiver.stop().await;
+    scene.cast.receiver.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,11 +12,12 @@ pub use harness::{
     daemon::Daemon,
     database::Database,
     figure::figure,
+    foreign::left_out,
     invariants::{broken_invariants, check_invariants},
     operator::{Operator, post_lead, request_id},
     pty::{Pty, Shown},
     pushing::{Bringing, Pushing},
-    scene::Scene,
+    scene::{Cast, Scene, Setting},
     wait::wait_until,
     wire::Wire,
 };

@@ -38,7 +38,7 @@ fn every_connector_has_the_same_rooms() {
     let mut findings = Vec::new();
     for folder in &folders {
         let manifest = fs::read_to_string(folder.join("mod.rs")).unwrap();
-        let probe = manifest.contains("fn probes").then_some("probe");
+        let probe = manifest.contains("async fn probe(").then_some("probe");
         let missing =
             ROOMS.into_iter().chain(probe).filter(|room| !folder.join(format!("{room}.rs")).is_file());
         findings.extend(missing.map(|room| format!("{} has no {room}.rs", folder.display())));
@@ -88,7 +88,7 @@ fn a_connector_is_named_in_few_files_beside_its_own() {
 }
 
 /// What a connector costs in code lines, shared parts and all, tests aside.
-const LINES_EACH: usize = 597;
+const LINES_EACH: usize = 557;
 
 #[test]
 fn a_connector_costs_no_more_lines_than_the_others_did() {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use leadline_tests::proto::{Enum, Field, Rpc, Value, protos};
 
-use super::check;
+use super::{check, files, product};
 
 /// What an rpc may begin with: one that is called otherwise says what it does in a word of its own.
 const VERBS: [&str; 27] = [
@@ -93,6 +93,93 @@ fn rpcs_say_what_they_do_where_their_noun_is() {
         }
     }
     check("calls stand where their noun is, and say what they do", &findings);
+}
+
+/// Calls whose name says another noun than their service's, or none, and why they stand where they do.
+const OTHER_NOUNS: [(&str, &str, &str); 11] = [
+    ("Company", "SetPlan", "the plan is the company's, and is no thing of its own"),
+    ("Integration", "CutOver", "to the integration's staged secret"),
+    ("Integration", "RevokeSecret", "the secret is the integration's"),
+    ("Integration", "RotateSecret", "the secret is the integration's"),
+    ("Integration", "SetCredentials", "the credentials are the integration's"),
+    ("IntakeKey", "ListRefusals", "what was refused of the key"),
+    ("Lead", "ErasePerson", "all leads of one person"),
+    ("Lead", "ExportPerson", "all leads of one person"),
+    ("Lead", "GetEvidence", "of what happened to the lead"),
+    ("Lead", "Reveal", "the lead whose person is masked"),
+    ("Token", "WhoAmI", "what the token that is shown may do"),
+];
+
+/// A service is about the noun in its name, and each of its calls names that noun: `CompanyService`, `ListCompanies`.
+#[test]
+fn rpcs_name_the_noun_of_their_service() {
+    let (mut findings, mut unused) = (Vec::new(), OTHER_NOUNS.to_vec());
+    for service in protos().iter().flat_map(|proto| &proto.services) {
+        let noun = service.name.trim_end_matches("Service");
+        // `Companies` holds no `Company`.
+        let stem = noun.strip_suffix('y').unwrap_or(noun);
+        let endings = if stem == noun { [""; 2] } else { ["y", "ies"] };
+        for rpc in &service.rpcs {
+            let names_it = endings.iter().any(|end| rpc.name.contains(&format!("{stem}{end}")));
+            let excused = unused.iter().position(|(of, name, _)| *of == noun && *name == rpc.name);
+            match (names_it, excused) {
+                (false, Some(at)) => {
+                    unused.remove(at);
+                }
+                (false, None) => findings.push(format!("{}: {} names no {noun}", service.name, rpc.name)),
+                _ => {}
+            }
+        }
+    }
+    findings.extend(unused.iter().map(|(noun, name, _)| format!("{noun}: {name} needs no exception")));
+    check("a call names the noun of its service, or says why not (OTHER_NOUNS)", &findings);
+}
+
+/// What makes a status without a reason.
+const BARE: [&str; 20] = [
+    "aborted",
+    "already_exists",
+    "cancelled",
+    "data_loss",
+    "deadline_exceeded",
+    "failed_precondition",
+    "internal",
+    "invalid_argument",
+    "new",
+    "not_found",
+    "ok",
+    "out_of_range",
+    "permission_denied",
+    "resource_exhausted",
+    "unauthenticated",
+    "unavailable",
+    "unimplemented",
+    "unknown",
+    "with_details",
+    "with_metadata",
+];
+
+/// A refusal carries a reason that programs read: `status::told` and `status::refused` give it one, and nothing else makes
+/// a status.
+#[test]
+fn every_refusal_has_a_reason() {
+    let mut findings = Vec::new();
+    for (path, text) in files("daemon/src/control", ".rs") {
+        let is_home = path.ends_with("/status.rs");
+        for line in product(&text) {
+            let makes = |of: &str| BARE.iter().any(|name| line.contains(&format!("{of}::{name}(")));
+            let is_bare = if is_home {
+                // There `Self` is a status, too.
+                makes("Status") || makes("Self")
+            } else {
+                makes("Status") || line.contains("Status::with_")
+            };
+            if is_bare {
+                findings.push(format!("{path}: {}", line.trim()));
+            }
+        }
+    }
+    check("a status is made by status::told or status::refused, with a reason", &findings);
 }
 
 #[test]

@@ -152,3 +152,42 @@ fn crates_in_several_versions_become_no_more() {
     assert!(more <= DUPLICATES_MAX, "{more} duplicates: thin them, or say why\n  {}", listed.join("\n  "));
     assert!(more + 3 > DUPLICATES_MAX, "{more} duplicates only: lower DUPLICATES_MAX, so that it stays so");
 }
+
+/// What the package tells of itself: where a fault is reported, and which crates are in its programs. That both are
+/// installed `make install-check` sees.
+#[test]
+fn the_package_says_how_to_report_a_fault_and_what_it_is_made_of() {
+    let [dist, installed] =
+        ["scripts/dist", "scripts/install-check"].map(|name| fs::read_to_string(root().join(name)).unwrap());
+    assert!(dist.contains("README.md CHANGELOG.md SECURITY.md; do put"), "scripts/dist packs no SECURITY.md");
+    assert!(dist.contains("scripts/sbom >\"$root/usr/share/leadline/sbom.cdx.json\""));
+    for file in ["/usr/share/doc/leadline/SECURITY.md", "/usr/share/leadline/sbom.cdx.json"] {
+        assert!(installed.contains(file), "scripts/install-check does not look for {file}");
+    }
+    let mut bill = Command::new(root().join("scripts/sbom"));
+    let output = match bill.env("CARGO_NET_OFFLINE", "true").current_dir(root()).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("left out, because there is no Python: {error}");
+            return;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bill: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    let listed: BTreeSet<_> =
+        bill["components"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    for (name, is_shipped) in [
+        ("leadlined", true),
+        ("tokio", true),
+        ("sqlx", true),
+        ("ratatui", true),
+        ("portable-pty", false),
+        ("proptest", false),
+    ] {
+        assert_eq!(listed.contains(name), is_shipped, "{name}");
+    }
+    for component in bill["components"].as_array().unwrap() {
+        assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+    }
+}

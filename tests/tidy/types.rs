@@ -19,12 +19,13 @@ fn none_says(rule: &str, is_wrong: impl Fn(&str, &str) -> bool) {
     check(rule, &daemon().flat_map(wrong).collect::<Vec<_>>());
 }
 
-/// An error that is text cannot be told from another, and a signature that has one says nothing. The console's errors are
-/// what it shows.
+/// An error that is text cannot be told from another, and a signature that has one says nothing. The console's own errors
+/// are what it shows.
 #[test]
 fn errors_are_types() {
     let mut findings = Vec::new();
-    for (path, text) in ["daemon", "proto"].iter().flat_map(|folder| files(folder, ".rs")) {
+    let folders = ["daemon", "proto", "tui/client", "tui/src/cli", "tui/src/demo"];
+    for (path, text) in folders.iter().flat_map(|folder| files(folder, ".rs")) {
         if !path.contains("tests") && fails_with_text(&product(&text).collect::<String>()) {
             findings.push(path);
         }
@@ -154,4 +155,51 @@ fn type_name(line: &str) -> Option<&str> {
     let kinds = ["struct ", "enum ", "trait ", "type "];
     let name = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
     (!line.starts_with("  ")).then(|| name.split(|c: char| !c.is_alphanumeric() && c != '_').next())?
+}
+
+/// Words that stood for several things, each with what is said instead: no type of the daemon or of the tests is called so
+/// again. Connectors have words of their vendors, and say alike to each other what each is.
+const REPLACED: [(&str, &str); 28] = [
+    ("Again", "Reaccepted"),
+    ("Alone", "PersonLock"),
+    ("Asked", "Request, or what is asked for"),
+    ("Door", "Endpoint"),
+    ("Duty", "PushRequest"),
+    ("End", "Completed, or what ends"),
+    ("Ended", "Completed, or what ends"),
+    ("Errand", "Task"),
+    ("Heard", "StepResult"),
+    ("Item", "Completed, or what it is an item of"),
+    ("Ledger", "IntakeStore"),
+    ("Life", "DaemonLease"),
+    ("Look", "Scan, Probe or Inspector"),
+    ("Meant", "Selection"),
+    ("Missed", "Gap"),
+    ("Moved", "MoveOutcome"),
+    ("Open", "what is opened"),
+    ("Opened", "KeyMatch, OpenAccount"),
+    ("Outlook", "Estimate"),
+    ("Patient", "WriteTimeout"),
+    ("Ready", "PreparedIntegration"),
+    ("Retrial", "RetryOptions"),
+    ("Shelf", "IntegrationCache"),
+    ("Standing", "DeliveryFacts, LaneStatus, or the case of a test"),
+    ("Steward", "Scheduler"),
+    ("Talk", "Conversation, SmtpSession"),
+    ("Teller", "Notifier"),
+    ("Tried", "AttemptResult"),
+];
+
+#[test]
+fn words_that_were_replaced_do_not_come_back_as_types() {
+    let folders = ["daemon/src", "daemon/domain/src", "daemon/tests", "tests"];
+    let mut findings = Vec::new();
+    for (path, text) in folders.into_iter().flat_map(|folder| files(folder, ".rs")) {
+        for name in text.lines().filter_map(type_name) {
+            if let Some((_, instead)) = REPLACED.iter().find(|(word, _)| *word == name) {
+                findings.push(format!("{path}: {name}; say {instead}"));
+            }
+        }
+    }
+    check("one word for one thing (REPLACED in tests/tidy/types.rs)", &findings);
 }

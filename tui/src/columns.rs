@@ -30,6 +30,8 @@ pub struct Column<'a> {
     pub width: Width,
     /// The same as `rank`, for a narrow screen: it has other neighbours there.
     pub priority: u8,
+    /// So much of a screen it is to have before columns of a high priority have any.
+    pub wanted: u16,
     /// Numbers stand at the right end on screens.
     pub is_right: bool,
 }
@@ -47,6 +49,7 @@ pub const fn column(key: &str) -> Column<'_> {
         cut: None,
         width: Width::Fixed(8),
         priority: 0,
+        wanted: 0,
         is_right: false,
     }
 }
@@ -92,6 +95,11 @@ impl<'a> Column<'a> {
         Self { width: Width::Share(least, most), priority, ..self }
     }
 
+    /// On a screen, columns of a high priority give way until this one has so much.
+    pub const fn wants(self, width: u16) -> Self {
+        Self { wanted: width, ..self }
+    }
+
     /// At the right end of its place on screens.
     pub const fn right(self) -> Self {
         Self { is_right: true, ..self }
@@ -123,6 +131,7 @@ pub mod integration {
     pub const TREND: Column<'_> = column("trend").fixed(6, 6);
     pub const NEXT_RETRY: Column<'_> = column("next_retry_at").short("next retry").rank(5).share(12, 26, 7);
     pub const LAST_ERROR: Column<'_> = column("last_error").cut(12).share(18, 200, 1);
+    pub const WAITS: Column<'_> = column("waits").head("waits for").place(4).cut(25);
 }
 
 /// Attempts.
@@ -130,13 +139,13 @@ pub mod attempt {
     use super::{Column, column};
 
     pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(3, 2).right();
-    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 3);
+    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 5);
     pub const STATE: Column<'_> = column("state").fixed(11, 0);
     pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(2).fixed(4, 0);
-    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 4);
+    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 6);
     pub const DURATION: Column<'_> = column("duration_ms").short("took").rank(7).fixed(5, 4).right();
     pub const STARTED: Column<'_> = column("started_at").short("time").rank(1).fixed(8, 0);
-    pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1);
+    pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1).wants(30);
     pub const LEAD: Column<'_> = column("lead_name").head("lead").place(1).rank(4).cut(10).share(10, 24, 1);
     pub const INTEGRATION: Column<'_> = column("integration").place(2).cut(8);
 }
@@ -180,7 +189,7 @@ pub mod cause {
     pub const DELIVERIES: Column<'_> = column("deliveries").place(101);
     pub const LEADS: Column<'_> = column("leads").place(101).rank(1).fixed(6, 3).right();
     pub const CLASS: Column<'_> = column("failure_class").head("class").place(102);
-    pub const TEXT: Column<'_> = column("text").short("cause").place(103).cut(12).share(20, 70, 0);
+    pub const TEXT: Column<'_> = column("text").short("cause").place(1).cut(12).share(20, 70, 0);
     pub const PLACES: Column<'_> =
         column("integrations").short("where").place(104).rank(4).cut(12).share(14, 40, 1);
     pub const FIRST: Column<'_> = column("first_at").short("first").place(105).rank(3).fixed(7, 5);
@@ -199,11 +208,11 @@ pub mod job {
     pub const OPERATOR: Column<'_> = column("operator").short("by").rank(3).cut(8).share(6, 30, 3);
     pub const TOTAL: Column<'_> = column("total").short("progress").fixed(17, 0);
     pub const RELEASED: Column<'_> = column("released").rank(2);
-    pub const PENDING: Column<'_> = column("pending").fixed(7, 2).right();
+    pub const PENDING: Column<'_> = column("pending").rank(1).fixed(7, 2).right();
     pub const DELIVERED: Column<'_> = column("delivered").fixed(9, 1).right();
     pub const DEAD: Column<'_> = column("dead").fixed(5, 1).right();
-    pub const CREATED: Column<'_> = column("created_at").short("began").rank(1).fixed(14, 0);
-    pub const ABOUT: Column<'_> = column("about").short("what").rank(1).cut(12).share(14, 160, 0);
+    pub const CREATED: Column<'_> = column("created_at").short("began").rank(2).fixed(14, 0);
+    pub const ABOUT: Column<'_> = column("about").short("what").place(1).cut(12).share(14, 160, 0);
     pub const LEFT_ALONE: Column<'_> = column("left_alone").fixed(10, 4).right();
 }
 

@@ -188,8 +188,13 @@ fn usual() -> Option<PathBuf> {
 
 /// Where the console remembers what was looked at; none where there is no such place.
 pub fn session_path() -> Option<PathBuf> {
+    Some(state_folder()?.join("console.json"))
+}
+
+/// The folder for what the console keeps by itself.
+pub fn state_folder() -> Option<PathBuf> {
     let dirs = ProjectDirs::from("", "", "leadline")?;
-    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).join("console.json"))
+    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
 }
 
 impl Config {

@@ -455,6 +455,11 @@ pub(crate) fn checked_credentials<C: Settings>(credentials: &Value) -> (C, Vec<P
     (own, problems)
 }
 
+/// A value that is fit; else what is wrong with it.
+pub(crate) fn fit<T>(value: T, is_fit: bool, problem: &str) -> Result<T, Problem> {
+    if is_fit { Ok(value) } else { Err(Problem::new(problem)) }
+}
+
 /// Why nothing can be pushed yet.
 #[must_use]
 pub fn no_credentials(key: &str) -> Failure {
@@ -462,6 +467,11 @@ pub fn no_credentials(key: &str) -> Failure {
         FailureClass::Credentials,
         format!("there is no {key}: give the integration its credentials"),
     )
+}
+
+/// A part of the credentials, without which nothing can be pushed.
+pub(crate) fn needed<'a, T>(part: &'a Option<T>, key: &str) -> Result<&'a T, Failure> {
+    part.as_ref().ok_or_else(|| no_credentials(key))
 }
 
 /// A credential as it may be shown: its first characters, if enough stay hidden.

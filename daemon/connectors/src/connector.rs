@@ -63,6 +63,30 @@ impl Manifest {
         }
     }
 
+    /// A connector to records: new ones are known, and its mapping is laid over this one and compared with the schema.
+    pub(crate) const fn of_records<T: TypedConnector>(
+        name: &'static str,
+        summary: &'static str,
+        own_mapping: fn() -> Value,
+    ) -> Self {
+        Self { checks_mapping: true, tells_new: true, own_mapping, ..Self::new::<T>(name, summary) }
+    }
+
+    /// With the lead's address at this target, by which people are found.
+    pub(crate) const fn found_by(self, target: &'static str) -> Self {
+        Self { email_target: Some(target), ..self }
+    }
+
+    /// For leads that consented alone.
+    pub(crate) const fn for_consent(self) -> Self {
+        Self { needs_consent: true, ..self }
+    }
+
+    /// With so many pushes in flight at most.
+    pub(crate) const fn connections(self, most: u32) -> Self {
+        Self { connections_max: Some(most), ..self }
+    }
+
     /// Whether it pushes the event itself, in the shape of the payload that an integration names. Others make a shape of
     /// their own out of it.
     #[must_use]

@@ -24,6 +24,9 @@ pub fn columns() -> Value {
         "lead.name": "Name",
         "lead.email": "Email",
         "lead.phone": "Phone",
+        "lead.profile.company": "Company",
+        "lead.profile.position": "Position",
+        "lead.profile.website": "Website",
         "lead.event_type": "Event type",
         "lead.event_date": "Event date",
         "lead.guest_count": "Guests",
@@ -39,6 +42,16 @@ pub fn columns() -> Value {
         "lead.utm.medium": "UTM medium",
         "lead.utm.campaign": "UTM campaign",
     })
+}
+
+/// What is known of a person, in the order of [`person_mapping`].
+const PERSON: &str = "lead.profile.first_name lead.profile.last_name lead.email lead.phone \
+    lead.profile.company lead.profile.position lead.profile.website";
+
+/// Where a person goes by default: the targets of first and last name, email, phone, company, position and website, blank
+/// where the vendor has none.
+pub fn person_mapping(targets: [&str; 7]) -> Value {
+    PERSON.split(' ').zip(targets).filter(|(_, target)| !target.is_empty()).collect()
 }
 
 /// Reads the operator's mapping, laid over a connector's own field by field.

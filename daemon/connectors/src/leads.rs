@@ -2,12 +2,15 @@
 //! address, else made; each enquiry is kept on it as a note, so that an update never has to write over what sales wrote.
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::{
-    Conversation, Push, Result, crm,
+    Conversation, Push, Result,
+    config::List,
+    crm,
     plan::plan,
     summary,
-    vendor::TOLD,
+    vendor::{TOLD, id_of, word},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -157,6 +160,15 @@ pub(super) struct There {
     pub(super) id: String,
     /// What its status is called, where that means that sales closed it.
     pub(super) closed: Option<String>,
+}
+
+impl There {
+    /// As a vendor lists it, whose statuses of these names mean that it is closed.
+    pub(super) fn of(lead: &Value, [id, status]: [&str; 2], closed: &List) -> Option<Self> {
+        let status = word(lead, status).unwrap_or_default();
+        let is_closed = closed.0.iter().any(|own| own.eq_ignore_ascii_case(status));
+        Some(Self { id: id_of(&lead[id])?, closed: is_closed.then(|| status.to_owned()) })
+    }
 }
 
 /// Of somebody's Leads, as the vendor lists them, the first that is open; where sales closed them all, the first.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 
-use super::{Answer, CallError, CallErrorKind, Response};
+use super::{Answer, CallError, CallErrorKind, Conversation, Response};
 use leadline_domain::outcome::{Failure, FailureClass, Outcome};
 
 /// The longest wait that a target may ask for.
@@ -48,6 +48,13 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     };
     let retry_after = if class.is_retried() { wait } else { None };
     Failure { class, error: describe(response), retry_after }
+}
+
+/// Notes of a success that no more can be read of its answer. One that was cut at the cap was read as far as that goes.
+pub(super) fn note_unread(response: &Response, ctx: &mut Conversation<'_>) {
+    if response.truncated && response.headers.is_empty() && response.body.is_empty() {
+        ctx.note(format!("the answer cannot be read beyond its status, {}", response.status));
+    }
 }
 
 /// What a call came to, in a line.

@@ -7,45 +7,12 @@ use bytes::Bytes;
 use super::{
     Prepared, Push, Result, crm,
     told::{self, Line},
+    vendor::named,
 };
 use leadline_domain::{
-    integration::EventKind, json::Json, mapping::Mapping, notice::Notice, telling::Telling, template::Context,
+    fields, integration::EventKind, json::Json, mapping::Mapping, notice::Notice, telling::Telling,
+    template::Context,
 };
-
-/// Which line tells which field, so that a mapping can rename it or leave it out.
-const LINES: [(&str, &str); 31] = [
-    ("lead.name", "Name"),
-    ("lead.email", "Email"),
-    ("lead.phone", "Phone"),
-    ("lead.profile.company", "Company"),
-    ("lead.profile.position", "Position"),
-    ("lead.profile.website", "Website"),
-    ("lead.profile.twitter", "Twitter"),
-    ("lead.profile.linkedin", "LinkedIn"),
-    ("lead.profile.score", "Score"),
-    ("lead.event_type", "Event type"),
-    ("lead.event_date", "Event date"),
-    ("lead.guest_count", "Guests"),
-    ("quote", "Quote total"),
-    ("quote.total_pence", "Quote total"),
-    ("quote.vat_pence", "Of it VAT"),
-    ("quote.items", "Items"),
-    ("quote.proposal_url", "Proposal"),
-    ("viewing", "Viewing"),
-    ("viewing.starts_at", "Viewing"),
-    ("viewing.ends_at", "Viewing"),
-    ("location", "Venue"),
-    ("location.name", "Venue"),
-    ("company.name", "Venue"),
-    ("lead.profile.notes", "Notes"),
-    ("lead.gdpr_consent", "Consent"),
-    ("lead.source_url", "Source"),
-    ("lead.utm", "Campaign"),
-    ("lead.utm.source", "Campaign"),
-    ("lead.utm.medium", "Campaign"),
-    ("lead.utm.campaign", "Campaign"),
-    ("lead.uuid", "Lead"),
-];
 
 /// The lines of a lead, first what an update changed.
 fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> {
@@ -62,12 +29,14 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>>
     let mut lines = told::lines_of(event, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
-        let canonical =
-            LINES.iter().find(|(field, _)| *field == rule.field).map(|(_, label)| (*label).to_owned());
         // What is the sender's own is told by its name.
-        let own = canonical.unwrap_or_else(|| rule.field.trim_start_matches("lead.").replace('_', " "));
+        let own = rule.field.trim_start_matches("lead.").replace('_', " ");
+        let own = Some(own).filter(|_| fields::find(&rule.field).is_none());
         let is_page = rule.field == "lead.uuid";
-        let at = lines.iter().position(|line| line.label == own && line.is_page == is_page);
+        let at = lines.iter().position(|line| {
+            let is_own = line.fields.is_empty() && !line.is_page && own.as_ref() == Some(&line.label);
+            named(line.fields, &rule.field) || is_own
+        });
         let Some(to) = &rule.to else {
             at.map(|at| lines.remove(at));
             continue;
@@ -78,10 +47,12 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>>
         let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
         match (at, value) {
             // As it is told by default, which is nicer than the bare value.
-            (Some(at), _) if is_plain => lines[at].label.clone_from(to),
-            (Some(at), Some(value)) => lines[at] = Line { label: to.clone(), value, is_page },
+            (Some(at), _) if is_plain => {
+                lines[at] = Line { label: to.clone(), fields: "", ..lines[at].clone() };
+            }
+            (Some(at), Some(value)) => lines[at] = Line { is_page, ..Line::new(to, value) },
             (Some(at), None) => drop(lines.remove(at)),
-            (None, Some(value)) => lines.push(Line { label: to.clone(), value, is_page }),
+            (None, Some(value)) => lines.push(Line { is_page, ..Line::new(to, value) }),
             (None, None) => {}
         }
     }

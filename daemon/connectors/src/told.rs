@@ -29,13 +29,15 @@ const SILENT: [&str; 6] = ["event", "version", "event_id", "test", "company", "l
 pub(super) struct Line {
     pub(super) label: String,
     pub(super) value: String,
+    /// Which fields it tells, with blanks between them; none where it is the sender's own, or is called otherwise.
+    pub(super) fields: &'static str,
     /// It says which lead it is, and where that is seen, whatever it is called.
     pub(super) is_page: bool,
 }
 
 impl Line {
     pub(super) fn new(label: impl Into<String>, value: String) -> Self {
-        Self { label: label.into(), value, is_page: false }
+        Self { label: label.into(), value, fields: "", is_page: false }
     }
 }
 
@@ -93,32 +95,37 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
         .iter()
         .filter_map(|part| at(&format!("lead.utm.{part}")))
         .collect();
+    let utm = Some(utm.join(" / ")).filter(|utm| !utm.is_empty());
+    let times = viewing(at("viewing.starts_at"), at("viewing.ends_at"), telling);
+    let plain = |label: &'static str, field: &'static str| (label, field, at(field));
     let told = [
-        ("Name", at("lead.name")),
-        ("Email", at("lead.email")),
-        ("Phone", at("lead.phone")),
-        ("Company", at("lead.profile.company")),
-        ("Position", at("lead.profile.position")),
-        ("Website", at("lead.profile.website")),
-        ("Twitter", at("lead.profile.twitter")),
-        ("LinkedIn", at("lead.profile.linkedin")),
-        ("Score", at("lead.profile.score")),
-        ("Event type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
-        ("Event date", at("lead.event_date").map(|date| locale.day(&date))),
-        ("Guests", at("lead.guest_count")),
-        ("Quote total", price("quote.total_pence")),
-        ("Of it VAT", price("quote.vat_pence")),
-        ("Items", items(event, amount)),
-        ("Proposal", at("quote.proposal_url")),
-        ("Viewing", viewing(at("viewing.starts_at"), at("viewing.ends_at"), telling)),
-        ("Venue", at("location.name").or_else(|| at("company.name"))),
-        ("Notes", at("lead.profile.notes")),
-        ("Consent", consent),
-        ("Source", at("lead.source_url")),
-        ("Campaign", Some(utm.join(" / ")).filter(|utm| !utm.is_empty())),
+        plain("Name", "lead.name"),
+        plain("Email", "lead.email"),
+        plain("Phone", "lead.phone"),
+        plain("Company", "lead.profile.company"),
+        plain("Position", "lead.profile.position"),
+        plain("Website", "lead.profile.website"),
+        plain("Twitter", "lead.profile.twitter"),
+        plain("LinkedIn", "lead.profile.linkedin"),
+        plain("Score", "lead.profile.score"),
+        ("Event type", "lead.event_type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
+        ("Event date", "lead.event_date", at("lead.event_date").map(|date| locale.day(&date))),
+        plain("Guests", "lead.guest_count"),
+        ("Quote total", "quote quote.total_pence", price("quote.total_pence")),
+        ("Of it VAT", "quote.vat_pence", price("quote.vat_pence")),
+        ("Items", "quote.items", items(event, amount)),
+        plain("Proposal", "quote.proposal_url"),
+        ("Viewing", "viewing viewing.starts_at viewing.ends_at", times),
+        ("Venue", "location location.name company.name", at("location.name").or_else(|| at("company.name"))),
+        plain("Notes", "lead.profile.notes"),
+        ("Consent", "lead.gdpr_consent", consent),
+        plain("Source", "lead.source_url"),
+        ("Campaign", "lead.utm lead.utm.source lead.utm.medium lead.utm.campaign", utm),
     ];
-    let mut lines: Vec<Line> =
-        told.into_iter().filter_map(|(label, value)| Some(Line::new(label, value?))).collect();
+    let mut lines = Vec::new();
+    for (label, fields, value) in told {
+        lines.extend(value.map(|value| Line { fields, ..Line::new(label, value) }));
+    }
     let mut own = Vec::new();
     gather(event, "", &mut own);
     let more = own.len().saturating_sub(OWN_MAX);
@@ -128,7 +135,8 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
         lines.push(Line::new("And", format!("{more} more fields, in Leadline")));
     }
     let page = |uuid: String| telling.page_of(&uuid).unwrap_or(uuid);
-    lines.extend(at("lead.uuid").map(|uuid| Line { is_page: true, ..Line::new("Lead", page(uuid)) }));
+    let page = at("lead.uuid").map(|uuid| Line::new("Lead", page(uuid)));
+    lines.extend(page.map(|line| Line { is_page: true, fields: "lead.uuid", ..line }));
     lines
 }
 

@@ -124,6 +124,22 @@ impl Vendor {
     }
 }
 
+/// Words of a vendor's, with blanks between them.
+pub(super) type Terms = &'static str;
+
+/// Codes by what they mean.
+pub(super) type Classes = &'static [(FailureClass, Terms)];
+
+/// What a code means, if that is known.
+pub(super) fn class_of(code: &str, classes: Classes) -> Option<FailureClass> {
+    classes.iter().find(|(_, codes)| named(codes, code)).map(|(class, _)| *class)
+}
+
+/// Whether a word is one of these.
+pub(super) fn named(terms: &str, word: &str) -> bool {
+    terms.split(' ').any(|term| term == word)
+}
+
 /// What is wrong with a field of a write.
 #[derive(Debug)]
 pub(super) enum Flaw {

@@ -52,6 +52,13 @@ impl Tally {
     }
 }
 
+/// Why a breaker is not closed, in a sentence: so many pushes in a row found the target down, the last one in this way.
+#[must_use]
+pub fn why(streak: i32, error: Option<&str>) -> String {
+    let error = error.unwrap_or("the target seems to be down");
+    format!("{streak} pushes in a row failed, the last one so: {error}")
+}
+
 /// What a breaker is at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {

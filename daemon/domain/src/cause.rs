@@ -194,7 +194,11 @@ fn word(word: &str) -> String {
         .join("_")
 }
 
-/// Whether something is a made-up name: a ULID, eight hexadecimal digits or more, or letters and digits in turns.
+/// So many digits with letters beside them are nobody's word.
+const ID_DIGITS: usize = 12;
+
+/// Whether something is a made-up name: a ULID, eight hexadecimal digits or more, letters and digits in turns, or very many
+/// digits with letters.
 fn is_id(word: &str) -> bool {
     let (mut digits, mut letters, mut turns) = (0, 0, 0);
     let mut last = None;
@@ -214,7 +218,10 @@ fn is_id(word: &str) -> bool {
     let is_hex = word.chars().all(|c| c.is_ascii_hexdigit());
     let is_mixed = digits > 0 && letters > 0;
     is_mixed
-        && (word.len() >= 8 && is_hex || word.len() >= 10 && turns >= 3 || word.len() == 26 && turns >= 2)
+        && (word.len() >= 8 && is_hex
+            || word.len() >= 10 && turns >= 3
+            || word.len() == 26 && turns >= 2
+            || digits >= ID_DIGITS)
         || letters == 0 && digits >= 8
 }
 

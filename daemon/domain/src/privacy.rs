@@ -39,7 +39,8 @@ pub fn url(url: &str) -> String {
 /// What a sentence of a target may quote: addresses, quotations, numbers, and words that begin as names do.
 static QUOTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let parts = [
-        r"(?<keep>^(?:[a-z_]+: )?[1-5]\d\d\b)",
+        // How a breaker says why it is open, and how an error begins.
+        r"(?<keep>^\d+ pushes in a row failed, the last one so: (?:(?:[a-z_]+: )?[1-5]\d\d\b)?|^(?:[a-z_]+: )?[1-5]\d\d\b)",
         r"(?<mail>[\w.%+-]+@[\w-]+(?:\.[\w-]+)+)",
         r"(?<url>https?://\S+)",
         r#""[^"]*"|'[^']*'|`[^`]*`|“[^”]*”|„[^“”]*[“”]|‘[^’]*’|<[^>]*>"#,
@@ -92,6 +93,7 @@ fn is_word(part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::breaker;
 
     #[test]
     fn values_and_bodies_keep_their_form_alone() {
@@ -133,5 +135,14 @@ mod tests {
         assert_eq!(text("rejected: 422 ann is known", &nobody), "rejected: 422 xxx xx xxxxx");
         assert_eq!(text("mapping: no field ann", &nobody), "mapping: xx xxxxx xxx");
         assert_eq!(text("ann is known", &nobody), "xxx xx xxxxx");
+        let shown = "20 pushes in a row failed, the last one so: ";
+        for (error, masked, marked) in [
+            ("503 sarah is known", "503 xxxxx xx xxxxx", "503 <lead> is known"),
+            ("sarah is known", "xxxxx xx xxxxx", "<lead> is known"),
+        ] {
+            let why = breaker::why(20, Some(error));
+            assert_eq!(text(&why, &nobody), format!("{shown}{masked}"));
+            assert_eq!(text(&why, &Values::of_texts(["sarah"])), format!("{shown}{marked}"));
+        }
     }
 }

@@ -280,18 +280,19 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u64, BackupError> {
 #[derive(Debug)]
 pub(crate) struct BackupProgress {
     verb: &'static str,
+    every: Duration,
     reported: tokio::time::Instant,
 }
 
 impl BackupProgress {
     fn new(verb: &'static str) -> Self {
-        Self { verb, reported: tokio::time::Instant::now() }
+        Self { verb, every: PROGRESS_EVERY, reported: tokio::time::Instant::now() }
     }
 }
 
 impl dump::DumpWatch for BackupProgress {
     fn passed(&mut self, bytes: u64) {
-        if self.reported.elapsed() >= PROGRESS_EVERY {
+        if self.reported.elapsed() >= self.every {
             self.reported = tokio::time::Instant::now();
             tracing::info!(event = "backup_progress", mebibytes = bytes >> 20, "{}", self.verb);
         }
@@ -349,6 +350,46 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), reported);
         }
+    }
+
+    /// What is logged, for a test to read.
+    #[derive(Clone, Default)]
+    struct Captured(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The mebibytes that are told of while these bytes pass.
+    fn told(every: Duration, passed: &[u64]) -> Vec<String> {
+        use dump::DumpWatch as _;
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        let captured = Captured::default();
+        let to = captured.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || to.clone()).with_ansi(false);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let mut progress = BackupProgress { every, ..BackupProgress::new("written") };
+            passed.iter().for_each(|bytes| progress.passed(*bytes));
+        });
+        let lines = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let told = lines.lines().filter_map(|line| line.split_once("written event=\"backup_progress\" "));
+        told.map(|(_, told)| told.to_owned()).collect()
+    }
+
+    #[test]
+    fn progress_is_told_as_bytes_pass_and_not_more_often_than_it_is_read() {
+        let passed = [64 << 10, 1 << 20, 5 << 30];
+        let each = ["mebibytes=0", "mebibytes=1", "mebibytes=5120"];
+        assert_eq!(told(Duration::ZERO, &passed), each);
+        assert!(told(PROGRESS_EVERY, &passed).is_empty());
     }
 
     #[tokio::test]

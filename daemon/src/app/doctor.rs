@@ -37,6 +37,8 @@ use crate::{
 
 mod reach;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 
 /// Below this much room the next hours are at risk, in KiB.
 const ROOM_MIN: u64 = 1024 * 1024;
@@ -114,7 +116,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
-    examine_limits(&mut report);
+    judge_limits(&mut report, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
     sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
     if is_running {
@@ -191,7 +193,11 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
             report.add(Grade::Good, thing, format!("{shown}, mode {mode:04o}"));
         }
     }
-    match room(path) {
+    judge_room(report, room(path));
+}
+
+fn judge_room(report: &mut DoctorReport, kib: Option<u64>) {
+    match kib {
         Some(kib) if kib < ROOM_MIN => report.add(
             Grade::Look,
             "disk",
@@ -209,8 +215,8 @@ fn room(path: &Path) -> Option<u64> {
     text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
 }
 
-fn examine_limits(report: &mut DoctorReport) {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+/// What the kernel says of a process's limits.
+fn judge_limits(report: &mut DoctorReport, limits: &str) {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let Some(files) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) else {
         return;

@@ -33,11 +33,11 @@ const PAGE: usize = 500;
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// No page is begun later than that.
 const TIME_MAX: Duration = Duration::from_secs(1);
-/// How many such searches a daemon does at a time; one of them for each company, and one for all companies.
+/// How many such searches a daemon does at a time; one of them for each caller, so that nobody stops another's.
 pub(super) const AT_ONCE: usize = 2;
 /// How long one waits for those before it.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
-/// Whose a search through all companies is.
+/// Whose threads a search through all companies takes.
 const ALL: CompanyId = CompanyId(0);
 
 impl Control {
@@ -45,15 +45,17 @@ impl Control {
         &self,
         request: Request<v1::FindLeadsAnywhereRequest>,
     ) -> Reply<v1::FindLeadsAnywhereResponse> {
-        if mutate::caller(&request)?.masked {
+        let caller = mutate::caller(&request)?;
+        if caller.masked {
             Err(for_eyes_that_see_people())?;
         }
+        let identity = caller.identity;
         let request = request.into_inner();
         let (limit, token) = check::page(request.page_size, &request.page_token)?;
         let sought = Sought::read(&request.text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = behind(&self.store, check::optional(&request.company), token).await?;
-        let room = self.searches.take(company.unwrap_or(ALL), 1);
+        let room = self.searches.take(identity, 1);
         let _room = timeout(ROOM_WAIT, room).await.map_err(|_| others_search())?;
         let store = self.store.for_lists().await;
         let mut search = AnywhereSearch {
@@ -67,7 +69,7 @@ impl Control {
             is_through: false,
         };
         search.run(self, &store).await?;
-        Ok(Response::new(search.answer(&store).await?))
+        Ok(Response::new(search.answer(&store, &self.store).await?))
     }
 }
 
@@ -120,12 +122,20 @@ impl AnywhereSearch {
         Ok(())
     }
 
-    async fn answer(self, store: &Store) -> Result<v1::FindLeadsAnywhereResponse, Refusal> {
+    /// What was found, without what was erased meanwhile: `lists` knows what the leads are, `current` what is left now.
+    async fn answer(self, lists: &Store, current: &Store) -> Result<v1::FindLeadsAnywhereResponse, Refusal> {
         let ids: Vec<(CompanyId, LeadId)> =
             self.found.iter().map(|(place, _)| (place.company, place.lead)).collect();
-        let leads = store.leads_by_ids_of(&ids).await?;
-        let mut leads: HashMap<_, _> =
-            leads.into_iter().map(|lead| ((lead.company, lead.id), v1::Lead::from(lead))).collect();
+        let (leads, kept) = if ids.is_empty() {
+            Default::default()
+        } else {
+            (lists.leads_by_ids_of(&ids).await?, current.not_erased(&ids).await?)
+        };
+        let mut leads: HashMap<_, _> = leads
+            .into_iter()
+            .map(|lead| ((lead.company, lead.id), v1::Lead::from(lead)))
+            .filter(|(id, _)| kept.contains(id))
+            .collect();
         let matches = self.found.into_iter().filter_map(|(place, said)| {
             let lead = leads.remove(&(place.company, place.lead))?;
             Some(v1::LeadMatch { lead: Some(lead), pointer: said.pointer, value: said.value })

@@ -7,9 +7,9 @@ use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-use super::{Control, Reply, check, convert, watch::AttemptStream, words};
+use super::{Control, Reply, check, convert, status, watch::AttemptStream, words};
 use crate::{
     domain::{
         delivery::State,
@@ -99,7 +99,8 @@ impl AttemptService for Control {
                 () = changed(&mut changes, integration) => {}
                 () = time::sleep(LOOK_AGAIN) => {}
                 () = &mut deadline => {
-                    return Err(Status::deadline_exceeded("no attempt finished in 60 s: ask again to wait on"));
+                    let message = "no attempt finished in 60 s: ask again to wait on";
+                    return Err(status::refused(Code::DeadlineExceeded, "STILL_WAITING", message));
                 }
                 () = self.stop.cancelled() => return Err(stopping()),
             }
@@ -203,7 +204,7 @@ impl Control {
 
 /// The end of a call or a stream when the daemon stops.
 pub(super) fn stopping() -> Status {
-    Status::unavailable("the daemon stops: try again in a moment")
+    status::refused(Code::Unavailable, "STOPPING", "the daemon stops: try again in a moment")
 }
 
 /// Waits until something about an integration changes, or may have.

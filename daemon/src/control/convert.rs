@@ -183,16 +183,14 @@ impl From<Health> for v1::Health {
             sweep_at: health.sweep_at.map(time),
             skipped: health.skipped.map(count),
             trend: Vec::new(),
+            throttle_why: health.throttle_error.unwrap_or_default(),
         }
     }
 }
 
 fn breaker(health: &Health) -> v1::Breaker {
     let state = breaker::BreakerState::at(health.lane.breaker_until, health.lane.now);
-    let why = || {
-        let error = health.breaker_error.as_deref().unwrap_or("the target seems to be down");
-        format!("{} pushes in a row failed, the last one so: {error}", health.streak)
-    };
+    let why = || breaker::why(health.streak, health.breaker_error.as_deref());
     v1::Breaker {
         state: words::breaker_state(state).into(),
         why: if state == breaker::BreakerState::Closed { String::new() } else { why() },

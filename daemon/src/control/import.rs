@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Control, attempt::stopping, check, mutate, words};
+use super::{Control, attempt::stopping, check, mutate, status, words};
 use crate::{
     domain::{
         ids::{CompanyId, LeadId},
@@ -67,7 +67,7 @@ impl Control {
         request: Request<Streaming<v1::ImportLeadsRequest>>,
     ) -> Result<Response<ImportReplies>, Status> {
         let (metadata, extensions, mut lines) = request.into_parts();
-        let first = lines.message().await?.and_then(|message| message.start);
+        let first = lines.message().await.map_err(status::with_reason)?.and_then(|message| message.start);
         let Some(start) = first else { return Ok(check::invalid("start: the first message must have it")?) };
         let (call, start) = mutate::call(Request::from_parts(metadata, extensions, start)).await?;
         if let Some(answer) = self.answered::<v1::ImportSummary>(&call).await? {
@@ -112,7 +112,7 @@ impl Importing {
             ImportStage::End => return Ok(None),
         }
         let message = tokio::select! {
-            message = self.lines.message() => message?,
+            message = self.lines.message() => message.map_err(status::with_reason)?,
             () = self.stop.cancelled() => return Err(stopping()),
         };
         let Some(message) = message else {

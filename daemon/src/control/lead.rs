@@ -5,9 +5,9 @@ use std::pin::Pin;
 use futures::{Stream, stream};
 use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{Control, Reply, check, import::ImportReplies, mutate, words};
+use super::{Control, Reply, check, import::ImportReplies, mutate, status, words};
 use crate::{
     domain::{
         evidence::Evidence,
@@ -18,6 +18,7 @@ use crate::{
         Store,
         lead::place::LeadPlace,
         operator::{
+            audit::Reading,
             command::Refusal,
             refusal::{Known, RefusalReason},
         },
@@ -83,7 +84,8 @@ impl LeadService for Control {
         let found = self.store.lead_view(check::optional(&request.company), &request.uuid).await?;
         let lead = found.lead;
         // Before it is told: no reading goes without its line.
-        self.store.note_reading(lead.company, &operator, "Reveal", lead.id).await?;
+        let reading = Reading { company: lead.company, lead: lead.id, operator };
+        self.store.note_readings(&[reading], "Reveal").await?;
         Ok(Response::new(v1::RevealResponse {
             uuid: lead.uuid,
             company_id: lead.company.0,
@@ -161,7 +163,11 @@ impl LeadService for Control {
             Err(nobody(&request.email))?;
         }
         // Before the first word of them is told.
-        self.store.note_readings(&leads, &operator, "ExportPerson").await?;
+        let readings: Vec<_> = leads
+            .iter()
+            .map(|(company, lead)| Reading { company: *company, lead: *lead, operator: operator.clone() })
+            .collect();
+        self.store.note_readings(&readings, "ExportPerson").await?;
         let export = Export { control: self.clone(), email: request.email, leads, next: 0 };
         Ok(Response::new(Box::pin(stream::try_unfold(export, |mut export| async move {
             let piece = export.piece().await?;
@@ -242,7 +248,7 @@ fn printed(evidence: &Evidence) -> Result<Vec<u8>, Status> {
             error = telemetry::causes(&error),
             "evidence cannot be printed"
         );
-        Status::internal("the evidence cannot be printed: read it as Markdown")
+        status::refused(Code::Internal, "NOT_PRINTED", "the evidence cannot be printed: read it as Markdown")
     })
 }
 
@@ -280,7 +286,7 @@ impl Export {
                 error = telemetry::causes(&error),
                 "a lead cannot be exported"
             );
-            Status::internal("a lead cannot be printed: see the daemon's log")
+            status::refused(Code::Internal, "NOT_PRINTED", "a lead cannot be printed: see the daemon's log")
         })?;
         Ok(Some(format!("{comma}{text}").into_bytes()))
     }

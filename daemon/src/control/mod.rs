@@ -68,7 +68,7 @@ pub use access::{Damaged, GroupRole};
 pub use bind::{BindError, bind};
 pub use connection::Remote;
 
-use access::{Gate, GateLayer, Users};
+use access::{Gate, GateLayer, Identity, Users};
 
 /// What the control API works with.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ struct Inner {
     brand: String,
     compute: Compute,
     /// Room for searches through what leads say.
-    searches: Shares<CompanyId>,
+    searches: Shares<Identity>,
+    skipped: integration::SkippedCounts,
     tracker: TaskTracker,
     change_log: Arc<change_log::ChangeLog>,
     gate: Gate,
@@ -196,6 +197,7 @@ pub async fn serve(
             brand: deps.brand,
             compute: deps.compute,
             searches: Shares::new(anywhere::AT_ONCE, 1),
+            skipped: integration::SkippedCounts::default(),
             tracker: tracker.clone(),
             change_log,
             gate: gate.clone(),

@@ -2,9 +2,13 @@
 
 use leadline_proto::v1;
 use sha2::{Digest as _, Sha256};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
-use super::{Control, Reply, access::Caller, check};
+use super::{
+    Control, Reply,
+    access::{Caller, refusal},
+    check, status,
+};
 use crate::{
     store::operator::command::{Begun, Command, Mutation, Refusal},
     telemetry,
@@ -155,7 +159,7 @@ impl Repeatable for v1::RotateSecretResponse {
 /// Who sent a request.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     let caller = request.extensions().get::<Caller>();
-    caller.ok_or_else(|| Status::permission_denied("nobody is at the other end"))
+    caller.ok_or_else(refusal::nobody)
 }
 
 /// The call that a request is: who asked for what, under which id.
@@ -207,6 +211,8 @@ impl Control {
         };
         let (command, answer) = work(command).await?;
         command.answer(call, &answer.repeated().encode_to_vec()).await?;
+        // A count of what is skipped may have become another.
+        self.skipped.forget();
         tracing::info!(
             event = "operator_command",
             operator = call.operator,
@@ -237,9 +243,8 @@ fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
                 error = telemetry::causes(&error),
                 "a stored answer cannot be read"
             );
-            Err(Status::data_loss(
-                "the stored answer of this request cannot be read: look at what it changed",
-            ))
+            let message = "the stored answer of this request cannot be read: look at what it changed";
+            Err(status::refused(Code::DataLoss, "UNREADABLE", message))
         }
     }
 }
@@ -247,6 +252,7 @@ fn repeat<A: Repeatable>(stored: &[u8]) -> Reply<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::access::Identity;
 
     fn asked(request: v1::CreateCompanyRequest) -> Request<v1::CreateCompanyRequest> {
         let mut request = Request::new(request);
@@ -255,7 +261,7 @@ mod tests {
             role: v1::Role::Admin,
             company: None,
             masked: false,
-            token: None,
+            identity: Identity::User(0),
             expires_at: None,
         });
         request

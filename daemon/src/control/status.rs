@@ -52,8 +52,21 @@ impl From<Known> for Status {
     }
 }
 
-fn refused(code: Code, reason: &str, message: String) -> Status {
-    told(code, reason, message, HashMap::new())
+/// A status with a reason and nothing that it is about.
+pub(super) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    told(code, reason, message.into(), HashMap::new())
+}
+
+/// A refusal that the server made before any method saw the call: it has a reason, too.
+pub(super) fn with_reason(status: Status) -> Status {
+    let reason = match status.code() {
+        _ if !status.details().is_empty() => return status,
+        Code::OutOfRange | Code::ResourceExhausted => "MESSAGE_TOO_LONG",
+        Code::NotFound => "UNKNOWN",
+        Code::Unimplemented => "NOT_SUPPORTED",
+        _ => "UNREADABLE_REQUEST",
+    };
+    refused(status.code(), reason, status.message())
 }
 
 /// A status whose reason programs can read, as `google.rpc.ErrorInfo`.
@@ -80,7 +93,7 @@ impl From<Error> for Status {
                     error = chain,
                     "a control call met another that was in its way"
                 );
-                Self::unavailable("another change was in the way; try again in a moment")
+                refused(Code::Unavailable, "CONFLICT", "another change was in the way; try again in a moment")
             }
             Error::Database(_) => {
                 tracing::error!(event = "control_call_failed", error = chain, "a control call failed");
@@ -92,7 +105,7 @@ impl From<Error> for Status {
                     error = chain,
                     "a control call found no key to seal with"
                 );
-                let message = "the daemon lacks a master key: its log says which".to_owned();
+                let message = "the daemon lacks a master key: its log says which";
                 refused(Code::FailedPrecondition, "MASTER_KEY_MISSING", message)
             }
             Error::Seal(_) | Error::Corrupt(_) | Error::UnknownWord { .. } | Error::Locked => {
@@ -158,6 +171,7 @@ mod tests {
         ] {
             let status = Status::from(refusal);
             assert_eq!((status.code(), status.message()), (code, message));
+            assert!(status.get_error_details().error_info().is_some(), "{message} has no reason");
         }
         let long = Status::from(Refusal::unknown("lead", format!("{}: look", "é".repeat(10_000))));
         assert!(long.message().starts_with("no lead éé") && long.message().ends_with("éé: look"));
@@ -171,6 +185,11 @@ mod tests {
         let plain =
             Status::from(Refusal::State("a".into())).get_error_details().error_info().unwrap().clone();
         assert_eq!(plain.reason, "WRONG_STATE");
+        let bare = with_reason(Status::new(Code::OutOfRange, "it is too long"));
+        assert_eq!((bare.code(), bare.message()), (Code::OutOfRange, "it is too long"));
+        assert_eq!(bare.get_error_details().error_info().unwrap().reason, "MESSAGE_TOO_LONG");
+        let known = refused(Code::NotFound, "NOBODY_HAS", "no");
+        assert_eq!(with_reason(known).get_error_details().error_info().unwrap().reason, "NOBODY_HAS");
         let status = Status::from(away);
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().starts_with("the database is away: "), "{}", status.message());

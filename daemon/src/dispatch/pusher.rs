@@ -55,9 +55,6 @@ pub(super) struct Pusher {
     pub(super) max_retry_after: Duration,
 }
 
-/// What an attempt came to, what follows from it, and the version of the integration that it was made with.
-type Decided = (AttemptResult, Transition, i32);
-
 /// Why a claimed delivery was not tried.
 enum NoAttempt {
     /// The integration is gone, and its deliveries with it.
@@ -76,7 +73,7 @@ impl Pusher {
             Some(pending) => {
                 let pushed = caught("push", self.push_pending(&claimed, &pending)).await;
                 match pushed.unwrap_or_else(|| Ok(self.panicked(&claimed, &pending))) {
-                    Ok(decided) => finished(claimed, pending, decided),
+                    Ok(finished) => Completed::Attempt(finished),
                     Err(NoAttempt::IntegrationGone) => Completed::Nothing(claimed),
                     Err(NoAttempt::LeaseLost) => Completed::Requeue(claimed, Duration::ZERO),
                 }
@@ -108,63 +105,63 @@ impl Pusher {
         self.push(claimed).await;
     }
 
-    async fn push_pending(&self, claimed: &Claimed, pending: &PendingDelivery) -> Result<Decided, NoAttempt> {
+    async fn push_pending(
+        &self,
+        claimed: &Claimed,
+        pending: &PendingDelivery,
+    ) -> Result<Box<Finished>, NoAttempt> {
         let lane = claimed.lane;
         let ready = match self.ready(lane, pending.version).await {
             Ok(Some(ready)) => ready,
             Ok(None) => return Err(NoAttempt::IntegrationGone),
             Err(failure) => return Ok(self.failed(claimed, pending, failure)),
         };
-        let (facts, version) =
-            (self.facts(claimed, pending, ready.policy.retries), ready.integration.version);
+        let version = ready.integration.version;
         let result = match self.is_withdrawn(lane, &ready, pending.lead).await {
             Ok(false) => self.attempt(&ready, claimed, pending).await.ok_or(NoAttempt::LeaseLost)?,
             Ok(true) => {
                 let error = "nothing was sent: the lead took back its consent after this event";
                 let result = AttemptResult::nothing(Failure::new(FailureClass::Rejected, error));
-                return Ok((result, Transition::Skipped { reason: Reason::NoConsent }, version));
+                let transition = Transition::Skipped { reason: Reason::NoConsent };
+                return Ok(finished(claimed, pending, result, transition, version));
             }
             Err(failure) => AttemptResult::nothing(failure),
         };
-        Ok(self.decided(facts, ready.policy, result, version))
+        Ok(self.decided(claimed, pending, ready.policy, version, result))
     }
 
     /// What follows where nothing of the integration is known.
-    fn failed(&self, claimed: &Claimed, pending: &PendingDelivery, failure: Failure) -> Decided {
-        let policy = Policy::default();
-        let facts = self.facts(claimed, pending, policy.retries);
-        self.decided(facts, policy, AttemptResult::nothing(failure), pending.version)
-    }
-
-    fn facts(&self, claimed: &Claimed, pending: &PendingDelivery, retries_max: u32) -> DeliveryFacts {
-        DeliveryFacts {
-            retries: u32::try_from(pending.retries).unwrap_or(0),
-            retries_max,
-            waits: pending.waits,
-            crashes: pending.crashes,
-            age: self.lease.now().since(pending.created_at),
-            is_sweep: claimed.trigger == Trigger::Sweep,
-        }
+    fn failed(&self, claimed: &Claimed, pending: &PendingDelivery, failure: Failure) -> Box<Finished> {
+        self.decided(claimed, pending, Policy::default(), pending.version, AttemptResult::nothing(failure))
     }
 
     /// What follows from an attempt.
     fn decided(
         &self,
-        facts: DeliveryFacts,
+        claimed: &Claimed,
+        pending: &PendingDelivery,
         policy: Policy,
-        mut result: AttemptResult,
         version: i32,
-    ) -> Decided {
+        mut result: AttemptResult,
+    ) -> Box<Finished> {
         if let Outcome::Failed(failure) = result.outcome {
             let longest = policy.longest_wait(self.max_retry_after);
             result.outcome = Outcome::Failed(failure.waiting_at_most(longest));
         }
+        let facts = DeliveryFacts {
+            retries: u32::try_from(pending.retries).unwrap_or(0),
+            retries_max: policy.retries,
+            waits: pending.waits,
+            crashes: pending.crashes,
+            age: self.lease.now().since(pending.created_at),
+            is_sweep: claimed.trigger == Trigger::Sweep,
+        };
         let transition = decide(facts, &result.outcome, rand::random());
-        (result, transition, version)
+        finished(claimed, pending, result, transition, version)
     }
 
     /// A push that panicked may have arrived; its delivery is as one whose answer did not come.
-    fn panicked(&self, claimed: &Claimed, pending: &PendingDelivery) -> Decided {
+    fn panicked(&self, claimed: &Claimed, pending: &PendingDelivery) -> Box<Finished> {
         let failure = Failure::new(
             FailureClass::Unknown,
             "this push ended by a fault of the daemon: maybe delivered. Please report it with the daemon's log",
@@ -285,26 +282,22 @@ impl Pusher {
         let Some(mut pending) = claimed.pending.take() else {
             return self.complete(Completed::Nothing(claimed)).await;
         };
-        let retries_max = match self.ready(claimed.lane, pending.version).await {
-            Ok(Some(ready)) => ready.policy.retries,
-            Ok(None) | Err(_) => Policy::default().retries,
+        let policy = match self.ready(claimed.lane, pending.version).await {
+            Ok(Some(ready)) => ready.policy,
+            Ok(None) | Err(_) => Policy::default(),
         };
         let outcome = Outcome::Failed(Failure::new(
             FailureClass::Unknown,
             "the daemon died during this push: maybe delivered",
         ));
         pending.crashes = pending.crashes.saturating_add(1);
-        let facts = self.facts(&claimed, &pending, retries_max);
         let took = self.lease.now().since(claimed.claimed_at);
-        let transition = match decide(facts, &outcome, rand::random()) {
-            Transition::Retry { after, retries, waits, throttle } => {
-                Transition::Retry { after: after.saturating_sub(took), retries, waits, throttle }
-            }
-            other => other,
-        };
         let result = AttemptResult { took, ..AttemptResult::without_call(outcome) };
-        let decided = (result, transition, pending.version);
-        self.complete(finished(claimed, pending, decided)).await;
+        let mut finished = self.decided(&claimed, &pending, policy, pending.version, result);
+        if let Transition::Retry { after, .. } = &mut finished.transition {
+            *after = after.saturating_sub(took);
+        }
+        self.complete(Completed::Attempt(finished)).await;
     }
 
     /// Returns what was not begun to the queue, due no earlier than after a wait.
@@ -362,16 +355,19 @@ fn report(Finished { claimed, result, .. }: &Finished) {
 }
 
 fn finished(
-    claimed: Claimed,
-    mut pending: PendingDelivery,
-    (mut result, transition, config_version): Decided,
-) -> Completed {
+    claimed: &Claimed,
+    pending: &PendingDelivery,
+    mut result: AttemptResult,
+    transition: Transition,
+    config_version: i32,
+) -> Box<Finished> {
     let sent = result.body.take().filter(|_| pending.rendered.is_none());
     let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
     result.body = sent.filter(|_| !verbatim);
     // What waits to be written keeps no body in memory that is written already.
-    (pending.body, pending.rendered) = (Bytes::new(), None);
-    Completed::Attempt(Box::new(Finished { claimed, pending, result, transition, config_version, verbatim }))
+    let pending = PendingDelivery { body: Bytes::new(), rendered: None, ..pending.clone() };
+    let claimed = claimed.clone();
+    Box::new(Finished { claimed, pending, result, transition, config_version, verbatim })
 }
 
 /// The store's answer; none, a moment later, if the database was not there to give one.

@@ -19,6 +19,7 @@ use crate::{
             read::LeadStatus,
             save::{SaveKey, Saved},
         },
+        operator::audit::Reading,
     },
     telemetry,
 };
@@ -107,12 +108,7 @@ pub(super) trait IntakeStore: Send + Sync + 'static {
         lead: Option<LeadId>,
     ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
-    fn note_read(
-        &self,
-        company: CompanyId,
-        prefix: &str,
-        lead: LeadId,
-    ) -> impl Future<Output = Result<(), StoreFailure>> + Send;
+    fn note_read(&self, readings: &[Reading]) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
     fn refused(&self, refusals: &[NewRefusal]) -> impl Future<Output = Result<(), StoreFailure>> + Send;
 
@@ -167,8 +163,8 @@ impl IntakeStore for Store {
         Ok(Self::end_signed(self, post, lead).await?)
     }
 
-    async fn note_read(&self, company: CompanyId, prefix: &str, lead: LeadId) -> Result<(), StoreFailure> {
-        Ok(self.note_reading(company, &format!("intake key {prefix}"), "ReadLead", lead).await?)
+    async fn note_read(&self, readings: &[Reading]) -> Result<(), StoreFailure> {
+        Ok(self.unless_away(self.note_readings(readings, "ReadLead")).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

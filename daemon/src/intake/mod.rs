@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     compute::Compute,
-    domain::ids::{KeyId, LeadId},
+    domain::ids::KeyId,
     doors::{security::Security, tls::Tls},
     store::Store,
     telemetry::{self, FaultCounts, Traces},
@@ -27,6 +27,7 @@ mod intake_store;
 mod places;
 mod problem;
 mod rates;
+mod readings;
 mod refusals;
 mod routes;
 mod server;
@@ -44,6 +45,7 @@ use flusher::{CommitQueue, Flusher};
 use intake_store::IntakeStore;
 use places::Places;
 use rates::Rates;
+use readings::Readings;
 use refusals::Refusals;
 use used_keys::UsedKeys;
 use views::Views;
@@ -122,15 +124,17 @@ async fn run<S: IntakeStore>(
     let (queue, flusher) = Flusher::new(Arc::clone(&store));
     let (refusals, refused) = Refusals::new();
     let (used_keys, used) = UsedKeys::new();
+    let (readings, read) = Readings::new();
     let mut flushing = JoinSet::new();
     flushing.spawn(flusher.run());
     let mut keeping = JoinSet::new();
     keeping.spawn(refusals::write(Arc::clone(&store), refused));
     keeping.spawn(used_keys::write(Arc::clone(&store), used));
+    keeping.spawn(readings::write(Arc::clone(&store), read));
+    let notes = Notes { refusals, used_keys, readings };
     let lines = TaskTracker::new();
     let proxies = settings.proxies.clone();
-    let app =
-        Arc::new(IntakeApp::new(store, queue, (refusals, used_keys), settings, lines.clone(), stop.clone()));
+    let app = Arc::new(IntakeApp::new(store, queue, notes, settings, lines.clone(), stop.clone()));
     let admin = async {
         if let Some(listener) = listeners.admin {
             let router = admin::router(Arc::clone(&app));
@@ -155,6 +159,13 @@ async fn run<S: IntakeStore>(
     if is_lost { Err(IntakeError) } else { Ok(()) }
 }
 
+/// Where is handed in what is written beside the leads.
+struct Notes {
+    refusals: Refusals,
+    used_keys: UsedKeys,
+    readings: Readings,
+}
+
 /// What every request can reach.
 struct IntakeApp<S> {
     store: Arc<S>,
@@ -166,12 +177,12 @@ struct IntakeApp<S> {
     rates: Rates<KeyId>,
     /// Of posts of a form, by its client.
     form_rates: Rates<(KeyId, IpAddr)>,
-    /// Of reading, by the key, and what was read lately: the audit has a line for each key and lead, once an hour.
+    /// Of reading, by the key.
     read_rates: Rates<KeyId>,
-    read_lately: Rates<(KeyId, LeadId)>,
     security: Security,
     refusals: Refusals,
     used_keys: UsedKeys,
+    readings: Readings,
     /// The work on lines of batches, which goes on while their sender does not read.
     lines: TaskTracker,
     stop: CancellationToken,
@@ -181,7 +192,7 @@ impl<S: IntakeStore> IntakeApp<S> {
     fn new(
         store: Arc<S>,
         queue: CommitQueue,
-        (refusals, used_keys): (Refusals, UsedKeys),
+        Notes { refusals, used_keys, readings }: Notes,
         settings: IntakeSettings,
         lines: TaskTracker,
         stop: CancellationToken,
@@ -195,10 +206,10 @@ impl<S: IntakeStore> IntakeApp<S> {
             rates: Rates::default(),
             form_rates: Rates::default(),
             read_rates: Rates::default(),
-            read_lately: Rates::default(),
             security: Security::default(),
             refusals,
             used_keys,
+            readings,
             lines,
             stop,
         }

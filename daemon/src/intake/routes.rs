@@ -35,8 +35,6 @@ use crate::{
 
 /// How many leads a second are read with a key that has no rate of its own.
 const READS_PER_SECOND: f64 = 100.0;
-/// How often reading one lead with one key is written into the audit: once an hour.
-const NOTED_PER_SECOND: f64 = 1.0 / 3600.0;
 /// Where leads are posted.
 const PATHS: [&str; 3] = ["/v1/leads", "/v1/leads/batch", "/v1/save_lead"];
 
@@ -296,10 +294,7 @@ async fn get_lead<S: IntakeStore>(
         uuid.ok().and_then(|Path(uuid)| uuid.parse().ok()).ok_or_else(ProblemDetails::no_lead)?;
     let status = app.store.lead_status(matched.view.id, lead).await?.ok_or_else(ProblemDetails::no_lead)?;
     let shown = LeadAnswer::new(status)?;
-    let key = matched.key_id();
-    if app.read_lately.admit_some((key, lead), NOTED_PER_SECOND, 1).is_ok() {
-        app.store.note_read(matched.view.id, matched.prefix(), lead).await?;
-    }
+    app.readings.note(&matched, lead).await?;
     Ok(Json(shown))
 }
 

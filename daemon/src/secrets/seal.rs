@@ -283,6 +283,7 @@ mod tests {
         assert!(opening.open(&place(1, "2"), &sealed).is_err(), "another row");
         assert!(opening.open(&place(2, "1"), &sealed).is_err(), "another company");
         assert!(opening.open(&AdditionalData { column: "credentials", ..place(1, "1") }, &sealed).is_err());
+        assert!(opening.open(&AdditionalData { table: "intake_key", ..place(1, "1") }, &sealed).is_err());
         assert!(sealer(&[8]).open(&place(1, "1"), &sealed).is_err(), "another key");
         for byte in 0..sealed.len() {
             let mut damaged = sealed.clone();

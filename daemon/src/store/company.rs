@@ -10,6 +10,8 @@ use crate::{
     },
     store::{
         Error, Store,
+        integration::raise_versions,
+        notice::forget_quiet,
         operator::command::{Command, Refusal},
     },
 };
@@ -246,13 +248,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        let touched = sqlx::query_scalar!(
-            "UPDATE integration SET version = version + 1 WHERE company_id = $1 AND deleted_at IS NULL RETURNING id",
-            company.id.0,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        for integration in touched {
+        for integration in raise_versions(&mut self.tx, company.id).await? {
             self.touch(LaneId::new(company.id, integration), true);
         }
         Ok(())
@@ -286,9 +282,7 @@ impl Command {
         )
         .execute(&mut *self.tx)
         .await?;
-        sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND aspect = 'leads'", company.id.0)
-            .execute(&mut *self.tx)
-            .await?;
+        forget_quiet(&mut self.tx, company.id).await?;
         company.quiet_hours = hours;
         Ok(())
     }

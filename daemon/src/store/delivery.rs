@@ -3,9 +3,11 @@
 pub mod attempt_list;
 pub mod attempts;
 pub mod calls;
+pub(in crate::store) mod erase;
 mod filter;
 pub(in crate::store) mod partitions;
 pub mod read;
+mod removal;
 pub mod retention;
 mod schedule;
 pub mod vendor_id;

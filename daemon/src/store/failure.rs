@@ -1,6 +1,8 @@
 //! Failures by cause: what is dead is named by a background step, which takes the lead's own values out of the error,
 //! so that flushes pay nothing for it; triggers of `undelivered` keep the counts.
 
+use jiff_sqlx::Timestamp;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -37,6 +39,15 @@ pub(in crate::store) struct Named {
     pub(in crate::store) connectors: Vec<String>,
     pub(in crate::store) classes: Vec<&'static str>,
     pub(in crate::store) texts: Vec<String>,
+}
+
+/// How many deliveries died of a cause within a quarter of an hour.
+pub(in crate::store) struct Died {
+    pub(in crate::store) cause: i64,
+    pub(in crate::store) at: Timestamp,
+    pub(in crate::store) company: i64,
+    pub(in crate::store) integration: Uuid,
+    pub(in crate::store) deliveries: i64,
 }
 
 /// What a lead's quote comes to.
@@ -136,7 +147,8 @@ impl Store {
         )
         .fetch_all(&mut *tx)
         .await?;
-        undelivered::name_causes(&mut tx, n).await?;
+        let died = undelivered::name_causes(&mut tx, n).await?;
+        add_to_trends(&mut tx, &died).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -184,6 +196,35 @@ impl Store {
         .await?;
         Ok(u64::try_from(mended).unwrap_or_default())
     }
+}
+
+/// Counts what died lately into the trends of its causes.
+async fn add_to_trends(db: &mut PgConnection, died: &[Died]) -> Result<(), Error> {
+    if died.is_empty() {
+        return Ok(());
+    }
+    let cause: Vec<i64> = died.iter().map(|died| died.cause).collect();
+    let at: Vec<Timestamp> = died.iter().map(|died| died.at).collect();
+    let company: Vec<i64> = died.iter().map(|died| died.company).collect();
+    let integration: Vec<Uuid> = died.iter().map(|died| died.integration).collect();
+    let deliveries: Vec<i64> = died.iter().map(|died| died.deliveries).collect();
+    sqlx::query!(
+        "INSERT INTO cause_trend AS t (cause_id, at, company_id, integration_id, deliveries)
+         SELECT cause_id, at, company_id, integration_id, deliveries
+         FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::bigint[])
+             n(cause_id, at, company_id, integration_id, deliveries)
+         ORDER BY 1, 2, 3, 4
+         ON CONFLICT (cause_id, at, company_id, integration_id) DO UPDATE
+             SET deliveries = t.deliveries + excluded.deliveries",
+        &cause,
+        &at as &[Timestamp],
+        &company,
+        &integration,
+        &deliveries,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 #[cfg(test)]

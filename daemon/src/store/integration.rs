@@ -422,3 +422,17 @@ impl Command {
         self.seal(&place, credentials.to_string().as_bytes()).await
     }
 }
+
+/// Raises the versions of a company's integrations, as something changed that all of them push. Answers which.
+pub(super) async fn raise_versions(
+    db: &mut PgConnection,
+    company: CompanyId,
+) -> Result<Vec<IntegrationId>, Error> {
+    let raised = sqlx::query_scalar!(
+        "UPDATE integration SET version = version + 1 WHERE company_id = $1 AND deleted_at IS NULL RETURNING id",
+        company.0,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(raised.into_iter().map(IntegrationId::from).collect())
+}

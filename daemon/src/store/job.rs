@@ -28,6 +28,7 @@ use crate::{
     },
 };
 
+pub(in crate::store) mod forget;
 mod view;
 
 pub use view::{JobPlace, JobScope, JobView};

@@ -18,6 +18,7 @@ use crate::{
 
 pub mod anywhere;
 pub mod erase;
+pub(super) mod event;
 pub mod evidence;
 pub mod import;
 pub mod intake;

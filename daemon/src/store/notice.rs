@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -155,6 +156,17 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets old notices, those too that nobody could be told all the while.
+    pub(in crate::store) async fn forget_notices(&self, db: &mut PgConnection) -> Result<u64, Error> {
+        let gone = sqlx::query!(
+            "DELETE FROM notice WHERE created_at < now() - $1 * interval '1 second'",
+            self.kept.as_secs_f64(),
+        )
+        .execute(db)
+        .await?;
+        Ok(gone.rows_affected())
+    }
+
     /// Notices, newest first.
     pub async fn notices(
         &self,
@@ -188,6 +200,47 @@ impl Store {
         });
         notices.collect()
     }
+}
+
+/// Takes an error that quotes a person out of what operators were told.
+pub(in crate::store) async fn scrub_notices(
+    db: &mut PgConnection,
+    company: CompanyId,
+    error: &str,
+    by: &str,
+) -> Result<(), Error> {
+    // As it stands within a JSON string.
+    let quoted = serde_json::to_string(error).map_err(|_| Error::Corrupt("attempt's error"))?;
+    sqlx::query!(
+        "UPDATE notice SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8')
+         WHERE company_id = $1 AND strpos(convert_from(body, 'UTF8'), $2) > 0",
+        company.0,
+        &quoted[1..quoted.len() - 1],
+        by,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets that a company was reported as quiet: what is usual is said anew.
+pub(in crate::store) async fn forget_quiet(db: &mut PgConnection, company: CompanyId) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND aspect = 'leads'", company.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Forgets what was reported last of an integration that is deleted.
+pub(in crate::store) async fn forget_reported(
+    db: &mut PgConnection,
+    company: i64,
+    integration: Uuid,
+) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM notice_told WHERE company_id = $1 AND subject = $2", company, integration)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Writes a notice of a change for every integration of the company that is to be told: not the one it is about.

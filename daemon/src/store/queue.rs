@@ -21,7 +21,7 @@ pub(in crate::store) mod lift;
 mod orphans;
 pub mod push;
 pub mod release;
-mod removal;
+pub(in crate::store) mod removal;
 pub(in crate::store) mod requeue;
 pub mod retry;
 pub mod stranded;

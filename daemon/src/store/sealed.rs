@@ -248,3 +248,29 @@ pub(super) async fn count_others(db: &mut PgConnection, key: &[u8]) -> Result<i6
 pub fn columns() -> Vec<String> {
     COLUMNS.iter().map(|column| format!("{}.{}", column.table, column.name)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_value_of_an_integration_has_a_place_of_its_own() {
+        let id = IntegrationId::generate();
+        let places = |company: i64| {
+            let company = CompanyId(company);
+            let key = KeyId::from(id.uuid());
+            [
+                intake_secret(company, key),
+                config(company, id),
+                refresh(company, id),
+                credentials(company, id),
+                signing_secret(company, id, 1),
+                signing_secret(company, id, 2),
+            ]
+        };
+        let all: BTreeSet<_> = places(7).iter().chain(&places(8)).map(ToString::to_string).collect();
+        assert_eq!(all.len(), 12, "{all:#?}");
+    }
+}

@@ -11,7 +11,7 @@ use leadlined::{
     store::{
         company::{
             form::FormView,
-            key::{IntakeKey, KeyRights},
+            key::{IntakeKey, KeyRights, Reading},
             refusal::{KEPT, NewRefusal},
             signed::{Remembered, SignedPost},
         },
@@ -244,15 +244,19 @@ async fn a_key_is_listed_with_its_rights_and_stays_revoked_since_the_first_time(
 async fn who_reads_a_lead_stands_in_the_audit() {
     let bench = Bench::new().await;
     let lead = LeadId::generate();
-    bench.store.note_reading(bench.company, "key lk_1234", "ReadLead", lead).await.unwrap();
-    let target =
-        format!("audit WHERE target = 'lead {lead}' AND operator = 'key lk_1234' AND action = 'ReadLead'");
-    assert_eq!(bench.count(&target).await, 1);
-    let several = [lead, LeadId::generate()].map(|lead| (bench.company, lead));
-    bench.store.note_readings(&several, "mara", "ExportPerson").await.unwrap();
-    assert_eq!(bench.count("audit WHERE operator = 'mara' AND action = 'ExportPerson'").await, 2);
-    assert_eq!(bench.count("(SELECT DISTINCT id, target FROM audit WHERE operator = 'mara') a").await, 2);
-    bench.store.note_readings(&[], "mara", "ExportPerson").await.unwrap();
+    let by = |operator: &str, lead| Reading { company: bench.company, lead, operator: operator.to_owned() };
+    let several = [by("key lk_1234", lead), by("key lk_1234", lead), by("key lk_5678", LeadId::generate())];
+    bench.store.note_readings(&several, "ReadLead").await.unwrap();
+    for (operator, lines) in [("key lk_1234", 2), ("key lk_5678", 1)] {
+        let [first, .., last] = &several;
+        let lead = if operator == first.operator { first.lead } else { last.lead };
+        let audit =
+            format!("audit WHERE target = 'lead {lead}' AND operator = '{operator}' AND action = 'ReadLead'");
+        assert_eq!(bench.count(&audit).await, lines, "one for each reading");
+    }
+    bench.store.note_readings(&[by("mara", lead)], "ExportPerson").await.unwrap();
+    assert_eq!(bench.count("audit WHERE operator = 'mara' AND action = 'ExportPerson'").await, 1);
+    bench.store.note_readings(&[], "ExportPerson").await.unwrap();
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use super::{
 
 /// What a test knows of an attempt, finished or not, newest first.
 #[derive(Debug, FromRow)]
-struct Tried {
+struct KnownAttempt {
     id: Uuid,
     company_id: i64,
     integration_id: Uuid,
@@ -37,7 +37,7 @@ struct Tried {
     at: i64,
 }
 
-const TRIED: &str = "
+const KNOWN_ATTEMPTS: &str = "
     SELECT a.id, a.company_id, a.integration_id, a.delivery_id, a.lead_id,
         CASE WHEN a.delivered THEN 'delivered' ELSE 'failed' END AS state, a.class, a.status_code,
         (extract(epoch FROM a.started_at) * 1000000)::bigint AS at FROM attempt a
@@ -46,20 +46,20 @@ const TRIED: &str = "
         (extract(epoch FROM f.claimed_at) * 1000000)::bigint FROM in_flight f JOIN delivery d ON d.id = f.delivery_id
     ORDER BY 1 DESC";
 
-type AttemptArm = Arm<AttemptFilter, Tried>;
+type AttemptArm = Arm<AttemptFilter, KnownAttempt>;
 
 fn time(micros: i64) -> jiff::Timestamp {
     jiff::Timestamp::from_microsecond(micros).unwrap()
 }
 
-fn of_whom(crowd: &Crowd, rows: &[Tried]) -> Vec<AttemptArm> {
+fn of_whom(crowd: &Crowd, rows: &[KnownAttempt]) -> Vec<AttemptArm> {
     let mut arms = Vec::new();
     for company in [crowd.bench.company, crowd.other_company] {
         arms.push(arm(
             "company",
             company,
             move |filter: &mut AttemptFilter| filter.company = Some(company),
-            move |row: &Tried| CompanyId(row.company_id) == company,
+            move |row: &KnownAttempt| CompanyId(row.company_id) == company,
         ));
     }
     for integrations in [vec![crowd.bench.crm], vec![crowd.bench.crm, crowd.disabled]] {
@@ -68,7 +68,7 @@ fn of_whom(crowd: &Crowd, rows: &[Tried]) -> Vec<AttemptArm> {
             "integrations",
             those.clone(),
             move |filter: &mut AttemptFilter| filter.integrations.clone_from(&those),
-            move |row: &Tried| integrations.contains(&IntegrationId::from(row.integration_id)),
+            move |row: &KnownAttempt| integrations.contains(&IntegrationId::from(row.integration_id)),
         ));
     }
     for delivery in [rows[0].delivery_id.unwrap(), rows[rows.len() - 1].delivery_id.unwrap()] {
@@ -76,7 +76,7 @@ fn of_whom(crowd: &Crowd, rows: &[Tried]) -> Vec<AttemptArm> {
             "delivery",
             delivery,
             move |filter: &mut AttemptFilter| filter.delivery = Some(DeliveryId::from(delivery)),
-            move |row: &Tried| row.delivery_id == Some(delivery),
+            move |row: &KnownAttempt| row.delivery_id == Some(delivery),
         ));
     }
     for lead in [crowd.leads[0], crowd.leads[4]] {
@@ -84,13 +84,13 @@ fn of_whom(crowd: &Crowd, rows: &[Tried]) -> Vec<AttemptArm> {
             "lead",
             lead,
             move |filter: &mut AttemptFilter| filter.lead = Some(lead),
-            move |row: &Tried| row.lead_id.map(LeadId::from) == Some(lead),
+            move |row: &KnownAttempt| row.lead_id.map(LeadId::from) == Some(lead),
         ));
     }
     arms
 }
 
-fn of_what(rows: &[Tried]) -> Vec<AttemptArm> {
+fn of_what(rows: &[KnownAttempt]) -> Vec<AttemptArm> {
     let mut arms = Vec::new();
     for classes in [vec![FailureClass::Transient], vec![FailureClass::Transient, FailureClass::Rejected]] {
         let those = classes.clone();
@@ -98,7 +98,9 @@ fn of_what(rows: &[Tried]) -> Vec<AttemptArm> {
             "classes",
             those.clone(),
             move |filter: &mut AttemptFilter| filter.classes.clone_from(&those),
-            move |row: &Tried| classes.iter().any(|class| row.class.as_deref() == Some(class.as_str())),
+            move |row: &KnownAttempt| {
+                classes.iter().any(|class| row.class.as_deref() == Some(class.as_str()))
+            },
         ));
     }
     for (states, words) in [
@@ -112,33 +114,33 @@ fn of_what(rows: &[Tried]) -> Vec<AttemptArm> {
             "states",
             words.clone(),
             move |filter: &mut AttemptFilter| filter.states.clone_from(&states),
-            move |row: &Tried| words.contains(&&*row.state),
+            move |row: &KnownAttempt| words.contains(&&*row.state),
         ));
     }
     arms.push(arm(
         "status",
         503,
         |filter: &mut AttemptFilter| filter.status = Some(503),
-        |row: &Tried| row.status_code == Some(503),
+        |row: &KnownAttempt| row.status_code == Some(503),
     ));
     let (at, after) = (rows[rows.len() / 2].at, rows[rows.len() / 3].id);
     arms.push(arm(
         "since",
         at,
         move |filter: &mut AttemptFilter| filter.since = Some(time(at)),
-        move |row: &Tried| row.at >= at,
+        move |row: &KnownAttempt| row.at >= at,
     ));
     arms.push(arm(
         "until",
         at,
         move |filter: &mut AttemptFilter| filter.until = Some(time(at)),
-        move |row: &Tried| row.at < at,
+        move |row: &KnownAttempt| row.at < at,
     ));
     arms.push(arm(
         "after",
         after,
         move |filter: &mut AttemptFilter| filter.after = Some(AttemptId::from(after)),
-        move |row: &Tried| row.id < after,
+        move |row: &KnownAttempt| row.id < after,
     ));
     arms
 }
@@ -150,7 +152,7 @@ async fn each_restriction_of_attempts_restricts_alone_and_with_each_other() {
         .bench
         .sql("UPDATE attempt SET status_code = 503, response_headers = '[]' WHERE error = 'out of order'")
         .await;
-    let rows: Vec<Tried> = sqlx::query_as(TRIED).fetch_all(&crowd.bench.pool).await.unwrap();
+    let rows: Vec<KnownAttempt> = sqlx::query_as(KNOWN_ATTEMPTS).fetch_all(&crowd.bench.pool).await.unwrap();
     let mut arms = of_whom(&crowd, &rows);
     arms.extend(of_what(&rows));
     let list = async |filter: AttemptFilter| {

@@ -1,4 +1,4 @@
-//! What operators do with one delivery, in whatever state it stands: one row for each act and each standing.
+//! What operators do with one delivery, in whatever state it stands: one row for each act and each case.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::{
 
 /// How a delivery may stand when an operator comes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum DeliveryCase {
     Due,
     /// It failed, and its retry has its time.
     Later,
@@ -62,34 +62,34 @@ impl Bench {
     }
 
     /// A new delivery that stands so. Whatever is due already is put off, so that it is the only one to be claimed.
-    pub(crate) async fn standing(&mut self, standing: Standing) -> DeliveryId {
+    pub(crate) async fn delivery_in(&mut self, case: DeliveryCase) -> DeliveryId {
         for table in ["due", "delivery"] {
             self.sql(&format!("UPDATE {table} SET due_at = due_at + interval '1 day'")).await;
         }
-        match standing {
-            Standing::Held => return self.held().await.deliveries[0],
-            Standing::KeptAway => return self.lead(Fate::Skipped(Reason::NoFlow)).await.deliveries[0],
+        match case {
+            DeliveryCase::Held => return self.held().await.deliveries[0],
+            DeliveryCase::KeptAway => return self.lead(Fate::Skipped(Reason::NoFlow)).await.deliveries[0],
             _ => {}
         }
         let lead = self.pending().await;
         let id = lead.deliveries[0];
-        match standing {
-            Standing::Later => drop(self.push(&later()).await),
-            Standing::Dead => drop(self.push(&dead()).await),
-            Standing::Delivered => drop(self.push(&Transition::Delivered).await),
-            Standing::Running => drop(self.claim_one().await),
-            Standing::HeldInFlight => {
+        match case {
+            DeliveryCase::Later => drop(self.push(&later()).await),
+            DeliveryCase::Dead => drop(self.push(&dead()).await),
+            DeliveryCase::Delivered => drop(self.push(&Transition::Delivered).await),
+            DeliveryCase::Running => drop(self.claim_one().await),
+            DeliveryCase::HeldInFlight => {
                 self.claim_one().await;
                 self.act(self.company, Act::Hold, &[id.uuid()]).await;
             }
-            Standing::Skipped => drop(self.act(self.company, Act::Skip, &[id.uuid()]).await),
-            Standing::Waiting => return self.update(lead.id).await,
-            Standing::Erased => {
+            DeliveryCase::Skipped => drop(self.act(self.company, Act::Skip, &[id.uuid()]).await),
+            DeliveryCase::Waiting => return self.update(lead.id).await,
+            DeliveryCase::Erased => {
                 let mut command = self.command().await;
                 command.erase_lead(None, &lead.id.to_string()).await.unwrap();
                 command.commit().await.unwrap();
             }
-            Standing::Due | Standing::Held | Standing::KeptAway => {}
+            DeliveryCase::Due | DeliveryCase::Held | DeliveryCase::KeptAway => {}
         }
         id
     }
@@ -106,7 +106,7 @@ impl Bench {
 /// For each act: how it stood, whether it changed, whether its push runs, and how it stands then.
 #[tokio::test]
 async fn each_act_moves_what_it_is_for_and_leaves_the_rest() {
-    use Standing::{
+    use DeliveryCase::{
         Dead, Delivered, Due, Erased, Held, HeldInFlight, KeptAway, Later, Running, Skipped, Waiting,
     };
     const BY: Option<&str> = Some("held_by_operator");
@@ -161,8 +161,8 @@ async fn each_act_moves_what_it_is_for_and_leaves_the_rest() {
     ];
     let mut bench = Bench::new().await;
     let stranger = bench.add_company("The Mill").await;
-    for (act, standing, changed, running, state, reason) in table {
-        let id = bench.standing(standing).await;
+    for (act, case, changed, running, state, reason) in table {
+        let id = bench.delivery_in(case).await;
         let before = bench.stands(id).await;
         let theirs = bench.act(stranger, act, &[id.uuid()]).await;
         assert_eq!(
@@ -171,9 +171,9 @@ async fn each_act_moves_what_it_is_for_and_leaves_the_rest() {
             "{act:?} by a stranger"
         );
         let moved = bench.act(bench.company, act, &[id.uuid(), Uuid::nil()]).await;
-        assert_eq!(moved, MoveOutcome { changed, running }, "{act:?} {standing:?}");
+        assert_eq!(moved, MoveOutcome { changed, running }, "{act:?} {case:?}");
         let stands = bench.stands(id).await;
-        assert_eq!((&*stands.0, stands.1.as_deref()), (state, reason), "{act:?} {standing:?}");
+        assert_eq!((&*stands.0, stands.1.as_deref()), (state, reason), "{act:?} {case:?}");
         check_invariants(&bench.pool).await;
     }
 }
@@ -188,28 +188,28 @@ async fn nothing_is_meant_and_nothing_is_moved() {
 
 #[tokio::test]
 async fn what_was_skipped_comes_back_as_it_stood() {
-    for (standing, state, reason) in [
-        (Standing::Due, "pending", None),
-        (Standing::Later, "pending", None),
-        (Standing::Waiting, "pending", Some("waits_for")),
-        (Standing::Held, "held", Some("integration_disabled")),
-        (Standing::Dead, "dead", Some("failed")),
+    for (case, state, reason) in [
+        (DeliveryCase::Due, "pending", None),
+        (DeliveryCase::Later, "pending", None),
+        (DeliveryCase::Waiting, "pending", Some("waits_for")),
+        (DeliveryCase::Held, "held", Some("integration_disabled")),
+        (DeliveryCase::Dead, "dead", Some("failed")),
     ] {
         let mut bench = Bench::new().await;
-        let id = bench.standing(standing).await;
+        let id = bench.delivery_in(case).await;
         let detail = async || -> Option<serde_json::Value> {
             let sql = "SELECT reason_detail FROM delivery WHERE id = $1";
             sqlx::query_scalar(sql).bind(id.uuid()).fetch_one(&bench.pool).await.unwrap()
         };
         let before = (bench.count("undelivered").await, detail().await);
         bench.act(bench.company, Act::Skip, &[id.uuid()]).await;
-        assert_eq!(bench.act(bench.company, Act::Unskip, &[id.uuid()]).await.changed, 1, "{standing:?}");
+        assert_eq!(bench.act(bench.company, Act::Unskip, &[id.uuid()]).await.changed, 1, "{case:?}");
         let stands = bench.stands(id).await;
-        assert_eq!((&*stands.0, stands.1.as_deref()), (state, reason), "{standing:?}");
+        assert_eq!((&*stands.0, stands.1.as_deref()), (state, reason), "{case:?}");
         let after = (bench.count("undelivered").await, detail().await);
         // What it waits for is found anew.
-        assert_eq!(after.0, before.0, "{standing:?}");
-        assert!(after.1 == before.1 || matches!(standing, Standing::Waiting), "{standing:?}: {after:?}");
+        assert_eq!(after.0, before.0, "{case:?}");
+        assert!(after.1 == before.1 || matches!(case, DeliveryCase::Waiting), "{case:?}: {after:?}");
         check_invariants(&bench.pool).await;
     }
 }
@@ -273,12 +273,12 @@ async fn what_is_released_alone_waits_behind_what_is_held_still() {
 #[tokio::test]
 async fn one_that_comes_back_after_an_attempt_takes_its_turn_as_a_retry() {
     let mut bench = Bench::new().await;
-    for (standing, due) in [(Standing::Due, (0, "first")), (Standing::Later, (1, "retry"))] {
-        let id = bench.standing(standing).await;
+    for (case, due) in [(DeliveryCase::Due, (0, "first")), (DeliveryCase::Later, (1, "retry"))] {
+        let id = bench.delivery_in(case).await;
         bench.act(bench.company, Act::Hold, &[id.uuid()]).await;
         assert_eq!(bench.due_as(id).await, None);
         bench.act(bench.company, Act::Release, &[id.uuid()]).await;
-        assert_eq!(bench.due_as(id).await, Some((due.0, due.1.to_owned())), "{standing:?}");
+        assert_eq!(bench.due_as(id).await, Some((due.0, due.1.to_owned())), "{case:?}");
     }
 }
 

@@ -57,7 +57,7 @@ mod races;
 mod steps;
 mod strangers;
 
-use steps::{End, Held, Lapse, Move, Step, finished, step};
+use steps::{Held, Lapse, Move, PushEnd, Step, finished, step};
 
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
@@ -202,7 +202,7 @@ impl Scene {
     }
 
     /// Ends an item as the finisher does. Answers how many attempts were recorded.
-    async fn end(&mut self, item: &Claimed, end: End, died: i16) -> usize {
+    async fn end(&mut self, item: &Claimed, end: PushEnd, died: i16) -> usize {
         let finished: Vec<Finished> = finished(item, end, died).into_iter().collect();
         let left = self.open.get_mut(&item.claim).unwrap();
         *left -= 1;
@@ -272,13 +272,13 @@ impl Scene {
             orphans.into_iter().partition(|item| item.lane.company == self.company);
         assert!(others.is_empty(), "an earlier case left claims behind");
         for item in late {
-            let finished: Vec<Finished> = finished(&item, End::Delivered, 0).into_iter().collect();
+            let finished: Vec<Finished> = finished(&item, PushEnd::Delivered, 0).into_iter().collect();
             let flushed = self.store.finish(dead, &finished, &[item.claim]).await.unwrap();
             assert_eq!(flushed.recorded, 0, "a late finisher changes nothing");
         }
         self.hold(own);
         for item in std::mem::take(&mut self.working) {
-            self.end(&item, End::Retry, 1).await;
+            self.end(&item, PushEnd::Retry, 1).await;
         }
     }
 
@@ -297,7 +297,7 @@ impl Scene {
         self.lift().await;
         loop {
             for item in std::mem::take(&mut self.working) {
-                self.end(&item, End::Delivered, 0).await;
+                self.end(&item, PushEnd::Delivered, 0).await;
             }
             let released = self.release_all().await;
             self.claim(16).await;
@@ -402,7 +402,13 @@ fn an_update_pushes_nobody_out_of_a_line_that_was_rendered_anew() {
     let (runtime, store, pool) = set_up();
     let anew = |n| Step::Retry(n, true);
     // The second waits behind the first, whose replacement is younger than both.
-    let steps =
-        [Step::Claim(1), Step::Finish(0, End::Delivered, false), anew(0), anew(0), anew(1), Step::Update(0)];
+    let steps = [
+        Step::Claim(1),
+        Step::Finish(0, PushEnd::Delivered, false),
+        anew(0),
+        anew(0),
+        anew(1),
+        Step::Update(0),
+    ];
     runtime.block_on(play(&store, &pool, &Mutex::new(None), &steps)).unwrap();
 }

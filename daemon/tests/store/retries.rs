@@ -11,7 +11,7 @@ use leadlined::{
     },
 };
 
-use super::{bench::Bench, invariants::check_invariants, moves::Standing};
+use super::{bench::Bench, invariants::check_invariants, moves::DeliveryCase};
 
 impl Bench {
     async fn target(&self, id: DeliveryId) -> Target {
@@ -23,13 +23,13 @@ impl Bench {
 /// How a retry finds a delivery, and how it stands in the queue then: by its kind and its trigger.
 #[tokio::test]
 async fn a_retry_brings_back_what_is_over_and_hurries_what_waits() {
-    use Standing::{
+    use DeliveryCase::{
         Dead, Delivered, Due, Erased, Held, HeldInFlight, KeptAway, Later, Running, Skipped, Waiting,
     };
     let mut bench = Bench::new().await;
     for is_bulk in [false, true] {
         let kind = i16::from(is_bulk);
-        for (standing, is_retried, due) in [
+        for (case, is_retried, due) in [
             (Dead, true, Some((kind, "manual"))),
             (Delivered, true, Some((kind, "manual"))),
             // One that goes first already stays so.
@@ -43,22 +43,22 @@ async fn a_retry_brings_back_what_is_over_and_hurries_what_waits() {
             (Skipped, false, None),
             (Erased, false, None),
         ] {
-            let id = bench.standing(standing).await;
+            let id = bench.delivery_in(case).await;
             let target = bench.target(id).await;
             let mut command = bench.command().await;
             let options = RetryOptions { is_bulk, ..RetryOptions::default() };
             let retried = command.retry(bench.company, &[target], options).await.unwrap();
             command.commit().await.unwrap();
             let expected = if is_retried { vec![id] } else { Vec::new() };
-            assert_eq!(retried, expected, "{standing:?} bulk {is_bulk}");
+            assert_eq!(retried, expected, "{case:?} bulk {is_bulk}");
             let due = due.map(|(kind, trigger)| (kind, trigger.to_owned()));
-            assert_eq!(bench.due_as(id).await, due, "{standing:?} bulk {is_bulk}");
+            assert_eq!(bench.due_as(id).await, due, "{case:?} bulk {is_bulk}");
             if is_retried {
                 let fresh = format!(
                     "delivery WHERE id = '{}' AND retries = 0 AND waits = 0 AND finished_at IS NULL AND state = 'pending' AND due_at <= now()",
                     id.uuid()
                 );
-                assert_eq!(bench.count(&fresh).await, 1, "{standing:?} bulk {is_bulk}");
+                assert_eq!(bench.count(&fresh).await, 1, "{case:?} bulk {is_bulk}");
             }
             check_invariants(&bench.pool).await;
         }
@@ -68,9 +68,9 @@ async fn a_retry_brings_back_what_is_over_and_hurries_what_waits() {
 /// What a push that is rendered anew replaces, and what it only hurries.
 #[tokio::test]
 async fn what_is_rendered_anew_gets_an_id_of_its_own_where_something_may_have_left() {
-    use Standing::{Dead, Delivered, Due, Erased, Held, Later, Running, Waiting};
+    use DeliveryCase::{Dead, Delivered, Due, Erased, Held, Later, Running, Waiting};
     let mut bench = Bench::new().await;
-    for (standing, stands) in [
+    for (case, stands) in [
         (Dead, Some(("skipped", Some("replaced")))),
         // What arrived stays what it was.
         (Delivered, Some(("delivered", None))),
@@ -81,22 +81,22 @@ async fn what_is_rendered_anew_gets_an_id_of_its_own_where_something_may_have_le
         (Held, None),
         (Erased, None),
     ] {
-        let id = bench.standing(standing).await;
+        let id = bench.delivery_in(case).await;
         let before = bench.stands(id).await;
         let target = bench.target(id).await;
         let mut command = bench.command().await;
         let options = RetryOptions { re_render: true, ..RetryOptions::default() };
         let retried = command.retry(bench.company, &[target], options).await.unwrap();
         command.commit().await.unwrap();
-        assert_eq!(retried.len(), usize::from(stands.is_some()), "{standing:?}");
-        assert!(retried.iter().all(|new| *new > id), "{standing:?}");
+        assert_eq!(retried.len(), usize::from(stands.is_some()), "{case:?}");
+        assert!(retried.iter().all(|new| *new > id), "{case:?}");
         let after = bench.stands(id).await;
         let expected = stands.map_or(before, |(state, reason)| (state.to_owned(), reason.map(str::to_owned)));
-        assert_eq!(after, expected, "{standing:?}");
+        assert_eq!(after, expected, "{case:?}");
         check_invariants(&bench.pool).await;
     }
     // Nothing left: the same delivery is good for another try.
-    let id = bench.standing(Dead).await;
+    let id = bench.delivery_in(Dead).await;
     bench.sql("UPDATE attempt SET class = 'mapping' WHERE NOT delivered").await;
     let target = bench.target(id).await;
     let mut command = bench.command().await;
@@ -108,7 +108,7 @@ async fn what_is_rendered_anew_gets_an_id_of_its_own_where_something_may_have_le
 async fn a_retry_that_is_named_opens_its_lane_and_a_jobs_does_not() {
     let mut bench = Bench::new().await;
     let other = bench.integration(bench.company, "other").await;
-    bench.standing(Standing::Dead).await;
+    bench.delivery_in(DeliveryCase::Dead).await;
     let target = bench.targets(State::Dead).await.remove(0);
     let close = "UPDATE integration SET throttled_until = now() + interval '1 hour';
                  UPDATE integration_stat SET breaker_until = now() + interval '1 hour', streak = 20, trips = 1";
@@ -167,7 +167,7 @@ async fn one_that_comes_back_into_the_middle_of_a_line_leaves_nobody_behind_it_a
 async fn poison_that_is_retried_is_given_one_more_chance() {
     let mut bench = Bench::new().await;
     for (crashes, after) in [(0, 0), (1, 1), (9, i64::from(leadlined::domain::delivery::CRASHES_SUSPECT))] {
-        let id = bench.standing(Standing::Dead).await;
+        let id = bench.delivery_in(DeliveryCase::Dead).await;
         bench.sql(&format!("UPDATE delivery SET crashes = {crashes} WHERE id = '{}'", id.uuid())).await;
         let target = bench.target(id).await;
         let mut command = bench.command().await;
@@ -183,7 +183,7 @@ async fn several_that_are_named_go_before_all_others_in_their_own_order() {
     let mut bench = Bench::new().await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(bench.standing(Standing::Dead).await);
+        ids.push(bench.delivery_in(DeliveryCase::Dead).await);
     }
     let waiting = bench.pending().await.deliveries[0];
     let mut targets = bench.targets(State::Dead).await;

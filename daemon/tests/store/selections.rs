@@ -18,9 +18,9 @@ use sqlx::AssertSqlSafe;
 use super::{bench::Bench, invariants::check_invariants};
 
 /// How a lead stands at an integration; none if it never went there.
-type Standing = Option<&'static str>;
+type StateThere = Option<&'static str>;
 
-const STANDINGS: [Standing; 6] =
+const STATES_THERE: [StateThere; 6] =
     [None, Some("pending"), Some("held"), Some("dead"), Some("delivered"), Some("skipped")];
 const CONSENT: &str = r#"{"lead": {"gdpr_consent": true}}"#;
 const NO_CONSENT: &str = r#"{"lead": {"gdpr_consent": false}}"#;
@@ -30,18 +30,18 @@ impl Bench {
     async fn lead_at(
         &mut self,
         body: &str,
-        places: &[(IntegrationId, Standing)],
+        places: &[(IntegrationId, StateThere)],
     ) -> (LeadId, Vec<DeliveryId>) {
         let lead = LeadId::generate();
         let mut event = self.event(self.company, lead, EventKind::Created, &Fate::Pending).await;
         event.body = body.to_owned().into();
         event.deliveries.retain(|delivery| {
-            places.iter().any(|(id, standing)| *id == delivery.integration && standing.is_some())
+            places.iter().any(|(id, state)| *id == delivery.integration && state.is_some())
         });
         let ids = event.deliveries.iter().map(|delivery| delivery.id).collect();
         self.store.accept(&[event]).await.unwrap();
-        for (integration, standing) in places {
-            let Some(state) = standing.filter(|state| *state != "pending") else { continue };
+        for (integration, state) in places {
+            let Some(state) = state.filter(|state| *state != "pending") else { continue };
             let reason = if state == "held" { "rotation" } else { "no_flow" };
             let of = format!("lead_id = '{}' AND integration_id = '{}'", lead.uuid(), integration.uuid());
             self.sql(&format!(
@@ -89,7 +89,7 @@ fn new(bench: &Bench, by_flows: bool) -> NewPush {
 #[tokio::test]
 async fn a_push_goes_where_nothing_is_on_its_way() {
     let mut bench = Bench::new().await;
-    for (standing, is_pushed) in [
+    for (state, is_pushed) in [
         (None, true),
         (Some("pending"), false),
         (Some("held"), false),
@@ -97,21 +97,21 @@ async fn a_push_goes_where_nothing_is_on_its_way() {
         (Some("delivered"), true),
         (Some("skipped"), true),
     ] {
-        let (lead, ids) = bench.lead_at(NO_CONSENT, &[(bench.crm, standing)]).await;
+        let (lead, ids) = bench.lead_at(NO_CONSENT, &[(bench.crm, state)]).await;
         let pushed = bench.push_to(&new(&bench, false), lead).await;
         assert_eq!(
             (pushed.len(), pushed.iter().all(|one| one.is_queued())),
             (usize::from(is_pushed), true),
-            "{standing:?}"
+            "{state:?}"
         );
         for one in pushed {
             let due = format!(
                 "due WHERE delivery_id = '{}' AND kind = 0 AND trigger = 'manual' AND operator = 'ann'",
                 one.delivery().uuid()
             );
-            assert_eq!(bench.count(&due).await, 1, "{standing:?}");
+            assert_eq!(bench.count(&due).await, 1, "{state:?}");
         }
-        if let (Some("dead"), [old]) = (standing, &ids[..]) {
+        if let (Some("dead"), [old]) = (state, &ids[..]) {
             assert_eq!(bench.stands(*old).await, ("skipped".into(), Some("replaced".into())));
         }
         check_invariants(&bench.pool).await;
@@ -122,7 +122,7 @@ async fn a_push_goes_where_nothing_is_on_its_way() {
 async fn who_did_not_consent_is_pushed_nowhere_that_asks_for_it_and_is_told_once() {
     let mut bench = Bench::new().await;
     bench.route("all", true).await;
-    for (body, standing, expected) in [
+    for (body, state, expected) in [
         (CONSENT, None, Some(true)),
         (CONSENT, Some("delivered"), Some(true)),
         (NO_CONSENT, None, Some(false)),
@@ -130,9 +130,9 @@ async fn who_did_not_consent_is_pushed_nowhere_that_asks_for_it_and_is_told_once
         (NO_CONSENT, Some("delivered"), None),
         (NO_CONSENT, Some("skipped"), None),
     ] {
-        let (lead, _) = bench.lead_at(body, &[(bench.crm, standing)]).await;
+        let (lead, _) = bench.lead_at(body, &[(bench.crm, state)]).await;
         let pushed = bench.push_to(&new(&bench, false), lead).await;
-        assert_eq!(pushed.first().map(|one| one.is_queued()), expected, "{body} {standing:?}");
+        assert_eq!(pushed.first().map(|one| one.is_queued()), expected, "{body} {state:?}");
         if let Some(Pushed::Skipped(id)) = pushed.first() {
             assert_eq!(bench.stands(*id).await, ("skipped".into(), Some("no_consent".into())));
         }
@@ -149,10 +149,10 @@ async fn where_flows_decide_a_push_repeats_only_what_they_sent() {
         ("all", true, [true, false, false, true, true, true]),
     ] {
         bench.route(routing, false).await;
-        for (standing, is_pushed) in STANDINGS.into_iter().zip(pushed) {
-            let (lead, _) = bench.lead_at(CONSENT, &[(bench.crm, standing)]).await;
+        for (state, is_pushed) in STATES_THERE.into_iter().zip(pushed) {
+            let (lead, _) = bench.lead_at(CONSENT, &[(bench.crm, state)]).await;
             let made = bench.push_to(&new(&bench, by_flows), lead).await;
-            assert_eq!(made.len(), usize::from(is_pushed), "{routing} {by_flows} {standing:?}");
+            assert_eq!(made.len(), usize::from(is_pushed), "{routing} {by_flows} {state:?}");
         }
     }
     check_invariants(&bench.pool).await;
@@ -205,7 +205,7 @@ async fn leads_are_chosen_by_how_they_stand_there_and_elsewhere() {
     let event = bench.event(stranger, LeadId::generate(), EventKind::Created, &Fate::Pending).await;
     bench.store.accept(&[event]).await.unwrap();
     let mut leads = Vec::new();
-    for here in STANDINGS {
+    for here in STATES_THERE {
         for there in [None, Some("delivered"), Some("dead")] {
             let (lead, _) = bench.lead_at(CONSENT, &[(bench.crm, here), (other, there)]).await;
             leads.push((lead, here, there));
@@ -213,7 +213,7 @@ async fn leads_are_chosen_by_how_they_stand_there_and_elsewhere() {
     }
     for routing in ["all", "flows"] {
         bench.route(routing, false).await;
-        let those = |is_meant: &dyn Fn(Standing, Standing) -> bool| -> Vec<LeadId> {
+        let those = |is_meant: &dyn Fn(StateThere, StateThere) -> bool| -> Vec<LeadId> {
             leads.iter().filter(|(_, here, there)| is_meant(*here, *there)).map(|lead| lead.0).collect()
         };
         assert_eq!(
@@ -221,7 +221,7 @@ async fn leads_are_chosen_by_how_they_stand_there_and_elsewhere() {
             those(&|here, _| here.is_none()),
             "{routing}"
         );
-        let unsynced = |here: Standing, there: Standing| {
+        let unsynced = |here: StateThere, there: StateThere| {
             let is_synced = here == Some("delivered") || there == Some("delivered");
             !is_synced && (here == Some("dead") || here.is_none() && routing == "all")
         };

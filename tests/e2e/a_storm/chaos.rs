@@ -6,7 +6,7 @@ use std::{
 };
 
 use leadline_fakes::{
-    Fault, Opened, Reply, Request,
+    Fault, OpenAccount, Reply, Request,
     mail::{MailFault, MailServer, Stage},
     vendor::{Chance, Route},
 };
@@ -74,7 +74,7 @@ impl Chaos {
     }
 
     /// Lets a vendor's calls go wrong.
-    pub(super) fn over(&mut self, vendor: &dyn Opened) {
+    pub(super) fn over(&mut self, vendor: &dyn OpenAccount) {
         let connector = vendor.connector();
         let mut chance = Chance::new(self.chance.below(u64::MAX));
         let wrong = Arc::clone(&self.wrong);

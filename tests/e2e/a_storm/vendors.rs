@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leadline_fakes::{Connection, Opened, Record, VENDORS, mail::MailServer};
+use leadline_fakes::{Connection, OpenAccount, Record, VENDORS, mail::MailServer};
 use serde_json::json;
 
 use super::{Lead, chaos::Chaos};
@@ -11,7 +11,7 @@ use super::{Lead, chaos::Chaos};
 /// Short, so that late answers are soon too late.
 pub(super) const TIMEOUT_SECONDS: u64 = 2;
 
-pub(super) struct Vendors(Vec<Box<dyn Opened>>);
+pub(super) struct Vendors(Vec<Box<dyn OpenAccount>>);
 
 impl Vendors {
     pub(super) async fn start() -> Self {
@@ -26,7 +26,7 @@ impl Vendors {
 
     /// What an integration with each is made with, by its connector.
     pub(super) fn integrations(&self) -> Vec<(&'static str, Connection)> {
-        let patient = |vendor: &dyn Opened| {
+        let patient = |vendor: &dyn OpenAccount| {
             let mut made = vendor.connection();
             made.config["timeout_seconds"] = json!(TIMEOUT_SECONDS);
             made.config["retries"] = json!(2);
@@ -87,7 +87,7 @@ impl Vendors {
 
 /// Every quota is one that Leadline can keep by itself, so no vendor ever had to refuse a call for it. What counts is
 /// what arrived, answered or not.
-fn check_quota(vendor: &dyn Opened) {
+fn check_quota(vendor: &dyn OpenAccount) {
     let name = vendor.connector();
     assert_eq!(vendor.with(|account| account.refused()), 0, "{name} refused calls over its quota");
     if let Some((allowed, stretch)) = vendor.with(|account| account.pace()) {

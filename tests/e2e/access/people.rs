@@ -11,7 +11,7 @@ use leadline_tests::{Cli, Operator, Scene, post_lead, request_id, wait_until};
 use serde_json::json;
 use tonic::Code;
 
-use super::{Authority, connect, daemon, leads, show, token, tokens};
+use super::{Authority, connect, daemon, leads, show, token, tokens, walk::reason};
 
 /// What must not be seen, in small letters.
 const SECRETS: [&str; 5] = ["zebulon", "quackenbush", "zeb@example", "7700900999", "lighthouse keeper"];
@@ -105,6 +105,15 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
     wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
 
+    // Both gates are shut, and say why in the target's words.
+    let shut = "UPDATE integration SET throttled_until = now() + interval '1 hour';
+        UPDATE integration_stat SET last_class = 'throttled', streak = 20, trips = 1, breaker_error = last_error,
+            breaker_until = now() + interval '1 hour'";
+    sqlx::raw_sql(shut).execute(&daemon.database().pool().await).await.unwrap();
+    let health = operator.integration(&crm).await.health.unwrap();
+    let whys = [&health.throttle_why, &health.breaker.unwrap().why];
+    assert!(whys.iter().all(|why| why.contains("Quackenbush")), "{whys:?}");
+
     let channel = connect(&daemon, &authority.file(), None).await.unwrap();
     let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
     let wire = show(channel.clone(), Some(&viewer));
@@ -137,7 +146,13 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
         let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
         assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
     }
-    no_search_goes_through_what_leads_say(&mut seen, &uuid).await;
+    let asked = v1::FindLeadsAnywhereRequest { text: "lighthouse".to_owned(), ..Default::default() };
+    let refused = seen.find_leads_anywhere(asked).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), &*reason(&refused)),
+        (Code::PermissionDenied, "NEEDS_ROLE"),
+        "no viewer may, by the rule in the contract"
+    );
     everything_else_is_closed(&wire, &crm, &uuid, delivery).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
     assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);
@@ -146,6 +161,7 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let (_, masked) = token(&daemon, Role::Operator, "7", true).await;
     let mut seen = leads(&show(channel, Some(&masked)));
     closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
+    no_search_goes_through_what_leads_say(&mut seen, &uuid).await;
     let revealed = seen.reveal(reveal).await.unwrap().into_inner();
     assert_eq!((&*revealed.name, &*revealed.email), ("Zebulon Quackenbush", "zeb@example.com"));
     let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;

@@ -20,8 +20,9 @@ use tonic_prost::ProstCodec;
 use super::{Authority, Wire, connect, connect_from, daemon, show, token, tokens, wire};
 
 /// What clients ask before they know the API.
-const STANDARD: [&str; 3] = [
+const STANDARD: [&str; 4] = [
     "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
@@ -93,6 +94,14 @@ async fn call(wire: &Wire, path: PathAndQuery, bytes: Vec<u8>) -> Result<Bytes, 
     }
 }
 
+/// The machine reason of a refusal.
+pub(super) fn reason(status: &tonic::Status) -> String {
+    let details = tonic_types::StatusExt::get_error_details(status);
+    let info = details.error_info().unwrap_or_else(|| panic!("no reason: {status:?}"));
+    assert_eq!(info.domain, "leadline");
+    info.reason.clone()
+}
+
 #[tokio::test]
 async fn without_a_good_token_every_method_turns_away() {
     let authority = Authority::new();
@@ -111,6 +120,7 @@ async fn without_a_good_token_every_method_turns_away() {
         let told = call(&nothing, path.clone(), Vec::new()).await.unwrap_err();
         assert_eq!(told.code(), Code::Unauthenticated, "{path} without a token: {told:?}");
         assert_eq!(told.message(), "show a token that an operator has made on the daemon's machine");
+        assert_eq!(reason(&told), "NO_TOKEN", "{path}");
     }
     // Who shows more wrong ones is slowed down, and at last not looked at: every address of this machine is somebody else.
     let (bad, mut host) = (["llt_wrong", &*revoked, &*expired], 1);
@@ -122,7 +132,7 @@ async fn without_a_good_token_every_method_turns_away() {
             let told = call(&show(channel.clone(), Some(bad)), path.clone(), Vec::new()).await.unwrap_err();
             assert_eq!(told.code(), Code::Unauthenticated, "{path} with {bad}: {told:?}");
             let why = "this token is unknown, expired or revoked: ask an admin for a new one";
-            assert_eq!(told.message(), why, "{path} with {bad}");
+            assert_eq!((told.message(), &*reason(&told)), (why, "BAD_TOKEN"), "{path} with {bad}");
         }
     }
     daemon.stop().await;
@@ -148,6 +158,9 @@ async fn each_role_calls_what_its_rules_say_and_is_told_why_not() {
             let told = call(&wire, path(&method), Vec::new()).await.err();
             let is_denied = told.as_ref().is_some_and(|told| told.code() == Code::PermissionDenied);
             assert_eq!(is_denied, !may, "{} as {role:?}: {told:?}", method.name());
+            // Whatever it says no to, an empty request is refused with a reason.
+            let why = told.as_ref().map(reason);
+            assert!(may || why.as_deref() == Some("NEEDS_ROLE"), "{} as {role:?}: {why:?}", method.name());
             if let Some(told) = told.filter(|_| !may) {
                 let told = told.message();
                 assert!(told.starts_with(&format!("{} needs the role ", method.name())), "{told}");
@@ -158,6 +171,34 @@ async fn each_role_calls_what_its_rules_say_and_is_told_why_not() {
             let told = call(&wire, path.parse().unwrap(), Vec::new()).await.err().map(|told| told.code());
             assert!(matches!(told, None | Some(Code::InvalidArgument)), "{path} as {role:?}: {told:?}");
         }
+    }
+    daemon.stop().await;
+}
+
+/// What is no message, or one that no server takes, is refused with a reason, whoever reads it first.
+#[tokio::test]
+async fn what_no_method_sees_is_refused_with_a_reason() {
+    let authority = Authority::new();
+    let daemon = daemon(&authority).await;
+    let channel = connect(&daemon, &authority.file(), None).await.unwrap();
+    // An admin's requests are read by the methods alone, a viewer's before them.
+    for role in [Role::Admin, Role::Viewer] {
+        let (_, secret) = token(&daemon, role, "", false).await;
+        let wire = show(channel.clone(), Some(&secret));
+        let mut refused = 0;
+        for method in methods() {
+            // The tag of a field that has no number.
+            if let Err(told) = call(&wire, path(&method), vec![0x07]).await {
+                reason(&told);
+                refused += 1;
+            }
+        }
+        assert!(refused > 65, "{refused}");
+        let long = vec![0; 5 * 1024 * 1024];
+        let told = call(&wire, path(&methods()[0]), long).await.unwrap_err();
+        assert!(["MESSAGE_TOO_LONG", "UNREADABLE_REQUEST"].contains(&&*reason(&told)), "{told:?}");
+        let told = call(&wire, "/leadline.control.v1.LeadService/Nothing".parse().unwrap(), Vec::new()).await;
+        assert_eq!(reason(&told.unwrap_err()), "NO_METHOD");
     }
     daemon.stop().await;
 }
@@ -237,6 +278,7 @@ async fn anothers_lead_is_not_there(wire: &Wire, lead: &str) {
         }
         let told = call(wire, path(method), request.encode_to_vec()).await.unwrap_err();
         assert_eq!(told.code(), Code::NotFound, "{} of another's lead: {told:?}", method.name());
+        assert_eq!(reason(&told), "UNKNOWN", "{}", method.name());
     }
 }
 
@@ -342,6 +384,7 @@ async fn a_companys_token_reaches_its_own_things_only() {
             assert_eq!(told.code(), Code::PermissionDenied, "{}", method.name());
             let why = format!("{} is about all companies, and token admin 7 sees ", method.name());
             assert!(told.message().starts_with(&why), "{told:?}");
+            assert_eq!(reason(&told), "SPANS_COMPANIES");
             continue;
         }
         for way in references(&method.input(), &refers_to, &mut Vec::new()) {
@@ -363,6 +406,7 @@ async fn a_companys_token_reaches_its_own_things_only() {
             let told = call(&wire, path(&method), request.encode_to_vec()).await;
             let told = told.expect_err(&format!("{} with a foreign {what}", method.name()));
             assert_eq!(told.code(), Code::NotFound, "{} with a foreign {what}: {told:?}", method.name());
+            assert_eq!(reason(&told), "UNKNOWN", "{} with a foreign {what}", method.name());
             tried += 1;
             below += usize::from(way.len() > 1);
         }

@@ -1,7 +1,7 @@
 //! The calls that no command makes, and what they are refused with.
 
 use leadline_proto::v1;
-use leadline_tests::{Operator, request_id};
+use leadline_tests::request_id;
 use prost::Message;
 use serde_json::json;
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
@@ -10,13 +10,13 @@ use super::Scene;
 use crate::invalid_input::Raw;
 
 /// A call that no command makes: its path, its request, and the words that it is refused with.
-type Asked = (String, Vec<u8>, String);
+type RefusedCall = (String, Vec<u8>, String);
 
-fn call(path: &str, request: impl Message, reported: &str) -> Asked {
+fn call(path: &str, request: impl Message, reported: &str) -> RefusedCall {
     (format!("/leadline.control.v1.{path}"), request.encode_to_vec(), reported.to_owned())
 }
 
-fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), reported: &str) -> Asked {
+fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), reported: &str) -> RefusedCall {
     let mut request = v1::CreateIntegrationRequest {
         request_id: request_id(),
         company: "7".into(),
@@ -29,7 +29,7 @@ fn new_integration(change: fn(&mut v1::CreateIntegrationRequest), reported: &str
     call("IntegrationService/CreateIntegration", request, reported)
 }
 
-fn new_flow(change: fn(&mut v1::CreateFlowRequest), reported: &str) -> Asked {
+fn new_flow(change: fn(&mut v1::CreateFlowRequest), reported: &str) -> RefusedCall {
     let mut request = v1::CreateFlowRequest {
         request_id: request_id(),
         company: "7".into(),
@@ -42,7 +42,7 @@ fn new_flow(change: fn(&mut v1::CreateFlowRequest), reported: &str) -> Asked {
     call("FlowService/CreateFlow", request, reported)
 }
 
-fn list(filter: v1::DeliveryFilter, reported: &str) -> Asked {
+fn list(filter: v1::DeliveryFilter, reported: &str) -> RefusedCall {
     call(
         "DeliveryService/ListDeliveries",
         v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() },
@@ -50,19 +50,19 @@ fn list(filter: v1::DeliveryFilter, reported: &str) -> Asked {
     )
 }
 
-fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> Asked {
+fn retry(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> RefusedCall {
     let request = v1::RetryDeliveriesRequest { request_id: request_id(), ids, filter, ..Default::default() };
     call("DeliveryService/RetryDeliveries", request, reported)
 }
 
-fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> Asked {
+fn hold(ids: Vec<String>, filter: Option<v1::DeliveryFilter>, reported: &str) -> RefusedCall {
     let request = v1::HoldDeliveriesRequest { request_id: request_id(), ids, filter, dry_run: false };
     call("DeliveryService/HoldDeliveries", request, reported)
 }
 
 /// What the commands do not let through, or say themselves.
 #[rustfmt::skip]
-fn calls(scene: &Scene) -> Vec<Asked> {
+fn calls(scene: &Scene) -> Vec<RefusedCall> {
     use v1::*;
     let put = |text: &str| scene.put(text);
     let named = || vec![put("$delivered")];
@@ -134,7 +134,7 @@ async fn calls_are_refused_in_these_words_and_change_nothing() {
     let scene = Scene::start().await;
     let full = "integration create --company 11 --connector webhook --name full --config {\"url\":\"$url\"} --disabled";
     assert_eq!(scene.run(full).await.code, 0);
-    let flows = Operator::new(scene.channel.clone()).flows();
+    let flows = scene.operator.flows();
     for number in 0..200 {
         let request = v1::CreateFlowRequest {
             request_id: request_id(),

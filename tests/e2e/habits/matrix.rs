@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path};
 
-use leadline_fakes::{Deed, Opened, Record, Rule, Trap, VENDORS, sample_lead};
+use leadline_fakes::{Deed, OpenAccount, Record, Rule, Trap, VENDORS, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::{
     connectors,
@@ -80,12 +80,12 @@ fn enquiry(n: usize) -> Value {
 }
 
 struct Scene {
-    account: Box<dyn Opened>,
+    account: Box<dyn OpenAccount>,
     pushing: Pushing,
 }
 
 impl Scene {
-    fn with(account: Box<dyn Opened>, trap: Trap) -> Self {
+    fn with(account: Box<dyn OpenAccount>, trap: Trap) -> Self {
         let mut made = account.connection();
         made.config.as_object_mut().unwrap().extend(trap.config.as_object().cloned().unwrap_or_default());
         let connector = account.connector();
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     /// What is wrong with the mapping, as a daemon says it on save; empty if nothing is.
-    fn refusal(account: &dyn Opened, trap: &Trap) -> Option<String> {
+    fn refusal(account: &dyn OpenAccount, trap: &Trap) -> Option<String> {
         let connector = connectors::find(account.connector()).unwrap();
         let problems = connector.check(
             &account.connection().config,
@@ -264,7 +264,7 @@ async fn says() -> String {
     page
 }
 
-async fn fresh(open: leadline_fakes::Open) -> Box<dyn Opened> {
+async fn fresh(open: leadline_fakes::OpenFn) -> Box<dyn OpenAccount> {
     let account = open().await.unwrap();
     account.with(|account| account.lift_quotas());
     account
@@ -368,12 +368,15 @@ async fn the_page_tells_what_is_found_and_nobodys_record_is_damaged() {
 async fn what_says_nothing_is_pushed_as_if_it_were_not_there() {
     for (connector, open) in VENDORS {
         let account = open().await.unwrap();
-        let signs = connectors::find(connector).unwrap().manifest().signs;
-        // What is signed is the event itself, as it came; what a body template writes is its operator's.
-        if signs || connector == "rest" {
+        // What is signed is the event itself, as it came.
+        if connectors::find(connector).unwrap().manifest().signs {
             continue;
         }
-        let scene = Scene::with(account, Trap::default());
+        // What a body template writes is its operator's, so fields are mapped where there is one.
+        let is_templated = account.connection().config.get("body").is_some();
+        let mapped = json!({"lead.phone": "phone", "lead.source_url": "source", "lead.name": "name"});
+        let mapped = Trap { mapping: mapped, config: json!({"body": null}) };
+        let scene = Scene::with(account, if is_templated { mapped } else { Trap::default() });
         for kind in [EventKind::Created, EventKind::Updated] {
             for field in ["phone", "source_url"] {
                 let mut absent = enquiry(1);

@@ -6,6 +6,39 @@ use tonic::Code;
 
 use super::*;
 
+/// What clients of all kinds may send: no filter, an empty one, and one that says no more than states.
+async fn the_daemon_takes_no_act_without_a_scope(scene: &Scene) {
+    let mut client = DeliveryServiceClient::new(scene.daemon.control().await);
+    let states = vec![v1::DeliveryState::Dead.into()];
+    let by_state = v1::DeliveryFilter { states, ..Default::default() };
+    let filters = [
+        (None, "INVALID_REQUEST"),
+        (Some(v1::DeliveryFilter::default()), "NO_SCOPE"),
+        (Some(by_state), "NO_SCOPE"),
+    ];
+    for ((filter, reason), dry_run) in filters.into_iter().flat_map(|it| [(it.clone(), true), (it, false)]) {
+        macro_rules! refused {
+            ($method:ident $request:ident) => {{
+                let filter = filter.clone();
+                let request =
+                    v1::$request { request_id: request_id(), filter, dry_run, ..Default::default() };
+                let what = format!("{request:?}");
+                (what, client.$method(request).await.map(drop).unwrap_err())
+            }};
+        }
+        for (what, status) in [
+            refused!(hold_deliveries HoldDeliveriesRequest),
+            refused!(release_deliveries ReleaseDeliveriesRequest),
+            refused!(retry_deliveries RetryDeliveriesRequest),
+            refused!(skip_deliveries SkipDeliveriesRequest),
+        ] {
+            assert_eq!(status.code(), Code::InvalidArgument, "{what}");
+            let details = tonic_types::StatusExt::get_error_details(&status);
+            assert_eq!(details.error_info().unwrap().reason, reason, "{what}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_bulk_act_means_every_company_by_mistake() {
     let scene = Scene::start(Behaviour::RefuseAll(422, "no such field".into()), json!({})).await;
@@ -22,14 +55,7 @@ async fn no_bulk_act_means_every_company_by_mistake() {
     assert!(
         ran.error(2).ends_with("This skips 1 deliveries: they are not pushed any more. Add --yes to do so")
     );
-    let mut holds = DeliveryServiceClient::new(scene.daemon.control().await);
-    let filter =
-        Some(v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() });
-    let skip = v1::SkipDeliveriesRequest { request_id: request_id(), filter, ..Default::default() };
-    let status = holds.skip_deliveries(skip).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument);
-    let details = tonic_types::StatusExt::get_error_details(&status);
-    assert_eq!(details.error_info().unwrap().reason, "NO_SCOPE");
+    the_daemon_takes_no_act_without_a_scope(&scene).await;
     assert_eq!(scene.contents().await, before, "a refusal changed something");
 
     let found = scene.cli.json(&["delivery", "hold", "--all", "--dry-run"]).await;
@@ -87,8 +113,12 @@ async fn a_skip_is_undone_to_where_each_stood() {
         }
         stood.push(shown);
     }
+    // A count is kept for a minute, and what an operator does is seen at once.
+    let listed = async || cli.json(&["integration", "list"]).await[0]["skipped"].clone();
+    assert_eq!(listed().await, 0);
     let skipped = cli.json(&["delivery", "skip", "--integration", "hook", "--yes"]).await;
     assert_eq!(skipped["count"], 3);
+    assert_eq!(listed().await, 3);
     let job = skipped["job_id"].as_str().unwrap();
     let listed = cli.json(&["job", "show", job]).await;
     assert_eq!(

@@ -14,7 +14,7 @@ async fn a_cause_at_two_companies_is_that_of_one_while_one_is_looked_at() {
         post(&scene.daemon, &other, n).await;
     }
     scenes::die(&scene, 0..2).await;
-    wait_state(&scene.operator, &two, "dead", 3).await;
+    wait_state(&scene, &two, "dead", 3).await;
     scene.receiver.set(Behaviour::Good);
     let before = scene.receiver.count();
 
@@ -29,12 +29,12 @@ async fn a_cause_at_two_companies_is_that_of_one_while_one_is_looked_at() {
     keys.press("r").await;
     keys.sees(&["Retry all dead deliveries of this cause of The Old Barn?", "2 deliveries"]).await;
     keys.press("y").await;
-    wait_state(&scene.operator, &scene.integration, "delivered", 2).await;
+    wait_state(&scene, &scene.integration, "delivered", 2).await;
     keys.console.wait_for_none(&["✗ 2"]).await;
     let paths: Vec<String> =
         scene.receiver.requests().into_iter().skip(before).map(|request| request.path).collect();
     assert_eq!(paths, ["/seven", "/seven"], "the other company's were left alone");
-    wait_state(&scene.operator, &two, "dead", 3).await;
+    wait_state(&scene, &two, "dead", 3).await;
     // The job is that company's alone, and says what it was.
     keys.press("4").await;
     keys.sees(&["Jobs of this company alone 1", "retry dead of cause"]).await;
@@ -59,7 +59,7 @@ async fn what_a_bulk_skip_left_out_is_put_back_as_a_whole() {
     keys.sees(&["Put back all 12 that this job skipped?", "Type 12 to confirm"]).await;
     keys.types("12").await;
     keys.press("Enter").await;
-    wait_state(&scene.operator, &scene.integration, "dead", 12).await;
+    wait_state(&scene, &scene.integration, "dead", 12).await;
     keys.sees(&["12 deliveries"]).await;
     drop(keys);
     scene.end().await;

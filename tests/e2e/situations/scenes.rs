@@ -1,8 +1,17 @@
-//! What situations begin with: the same scene is played with keys and with commands.
+//! What situations begin with: the same scene is played with keys and with commands, each amid a crowd.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
-use super::*;
+use leadline_fakes::vendor::Quota;
+
+use super::{
+    crowd::{crowd, key_of, leads_of},
+    *,
+};
+
+/// How many leads of its forms are refused at each of two companies, and for what.
+const REFUSED: usize = 30;
+const REASONS: [u16; 5] = [400, 404, 409, 410, 422];
 
 /// A company whose leads go to HubSpot, or what stands for it.
 pub(super) struct Crm {
@@ -12,7 +21,7 @@ pub(super) struct Crm {
 
 /// Another company, whose leads go there too.
 pub(super) struct Other {
-    pub(super) key: String,
+    key: &'static str,
     pub(super) integration: String,
 }
 
@@ -25,16 +34,17 @@ impl Crm {
 
     /// With this laid over the connector's mapping.
     pub(super) async fn mapped(mapping: Value) -> Self {
-        let (mut set, fake) =
-            (Scene::set().no_webhook().start().await, Fake::start(Hubspot::default()).await.unwrap());
-        set.integration = hubspot(&set.operator, &fake, 7, mapping).await;
+        let mut set = crowd().await.no_webhook().start().await;
+        let fake = Fake::start(Hubspot::default()).await.unwrap();
+        fake.with(|hubspot| hubspot.quota = Quota::unlimited());
+        set.integration = hubspot(&set.operator, &fake, 7, TOKEN, mapping).await;
         Self { set, fake }
     }
 
-    /// Company 8.
+    /// Company 10.
     pub(super) async fn other(&self) -> Other {
-        let key = self.operator.company(8).await;
-        Other { key, integration: hubspot(&self.operator, &self.fake, 8, Value::Null).await }
+        let integration = hubspot(&self.operator, &self.fake, 10, TOKEN, Value::Null).await;
+        Other { key: key_of(10).await, integration }
     }
 
     /// Its token is revoked; another one is good.
@@ -55,12 +65,30 @@ impl Crm {
         die(self, of_own).await;
         if let Some((other, leads)) = other {
             let count = leads.len();
-            for n in leads {
-                post(&self.daemon, &other.key, n).await;
-            }
-            wait_state(&self.operator, &other.integration, "dead", count).await;
+            post_all(&self.daemon, other.key, leads).await;
+            wait_state(self, &other.integration, "dead", count).await;
         }
         self.fake.with(|hubspot| hubspot.properties.insert("firstname".to_owned(), kind));
+    }
+
+    /// The newest lead whose name is that of the first is another company's, and is well.
+    pub(super) async fn somebody_of_the_same_name(&self) {
+        post_all(&self.daemon, key_of(11).await, 132..133).await;
+    }
+
+    /// Of both companies' leads 312 died of one cause; beside them each has a form that refused thirty, for five reasons.
+    pub(super) async fn one_cause_among_others() -> (Self, Other) {
+        let scene = Self::start().await;
+        let other = scene.other().await;
+        scene.receiver.set(Behaviour::Judged(picky()));
+        for company in [7, 10] {
+            let url = scene.receiver.url(&format!("/{company}"));
+            scene.operator.webhook(company, "form", &url, json!({})).await;
+        }
+        scene.missed_a_property(0..200, Some((&other, 200..312))).await;
+        scene.wait_until(FORMS_REFUSED).await;
+        scene.receiver.wait_for(312).await;
+        (scene, other)
     }
 
     /// In how many contacts the mapped property arrived.
@@ -77,18 +105,31 @@ impl Crm {
     }
 }
 
+/// What the forms of two companies refused is dead, and stays so.
+pub(super) const FORMS_REFUSED: &str = "SELECT count(*) = 60 FROM delivery d JOIN integration i
+    ON i.company_id = d.company_id AND i.id = d.integration_id WHERE i.name = 'form' AND d.state = 'dead'";
+
+/// Refuses the first leads at each of its paths, for one reason after the other.
+fn picky() -> Judge {
+    let seen = Mutex::new(BTreeMap::<String, usize>::new());
+    Judge::new(move |request| {
+        let mut seen = seen.lock().unwrap();
+        let count = seen.entry(request.path.clone()).or_default();
+        *count += 1;
+        if *count <= REFUSED { REASONS[*count % REASONS.len()] } else { 200 }
+    })
+}
+
 /// Posts leads, and waits until they are dead.
 pub(super) async fn die(scene: &Scene, leads: Range<usize>) {
     let count = leads.len();
-    for n in leads {
-        scene.post(n).await;
-    }
-    wait_state(&scene.operator, &scene.integration, "dead", count).await;
+    post_all(&scene.daemon, &scene.key, leads).await;
+    wait_state(scene, &scene.integration, "dead", count).await;
 }
 
 /// A webhook that takes what comes.
 pub(super) async fn hook() -> Scene {
-    Scene::set().webhook("hook", "/hook").start().await
+    crowd().await.webhook("hook", "/hook").start().await
 }
 
 /// Whether the nth push to a receiver is signed by this secret.
@@ -101,7 +142,7 @@ pub(super) fn is_signed_by(receiver: &Receiver, secret: &str, n: usize) -> bool 
 /// An outage is over in which so many leads died, while so many wait for their retry.
 pub(super) async fn outage(dead: usize, waiting: usize) -> Scene {
     let down = Behaviour::RefuseAll(503, "down".into());
-    let scene = Scene::set().behaviour(down).webhook("hook", "/hook").config(json!({ "retries": 0 }));
+    let scene = crowd().await.behaviour(down).webhook("hook", "/hook").config(json!({ "retries": 0 }));
     let scene = scene.start().await;
     die(&scene, 0..dead).await;
     let patient = v1::UpdateIntegrationRequest {
@@ -111,9 +152,7 @@ pub(super) async fn outage(dead: usize, waiting: usize) -> Scene {
         ..Default::default()
     };
     scene.operator.integrations().update_integration(patient).await.unwrap();
-    for n in dead..dead + waiting {
-        scene.post(n).await;
-    }
+    post_all(&scene.daemon, &scene.key, dead..dead + waiting).await;
     // Those wait for their retry, however long the outage lasts.
     wait_until("they wait", async || {
         let tried = "SELECT count(*) FROM due WHERE kind = 1";
@@ -130,33 +169,23 @@ pub(super) async fn outage(dead: usize, waiting: usize) -> Scene {
 /// A target that refuses every lead; somebody asks about the first of so many.
 pub(super) async fn refused(leads: usize) -> (Scene, Value) {
     let refusal = json!({ "error": "the date is in the past" }).to_string();
-    let scene = Scene::set().behaviour(Behaviour::RefuseAll(400, refusal)).webhook("crm", "/hook");
+    let scene = crowd().await.behaviour(Behaviour::RefuseAll(400, refusal)).webhook("crm", "/hook");
     let scene = scene.start().await;
     let lead = sample_lead(0);
     scene.post_lead(&lead).await;
-    for n in 1..leads {
-        scene.post(n).await;
-    }
-    wait_state(&scene.operator, &scene.integration, "dead", leads).await;
+    post_all(&scene.daemon, &scene.key, 1..leads).await;
+    wait_state(&scene, &scene.integration, "dead", leads).await;
     (scene, lead)
 }
 
-/// A company whose plan allows no more than it has.
+/// Company 11 has a plan that allows no more than it has.
 pub(super) async fn full_plan() -> Scene {
-    let scene = Scene::set().webhook("first", "/hook").start().await;
-    let plan = v1::SetPlanRequest {
-        request_id: request_id(),
-        company: "7".into(),
-        plan: v1::Plan::Starter.into(),
-        disable: Vec::new(),
-    };
-    scene.operator.companies().set_plan(plan).await.unwrap();
-    scene
+    crowd().await.no_webhook().start().await
 }
 
-/// A flow that kept four leads away from where they should go.
+/// A flow kept the newest four of the company's 500 leads away from where they should go.
 pub(super) async fn kept_away() -> Scene {
-    let scene = Scene::set().webhook("planner", "/hook").start().await;
+    let scene = crowd().await.webhook("planner", "/hook").start().await;
     let routing = v1::UpdateIntegrationRequest {
         request_id: request_id(),
         integration: scene.integration.clone(),
@@ -173,18 +202,21 @@ pub(super) async fn kept_away() -> Scene {
         ..Default::default()
     };
     scene.operator.flows().create_flow(flow).await.unwrap();
-    for n in 0..4 {
-        scene.post(n).await;
-    }
-    wait_state(&scene.operator, &scene.integration, "skipped", 4).await;
+    post_all(&scene.daemon, &scene.key, 0..4).await;
+    wait_state(&scene, &scene.integration, "skipped", 4).await;
     scene
+}
+
+/// Of those 500, how many have more guests.
+pub(super) fn with_more_guests(than: u64) -> usize {
+    let guests = |n: usize| sample_lead(n)["lead"]["guest_count"].as_u64().unwrap();
+    leads_of(7).chain(0..4).filter(|n| guests(*n) > than).count()
 }
 
 /// A company without a lead for five hours, whose usual gap is four and whose last post was refused; and one that is as
 /// ever.
 pub(super) async fn silent() -> Scene {
-    let scene = Scene::set().no_webhook().start().await;
-    let other = scene.operator.company(8).await;
+    let scene = crowd().await.no_webhook().start().await;
     for company in ["7", "8"] {
         let quiet = v1::UpdateCompanyRequest {
             request_id: request_id(),
@@ -195,7 +227,7 @@ pub(super) async fn silent() -> Scene {
         scene.operator.companies().update_company(quiet).await.unwrap();
     }
     scene.post(0).await;
-    post(&scene.daemon, &other, 1).await;
+    post(&scene.daemon, key_of(8).await, 1).await;
     let aged = "UPDATE lead SET received_at = received_at - interval '5 hours' WHERE company_id = 7";
     sqlx::query(aged).execute(&scene.pool).await.unwrap();
     let mut broken = sample_lead(2);

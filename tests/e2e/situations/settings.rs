@@ -5,11 +5,11 @@ use super::*;
 #[tokio::test]
 async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_rendered_anew() {
     let scene = Crm::mapped(json!({ "lead.guest_count": "no_such_property" })).await;
-    scenes::die(&scene, 0..3).await;
+    scenes::die(&scene, 0..12).await;
 
     let mut keys = Keys::start(&scene.daemon).await;
-    keys.sees(&["✗ FAILING", "PROPERTY_DO"]).await;
-    keys.press("m").await;
+    keys.sees_line(&["HubSpot", "The Old Barn", "✗ FAILING", "12"]).await;
+    keys.acts_on("edit mapping 7/hubspot").await;
     keys.sees(&["Mapping of The Old Barn / HubSpot", "\"no_such_property\"", "What is sent for"]).await;
     keys.press("Down").await;
     keys.press("Ctrl-k").await;
@@ -18,11 +18,12 @@ async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_render
     keys.press("Ctrl-s").await;
     keys.console.wait_for_none(&["Mapping of The Old Barn"]).await;
     keys.sees(&["mapping of The Old Barn / HubSpot: done"]).await;
-    keys.press("r").await;
-    keys.sees(&["(x) rendered anew", "3 deliveries"]).await;
-    keys.press("y").await;
-    wait_until("all three arrived with the new mapping", async || scene.guests() == 3).await;
-    keys.sees(&["✓ ok"]).await;
+    keys.acts_on("retry 7/hubspot").await;
+    keys.sees(&["(x) rendered anew", "Type 12 to confirm"]).await;
+    keys.types("12").await;
+    keys.press("Enter").await;
+    wait_until("all of them arrived with the new mapping", async || scene.guests() == 12).await;
+    keys.sees_line(&["HubSpot", "The Old Barn", "✓ ok"]).await;
     keys.took("c: a mapping names an unknown property", 9);
     drop(keys);
     scene.end().await;
@@ -33,10 +34,8 @@ async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
     let scene = scenes::hook().await;
 
     let mut keys = Keys::start(&scene.daemon).await;
-    keys.sees(&["hook"]).await;
-    keys.press("a").await;
-    keys.sees(&["Actions"]).await;
-    keys.press("o").await;
+    keys.sees(&["40, worst first"]).await;
+    keys.acts_on("rotate 7/hook").await;
     keys.sees(&["Rotate the signing secret of The Old Barn / hook?", "24 hours"]).await;
     keys.types("hook").await;
     keys.press("Enter").await;
@@ -47,25 +46,21 @@ async fn a_leaked_secret_is_rotated_now_and_another_as_planned() {
     assert!(is_signed_by(&scene.receiver, &leaked, 0));
 
     keys.pressed.clear();
-    keys.press("a").await;
-    keys.sees(&["Actions"]).await;
-    keys.press("S").await;
+    keys.acts_on("stage 7/hook").await;
     keys.sees(&["Stage a new signing secret for The Old Barn / hook?", "pushes wait"]).await;
     keys.types("hook").await;
     keys.press("Enter").await;
     let planned = keys.takes_the_secret().await;
     scene.post(1).await;
-    wait_state(&scene.operator, &scene.integration, "held", 1).await;
+    wait_state(&scene, &scene.integration, "held", 1).await;
     // The receiver was changed; nothing was refused meanwhile.
-    keys.press("a").await;
-    keys.sees(&["Actions"]).await;
-    keys.press("c").await;
+    keys.acts_on("cut over 7/hook").await;
     keys.sees(&["Cut over The Old Barn / hook to the staged secret?"]).await;
     keys.press("y").await;
     scene.receiver.wait_for(2).await;
     assert!(is_signed_by(&scene.receiver, &planned, 1) && planned != leaked);
     keys.took("f: a secret is changed as planned", 9);
-    wait_state(&scene.operator, &scene.integration, "delivered", 2).await;
+    wait_state(&scene, &scene.integration, "delivered", 2).await;
     drop(keys);
     scene.end().await;
 }
@@ -75,11 +70,16 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
     let scene = scenes::full_plan().await;
 
     let mut keys = Keys::start(&scene.daemon).await;
+    keys.press("c").await;
+    keys.sees(&["One company only"]).await;
+    keys.types("rosewood").await;
+    keys.press("Enter").await;
+    keys.sees(&["[Rosewood Hall]"]).await;
     keys.press("n").await;
     keys.sees(&["which target?", "webhook"]).await;
     keys.types("webhook").await;
     keys.press("Enter").await;
-    keys.sees(&["New webhook of The Old Barn", "url *", "[ ] disabled"]).await;
+    keys.sees(&["New webhook of Rosewood Hall", "url *", "[ ] disabled"]).await;
     keys.types(&scene.receiver.url("/second")).await;
     keys.press("Enter").await;
     // What was typed is still there, and the way out is named.
@@ -87,10 +87,10 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
     keys.press("Ctrl-d").await;
     keys.sees(&["[x] disabled"]).await;
     keys.press("Enter").await;
-    keys.sees(&["One-time secret", "The secret of The Old Barn / webhook"]).await;
+    keys.sees(&["One-time secret", "The secret of Rosewood Hall / webhook"]).await;
     keys.press(" ").await;
     keys.press("Enter").await;
-    keys.sees(&["new integration The Old Barn / webhook: done", "disabled"]).await;
+    keys.sees(&["new integration Rosewood Hall / webhook: done", "disabled"]).await;
     keys.took("h: a full plan", 9);
     drop(keys);
     scene.end().await;
@@ -99,25 +99,24 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
 #[tokio::test]
 async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
     let scene = Crm::start().await;
-    scene.operator.webhook(7, "archive", &scene.receiver.url("/hook"), json!({})).await;
     scene.revoke_token();
-    scenes::die(&scene, 0..12).await;
+    scenes::die(&scene, 0..40).await;
 
     let mut keys = Keys::start(&scene.daemon).await;
-    keys.sees(&["! CREDENTIALS", "12 dead"]).await;
-    keys.press("K").await;
+    keys.sees_line(&["HubSpot", "The Old Barn", "! CREDENTIALS", "40"]).await;
+    keys.acts_on("replace credentials 7/hubspot").await;
     keys.sees(&["New credentials of The Old Barn / HubSpot", "token"]).await;
     keys.types("pat-eu1-second").await;
     keys.press("Enter").await;
-    keys.sees(&["The new credentials work", "Type 12 to confirm"]).await;
+    keys.sees(&["The new credentials work", "Type 40 to confirm"]).await;
     assert!(!keys.console.shown().text().contains("pat-eu1"), "it is never shown");
-    keys.types("12").await;
+    keys.types("40").await;
     keys.press("Enter").await;
-    wait_state(&scene.operator, &scene.integration, "delivered", 12).await;
-    keys.sees(&["HubSpot", "✓ ok"]).await;
-    keys.console.wait_for_none(&["CREDENTIALS", "12 dead"]).await;
+    wait_state(&scene, &scene.integration, "delivered", 40).await;
+    keys.sees_line(&["HubSpot", "The Old Barn", "✓ ok"]).await;
+    keys.console.wait_for_none(&["CREDENTIALS"]).await;
     keys.took("b: a token was revoked", 9);
-    assert_eq!(scene.fake.with(|hubspot| hubspot.notes.len()), 12);
+    assert_eq!(scene.fake.with(|hubspot| hubspot.notes.len()), 40);
     drop(keys);
     scene.end().await;
 }
@@ -143,7 +142,7 @@ async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() 
     keys.press("r").await;
     keys.sees(&["Retry every dead delivery", "1 delivery"]).await;
     keys.press("y").await;
-    wait_state(&scene.operator, &scene.integration, "delivered", 1).await;
+    wait_state(&scene, &scene.integration, "delivered", 1).await;
     keys.took("a wrong address", 9);
     let sent = scene.receiver.requests().pop().unwrap();
     assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/right", Some(secret)));

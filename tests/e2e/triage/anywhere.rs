@@ -1,10 +1,12 @@
 //! What any of the newest leads says: found by commands and in the console, company by company, and not once it is erased.
 
 use leadline_fakes::{Behaviour, sample_lead};
+use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
 use leadline_tests::{Cli, Operator, Pty, Scene, leadline, post_lead};
 use serde_json::{Value, json};
 
 use super::uuid_of;
+use crate::access::{self, Authority, token, wire};
 
 /// Leads that say more than who they are; the newest last.
 fn leads() -> [Value; 3] {
@@ -114,6 +116,71 @@ async fn companies_are_looked_through_apart() {
         let found = cli.json(&["lead", "find", "quartet", "--anywhere", "--company", company]).await;
         assert_eq!(hits(&found).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), expected);
     }
+    scene.end().await;
+}
+
+/// A search that has found leads and now asks who they are.
+const ASKS_WHO: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+    AND wait_event_type = 'Lock' AND query LIKE 'SELECT l.company_id, c.name AS company_name, l.id, l.uuid,%')";
+
+#[tokio::test]
+async fn what_is_erased_during_a_search_is_not_answered() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let leads = leads();
+    for lead in &leads {
+        scene.post_lead(lead).await;
+    }
+    scene.wait_for_states(&["delivered"; 3]).await;
+    let mut client = LeadServiceClient::new(scene.daemon.control().await);
+    let asked = v1::FindLeadsAnywhereRequest { text: "quartet".into(), page_size: 2, ..Default::default() };
+    let mut holding = scene.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE lead_recent IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let erase = async {
+        scene.wait_until(ASKS_WHO).await;
+        // Erased as far as a search is concerned; the rest of an erasure needs the table that is locked.
+        sqlx::query("UPDATE lead SET erased_at = now() WHERE uuid = $1")
+            .bind(uuid_of(&leads[2]))
+            .execute(&mut *holding)
+            .await
+            .unwrap();
+        holding.commit().await.unwrap();
+    };
+    let (found, ()) = tokio::join!(client.find_leads_anywhere(asked.clone()), erase);
+    let found = found.unwrap().into_inner();
+    let names = |found: &v1::FindLeadsAnywhereResponse| -> Vec<String> {
+        found.matches.iter().map(|it| it.lead.as_ref().unwrap().name.clone()).collect()
+    };
+    assert_eq!(names(&found), ["Ben Stone"], "the newest was erased before it was told");
+    assert_eq!(found.searched, 2);
+    // What is behind it is found by the next page, whatever went from this one.
+    let next = v1::FindLeadsAnywhereRequest { page_token: found.next_page_token, ..asked };
+    let next = client.find_leads_anywhere(next).await.unwrap().into_inner();
+    assert_eq!((names(&next), &*next.next_page_token), (vec!["Ann Reed".to_owned()], ""));
+    scene.daemon.stop().await;
+    scene.receiver.stop().await;
+}
+
+#[tokio::test]
+async fn one_operators_search_does_not_stop_anothers() {
+    let authority = Authority::new();
+    let daemon = access::daemon(&authority).await;
+    let scene = Scene::on(daemon, Behaviour::Good, json!({})).await;
+    scene.post_lead(&leads()[0]).await;
+    let (_, secret) = token(&scene.daemon, v1::Role::Operator, "", false).await;
+    let mut other = access::leads(&wire(&scene.daemon, &authority.file(), None, Some(&secret)).await);
+    let mut own = LeadServiceClient::new(scene.daemon.control().await);
+    let anywhere = |text: &str| v1::FindLeadsAnywhereRequest { text: text.into(), ..Default::default() };
+    let mut holding = scene.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE lead_recent IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let others = async {
+        scene.wait_until(ASKS_WHO).await;
+        let found = other.find_leads_anywhere(anywhere("nobody says so")).await;
+        holding.rollback().await.unwrap();
+        found
+    };
+    let (own, others) = tokio::join!(own.find_leads_anywhere(anywhere("quartet")), others);
+    assert_eq!(own.unwrap().into_inner().matches.len(), 1);
+    assert_eq!(others.unwrap().into_inner().searched, 1, "it went on beside the other");
     scene.end().await;
 }
 

@@ -92,6 +92,34 @@ async fn what_happens_is_followed_line_by_line() {
     scene.receiver.stop().await;
 }
 
+#[tokio::test]
+async fn activity_says_that_more_follows_and_goes_on_there() {
+    let scene = Scene::with(Behaviour::Good).await;
+    let cli = Cli::new(scene.daemon.socket());
+    for n in 1..=3 {
+        scene.post(n).await;
+    }
+    scene.wait_for_states(&["delivered"; 3]).await;
+    let whole = cli.run(&["activity", "-o", "table"]).await;
+    assert_eq!((whole.code, &*whole.stderr), (0, ""), "all of it was told");
+    // Page by page, the newest first; each is told in the order of time.
+    let (mut told, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let more: Vec<&str> = after.iter().flat_map(|after| ["--after", after]).collect();
+        let page = cli.run(&[&["activity", "-o", "table", "--limit", "2"], &more[..]].concat()).await;
+        assert_eq!(page.code, 0, "{page:?}");
+        told.splice(0..0, page.stdout.lines().map(str::to_owned));
+        match page.stderr.trim().strip_prefix("More follow: --after ") {
+            Some(token) => after = Some(token.to_owned()),
+            None => break assert_eq!(page.stderr, ""),
+        }
+    }
+    assert_eq!(told, whole.stdout.lines().collect::<Vec<_>>());
+    let both = cli.run(&["activity", "--follow", "--after", "x"]).await;
+    assert!(both.error(2).contains("cannot be used with"), "{both:?}");
+    scene.end().await;
+}
+
 /// What steers a terminal, or hides on it.
 fn is_hidden(c: char) -> bool {
     c.is_control() && c != '\n' || matches!(c, '\u{202e}' | '\u{2066}' | '\u{200b}' | '\u{1160}' | '\u{feff}')

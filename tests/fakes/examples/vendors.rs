@@ -8,7 +8,7 @@ use std::{
 };
 
 use leadline_fakes::{
-    Fake, Opened, VENDORS,
+    Fake, OpenAccount, VENDORS,
     mail::{House, MailServer},
     salesforce::Salesforce,
 };
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Where it is, and all that an integration with it is made with.
-fn way_in(vendor: &dyn Opened) -> Value {
+fn way_in(vendor: &dyn OpenAccount) -> Value {
     let made = vendor.connection();
     let keys = vendor.with(|account| account.keys());
     let all = [json!({"url": vendor.url()}), made.config, made.credentials, keys];

@@ -171,6 +171,10 @@ pub trait Account {
     fn proposed(&mut self) -> Value {
         Value::Null
     }
+    /// Where its records have somebody's company, position and website; blank where they have no field for it.
+    fn work(&self) -> [&'static str; 3] {
+        [""; 3]
+    }
     /// The field by which a mapping says whose a record is, and the id of somebody who may own one.
     fn owner(&self) -> Option<(&'static str, Value)> {
         None
@@ -224,15 +228,15 @@ impl Trap {
     }
 }
 
-/// A look at an account.
-pub type Look<'a> = &'a mut dyn FnMut(&mut dyn Account);
+/// What looks at an account, and may change it.
+pub type Inspector<'a> = &'a mut dyn FnMut(&mut dyn Account);
 
 /// An account that is open: it listens until it is dropped.
-pub trait Opened: Any + Send + Sync {
+pub trait OpenAccount: Any + Send + Sync {
     /// Where everything is called.
     fn url(&self) -> String;
     /// Looks at the account, or changes it.
-    fn look(&self, look: Look<'_>);
+    fn look(&self, inspector: Inspector<'_>);
     /// Lets calls go wrong as this says.
     fn disturb(&self, chaos: Option<Chaos>);
     /// Lets people act when so many more calls have been answered, before the next.
@@ -245,7 +249,7 @@ pub trait Opened: Any + Send + Sync {
     fn busiest(&self, window: Duration) -> usize;
 }
 
-impl dyn Opened {
+impl dyn OpenAccount {
     /// Looks at the account, or changes it.
     pub fn with<R>(&self, look: impl FnOnce(&mut dyn Account) -> R) -> R {
         let (mut look, mut seen) = (Some(look), None);
@@ -274,25 +278,25 @@ impl dyn Opened {
 
     /// The fake itself, where it is this one.
     #[must_use]
-    pub fn of<T: Opened>(&self) -> Option<&T> {
+    pub fn of<T: OpenAccount>(&self) -> Option<&T> {
         let any: &dyn Any = self;
         any.downcast_ref()
     }
 }
 
-impl fmt::Debug for dyn Opened {
+impl fmt::Debug for dyn OpenAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("OpenAccount").field("url", &self.url()).finish_non_exhaustive()
     }
 }
 
-impl<V: Vendor + Account> Opened for Fake<V> {
+impl<V: Vendor + Account> OpenAccount for Fake<V> {
     fn url(&self) -> String {
         Self::url(self)
     }
 
-    fn look(&self, look: Look<'_>) {
-        self.with(|vendor| look(vendor));
+    fn look(&self, inspector: Inspector<'_>) {
+        self.with(|vendor| inspector(vendor));
     }
 
     fn disturb(&self, chaos: Option<Chaos>) {
@@ -313,7 +317,7 @@ impl<V: Vendor + Account> Opened for Fake<V> {
 }
 
 /// An account on its way to be open.
-pub type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn Opened>>> + Send>>;
+pub type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn OpenAccount>>> + Send>>;
 
 /// Opens an account at a vendor that is called over HTTP.
 pub(crate) fn open<V: Vendor + Account>(vendor: V) -> Opening {
@@ -321,6 +325,6 @@ pub(crate) fn open<V: Vendor + Account>(vendor: V) -> Opening {
         let fake = Fake::start(vendor).await?;
         let url = fake.url();
         fake.with(|vendor| vendor.stands_at(&url));
-        Ok(Box::new(fake) as Box<dyn Opened>)
+        Ok(Box::new(fake) as Box<dyn OpenAccount>)
     })
 }

@@ -43,6 +43,8 @@ impl Airtable {
         let text = [
             "Lead ID",
             "Name",
+            "Company",
+            "Position",
             "Notes",
             "Event type",
             "UTM source",
@@ -54,6 +56,7 @@ impl Airtable {
         let typed = [
             ("Email", "email"),
             ("Phone", "phoneNumber"),
+            ("Website", "url"),
             ("Event date", "date"),
             ("Guests", "number"),
             ("Consent", "checkbox"),

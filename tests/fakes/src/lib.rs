@@ -23,7 +23,7 @@ pub mod teams;
 pub mod vendor;
 pub mod zoho;
 
-pub use account::{Account, Connection, Deed, Opened, Record, Rule, Trap};
+pub use account::{Account, Connection, Deed, OpenAccount, Record, Rule, Trap};
 pub use http::Request;
 pub use leads::sample_lead;
 pub use receiver::{Behaviour, Judge, Receiver, Reply};
@@ -32,10 +32,10 @@ pub use vendor::{Fake, Fault, Vendor};
 use account::{Opening, open};
 
 /// Opens an account at a vendor.
-pub type Open = fn() -> Opening;
+pub type OpenFn = fn() -> Opening;
 
 /// Every connector's vendor, and how an account there is opened. A new one is a line here and one above.
-pub const VENDORS: [(&str, Open); 20] = [
+pub const VENDORS: [(&str, OpenFn); 20] = [
     ("activecampaign", || open(activecampaign::ActiveCampaign::default())),
     ("airtable", || open(airtable::Airtable::new())),
     ("brevo", || open(brevo::Brevo::default())),
@@ -67,7 +67,7 @@ pub const PEOPLE: [&str; 5] = ["activecampaign", "brevo", "hubspot", "klaviyo", 
 ///
 /// # Errors
 /// There is no such vendor, or it cannot listen.
-pub async fn open_account(connector: &str) -> std::io::Result<Box<dyn Opened>> {
+pub async fn open_account(connector: &str) -> std::io::Result<Box<dyn OpenAccount>> {
     let vendor = VENDORS.iter().find(|(name, _)| *name == connector);
     let (_, open) = vendor.ok_or_else(|| std::io::Error::other(format!("there is no vendor {connector}")))?;
     open().await

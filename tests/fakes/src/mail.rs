@@ -1,7 +1,7 @@
 //! A mail server: it greets, wants TLS and a login where it says so, grey-lists, and keeps what it took.
 
 pub(crate) mod account;
-mod talk;
+mod session;
 mod wire;
 
 use std::{
@@ -236,7 +236,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(talk::serve(stream, Arc::clone(&shared)));
+                    connections.spawn(session::serve(stream, Arc::clone(&shared)));
                 }
                 Err(error) => eprintln!("fake: accept: {error}"),
             },

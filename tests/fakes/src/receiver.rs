@@ -61,12 +61,12 @@ pub struct Reply {
     headers: Vec<(String, String)>,
     body: Bytes,
     delay: Duration,
-    end: End,
+    end: ReplyEnd,
 }
 
 /// How an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum ReplyEnd {
     Whole,
     /// The connection closes before the first byte of the answer.
     Closed,
@@ -80,25 +80,25 @@ impl Reply {
     /// An answer with this status.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new(), delay: Duration::ZERO, end: End::Whole }
+        Self { status, headers: Vec::new(), body: Bytes::new(), delay: Duration::ZERO, end: ReplyEnd::Whole }
     }
 
     /// Takes the request and closes without a byte.
     #[must_use]
     pub fn close() -> Self {
-        Self { end: End::Closed, ..Self::status(200) }
+        Self { end: ReplyEnd::Closed, ..Self::status(200) }
     }
 
     /// Closes halfway through this body.
     #[must_use]
     pub fn cut(body: impl Into<Bytes>) -> Self {
-        Self { end: End::Cut, ..Self::status(200) }.body(body)
+        Self { end: ReplyEnd::Cut, ..Self::status(200) }.body(body)
     }
 
     /// Takes the request and never answers.
     #[must_use]
     pub fn hang() -> Self {
-        Self { end: End::Never, ..Self::status(200) }
+        Self { end: ReplyEnd::Never, ..Self::status(200) }
     }
 
     /// An answer with this JSON body.
@@ -110,13 +110,13 @@ impl Reply {
     /// The same answer, of which the peer sees nothing: the connection closes.
     #[must_use]
     pub fn lost(self) -> Self {
-        Self { end: End::Closed, ..self }
+        Self { end: ReplyEnd::Closed, ..self }
     }
 
     /// The same answer, which never comes.
     #[must_use]
     pub fn stuck(self) -> Self {
-        Self { end: End::Never, ..self }
+        Self { end: ReplyEnd::Never, ..self }
     }
 
     /// With this header too.
@@ -149,11 +149,11 @@ impl Reply {
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
         match self.end {
-            End::Whole => bytes.extend_from_slice(&self.body),
-            End::Cut => bytes.extend_from_slice(&self.body[..self.body.len() / 2]),
-            End::Closed | End::Never => bytes.clear(),
+            ReplyEnd::Whole => bytes.extend_from_slice(&self.body),
+            ReplyEnd::Cut => bytes.extend_from_slice(&self.body[..self.body.len() / 2]),
+            ReplyEnd::Closed | ReplyEnd::Never => bytes.clear(),
         }
-        (bytes, self.end == End::Whole)
+        (bytes, self.end == ReplyEnd::Whole)
     }
 }
 
@@ -319,7 +319,7 @@ async fn serve(stream: TcpStream, shared: Arc<dyn Answers>) -> io::Result<()> {
     while let Some(request) = connection.read().await? {
         let is_last = request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let reply = shared.answer(request);
-        if reply.end == End::Never {
+        if reply.end == ReplyEnd::Never {
             pending::<()>().await;
         }
         if !reply.delay.is_zero() {

@@ -81,6 +81,11 @@ impl Database {
         Self::copy_of("template1").await
     }
 
+    /// A fresh one with all that this one has, which nobody may be connected to.
+    pub async fn copy(&self) -> Self {
+        Self::copy_of(&self.name).await
+    }
+
     async fn copy_of(template: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
 

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod figure;
+pub(crate) mod foreign;
 pub(crate) mod invariants;
 pub(crate) mod operator;
 pub(crate) mod pty;

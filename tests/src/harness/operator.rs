@@ -78,10 +78,15 @@ impl Operator {
 
     /// A company on the largest plan, with a key of its own. The answer is the key.
     pub async fn company(&self, id: i64) -> String {
+        self.company_called(id, "The Old Barn", v1::Plan::Pro).await
+    }
+
+    /// The same of this name, on this plan.
+    pub async fn company_called(&self, id: i64, name: &str, plan: v1::Plan) -> String {
         let request = v1::CreateCompanyRequest {
             request_id: request_id(),
-            name: "The Old Barn".into(),
-            plan: v1::Plan::Pro.into(),
+            name: name.to_owned(),
+            plan: plan.into(),
             id: Some(id),
             brand: String::new(),
         };

@@ -149,6 +149,10 @@ impl Pty {
             "LEADLINE_CONFIG",
             "LEADLINE_PROFILE",
             "NO_COLOR",
+            "TMUX",
+            "PAGER",
+            "VISUAL",
+            "EDITOR",
             "LC_ALL",
             "LC_CTYPE",
         ] {

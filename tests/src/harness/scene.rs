@@ -4,6 +4,7 @@ use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tonic::transport::Channel;
 
 use super::{
     cli::Cli,
@@ -21,6 +22,20 @@ pub struct Scene {
     pub cli: Cli,
     pub receiver: Receiver,
     pub pool: PgPool,
+    /// The intake key.
+    pub key: String,
+    /// Where its leads go; empty if the company has no integration yet.
+    pub integration: String,
+    /// What the webhook signs with.
+    pub secret: String,
+}
+
+/// A scene without its daemon, for those that are killed, or have a PostgreSQL of their own: company 7 with its
+/// integration, and the receiver behind it.
+#[derive(Debug)]
+pub struct Cast {
+    pub operator: Operator,
+    pub receiver: Receiver,
     /// The intake key.
     pub key: String,
     /// Where its leads go; empty if the company has no integration yet.
@@ -57,6 +72,7 @@ enum Target {
 #[derive(Debug)]
 pub struct Setting {
     daemon: Option<Daemon>,
+    key: Option<String>,
     behaviour: Behaviour,
     target: Target,
     config: Value,
@@ -67,6 +83,12 @@ impl Setting {
     #[must_use]
     pub fn daemon(self, daemon: Daemon) -> Self {
         Self { daemon: Some(daemon), ..self }
+    }
+
+    /// The company is there already, and this is its key.
+    #[must_use]
+    pub fn key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// The receiver behaves so.
@@ -100,14 +122,24 @@ impl Setting {
     }
 
     /// The scene, ready to be played in.
-    pub async fn start(self) -> Scene {
-        let daemon = match self.daemon {
+    pub async fn start(mut self) -> Scene {
+        let daemon = match self.daemon.take() {
             Some(daemon) => daemon,
             None => Daemon::start_on(&Database::create().await).await,
         };
-        let operator = Operator::new(daemon.control().await);
+        let Cast { operator, receiver, key, integration, secret } = self.cast(daemon.control().await).await;
+        let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
+        Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
+    }
+
+    /// Who plays in it, at the control API of a daemon that stands elsewhere.
+    pub async fn cast(self, control: Channel) -> Cast {
+        let operator = Operator::new(control);
         let receiver = Receiver::start(self.behaviour).await.unwrap();
-        let key = operator.company(7).await;
+        let key = match self.key {
+            Some(key) => key,
+            None => operator.company(7).await,
+        };
         let (mut integration, mut secret) = (String::new(), String::new());
         match self.target {
             Target::Nowhere => {}
@@ -119,8 +151,7 @@ impl Setting {
                 integration = operator.connect(7, &connector, self.config, credentials).await.id;
             }
         }
-        let (cli, pool) = (Cli::new(daemon.socket()), daemon.database().pool().await);
-        Scene { daemon, operator, cli, receiver, pool, key, integration, secret }
+        Cast { operator, receiver, key, integration, secret }
     }
 }
 
@@ -129,7 +160,7 @@ impl Scene {
     #[must_use]
     pub fn set() -> Setting {
         let target = Target::Webhook("crm".to_owned(), "/".to_owned());
-        Setting { daemon: None, behaviour: Behaviour::Good, target, config: json!({}) }
+        Setting { daemon: None, key: None, behaviour: Behaviour::Good, target, config: json!({}) }
     }
 
     /// A scene whose receiver behaves so.

@@ -4,7 +4,7 @@ use clap::Args;
 use futures::StreamExt as _;
 use leadline_proto::v1;
 
-use super::{CliError, Context, output_types, watch::ended};
+use super::{CliError, Context, note_more, output_types, watch::ended};
 
 /// What to list or to follow.
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(crate) struct Activity {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
+    /// Continue before this: what the list before said
+    #[arg(long, value_name = "TOKEN", conflicts_with = "follow")]
+    after: Option<String>,
 }
 
 impl Activity {
@@ -32,9 +35,13 @@ impl Activity {
         let client = context.client().await?;
         let company = self.company.unwrap_or_default();
         if !self.follow {
-            let request = v1::ListActivityRequest { company, page_size: self.limit, ..Default::default() };
-            let found = client.list_activity(request).await?.activities;
-            return found.into_iter().rev().try_for_each(|activity| line(context, activity));
+            let page_token = self.after.unwrap_or_default();
+            let request =
+                v1::ListActivityRequest { company, page_size: self.limit, page_token, ..Default::default() };
+            let answer = client.list_activity(request).await?;
+            answer.activities.into_iter().rev().try_for_each(|activity| line(context, activity))?;
+            note_more(context, &answer.next_page_token);
+            return Ok(());
         }
         let mut changes = client.watch_activity(&company).await?;
         while let Some(message) = changes.next().await {

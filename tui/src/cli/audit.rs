@@ -7,6 +7,7 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     input::proto_time,
+    list_page,
     moment::moment,
     output_types::{AuditLine, shapes},
 };
@@ -40,7 +41,6 @@ impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, operator, since, until, page } = self;
-        let limit = page.limit;
         let client = context.client().await?;
         let request = v1::ListAuditRequest {
             company: company.unwrap_or_default(),
@@ -49,7 +49,8 @@ impl Verb {
             page_size: page.limit,
             page_token: page.token(),
         };
-        let lines: Vec<AuditLine> = shapes(client.list_audit(request).await?.lines);
-        context.out.page(&lines, limit, "id")
+        let answer = client.list_audit(request).await?;
+        let lines: Vec<AuditLine> = shapes(answer.lines);
+        list_page(context, &lines, &answer.next_page_token)
     }
 }

@@ -1,11 +1,11 @@
 //! `leadline flow`.
 
 use clap::{Args, Subcommand};
-use leadline_client::{Client, PAGE_MAX};
+use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context,
+    CliError, Context, Page, list_page,
     output_types::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
 };
 #[derive(Debug, Subcommand)]
@@ -37,9 +37,8 @@ pub(crate) enum Verb {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
-        limit: u32,
+        #[command(flatten)]
+        page: Page,
     },
     /// Show one flow
     Show(Reference),
@@ -158,14 +157,13 @@ impl Verb {
         let request_id = String::new();
         let flow = match self {
             Self::Create(create) => client.create_flow(create.request()).await?,
-            Self::List { company, limit } => {
-                let request = v1::ListFlowsRequest {
-                    company: company.unwrap_or_default(),
-                    page_size: limit,
-                    ..Default::default()
-                };
-                let flows: Vec<Flow> = shapes(client.list_flows(request).await?.flows);
-                return context.out.list(&flows);
+            Self::List { company, page } => {
+                let company = company.unwrap_or_default();
+                let request =
+                    v1::ListFlowsRequest { company, page_size: page.limit, page_token: page.token() };
+                let answer = client.list_flows(request).await?;
+                let flows: Vec<Flow> = shapes(answer.flows);
+                return list_page(context, &flows, &answer.next_page_token);
             }
             Self::Show(Reference { flow }) => client.get_flow(v1::GetFlowRequest { flow }).await?,
             Self::Update(update) => client.update_flow(update.request()).await?,

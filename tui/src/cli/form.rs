@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, Page, list_page,
     output_types::{Form, FormDeleted, Refused, shapes},
 };
 
@@ -141,23 +141,24 @@ impl Verb {
         let form = match self {
             Self::Create(create) => client.create_form(create.request()).await?,
             Self::List { company, page } => {
-                let (company, limit) = (company.unwrap_or_default(), page.limit);
+                let company = company.unwrap_or_default();
                 let request =
                     v1::ListFormsRequest { company, page_size: page.limit, page_token: page.token() };
-                let forms: Vec<Form> = shapes(client.list_forms(request).await?.forms);
-                return context.out.page(&forms, limit, "id");
+                let answer = client.list_forms(request).await?;
+                let forms: Vec<Form> = shapes(answer.forms);
+                return list_page(context, &forms, &answer.next_page_token);
             }
             Self::Show(Reference { form }) => client.get_form(v1::GetFormRequest { form }).await?,
             Self::Update(update) => client.update_form(update.request()).await?,
             Self::Refusals { reference, page } => {
-                let limit = page.limit;
                 let request = v1::ListFormRefusalsRequest {
                     form: reference.form,
                     page_size: page.limit,
                     page_token: page.token(),
                 };
-                let refusals: Vec<Refused> = shapes(client.list_form_refusals(request).await?.refusals);
-                return context.out.page(&refusals, limit, "id");
+                let answer = client.list_form_refusals(request).await?;
+                let refusals: Vec<Refused> = shapes(answer.refusals);
+                return list_page(context, &refusals, &answer.next_page_token);
             }
             Self::Delete(Reference { form }) => {
                 let deleted = client.delete_form(v1::DeleteFormRequest { request_id, form }).await?;

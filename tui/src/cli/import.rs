@@ -81,9 +81,13 @@ enum Dates {
     MonthFirst,
 }
 
-fn encoding(name: &str) -> Result<&'static Encoding, String> {
-    Encoding::for_label(name.as_bytes())
-        .ok_or_else(|| "give a name such as utf-8, utf-16le, windows-1252 or macintosh".to_owned())
+/// No encoding is called so.
+#[derive(Debug, thiserror::Error)]
+#[error("give a name such as utf-8, utf-16le, windows-1252 or macintosh")]
+struct UnknownEncoding;
+
+fn encoding(name: &str) -> Result<&'static Encoding, UnknownEncoding> {
+    Encoding::for_label(name.as_bytes()).ok_or(UnknownEncoding)
 }
 
 impl Import {
@@ -206,7 +210,7 @@ mod tests {
         let near = v1::OwnColumn { meant: "lead.email".into(), ..own };
         assert!(own_column(&near).ends_with("goes in as lead.emial; did you mean lead.email?"));
         assert_eq!(
-            encoding("latin-7").unwrap_err(),
+            encoding("latin-7").unwrap_err().to_string(),
             "give a name such as utf-8, utf-16le, windows-1252 or macintosh"
         );
         assert_eq!(encoding("UTF8").unwrap().name(), "UTF-8");

@@ -40,16 +40,28 @@ pub(crate) fn optional_json(option: &str, given: Option<&str>) -> Result<Option<
     given.map(|given| json(option, given)).transpose()
 }
 
+/// Why a text is not a span that commands take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SpanError {
+    #[error("give a span such as 90s, 24h or 7d")]
+    NoSpan,
+    #[error("give it in days, hours, minutes or seconds")]
+    OtherUnit,
+    #[error("give whole seconds, not negative")]
+    NotWhole,
+    #[error("give at most 49710d")]
+    TooLong,
+}
+
 /// A span such as `90s`, `24h` or `7d`, in seconds.
-pub(crate) fn seconds(text: &str) -> Result<u32, String> {
-    let span: Span = text.parse().map_err(|_| "give a span such as 90s, 24h or 7d".to_owned())?;
+pub(crate) fn seconds(text: &str) -> Result<u32, SpanError> {
+    let span: Span = text.parse().map_err(|_| SpanError::NoSpan)?;
     let relative = (Unit::Second, SpanRelativeTo::days_are_24_hours());
-    let seconds =
-        span.total(relative).map_err(|_| "give it in days, hours, minutes or seconds".to_owned())?;
-    if !(0.0..=f64::from(u32::MAX)).contains(&seconds) || seconds.fract() != 0.0 {
-        return Err("give whole seconds, not negative".to_owned());
+    let seconds = span.total(relative).map_err(|_| SpanError::OtherUnit)?;
+    if seconds < 0.0 || seconds.fract() != 0.0 {
+        return Err(SpanError::NotWhole);
     }
-    format!("{seconds:.0}").parse().map_err(|_| "too long".to_owned())
+    format!("{seconds:.0}").parse().map_err(|_| SpanError::TooLong)
 }
 
 /// A time as the API takes it.
@@ -213,10 +225,12 @@ mod tests {
             ("1mo", "give it in days, hours, minutes or seconds"),
             ("-1h", "give whole seconds, not negative"),
             ("1.5s", "give whole seconds, not negative"),
+            ("49711d", "give at most 49710d"),
+            ("99999999d", "give a span such as 90s, 24h or 7d"),
         ] {
-            assert_eq!(seconds(bad).unwrap_err(), reported, "{bad}");
+            assert_eq!(seconds(bad).unwrap_err().to_string(), reported, "{bad}");
         }
-        assert!(seconds("99999999d").is_err());
+        assert_eq!(seconds("49710d"), Ok(49_710 * 86_400));
     }
 
     #[test]

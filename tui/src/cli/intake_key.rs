@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, Page, input, list_page,
     output_types::{IntakeKey, KeyCreated, Refused, shapes},
 };
 
@@ -94,19 +94,19 @@ impl Verb {
                 Ok(())
             }
             Self::List { company, page } => {
-                let limit = page.limit;
                 let company = company.unwrap_or_default();
                 let request =
                     v1::ListIntakeKeysRequest { company, page_size: page.limit, page_token: page.token() };
-                let keys: Vec<IntakeKey> = shapes(client.list_intake_keys(request).await?.keys);
-                context.out.page(&keys, limit, "id")
+                let answer = client.list_intake_keys(request).await?;
+                let keys: Vec<IntakeKey> = shapes(answer.keys);
+                list_page(context, &keys, &answer.next_page_token)
             }
             Self::Refusals { id, page } => {
-                let limit = page.limit;
                 let request =
                     v1::ListRefusalsRequest { key: id, page_size: page.limit, page_token: page.token() };
-                let refusals: Vec<Refused> = shapes(client.list_refusals(request).await?.refusals);
-                context.out.page(&refusals, limit, "id")
+                let answer = client.list_refusals(request).await?;
+                let refusals: Vec<Refused> = shapes(answer.refusals);
+                list_page(context, &refusals, &answer.next_page_token)
             }
             Self::Revoke { id } => {
                 let key = client.revoke_intake_key(v1::RevokeIntakeKeyRequest { request_id, id }).await?;

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, Page, list_page,
     output_types::{Job, shapes},
     wait,
 };
@@ -54,14 +54,14 @@ impl Verb {
         let client = context.client().await?;
         let job = match self {
             Self::List { company, page } => {
-                let limit = page.limit;
                 let request = v1::ListJobsRequest {
                     page_size: page.limit,
                     page_token: page.token(),
                     company: company.unwrap_or_default(),
                 };
-                let jobs: Vec<Job> = shapes(client.list_jobs(request).await?.jobs);
-                return context.out.page(&jobs, limit, "id");
+                let answer = client.list_jobs(request).await?;
+                let jobs: Vec<Job> = shapes(answer.jobs);
+                return list_page(context, &jobs, &answer.next_page_token);
             }
             Self::Show { id, wait: true } => return wait::follow_job(context, &client, &id, false).await,
             Self::Show { id, wait: false } => client.get_job(v1::GetJobRequest { id }).await?,

@@ -257,15 +257,21 @@ async fn find_anywhere(
     let back_to = time(answer.searched_back_to).map(|at| context.out.time(&at.to_string()));
     let reach = reach(answer.searched, back_to, &answer.next_page_token, is_further_back);
     // A program has to know, too, that not all leads were looked through.
-    if answer.next_page_token.is_empty() {
-        context.out.note(&reach);
-    } else {
-        context.out.remark(&reach);
+    let further = further_back(&answer.next_page_token);
+    match further {
+        None => context.out.note(&reach),
+        Some(further) if context.out.is_json() => context.out.remark(&format!("{reach} {further}")),
+        Some(further) => [reach, further].iter().for_each(|line| context.out.remark(line)),
     }
     Ok(())
 }
 
-/// How many leads were looked through, how far back, and how to look further.
+/// How to look further.
+fn further_back(next: &str) -> Option<String> {
+    (!next.is_empty()).then(|| format!("Further back: --after {next}"))
+}
+
+/// How many leads were looked through, and how far back.
 fn reach(searched: u32, back_to: Option<String>, next: &str, is_further_back: bool) -> String {
     match (back_to, next) {
         (None, _) if is_further_back => "There are no leads further back.".to_owned(),
@@ -274,9 +280,7 @@ fn reach(searched: u32, back_to: Option<String>, next: &str, is_further_back: bo
             format!("Looked through the last {searched} leads, back to {back_to}.")
         }
         (Some(back_to), "") => format!("Looked through all {searched} leads, back to {back_to}."),
-        (Some(back_to), next) => {
-            format!("Looked through {searched} leads, back to {back_to}. Further back: --after {next}")
-        }
+        (Some(back_to), _) => format!("Looked through {searched} leads, back to {back_to}."),
     }
 }
 
@@ -328,8 +332,10 @@ mod tests {
         assert_eq!(first(3, at(), ""), "Looked through all 3 leads, back to 2026-11-02 10:00:00 UTC.");
         assert_eq!(
             first(5000, at(), "1.7.01J8"),
-            "Looked through 5000 leads, back to 2026-11-02 10:00:00 UTC. Further back: --after 1.7.01J8"
+            "Looked through 5000 leads, back to 2026-11-02 10:00:00 UTC."
         );
+        assert_eq!(further_back("1.7.01J8").as_deref(), Some("Further back: --after 1.7.01J8"));
+        assert_eq!(further_back(""), None);
         assert_eq!(reach(0, None, "", true), "There are no leads further back.");
         assert_eq!(
             reach(300, at(), "", true),

@@ -229,8 +229,8 @@ struct Page {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
     limit: u32,
-    /// Continue behind this id, the last of the list before
-    #[arg(long, value_name = "ID")]
+    /// Continue behind this: what the list before said, or the id of its last line
+    #[arg(long, value_name = "TOKEN")]
     after: Option<String>,
 }
 
@@ -239,6 +239,13 @@ impl Page {
     fn token(self) -> String {
         self.after.unwrap_or_default()
     }
+}
+
+/// Prints a page of a list, and says so to people if more follows.
+fn list_page<T: columns::Row>(context: &Context, items: &[T], next: &str) -> Result<(), CliError> {
+    context.out.list(items)?;
+    note_more(context, next);
+    Ok(())
 }
 
 /// Says that a list goes on behind what was printed, and how to see that.

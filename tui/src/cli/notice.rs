@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, Page, list_page,
     output_types::{Notice, shapes},
 };
 
@@ -28,14 +28,14 @@ impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, page } = self;
-        let limit = page.limit;
         let client = context.client().await?;
         let request = v1::ListNoticesRequest {
             company: company.unwrap_or_default(),
             page_size: page.limit,
             page_token: page.token(),
         };
-        let notices: Vec<Notice> = shapes(client.list_notices(request).await?.notices);
-        context.out.page(&notices, limit, "id")
+        let answer = client.list_notices(request).await?;
+        let notices: Vec<Notice> = shapes(answer.notices);
+        list_page(context, &notices, &answer.next_page_token)
     }
 }

@@ -1,6 +1,7 @@
 //! What commands print: tables for people, tab-separated lines for pipes, JSON for programs, all from one value.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
 };
@@ -8,7 +9,7 @@ use std::{
 use clap::ValueEnum;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
@@ -118,21 +119,6 @@ impl Out {
         self.rows(items, T::COLUMNS, CELL_COLUMNS_MAX)
     }
 
-    /// Prints a page of a list, and says so to people if more follows.
-    pub(crate) fn page<T: Row>(&self, items: &[T], limit: u32, has_id: &str) -> Result<(), CliError> {
-        self.list(items)?;
-        if items.len() == limit as usize
-            && let Some(last) = items.last()
-            && let Some(id) = to_value(last)?.get(has_id)
-        {
-            let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-            self.note(&format!(
-                "These are {limit}, and there may be more: --after {id}, or a higher --limit"
-            ));
-        }
-        Ok(())
-    }
-
     fn rows<T: Serialize>(
         &self,
         items: &[T],
@@ -186,7 +172,10 @@ impl Out {
             return self.json_line(item);
         }
         let at = item.at().map(|at| self.time(&at.to_string())).unwrap_or_default();
-        print(&format!("{at}  {}\n", display_text(&item.sentence())))
+        let line = format!("{at}  {}", display_text(&item.sentence()));
+        let room = if self.is_wide { None } else { self.room() };
+        let line = room.map_or(Cow::Borrowed(&*line), |room| fit(&line, room));
+        print(&format!("{line}\n"))
     }
 
     /// Tells people something about the answer. Programs hear nothing.
@@ -275,6 +264,7 @@ impl Out {
             Value::Null => String::new(),
             Value::String(text) if is_time(key) => self.time(text),
             Value::String(text) => display_text(text).into_owned(),
+            Value::Object(gate) if key == "waits" => self.waits(gate),
             _ if self.format == Format::Table
                 && let Some(line) = told::line(key, value, &|key, value| self.cell(key, value)) =>
             {
@@ -284,6 +274,26 @@ impl Out {
                 items.iter().map(|item| self.cell("", item)).collect::<Vec<_>>().join(",")
             }
             other => display_text(&other.to_string()).into_owned(),
+        }
+    }
+
+    /// What an integration waits for, until when and why: `throttled until 14:05:00: 429 Too Many Requests`.
+    fn waits(&self, gate: &Map<String, Value>) -> String {
+        let said = |key: &str| gate.get(key).and_then(Value::as_str);
+        let until = said("until").map(|until| format!(" until {}", self.short_time(until)));
+        let why = said("why").map(|why| format!(": {}", display_text(why)));
+        [said("for").map(str::to_owned), until, why].into_iter().flatten().collect()
+    }
+
+    /// A time of the next day or so as people read it in a narrow column; a later one with its date.
+    fn short_time(&self, text: &str) -> String {
+        match text.parse::<Timestamp>() {
+            Ok(at) if self.format == Format::Table => {
+                let is_soon = at.duration_since(Timestamp::now()).as_hours().abs() < 12;
+                let form = if is_soon { "%H:%M:%S" } else { "%m-%d %H:%M" };
+                at.to_zoned(self.zone.clone()).strftime(form).to_string()
+            }
+            _ => self.time(text),
         }
     }
 
@@ -335,7 +345,7 @@ fn all(rows: &[Value]) -> Vec<Column<'_>> {
 }
 
 fn is_time(key: &str) -> bool {
-    key == "at" || key.ends_with("_at") || key.ends_with("_until")
+    key == "at" || key == "until" || key.ends_with("_at") || key.ends_with("_until")
 }
 
 fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
@@ -459,6 +469,40 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         let columns = [column("cause"), column("money"), column("integrations")];
         let table = out(Format::Table).table(&[row], &columns, 60).text;
         assert_eq!(table, "CAUSE  MONEY        INTEGRATIONS\nc      GBP 1250.00  Barn/crm\n");
+    }
+
+    #[test]
+    fn what_an_integration_waits_for_fits_beside_its_error_in_80_columns() {
+        let soon = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
+        let shown = soon.to_zoned(out(Format::Table).zone).strftime("%H:%M:%S").to_string();
+        let error = "429 Too Many Requests: the quota of the day is used up, come back tomorrow";
+        let row = |name: &str, waits: Value| {
+            json!({"id": "I", "company_id": 7, "company": "Rosewood Barn", "name": name, "connector": "webhook",
+                "badge": "credentials", "last_pushed_at": "2026-06-04T14:00:00Z", "failure_count": 12345, "dead": 12345,
+                "last_error": error, "waits": waits})
+        };
+        let waits = json!({"for": "throttled", "until": soon.to_string(), "why": error});
+        let later = json!({"for": "throttled", "until": "2036-06-04T14:00:00Z", "why": null});
+        let rows = [
+            row("hubspot-eu", waits.clone()),
+            row("crm", json!({"for": "breaker", "until": null, "why": null})),
+            row("free", Value::Null),
+            row("far", later),
+        ];
+        let columns = output_types::Integration::COLUMNS;
+        let narrow = Out { room: Some(80), ..out(Format::Table) };
+        let table = narrow.table(&rows, &narrow.shown(columns), CELL_COLUMNS_MAX).text;
+        assert!(table.lines().all(|line| line.width() <= 80), "{table}");
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].contains("WAITS FOR") && lines[0].contains("LAST ERROR"), "{table}");
+        assert!(lines[1].contains(&format!("throttled until {shown}")), "{table}");
+        assert!(lines[2].contains("  breaker ") && lines[3].contains("  –  "), "{table}");
+        assert!(lines[4].contains("throttled until 06-04 15"), "{table}");
+        // In a pipe and in full it is said with the whole time and the reason.
+        let plain = out(Format::Plain).plain(&rows[..1], columns);
+        assert!(plain.ends_with(&format!("\tthrottled until {soon}: {error}\n")), "{plain}");
+        let whole = out(Format::Table).fields(&json!({ "waits": waits }));
+        assert_eq!(whole, format!("waits  throttled until {shown}: {error}\n"));
     }
 
     #[test]

@@ -164,6 +164,39 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// A command's page for `man`, and those of the commands below it, each with what it lacks.
+fn lacking(command: &clap::Command, above: &str, directory: &Path, wrong: &mut Vec<String>) -> usize {
+    let name =
+        if above.is_empty() { "leadline".to_owned() } else { format!("{above}-{}", command.get_name()) };
+    let page = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap_or_default();
+    // As roff has a hyphen that is no dash.
+    let page = page.replace("\\-", "-");
+    if page.is_empty() {
+        wrong.push(format!("{name} has no page"));
+    }
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    for flag in shown.filter_map(|argument| argument.get_long()) {
+        if !page.contains(&format!("--{flag}")) {
+            wrong.push(format!("{name} does not name --{flag}"));
+        }
+    }
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    1 + below.map(|command| lacking(command, &name, directory, wrong)).sum::<usize>()
+}
+
+#[test]
+fn each_command_has_a_page_of_the_manual_that_names_its_flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let pages = directory.path().join("man1");
+    write_manual(&pages).unwrap();
+    let mut command = Cli::command();
+    command.build();
+    let mut wrong = Vec::new();
+    let count = lacking(&command, "", &pages, &mut wrong);
+    assert!(count > 80, "only {count} commands were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_commands_of_the_pages_parse() {
     let mut wrong = Vec::new();

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1::{self, Role};
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, Page, input, list_page,
     output_types::{Token, TokenCreated, Who, shapes},
 };
 
@@ -78,12 +78,12 @@ impl Verb {
                 Ok(())
             }
             Self::List { company, page } => {
-                let limit = page.limit;
                 let company = company.unwrap_or_default();
                 let request =
                     v1::ListTokensRequest { company, page_size: page.limit, page_token: page.token() };
-                let tokens: Vec<Token> = shapes(client.list_tokens(request).await?.tokens);
-                context.out.page(&tokens, limit, "id")
+                let answer = client.list_tokens(request).await?;
+                let tokens: Vec<Token> = shapes(answer.tokens);
+                list_page(context, &tokens, &answer.next_page_token)
             }
             Self::Revoke { id } => {
                 let request = v1::RevokeTokenRequest { request_id: String::new(), id };

@@ -5,14 +5,16 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::app::App;
 use super::app::shared::Setup;
-use super::data::{Attempt, AttemptState, Badge, Call, Conn, Detail, Integration};
+use super::data::{Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Integration, Query};
 use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
 pub(crate) mod answers;
+mod hostile;
 mod leads;
 
 pub(crate) use answers::answer;
+pub(crate) use hostile::hostile_answer;
 
 pub(crate) fn now() -> Timestamp {
     "2026-11-20T14:02:11Z".parse().unwrap()
@@ -40,6 +42,7 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         pending: 0,
         next_retry_at: None,
         throttled_until: None,
+        throttle: String::new(),
         breaker: String::new(),
         breaker_until: None,
         grace_until: None,
@@ -76,7 +79,8 @@ pub(crate) fn integrations() -> Vec<Integration> {
     retrying.failures = 1;
     retrying.last_error = "502 bad gateway".to_owned();
     retrying.last_error_at = Some(ago(41));
-    retrying.next_retry_at = Some(ago(-11));
+    retrying.breaker = "21 pushes in a row failed, the last one so: 502 bad gateway".to_owned();
+    retrying.breaker_until = Some(ago(-75));
     let mut disabled = integration("01I4", "warehouse", Badge::Disabled);
     disabled.held = 112;
     disabled.last_pushed_at = Some(ago(3 * 86_400));
@@ -89,6 +93,9 @@ pub(crate) fn integrations() -> Vec<Integration> {
     ok.dead = 1;
     let mut fresh = integration("01I6", "sheet-export", Badge::Ok);
     fresh.last_pushed_at = None;
+    fresh.last_error = "429 Too Many Requests: the quota of the day is used up".to_owned();
+    fresh.last_error_at = Some(ago(20));
+    (fresh.throttled_until, fresh.throttle) = (Some(ago(-3400)), fresh.last_error.clone());
     let mut odd = integration("01I7", "of-tomorrow", Badge::Unknown);
     (odd.company_id, odd.company) = (8, "Oakfield Hall".to_owned());
     vec![ok, retrying, hubspot(), disabled, credentials, fresh, odd]
@@ -183,6 +190,10 @@ pub(crate) fn detail() -> Detail {
 
 /// Answers every question among the effects, and those that follow; what else was asked for is left.
 pub(crate) fn serve(app: &mut App, effects: Vec<Effect>) -> Vec<Effect> {
+    serve_by(app, effects, &answer)
+}
+
+fn serve_by(app: &mut App, effects: Vec<Effect>, answer: &dyn Fn(&Query) -> Answer) -> Vec<Effect> {
     let (mut left, mut open) = (Vec::new(), effects);
     while let Some(effect) = open.pop() {
         match effect {
@@ -265,10 +276,15 @@ pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
 
 /// Presses the keys, and has every question answered that they lead to.
 pub(crate) fn visit(app: &mut App, keys: &str) -> Vec<Effect> {
+    visit_by(app, keys, &answer)
+}
+
+/// The same with a daemon that answers in this way.
+pub(crate) fn visit_by(app: &mut App, keys: &str, answer: &dyn Fn(&Query) -> Answer) -> Vec<Effect> {
     let mut left = Vec::new();
     for word in keys.split(' ') {
         let effects = press(app, word);
-        left.extend(serve(app, effects));
+        left.extend(serve_by(app, effects, answer));
     }
     left
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::msg::Program;
@@ -33,6 +34,16 @@ pub(super) fn edit(editor: &str, text: &str) -> io::Result<String> {
     Ok(edited)
 }
 
+/// Shows a text in an editor, in a file that only its owner can read, and nobody change by mistake; it is gone afterwards.
+pub(super) fn view(editor: &str, text: &str) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix("leadline-").suffix(".txt").tempfile()?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
+    let line = format!("{editor} \"$1\"");
+    success(Command::new("sh").arg("-c").arg(line).arg("sh").arg(file.path()).status()?)
+}
+
 /// Carries a command out; what it printed stays until Enter is pressed, if that is wanted.
 pub(super) fn run(program: &Program) -> io::Result<()> {
     let variables = program.variables.iter().map(|(name, value)| (*name, value));
@@ -58,6 +69,19 @@ mod tests {
         assert_eq!(edit("printf '%s' '{\"a\": 1}' >>", "{}\n").unwrap(), "{}\n{\"a\": 1}");
         let error = edit("false", "{}").unwrap_err().to_string();
         assert_eq!(error, "exit status: 1");
+    }
+
+    #[test]
+    fn what_is_only_read_lies_in_a_file_that_nobody_else_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = dir.path().join("seen").display().to_string();
+        view(&format!("f() {{ stat -c '%a %n' \"$1\" > {seen}; cat \"$1\" >> {seen}; }}; f"), "a page\n")
+            .unwrap();
+        let seen = fs::read_to_string(seen).unwrap();
+        let (mode, path) = seen.lines().next().unwrap().split_once(' ').unwrap();
+        assert_eq!((mode, &*seen), ("400", &*format!("400 {path}\na page\n")));
+        assert!(!fs::exists(path).unwrap(), "{path} is left");
+        assert_eq!(view("false", "x").unwrap_err().to_string(), "exit status: 1");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The console: what `leadline` is without a command.
 
 pub mod app;
+mod clipboard;
 pub mod data;
 pub mod dialogs;
 #[cfg(test)]

@@ -89,6 +89,8 @@ pub enum Effect {
     },
     /// Shows text in the reader's own pager.
     Page(String),
+    /// Shows text in the reader's own editor, to be read.
+    View(String),
     /// Lets the reader's own editor change a text; the answer is `Msg::Edited`.
     Edit(String),
     /// Carries a command of the reader's own out on the terminal.

@@ -2,6 +2,7 @@
 //! It sleeps until something happens or something on the screen grows older.
 
 use std::env;
+use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::task::Poll;
@@ -16,8 +17,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
 
 use super::app::App;
+use super::clipboard;
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
@@ -26,6 +29,7 @@ use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::terminal::{Screen, save};
 use super::theme::Theme;
+use crate::config;
 
 /// No more than one frame in this time.
 const FRAME: Duration = Duration::from_millis(16);
@@ -112,7 +116,10 @@ impl Runtime {
         // Dropped at the end, which ends the actor, whatever it waits for.
         let mut tasks = JoinSet::new();
         if let Some(commands) = self.commands.take() {
-            tasks.spawn(Actor::new(dial, out, commands).run());
+            tasks.spawn(async move {
+                break_if_asked("task");
+                Actor::new(dial, out, commands).run().await;
+            });
         }
         let mut signals = Signals::new()?;
         while self.exit.is_none() {
@@ -195,6 +202,9 @@ impl Runtime {
     }
 
     fn handle(&mut self, msg: Msg) -> anyhow::Result<()> {
+        if matches!(msg, Msg::Key(_)) {
+            break_if_asked("key");
+        }
         self.dirty = true;
         for effect in self.app.update(Timestamp::now(), msg) {
             self.perform(effect)?;
@@ -211,11 +221,7 @@ impl Runtime {
                 }
             }
             Effect::Copy { what, text } => {
-                let outcome = self
-                    .screen
-                    .copy(&text)
-                    .map(|()| format!("copied {what}, {} bytes, through the terminal (OSC 52)", text.len()))
-                    .map_err(|error| error.to_string());
+                let outcome = self.copy(&what, &text);
                 self.handle(Msg::Copied(outcome))?;
             }
             Effect::Save { path, secret } => {
@@ -230,9 +236,14 @@ impl Runtime {
                     self.handle(Msg::Refused(format!("the pager `{pager}` could not be run: {error}")))?;
                 }
             }
+            Effect::View(text) => {
+                let editor = editor();
+                if let Err(error) = self.lend(|| lend::view(&editor, &text))? {
+                    self.handle(Msg::Refused(format!("the editor `{editor}` could not be run: {error}")))?;
+                }
+            }
             Effect::Edit(text) => {
-                let editor = env::var("VISUAL").ok().filter(|editor| !editor.trim().is_empty());
-                let editor = editor.unwrap_or_else(|| program("EDITOR", "vi"));
+                let editor = editor();
                 let edited = self.lend(|| lend::edit(&editor, &text))?;
                 let edited =
                     edited.map_err(|error| format!("the editor `{editor}` could not be run: {error}"));
@@ -252,6 +263,31 @@ impl Runtime {
             }
         }
         Ok(())
+    }
+
+    /// Puts a text on the reader's clipboard, or into a file if it is too long for that; says what became of it.
+    fn copy(&mut self, what: &str, text: &str) -> Result<String, String> {
+        let bytes = text.len();
+        if clipboard::is_too_long(text) {
+            let folder = config::state_folder().unwrap_or_else(env::temp_dir);
+            let kept = clipboard::keep(&folder, what, text);
+            let path = kept.map_err(|error| {
+                format!(
+                    "{what} is too long for the clipboard ({bytes} bytes), and {}: {error}",
+                    folder.display()
+                )
+            })?;
+            let path = path.display();
+            return Ok(format!(
+                "too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"
+            ));
+        }
+        let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
+        let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
+        let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
+        sent.map_err(|error| format!("the terminal could not be written to: {error}"))?;
+        let handed = if is_in_tmux { ", handed through tmux" } else { "" };
+        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed})"))
     }
 
     /// Lends the terminal to another program. Nothing is read from the terminal meanwhile: this loop stands still.
@@ -295,6 +331,13 @@ impl Runtime {
     }
 }
 
+/// Panics at a place that a test names, so that it can be seen what becomes of the terminal. No release has this.
+fn break_if_asked(place: &str) {
+    let is_asked =
+        cfg!(debug_assertions) && env::var("LEADLINE_TEST_PANIC").is_ok_and(|asked| asked == place);
+    assert!(!is_asked, "broken for a test: {place}");
+}
+
 /// Writes a text to a new file, and says what became of it.
 fn written(path: &str, text: &str) -> Result<String, String> {
     let said = |()| format!("written to {path}, readable by you only");
@@ -304,6 +347,11 @@ fn written(path: &str, text: &str) -> Result<String, String> {
 /// The reader's program for this, by the variable that names it.
 fn program(variable: &str, usual: &str) -> String {
     env::var(variable).ok().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| usual.to_owned())
+}
+
+fn editor() -> String {
+    let editor = env::var("VISUAL").ok().filter(|editor| !editor.trim().is_empty());
+    editor.unwrap_or_else(|| program("EDITOR", "vi"))
 }
 
 fn message(event: Event) -> Option<Msg> {

@@ -10,11 +10,12 @@ use ratatui::layout::Rect;
 use super::app::shared::{Shared, Tone};
 use super::data::lead::Record;
 use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query, Remembered};
-use super::dialogs::Dialog;
+use super::dialogs::{Dialog, Place};
 use super::keymap::Action;
 use super::msg::{Command, Effect, Ticket};
 use super::theme::Theme;
 use super::widgets::columns::Look;
+use super::widgets::document::Doc;
 use super::widgets::filter::Filter;
 use super::widgets::input::Input;
 use super::widgets::list::List;
@@ -69,6 +70,8 @@ pub struct Subject {
     pub cause: Option<Cause>,
     pub job: Option<Job>,
     pub flow: Option<Flow>,
+    /// Which may be meant where there are several.
+    pub flows: Vec<Flow>,
     /// What a target made of the lead.
     pub records: Vec<Record>,
     /// What is selected, as JSON.
@@ -122,9 +125,11 @@ impl Cx<'_> {
         }
     }
 
-    /// Shows text in the reader's own pager.
-    pub fn effects_page(&mut self, text: String) {
-        self.effects.push(Effect::Page(text));
+    /// Shows a page in the reader's own pager, or in the editor to be read there. It must be a page: these programs let
+    /// through what steers a terminal.
+    pub fn show_outside(&mut self, action: Action, doc: &Doc) {
+        let text = doc.text();
+        self.effects.push(if action == Action::InEditor { Effect::View(text) } else { Effect::Page(text) });
     }
 }
 
@@ -237,6 +242,16 @@ pub trait Screen: fmt::Debug {
     /// After so many seconds it loads again by itself.
     fn period(&self) -> Option<i64> {
         None
+    }
+
+    /// When it does something by itself that only passing time brings about.
+    fn due(&self, _shared: &Shared) -> Option<Timestamp> {
+        None
+    }
+
+    /// What it has loaded that the palette can jump to.
+    fn places(&self) -> Vec<Place> {
+        Vec::new()
     }
 
     /// The moments whose age it shows.

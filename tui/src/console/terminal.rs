@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
@@ -20,9 +19,6 @@ use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::Cell as BufferCell;
 use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Frame, Terminal};
-
-/// Terminals drop longer sequences, or hang on them.
-const CLIPBOARD_BYTES: usize = 64 * 1024;
 
 type Hook = Box<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync>;
 
@@ -84,12 +80,11 @@ impl Screen {
         Ok(())
     }
 
-    /// Puts text on the reader's clipboard, over ssh too.
-    pub fn copy(&mut self, text: &str) -> Result<(), CopyError> {
-        if text.len() > CLIPBOARD_BYTES {
-            return Err(CopyError::TooLong(text.len()));
-        }
-        Ok(execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text.as_bytes()))?)
+    /// Writes what the terminal is to carry out, as it is.
+    pub fn send(&mut self, sequence: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(sequence.as_bytes())?;
+        out.flush()
     }
 }
 
@@ -190,15 +185,6 @@ impl Write for Frames {
         out.write_all(&whole)?;
         out.flush()
     }
-}
-
-/// Why a text was not put on the clipboard.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    #[error("{0} bytes are too many for the clipboard")]
-    TooLong(usize),
-    #[error("the terminal could not be written to: {0}")]
-    Terminal(#[from] io::Error),
 }
 
 /// Why a text was not written to a file.

@@ -59,10 +59,15 @@ impl Options {
     }
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// A number of leads a second that the demo does not keep.
+#[derive(Debug, thiserror::Error)]
+#[error("give leads a second, from 0.01 to 1000")]
+struct RateError;
+
+fn rate(text: &str) -> Result<f64, RateError> {
     match text.parse::<f64>() {
         Ok(rate) if (0.01..=1000.0).contains(&rate) => Ok(rate),
-        _ => Err("give leads a second, from 0.01 to 1000".to_owned()),
+        _ => Err(RateError),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use leadline_fakes::{Connection, Opened, VENDORS};
+use leadline_fakes::{Connection, OpenAccount, VENDORS};
 
 /// One of each that keeps records.
 #[derive(Debug)]
-pub(super) struct Vendors(Vec<Box<dyn Opened>>);
+pub(super) struct Vendors(Vec<Box<dyn OpenAccount>>);
 
 impl Vendors {
     /// Starts them all.
@@ -33,7 +33,7 @@ impl Vendors {
 }
 
 /// `3 contacts, 3 notes`
-fn held(vendor: &dyn Opened) -> String {
+fn held(vendor: &dyn OpenAccount) -> String {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for record in vendor.records() {
         match kinds.iter_mut().find(|(kind, _)| *kind == record.kind) {

@@ -1,9 +1,6 @@
 //! What ActiveCampaign is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{BaseUrl, Few, Problem, Required, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// The account, and what becomes of its contacts.
@@ -32,21 +29,13 @@ parsed! {
 }
 
 fn list_id(text: &str) -> Result<String, Problem> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be the list's number, as 3"))
-    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    fit(text.to_owned(), is_number, "must be the list's number, as 3")
 }
 
 /// What every contact has. Whatever else a mapping names is a custom field, by its personalization tag or number.
 pub(super) const OWN: [&str; 4] = ["email", "firstName", "lastName", "phone"];
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.phone": "phone",
-        "lead.profile.first_name": "firstName",
-        "lead.profile.last_name": "lastName",
-    })
+    crm::person_mapping(["firstName", "lastName", "email", "phone", "", "", ""])
 }

@@ -1,15 +1,7 @@
 //! ActiveCampaign's answers: a list of errors or one message, and a status whose meaning is documented.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// ActiveCampaign says how long to wait; where it does not, the second is full.
 const FULL: Duration = Duration::from_secs(1);

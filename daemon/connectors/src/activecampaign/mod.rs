@@ -10,24 +10,8 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
-    TypedConnector,
-    config::{Common, no_credentials},
-    crm, named_as,
-    vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "activecampaign";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -41,17 +25,13 @@ pub(super) struct ActiveCampaign;
 impl TypedConnector for ActiveCampaign {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates an ActiveCampaign contact, puts who is new and consented into a list, and notes the enquiry",
+        config::own_mapping,
+    )
+    .found_by("email")
+    .for_consent();
 
     /// Every key of an account shares its quota.
     fn quota(&self, config: &Config, common: &Common, _credentials: &Value) -> String {
@@ -93,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.token()?;
+        needed(&self.token, "api_token")?;
         crm::consented(NAME, push)?;
         self.bring(push, &crm::rendered(push, ctx)?, ctx).await
     }
@@ -112,16 +92,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.token()?;
+        needed(&self.token, "api_token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString> {
-        self.token.as_ref().ok_or_else(|| no_credentials("api_token"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         let request = self.request(Method::GET, path);
         if query.is_empty() { request } else { request.query(query) }

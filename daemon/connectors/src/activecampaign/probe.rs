@@ -1,14 +1,7 @@
 //! Looks at an account: who the key is, which list it is, and the custom fields that the mapping names.
 
-use serde_json::Value;
-
 use super::{Ready, VENDOR, config};
-use crate::{Conversation, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    mapping::Mapping,
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {

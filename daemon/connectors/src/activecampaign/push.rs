@@ -1,14 +1,7 @@
 //! A push to ActiveCampaign: the contact, its place in the list, its tags, the note.
 
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR, config};
-use crate::{
-    Conversation, Push, Result, crm, summary,
-    vendor::{each, gone, id_of, unread, word},
-    written::{self, Written},
-};
-use leadline_domain::{json::Json, mapping::Mapping};
+use crate::{prelude::*, vendor::gone};
 
 /// The longest text of a field, in UTF-16 units: ours, as ActiveCampaign names none.
 const TEXT_MAX: usize = 1_000;

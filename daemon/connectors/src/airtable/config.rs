@@ -1,8 +1,6 @@
 //! What Airtable is configured with.
 
-use secrecy::SecretString;
-
-use crate::config::{Problem, Required, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// The table that gets the records.
@@ -29,8 +27,6 @@ parsed! {
 }
 
 fn base_id(text: &str) -> Result<String, Problem> {
-    if text.contains(['/', '?', '#', ' ']) {
-        return Err(Problem::new("must be the id alone, as appAbCdEfGhIjKlMn, not the address"));
-    }
-    Ok(text.to_owned())
+    let is_id = !text.contains(['/', '?', '#', ' ']);
+    fit(text.to_owned(), is_id, "must be the id alone, as appAbCdEfGhIjKlMn, not the address")
 }

@@ -1,15 +1,7 @@
 //! Answers of Airtable read: by its code, else by the status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// After a 429 nothing succeeds for so long.
 const PENALTY: Duration = Duration::from_secs(30);

@@ -10,24 +10,8 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use secrecy::SecretString;
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result, Setup,
-    TypedConnector,
-    config::{Common, no_credentials},
-    crm, named_as,
-    vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "airtable";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -44,12 +28,11 @@ pub(super) struct Airtable;
 impl TypedConnector for Airtable {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: crm::columns,
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Keeps one record for each lead in a table of an Airtable base")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Keeps one record for each lead in a table of an Airtable base",
+        crm::columns,
+    );
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&crm::columns(), operators)?;
@@ -124,10 +107,6 @@ impl Prepared for Ready {
 }
 
 impl Ready {
-    fn token(&self) -> Result<&SecretString> {
-        self.token.as_ref().ok_or_else(|| no_credentials("token"))
-    }
-
     fn rows(&self, method: Method) -> Request {
         Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }

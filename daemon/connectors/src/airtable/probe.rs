@@ -1,39 +1,17 @@
 //! Looks at a base: whose token it is, and what its tables say against what we want to write there.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{KEY, NAME, Ready, VENDOR, error};
-use crate::{Conversation, Problem, Request, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    nearest::unknown,
-    outcome::{Failure, FailureClass},
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::nearest::unknown;
 
 /// The types of columns that Airtable merges on.
-const MERGED: [&str; 6] =
-    ["singleLineText", "multilineText", "number", "singleSelect", "multipleSelects", "date"];
+const MERGED: Terms = "singleLineText multilineText number singleSelect multipleSelects date";
 /// The types of columns that Airtable fills itself.
-const COMPUTED: [&str; 13] = [
-    "aiText",
-    "autoNumber",
-    "button",
-    "count",
-    "createdBy",
-    "createdTime",
-    "externalSyncSource",
-    "formula",
-    "lastModifiedBy",
-    "lastModifiedTime",
-    "lookup",
-    "multipleLookupValues",
-    "rollup",
-];
+const COMPUTED: Terms = "aiText autoNumber button count createdBy createdTime externalSyncSource formula lastModifiedBy \
+    lastModifiedTime lookup multipleLookupValues rollup";
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-    let token = ready.token()?;
+    let token = needed(&ready.token, "token")?;
     if kind != ProbeKind::Mapping {
         let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);
         ctx.found.account = name_of(&VENDOR.json(ctx, whoami).await?);
@@ -88,14 +66,14 @@ fn column(column: &Value) -> Option<TargetField> {
         ..TargetField::new(word(column, "name")?, kind, takes)
     }
     .choosing(&column["options"]["choices"], "name", "name");
-    Some(column.fixed(COMPUTED.contains(&kind), "Airtable fills it itself"))
+    Some(column.fixed(named(COMPUTED, kind), "Airtable fills it itself"))
 }
 
 /// What is wrong with the column that records are found by.
 fn key_finding(key: &str, columns: &[TargetField]) -> Option<String> {
     let column = columns.iter().find(|column| column.is_called(key) && column.fixed.is_none())?;
     let kind = &column.kind;
-    let is_merged = kind.is_empty() || MERGED.contains(&kind.as_str());
+    let is_merged = kind.is_empty() || named(MERGED, kind);
     (!is_merged).then(|| {
         format!("{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text")
     })

@@ -1,14 +1,7 @@
 //! A push to Airtable: the lead as a row, written by one call.
 
-use http::Method;
-
 use super::{KEY, Ready, VENDOR, error};
-use crate::{
-    Conversation, Push, Response, Result, crm,
-    vendor::{id_of, without_refused},
-    written::{self, Written},
-};
-use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping};
+use crate::prelude::*;
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;
@@ -83,7 +76,7 @@ async fn is_new(ready: &Ready, key: &str, id: &str, ctx: &mut Conversation<'_>) 
     // One cell of it: a record may be longer than what is read of an answer.
     let query = [("filterByFormula", formula.as_str()), ("maxRecords", "1"), ("fields[]", key)];
     let look = ready.rows(Method::GET).query(&query);
-    Ok(VENDOR.listed(ctx, look.bearer(ready.token()?), "records").await?.is_empty())
+    Ok(VENDOR.listed(ctx, look.bearer(needed(&ready.token, "token")?), "records").await?.is_empty())
 }
 
 fn fields_of(plan: &Json) -> Json {
@@ -102,7 +95,7 @@ async fn write(
     fields: &Json,
     ctx: &mut Conversation<'_>,
 ) -> Result<Response> {
-    let token = ready.token()?;
+    let token = needed(&ready.token, "token")?;
     let request = |fields: &Json| {
         let mut body = plan.clone();
         body.set_at("records", Json::Array(vec![Json::object([("fields", fields.clone())])]));

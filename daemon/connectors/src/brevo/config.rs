@@ -1,9 +1,6 @@
 //! What an integration is told: the lists, and whether new people are asked to confirm.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{self, Int, Numbers, Problem, Required, settings};
+use crate::{config, prelude::*};
 
 settings! {
     /// The lists, and whether new people are asked to confirm.
@@ -28,11 +25,7 @@ settings! {
 }
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "FIRSTNAME",
-        "lead.profile.last_name": "LASTNAME",
-        "lead.phone": "SMS",
-    })
+    crm::person_mapping(["FIRSTNAME", "LASTNAME", "", "SMS", "", "", ""])
 }
 
 /// How new people are asked to confirm.

@@ -1,41 +1,27 @@
 //! Answers read: by Brevo's code first, by the status second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, each, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Where no header says when calls are taken again.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// What Brevo's codes mean.
+const CLASSES: Classes = &[
+    (FailureClass::Credentials, "unauthorized permission_denied not_enough_credits account_under_validation"),
+    (FailureClass::Credentials, "not_acceptable"),
+    (FailureClass::Rejected, "invalid_parameter missing_parameter duplicate_parameter out_of_range"),
+    (FailureClass::Rejected, "document_not_found method_not_allowed bad_request"),
+    (FailureClass::Throttled, "too_many_requests"),
+];
 
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let body = response.json().unwrap_or_default();
     let code = word(&body, "code").unwrap_or_default();
-    let class = match code {
-        "unauthorized"
-        | "permission_denied"
-        | "not_enough_credits"
-        | "account_under_validation"
-        | "not_acceptable" => Some(FailureClass::Credentials),
-        "invalid_parameter"
-        | "missing_parameter"
-        | "duplicate_parameter"
-        | "out_of_range"
-        | "document_not_found"
-        | "method_not_allowed"
-        | "bad_request" => Some(FailureClass::Rejected),
-        "too_many_requests" => Some(FailureClass::Throttled),
-        _ => None,
-    };
     let said = [code, word(&body, "message").unwrap_or_default()];
-    vendor::refusal(NAME, response, now, said, class, reset(response).unwrap_or(WAIT))
+    let wait = reset(response).unwrap_or(WAIT);
+    vendor::refusal(NAME, response, now, said, class_of(code, CLASSES), wait)
 }
 
 /// In how many seconds calls are taken again.

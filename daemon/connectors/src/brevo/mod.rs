@@ -8,21 +8,8 @@ mod error;
 mod probe;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
-    Setup, TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Confirmation, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 
 const NAME: &str = "brevo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -36,16 +23,12 @@ pub(super) struct Brevo;
 impl TypedConnector for Brevo {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Adds each lead that consented to lists at Brevo, or brings its details up to date there",
+        config::own_mapping,
+    )
+    .for_consent();
 
     /// The address is what people are found by, and no attribute.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
@@ -85,10 +68,6 @@ struct Ready {
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString> {
-        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
-    }
-
     /// A call below `/v3`.
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, ["v3"].iter().chain(path))
@@ -111,7 +90,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         push::bring(self, push, ctx).await
     }
 
@@ -124,7 +103,7 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         probe::look(self, kind, ctx).await
     }
 }

@@ -1,15 +1,7 @@
 //! A look at the account that pushes no lead: whose it is, which lists are there, and which attributes.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR};
-use crate::{Conversation, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    outcome::{Failure, FailureClass},
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
 
 /// So many lists are looked at: each takes a call.
 const LISTS: usize = 50;

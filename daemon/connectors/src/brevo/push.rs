@@ -1,16 +1,7 @@
 //! The contact of a lead: looked at first, so that nobody is put back where they left.
 
-use bytes::Bytes;
-use http::Method;
-use serde_json::{Value, json};
-
 use super::{NAME, Ready, VENDOR, error};
-use crate::{
-    Conversation, Push, Request, Response, Result, crm,
-    vendor::{id_of, unread, without_refused},
-    written::{self, Written},
-};
-use leadline_domain::json::Json;
+use crate::prelude::*;
 
 /// What all calls are made from: the address, the attributes, and those that not every contact gets.
 pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {

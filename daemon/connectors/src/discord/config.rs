@@ -1,9 +1,6 @@
 //! What an integration is told: the webhook.
 
-use secrecy::SecretString;
-use url::Url;
-
-use crate::config::{Problem, Required, settings};
+use crate::prelude::*;
 
 settings! {
     /// What we log in with.

@@ -1,16 +1,7 @@
 //! Answers read: by Discord's code first, by the status second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use url::Url;
-
 use super::NAME;
-use crate::{
-    Response, hook_url, reading,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Where Discord names no time: what stands before it shuts clients out for longer.
 const SHUT_OUT: Duration = Duration::from_secs(60);

@@ -7,17 +7,8 @@ mod error;
 mod probe;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Result, Setup,
-    TypedConnector, chat::Chat, hook_url, named_as, summary,
-};
+use crate::{chat::Chat, prelude::*};
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind};
 
 const NAME: &str = "discord";
 /// From hearsay: Discord tells its limits in its answers only, and is asked to wait by 429.

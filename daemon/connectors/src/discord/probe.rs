@@ -1,13 +1,7 @@
 //! A look at the webhook that posts nothing.
 
-use http::Method;
-use url::Url;
-
 use super::error;
-use crate::{
-    Conversation, Result, chat,
-    vendor::{id_of, word},
-};
+use crate::{chat, prelude::*};
 
 pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut bare = url.clone();

@@ -1,17 +1,8 @@
 //! The message, and how it is posted.
 
-use bytes::Bytes;
-use http::Method;
-use serde_json::{Value, json};
-use url::Url;
-
 use super::error;
-use crate::{
-    Conversation, Push, Result,
-    chat::{self, Escape, Told, fitting},
-    crm::units,
-    vendor::id_of,
-};
+use crate::chat::{self, Escape, Told, fitting};
+use crate::{crm::units, prelude::*};
 
 /// What Discord takes of the words beside an embed, of its description, and of a field's value; in characters.
 const HEADLINE_MAX: usize = 300;

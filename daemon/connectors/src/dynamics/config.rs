@@ -1,13 +1,6 @@
 //! What Dynamics 365 Sales is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Flag, Int, Problem, Required, parsed, settings, words},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 pub(super) const LOGIN: &str = "https://login.microsoftonline.com";
 pub(super) const VERSION: &str = "v9.2";
@@ -60,16 +53,12 @@ parsed! {
 
 fn tenant(text: &str) -> Result<String, Problem> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-    if is_plain { Ok(text.to_owned()) } else { Err(Problem::new("must be the directory's id or domain")) }
+    fit(text.to_owned(), is_plain, "must be the directory's id or domain")
 }
 
 fn column(text: &str) -> Result<String, Problem> {
     let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if is_name {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a column's logical name, as new_leadref"))
-    }
+    fit(text.to_owned(), is_name, "must be a column's logical name, as new_leadref")
 }
 
 pub(super) const NAMES: Names = Names {
@@ -91,13 +80,6 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "firstname",
-        "lead.profile.last_name": "lastname",
-        "lead.email": "emailaddress1",
-        "lead.phone": "telephone1",
-        "lead.profile.company": "companyname",
-        "lead.profile.position": "jobtitle",
-        "lead.profile.website": "websiteurl",
-    })
+    let [company, position, website] = ["companyname", "jobtitle", "websiteurl"];
+    crm::person_mapping(["firstname", "lastname", "emailaddress1", "telephone1", company, position, website])
 }

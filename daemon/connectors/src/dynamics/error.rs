@@ -1,15 +1,7 @@
 //! Dataverse's answers: one error with a number, which says more than the status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Dataverse says how long to wait; where it does not, what was used in the last five minutes counts.
 const FULL: Duration = Duration::from_secs(10);

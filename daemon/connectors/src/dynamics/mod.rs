@@ -8,26 +8,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Result,
-    Setup, Token, TypedConnector,
-    config::{Word as _, no_credentials},
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, Grant},
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::oauth::{Grant, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "dynamics";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -41,16 +25,12 @@ pub(super) struct Dynamics;
 impl TypedConnector for Dynamics {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some(config::NAMES.email),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a lead in Dynamics 365 Sales, found by email, and puts a note with the enquiry on it",
+        config::own_mapping,
+    )
+    .found_by(config::NAMES.email);
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.environment_url.0.clone().map(|url| url.0);
@@ -61,11 +41,12 @@ impl TypedConnector for Dynamics {
         // What the token is for.
         let scope = Some(format!("{}/.default", environment.as_str().trim_end_matches('/')));
         let app = setup.credentials.client_id.0.zip(setup.credentials.client_secret.0);
+        let app = app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) });
         Ok(Box::new(Ready {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
             settings: setup.config,
-            app: app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) }),
+            login: TokenLogin::of(None, app, [NAME, ""]),
             mapping: setup.mapping,
         }))
     }
@@ -78,7 +59,7 @@ struct Ready {
     /// Where to call.
     base: Url,
     settings: Config,
-    app: Option<Grant>,
+    login: Option<TokenLogin>,
     mapping: Mapping,
 }
 
@@ -102,12 +83,12 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.login, "client_secret")?;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await
     }
 
     fn login(&self) -> Option<&dyn Login> {
-        self.app.as_ref().map(|_| self as &dyn Login)
+        self.login.as_ref()?.login()
     }
 
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
@@ -122,26 +103,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.login, "client_secret")?;
         probe::look(self, kind, ctx).await
     }
 }
 
-impl Login for Ready {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(None))
-    }
-
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        oauth::token(NAME, answer, "", now)
-    }
-}
-
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
-        self.app.as_ref().ok_or_else(|| no_credentials("client_secret"))
-    }
-
     /// A query. OData takes a plus sign for one, so that blanks are written otherwise.
     fn query(&self, path: &str, pairs: &[(&str, &str)]) -> Request {
         let mut url = self.url(path);

@@ -1,16 +1,7 @@
 //! Looks at an environment: what its organization is called, and the mapped and required columns of its leads.
 
-use serde_json::Value;
-
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{
-    Conversation, Result,
-    vendor::{each, word},
-};
-use leadline_domain::{
-    integration::ProbeKind,
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
 
 /// What every new lead is given, mapped or not.
 const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];

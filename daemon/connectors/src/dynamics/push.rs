@@ -1,16 +1,8 @@
 //! How leads in Dataverse are found, made and changed, and how a note is put on one.
 
-use async_trait::async_trait;
-use http::{HeaderName, HeaderValue, Method, header};
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
-use crate::{
-    Conversation, Push, Result,
-    leads::{LeadPlan, Leads, There, first_open},
-    vendor::{id_of, unread, without_refused},
-};
-use leadline_domain::json::Json;
+use crate::leads::{LeadPlan, Leads, There, first_open};
+use crate::prelude::*;
 
 /// What is read of a lead that may be there.
 const READ: &str = "leadid,statecode,statuscode";

@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use url::Host;
 
 use super::message::Mailbox;
-use crate::{
-    MailSecurity,
-    config::{Exact, Int, Problem, parsed, settings, words},
-    oauth::TokenUrl,
-};
+use crate::{MailSecurity, oauth::TokenUrl, prelude::*};
 use leadline_domain::template::{Place, Template};
 
 /// More is a newsletter.

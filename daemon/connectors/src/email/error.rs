@@ -1,9 +1,6 @@
 //! What a mail server's reply means: its words first, its enhanced code next, its code last.
 
-use std::time::Duration;
-
-use crate::{Response, Result, reading};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Servers that grey-list rarely say for how long; five minutes is what most want.
 const GREYLISTED: Duration = Duration::from_secs(300);

@@ -1,10 +1,7 @@
 //! The ways to log in to a mail server: a password, a token, or an app that gets tokens.
 
-use secrecy::SecretString;
-use url::Url;
-
 use super::config::Credentials;
-use crate::{MailLogin, Problem, Request, oauth::Grant};
+use crate::{MailLogin, oauth::Grant, prelude::*};
 
 /// What we log in with, if the server wants a login.
 #[derive(Debug)]

@@ -1,12 +1,11 @@
 //! A plain-text message as it goes over the wire: ASCII alone, so that every server takes it, and nothing that a lead
 //! contains can add a header.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 
-use crate::{Problem, summary::one_line};
+use crate::{prelude::*, summary::one_line};
 
 /// How long a line of an encoded text may be.
 const LINE_MAX: usize = 76;

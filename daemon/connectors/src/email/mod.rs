@@ -12,24 +12,9 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Given, Mail, MailLogin, MailSecurity, Manifest, Prepared, Problem, Push,
-    REFUSED, Request, Response, Result, Setup, Token, TypedConnector,
-    config::{Common, no_credentials},
-    oauth, reading, summary,
-};
+use crate::{Mail, MailLogin, MailSecurity, REFUSED, config::no_credentials, prelude::*};
 use config::{Config, Credentials};
-use leadline_domain::{
-    address::{EgressPolicy, allowing},
-    integration::ProbeKind,
-    mapping::Mapping,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::address::allowing;
 use login::Login;
 
 /// The connector `email`.

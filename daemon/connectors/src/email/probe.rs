@@ -1,9 +1,7 @@
 //! Logs in to a mail server and says goodbye.
 
-use bytes::Bytes;
-
 use super::{Ready, error};
-use crate::{Conversation, Result, summary};
+use crate::prelude::*;
 
 /// Without a message it is the login alone that is tried.
 pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()> {

@@ -1,18 +1,12 @@
 //! The message that a lead becomes.
 
-use bytes::Bytes;
-
 use super::{
     Ready,
     config::Subject,
     message::{Mailbox, Message},
 };
-use crate::{
-    Conversation, Push, Result,
-    crm::{self, unrenderable},
-    summary,
-};
-use leadline_domain::{integration::EventKind, json::Json, template::Context};
+use crate::{crm::unrenderable, prelude::*};
+use leadline_domain::template::Context;
 
 /// The longest subject, in characters.
 const SUBJECT_MAX: usize = 200;

@@ -1,17 +1,7 @@
 //! What an integration is told: which sheet, which columns, and the service account that writes there.
 
-use http::Method;
-use secrecy::SecretString;
-use serde_json::json;
-use url::Url;
-
 use super::{LOGIN, NAME};
-use crate::{
-    Request, Result,
-    config::{Int, Problem, Required, Setting, parsed, settings},
-    oauth,
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// An assertion lasts for an hour at most.

@@ -1,18 +1,19 @@
 //! Answers read: by Google's status word and reason first, by the number second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Quotas are filled again every minute.
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// What Google's status words mean, and reasons that go before them.
+const CLASSES: Classes = &[
+    (FailureClass::Throttled, "RESOURCE_EXHAUSTED"),
+    (FailureClass::Credentials, "UNAUTHENTICATED PERMISSION_DENIED"),
+    (FailureClass::Transient, "ABORTED INTERNAL UNAVAILABLE DEADLINE_EXCEEDED CANCELLED"),
+    (FailureClass::Rejected, "INVALID_ARGUMENT NOT_FOUND FAILED_PRECONDITION OUT_OF_RANGE"),
+];
+const QUOTAS: Terms = "RATE_LIMIT_EXCEEDED rateLimitExceeded userRateLimitExceeded";
 
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
@@ -20,21 +21,8 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let error = &body["error"];
     let said = |key: &str| word(error, key).unwrap_or_default();
     let (status, message, reason) = (said("status"), said("message"), reason(error));
-    let class = match (status, reason) {
-        ("", _) => None,
-        ("RESOURCE_EXHAUSTED", _)
-        | (_, "RATE_LIMIT_EXCEEDED" | "rateLimitExceeded" | "userRateLimitExceeded") => {
-            Some(FailureClass::Throttled)
-        }
-        ("UNAUTHENTICATED" | "PERMISSION_DENIED", _) => Some(FailureClass::Credentials),
-        ("ABORTED" | "INTERNAL" | "UNAVAILABLE" | "DEADLINE_EXCEEDED" | "CANCELLED", _) => {
-            Some(FailureClass::Transient)
-        }
-        ("INVALID_ARGUMENT" | "NOT_FOUND" | "FAILED_PRECONDITION" | "OUT_OF_RANGE", _) => {
-            Some(FailureClass::Rejected)
-        }
-        _ => None,
-    };
+    let is_quota = !status.is_empty() && named(QUOTAS, reason);
+    let class = if is_quota { Some(FailureClass::Throttled) } else { class_of(status, CLASSES) };
     let told = match advice(class, status, reason, message) {
         "" => message.to_owned(),
         advice => format!("{}: {advice}", message.trim_end_matches('.')),

@@ -8,20 +8,8 @@ mod error;
 mod probe;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use serde_json::Value;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result,
-    Setup, Token, TypedConnector, config::no_credentials, crm, named_as, oauth, vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Account, Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
-use secrecy::SecretString;
-use url::Url;
 
 const NAME: &str = "google_sheets";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -41,13 +29,12 @@ pub(super) struct GoogleSheets;
 impl TypedConnector for GoogleSheets {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: crm::columns,
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Keeps one row for each lead in a sheet of a Google spreadsheet")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Keeps one row for each lead in a sheet of a Google spreadsheet",
+        crm::columns,
+    )
+    .connections(CONNECTIONS);
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         let mapping = crm::read_mapping(&crm::columns(), operators)?;
@@ -92,12 +79,6 @@ struct Ready {
     account: Option<Account>,
 }
 
-impl Ready {
-    fn account(&self) -> Result<&Account> {
-        self.account.as_ref().ok_or_else(|| no_credentials("private_key"))
-    }
-}
-
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
@@ -109,7 +90,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.account()?;
+        needed(&self.account, "private_key")?;
         push::bring(self, push, ctx).await
     }
 
@@ -132,14 +113,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.account()?;
+        needed(&self.account, "private_key")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
     fn request(&self, now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        self.account()?.log_in(&self.login_base, now)
+        needed(&self.account, "private_key")?.log_in(&self.login_base, now)
     }
 
     fn token(&self, answer: &Answer, now: i64) -> Result<Token> {

@@ -1,16 +1,8 @@
 //! A look at the spreadsheet that pushes no lead: whether it is there, takes writing, and has the columns.
 
-use http::Method;
-use serde_json::{Value, json};
-
 use super::{Ready, VENDOR, push};
-use crate::{Conversation, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    nearest::unknown,
-    outcome::{Failure, FailureClass},
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::nearest::unknown;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let fields = [("fields", "properties.title,sheets.properties.title")];

@@ -1,21 +1,8 @@
 //! The row of a lead: made once, and found again wherever people moved it.
 
-use bytes::Bytes;
-use http::Method;
-use serde_json::{Value, json};
-
 use super::{KEY, NAME, Ready, VENDOR};
-use crate::{
-    Conversation, Push, Request, Result, crm,
-    vendor::{id_of, unread, unreadable},
-    written::{self, Written},
-};
-use leadline_domain::{
-    integration::EventKind,
-    json::Json,
-    outcome::{Failure, FailureClass},
-    template::percent_encode,
-};
+use crate::prelude::*;
+use leadline_domain::template::percent_encode;
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 50_000;

@@ -1,13 +1,7 @@
 //! What the three products are configured with, and which URLs are theirs.
 
-use secrecy::SecretString;
-use url::Url;
-
-use crate::{
-    Problem,
-    config::{Exact, Required, Settings, settings},
-    webhook::{self, Members, Method, UrlSource},
-};
+use crate::webhook::{self, Members, Method, UrlSource};
+use crate::{config::Settings, prelude::*};
 
 settings! {
     /// The request that starts a Zap or a scenario.
@@ -69,14 +63,7 @@ pub(crate) trait HookConfig: Settings {
 impl HookConfig for Config {
     fn webhook(&self, url: &str) -> webhook::Config {
         let Self { headers, query, body } = self.clone();
-        webhook::Config {
-            url: UrlSource(url.to_owned()),
-            method: Method::Post,
-            headers,
-            query,
-            body,
-            success: None,
-        }
+        NodeConfig { method: Method::Post, headers, query, body }.webhook(url)
     }
 }
 
@@ -87,44 +74,10 @@ impl HookConfig for NodeConfig {
     }
 }
 
-/// Credentials with a URL that is one.
-pub(crate) trait HookCredentials: Settings {
-    fn url(&self) -> Option<&SecretString>;
-    fn key(&self) -> Option<&SecretString> {
-        None
-    }
-}
-
-impl HookCredentials for CatchHook {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
-    }
-}
-
-impl HookCredentials for CustomWebhook {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
-    }
-
-    fn key(&self) -> Option<&SecretString> {
-        self.api_key.as_ref()
-    }
-}
-
-impl HookCredentials for WebhookNode {
-    fn url(&self) -> Option<&SecretString> {
-        self.hook_url.0.as_ref()
-    }
-}
-
 pub(super) fn is_zapier(url: &Url) -> Result<(), Problem> {
-    const SHAPE: &str = "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…";
     let rest = url.path().strip_prefix("/hooks/catch/").map(|rest| rest.trim_matches('/'));
-    if url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty()) {
-        Ok(())
-    } else {
-        Err(Problem::new(SHAPE))
-    }
+    let is_ours = url.host_str() == Some("hooks.zapier.com") && rest.is_some_and(|rest| !rest.is_empty());
+    fit((), is_ours, "must be the URL of a Catch Hook: https://hooks.zapier.com/hooks/catch/…")
 }
 
 pub(super) fn is_make(url: &Url) -> Result<(), Problem> {
@@ -133,11 +86,8 @@ pub(super) fn is_make(url: &Url) -> Result<(), Problem> {
         || host.strip_prefix("hook.").is_some_and(|zone| {
             zone.ends_with(".make.com") || zone.ends_with(".make.celonis.com") || zone == "make.com"
         });
-    if is_host && url.path().trim_matches('/').len() > 1 {
-        Ok(())
-    } else {
-        Err(Problem::new("must be the URL of a custom webhook: https://hook.ZONE.make.com/…"))
-    }
+    let is_ours = is_host && url.path().trim_matches('/').len() > 1;
+    fit((), is_ours, "must be the URL of a custom webhook: https://hook.ZONE.make.com/…")
 }
 
 /// It may be at home anywhere, under a path of its owner's choice.
@@ -148,8 +98,6 @@ pub(super) fn is_n8n(url: &Url) -> Result<(), Problem> {
             "is a test URL, which listens for two minutes after a click: activate the workflow and use its production URL (/webhook/…)",
         ));
     }
-    if segments.all(str::is_empty) {
-        return Err(Problem::new("must be the production URL of a Webhook node: https://HOST/webhook/…"));
-    }
-    Ok(())
+    let is_whole = segments.any(|segment| !segment.is_empty());
+    fit((), is_whole, "must be the production URL of a Webhook node: https://HOST/webhook/…")
 }

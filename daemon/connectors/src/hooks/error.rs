@@ -1,10 +1,7 @@
 //! Answers of the three products read.
 
-use url::Url;
-
 use super::Product;
-use crate::{Response, hook_url, reading};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 impl Product {
     /// None of them has a scheme of errors, so the status says what to do, and the words only what to look for.

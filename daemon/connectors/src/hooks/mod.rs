@@ -9,20 +9,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::{marker::PhantomData, time::Duration};
+use std::marker::PhantomData;
 
-use async_trait::async_trait;
-use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Conversation, Given, Manifest, Pace, Prepared, Problem, Push, Result, Setup, TypedConnector,
-    config::no_credentials, crm, hook_url, webhook,
-};
-use config::{CatchHook, Config, CustomWebhook, HookConfig, HookCredentials, NodeConfig, WebhookNode};
-use leadline_domain::{address::EgressPolicy, mapping::Mapping};
+use crate::{config::Settings, prelude::*, webhook};
+use config::{CatchHook, Config, CustomWebhook, HookConfig, NodeConfig, WebhookNode};
 
 const HOOK_URL: &str = "hook_url";
 
@@ -92,28 +82,42 @@ pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
     types: PhantomData,
 };
 
-/// What the product of some credentials is called, and what a push does there.
-trait About {
+/// Credentials with a URL that is one; what their product is called, and what a push does there.
+trait HookCredentials: Settings {
     const PRODUCT: &'static str;
     const SUMMARY: &'static str;
+    /// The URL, and the key that goes with it.
+    fn parts(&self) -> [Option<&SecretString>; 2];
 }
 
-impl About for CatchHook {
+impl HookCredentials for CatchHook {
     const PRODUCT: &'static str = "zapier";
     const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
+    }
 }
 
-impl About for CustomWebhook {
+impl HookCredentials for CustomWebhook {
     const PRODUCT: &'static str = "make";
     const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), self.api_key.as_ref()]
+    }
 }
 
-impl About for WebhookNode {
+impl HookCredentials for WebhookNode {
     const PRODUCT: &'static str = "n8n";
     const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
+
+    fn parts(&self) -> [Option<&SecretString>; 2] {
+        [self.hook_url.0.as_ref(), None]
+    }
 }
 
-impl<C: HookConfig, K: HookCredentials + About> TypedConnector for Hook<C, K> {
+impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
     type Config = C;
     type Credentials = K;
     const MANIFEST: &'static Manifest =
@@ -128,20 +132,20 @@ impl<C: HookConfig, K: HookCredentials + About> TypedConnector for Hook<C, K> {
     }
 
     fn credential_problems(&self, credentials: &K, egress: &EgressPolicy) -> Vec<Problem> {
-        let problems = hook_url::check(HOOK_URL, credentials.url(), egress, self.is_ours);
+        let [url, _] = credentials.parts();
+        let problems = hook_url::check(HOOK_URL, url, egress, self.is_ours);
         if !self.product.saves_slowly || !problems.is_empty() {
             return problems;
         }
         // A test URL is one wherever it is.
-        let url = credentials.url().and_then(|url| hook_url::read(HOOK_URL, url).ok());
+        let url = url.and_then(|url| hook_url::read(HOOK_URL, url).ok());
         let problem = url.and_then(|url| config::is_n8n(&url).err());
         problem.map(|problem| Problem::within(HOOK_URL, HOOK_URL, problem)).into_iter().collect()
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        let url = setup.credentials.url().map(|url| hook_url::read(HOOK_URL, url)).transpose();
-        let url = url.map_err(crm::unrenderable)?;
-        let key = setup.credentials.key().cloned();
+        let [url, key] = setup.credentials.parts().map(|part| part.cloned());
+        let url = url.map(|url| hook_url::read(HOOK_URL, &url)).transpose().map_err(crm::unrenderable)?;
         let config = setup.config.webhook(url.as_ref().map_or(self.example, Url::as_str));
         Ok(Box::new(Ready { product: self.product, webhook: webhook::compile(&config, setup)?, url, key }))
     }
@@ -158,7 +162,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let url = self.url.as_ref().ok_or_else(|| no_credentials(HOOK_URL))?;
+        let url = needed(&self.url, HOOK_URL)?;
         let body = push::marked(push)?;
         let mut request = self.webhook.request(&Push { body: &body, ..*push })?;
         request.shown_url = hook_url::shown(&request.url);
@@ -166,6 +170,7 @@ impl Prepared for Ready {
             request = request.secret_header(HeaderName::from_static("x-make-apikey"), key.expose_secret());
         }
         let answer = ctx.send(request).await?;
+        reading::note_unread(&answer, ctx);
         if answer.is_good() { Ok(()) } else { Err(self.product.failure(&answer, url, ctx.now)) }
     }
 

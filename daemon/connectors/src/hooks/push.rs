@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
-use crate::{Push, Result, crm};
-use leadline_domain::{integration::EventKind, json::Json};
+use crate::prelude::*;
 
 /// The event with the members of ours. What the sender has put there himself stays.
 pub(super) fn marked<'a>(push: &Push<'a>) -> Result<Cow<'a, Bytes>> {

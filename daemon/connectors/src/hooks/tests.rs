@@ -7,9 +7,10 @@ use serde_json::json;
 use super::*;
 use crate::{
     Call, CallErrorKind, Connector, Request,
+    config::no_credentials,
     testkit::{
-        self, again, differing, first, first_call, full, maximal_bytes, minimal_bytes, no_answer, outcome,
-        push, response, seen,
+        self, FULL, PushCase, again, differing, first, first_call, full, maximal_bytes, minimal_bytes,
+        no_answer, outcome, push, response, seen,
     },
 };
 use leadline_domain::{
@@ -288,6 +289,9 @@ fn answers_mean_what_the_product_means() {
         let found = outcome(with_url(hook).as_ref(), Ok(response(status, &headers, body)));
         assert_eq!(found, (class, error.to_owned(), wait), "{} {status} {body}", hook.manifest().name);
     }
+    let unread = Response { truncated: true, ..response(200, &[], "") };
+    let taken = PushCase::created(FULL).run_with(with_url(N8N_HOOK).as_ref(), vec![unread]);
+    assert_eq!(taken.note.as_deref(), Some("the answer cannot be read beyond its status, 200"));
     for (kind, class) in [(CallErrorKind::NotSent, "transient"), (CallErrorKind::NoAnswer, "unknown")] {
         assert_eq!(outcome(with_url(MAKE_HOOK).as_ref(), no_answer(kind)).0, class);
     }

@@ -1,9 +1,6 @@
 //! What HubSpot is configured with.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Int, Numbers, Problem, parsed, settings};
+use crate::prelude::*;
 
 settings! {
     /// How the account is called.
@@ -43,17 +40,9 @@ parsed! {
 
 fn version(text: &str) -> Result<String, Problem> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_plain { Ok(text.to_owned()) } else { Err(Problem::new("must be like 2026-03")) }
+    fit(text.to_owned(), is_plain, "must be like 2026-03")
 }
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.profile.first_name": "firstname",
-        "lead.profile.last_name": "lastname",
-        "lead.phone": "phone",
-        "lead.profile.company": "company",
-        "lead.profile.position": "jobtitle",
-        "lead.profile.website": "website",
-    })
+    crm::person_mapping(["firstname", "lastname", "email", "phone", "company", "jobtitle", "website"])
 }

@@ -1,16 +1,9 @@
 //! The deal of a new lead: made once, and put where the settings say, as people read it. What sales makes of it then is
 //! theirs: no push moves or changes it.
 
-use http::Method;
-use serde_json::{Value, json};
-
 use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
-use crate::{
-    Conversation, Push, Result, crm,
-    stages::{Spot, StageProblem, sought},
-    vendor::each,
-};
-use leadline_domain::{integration::EventKind, json::Json};
+use crate::prelude::*;
+use crate::stages::{Spot, StageProblem, sought};
 
 /// Under which it is kept that a lead's creation was to make a deal.
 const DUE: &str = "_deal_due";

@@ -2,16 +2,8 @@
 //!
 //! Only the envelope of an error is specified. The codes in it are as seen, so whatever is not known goes by its status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response, reading,
-    vendor::{self, Flaw, id_of, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// The daily quota comes back at midnight in the account's own time zone, which an answer does not tell.
 const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);

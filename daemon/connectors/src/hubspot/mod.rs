@@ -9,24 +9,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response, Result,
-    Setup, TypedConnector,
-    config::no_credentials,
-    crm, named_as,
-    oauth::{App, TokenLogin},
-    vendor::Vendor,
-};
+use crate::oauth::{App, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
 use deal::Place;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use plan::Plan;
 
 const NAME: &str = "hubspot";
@@ -42,16 +28,12 @@ pub(super) struct Hubspot;
 impl TypedConnector for Hubspot {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a HubSpot contact by email and puts a note with the lead on its timeline",
+        config::own_mapping,
+    )
+    .found_by("email");
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         let Credentials { token, client_id, client_secret, refresh_token } = credentials;
@@ -104,7 +86,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push, ctx)?;
-        self.is_ready()?;
+        needed(&self.login, "token")?;
         self.bring(push, &plan, ctx).await
     }
 
@@ -131,16 +113,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("token")) }
-    }
-
     fn request(&self, method: Method, path: impl IntoIterator<Item: AsRef<str>>) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {

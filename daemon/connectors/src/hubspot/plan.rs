@@ -1,13 +1,11 @@
 //! What all calls of a push to HubSpot are made from.
 
-use serde_json::{Value, json};
-
 use super::{
     NAME,
     deal::{CURRENCY, of_lead},
 };
-use crate::{Push, Result, crm, plan::plan};
-use leadline_domain::{json::Json, mapping::Mapping, money};
+use crate::{plan::plan, prelude::*};
+use leadline_domain::money;
 
 /// The longest text that a property takes, in characters; notes too.
 const TEXT_MAX: usize = 65_536;

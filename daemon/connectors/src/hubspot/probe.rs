@@ -1,18 +1,7 @@
 //! Looks at a HubSpot account: whose it is, whether contacts may be read, and whether the mapped properties exist.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{Ready, VENDOR};
-use crate::{
-    Conversation, Result,
-    vendor::{id_of, word},
-};
-use leadline_domain::{
-    integration::ProbeKind,
-    outcome::Failure,
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
 
 /// The type of contacts, as lists tell it.
 const CONTACTS: &str = "0-1";

@@ -1,18 +1,7 @@
 //! A push to HubSpot: the contact, then its note and maybe a deal, each once for each delivery.
 
-use http::Method;
-use serde_json::{Value, json};
-
 use super::{Ready, VENDOR, error, plan::Plan};
-use crate::{
-    Conversation, Push, Request, Response, Result,
-    vendor::without_refused,
-    written::{self, Written},
-};
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use crate::prelude::*;
 
 /// Under which the address is kept that is the contact's, but maybe not its first.
 const SECOND_EMAIL: &str = "_second_email";

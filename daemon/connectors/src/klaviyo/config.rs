@@ -1,11 +1,6 @@
 //! What Klaviyo is configured with, and where a lead's fields go by default.
 
-use http::HeaderValue;
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Problem, Required, parsed, settings};
-use leadline_domain::mapping::Mapping;
+use crate::prelude::*;
 
 pub(super) const BASE: &str = "https://a.klaviyo.com";
 
@@ -49,41 +44,24 @@ fn revision(text: &str) -> Result<HeaderValue, Problem> {
 }
 
 /// The attributes that every profile has. Whatever else a mapping names is a property of the account's own.
-const ATTRIBUTES: [&str; 9] = [
-    "email",
-    "phone_number",
-    "external_id",
-    "first_name",
-    "last_name",
-    "organization",
-    "locale",
-    "title",
-    "image",
-];
-const LOCATION: [&str; 10] =
-    ["address1", "address2", "city", "country", "region", "zip", "timezone", "ip", "latitude", "longitude"];
+const ATTRIBUTES: Terms =
+    "email phone_number external_id first_name last_name organization locale title image";
+const LOCATION: Terms = "address1 address2 city country region zip timezone ip latitude longitude";
 /// What a profile has that no call may write.
-const READ_ONLY: [&str; 7] =
-    ["id", "subscriptions", "predictive_analytics", "created", "updated", "last_event_date", "location"];
+const READ_ONLY: Terms = "id subscriptions predictive_analytics created updated last_event_date location";
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.email": "email",
-        "lead.phone": "phone_number",
-        "lead.profile.first_name": "first_name",
-        "lead.profile.last_name": "last_name",
-        "lead.profile.company": "organization",
-    })
+    crm::person_mapping(["first_name", "last_name", "email", "phone_number", "organization", "title", ""])
 }
 
 /// Where a target of the mapping stands in a profile: an attribute, a part of the location, or a property, whose name
 /// may hold dots. None if no call may write it.
 pub(super) fn place(target: &str) -> Option<Vec<&str>> {
     match target.split_once('.') {
-        Some(("location", part)) => LOCATION.contains(&part).then(|| vec!["location", part]),
+        Some(("location", part)) => named(LOCATION, part).then(|| vec!["location", part]),
         Some(("properties", property)) if !property.is_empty() => Some(vec!["properties", property]),
-        _ if ATTRIBUTES.contains(&target) => Some(vec![target]),
-        _ if READ_ONLY.contains(&target) => None,
+        _ if named(ATTRIBUTES, target) => Some(vec![target]),
+        _ if named(READ_ONLY, target) => None,
         _ => Some(vec!["properties", target]),
     }
 }
@@ -104,7 +82,8 @@ pub(super) fn slips(mapping: &Mapping) -> Vec<String> {
     let targets = mapping.targets().map(|(rule, target)| (rule.field.as_str(), target));
     targets
         .filter_map(|(field, target)| {
-            let meant = ATTRIBUTES.iter().find(|name| plain(name) == plain(target) && **name != target)?;
+            let is_meant = |name: &&str| plain(name) == plain(target) && *name != target;
+            let meant = ATTRIBUTES.split(' ').find(is_meant)?;
             Some(format!("{field}: {target} is a property of its own; did you mean {meant}?"))
         })
         .collect()

@@ -3,34 +3,25 @@
 //! The envelope is specified. Of the codes only those that are read here are known, from published answers, so whatever
 //! else goes by its status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Klaviyo says how long to wait; where it does not, a window of a second or of a minute is full.
 const FULL: Duration = Duration::from_secs(10);
 /// So many errors of one answer are quoted.
 const QUOTED: usize = 5;
 
+/// What Klaviyo's codes mean.
+const CLASSES: Classes = &[
+    (FailureClass::Throttled, "throttled"),
+    (FailureClass::Credentials, "not_authenticated authentication_failed permission_denied"),
+];
+
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let errors = errors(response);
     let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
-    let class = match code {
-        "throttled" => Some(FailureClass::Throttled),
-        "not_authenticated" | "authentication_failed" | "permission_denied" => {
-            Some(FailureClass::Credentials)
-        }
-        _ => None,
-    };
-    vendor::refusal(NAME, response, now, [code, &details(&errors)], class, FULL)
+    vendor::refusal(NAME, response, now, [code, &details(&errors)], class_of(code, CLASSES), FULL)
 }
 
 /// The attributes of a profile that are refused, each with the reason: `/data/attributes/phone_number`.

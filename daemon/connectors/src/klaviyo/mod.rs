@@ -12,23 +12,8 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Push, Record, Request, Result, Setup,
-    TypedConnector,
-    config::{Problem, no_credentials},
-    crm, named_as,
-    vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "klaviyo";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -43,17 +28,13 @@ pub(super) struct Klaviyo;
 impl TypedConnector for Klaviyo {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Klaviyo profile, subscribes who is new and consented, and records the enquiry as an event",
+        config::own_mapping,
+    )
+    .found_by("email")
+    .for_consent();
 
     fn problems(&self, _config: &Config, given: &Given<'_>) -> Vec<Problem> {
         self.mapping(given.mapping).as_ref().map(config::unwritable).unwrap_or_default()
@@ -92,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         crm::consented(NAME, push)?;
         self.bring(push, crm::rendered(push, ctx)?, ctx).await
     }
@@ -106,16 +87,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.key()?;
+        needed(&self.key, "api_key")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Ready {
-    fn key(&self) -> Result<&SecretString> {
-        self.key.as_ref().ok_or_else(|| no_credentials("api_key"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         self.request(Method::GET, path).query(query)
     }

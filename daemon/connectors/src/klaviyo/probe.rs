@@ -1,8 +1,7 @@
 //! Looks at an account: whose it is, which list it is, and what is odd about the mapping.
 
 use super::{Ready, VENDOR, config};
-use crate::{Conversation, Result};
-use leadline_domain::integration::ProbeKind;
+use crate::prelude::*;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {

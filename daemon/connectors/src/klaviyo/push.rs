@@ -1,18 +1,12 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
-use serde_json::{Value, json};
-
 use super::{
     NAME, Ready, VENDOR,
     config::{self, Config},
     error,
 };
-use crate::{
-    Conversation, Push, Request, Response, Result, crm, told,
-    vendor::{gone, id_of, unread, without_refused, word},
-    written::{self, Written},
-};
-use leadline_domain::{integration::EventKind, json::Json, mapping::Mapping, money};
+use crate::{prelude::*, told, vendor::gone};
+use leadline_domain::money;
 
 /// The longest text of an attribute or property, in UTF-16 units: ours, as Klaviyo names none but 100 KB for all.
 const TEXT_MAX: usize = 2_000;

@@ -1,9 +1,6 @@
 //! What Mailchimp is configured with.
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
-
-use crate::config::{List, Problem, Required, Setting, settings, words};
+use crate::prelude::*;
 
 settings! {
     /// The audience, and how people join it.

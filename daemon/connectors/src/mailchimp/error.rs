@@ -1,15 +1,7 @@
 //! Answers read: by the title of the problem first, by the status second.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response,
-    vendor::{self, Flaw, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Mailchimp names no time: too many connections are gone in a moment.
 const CROWDED: Duration = Duration::from_secs(10);

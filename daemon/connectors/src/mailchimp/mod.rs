@@ -12,21 +12,8 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderValue, Method, header};
-use secrecy::SecretString;
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Result, Setup,
-    TypedConnector, config::no_credentials, crm, named_as, vendor::Vendor,
-};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, mapping::Mapping};
 use plan::Member;
 
 const NAME: &str = "mailchimp";
@@ -43,17 +30,13 @@ pub(super) struct Mailchimp;
 impl TypedConnector for Mailchimp {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        needs_consent: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: config::own_mapping,
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Adds each lead that consented to a Mailchimp audience, or brings its details up to date there",
+        config::own_mapping,
+    )
+    .for_consent()
+    .connections(CONNECTIONS);
 
     /// Whoever maps the name itself, or something else to the merge fields for it, has it split no more.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
@@ -146,11 +129,5 @@ impl Prepared for Ready {
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, kind, ctx).await
-    }
-}
-
-impl Ready {
-    fn login(&self) -> Result<&Login> {
-        self.login.as_ref().ok_or_else(|| no_credentials("api_key"))
     }
 }

@@ -3,8 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::{NAME, config::Status};
-use crate::{Push, Result, config::Word as _, crm};
-use leadline_domain::{json::Json, mapping::Mapping};
+use crate::prelude::*;
 
 /// The longest text of a merge field, in bytes; from memory.
 const FIELD_MAX: usize = 255;

@@ -1,23 +1,14 @@
 //! Looks at an audience: whose it is, and its merge fields against what is mapped to them.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{Ready, VENDOR, error, plan::Member};
-use crate::{
-    Conversation, Result,
-    vendor::{each, word},
-};
-use leadline_domain::{
-    integration::ProbeKind,
-    schema::{self, FieldChoice, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::schema::FieldChoice;
 
 /// So many categories of groups are read; a conversation has a few calls beside them.
 const CATEGORIES_MAX: usize = 20;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-    let login = ready.login()?;
+    let login = needed(&ready.login, "api_key")?;
     let get = |segments: &[&str], query: &str| login.request(Method::GET, segments, query);
     if kind != ProbeKind::Mapping {
         let user = VENDOR.json(ctx, get(&[""], "fields=account_name,login_id")).await?;
@@ -54,7 +45,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 
 /// Every group of the audience: its id, and what people read.
 async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>> {
-    let login = ready.login()?;
+    let login = needed(&ready.login, "api_key")?;
     let path = ["lists", &ready.list, "interest-categories"];
     let query = "count=100&fields=categories.id,categories.title";
     let categories = VENDOR.json(ctx, login.request(Method::GET, &path, query)).await?;

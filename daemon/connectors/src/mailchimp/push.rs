@@ -1,14 +1,7 @@
 //! A push to Mailchimp: the member, then its tags.
 
-use http::Method;
-
 use super::{Login, NAME, Ready, VENDOR, WEB_ID, error};
-use crate::{
-    Conversation, Push, Request, Response, Result, crm,
-    vendor::{id_of, without_refused},
-    written::{self, Written},
-};
-use leadline_domain::json::Json;
+use crate::prelude::*;
 
 /// Where a plan has the merge fields.
 const FIELDS: &str = "member.merge_fields";
@@ -16,7 +9,7 @@ const FIELDS: &str = "member.merge_fields";
 impl Ready {
     /// The member, once for each delivery; then its tags.
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        let login = self.login()?;
+        let login = needed(&self.login, "api_key")?;
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
         let kept = format!("member.{}", push.id);

@@ -1,9 +1,6 @@
 //! What Pipedrive is configured with.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::config::{Flag, Int, Problem, parsed, settings, words};
+use crate::prelude::*;
 
 settings! {
     /// What is made of a lead, and how the account is called.
@@ -57,10 +54,8 @@ parsed! {
 }
 
 fn lead_field(text: &str) -> Result<String, Problem> {
-    if is_custom(text) {
-        return Ok(text.to_owned());
-    }
-    Err(Problem::new("must be the 40 characters that Pipedrive shows as the field's API key"))
+    let problem = "must be the 40 characters that Pipedrive shows as the field's API key";
+    fit(text.to_owned(), is_custom(text), problem)
 }
 
 /// Whether a field is one that the account made: its key is a hash.

@@ -1,11 +1,8 @@
 //! The organization that a lead's employer becomes, found by its name or made. Pipedrive has no unique names, so pushes
 //! for one employer wait for each other.
 
-use serde_json::Value;
-
 use super::{Ready, VENDOR, plan::Plan, push::fitting};
-use crate::{Conversation, Push, Result, vendor::id_of};
-use leadline_domain::{integration::EventKind, json::Json};
+use crate::prelude::*;
 
 /// The shortest text that the search takes, in characters.
 const TERM_MIN: usize = 2;

@@ -1,19 +1,9 @@
 //! Pipedrive's answers, read by what they say before their status.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{NAME, plan::Plan};
-use crate::{
-    Response, crm, reading,
-    vendor::{self, each, id_of},
-};
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use crate::prelude::*;
 
 /// Calls of the day come back at midnight of a server whose zone is not told.
 const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);

@@ -14,24 +14,9 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use serde_json::Value;
-use url::Url;
-
-use super::{
-    Abilities, Conversation, Given, Ids, Manifest, Pace, Prepared, Problem, Push, Record, Request, Response,
-    Result, SITE, Setup, TypedConnector,
-    config::no_credentials,
-    crm, named_as,
-    oauth::{App, Grant, TokenLogin},
-    vendor::Vendor,
-};
+use crate::oauth::{App, Grant, TokenLogin};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind, mapping::Mapping, outcome::Failure};
 use plan::Plan;
 
 /// The connector `pipedrive`.
@@ -52,16 +37,12 @@ const NEWEST: [&str; 2] = ["20", "3"];
 impl TypedConnector for Pipedrive {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("person.email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Pipedrive person by email, makes a deal at the quote's value and puts a note on it",
+        config::own_mapping,
+    )
+    .found_by("person.email");
 
     /// Targets say whether they are the person's or the deal's.
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
@@ -130,7 +111,7 @@ impl Prepared for Ready {
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push, ctx)?;
-        self.is_ready()?;
+        needed(&self.login, "api_token")?;
         let employer = self.employer(push, &plan, ctx).await?;
         ctx.lock_person(&plan.email).await;
         self.bring(push, &plan.employed_by(employer.as_deref()), ctx).await
@@ -157,16 +138,12 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "api_token")?;
         probe::look(self, ctx).await
     }
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("api_token")) }
-    }
-
     fn lead_field(&self) -> Option<&str> {
         self.config.lead_field.as_ref().map(|field| field.0.as_str())
     }

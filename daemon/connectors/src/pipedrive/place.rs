@@ -1,14 +1,8 @@
 //! Where new deals stand: the pipeline and the stage that the settings name, as people read them.
 
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR, requests::number};
-use crate::{
-    Conversation, Result,
-    stages::{Spot, StageProblem, sought},
-    vendor::{each, word},
-};
-use leadline_domain::json::Json;
+use crate::prelude::*;
+use crate::stages::{Spot, StageProblem, sought};
 
 /// The numbers of a pipeline and a stage; a stage decides the pipeline, too.
 #[derive(Debug, Default)]

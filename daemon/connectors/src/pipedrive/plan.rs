@@ -1,13 +1,10 @@
 //! What all calls of a push to Pipedrive are made from. Numbers keep their text: a deal's value is never rounded.
 
-use serde_json::Value;
-
 use super::{
     config::{Config, Deals, is_custom},
     requests::number,
 };
-use crate::{Push, Result, config::Flag, crm, plan::plan, written::Written};
-use leadline_domain::{json::Json, mapping::Mapping};
+use crate::{plan::plan, prelude::*};
 
 /// The longest name or title, in characters.
 const TEXT_MAX: usize = 255;

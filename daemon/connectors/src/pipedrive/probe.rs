@@ -1,10 +1,7 @@
 //! Looks at a Pipedrive account: whose token it is, whether pipeline and stage exist, and the mapped fields.
 
-use serde_json::Value;
-
 use super::{Ready, VENDOR, config::is_custom};
-use crate::{Conversation, Result, vendor::word};
-use leadline_domain::schema::{self, Takes, TargetField};
+use crate::prelude::*;
 
 /// Names that we make something of, whatever the account calls its own.
 const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.value", "deal.currency"];

@@ -1,12 +1,7 @@
 //! A push to Pipedrive: person, deal and note, each looked for before it is made where it may be there already.
 
 use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
-use crate::{
-    Conversation, Push, Request, Response, Result,
-    vendor::unread,
-    written::{self, Written},
-};
-use leadline_domain::json::Json;
+use crate::prelude::*;
 
 impl Ready {
     /// Person, deal and note, each once for each delivery, in this order.

@@ -1,11 +1,7 @@
 //! The calls to Pipedrive. Persons and deals have moved to the second version of its API, notes and users have not.
 
-use http::{HeaderName, Method};
-use secrecy::ExposeSecret as _;
-
 use super::{Ready, TokenLogin};
-use crate::Request;
-use leadline_domain::json::Json;
+use crate::prelude::*;
 
 impl Ready {
     fn request(&self, method: Method, path: &[&str]) -> Request {

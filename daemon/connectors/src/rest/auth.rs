@@ -1,10 +1,7 @@
 //! How we log in to a custom CRM.
 
-use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
-
 use super::config::{AuthKind, Config, Credentials, TokenAuth};
-use crate::{Problem, Request, Result, config::shorten, oauth::Grant};
+use crate::{config::shorten, oauth::Grant, prelude::*};
 
 /// The way in that a configuration names.
 #[derive(Debug)]
@@ -97,11 +94,9 @@ impl Auth {
 }
 
 impl Key {
-    /// The call that gets a token, if this one needs one.
-    pub(super) fn login(&self) -> Option<Request> {
-        match self {
-            Self::Client(grant) => Some(grant.request(None)),
-            _ => None,
-        }
+    /// How an app gets tokens, if this is one.
+    pub(super) fn app(&self) -> Option<Grant> {
+        let Self::Client(grant) = self else { return None };
+        Some((**grant).clone())
     }
 }

@@ -1,15 +1,10 @@
 //! What a custom CRM is configured with.
 
-use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use crate::{
-    Problem,
-    config::{Exact, Setting, SettingKind, Statuses, parsed, settings, words},
-    oauth::TokenUrl,
-    webhook::{Members, UrlSource},
-};
+use crate::config::{SettingKind, Statuses};
+use crate::webhook::{Members, UrlSource};
+use crate::{oauth::TokenUrl, prelude::*};
 
 settings! {
     /// The calls that bring a lead to a CRM of somebody's own.
@@ -108,11 +103,7 @@ parsed! {
 }
 
 fn pointer(text: &str) -> Result<String, Problem> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a JSON pointer, as /data/id"))
-    }
+    fit(text.to_owned(), text.starts_with('/'), "must be a JSON pointer, as /data/id")
 }
 
 /// What an answer must say to be a success.

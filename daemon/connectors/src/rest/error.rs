@@ -1,10 +1,7 @@
 //! A custom CRM's answers read, as the configuration says.
 
-use serde_json::Value;
-
 use super::{NAME, Ready};
-use crate::{Conversation, Response, Result, reading, vendor};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 impl Ready {
     /// The id that a look-up found, if it found one.
@@ -30,6 +27,7 @@ impl Ready {
         if !is_known {
             self.obey(answer)?;
         }
+        reading::note_unread(answer, ctx);
         let Some(pointer) = &self.settings.id else { return Ok(None) };
         let id = answer.json().as_ref().and_then(|body| id_at(body, pointer));
         if id.is_none() && ctx.id(super::push::ID).is_none() {

@@ -12,17 +12,10 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use secrecy::SecretString;
-
-use super::{
-    Abilities, Answer, Conversation, Given, Login, Manifest, Prepared, Problem, Push, Request, Result, Setup,
-    Token, TypedConnector, config::no_credentials, connector::unusable, crm, oauth,
-};
-use auth::{Auth, Key};
+use crate::{config::no_credentials, connector::unusable, oauth::TokenLogin, prelude::*};
+use auth::Key;
 use config::{Config, Credentials};
-use leadline_domain::{brand::Brand, integration::ProbeKind};
+use leadline_domain::brand::Brand;
 use settings::Settings;
 
 const NAME: &str = "rest";
@@ -53,7 +46,8 @@ impl TypedConnector for Rest {
         let settings = Settings::read(&setup.config, &setup.common, setup.mapping, &brand)
             .map_err(|problems| unusable(&problems))?;
         let key = settings.auth.key(setup.credentials);
-        Ok(Box::new(Ready { settings, key }))
+        let app = key.as_ref().ok().and_then(Key::app);
+        Ok(Box::new(Ready { settings, login: TokenLogin::of(None, app, [NAME, ""]), key }))
     }
 }
 
@@ -61,6 +55,7 @@ impl TypedConnector for Rest {
 #[derive(Debug)]
 struct Ready {
     settings: Settings,
+    login: Option<TokenLogin>,
     /// Or the credential that is missing.
     key: Result<Key, &'static str>,
 }
@@ -83,21 +78,11 @@ impl Prepared for Ready {
     }
 
     fn login(&self) -> Option<&dyn Login> {
-        matches!(self.settings.auth, Auth::ClientCredentials(_)).then_some(self)
+        self.login.as_ref()?.login()
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
         probe::look(self, kind, ctx).await
-    }
-}
-
-impl Login for Ready {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
-        self.key()?.login().ok_or_else(|| no_credentials("client_id"))
-    }
-
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
-        oauth::token(NAME, answer, "", now)
     }
 }
 

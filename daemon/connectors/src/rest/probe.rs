@@ -1,13 +1,8 @@
 //! Looks whether a custom CRM answers and lets us in.
 
-use http::Method;
-
 use super::Ready;
-use crate::{
-    Conversation, Request, Response, Result,
-    webhook::url::{UrlTemplate, with_sample},
-};
-use leadline_domain::integration::ProbeKind;
+use crate::prelude::*;
+use crate::webhook::url::{UrlTemplate, with_sample};
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {

@@ -1,16 +1,11 @@
 //! A push to a custom CRM: one call, after a look-up where the lead may be there already.
 
-use http::{HeaderName, HeaderValue, Method, header};
-
 use super::{
     Ready,
     settings::{Find, ID_IN_PATH},
 };
-use crate::{Conversation, Push, Request, RequestHeader, Response, Result, crm, webhook::url::UrlTemplate};
-use leadline_domain::{
-    integration::EventKind,
-    template::{Context, percent_encode},
-};
+use crate::{RequestHeader, prelude::*, webhook::url::UrlTemplate};
+use leadline_domain::template::{Context, percent_encode};
 
 /// Under which the CRM's id of a lead is kept.
 pub(super) const ID: &str = "id";

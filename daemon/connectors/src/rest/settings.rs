@@ -1,30 +1,20 @@
 //! The configuration of a custom CRM, read and compiled.
 
-use bytes::Bytes;
-use http::Method;
-use serde_json::{Map, Value};
-use url::Url;
+use serde_json::Map;
 
 use super::{
     auth::Auth,
     config::{Config, Conflict, Pointer, Rule},
 };
-use crate::{
-    Problem, Push, Result,
-    config::{Common, Word as _},
-    crm,
-    webhook::{
-        UrlSource,
-        headers::{self, HeaderTemplate},
-        url::UrlTemplate,
-    },
+use crate::prelude::*;
+use crate::webhook::{
+    UrlSource,
+    headers::{self, HeaderTemplate},
+    url::UrlTemplate,
 };
 use leadline_domain::{
-    address::EgressPolicy,
     brand::Brand,
     fields::covers,
-    json::Json,
-    mapping::Mapping,
     template::{Context, Place, Template},
 };
 

@@ -225,6 +225,9 @@ fn every_answer_has_its_class() {
     }
     let cut = Response { truncated: true, ..response(200, &[], r#"{"status":"o"#) };
     assert_eq!(PushCase::created(FULL).run_with(ready(rule).as_ref(), vec![cut]).failure().0, "unknown");
+    let unread = Response { truncated: true, ..response(201, &[], "") };
+    let taken = PushCase::created(FULL).run_with(ready(json!({})).as_ref(), vec![unread]);
+    assert_eq!(taken.note.as_deref(), Some("the answer cannot be read beyond its status, 201"));
     let wait = response(429, &[("Retry-After", "7")], "");
     assert_eq!(PushCase::created(FULL).run_with(ready(json!({})).as_ref(), vec![wait]).failure().2, Some(7));
     let long = "x".repeat(5000);

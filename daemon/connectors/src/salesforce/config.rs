@@ -1,14 +1,6 @@
 //! What Salesforce is configured with.
 
-use http::HeaderValue;
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Flag, List, Problem, Required, parsed, settings, words},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 settings! {
     /// What becomes of Leads, and where.
@@ -91,7 +83,7 @@ parsed! {
 
 fn campaign_id(text: &str) -> Result<String, Problem> {
     let is_id = text.starts_with("701") && matches!(text.len(), 15 | 18) && is_name(text);
-    if is_id { Ok(text.to_owned()) } else { Err(Problem::new("must be a campaign's id, as 701…")) }
+    fit(text.to_owned(), is_id, "must be a campaign's id, as 701…")
 }
 
 fn is_name(text: &str) -> bool {
@@ -99,16 +91,12 @@ fn is_name(text: &str) -> bool {
 }
 
 fn field_name(text: &str) -> Result<String, Problem> {
-    if is_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a field's API name, as Lead_Ref__c"))
-    }
+    fit(text.to_owned(), is_name(text), "must be a field's API name, as Lead_Ref__c")
 }
 
 fn version(text: &str) -> Result<String, Problem> {
     let is_number = text.strip_prefix('v').is_some_and(|number| number.parse::<f32>().is_ok());
-    if is_number { Ok(text.to_owned()) } else { Err(Problem::new("must be like v62.0")) }
+    fit(text.to_owned(), is_number, "must be like v62.0")
 }
 
 fn assignment_rule(text: &str) -> Result<HeaderValue, Problem> {
@@ -141,13 +129,5 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "FirstName",
-        "lead.profile.last_name": "LastName",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.profile.company": "Company",
-        "lead.profile.position": "Title",
-        "lead.profile.website": "Website",
-    })
+    crm::person_mapping(["FirstName", "LastName", "Email", "Phone", "Company", "Title", "Website"])
 }

@@ -3,16 +3,8 @@
 //! That the codes for a bad address, a long text, a duplicate and a converted Lead refuse just this lead is not
 //! verified; whatever is not listed goes the same way.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response, reading,
-    vendor::{self, Flaw, each, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// The quota is one of a rolling day, or of long calls at once; no answer tells which, or for how long.
 const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);

@@ -1,13 +1,7 @@
 //! The three ways to log in to Salesforce that need nobody at a screen.
 
-use http::Method;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
-use url::Url;
-
 use super::{LOGIN_URL, config::Credentials};
-use crate::{Problem, Request, Result, oauth};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Salesforce takes assertions that run out within three minutes or so.
 const ASSERTION_SECONDS: i64 = 180;

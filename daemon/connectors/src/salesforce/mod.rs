@@ -8,25 +8,9 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Manifest, Prepared, Problem, Push, Record, Request, Response,
-    Result, SITE, Setup, Token, TypedConnector,
-    config::no_credentials,
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as, oauth,
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::prelude::*;
 use config::{Config, Credentials, Duplicates, NAMES, OptOut};
-use leadline_domain::{
-    address::EgressPolicy, integration::ProbeKind, json::Json, mapping::Mapping, outcome::Failure,
-};
 use login::Login;
 
 /// The connector `salesforce`.
@@ -46,13 +30,12 @@ const DESCRIPTION_MAX: usize = 32_000;
 impl TypedConnector for Salesforce {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        own_mapping: config::own_mapping,
-        email_target: Some("Email"),
-        tells_new: true,
-        ..Manifest::new::<Self>(NAME, "Creates or updates a Salesforce Lead, found by email")
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Salesforce Lead, found by email",
+        config::own_mapping,
+    )
+    .found_by("Email");
 
     fn credential_problems(&self, credentials: &Credentials, _egress: &EgressPolicy) -> Vec<Problem> {
         Vec::from_iter(Login::of(credentials).err())
@@ -110,7 +93,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "client_id")?;
         let may_join = self.config.campaign_id.is_some() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.join_campaign(ctx).await } else { Ok(()) }
@@ -132,14 +115,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.is_ready()?;
+        needed(&self.login, "client_id")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl super::Login for Ready {
     fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        let login = self.login.as_ref().ok_or_else(|| no_credentials("client_id"))?;
+        let login = needed(&self.login, "client_id")?;
         let audience = self.config.audience.clone().unwrap_or_else(|| login::audience(&self.login_url));
         login.request(&self.login_url, &audience, now, refresh)
     }
@@ -159,10 +142,6 @@ impl super::Login for Ready {
 }
 
 impl Ready {
-    fn is_ready(&self) -> Result<()> {
-        if self.login.is_some() { Ok(()) } else { Err(no_credentials("client_id")) }
-    }
-
     fn external(&self) -> Option<&str> {
         self.config.external_id_field.as_ref().map(|field| field.0.as_str())
     }

@@ -1,19 +1,8 @@
 //! Looks at an organization: what it is called, whether Leads may be made, and the mapped and required fields.
 
-use http::Method;
-use serde_json::Value;
-
 use super::{Ready, VENDOR, quoted};
-use crate::{
-    Conversation, Result,
-    config::Flag,
-    vendor::{each, word},
-};
-use leadline_domain::{
-    integration::ProbeKind,
-    outcome::{Failure, FailureClass},
-    schema::{self, FieldChoice, Takes, TargetField},
-};
+use crate::prelude::*;
+use leadline_domain::schema::FieldChoice;
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];

@@ -1,19 +1,9 @@
 //! How Salesforce's Leads are found, made and changed, and how an enquiry is kept: by the Description of a Lead that is
 //! made, by a Task on one that was there before.
 
-use async_trait::async_trait;
-use http::{HeaderValue, Method};
-use serde_json::Value;
-
 use super::{AUTO_ASSIGN, Ready, TASKS, VENDOR, config::NAMES, error, quoted};
-use crate::{
-    Conversation, Push, Result,
-    config::Flag,
-    crm,
-    leads::{LeadPlan, Leads, There, first_open},
-    vendor::{TOLD, id_of, without_refused},
-};
-use leadline_domain::{integration::EventKind, json::Json};
+use crate::leads::{LeadPlan, Leads, There, first_open};
+use crate::{prelude::*, vendor::TOLD};
 
 #[async_trait]
 impl Leads for Ready {
@@ -125,12 +115,7 @@ impl Ready {
             quoted(value)
         );
         let found = VENDOR.listed(ctx, self.query(&soql), "records").await?;
-        let there = |lead: &Value| {
-            let status = lead["Status"].as_str().unwrap_or_default();
-            let closed =
-                self.config.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
-            Some(There { id: id_of(&lead["Id"])?, closed: closed.then(|| status.to_owned()) })
-        };
+        let there = |lead| There::of(lead, ["Id", "Status"], &self.config.closed_statuses);
         Ok(first_open(found.iter().filter_map(there)))
     }
 

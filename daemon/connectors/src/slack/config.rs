@@ -1,9 +1,6 @@
 //! What Slack is configured with.
 
-use secrecy::SecretString;
-use url::Url;
-
-use crate::config::{Problem, Required, settings};
+use crate::prelude::*;
 
 settings! {
     /// What we log in with.
@@ -18,9 +15,6 @@ const HOSTS: [&str; 2] = ["hooks.slack.com", "hooks.slack-gov.com"];
 
 pub(super) fn is_slack(url: &Url) -> Result<(), Problem> {
     let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
-    if is_host && url.path().trim_matches('/').contains('/') {
-        Ok(())
-    } else {
-        Err(Problem::new("must be the URL of an incoming webhook: https://hooks.slack.com/services/…"))
-    }
+    let problem = "must be the URL of an incoming webhook: https://hooks.slack.com/services/…";
+    fit((), is_host && url.path().trim_matches('/').contains('/'), problem)
 }

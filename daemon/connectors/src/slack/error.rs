@@ -1,21 +1,28 @@
 //! Slack's answers read: by its word, else by the status.
 
-use std::time::Duration;
-
-use serde_json::Value;
-use url::Url;
-
-use crate::{Response, Result, hook_url, reading, vendor};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// How long to wait where Slack names no time; from hearsay.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// What Slack's words mean.
+const CLASSES: Classes = &[
+    (FailureClass::Credentials, "invalid_token token_revoked action_prohibited restricted_action no_team"),
+    (FailureClass::Credentials, "channel_not_found no_service no_service_id team_disabled user_not_found"),
+    (FailureClass::Credentials, "account_inactive posting_to_general_channel_denied"),
+    (
+        FailureClass::Rejected,
+        "invalid_payload no_text invalid_blocks invalid_blocks_format channel_is_archived",
+    ),
+    (FailureClass::Rejected, "msg_too_long too_many_attachments missing_text_or_fallback_or_attachments"),
+    (FailureClass::Transient, "rollup_error"),
+    (FailureClass::Throttled, "rate_limited ratelimited message_limit_exceeded"),
+];
+
 /// What Slack answers to an empty message; the exact word is hearsay.
 pub(super) fn is_alive(response: &Response) -> bool {
-    let code = code(response);
-    response.status == 400
-        && matches!(&*code, "no_text" | "invalid_payload" | "missing_text_or_fallback_or_attachments")
+    let alive = "no_text invalid_payload missing_text_or_fallback_or_attachments";
+    response.status == 400 && named(alive, &code(response))
 }
 
 /// Slack's word for what it answers: plain text for webhooks, JSON where something else stands before them.
@@ -29,32 +36,10 @@ fn code(response: &Response) -> String {
 /// Whether the message is there; what is quoted of the URL is taken out.
 pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
     let code = code(response);
-    let class = match &*code {
-        "invalid_token"
-        | "token_revoked"
-        | "action_prohibited"
-        | "restricted_action"
-        | "channel_not_found"
-        | "no_service"
-        | "no_service_id"
-        | "no_team"
-        | "team_disabled"
-        | "user_not_found"
-        | "account_inactive"
-        | "posting_to_general_channel_denied" => Some(FailureClass::Credentials),
-        "invalid_payload"
-        | "no_text"
-        | "invalid_blocks"
-        | "invalid_blocks_format"
-        | "msg_too_long"
-        | "too_many_attachments"
-        | "missing_text_or_fallback_or_attachments"
-        | "channel_is_archived" => Some(FailureClass::Rejected),
-        "rollup_error" => Some(FailureClass::Transient),
-        "rate_limited" | "ratelimited" | "message_limit_exceeded" => Some(FailureClass::Throttled),
-        _ if response.is_good() => return Ok(()),
-        _ => None,
-    };
+    let class = class_of(&code, CLASSES);
+    if class.is_none() && response.is_good() {
+        return Ok(());
+    }
     let told = class.map(|_| format!("{code}{}", advice(&code))).unwrap_or_default();
     let wait = reading::retry_after(response, now).unwrap_or(WAIT);
     let failure = vendor::refusal("slack", response, now, [&told, ""], class, wait);

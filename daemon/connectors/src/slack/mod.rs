@@ -9,19 +9,9 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-
-use super::{
-    Abilities, Conversation, Manifest, Pace, Prepared, Problem, Push, Result, Setup, TypedConnector,
-    chat::{self, Chat},
-    hook_url, summary,
-};
+use crate::chat::{self, Chat};
+use crate::prelude::*;
 use config::Credentials;
-use leadline_domain::{address::EgressPolicy, integration::ProbeKind};
 
 /// The connector `slack`.
 #[derive(Debug)]

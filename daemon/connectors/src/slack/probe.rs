@@ -1,11 +1,7 @@
 //! Asks an incoming webhook whether it is alive.
 
-use bytes::Bytes;
-use http::Method;
-use url::Url;
-
 use super::error;
-use crate::{Conversation, Result, chat};
+use crate::{chat, prelude::*};
 
 /// An empty message is refused by a webhook that is alive, so that nobody sees the test.
 pub(super) async fn look(url: &Url, ctx: &mut Conversation<'_>) -> Result<()> {

@@ -1,12 +1,7 @@
 //! The message that a lead becomes: blocks of plain text, and a link to the proposal.
 
-use serde_json::{Value, json};
-use url::Url;
-
-use crate::{
-    chat::{self, Escape, Told},
-    crm::units,
-};
+use crate::chat::{self, Escape, Told};
+use crate::{crm::units, prelude::*};
 
 /// What Slack takes of a header, of a text in a section, and of the text that notifications show; in characters.
 const HEADER_MAX: usize = 150;

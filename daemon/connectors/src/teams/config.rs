@@ -1,9 +1,6 @@
 //! What an integration is told: the workflow.
 
-use secrecy::SecretString;
-use url::Url;
-
-use crate::config::{Problem, Required, settings};
+use crate::prelude::*;
 
 settings! {
     /// What we log in with.
@@ -14,14 +11,8 @@ settings! {
 }
 
 /// The clouds whose workflows these may be.
-const HOSTS: [&str; 6] = [
-    ".api.powerplatform.com",
-    ".logic.azure.com",
-    ".azure-api.net",
-    ".api.powerplatform.us",
-    ".logic.azure.us",
-    ".api.powerplatform.cn",
-];
+const HOSTS: Terms = ".api.powerplatform.com .logic.azure.com .azure-api.net .api.powerplatform.us .logic.azure.us \
+    .api.powerplatform.cn";
 
 pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
     let host = url.host_str().unwrap_or_default();
@@ -31,13 +22,11 @@ pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
              Teams, \"Post to a channel when a webhook request is received\", and use its URL",
         ));
     }
-    if !HOSTS.iter().any(|end| host.ends_with(end)) || !url.path().contains("/workflows/") {
+    if !HOSTS.split(' ').any(|end| host.ends_with(end)) || !url.path().contains("/workflows/") {
         return Err(Problem::new(
             "must be the URL that the workflow shows: https://….api.powerplatform.com/…",
         ));
     }
-    if url.query_pairs().any(|(key, value)| key == "sig" && !value.is_empty()) {
-        return Ok(());
-    }
-    Err(Problem::new("has no sig=…: copy the whole URL, and let anyone trigger the workflow"))
+    let has_key = url.query_pairs().any(|(key, value)| key == "sig" && !value.is_empty());
+    fit((), has_key, "has no sig=…: copy the whole URL, and let anyone trigger the workflow")
 }

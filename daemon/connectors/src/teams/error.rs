@@ -1,15 +1,7 @@
 //! Answers read: by the workflow service's code first, by the status second.
 
-use std::time::Duration;
-
-use url::Url;
-
 use super::NAME;
-use crate::{
-    Response, hook_url, reading,
-    vendor::{self, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Where no time is named.
 const WAIT: Duration = Duration::from_secs(60);

@@ -6,19 +6,9 @@ mod config;
 mod error;
 mod push;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-
-use super::{
-    Abilities, Conversation, Manifest, Pace, Prepared, Probes, Problem, Push, Result, Setup, TypedConnector,
-    chat::{self, Chat},
-    hook_url, summary,
-};
+use crate::chat::{self, Chat};
+use crate::{Probes, prelude::*};
 use config::Credentials;
-use leadline_domain::address::EgressPolicy;
 
 const NAME: &str = "teams";
 /// From hearsay: what posts the card takes a hundred calls a minute for each of its connections.

@@ -1,8 +1,6 @@
 //! The card.
 
-use serde_json::{Value, json};
-
-use crate::{chat::Told, crm::cut};
+use crate::{chat::Told, crm::cut, prelude::*};
 
 /// Teams takes 28 KiB for a card, and counts more than is sent; in bytes of the card's lines.
 const CARD_MAX: usize = 16 * 1024;

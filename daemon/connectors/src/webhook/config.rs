@@ -1,12 +1,10 @@
 //! What a webhook is configured with.
 
-use serde_json::{Map, Value, json};
+use serde_json::Map;
 
 use super::url;
-use crate::{
-    Problem,
-    config::{Exact, Setting, SettingKind, Statuses, settings, shorten, words},
-};
+use crate::config::{SettingKind, Statuses, shorten};
+use crate::prelude::*;
 use leadline_domain::template::{Place, Template};
 
 settings! {

@@ -1,12 +1,9 @@
 //! The headers that an operator adds, and those that are ours.
 
-use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Members;
-use crate::Problem;
-
+use crate::prelude::*;
 use leadline_domain::{
     brand::Brand,
     nearest::unknown,
@@ -17,17 +14,8 @@ const MAX_HEADERS: usize = 32;
 const MAX_VALUE: usize = 4 * 1024;
 
 /// The framing of the request, and what concerns one hop only.
-const RESERVED: [&str; 9] = [
-    "host",
-    "content-length",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-];
+const RESERVED: Terms =
+    "host content-length connection keep-alive te trailer transfer-encoding upgrade expect";
 const RESERVED_PREFIXES: [&str; 2] = ["proxy-", "webhook-"];
 
 /// A header of the operator's.
@@ -85,7 +73,7 @@ pub(crate) fn content_type(headers: &Members) -> Option<String> {
 
 fn read_one(name: &str, value: &Value, brand: &Brand) -> Result<HeaderTemplate, Problem> {
     let header = HeaderName::try_from(name).map_err(|_| Problem::new("is not a header's name"))?;
-    let reserved = RESERVED.contains(&header.as_str())
+    let reserved = named(RESERVED, header.as_str())
         || RESERVED_PREFIXES.iter().any(|prefix| header.as_str().starts_with(prefix))
         || header.as_str().starts_with(&brand.prefix);
     if reserved {

@@ -9,20 +9,13 @@ mod settings;
 mod tests;
 pub(super) mod url;
 
-use async_trait::async_trait;
-
-use super::{
-    Conversation, Given, Manifest, Prepared, Problem, Push, Result, Setup, TypedConnector,
-    connector::unusable, crm,
-};
+use crate::{connector::unusable, prelude::*};
 pub(super) use config::{Config, Members, Method, Success, UrlSource, shown};
 use leadline_domain::{
     brand::Brand,
     integration::SigningSecret,
-    mapping::Mapping,
     payload::{self, Payload},
 };
-use serde_json::Value;
 use settings::{Body, Settings};
 
 /// The connector `webhook`.
@@ -102,6 +95,6 @@ pub(super) struct Ready {
 impl Prepared for Ready {
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let answer = ctx.send(self.request(push)?).await?;
-        error::read(&answer, self.settings.success.as_ref(), ctx.now)
+        error::read(&answer, self.settings.success.as_ref(), ctx)
     }
 }

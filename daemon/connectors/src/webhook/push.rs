@@ -1,13 +1,8 @@
 //! The request that an event becomes, and what signs it.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
-use secrecy::ExposeSecret;
-
 use super::{Body, Ready};
-use crate::{Push, Request, RequestHeader, Result, crm::unrenderable};
+use crate::{RequestHeader, crm::unrenderable, prelude::*};
 use leadline_domain::{
-    json::Json,
     rotation, signing,
     template::{Context, Place},
 };

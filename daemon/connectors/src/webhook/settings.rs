@@ -1,20 +1,13 @@
 //! A webhook's configuration, read and compiled.
 
-use bytes::Bytes;
-use http::Method;
-
 use super::{
     config::{self, Config, Success},
     headers::{self, HeaderTemplate},
     url::UrlTemplate,
 };
-use crate::{
-    Problem,
-    config::{Common, Word as _},
-};
+use crate::prelude::*;
 use leadline_domain::{
     brand::Brand,
-    mapping::Mapping,
     template::{Context, Template},
 };
 
@@ -48,17 +41,16 @@ impl Settings {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         // A URL that is missing is told of by the check of all keys.
-        let url = match config.url.0.as_str() {
-            "" => None,
-            source => keep(UrlTemplate::read("url", source, &config.query.0, common.base()), &mut problems),
-        };
-        let headers = keep(headers::read(&config.headers, brand), &mut problems);
+        let url = Some(config.url.0.as_str()).filter(|source| !source.is_empty()).and_then(|source| {
+            let read = UrlTemplate::read("url", source, &config.query.0, common.base());
+            read.map_err(|wrong| problems.extend(wrong)).ok()
+        });
+        let headers = headers::read(&config.headers, brand).map_err(|wrong| problems.extend(wrong)).ok();
         let declared = headers::content_type(&config.headers);
         let template = config.body.as_ref().map(|body| Template::compile_body(&body.0, declared.as_deref()));
-        let template = template.transpose();
-        let template = keep(template.map_err(|problem| vec![Problem::of("body", problem)]), &mut problems);
+        let template = template.transpose().map_err(|problem| problems.push(Problem::of("body", problem)));
         match (url, headers, template) {
-            (Some(url), Some(headers), Some(template)) => {
+            (Some(url), Some(headers), Ok(template)) => {
                 let body = match template {
                     Some(template) => Body::Template(template),
                     None if config.method == config::Method::Get => Body::Empty,
@@ -95,16 +87,6 @@ impl Settings {
             Body::Template(template) => {
                 template.render(context).map(Bytes::from).map_err(|error| Problem::of("body", error))
             }
-        }
-    }
-}
-
-fn keep<T>(read: Result<T, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<T> {
-    match read {
-        Ok(value) => Some(value),
-        Err(more) => {
-            problems.extend(more);
-            None
         }
     }
 }

@@ -314,14 +314,16 @@ fn the_answer_is_the_outcome() {
     let integration = integration(json!({"url": "https://example.com"}), Value::Null);
     let ready = Webhook.prepare(&integration, "").unwrap();
     let body = Bytes::from_static(b"{}");
-    let response = Response { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: true };
+    let unread = Response { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: true };
+    let cut = Response { body: Bytes::from_static(b"as much as is read"), ..unread.clone() };
     let error = CallError { kind: CallErrorKind::NoAnswer, message: "timed out".to_owned() };
-    for (answer, expected) in [
-        (Ok(response), Outcome::Delivered),
-        (Err(error), Outcome::Failed(Failure::new(FailureClass::Unknown, "timed out"))),
+    for (answer, expected, note) in [
+        (Ok(unread), Outcome::Delivered, Some("the answer cannot be read beyond its status, 200")),
+        (Ok(cut), Outcome::Delivered, None),
+        (Err(error), Outcome::Failed(Failure::new(FailureClass::Unknown, "timed out")), None),
     ] {
         let played = play(ready.as_ref(), push(&body), Script::new([answer]));
-        assert_eq!((played.calls.len(), played.outcome), (1, expected));
+        assert_eq!((played.calls.len(), played.outcome, played.note.as_deref()), (1, expected, note));
     }
 }
 

@@ -1,17 +1,12 @@
 //! The URL: a fixed scheme, host and port, then templates, so that no lead can change where it goes.
 
-use serde_json::{Map, Value};
-use url::Url;
+use serde_json::Map;
 
 use super::config::shown_value;
-use crate::{
-    Problem,
-    config::{shorten, unbroken},
-};
+use crate::config::{shorten, unbroken};
+use crate::prelude::*;
 use leadline_domain::{
-    address::EgressPolicy,
     ids::CompanyId,
-    integration::EventKind,
     lead,
     template::{Context, Place, Template, percent_encode},
 };

@@ -1,13 +1,6 @@
 //! What Zoho CRM is configured with, and where a lead's fields go by default.
 
-use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::{
-    config::{BaseUrl, Few, List, Problem, Required, parsed, settings},
-    leads::Names,
-};
-use leadline_domain::json::Json;
+use crate::{leads::Names, prelude::*};
 
 pub(super) const VERSION: &str = "v8";
 pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";
@@ -48,11 +41,8 @@ parsed! {
 }
 
 fn rule_id(text: &str) -> Result<String, Problem> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err(Problem::new("must be a rule's id, which is a number"))
-    }
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    fit(text.to_owned(), is_number, "must be a rule's id, which is a number")
 }
 
 pub(super) const NAMES: Names = Names {
@@ -73,13 +63,5 @@ pub(super) const NAMES: Names = Names {
 };
 
 pub(super) fn own_mapping() -> Value {
-    json!({
-        "lead.profile.first_name": "First_Name",
-        "lead.profile.last_name": "Last_Name",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.profile.company": "Company",
-        "lead.profile.position": "Designation",
-        "lead.profile.website": "Website",
-    })
+    crm::person_mapping(["First_Name", "Last_Name", "Email", "Phone", "Company", "Designation", "Website"])
 }

@@ -1,20 +1,19 @@
 //! Zoho's answers: a code for each record, in a good answer too, or one for the whole call.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
 use super::NAME;
-use crate::{
-    Response, Result,
-    vendor::{self, Flaw, id_of, word},
-};
-use leadline_domain::outcome::{Failure, FailureClass};
+use crate::prelude::*;
 
 /// Calls at once are fewer in a moment, the credits of the last 24 hours are not; no answer tells which it was.
 const CROWDED: Duration = Duration::from_secs(60);
 /// A login gives ten tokens in ten minutes.
 const LOGINS: Duration = Duration::from_secs(10 * 60);
+
+/// What Zoho's codes mean.
+const CLASSES: Classes = &[
+    (FailureClass::Credentials, "INVALID_TOKEN AUTHENTICATION_FAILURE OAUTH_SCOPE_MISMATCH NO_PERMISSION"),
+    (FailureClass::Throttled, "TOO_MANY_REQUESTS LIMIT_EXCEEDED"),
+    (FailureClass::Transient, "INTERNAL_ERROR INTERNAL_SERVER_ERROR RECORD_LOCKED"),
+];
 
 /// Whether the token is what was refused. A scope that is missing is told with 401 too, and no new token mends it.
 pub(super) fn is_token_over(response: &Response) -> bool {
@@ -65,15 +64,10 @@ pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let entry = entry(response);
-    let class = match code(&entry) {
-        "INVALID_TOKEN" | "AUTHENTICATION_FAILURE" | "OAUTH_SCOPE_MISMATCH" | "NO_PERMISSION" => {
-            Some(FailureClass::Credentials)
-        }
-        "TOO_MANY_REQUESTS" | "LIMIT_EXCEEDED" => Some(FailureClass::Throttled),
-        "INTERNAL_ERROR" | "INTERNAL_SERVER_ERROR" | "RECORD_LOCKED" => Some(FailureClass::Transient),
-        code => (response.is_good() && !code.is_empty()).then_some(FailureClass::Rejected),
-    };
-    vendor::refusal(NAME, response, now, [code(&entry), &message(&entry)], class, CROWDED)
+    let code = code(&entry);
+    let is_refused = response.is_good() && !code.is_empty();
+    let class = class_of(code, CLASSES).or(is_refused.then_some(FailureClass::Rejected));
+    vendor::refusal(NAME, response, now, [code, &message(&entry)], class, CROWDED)
 }
 
 /// What a login was refused with, which is told with 200 as well.

@@ -7,26 +7,10 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::Method;
-use secrecy::SecretString;
-use url::Url;
-
-use super::{
-    Abilities, Answer, Conversation, Ids, Login, Manifest, Pace, Prepared, Push, Record, Request, Response,
-    Result, SITE, Setup, Token, TypedConnector,
-    config::no_credentials,
-    crm,
-    leads::{Enquiry, LeadPlan},
-    named_as,
-    oauth::{self, App, Grant},
-    vendor::Vendor,
-};
+use crate::leads::{Enquiry, LeadPlan};
+use crate::oauth::{App, Grant};
+use crate::prelude::*;
 use config::{Config, Credentials};
-use leadline_domain::{integration::ProbeKind, json::Json, mapping::Mapping};
 
 const NAME: &str = "zoho";
 const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
@@ -40,17 +24,13 @@ pub(super) struct Zoho;
 impl TypedConnector for Zoho {
     type Config = Config;
     type Credentials = Credentials;
-    const MANIFEST: &'static Manifest = &Manifest {
-        checks_mapping: true,
-        connections_max: Some(CONNECTIONS),
-        own_mapping: config::own_mapping,
-        email_target: Some(config::NAMES.email),
-        tells_new: true,
-        ..Manifest::new::<Self>(
-            NAME,
-            "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
-        )
-    };
+    const MANIFEST: &'static Manifest = &Manifest::of_records::<Self>(
+        NAME,
+        "Creates or updates a Zoho CRM Lead, found by email, and puts a note with the enquiry on it",
+        config::own_mapping,
+    )
+    .found_by(config::NAMES.email)
+    .connections(CONNECTIONS);
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let accounts = setup.common.or(setup.config.accounts_url.as_ref(), config::ACCOUNTS);
@@ -93,7 +73,7 @@ impl Prepared for Ready {
     }
 
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "refresh_token")?;
         let may_join = !self.settings.tags.0.is_empty() && ctx.may_join(push, "lead", None).await;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await?;
         if may_join { self.tag(ctx).await } else { Ok(()) }
@@ -116,14 +96,14 @@ impl Prepared for Ready {
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-        self.app()?;
+        needed(&self.app, "refresh_token")?;
         probe::look(self, kind, ctx).await
     }
 }
 
 impl Login for Ready {
     fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
-        Ok(self.app()?.request(refresh))
+        Ok(needed(&self.app, "refresh_token")?.request(refresh))
     }
 
     fn refresh_token(&self) -> Option<&SecretString> {
@@ -148,10 +128,6 @@ impl Login for Ready {
 }
 
 impl Ready {
-    fn app(&self) -> Result<&Grant> {
-        self.app.as_ref().ok_or_else(|| no_credentials("refresh_token"))
-    }
-
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         let request = self.request(Method::GET, path);
         if query.is_empty() { request } else { request.query(query) }

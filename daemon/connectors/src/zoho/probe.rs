@@ -1,14 +1,7 @@
 //! Looks at an organization: what it is called, and the mapped and required fields of its Leads.
 
-use serde_json::Value;
-
 use super::{Ready, VENDOR, config::NAMES};
-use crate::{Conversation, Result, vendor::word};
-use leadline_domain::{
-    integration::ProbeKind,
-    outcome::FailureClass,
-    schema::{self, Takes, TargetField},
-};
+use crate::prelude::*;
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];

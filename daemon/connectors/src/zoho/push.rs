@@ -1,21 +1,8 @@
 //! How Zoho's Leads are found, made and changed, and how a note is put on one.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
-use http::Method;
-use serde_json::Value;
-
 use super::{NAME, Ready, VENDOR, config::NAMES, error};
-use crate::{
-    Conversation, Push, Response, Result,
-    leads::{LeadPlan, Leads, There, first_open},
-    vendor::{id_of, unreadable, without_refused, word},
-};
-use leadline_domain::{
-    json::Json,
-    outcome::{Failure, FailureClass},
-};
+use crate::leads::{LeadPlan, Leads, There, first_open};
+use crate::prelude::*;
 
 /// What is read of a Lead that may be there.
 const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
@@ -137,12 +124,8 @@ impl Ready {
     /// Of these Leads one that is ours to change, an open one first.
     fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let is_ours = |lead: &&Value| lead["$converted"] != true && is_it(lead);
-        first_open(leads.iter().filter(is_ours).filter_map(|lead| {
-            let status = word(lead, "Lead_Status").unwrap_or_default();
-            let is_closed =
-                self.settings.closed_statuses.0.iter().any(|closed| closed.eq_ignore_ascii_case(status));
-            Some(There { id: id_of(&lead["id"])?, closed: is_closed.then(|| status.to_owned()) })
-        }))
+        let there = |lead| There::of(lead, ["id", "Lead_Status"], &self.settings.closed_statuses);
+        first_open(leads.iter().filter(is_ours).filter_map(there))
     }
 }
 

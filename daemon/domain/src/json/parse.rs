@@ -1,6 +1,6 @@
 //! The parser. One pass, no look-back; its limits make the recursion safe and bound the memory of what is read.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, collections::HashSet, hash::Hash};
 
 use super::{Json, JsonText, MAX_DEPTH, MAX_KEYS, MAX_STRING, MAX_VALUES, text::unescape};
 
@@ -67,22 +67,21 @@ struct Parser<'a> {
 }
 
 /// The keys of an object so far, decoded: telling a duplicate takes no longer the more there are.
-#[derive(Default)]
-struct Keys<'a> {
-    few: Vec<Cow<'a, str>>,
-    many: HashSet<Cow<'a, str>>,
+pub(super) struct Keys<K> {
+    few: Vec<K>,
+    many: HashSet<K>,
 }
 
-impl<'a> Keys<'a> {
-    fn contains(&self, key: &str) -> bool {
-        if self.many.is_empty() {
-            self.few.iter().any(|present| present == key)
-        } else {
-            self.many.contains(key)
-        }
+impl<K: Eq + Hash> Keys<K> {
+    pub(super) fn new() -> Self {
+        Self { few: Vec::new(), many: HashSet::new() }
     }
 
-    fn insert(&mut self, key: Cow<'a, str>) {
+    pub(super) fn contains(&self, key: &K) -> bool {
+        if self.many.is_empty() { self.few.contains(key) } else { self.many.contains(key) }
+    }
+
+    pub(super) fn insert(&mut self, key: K) {
         if self.many.is_empty() && self.few.len() < FEW {
             self.few.push(key);
         } else {
@@ -162,7 +161,7 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Json, ParseFault> {
         let mut members: Vec<(JsonText, Json)> = Vec::new();
-        let mut seen = Keys::default();
+        let mut seen = Keys::new();
         self.at += 1;
         self.skip_white();
         if self.take(b'}') {

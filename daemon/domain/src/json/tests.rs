@@ -1,9 +1,14 @@
 //! The tree against `serde_json` as the oracle, and the limits.
 
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+};
+
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::*;
+use super::{parse::Keys, *};
 
 #[test]
 fn texts_survive_unchanged() {
@@ -190,6 +195,42 @@ fn duplicate_keys_are_found_among_many() {
 
 /// Around the size from which on keys are hashed.
 const FEW_AND_MANY: (usize, usize) = (16, 17);
+
+/// A key that counts how often it is compared with another.
+struct CountedKey<'a>(usize, &'a Cell<usize>);
+
+impl PartialEq for CountedKey<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.1.set(self.1.get() + 1);
+        self.0 == other.0
+    }
+}
+
+impl Eq for CountedKey<'_> {}
+
+impl Hash for CountedKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// How often keys are compared until so many are known to differ.
+fn comparisons(count: usize) -> usize {
+    let compared = Cell::new(0);
+    let mut keys = Keys::new();
+    for n in 0..count {
+        let key = CountedKey(n, &compared);
+        assert!(!keys.contains(&key));
+        keys.insert(key);
+    }
+    compared.get()
+}
+
+#[test]
+fn twice_as_many_keys_are_told_apart_by_no_more_than_twice_as_much_work() {
+    let [half, whole] = [450, 900].map(comparisons);
+    assert!(whole <= half * 5 / 2, "{half} comparisons for 450 keys, {whole} for 900");
+}
 
 #[test]
 fn a_text_is_compared_without_decoding_all_of_it() {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use leadline_proto::v1::Role;
 use tonic::Status;
 
+use super::refusal;
 use crate::{
     domain::ids::{CompanyId, TokenId},
     telemetry,
@@ -19,6 +20,15 @@ pub(in crate::control) enum Peer {
     Remote(SocketAddr),
 }
 
+/// What tells one caller from another, whatever they are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::control) enum Identity {
+    /// A user of the machine.
+    User(u32),
+    /// Whoever shows this token.
+    Token(TokenId),
+}
+
 /// Who calls, and what that allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::control) struct Caller {
@@ -29,16 +39,24 @@ pub(in crate::control) struct Caller {
     pub(in crate::control) company: Option<(CompanyId, String)>,
     /// People are masked.
     pub(in crate::control) masked: bool,
-    /// What it shows, if that was a token.
-    pub(in crate::control) token: Option<TokenId>,
+    pub(in crate::control) identity: Identity,
     pub(in crate::control) expires_at: Option<jiff::Timestamp>,
 }
 
 impl Caller {
     /// A user of the machine.
-    fn user(operator: String, role: Role) -> Self {
+    fn user(uid: u32, operator: String, role: Role) -> Self {
         let masked = role == Role::Viewer;
-        Self { operator, role, company: None, masked, token: None, expires_at: None }
+        let identity = Identity::User(uid);
+        Self { operator, role, company: None, masked, identity, expires_at: None }
+    }
+
+    /// What it shows, if that was a token.
+    pub(in crate::control) const fn token(&self) -> Option<TokenId> {
+        match self.identity {
+            Identity::Token(token) => Some(token),
+            Identity::User(_) => None,
+        }
     }
 }
 
@@ -59,23 +77,16 @@ pub(in crate::control) struct Users {
 impl Users {
     /// Who a user of the machine is here.
     pub(in crate::control) async fn caller(&self, peer: Option<(u32, u32)>) -> Result<Caller, Status> {
-        let Some((uid, gid)) = peer else {
-            return Err(Status::permission_denied(
-                "the system does not say who is at the other end of the socket",
-            ));
-        };
+        let Some((uid, gid)) = peer else { return Err(refusal::no_user()) };
         let users = read("/etc/passwd").await;
         let name = name_in(&users, uid).map_or_else(|| format!("uid {uid}"), ToOwned::to_owned);
         if uid == 0 || uid == self.own_uid {
-            return Ok(Caller::user(name, Role::Admin));
+            return Ok(Caller::user(uid, name, Role::Admin));
         }
         let groups = if self.groups.is_empty() { String::new() } else { read("/etc/group").await };
         match self.role(&groups, &name, gid) {
-            Some(role) => Ok(Caller::user(name, role)),
-            None => Err(Status::permission_denied(format!(
-                "uid {uid} is no operator here: use the daemon's own user (uid {}) or root, or have --control-group name a group of yours",
-                self.own_uid
-            ))),
+            Some(role) => Ok(Caller::user(uid, name, role)),
+            None => Err(refusal::no_operator(uid, self.own_uid)),
         }
     }
 
@@ -126,7 +137,9 @@ mod tests {
     async fn the_own_user_and_root_are_admins_and_nobody_else_is_let_in() {
         let users = users(&[]);
         for own in [0, users.own_uid] {
-            assert_eq!(users.caller(Some((own, 5))).await.unwrap().role, Role::Admin);
+            let caller = users.caller(Some((own, 5))).await.unwrap();
+            assert_eq!((caller.role, caller.identity), (Role::Admin, Identity::User(own)));
+            assert_eq!(caller.token(), None);
         }
         for (stranger, told) in [
             (

@@ -1,13 +1,13 @@
 //! The messages of a gRPC body, each rewritten on its way; trailers go by as they are.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-
-use crate::telemetry;
 use futures::stream;
 use http::HeaderMap;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
+
+use crate::{control::status, telemetry};
 
 /// What stands before each message: whether it is compressed, and its length.
 const HEAD: usize = 5;
@@ -92,7 +92,7 @@ impl<R: Rewrite> StreamState<R> {
             };
             match frame {
                 None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Status::internal("a message was cut off")),
+                None => return Err(cut_off()),
                 Some(frame) => match frame?.into_data() {
                     Ok(data) => self.buffer.put(data),
                     Err(trailers) => return Ok(Some(trailers)),
@@ -107,7 +107,7 @@ impl<R: Rewrite> StreamState<R> {
             return Ok(None);
         }
         if self.buffer[0] != 0 {
-            return Err(Status::unimplemented("send messages uncompressed"));
+            return Err(compressed());
         }
         let mut length = &self.buffer[1..HEAD];
         let length = length.get_u32() as usize;
@@ -123,11 +123,22 @@ impl<R: Rewrite> StreamState<R> {
 }
 
 fn too_long() -> Status {
-    Status::resource_exhausted("the message is too long: ask for less at once")
+    let message = "the message is too long: ask for less at once";
+    status::refused(Code::ResourceExhausted, "MESSAGE_TOO_LONG", message)
+}
+
+fn cut_off() -> Status {
+    status::refused(Code::Internal, "MESSAGE_CUT_OFF", "a message was cut off")
+}
+
+fn compressed() -> Status {
+    status::refused(Code::Unimplemented, "NOT_SUPPORTED", "send messages uncompressed")
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::StatusExt as _;
+
     use super::*;
 
     /// Doubles each message; one that says `no` is refused.
@@ -186,7 +197,9 @@ mod tests {
             (&[0, 0xff, 0, 0, 0], "the message is too long: ask for less at once"),
             (&[0, 0, 0, 0, 2, 1], "a message was cut off"),
         ] {
-            assert_eq!(read(bytes, 2, Failing::AsError).await.unwrap_err().message(), told);
+            let status = read(bytes, 2, Failing::AsError).await.unwrap_err();
+            assert_eq!(status.message(), told);
+            assert!(status.get_error_details().error_info().is_some(), "{told} has no reason");
         }
     }
 }

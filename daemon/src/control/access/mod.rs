@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, header::AUTHORIZATION};
 use leadline_proto::v1::Role;
 use sha2::{Digest as _, Sha256};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    control::words,
+    control::{status, words},
     doors::security::{Attempted, AttemptedBy, Patience, Security},
     store::{Store, token::TokenView},
 };
@@ -28,7 +28,7 @@ mod rules;
 mod shield;
 
 pub use caller::GroupRole;
-pub(super) use caller::{Caller, Peer, Users};
+pub(super) use caller::{Caller, Identity, Peer, Users};
 pub use rules::Damaged;
 
 use self::{
@@ -75,7 +75,7 @@ impl Gate {
                 self.security.note(Attempted::NoToken, address.ip(), AttemptedBy::default());
                 Err(refusal::no_token())
             }
-            (None, _) => Err(Status::permission_denied("nobody is at the other end")),
+            (None, _) => Err(refusal::nobody()),
         }
     }
 
@@ -153,9 +153,19 @@ impl Caller {
             role,
             company: token.company,
             masked: token.masked || role == Role::Viewer,
-            token: Some(token.id),
+            identity: Identity::Token(token.id),
             expires_at: token.expires_at,
         }
+    }
+}
+
+/// An answer that refuses in its head, with a reason: the server itself gives none.
+fn reasoned(response: http::Response<Body>) -> http::Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(told) if told.code() != Code::Ok && told.details().is_empty() => {
+            status::with_reason(told).into_http()
+        }
+        _ => response,
     }
 }
 
@@ -197,10 +207,12 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             match gate.admit(request).await {
-                Ok((request, None)) => inner.call(request).await,
-                Ok((request, Some(answers))) => {
-                    let response = inner.call(request).await?;
-                    Ok(response.map(|body| rewritten(body, answers, Failing::AsTrailers)))
+                Ok((request, answers)) => {
+                    let response = reasoned(inner.call(request).await?);
+                    Ok(match answers {
+                        Some(answers) => response.map(|body| rewritten(body, answers, Failing::AsTrailers)),
+                        None => response,
+                    })
                 }
                 Err(status) => Ok(status.into_http()),
             }

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use leadline_proto::v1::{Reference, Role};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
-use tonic::Status;
+use tonic::{Code, Status};
 use ulid::Ulid;
 use uuid::Uuid;
 
 use super::{Caller, Gate, frames::Rewrite, refusal};
 use crate::{
+    control::status,
     domain::ids::{CompanyId, DeliveryId},
     store::{Store, operator::command::Refusal, token::Owned},
 };
@@ -169,7 +170,8 @@ async fn own_deliveries(store: &Store, company: CompanyId, texts: &[&str]) -> Re
 }
 
 fn unreadable() -> Status {
-    Status::invalid_argument("the request cannot be read: send it as its descriptor says")
+    let message = "the request cannot be read: send it as its descriptor says";
+    status::refused(Code::InvalidArgument, "UNREADABLE_REQUEST", message)
 }
 
 #[cfg(test)]

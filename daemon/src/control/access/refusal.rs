@@ -21,19 +21,40 @@ pub(in crate::control) const fn word(role: Role) -> &'static str {
 /// The caller shows nothing.
 pub(super) fn no_token() -> Status {
     let message = "show a token that an operator has made on the daemon's machine";
-    status::told(Code::Unauthenticated, "NO_TOKEN", message.to_owned(), HashMap::new())
+    status::refused(Code::Unauthenticated, "NO_TOKEN", message)
 }
 
 /// What the caller shows opens nothing. One answer, so that none can be told from another.
 pub(super) fn bad_token() -> Status {
     let message = "this token is unknown, expired or revoked: ask an admin for a new one";
-    status::told(Code::Unauthenticated, "BAD_TOKEN", message.to_owned(), HashMap::new())
+    status::refused(Code::Unauthenticated, "BAD_TOKEN", message)
 }
 
 /// The caller showed too many wrong ones.
 pub(super) fn too_many() -> Status {
     let message = "too many wrong tokens came from your address: wait a minute";
-    status::told(Code::ResourceExhausted, "TOO_MANY_WRONG_TOKENS", message.to_owned(), HashMap::new())
+    status::refused(Code::ResourceExhausted, "TOO_MANY_WRONG_TOKENS", message)
+}
+
+/// Nobody is there to be asked who they are.
+pub(in crate::control) fn nobody() -> Status {
+    status::refused(Code::PermissionDenied, "NO_PEER", "nobody is at the other end")
+}
+
+/// The system keeps it to itself.
+pub(super) fn no_user() -> Status {
+    let message = "the system does not say who is at the other end of the socket";
+    status::refused(Code::PermissionDenied, "NO_PEER", message)
+}
+
+/// A user of the machine who is no operator.
+pub(super) fn no_operator(uid: u32, own_uid: u32) -> Status {
+    let message = format!(
+        "uid {uid} is no operator here: use the daemon's own user (uid {own_uid}) or root, or have --control-group name \
+         a group of yours",
+    );
+    let about = HashMap::from([("uid".to_owned(), uid.to_string())]);
+    status::told(Code::PermissionDenied, "NO_OPERATOR", message, about)
 }
 
 /// The role is not high enough.
@@ -50,17 +71,20 @@ pub(super) fn needs_role(what: &str, needed: Role, caller: &Caller) -> Status {
 pub(super) fn spans_companies(what: &str, company: &str, caller: &Caller) -> Status {
     let operator = &caller.operator;
     let message = format!("{what} is about all companies, and {operator} sees {company:?} only");
-    status::told(Code::PermissionDenied, "SPANS_COMPANIES", message, HashMap::new())
+    status::refused(Code::PermissionDenied, "SPANS_COMPANIES", message)
 }
 
 /// There is no rule for the call, so nobody may make it.
 pub(super) fn no_rule(path: &str) -> Status {
-    status::told(Code::Unimplemented, "NO_METHOD", format!("there is no method {path}"), HashMap::new())
+    status::refused(Code::Unimplemented, "NO_METHOD", format!("there is no method {path}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::StatusExt as _;
+
     use super::*;
+    use crate::control::access::Identity;
 
     #[test]
     fn each_refusal_says_what_it_would_take() {
@@ -69,7 +93,7 @@ mod tests {
             role: Role::Viewer,
             company: None,
             masked: true,
-            token: None,
+            identity: Identity::User(0),
             expires_at: None,
         };
         for (status, code, told) in [
@@ -99,8 +123,10 @@ mod tests {
                 "GetSystem is about all companies, and token mara sees \"The Mill\" only",
             ),
             (no_rule("/x.Y/Z"), Code::Unimplemented, "there is no method /x.Y/Z"),
+            (nobody(), Code::PermissionDenied, "nobody is at the other end"),
         ] {
             assert_eq!((status.code(), status.message()), (code, told));
+            assert!(status.get_error_details().error_info().is_some(), "{told} has no reason");
         }
         assert_eq!(
             [Role::Unspecified, Role::Operator, Role::Admin].map(word),

@@ -8,10 +8,11 @@ use leadline_proto::v1::Personal;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Caller, Gate, frames::Rewrite, refusal};
 use crate::{
+    control::status,
     domain::{cause::Values, privacy},
     telemetry,
 };
@@ -51,7 +52,7 @@ impl ShieldedReplies {
 
     /// Whether answers of this call must be read at all.
     pub(super) fn are_read(caller: &Caller) -> bool {
-        caller.company.is_some() || caller.masked || caller.token.is_some()
+        caller.company.is_some() || caller.masked || caller.token().is_some()
     }
 }
 
@@ -81,7 +82,7 @@ impl Rewrite for ShieldedReplies {
     }
 
     async fn ended(&mut self) -> Status {
-        let Some(token) = self.caller.token else { return std::future::pending().await };
+        let Some(token) = self.caller.token() else { return std::future::pending().await };
         loop {
             self.look.tick().await;
             match self.gate.store.is_live(token).await {
@@ -97,12 +98,12 @@ impl Rewrite for ShieldedReplies {
 }
 
 fn unreadable() -> Status {
-    Status::internal("the answer cannot be read: see the daemon's log")
+    status::refused(Code::Internal, "UNREADABLE", "the answer cannot be read: see the daemon's log")
 }
 
 /// What is another's is as if it were not there.
 fn foreign() -> Status {
-    Status::not_found("there is no such thing")
+    status::refused(Code::NotFound, "UNKNOWN", "there is no such thing")
 }
 
 /// Leaves out what another company owns. False if the message itself is another's.

@@ -1,5 +1,7 @@
 //! Integrations: created, changed, enabled and deleted under their company's lock; tests are left to dispatch.
 
+use std::time::Instant;
+
 use leadline_proto::v1::{self, integration_service_server::IntegrationService};
 use serde_json::json;
 use tonic::{Request, Response};
@@ -14,14 +16,23 @@ mod enable;
 mod probes;
 mod save;
 mod secrets;
+mod skipped;
+
+pub(super) use skipped::SkippedCounts;
 
 impl Control {
     /// Tells of integrations how many deliveries are skipped, which is too much to be told with every change to
-    /// everybody.
+    /// everybody. What was counted within a minute is told again, whoever asked.
     pub(super) async fn count_skipped(&self, integrations: &mut [v1::Integration]) -> Result<(), Error> {
-        let counts = self.store.for_lists().await.count_skipped(&ids_of(integrations)).await?;
+        let begun = Instant::now();
+        let mut known = self.skipped.of(&ids_of(integrations), begun);
+        if !known.unknown.is_empty() {
+            let counted = self.store.for_lists().await.count_skipped(&known.unknown).await?;
+            self.skipped.keep(&known, &counted, begun);
+            known.counts.extend(counted);
+        }
         for integration in integrations {
-            let count = integration.id.parse().ok().and_then(|id: IntegrationId| counts.get(&id));
+            let count = integration.id.parse().ok().and_then(|id: IntegrationId| known.counts.get(&id));
             if let Some(health) = &mut integration.health {
                 health.skipped = count.map(|count| count.unsigned_abs());
             }

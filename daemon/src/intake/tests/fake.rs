@@ -39,6 +39,7 @@ use crate::{
             read::{LeadStatus, LeadView},
             save::{SaveKey, Saved},
         },
+        operator::audit::Reading,
     },
 };
 
@@ -86,7 +87,7 @@ pub(super) struct State {
     /// Of each form: its id, map, constants, honeypot, redirect and origins.
     pub(super) forms: Vec<FakeForm>,
     pub(super) signed: HashMap<[u8; 32], Option<LeadId>>,
-    /// What was read, with which key.
+    /// What was read, by whom.
     pub(super) read: Vec<(String, LeadId)>,
     /// Which key each saved lead was made with.
     pub(super) made_with: HashMap<[u8; 32], KeyId>,
@@ -391,9 +392,15 @@ impl IntakeStore for Fake {
         Ok(())
     }
 
-    async fn note_read(&self, _: CompanyId, prefix: &str, lead: LeadId) -> Result<(), StoreFailure> {
-        self.with(|state| state.read.push((prefix.to_owned(), lead)));
-        Ok(())
+    async fn note_read(&self, readings: &[Reading]) -> Result<(), StoreFailure> {
+        self.with(|state| match state.failure {
+            Some(failure) => Err(failure),
+            None => {
+                let read = readings.iter().map(|reading| (reading.operator.clone(), reading.lead));
+                state.read.extend(read);
+                Ok(())
+            }
+        })
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

@@ -1,6 +1,7 @@
 //! What pages of browsers may do: post forms, and use the keys that were made for them.
 
 use axum::body::Body;
+use futures::future::join_all;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::json;
 use sha2::Digest as _;
@@ -10,7 +11,10 @@ use super::{
     http::{Answer, TestIntake, UUID, intake, lead, posted},
     until,
 };
-use crate::domain::{form::Form, ids::FormId};
+use crate::{
+    domain::{form::Form, ids::FormId},
+    intake::intake_store::StoreFailure,
+};
 
 const FORM: &str = "01J8H6KQH4YG3XR8RWM6T6XFQF";
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -256,11 +260,22 @@ async fn only_a_key_that_may_read_reads_and_the_audit_knows() {
     let intake = intake();
     intake.post(lead(UUID)).await;
     let path = format!("/v1/leads/{UUID}");
-    for _ in 0..3 {
+    let line = ("intake key llk_7_aa".to_owned(), UUID.parse().unwrap());
+    let read = || intake.store.with(|state| state.read.clone());
+    for times in 1..=3 {
         assert_eq!(intake.get(&path).await.status, StatusCode::OK);
+        assert_eq!(read(), vec![line.clone(); times], "a line for each answer, and before it");
     }
-    let read = intake.store.with(|state| state.read.clone());
-    assert_eq!(read, [("llk_7_aa".to_owned(), UUID.parse().unwrap())], "once for a key and a lead");
+    for answer in join_all((0..20).map(|_| intake.get(&path))).await {
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(read().len(), 23, "however many read at once");
+    assert_eq!(intake.get("/v1/leads/01J8H6KQH4YG3XR8RWM6T6XFQG").await.status, StatusCode::NOT_FOUND);
+    intake.store.with(|state| state.failure = Some(StoreFailure::Away));
+    let away = "the database is away, nothing was accepted: send the request again after Retry-After seconds";
+    intake.get(&path).await.refused(503, away);
+    intake.store.with(|state| state.failure = None);
+    assert_eq!(read().len(), 23, "nobody is told what has no line");
     intake.store.change(|company| company.rate_per_second = Some(1.0));
     let refused = loop {
         let answer = intake.get(&path).await;

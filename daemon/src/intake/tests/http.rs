@@ -16,8 +16,8 @@ use crate::{
     compute::Compute,
     domain::ids::LeadId,
     intake::{
-        Flusher, IntakeApp, IntakeSettings, Readiness, Refusals, UsedKeys, admin, client::TrustedProxies,
-        intake_store::StoreFailure, refusals, routes, used_keys,
+        Flusher, IntakeApp, IntakeSettings, Notes, Readiness, Readings, Refusals, UsedKeys, admin,
+        client::TrustedProxies, intake_store::StoreFailure, readings, refusals, routes, used_keys,
     },
     telemetry::FaultCounts,
 };
@@ -92,9 +92,11 @@ fn intake_with(ready: Readiness) -> TestIntake {
     let (used_keys, used) = UsedKeys::new();
     flushing.spawn(used_keys::write(Arc::clone(&store), used));
     let settings = settings(ready);
-    let kept = (refusals, used_keys);
+    let (readings, read) = Readings::new();
+    flushing.spawn(readings::write(Arc::clone(&store), read));
+    let notes = Notes { refusals, used_keys, readings };
     let (lines, stop) = (TaskTracker::new(), CancellationToken::new());
-    let app = Arc::new(IntakeApp::new(Arc::clone(&store), queue, kept, settings, lines, stop.clone()));
+    let app = Arc::new(IntakeApp::new(Arc::clone(&store), queue, notes, settings, lines, stop.clone()));
     let (router, admin) = (routes::router(Arc::clone(&app)), admin::router(Arc::clone(&app)));
     TestIntake { stop, router, admin, store, app, _flushing: flushing }
 }

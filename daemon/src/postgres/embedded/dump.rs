@@ -171,3 +171,26 @@ async fn pass(
         watch.passed(passed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Heard<'a>(&'a mut Vec<u64>);
+
+    impl DumpWatch for Heard<'_> {
+        fn passed(&mut self, bytes: u64) {
+            self.0.push(bytes);
+        }
+    }
+
+    #[tokio::test]
+    async fn all_bytes_pass_and_each_chunk_is_heard_of() {
+        let whole: Vec<u8> = (0..3 * CHUNK + 5).map(|n| n.to_le_bytes()[0]).collect();
+        let (mut written, mut heard) = (Vec::new(), Vec::new());
+        let passed = pass(&mut &whole[..], &mut written, Heard(&mut heard)).await.unwrap();
+        assert_eq!((passed, written == whole), (whole.len() as u64, true));
+        let chunk = CHUNK as u64;
+        assert_eq!(heard, [chunk, 2 * chunk, 3 * chunk, 3 * chunk + 5]);
+    }
+}

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
-        ids::{CompanyId, KeyId, LeadId},
+        ids::{CompanyId, KeyId},
         signing::SignatureKind,
     },
     store::{
@@ -137,42 +137,6 @@ impl Store {
                  WHERE u.last_used_at < now() - interval '1 minute'",
             &companies,
             &keys,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Writes into the audit that somebody read who a lead is.
-    pub async fn note_reading(
-        &self,
-        company: CompanyId,
-        operator: &str,
-        action: &str,
-        lead: LeadId,
-    ) -> Result<(), Error> {
-        self.note_readings(&[(company, lead)], operator, action).await
-    }
-
-    /// The same of several leads, all or none.
-    pub async fn note_readings(
-        &self,
-        leads: &[(CompanyId, LeadId)],
-        operator: &str,
-        action: &str,
-    ) -> Result<(), Error> {
-        let companies: Vec<i64> = leads.iter().map(|(company, _)| company.0).collect();
-        let ids: Vec<_> = leads.iter().map(|_| uuid::Uuid::from(ulid::Ulid::generate())).collect();
-        let targets: Vec<_> = leads.iter().map(|(_, lead)| format!("lead {lead}")).collect();
-        sqlx::query!(
-            "INSERT INTO audit (company_id, id, operator, action, target)
-             SELECT company_id, id, $1, $2, target
-             FROM unnest($3::bigint[], $4::uuid[], $5::text[]) r(company_id, id, target)",
-            operator,
-            action,
-            &companies,
-            &ids,
-            &targets,
         )
         .execute(&self.pool)
         .await?;

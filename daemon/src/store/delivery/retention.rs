@@ -161,30 +161,6 @@ impl Store {
         let claimed = row.claimed_at.map(|at| first_kept(at.to_jiff(), Duration::ZERO));
         Ok(claimed.map_or(first, |claimed| claimed.min(first)))
     }
-
-    /// Forgets jobs that ended in all their lanes.
-    async fn forget_jobs(&self, db: &mut PgConnection) -> Result<u64, Error> {
-        let gone = sqlx::query!(
-            "DELETE FROM job j WHERE j.finished_at < now() - $1 * interval '1 second'
-               AND NOT EXISTS (SELECT FROM job o WHERE o.id = j.id
-                   AND (o.finished_at IS NULL OR o.finished_at >= now() - $1 * interval '1 second'))",
-            self.kept.as_secs_f64(),
-        )
-        .execute(db)
-        .await?;
-        Ok(gone.rows_affected())
-    }
-
-    /// Forgets notices, those too that nobody could be told all the while.
-    async fn forget_notices(&self, db: &mut PgConnection) -> Result<u64, Error> {
-        let gone = sqlx::query!(
-            "DELETE FROM notice WHERE created_at < now() - $1 * interval '1 second'",
-            self.kept.as_secs_f64(),
-        )
-        .execute(db)
-        .await?;
-        Ok(gone.rows_affected())
-    }
 }
 
 /// A connection that nobody else prunes beside. The turn ends with the connection, however that ends.

@@ -15,6 +15,7 @@ use crate::{
         lane::{LaneId, LaneStatus},
         moment::Moment,
         origins,
+        outcome::FailureClass,
     },
     store::{
         Error, Store, class, events,
@@ -78,6 +79,8 @@ pub struct Health {
     pub pending: i64,
     pub oldest_undelivered_at: Option<jiff::Timestamp>,
     pub throttled_until: Option<jiff::Timestamp>,
+    /// What the target answered when it asked for that, where this is its last answer.
+    pub throttle_error: Option<String>,
     pub next_retry_at: Option<jiff::Timestamp>,
     pub sweep_at: Option<jiff::Timestamp>,
     /// Failures in a row, and the error that opened the breaker.
@@ -167,12 +170,10 @@ impl IntegrationView {
             concurrency: policy.concurrency,
             rate_per_second: policy.rate_per_second,
         };
-        let badge = Badge::of(
-            row.enabled,
-            class(row.last_class.as_deref())?,
-            row.failing,
-            row.next_retry_at.is_some(),
-        );
+        let last_class = class(row.last_class.as_deref())?;
+        let badge = Badge::of(row.enabled, last_class, row.failing, row.next_retry_at.is_some());
+        let is_asked_to_wait = row.throttled_until.is_some() && last_class == Some(FailureClass::Throttled);
+        let throttle_error = row.last_error.clone().filter(|_| is_asked_to_wait);
         // What was found with credentials that may not be used says no more than that.
         let suspension =
             row.credentials_for.and_then(|given_for| origins::suspension(&given_for, &row.config));
@@ -213,6 +214,7 @@ impl IntegrationView {
                 pending: row.queued + row.running + row.waiting,
                 oldest_undelivered_at: since,
                 throttled_until: jiff(row.throttled_until),
+                throttle_error,
                 next_retry_at: jiff(row.next_retry_at),
                 sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
                 streak: row.streak,

@@ -8,8 +8,10 @@ use crate::{
     store::{
         Error, Store,
         integration::LockedIntegration,
+        job::forget::remove_lane,
+        notice::forget_reported,
         operator::command::{Command, Refusal},
-        queue::health::remove_health,
+        queue::{health::remove_health, removal::remove_sweep},
     },
 };
 
@@ -74,30 +76,9 @@ impl Store {
         }
         // What a dead daemon was pushing may have come back to the queue in between.
         self.remove_due(integration).await?;
-        until_gone(|| {
-            sqlx::query!(
-                "DELETE FROM attempt WHERE (company_id, integration_id, id, started_at) IN (
-                     SELECT company_id, integration_id, id, started_at FROM attempt
-                     WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
-                company,
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-        })
-        .await?;
+        self.remove_attempts(company, integration).await?;
         self.remove_deliveries(company, integration).await?;
-        until_gone(|| {
-            sqlx::query!(
-                "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = $2 AND lead_id IN (
-                     SELECT lead_id FROM vendor_id WHERE company_id = $1 AND integration_id = $2 LIMIT $3)",
-                company,
-                integration,
-                BATCH,
-            )
-            .execute(&self.pool)
-        })
-        .await?;
+        self.remove_vendor_ids(company, integration).await?;
         self.remove_row(company, integration).await
     }
 
@@ -127,16 +108,10 @@ impl Store {
                        AND NOT EXISTS (SELECT FROM vendor_id WHERE company_id = $1 AND integration_id = $2)
                        AND NOT EXISTS (SELECT FROM due WHERE integration_id = $2)
                    RETURNING company_id, id
-               ), sweeps AS (
-                   DELETE FROM sweep t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
-               ), jobs AS (
-                   DELETE FROM job t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
                ), probes AS (
                    DELETE FROM probe t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
                ), secrets AS (
                    DELETE FROM signing_secret t USING gone g WHERE t.company_id = g.company_id AND t.integration_id = g.id
-               ), told AS (
-                   DELETE FROM notice_told t USING gone g WHERE t.company_id = g.company_id AND t.subject = g.id
                )
                SELECT count(*) AS "gone!" FROM gone"#,
             company,
@@ -147,6 +122,9 @@ impl Store {
         if gone == 0 {
             return Ok(false);
         }
+        remove_sweep(&mut tx, company, integration).await?;
+        remove_lane(&mut tx, company, integration).await?;
+        forget_reported(&mut tx, company, integration).await?;
         tx.commit().await?;
         Ok(true)
     }

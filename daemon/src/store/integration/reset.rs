@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::find_integration;
 use crate::{
-    domain::lane::LaneId,
+    domain::{ids::CompanyId, lane::LaneId},
     store::{
+        Error,
         operator::command::{Command, Refusal},
         queue::{health::forget_failures, lift::close_breaker},
     },
@@ -71,4 +74,25 @@ impl Command {
         };
         Ok((lane, lifted))
     }
+}
+
+/// Ends the pauses that the targets of these integrations asked for. Answers which were paused.
+pub(in crate::store) async fn end_pauses(
+    db: &mut PgConnection,
+    company: CompanyId,
+    integrations: &[Uuid],
+) -> Result<Vec<Uuid>, Error> {
+    let resumed = sqlx::query_scalar!(
+        r#"WITH paused AS (
+               SELECT id FROM integration WHERE company_id = $1 AND id = ANY($2) AND throttled_until > now()
+               ORDER BY id FOR NO KEY UPDATE
+           )
+           UPDATE integration i SET throttled_until = NULL FROM paused
+           WHERE i.company_id = $1 AND i.id = paused.id RETURNING i.id"#,
+        company.0,
+        integrations,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(resumed)
 }

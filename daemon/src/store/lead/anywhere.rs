@@ -1,11 +1,13 @@
 //! What the newest leads say, page by page, for searches through what no index has.
 
+use std::collections::HashSet;
+
 use jiff_sqlx::ToSqlx as _;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::ids::{CompanyId, LeadId},
     store::{Error, Store, lead::place::LeadPlace},
 };
 
@@ -55,6 +57,27 @@ impl Store {
             body,
         });
         Ok(Some(bodies.collect()))
+    }
+}
+
+impl Store {
+    /// Those of these leads that are not erased now.
+    pub async fn not_erased(
+        &self,
+        ids: &[(CompanyId, LeadId)],
+    ) -> Result<HashSet<(CompanyId, LeadId)>, Error> {
+        let (companies, leads): (Vec<i64>, Vec<Uuid>) =
+            ids.iter().map(|(company, lead)| (company.0, lead.uuid())).unzip();
+        let rows: Vec<(i64, Uuid)> = sqlx::query_as(
+            "SELECT l.company_id, l.id FROM unnest($1::bigint[], $2::uuid[]) u(company_id, lead_id)
+             JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
+             WHERE l.erased_at IS NULL",
+        )
+        .bind(companies)
+        .bind(leads)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(company, lead)| (CompanyId(company), lead.into())).collect())
     }
 }
 

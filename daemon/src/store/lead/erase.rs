@@ -14,11 +14,14 @@ use crate::{
         ids::{CompanyId, LeadId},
         json::Json,
         lane::LaneId,
+        person::Person,
     },
     store::{
         Error, Store,
         company::find_optional_company,
+        delivery::erase::{forget_vendor_ids, scrub_attempts},
         lead::{person::forget_person, read::find_lead},
+        notice::scrub_notices,
         operator::command::{Command, Refusal},
         queue::{erase::scrub_deliveries, health::scrub_errors, hold::in_flight, undelivered::lock_counts},
     },
@@ -56,6 +59,7 @@ impl Command {
         let deliveries = lock_deliveries(&mut self.tx, company, lead).await?;
         let skipped = self.skip_erased(company, &deliveries.integrations, &deliveries.ids).await?;
         let attempts = scrub(&mut self.tx, company, lead, &deliveries, self.store.kept).await?;
+        scrub_tests(&mut self.tx, company, lead).await?;
         forget(&mut self.tx, company, lead, &uuid).await?;
         for integration in &deliveries.integrations {
             self.touch(LaneId::new(company, *integration), false);
@@ -139,31 +143,56 @@ async fn scrub(
 ) -> Result<u64, Error> {
     scrub_deliveries(db, company, &of.ids).await?;
     scrub_health_and_notices(db, company, of, kept).await?;
-    let attempts = sqlx::query!(
+    let attempts = scrub_attempts(db, company, &of.ids, ERASED).await?;
+    forget_vendor_ids(db, company, &of.integrations, lead).await?;
+    sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
+        .execute(db)
+        .await?;
+    Ok(attempts)
+}
+
+/// Empties the tests of the company's integrations that quote the person: a test is no delivery of any lead, but its target
+/// may answer it with whom it knows.
+async fn scrub_tests(db: &mut PgConnection, company: CompanyId, lead: LeadId) -> Result<(), Error> {
+    let person = sqlx::query_as!(
+        Person,
+        r#"SELECT name AS "name!", email AS "email!", phone AS "phone!" FROM person WHERE company_id = $1 AND lead_id = $2"#,
+        company.0,
+        lead.uuid(),
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let quotes = person.map(|person| quotes(&person)).unwrap_or_default();
+    if quotes.is_empty() {
+        return Ok(());
+    }
+    // Answers are bytes, which need not be text: both sides are compared as PostgreSQL escapes bytes.
+    sqlx::query!(
         "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
              error = CASE WHEN error IS NOT NULL THEN $3 END,
              request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
              response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
-         WHERE company_id = $1 AND delivery_id = ANY($2)",
+         WHERE company_id = $1 AND delivery_id IS NULL AND EXISTS (
+             SELECT FROM unnest($2::text[]) quote WHERE strpos(
+                 lower(concat_ws(' ', encode(response_body, 'escape'), encode(convert_to(concat_ws(' ', error, note, url,
+                     calls::text, response_headers::text), 'UTF8'), 'escape'))),
+                 lower(encode(convert_to(quote, 'UTF8'), 'escape'))) > 0)",
         company.0,
-        &of.ids,
+        &quotes,
         ERASED,
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    // By the whole key: the company's other ids are not read while all these locks are held.
-    sqlx::query!(
-        "DELETE FROM vendor_id WHERE company_id = $1 AND integration_id = ANY($2) AND lead_id = $3",
-        company.0,
-        &of.integrations,
-        lead.uuid()
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query!("DELETE FROM saved_lead WHERE company_id = $1 AND lead_id = $2", company.0, lead.uuid(),)
-        .execute(db)
-        .await?;
-    Ok(attempts.rows_affected())
+    Ok(())
+}
+
+/// What tells that a text is about a person: what is short, or one name alone, many texts have in them.
+fn quotes(person: &Person) -> Vec<String> {
+    let Person { name, email, phone } = person;
+    let digits = phone.chars().filter(char::is_ascii_digit).collect();
+    let whole_name = if name.contains(' ') { name.clone() } else { String::new() };
+    let quotes = [email.clone(), email.replace('@', "%40"), phone.clone(), digits, whole_name];
+    quotes.into_iter().filter(|quote| quote.chars().count() >= 6).collect()
 }
 
 /// Takes the errors that quote the lead out of the health of its integrations and of what operators were told. Before
@@ -192,18 +221,8 @@ async fn scrub_health_and_notices(
     .fetch_all(&mut *db)
     .await?;
     scrub_errors(&mut *db, company, &of.integrations, &errors, ERASED).await?;
-    for error in errors {
-        // As it stands within a JSON string.
-        let quoted = serde_json::to_string(&error).map_err(|_| Error::Corrupt("attempt's error"))?;
-        sqlx::query!(
-            "UPDATE notice SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8')
-             WHERE company_id = $1 AND strpos(convert_from(body, 'UTF8'), $2) > 0",
-            company.0,
-            &quoted[1..quoted.len() - 1],
-            ERASED,
-        )
-        .execute(&mut *db)
-        .await?;
+    for error in &errors {
+        scrub_notices(db, company, error, ERASED).await?;
     }
     Ok(())
 }
@@ -236,4 +255,23 @@ async fn forget(db: &mut PgConnection, company: CompanyId, lead: LeadId, uuid: &
     .execute(db)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_known_by_what_few_texts_have_in_them() {
+        let person = |name: &str, email: &str, phone: &str| Person {
+            name: name.to_owned(),
+            email: email.to_owned(),
+            phone: phone.to_owned(),
+        };
+        assert_eq!(
+            quotes(&person("Sarah Patel", "sarah@example.com", "+44 7700 900123")),
+            ["sarah@example.com", "sarah%40example.com", "+44 7700 900123", "447700900123", "Sarah Patel"]
+        );
+        assert_eq!(quotes(&person("Sarah", "", "112")), [""; 0]);
+    }
 }

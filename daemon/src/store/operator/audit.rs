@@ -9,7 +9,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AuditId, CompanyId},
+    domain::ids::{self, AuditId, CompanyId, LeadId},
     store::{Error, Store},
 };
 
@@ -87,6 +87,15 @@ impl AuditRow {
     }
 }
 
+/// That somebody read who a lead is.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    pub company: CompanyId,
+    pub lead: LeadId,
+    /// Who: an operator, or an intake key.
+    pub operator: String,
+}
+
 impl Store {
     /// Lines of the audit, newest first: one scan of the key for each company, merged.
     pub async fn audit_lines(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Error> {
@@ -113,6 +122,27 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         self.with_names(rows).await
+    }
+
+    /// Writes into the audit who read who leads are: a line for each, all or none.
+    pub async fn note_readings(&self, readings: &[Reading], action: &str) -> Result<(), Error> {
+        let companies: Vec<i64> = readings.iter().map(|reading| reading.company.0).collect();
+        let ids: Vec<_> = readings.iter().map(|_| Uuid::from(ids::new_ulid())).collect();
+        let operators: Vec<_> = readings.iter().map(|reading| reading.operator.clone()).collect();
+        let targets: Vec<_> = readings.iter().map(|reading| format!("lead {}", reading.lead)).collect();
+        sqlx::query!(
+            "INSERT INTO audit (company_id, id, operator, action, target)
+             SELECT company_id, id, operator, $1, target
+             FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[]) r(company_id, id, operator, target)",
+            action,
+            &companies,
+            &ids,
+            &operators,
+            &targets,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// What was changed within each of these windows, newest first.

@@ -7,6 +7,7 @@ use crate::{
     domain::{ids::CompanyId, lane::LaneId},
     store::{
         Error,
+        integration::reset::end_pauses,
         operator::command::{Command, Refusal},
     },
 };
@@ -33,24 +34,19 @@ impl Command {
         integrations: &[Uuid],
     ) -> Result<(), Refusal> {
         // Integrations before their counts, as a finish locks them.
-        let lifted = sqlx::query_scalar!(
-            r#"WITH paused AS (
-                   SELECT id FROM integration WHERE company_id = $1 AND id = ANY($2) AND throttled_until > now()
-                   ORDER BY id FOR NO KEY UPDATE
-               ), resumed AS (
-                   UPDATE integration i SET throttled_until = NULL FROM paused
-                   WHERE i.company_id = $1 AND i.id = paused.id RETURNING i.id
-               ), tried AS (
-                   UPDATE integration_stat SET breaker_until = now(), updated_at = now()
-                   WHERE company_id = $1 AND integration_id = ANY($2) AND breaker_until > now()
-                   RETURNING integration_id
-               )
-               SELECT id AS "id!" FROM resumed UNION SELECT integration_id FROM tried"#,
+        let mut lifted = end_pauses(&mut self.tx, company, integrations).await?;
+        let tried = sqlx::query_scalar!(
+            "UPDATE integration_stat SET breaker_until = now(), updated_at = now()
+             WHERE company_id = $1 AND integration_id = ANY($2) AND breaker_until > now()
+             RETURNING integration_id",
             company.0,
             integrations,
         )
         .fetch_all(&mut *self.tx)
         .await?;
+        lifted.extend(tried);
+        lifted.sort_unstable();
+        lifted.dedup();
         for integration in lifted {
             self.touch(LaneId::new(company, integration), true);
         }

@@ -19,6 +19,7 @@ use crate::{
     store::{
         Error, Store,
         job::JobLane,
+        lead::event::{RepeatedEvent, repeat_events},
         operator::command::{Command, Refusal},
         queue::{
             requeue::{self, Requeue},
@@ -139,12 +140,12 @@ impl Command {
                 lead.event_id
             } else {
                 let event = EventId::generate().uuid();
-                events.push((event, lead.id, as_created(&lead.body)?));
+                events.push(RepeatedEvent { id: event, lead: lead.id, body: as_created(&lead.body)? });
                 event
             };
             rows.push((pushed, lead.id, event));
         }
-        self.add_events(company, &events).await?;
+        repeat_events(&mut self.tx, company, &events).await?;
         self.add_pushes(new, &rows, &replaced).await
     }
 
@@ -174,28 +175,6 @@ impl Command {
             .into_iter()
             .map(|row| Ok(Existing { id: row.id, lead_id: row.lead_id, state: state(&row.state)? }));
         Ok(existing.collect::<Result<_, Error>>()?)
-    }
-
-    async fn add_events(
-        &mut self,
-        company: CompanyId,
-        events: &[(Uuid, Uuid, Bytes)],
-    ) -> Result<(), Refusal> {
-        let ids: Vec<Uuid> = events.iter().map(|event| event.0).collect();
-        let leads: Vec<Uuid> = events.iter().map(|event| event.1).collect();
-        let bodies: Vec<&[u8]> = events.iter().map(|event| &event.2[..]).collect();
-        sqlx::query!(
-            "INSERT INTO event (company_id, id, lead_id, kind, body)
-             SELECT $1, id, lead_id, 'lead.created', body
-             FROM unnest($2::uuid[], $3::uuid[], $4::bytea[]) e(id, lead_id, body)",
-            company.0,
-            &ids,
-            &leads,
-            &bodies as &[&[u8]],
-        )
-        .execute(&mut *self.tx)
-        .await?;
-        Ok(())
     }
 
     async fn add_pushes(

@@ -1,5 +1,6 @@
 //! Taking away what the queue holds of an integration that was deleted.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::store::{
@@ -44,4 +45,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends the run of the sweep in a lane whose integration is deleted.
+pub(in crate::store) async fn remove_sweep(
+    db: &mut PgConnection,
+    company: i64,
+    integration: Uuid,
+) -> Result<(), Error> {
+    sqlx::query!("DELETE FROM sweep WHERE company_id = $1 AND integration_id = $2", company, integration)
+        .execute(db)
+        .await?;
+    Ok(())
 }

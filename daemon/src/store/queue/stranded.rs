@@ -61,32 +61,32 @@ struct Misplaced {
     state: State,
 }
 
-/// What a look at some deliveries found, and the last one that it looked at.
-struct Look {
+/// What a scan of some deliveries found, and the last one that it looked at.
+struct Scan {
     wrong: Vec<Misplaced>,
     last: Option<(i64, Uuid)>,
 }
 
-/// Looks at so many deliveries behind a position.
-async fn look(
+/// Scans so many deliveries behind a position.
+async fn scan(
     executor: impl sqlx::PgExecutor<'_>,
     after: (i64, Uuid),
     count: i64,
-) -> Result<Look, sqlx::Error> {
+) -> Result<Scan, sqlx::Error> {
     let rows = sqlx::query_file!("src/store/queue/stranded.sql", after.0, after.1, count);
-    let mut look = Look { wrong: Vec::new(), last: None };
+    let mut scan = Scan { wrong: Vec::new(), last: None };
     for row in rows.fetch_all(executor).await? {
         match row.state {
-            None => look.last = Some((row.company_id, row.id)),
+            None => scan.last = Some((row.company_id, row.id)),
             // A state of a newer daemon is that daemon's to look at.
-            Some(state) => look.wrong.extend(State::parse(&state).map(|state| Misplaced {
+            Some(state) => scan.wrong.extend(State::parse(&state).map(|state| Misplaced {
                 company: CompanyId(row.company_id),
                 id: row.id,
                 state,
             })),
         }
     }
-    Ok(look)
+    Ok(scan)
 }
 
 impl Store {
@@ -111,9 +111,9 @@ impl Store {
         after: (i64, Uuid),
         mended: &mut Mended,
     ) -> Result<Option<(i64, Uuid)>, Error> {
-        let look = look(&self.pool, after, BATCH).await?;
+        let scan = scan(&self.pool, after, BATCH).await?;
         let mut wrong: BTreeMap<CompanyId, Vec<Uuid>> = BTreeMap::new();
-        for found in look.wrong {
+        for found in scan.wrong {
             wrong.entry(found.company).or_default().push(found.id);
         }
         for (company, ids) in &wrong {
@@ -125,7 +125,7 @@ impl Store {
                 mended.missing += missing;
             }
         }
-        Ok(look.last)
+        Ok(scan.last)
     }
 
     /// Looks at the next rows of `undelivered`, and removes those that say what is not.
@@ -206,8 +206,8 @@ impl Command {
         for id in ids {
             // The very look that found it, at this one alone.
             let before = Uuid::from_u128(id.as_u128().saturating_sub(1));
-            let look = look(&mut *self.tx, (company.0, before), 1).await?;
-            wrong.extend(look.wrong.into_iter().filter(|found| (found.company, found.id) == (company, *id)));
+            let scan = scan(&mut *self.tx, (company.0, before), 1).await?;
+            wrong.extend(scan.wrong.into_iter().filter(|found| (found.company, found.id) == (company, *id)));
         }
         let those = |state: State| -> Vec<Uuid> {
             wrong.iter().filter(|found| found.state == state).map(|found| found.id).collect()

@@ -17,6 +17,7 @@ use crate::{
     store::{
         DueHint, Error, known,
         lead::{
+            event::replace_event,
             intake::{AcceptedDelivery, NewDelivery, NewEvent},
             person::rewrite,
         },
@@ -102,26 +103,6 @@ pub(in crate::store) async fn write_update(
         reason: one.reason.map(|reason| reason.text()),
     });
     Ok((answers.collect(), hints))
-}
-
-async fn replace_event(tx: &mut PgTransaction<'_>, update: &NewEvent) -> Result<(), Error> {
-    sqlx::query!(
-        "WITH added AS (
-            INSERT INTO event (company_id, id, lead_id, kind, body, trace)
-            VALUES ($1, $3, $2, 'lead.updated', $4, $7)
-         )
-         UPDATE lead SET event_id = $3, digest = $5, uuid = $6, updated_at = now() WHERE company_id = $1 AND id = $2",
-        update.company.0,
-        update.lead.uuid(),
-        update.event.uuid(),
-        &update.body[..],
-        &update.digest[..],
-        update.uuid,
-        update.trace.map(|trace| trace.to_bytes().to_vec())
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The integrations that flows, or the want of consent, have kept the lead away from until now.

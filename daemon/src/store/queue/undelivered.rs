@@ -11,7 +11,10 @@ use crate::{
         delivery::{Reason, SweepPolicy},
         ids::CompanyId,
     },
-    store::{Error, failure::Named},
+    store::{
+        Error,
+        failure::{Died, Named},
+    },
 };
 
 /// Notes deliveries that an operator holds.
@@ -65,23 +68,23 @@ pub(in crate::store) async fn add_dead(
     Ok(())
 }
 
-/// Writes down the causes of what is dead, and counts what died lately into their trends. A row that says something else
-/// by now is left alone.
-pub(in crate::store) async fn name_causes(db: &mut PgConnection, n: &Named) -> Result<(), Error> {
-    sqlx::query!(
-        "WITH named AS (
-                 UPDATE undelivered u SET cause_id = n.cause_id, currency = n.currency, pence = n.pence
-                 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[])
-                     n(company_id, integration_id, delivery_id, class, error, cause_id, currency, pence)
-                 WHERE u.company_id = n.company_id AND u.integration_id = n.integration_id AND u.delivery_id = n.delivery_id
-                   AND u.state = 'dead' AND u.cause_id IS NULL
-                   AND u.class IS NOT DISTINCT FROM n.class AND u.error IS NOT DISTINCT FROM n.error
-                 RETURNING u.company_id, u.integration_id, u.cause_id, u.since
-             )
-             INSERT INTO cause_trend AS t (cause_id, at, company_id, integration_id, deliveries)
-             SELECT cause_id, date_bin('15 minutes', since, 'epoch'), company_id, integration_id, count(*) FROM named
-             WHERE since > now() - interval '1 day' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-             ON CONFLICT (cause_id, at, company_id, integration_id) DO UPDATE SET deliveries = t.deliveries + excluded.deliveries",
+/// Writes down the causes of what is dead. A row that says something else by now is left alone. Answers how many died
+/// lately of each.
+pub(in crate::store) async fn name_causes(db: &mut PgConnection, n: &Named) -> Result<Vec<Died>, Error> {
+    let died = sqlx::query_as!(
+        Died,
+        r#"WITH named AS (
+               UPDATE undelivered u SET cause_id = n.cause_id, currency = n.currency, pence = n.pence
+               FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[])
+                   n(company_id, integration_id, delivery_id, class, error, cause_id, currency, pence)
+               WHERE u.company_id = n.company_id AND u.integration_id = n.integration_id AND u.delivery_id = n.delivery_id
+                 AND u.state = 'dead' AND u.cause_id IS NULL
+                 AND u.class IS NOT DISTINCT FROM n.class AND u.error IS NOT DISTINCT FROM n.error
+               RETURNING u.company_id, u.integration_id, u.cause_id, u.since
+           )
+           SELECT cause_id AS "cause!", date_bin('15 minutes', since, 'epoch') AS "at!: _", company_id AS "company!",
+               integration_id AS "integration!", count(*) AS "deliveries!"
+           FROM named WHERE since > now() - interval '1 day' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"#,
         &n.company,
         &n.integration,
         &n.delivery,
@@ -91,9 +94,9 @@ pub(in crate::store) async fn name_causes(db: &mut PgConnection, n: &Named) -> R
         &n.currency as &[Option<String>],
         &n.pence as &[Option<i64>],
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(())
+    Ok(died)
 }
 
 /// Takes deliveries from the small table, and from the counts of the dead.

@@ -22,7 +22,7 @@ impl Scene {
         let mut late = std::mem::take(&mut self.working);
         for item in late.drain(..early.min(late.len())) {
             // Nobody has the claim yet: what is recorded now is left out of what is taken over.
-            let finished: Vec<Finished> = finished(&item, End::Delivered, 0).into_iter().collect();
+            let finished: Vec<Finished> = finished(&item, PushEnd::Delivered, 0).into_iter().collect();
             let flushed = self.store.finish(dead, &finished, &[]).await.unwrap();
             assert_eq!(flushed.recorded, finished.len());
         }

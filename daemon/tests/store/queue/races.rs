@@ -29,13 +29,13 @@ impl Scene {
     }
 
     /// A lead whose delivery ended so.
-    async fn ended(&mut self, end: End) {
+    async fn ended(&mut self, end: PushEnd) {
         self.take(Step::Lead).await;
         self.push_one(end).await;
     }
 
     /// Claims the one delivery that is due and ends it.
-    async fn push_one(&mut self, end: End) {
+    async fn push_one(&mut self, end: PushEnd) {
         self.claim(1).await;
         let item = self.working.pop().unwrap();
         self.end(&item, end, 0).await;
@@ -45,7 +45,7 @@ impl Scene {
 #[tokio::test]
 async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
     let mut scene = scene().await;
-    scene.ended(End::Dead).await;
+    scene.ended(PushEnd::Dead).await;
     let filter = DeliveryFilter {
         company: Some(scene.company),
         states: vec![State::Dead],
@@ -73,9 +73,9 @@ async fn a_step_of_a_job_that_another_daemon_has_taken_is_left_alone() {
 #[tokio::test]
 async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
     for re_render in [false, true] {
-        for end in [None, Some(End::Delivered)] {
+        for end in [None, Some(PushEnd::Delivered)] {
             let mut scene = scene().await;
-            scene.ended(End::Dead).await;
+            scene.ended(PushEnd::Dead).await;
             let seen = scene.targets(State::Dead).await;
             scene.retry(0, false).await;
             if let Some(end) = end {
@@ -95,9 +95,9 @@ async fn a_retry_leaves_alone_what_was_retried_after_it_looked() {
 
 #[tokio::test]
 async fn an_update_waits_for_a_push_in_flight_that_was_held() {
-    for end in [End::Delivered, End::Retry] {
+    for end in [PushEnd::Delivered, PushEnd::Retry] {
         let mut scene = scene().await;
-        scene.ended(End::Delivered).await;
+        scene.ended(PushEnd::Delivered).await;
         scene.take(Step::Update(0)).await;
         scene.claim(1).await;
         let earlier = scene.targets(State::Pending).await.remove(0).id;
@@ -112,7 +112,7 @@ async fn an_update_waits_for_a_push_in_flight_that_was_held() {
         check_invariants(&scene.pool).await;
         // Whether the push arrived decides whether the one before is final.
         let is_due = scene.holds("SELECT EXISTS (SELECT FROM due)").await;
-        assert_eq!(is_due, matches!(end, End::Delivered), "{end:?}");
+        assert_eq!(is_due, matches!(end, PushEnd::Delivered), "{end:?}");
         scene.drain().await;
     }
 }
@@ -152,7 +152,7 @@ async fn what_is_given_back_stays_held_if_it_was_held_meanwhile() {
 #[tokio::test]
 async fn two_that_remove_an_integration_leave_nothing_behind() {
     let mut scene = scene().await;
-    scene.ended(End::Delivered).await;
+    scene.ended(PushEnd::Delivered).await;
     let hide = "UPDATE integration SET enabled = false, deleted_at = now()";
     sqlx::query(hide).execute(&scene.pool).await.unwrap();
     // Another has removed the first batch and not the second when this one looks.
@@ -190,7 +190,7 @@ async fn what_a_silent_server_was_told_is_told_again() {
     // Answers of nothing that touches these come any more; more of them than the pools have connections.
     let mut silence = scene.pool.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE lead, daemon, attempt IN EXCLUSIVE MODE").execute(&mut *silence).await.unwrap();
-    let done = [finished(&item, End::Delivered, 0).unwrap()];
+    let done = [finished(&item, PushEnd::Delivered, 0).unwrap()];
     for _ in 0..20 {
         let finish = hasty.finish(scene.daemon, &done, &[]).await;
         assert!(matches!(finish, Err(Error::Away(_))), "{finish:?}");

@@ -9,7 +9,7 @@ pub(super) enum Step {
     Update(usize),
     Claim(i32),
     /// With or without the answer of a first try lost.
-    Finish(usize, End, bool),
+    Finish(usize, PushEnd, bool),
     GiveBack(usize),
     /// Rendered anew or not.
     Retry(usize, bool),
@@ -44,7 +44,7 @@ pub(super) enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
+pub(super) enum PushEnd {
     Delivered,
     Retry,
     Dead,
@@ -80,11 +80,11 @@ pub(super) enum Held {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let end = prop_oneof![
-        4 => Just(End::Delivered),
-        4 => Just(End::Retry),
-        4 => Just(End::Dead),
-        4 => Just(End::Exhausted),
-        1 => Just(End::Throttled),
+        4 => Just(PushEnd::Delivered),
+        4 => Just(PushEnd::Retry),
+        4 => Just(PushEnd::Dead),
+        4 => Just(PushEnd::Exhausted),
+        1 => Just(PushEnd::Throttled),
     ];
     let held = prop_oneof![Just(Held::Keep), Just(Held::Release), Just(Held::Skip)];
     let moved = prop_oneof![Just(Move::Hold), Just(Move::Release), Just(Move::Skip), Just(Move::Unskip)];
@@ -115,25 +115,25 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What the finisher is given when an item ends so; nothing if its delivery is gone or final.
-pub(super) fn finished(item: &Claimed, end: End, died: i16) -> Option<Finished> {
+pub(super) fn finished(item: &Claimed, end: PushEnd, died: i16) -> Option<Finished> {
     let mut claimed = item.clone();
     let mut pending = claimed.pending.take()?;
     let transition = match end {
-        End::Delivered => Transition::Delivered,
-        End::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
-        End::Throttled => {
+        PushEnd::Delivered => Transition::Delivered,
+        PushEnd::Retry => Transition::Retry { after: Duration::ZERO, retries: 1, waits: 0, throttle: false },
+        PushEnd::Throttled => {
             Transition::Retry { after: Duration::from_secs(3600), retries: 0, waits: 0, throttle: true }
         }
-        End::Dead => Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None },
-        End::Exhausted => {
+        PushEnd::Dead => Transition::Dead { reason: Reason::Failed(FailureClass::Rejected), throttle: None },
+        PushEnd::Exhausted => {
             Transition::Dead { reason: Reason::Failed(FailureClass::Transient), throttle: None }
         }
     };
     let failure = match end {
-        End::Delivered => None,
-        End::Throttled => Some(Failure::new(FailureClass::Throttled, "slow down")),
-        End::Retry | End::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
-        End::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
+        PushEnd::Delivered => None,
+        PushEnd::Throttled => Some(Failure::new(FailureClass::Throttled, "slow down")),
+        PushEnd::Retry | PushEnd::Exhausted => Some(Failure::new(FailureClass::Transient, "out of order")),
+        PushEnd::Dead => Some(Failure::new(FailureClass::Rejected, "no such field")),
     };
     let outcome = failure.map_or(Outcome::Delivered, Outcome::Failed);
     pending.crashes += died;

@@ -26,6 +26,10 @@ impl Account for Airtable {
         }
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["Company", "Position", "Website"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let record = |(id, fields): &(String, serde_json::Map<String, Value>)| {
             let lead = fields.get("Lead ID").and_then(Value::as_str).unwrap_or_default();

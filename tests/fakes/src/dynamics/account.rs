@@ -30,6 +30,10 @@ impl Account for Dynamics {
         }
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["companyname", "jobtitle", "websiteurl"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let leads = self.leads.iter().map(|(id, lead)| {
             Record::new("lead", id, text(&lead.fields, "emailaddress1"))

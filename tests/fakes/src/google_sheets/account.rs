@@ -45,6 +45,10 @@ impl Account for GoogleSheets {
         }
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["Company", "Position", "Website"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let Some(sheet) = self.sheets.first() else { return Vec::new() };
         (1..sheet.rows.len()).map(|row| sheet.record(row)).filter(|row| !row.id.is_empty()).collect()

@@ -31,6 +31,10 @@ impl Account for Hubspot {
         json!({"token": self.keys.keys().next()})
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["company", "jobtitle", "website"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let email = |id: &u64| {
             let contact = self.contacts.get(self.merged.get(id).unwrap_or(id));

@@ -30,6 +30,10 @@ impl Account for Klaviyo {
         }
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["organization", "title", ""]
+    }
+
     fn records(&self) -> Vec<Record> {
         let profiles = self.profiles.iter().map(|(id, profile)| {
             let own = profile.attributes.iter().filter(|(name, _)| *name != "properties");

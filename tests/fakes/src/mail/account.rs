@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{House, MailServer};
 use crate::{
-    account::{Account, Connection, Look, Opened, Opening, Record},
+    account::{Account, Connection, Inspector, OpenAccount, Opening, Record},
     vendor::Chaos,
 };
 
@@ -33,13 +33,13 @@ impl Account for Mailbox<'_> {
     }
 }
 
-impl Opened for MailServer {
+impl OpenAccount for MailServer {
     fn url(&self) -> String {
         String::new()
     }
 
-    fn look(&self, look: Look<'_>) {
-        look(&mut Mailbox(self));
+    fn look(&self, inspector: Inspector<'_>) {
+        inspector(&mut Mailbox(self));
     }
 
     /// Mail goes wrong at a stage of its talk, never by a call: nothing more goes wrong.
@@ -59,6 +59,6 @@ impl Opened for MailServer {
 /// Opens a mailbox that takes mail of anybody, in the clear.
 pub(crate) fn open() -> Opening {
     Box::pin(async {
-        Ok::<_, io::Error>(Box::new(MailServer::start(House::default()).await?) as Box<dyn Opened>)
+        Ok::<_, io::Error>(Box::new(MailServer::start(House::default()).await?) as Box<dyn OpenAccount>)
     })
 }

@@ -34,6 +34,10 @@ impl Account for Salesforce {
         url.clone_into(&mut self.instance_url);
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["Company", "Title", "Website"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let email = |id: &str| {
             let lead = self.leads.get(id);

@@ -39,6 +39,10 @@ impl Account for Zoho {
         url.clone_into(&mut self.api_domain);
     }
 
+    fn work(&self) -> [&'static str; 3] {
+        ["Company", "Designation", "Website"]
+    }
+
     fn records(&self) -> Vec<Record> {
         let email = |id: &str| {
             let lead = self.leads.get(id);

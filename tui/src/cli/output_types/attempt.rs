@@ -49,7 +49,7 @@ impl Row for Attempt {
 impl Attempt {
     /// What came of it, in a line.
     pub(crate) fn sentence(&self) -> String {
-        let lead = self.lead.as_deref().unwrap_or("test");
+        let lead = self.lead_name.as_deref().or(self.lead.as_deref()).unwrap_or("test");
         let class = self.failure_class.map(|class| format!(" {class}")).unwrap_or_default();
         let error = self.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
         format!("{lead} attempt {} {}{class}{error}", self.number, self.state)

@@ -154,7 +154,7 @@ impl Row for IntakeKey {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         column("company_id").head("company").rank(3),
-        column("prefix"),
+        column("prefix").place(1),
         column("signature").rank(2),
         column("may_read").rank(3),
         column("rate_per_second").rank(4),

@@ -28,7 +28,7 @@ impl Row for Flow {
         column("id").rank(2).place(104),
         column("company_id").head("company").rank(3),
         column("position").rank(4),
-        column("name"),
+        column("name").place(1).cut(12),
         column("enabled").rank(1),
         column("stop").rank(5),
         column("when").cut(12),

@@ -29,7 +29,7 @@ impl Row for Form {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         column("company_id").head("company").rank(3),
-        column("name"),
+        column("name").place(1).cut(12),
         column("enabled").rank(2),
         column("redirect").rank(4).cut(12),
         column("path").rank(1),

@@ -64,7 +64,9 @@ pub(crate) struct Integration {
     last_error_at: Option<Timestamp>,
     oldest_undelivered_at: Option<Timestamp>,
     throttled_until: Option<Timestamp>,
+    throttle_why: Option<String>,
     next_retry_at: Option<Timestamp>,
+    waits: Option<Waits>,
     sweep_at: Option<Timestamp>,
     breaker: Breaker,
     lane: Lane,
@@ -100,13 +102,16 @@ impl Row for Integration {
         integration::FAILURES,
         integration::DEAD,
         integration::LAST_ERROR,
+        integration::WAITS,
     ];
 }
 
 impl From<v1::Integration> for Integration {
     fn from(it: v1::Integration) -> Self {
         let health = it.health.clone().unwrap_or_default();
+        let waits = Waits::of(&it, &health);
         Self {
+            waits,
             rotation: it.rotation().word(),
             events: it.events().map(v1::Event::word).collect(),
             payload: it.payload().word(),
@@ -128,6 +133,7 @@ impl From<v1::Integration> for Integration {
             last_error_at: time(health.last_error_at),
             oldest_undelivered_at: time(health.oldest_undelivered_at),
             throttled_until: time(health.throttled_until),
+            throttle_why: text(health.throttle_why),
             next_retry_at: time(health.next_retry_at),
             sweep_at: time(health.sweep_at),
             breaker: health.breaker.unwrap_or_default().into(),
@@ -146,6 +152,39 @@ impl From<v1::Integration> for Integration {
             config: raw(it.config.as_bytes()),
             mapping: raw(it.mapping.as_bytes()),
             created_at: time(it.created_at),
+        }
+    }
+}
+
+/// The gate that is shut: why nothing, or no retry, is pushed there now. Of several, the one that
+/// counts whatever becomes of the others.
+#[derive(Debug, Serialize)]
+pub(crate) struct Waits {
+    /// disabled | company paused | cut over | throttled | breaker
+    #[serde(rename = "for")]
+    gate: &'static str,
+    until: Option<Timestamp>,
+    why: Option<String>,
+}
+
+impl Waits {
+    fn of(it: &v1::Integration, health: &v1::Health) -> Option<Self> {
+        let gate = |gate| Some(Self { gate, until: None, why: None });
+        let breaker = health.breaker.clone().unwrap_or_default();
+        let is_closed = matches!(breaker.state(), v1::BreakerState::Closed | v1::BreakerState::Unspecified);
+        match () {
+            () if !it.enabled => gate("disabled"),
+            () if it.company_paused_at.is_some() => gate("company paused"),
+            () if it.awaits_cut_over => gate("cut over"),
+            () if health.throttled_until.is_some() => Some(Self {
+                gate: "throttled",
+                until: time(health.throttled_until),
+                why: text(health.throttle_why.clone()),
+            }),
+            () if !is_closed => {
+                Some(Self { gate: "breaker", until: time(breaker.until), why: text(breaker.why) })
+            }
+            () => None,
         }
     }
 }

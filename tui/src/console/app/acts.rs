@@ -10,13 +10,16 @@ use crate::console::screen::{Chosen, Subject};
 use crate::console::widgets::time;
 
 use super::shared::Shared;
-use super::{company_acts, integration_acts};
+use super::{company_acts, integration_acts, undo};
 
 /// Why the action is not possible now; `None` if it is.
 pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<String> {
     let locked = action.is_mutating().then(|| shared.locked()).flatten();
     if let Some(reason) = locked.or_else(|| shared.denied(action)) {
         return Some(reason);
+    }
+    if action == Action::Undo {
+        return undo::obstacle(shared);
     }
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
@@ -64,7 +67,9 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
             Some(job) if job.state != "running" && job.state != "cancelled" => Some("the job is over"),
             Some(_) => None,
         },
-        Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() => Some("no flow is selected"),
+        Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() && subject.flows.is_empty() => {
+            Some("no flow is selected")
+        }
         Action::CompanyPage if subject.company.is_none() && shared.company.is_none() => {
             Some("no company is selected")
         }
@@ -126,6 +131,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
         Action::PauseCompany => company_acts::pause(shared, subject.company.or(it.map(|it| it.company_id)))?,
         Action::Push => push(shared, subject)?,
         Action::Snooze => snooze(shared, subject.cause.as_ref()?),
+        Action::Undo => undo::question(shared)?,
         Action::CancelJob => {
             let job = subject.job.as_ref()?;
             if job.state == "cancelled" {

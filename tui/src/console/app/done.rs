@@ -17,7 +17,7 @@ use crate::console::widgets::time;
 impl App {
     pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, String>, effects: &mut Vec<Effect>) {
         let pending = self.shared.pending.remove(&ticket);
-        let what = pending.map_or_else(|| "request".to_owned(), |pending| pending.what);
+        let (what, saved) = pending.map_or_else(|| ("request".to_owned(), None), |it| (it.what, it.saved));
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -31,6 +31,11 @@ impl App {
             self.dialog = None;
         }
         self.report(Event::Done { done: &done }, effects);
+        let is_saved = saved.is_some();
+        if let Some(saved) = saved {
+            self.shared.saved = Some(saved.answered(&done));
+        }
+        let way_back = if is_saved { self.way_back() } else { String::new() };
         match done {
             Done::Moved { count: moved, job } => {
                 let job = if job.is_empty() { "" } else { "; a job goes through them (4)" };
@@ -42,7 +47,7 @@ impl App {
                 self.shared.say(Tone::Good, format!("{what}: done{held}"));
                 self.shared.upsert(*integration);
             }
-            Done::Changed(integration) => self.changed(*integration, &what),
+            Done::Changed(integration) => self.changed(*integration, &what, &way_back),
             Done::Reset { integration, lifted } => {
                 let said = self.lifted(&lifted);
                 self.shared.say(Tone::Good, format!("{what}: {said}"));
@@ -69,12 +74,20 @@ impl App {
             Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
             Done::Created { integration, secret } => self.created(*integration, secret, &what),
             Done::Noted(notes) => {
-                self.shared.say(Tone::Good, format!("{what}: done"));
+                self.shared.say(Tone::Good, format!("{what}: done{way_back}"));
                 notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
             }
         }
         // What the change touched is shown as it is now.
         self.load(effects);
+    }
+
+    /// How a save is undone; nothing where its key was taken away.
+    fn way_back(&self) -> String {
+        match self.shared.setup.keymap.shown(Action::Undo) {
+            "" => String::new(),
+            key => format!("; {key} undoes it"),
+        }
     }
 
     /// What a reset did, in a line.
@@ -107,13 +120,13 @@ impl App {
     }
 
     /// What was changed of an integration; a check of its mapping has followed where there is one.
-    fn changed(&mut self, integration: Integration, what: &str) {
+    fn changed(&mut self, integration: Integration, what: &str, way_back: &str) {
         let is_mapping = what.starts_with("mapping");
         let more = match integration.proposals.len() {
             more @ 1.. if is_mapping => format!("; the target has fields for {more} more: m, then ^p"),
             _ => String::new(),
         };
-        self.shared.say(Tone::Good, format!("{what}: done{more}"));
+        self.shared.say(Tone::Good, format!("{what}: done{way_back}{more}"));
         if is_mapping {
             self.shared.remapped.insert(integration.id.clone());
         }

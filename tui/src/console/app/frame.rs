@@ -194,14 +194,15 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
         spans.push(theme.span(Role::Warn, format!("  [{}]", safe(&chip, left.min(40), theme))));
     }
     if let Some(filter) = app.top().filter() {
-        let room = room.saturating_sub(line_width(&spans) + 6);
+        let fuzzy = if filter.is_fuzzy { " fuzzy" } else { "" };
+        let room = room.saturating_sub(line_width(&spans) + 6 + fuzzy.len());
         if filter.editing {
             spans.push(theme.span(Role::Accent, "  /"));
             spans.extend(input(&filter.input, room.min(40), theme));
+            spans.push(theme.span(Role::Warn, fuzzy));
         } else if !filter.is_empty() {
-            spans.push(
-                theme.span(Role::Warn, format!("  [/{}]", safe(filter.input.text(), room.min(40), theme))),
-            );
+            let text = safe(filter.input.text(), room.min(40), theme);
+            spans.push(theme.span(Role::Warn, format!("  [/{text}{fuzzy}]")));
         }
     }
     Line::from(spans)

@@ -5,14 +5,13 @@ use zeroize::Zeroizing;
 
 use super::acts::{needs_estimate, obstacle, question};
 use super::shared::{Pending, Tone};
-use super::{App, menus, outside};
+use super::{App, menus, outside, undo};
 use crate::console::data::{Mutation, Query};
 use crate::console::dialogs::secret::Closed;
-use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
+use crate::console::dialogs::{Dialog, Editor, Estimating, Menu, Notice, Pick, Then};
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect};
-use crate::console::screen::{Cx, Event, Subject, Typed};
-use crate::console::screens;
+use crate::console::screen::{Cx, Subject, Typed};
 use crate::console::screens::company::CompanyScreen;
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::screens::lead::LeadScreen;
@@ -99,6 +98,7 @@ impl App {
             return self.refuse(&reason);
         }
         let ticket = self.shared.ticket();
+        let saved = undo::saving(&mutation, &what, self.dialog.as_ref(), &self.shared);
         // What was typed into a form stays until the daemon has taken it.
         let stays = match &mut self.dialog {
             Some(Dialog::Editor(editor)) => editor.sent(ticket),
@@ -108,7 +108,7 @@ impl App {
             self.dialog = None;
         }
         self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
-        self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
+        self.shared.pending.insert(ticket, Pending { what, is_delayed: false, saved });
         effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
     }
 
@@ -218,7 +218,9 @@ impl App {
             }
             Action::Command => {
                 let text = self.top().command(&self.shared);
-                let hint = "y copies it; any other key closes this";
+                let copied = Zeroizing::new(text.clone());
+                effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
+                let hint = "copied (OSC 52); y copies it again, any other key closes this";
                 self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
             }
             Action::Own(at) => self.own(at, &subject, effects),
@@ -247,6 +249,9 @@ impl App {
                 }
             }
             Action::Reveal => self.reveal(subject, effects),
+            Action::EditFlow | Action::ToggleFlow if subject.flow.is_none() => {
+                self.dialog = Some(Dialog::Menu(menus::flows(action, subject)));
+            }
             _ if action.is_form() => self.edit(action, subject, effects),
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
@@ -261,7 +266,7 @@ impl App {
         let (shared, screen) = (&self.shared, self.top());
         let menu = match action {
             Action::Help => menus::help(screen, shared, subject),
-            Action::Palette => menus::palette(screen, shared, subject),
+            Action::Palette => menus::palette(screen, shared, subject, self.places()),
             Action::Actions => menus::actions(screen, shared, subject),
             Action::Copy => menus::copy(subject, shared),
             Action::PickCompany => menus::narrow(shared),
@@ -357,6 +362,10 @@ impl App {
                 Some(subject) => self.perform_on(action, subject, effects),
                 None => self.perform(action, effects),
             },
+            Pick::On { action, integration } => {
+                let subject = Subject { integration: Some(integration), ..Subject::default() };
+                self.perform_on(action, subject, effects);
+            }
             Pick::Copy { what, text } => effects.push(Effect::Copy { what, text: Zeroizing::new(text) }),
             Pick::Sort(key) => {
                 if let Some(mut list) = self.stacks[self.at].last_mut().and_then(|screen| screen.list()) {
@@ -367,21 +376,13 @@ impl App {
             Pick::Connector(_) | Pick::Nothing => {}
             Pick::Export(form) => self.export(form, effects),
             Pick::Run(program) => self.run(*program, effects),
-            Pick::Jump(Jump::Profile(profile)) => self.connect(profile, None, effects),
+            Pick::Jump(jump) => self.jump(jump, effects),
             Pick::Evidence { uuid, company, json, mask } => {
                 self.evidence(Query::Evidence { uuid, company, json, mask }, effects)
             }
-            Pick::Jump(Jump::Integration(id)) => self.open_integration(&id, effects),
-            Pick::Jump(Jump::Company(id)) => self.open(Box::new(CompanyScreen::new(id)), effects),
-            Pick::Jump(Jump::Narrow(company)) => {
-                self.shared.company = company;
-                self.report(Event::Narrowed, effects);
-                self.load(effects);
-            }
-            Pick::Jump(Jump::Find(text)) => {
-                self.at = screens::LEADS;
-                self.stacks[self.at] = vec![Box::new(screens::leads::LeadsScreen::looking_for(&text))];
-                self.load(effects);
+            Pick::Flow { action, flow } => {
+                let subject = Subject { flow: Some(*flow), ..subject.unwrap_or_default() };
+                self.perform_on(action, subject, effects);
             }
         }
     }

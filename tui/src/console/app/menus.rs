@@ -6,8 +6,8 @@ use super::acts::obstacle;
 use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
-use crate::console::data::{Badge, Company, Detail};
-use crate::console::dialogs::{Item, Jump, Menu, Pick};
+use crate::console::data::{Badge, Company, Detail, Flow, Integration};
+use crate::console::dialogs::{Item, Jump, Menu, Named, Pick, Place, Target};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -113,8 +113,9 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     menu
 }
 
-/// Every action, every screen, every integration and company; `lead TEXT` finds a person.
-pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
+/// Every action, every screen, every integration and company, and what the screens have loaded; `lead TEXT` finds a
+/// person, a word with an id opens that, and an act with an integration behind it is done there, whatever is selected.
+pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: Vec<Place>) -> Menu {
     let offered = screen.actions();
     let acts = shared.setup.keymap.iter().filter(|b| {
         let is_here = b.is_global()
@@ -139,9 +140,44 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu 
     );
     let others = shared.setup.profiles.iter().filter(|name| Some(*name) != shared.setup.profile.as_ref());
     items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
-    let mut menu = Menu::typed("Command", items);
-    menu.legend = vec!["lead NAME finds a person   int NAME   company NAME   Tab completes".to_owned()];
+    items.extend(loaded.into_iter().map(Place::item));
+    let mut menu = Menu { jumps: true, ..Menu::typed("Command", items) };
+    menu.named = named(shared);
+    menu.legend = vec![
+        "lead NAME finds a person   int NAME   company NAME   flow NAME   retry 7/NAME   Tab completes"
+            .to_owned(),
+        "by id, or by what is loaded: lead  delivery  attempt  cause  job".to_owned(),
+    ];
     menu
+}
+
+/// Which flow an action is about, where there are several: those that send where the screen is, else the company's.
+pub fn flows(action: Action, subject: Subject) -> Menu {
+    let item = |flow: &Flow| {
+        let targets: Vec<&str> = flow.targets.iter().map(|(_, name)| name.as_str()).collect();
+        let off = if flow.enabled { "" } else { " (off)" };
+        Item {
+            key: String::new(),
+            label: format!("{}{off}: {}  ->  {}", flow.name, flow.when, targets.join(", ")),
+            pick: Pick::Flow { action, flow: Box::new(flow.clone()) },
+            reason: None,
+        }
+    };
+    let title = if action == Action::EditFlow { "Edit which flow?" } else { "Switch which flow?" };
+    let items = subject.flows.iter().map(item).collect();
+    Menu { subject: Some(Box::new(subject)), ..Menu::typed(title, items) }
+}
+
+/// The acts on a whole integration, and all there are.
+fn named(shared: &Shared) -> Named {
+    let is_whole = |action| of_integration(action) || action == Action::Retry;
+    let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
+    let target =
+        |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
+    Named {
+        acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
+        targets: shared.integrations.iter().map(target).collect(),
+    }
 }
 
 /// The companies that are known, by id.
@@ -284,7 +320,7 @@ pub fn attempt_json(it: &crate::console::data::Attempt, detail: Option<&Detail>)
 }
 
 /// What is known of an integration, as JSON.
-pub fn integration_json(it: &crate::console::data::Integration) -> Value {
+pub fn integration_json(it: &Integration) -> Value {
     json!({
         "id": it.id, "name": it.name, "company_id": it.company_id, "company": it.company,
         "connector": it.connector, "enabled": it.enabled, "badge": it.badge.word().to_lowercase(),

@@ -6,6 +6,7 @@ mod company_acts;
 mod done;
 pub mod frame;
 mod integration_acts;
+mod jumps;
 mod keys;
 pub mod menus;
 mod outside;
@@ -27,7 +28,12 @@ mod tests_of_finding;
 #[cfg(test)]
 mod tests_of_lists;
 #[cfg(test)]
+mod tests_of_rows;
+#[cfg(test)]
 mod tests_of_screens;
+#[cfg(test)]
+mod tests_of_undo;
+pub mod undo;
 
 use std::collections::VecDeque;
 
@@ -368,7 +374,8 @@ impl App {
         let masks = self.secrets.iter().filter_map(|secret| secret.shown_until);
         let period = self.top().period().map(|seconds| self.loaded_at + SignedDuration::from_secs(seconds));
         let companies = self.companies_at.map(|at| at + COMPANIES);
-        let asks = period.into_iter().chain(companies).filter(|_| self.shared.is_live());
+        let due = self.top().due(&self.shared);
+        let asks = period.into_iter().chain(companies).chain(due).filter(|_| self.shared.is_live());
         let soonest = ticks.into_iter().chain(message).chain(masks).chain(asks).min()?;
         // What was due already is dealt with at the next second, never in a loop.
         Some(soonest.max(now + SignedDuration::from_millis(10)))

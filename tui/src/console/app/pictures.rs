@@ -9,9 +9,9 @@ use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::App;
-use crate::console::data::{Badge, Conn, Done, Estimate, Secret};
+use crate::console::data::{Badge, Conn, Done, Estimate, Query, Secret};
 use crate::console::dialogs::{Dialog, Estimating};
-use crate::console::fixtures::{self, ago, feed, live, opened, press, visit};
+use crate::console::fixtures::{self, ago, feed, hostile_answer, live, opened, press, visit, visit_by};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::theme::{Depth, Theme};
 
@@ -77,7 +77,7 @@ fn styles(buffer: &Buffer) -> String {
     lines
 }
 
-/// One sheet: a scene in every size, in both looks, and the colours of the small one.
+/// One sheet: a scene in every size, in both looks, with its colours.
 fn sheet(name: &str, scene: impl Fn(u16, u16) -> App) {
     let mut sheet = String::new();
     for (width, height) in [(80, 24), (120, 36), (200, 60)] {
@@ -86,9 +86,7 @@ fn sheet(name: &str, scene: impl Fn(u16, u16) -> App) {
         let ascii = text(&plain);
         assert!(ascii.is_ascii(), "{name} {width}x{height}: {ascii}");
         sheet.push_str(&format!("=== {width}x{height}\n{}\n", text(&colour)));
-        if width == 80 {
-            sheet.push_str(&format!("=== {width}x{height} colours\n{}", styles(&colour)));
-        }
+        sheet.push_str(&format!("=== {width}x{height} colours\n{}", styles(&colour)));
         sheet.push_str(&format!("=== {width}x{height} ASCII\n{ascii}\n"));
     }
     insta::assert_snapshot!(name, sheet);
@@ -313,12 +311,12 @@ fn hostile() -> impl Strategy<Value = String> {
         Just(format!("e{}", "\u{301}".repeat(10_000))),
         Just("\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}\u{feff}\u{ad}\u{200b}".to_owned()),
         Just("a\tb\r\nc\u{0}\u{9b}31m".to_owned()),
-        Just("x".repeat(100_000)),
+        Just("x".repeat(1024 * 1024)),
         any::<String>(),
     ]
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 36] = [
     "v",
     "enter",
     "enter enter",
@@ -336,9 +334,23 @@ const KEYS: [&str; 22] = [
     "2 enter",
     "3 enter",
     "3 enter m",
+    "3 x",
+    "3 x enter v",
+    "3 x enter tab",
+    "3 x enter m",
+    "3 x enter enter",
+    "3 x enter down E",
+    "3 q u a r t e t enter",
     "4",
     "5",
+    "5 down down down down down",
+    "6",
     "6 enter",
+    ",",
+    "n",
+    "n w e b enter",
+    "0",
+    "C",
     "K x",
     "@",
 ];
@@ -364,14 +376,15 @@ proptest! {
         }
         feed(&mut app, Msg::Snapshot { version: error.clone(), integrations });
         app.shared.setup.target.clone_from(&error);
-        visit(&mut app, keys);
+        let answer = |query: &Query| hostile_answer(query, &error);
+        visit_by(&mut app, keys, &answer);
         let mut attempts = fixtures::attempts();
         for it in &mut attempts {
             it.error.clone_from(&error);
             it.lead_name.clone_from(&name);
         }
         feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts, first: true });
-        feed(&mut app, Msg::Refused(error));
+        feed(&mut app, Msg::Refused(error.clone()));
         // A resize reaches the terminal before it reaches the state.
         if !same {
             feed(&mut app, Msg::Resize(told_width, told_height));

@@ -34,8 +34,10 @@ fn key() -> impl Strategy<Value = Msg> {
         KeyCode::PageDown,
         KeyCode::Backspace,
     ];
-    let letters: Vec<KeyCode> =
-        "yyyrretaqKmPExxsJJWXTi:?/fFwzdvSIoVcC@!<>[]{} *uvn123456hjklGg".chars().map(KeyCode::Char).collect();
+    let letters: Vec<KeyCode> = "yyyrretaqKmPExxsJJWXZZTi:?/fFwzdvSIoVcC@!<>[]{} *uvn123456hjklGg"
+        .chars()
+        .map(KeyCode::Char)
+        .collect();
     let codes: Vec<KeyCode> = named.into_iter().chain(letters).collect();
     (prop::sample::select(codes), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
         .prop_map(|(code, ctrl, repeat)| Msg::Key(Press { code, ctrl, repeat }))

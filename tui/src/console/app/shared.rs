@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
+use super::undo::Saved;
 use crate::config::OwnCommand;
 use crate::console::data::integration::Figures;
 use crate::console::data::{Badge, Company, Conn, Elsewhere, Integration, Who};
@@ -45,6 +46,8 @@ pub struct Pending {
     pub what: String,
     /// True once it had to be put back because the connection broke.
     pub is_delayed: bool,
+    /// What it replaces, where that can be put back.
+    pub saved: Option<Saved>,
 }
 
 /// What is fixed for a run of the console.
@@ -98,6 +101,8 @@ pub struct Shared {
     pub proven: BTreeSet<String>,
     /// Integrations whose mapping was changed in this run: the bytes of before are of no use there.
     pub remapped: BTreeSet<String>,
+    /// What was saved last, if there is a way back from it.
+    pub saved: Option<Saved>,
     tickets: Ticket,
 }
 
@@ -124,6 +129,7 @@ impl Shared {
             pending: BTreeMap::new(),
             proven: BTreeSet::new(),
             remapped: BTreeSet::new(),
+            saved: None,
             tickets: 0,
         }
     }

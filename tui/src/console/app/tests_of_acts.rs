@@ -11,7 +11,7 @@ use crate::console::fixtures::{self, answer, feed, live, press, visit};
 use crate::console::msg::{Command, Effect, Msg};
 
 /// Answers what is asked for, each answer changed first.
-fn serve_changed(app: &mut App, effects: Vec<Effect>, change: impl Fn(&mut Answer)) {
+pub(super) fn serve_changed(app: &mut App, effects: Vec<Effect>, change: impl Fn(&mut Answer)) {
     let mut open = effects;
     while let Some(effect) = open.pop() {
         if let Effect::Net(Command::Ask { ticket, query }) = effect {
@@ -222,4 +222,130 @@ fn many_skips_are_undone_by_their_number() {
     press(&mut app, "esc a u");
     let effects = press(&mut app, "12 enter");
     assert!(matches!(mutation(&effects), Some(Mutation::Unskip(Skipped::Ids(ids))) if ids.len() == 12));
+}
+
+#[test]
+fn a_job_is_cancelled_in_numbers_that_leave_out_what_it_left_alone() {
+    let mut app = live(120, 36);
+    visit(&mut app, "4 X");
+    let text = shown(&app);
+    // Of 312 it has brought back 120, and left 3 alone.
+    for part in [
+        "Cancel this job: 189 of 312 not yet in the queue?",
+        "what is in the queue already is pushed; the rest stays as it is, and the job can be",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(mutation(&press(&mut app, "y")), Some(&Mutation::CancelJob { job: "01J2".to_owned() }));
+}
+
+#[test]
+fn the_same_key_twice_copies_evidence() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter");
+    press(&mut app, "x");
+    let queries = asked(&press(&mut app, "x"));
+    assert!(
+        matches!(&queries[..], [(_, Query::Evidence { json: false, mask: false, company: 7, .. })]),
+        "{queries:?}"
+    );
+}
+
+/// Two flows send to the integration that is third on the page of its company.
+fn two_flows(app: &mut App) {
+    let flow = |id: &str, name: &str| Flow {
+        id: id.to_owned(),
+        company_id: 7,
+        name: name.to_owned(),
+        when: "lead.guest_count > 150".to_owned(),
+        targets: vec![("01I3".to_owned(), "zapier-hook".to_owned())],
+        enabled: true,
+    };
+    let effects = press(app, "C");
+    serve_changed(app, effects, |reply| {
+        if let Answer::Company(page) = reply {
+            page.flows = vec![flow("01F1", "big weddings"), flow("01F2", "far away")];
+        }
+    });
+    press(app, "down down");
+    assert!(selected(app).contains("zapier-hook"), "{}", shown(app));
+}
+
+#[test]
+fn the_second_flow_of_an_integration_is_edited_tried_and_switched() {
+    let mut app = live(120, 36);
+    two_flows(&mut app);
+    press(&mut app, "E");
+    let text = shown(&app);
+    assert!(text.contains("Edit which flow?") && text.contains("far away: lead.guest_count > 150"), "{text}");
+    let effects = press(&mut app, "down enter");
+    let tried = asked(&effects);
+    let [(_, Query::TestFlow { flow, .. })] = &tried[..] else { panic!("{tried:?}") };
+    assert_eq!(flow, "01F2");
+    fixtures::serve(&mut app, effects);
+    let text = shown(&app);
+    assert!(text.contains("Flow far away") && text.contains("61 would go"), "{text}");
+    visit(&mut app, "0 enter");
+    let when = "lead.guest_count > 1500".to_owned();
+    let expected = Mutation::FlowWhen { flow: "01F2".to_owned(), when };
+    assert_eq!(mutation(&press(&mut app, "^s")), Some(&expected));
+    let mut app = live(120, 36);
+    two_flows(&mut app);
+    press(&mut app, "a g");
+    assert!(shown(&app).contains("Switch which flow?"), "{}", shown(&app));
+    press(&mut app, "f a r enter");
+    assert!(shown(&app).contains("Disable the flow far away?"), "{}", shown(&app));
+    let expected = Mutation::FlowEnabled { flow: "01F2".to_owned(), enabled: false };
+    assert_eq!(mutation(&press(&mut app, "y")), Some(&expected));
+    // The only one that sends there is meant at once; where none does, any of the company's may be.
+    let mut app = live(120, 36);
+    visit(&mut app, "C down down E");
+    assert!(shown(&app).contains("Flow big weddings"), "{}", shown(&app));
+    visit(&mut app, "esc up E");
+    assert!(shown(&app).contains("Edit which flow?"), "{}", shown(&app));
+}
+
+#[test]
+fn an_act_is_done_to_the_integration_that_is_named_with_it() {
+    let hook = |id: &str, name: &str, badge| fixtures::integration(id, name, badge);
+    let changed = vec![hook("01I9", "hook-2", Badge::Failing), hook("01I8", "hook", Badge::Ok)];
+    for (keys, question) in [
+        // What is said of it is no reason to jump there.
+        ("credentials space 7/salesforce", "New credentials of Rosewood Barn / salesforce"),
+        ("test space acme", "Push a test to Rosewood Barn / acme-webhook?"),
+        ("disable space 7/sheet", "Disable Rosewood Barn / sheet-export?"),
+        ("enable space 7/warehouse", "Enable Rosewood Barn / warehouse?"),
+        // Who is called so altogether comes before what is worse and begins so.
+        ("stage space 7/hook", "Stage a new signing secret for Rosewood Barn / hook?"),
+        ("stage space 7/hook-2", "Stage a new signing secret for Rosewood Barn / hook-2?"),
+        ("rotate space hook tab", "Rotate the signing secret of Rosewood Barn / hook?"),
+        ("push space what space waits space 7/hub", "Push now what waits for Rosewood Barn / hubspot-eu?"),
+        ("retry space 7/acme-webhook", "Retry every dead delivery of Rosewood Barn / acme-webhook?"),
+    ] {
+        let mut app = live(120, 36);
+        feed(&mut app, Msg::Changes { changed: changed.clone(), removed: vec![] });
+        visit(&mut app, &format!(": {keys} enter"));
+        assert!(shown(&app).contains(question), "{keys}: {}", shown(&app));
+    }
+    let mut app = live(120, 36);
+    visit(&mut app, ": cut space over space 7/acme enter");
+    assert_eq!(last(&app), "not possible: no secret is staged");
+    visit(&mut app, ": disable space 7/warehouse");
+    assert!(!shown(&app).contains("disable: 7/warehouse"), "it is disabled already: {}", shown(&app));
+}
+
+#[test]
+fn the_pace_may_be_typed_behind_the_count() {
+    let mut app = live(120, 36);
+    let effects = press(&mut app, "W");
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Estimate(estimate) = reply {
+            estimate.count = 12;
+        }
+    });
+    // A pace alone confirms nothing.
+    assert!(mutation(&press(&mut app, "up 60 enter")).is_none());
+    let effects = press(&mut app, "12 up enter");
+    let at_60 = matches!(mutation(&effects), Some(Mutation::Retry { per_minute: Some(60), .. }));
+    assert!(at_60, "{effects:?}: {}", shown(&app));
 }

@@ -79,3 +79,57 @@ fn figures_are_asked_of_the_company_that_is_looked_at() {
     feed(&mut app, Msg::Answered { ticket, answer });
     assert!(shown(&app).contains("31 skipped"), "{}", shown(&app));
 }
+
+#[test]
+fn a_shut_gate_says_until_when_and_why_on_card_list_and_header() {
+    const THROTTLED: &str = "throttled until 14:58:51: 429 Too Many";
+    const BREAKER: &str = "breaker until 14:03:26: 21 pushes in a row";
+    // Cards are narrow where there are several; the error above says why there.
+    for (width, height, whys) in [(120, 36, false), (200, 60, false), (100, 36, true)] {
+        let text = shown(&live(width, height));
+        let (throttled, breaker) = ("throttled until 14:58:51", "breaker until 14:03:26");
+        assert!(text.contains(throttled) && text.contains(breaker), "{width}: {text}");
+        let has_whys = text.contains(": 429 Too") && text.contains(": 21 pushes");
+        assert_eq!(has_whys, whys, "{width}: {text}");
+    }
+    // A list at its narrowest has how long and what; the lines below it have it all.
+    let text = shown(&live(80, 24));
+    assert!(text.contains("in 56m, throttled") && text.contains("in 1m, breaker op"), "{text}");
+    let mut wide = live(200, 60);
+    press(&mut wide, "v");
+    let text = shown(&wide);
+    assert!(text.contains("in 56m, throttled: 429 the quota of the day is used up"), "{text}");
+    assert!(text.contains("in 1m, breaker open: 502 bad gateway"), "{text}");
+    for (name, gate) in [("s h e e t", THROTTLED), ("z a p", BREAKER)] {
+        for (width, height) in [(80, 24), (120, 36), (200, 60)] {
+            let mut app = live(width, height);
+            if width > 80 {
+                press(&mut app, "v");
+            }
+            visit(&mut app, &format!("/ {name} enter"));
+            assert!(shown(&app).contains(gate), "{width}: {}", shown(&app));
+            visit(&mut app, "enter");
+            let head = gate.split_inclusive(": ").next().unwrap();
+            assert!(shown(&app).contains(head), "{width}: {}", shown(&app));
+        }
+    }
+}
+
+#[test]
+fn of_two_gates_the_one_that_counts_is_told_first_and_none_once_it_is_open() {
+    let mut it = hubspot();
+    (it.throttled_until, it.breaker_until) = (Some(fixtures::ago(-3600)), Some(fixtures::ago(-60)));
+    it.breaker = "20 pushes in a row failed, the last one so: 503".to_owned();
+    let mut app = live(200, 60);
+    feed(&mut app, Msg::Changes { changed: vec![it.clone()], removed: vec![] });
+    visit(&mut app, "enter");
+    let both = "throttled until 15:02:11: the target asked us to wait   breaker until 14:03:11: 20 pushes";
+    assert!(shown(&app).contains(both), "{}", shown(&app));
+    app.update(fixtures::ago(-61), Msg::Tick);
+    assert!(shown(&app).contains("breaker tries one: 20 pushes"), "{}", shown(&app));
+    app.update(fixtures::ago(-3601), Msg::Tick);
+    assert!(!shown(&app).contains("throttled"), "{}", shown(&app));
+    it.enabled = false;
+    feed(&mut app, Msg::Changes { changed: vec![it], removed: vec![] });
+    assert!(!shown(&app).contains("breaker"), "an operator keeps it: {}", shown(&app));
+}

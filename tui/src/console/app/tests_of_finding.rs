@@ -1,5 +1,7 @@
 //! What is found anywhere in what leads say: nothing of it goes while one looks further back, opens a lead or comes back.
 
+use jiff::SignedDuration;
+
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, lost, selected};
@@ -126,6 +128,7 @@ fn for_whom_people_are_masked_nothing_is_looked_for_anywhere() {
     visit(&mut app, "3 q u a r t e t");
     let text = shown(&app);
     assert!(text.contains("Nobody is called so.") && !text.contains("looks through everything"), "{text}");
+    assert!(asked(&after(&mut app, 5000)).iter().all(|(_, it)| !matches!(it, Query::FindAnywhere { .. })));
     for keys in ["enter", "esc A"] {
         let effects = press(&mut app, keys);
         assert!(asked(&effects).is_empty(), "{keys}: {effects:?}");
@@ -156,4 +159,58 @@ fn while_away_nothing_of_the_other_search_is_shown() {
     press(&mut app, "A");
     let text = shown(&app);
     assert!(text.contains("Found 1") && text.contains("name, e-mail, phone, uuid"), "{text}");
+}
+
+/// What is asked for after so much more time.
+fn after(app: &mut App, millis: i64) -> Vec<Effect> {
+    let later = app.shared.now + SignedDuration::from_millis(millis);
+    app.update(later, Msg::Tick)
+}
+
+#[test]
+fn where_nobody_is_called_so_it_looks_anywhere_by_itself_after_a_pause() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 q u a r t e t");
+    assert!(shown(&app).contains("Nobody is called so."), "{}", shown(&app));
+    let due = app.next_change().unwrap();
+    assert!(due <= app.shared.now + SignedDuration::from_secs(1), "somebody wakes it: {due}");
+    assert!(searches(&after(&mut app, 900)).is_empty());
+    // A letter more begins the pause anew.
+    visit(&mut app, "t");
+    assert!(searches(&after(&mut app, 900)).is_empty());
+    let effects = after(&mut app, 100);
+    assert_eq!(searches(&effects), [""]);
+    // It is asked for once, and an Enter that was meant for it opens nothing.
+    assert!(searches(&after(&mut app, 2000)).is_empty());
+    assert!(searches(&press(&mut app, "enter")).is_empty());
+    let (ticket, _) = asked(&effects).pop().unwrap();
+    answered(&mut app, ticket, said(1, 5));
+    let text = shown(&app);
+    assert!(text.contains("Say so 5, in the newest 5000, back to") && text.contains("[3 Leads"), "{text}");
+    // Names again, and not the same by itself a second time.
+    visit(&mut app, "esc esc");
+    assert!(shown(&app).contains("Nobody is called so."), "{}", shown(&app));
+    assert!(searches(&after(&mut app, 5000)).is_empty());
+    assert_eq!(searches(&press(&mut app, "A")), [""]);
+}
+
+#[test]
+fn the_next_letter_gives_a_search_anywhere_up() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 q u a r t e t");
+    let effects = after(&mut app, 1000);
+    let (ticket, _) = asked(&effects).pop().unwrap();
+    let effects = press(&mut app, "x");
+    assert!(matches!(asked(&effects)[..], [(_, Query::Find { .. })]), "{effects:?}");
+    answered(&mut app, ticket, said(1, 5));
+    assert!(!shown(&app).contains("Person 001"), "{}", shown(&app));
+}
+
+#[test]
+fn nothing_is_looked_for_by_itself_where_somebody_is_found_or_it_is_too_short() {
+    for keys in ["3 s a r a h", "3 q u", "3"] {
+        let mut app = live(80, 24);
+        visit(&mut app, keys);
+        assert!(searches(&after(&mut app, 5000)).is_empty(), "{keys}");
+    }
 }

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 
 use super::App;
 use super::pictures::shown;
-use super::tests::{last, mutation};
+use super::tests::{last, mutation, selected};
+use super::tests_of_lists::asked;
 use crate::console::data::change::Lifted;
 use crate::console::data::{Answer, Conn, Done, Entry, Mutation, Query, Secret};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
@@ -243,6 +244,58 @@ fn the_palette_jumps_to_any_object() {
     let mut app = live(80, 24);
     visit(&mut app, ": l e a d space s a r a h enter");
     assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
+    // By its id, whether anybody told of it or not.
+    for (typed, command) in [
+        ("lead space 01JD2Q8Z5N3V7K9M4T6X8W1Y2P", "leadline lead trace 01JD2Q8Z5N3V7K9M4T6X8W1Y2P"),
+        ("attempt space 01jd2q8z5n3v7k9m4t6x8w1a1a", "leadline attempt show 01JD2Q8Z5N3V7K9M4T6X8W1A1A"),
+        ("delivery space 01JD2Q8Z5N3V7K9M4T6X8W1D1D", "leadline lead trace 01JD2Q8Z5N3V7K9M4T6X8W1Y2P"),
+        ("flow space 01JD2Q8Z5N3V7K9M4T6X8W1F1F", "leadline company show 7"),
+        ("company space 8", "leadline company show 8"),
+    ] {
+        let mut app = live(80, 24);
+        visit(&mut app, &format!(": {typed} enter"));
+        assert_eq!(app.top().command(&app.shared), command, "{typed}: {}", shown(&app));
+        visit(&mut app, "[");
+        assert!(shown(&app).contains("[1 Overview]"), "{typed}: {}", shown(&app));
+    }
+    // What is loaded is proposed.
+    for (loads, typed, row) in [
+        ("3 s a r a h enter 1", "delivery space 01D4", "zapier-hook"),
+        ("2 1", "cause space token", "token expired"),
+        ("2 v 1", "cause space c3", "(snoozed) transient: 502"),
+        ("4 1", "job space 01J1", "done"),
+        ("3 s a r a h enter 1", "flow space big", "zapier-hook"),
+        ("3 s a r a h esc 1", "01JD2Q8Z", "hubspot-eu"),
+        ("5 1", "attempt space A3", ""),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, loads);
+        visit(&mut app, &format!(": {typed} enter"));
+        assert!(selected(&app).contains(row), "{typed}: {}", shown(&app));
+    }
+}
+
+#[test]
+fn what_is_not_there_to_jump_to_is_said() {
+    for (typed, said) in [
+        ("cause space 0123456789ab", "nothing that is listed here is dead or retrying of cause 0123456789ab"),
+        ("job space 01JD2Q8Z5N3V7K9M4T6X8W1J1J", "no job 01JD2Q8Z5N3V7K9M4T6X8W1J1J is listed here"),
+    ] {
+        let mut app = live(80, 24);
+        visit(&mut app, &format!(": {typed} enter"));
+        assert_eq!(last(&app), said);
+    }
+    // And what the daemon does not know, where it would stand.
+    for (typed, crumb) in
+        [("attempt", "attempt"), ("delivery", "01JD2Q8Z5N3V7K9M4T6X8W1J1J"), ("flow", "flow 01JD")]
+    {
+        let mut app = live(80, 24);
+        let effects = press(&mut app, &format!(": {typed} space 01JD2Q8Z5N3V7K9M4T6X8W1J1J enter"));
+        let (ticket, _) = asked(&effects).pop().unwrap();
+        feed(&mut app, Msg::Answered { ticket, answer: Err(format!("no such {typed}")) });
+        let text = shown(&app);
+        assert!(text.contains(&format!("no such {typed}")) && text.contains(crumb), "{text}");
+    }
 }
 
 #[test]

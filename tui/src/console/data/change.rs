@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::undo::PutBack;
 use super::{AttemptState, Integration};
 
 /// How a new signing secret comes in.
@@ -194,6 +195,8 @@ pub enum Mutation {
         flow: String,
         enabled: bool,
     },
+    /// What a save replaced stands again, unless somebody has changed it since.
+    PutBack(Box<PutBack>),
 }
 
 impl Mutation {

@@ -73,6 +73,7 @@ impl Mutation {
                 format!("leadline flow update {flow} --{}", if *enabled { "enable" } else { "disable" })
             }
             Self::Create(new) => created(new),
+            Self::PutBack(back) => back.change.command(),
             other => other.of_integration(),
         }
     }

@@ -75,6 +75,8 @@ pub struct Integration {
     pub pending: u64,
     pub next_retry_at: Option<Timestamp>,
     pub throttled_until: Option<Timestamp>,
+    /// What the target answered when it asked for that; empty if something else was its last answer.
+    pub throttle: String,
     /// Why retries wait although they are due; empty while the breaker is closed.
     pub breaker: String,
     pub breaker_until: Option<Timestamp>,

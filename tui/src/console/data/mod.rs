@@ -12,6 +12,7 @@ pub mod lead;
 pub mod query;
 pub mod session;
 pub mod system;
+pub mod undo;
 
 pub use attempt::{Attempt, AttemptState, Call, Detail};
 pub use cause::Cause;

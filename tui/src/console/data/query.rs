@@ -55,6 +55,10 @@ pub enum Query {
         uuid: String,
         company: i64,
     },
+    /// The lead of a delivery.
+    LeadOf {
+        delivery: String,
+    },
     /// Who a lead is, where people are masked: this is audited.
     Reveal {
         uuid: String,
@@ -89,6 +93,10 @@ pub enum Query {
     Companies,
     Company {
         id: i64,
+    },
+    /// The company of a flow.
+    CompanyOf {
+        flow: String,
     },
     /// What an integration would push, with a mapping that is not saved yet.
     Preview {
@@ -133,7 +141,7 @@ impl Query {
             Self::FindAnywhere { .. } => Some(Stream::FindAnywhere),
             Self::Preview { .. } => Some(Stream::Preview),
             Self::TestFlow { .. } => Some(Stream::TestFlow),
-            Self::Lead { .. } => Some(Stream::Lead),
+            Self::Lead { .. } | Self::LeadOf { .. } => Some(Stream::Lead),
             _ => None,
         }
     }
@@ -215,7 +223,11 @@ pub enum Answer {
         rows: Vec<Job>,
         next: String,
     },
-    Activity(Vec<Activity>),
+    /// Newest first, and whether more is behind it.
+    Activity {
+        rows: Vec<Activity>,
+        more: bool,
+    },
     System(Box<System>),
     /// By integration.
     Figures(BTreeMap<String, Arc<Figures>>),

@@ -50,6 +50,8 @@ pub struct Activity {
 pub enum What {
     Attempt(Box<Attempt>),
     Act(Box<Act>),
+    /// More than was told: what stands here in the order of time is asked for.
+    Gap,
 }
 
 impl Activity {

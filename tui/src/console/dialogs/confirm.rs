@@ -200,6 +200,7 @@ impl Confirm {
             (KeyCode::Enter, Focus::Confirm) => return self.confirm(),
             // What was typed is the confirmation: one Enter is enough.
             (KeyCode::Enter, Focus::Input) => return self.confirm(),
+            (KeyCode::Enter, Focus::Entry) if self.is_typed() => return self.confirm(),
             (KeyCode::Enter, Focus::Choice | Focus::Entry) => self.turn(true),
             (_, Focus::Input) => {
                 self.input.key(press);
@@ -223,6 +224,11 @@ impl Confirm {
             _ => {}
         }
         Then::Stay
+    }
+
+    /// Whether all is typed that it wants.
+    fn is_typed(&self) -> bool {
+        self.expected().is_some() && self.obstacle().is_none()
     }
 
     fn confirm(&self) -> Then {

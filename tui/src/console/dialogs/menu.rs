@@ -8,6 +8,8 @@ use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Then;
+use super::jump::{Jump, Place, completed};
+use crate::console::data::Flow;
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::Program;
 use crate::console::screen::{Subject, View};
@@ -17,22 +19,15 @@ use crate::console::widgets::input::Input;
 use crate::console::widgets::list::Form;
 use crate::console::widgets::table::window_start;
 
-/// Where one can jump to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Jump {
-    Integration(String),
-    Company(i64),
-    /// Look at one company only, or at all again.
-    Narrow(Option<(i64, String)>),
-    Find(String),
-    /// Another daemon.
-    Profile(String),
-}
-
 /// What to do with a line of a menu.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
     Act(Action),
+    /// Act on this integration, whatever is selected.
+    On {
+        action: Action,
+        integration: String,
+    },
     /// The target of a new integration.
     Connector(String),
     Copy {
@@ -52,6 +47,11 @@ pub enum Pick {
     Run(Box<Program>),
     Nothing,
     Jump(Jump),
+    /// What is done to this flow.
+    Flow {
+        action: Action,
+        flow: Box<Flow>,
+    },
     /// Sort by this column, or in the screen's own order.
     Sort(Option<&'static str>),
 }
@@ -65,14 +65,60 @@ pub struct Item {
     pub reason: Option<String>,
 }
 
+/// Acts that are typed with the integration that they are about: `stage 7/hook`.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub acts: Vec<(Action, String)>,
+    pub targets: Vec<Target>,
+}
+
+/// An integration that an act may name.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub id: String,
+    pub reference: String,
+    pub is_enabled: bool,
+}
+
+impl Named {
+    /// What was typed may mean, the best first: who is called so altogether is meant before others.
+    fn items(&self, query: &str) -> Vec<Item> {
+        let mut found = Vec::new();
+        for (at, _) in query.match_indices(' ') {
+            let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
+            for (action, label) in &self.acts {
+                found.extend(self.targets.iter().filter_map(|target| {
+                    let label = match (action, target.is_enabled) {
+                        (Action::Toggle, true) => "disable",
+                        (Action::Toggle, false) => "enable",
+                        _ => label,
+                    };
+                    let reference = target.reference.to_lowercase();
+                    let is_whole =
+                        reference == name || reference.split_once('/').is_some_and(|(_, own)| own == name);
+                    let place = (typed(label, act)?, !is_whole, typed(&reference, name)?);
+                    let pick = Pick::On { action: *action, integration: target.id.clone() };
+                    let label = format!("{label}: {}", target.reference);
+                    Some((place, Item { key: String::new(), label, pick, reason: None }))
+                }));
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, item)| item).collect()
+    }
+}
+
 /// A list to pick from.
 #[derive(Clone, Debug)]
 pub struct Menu {
     pub title: String,
     pub items: Vec<Item>,
+    pub named: Named,
     pub selected: usize,
     /// Present if typing narrows the list.
     pub query: Option<Input>,
+    /// Whether an id that is typed is a place to jump to.
+    pub jumps: bool,
     /// Lines below the list.
     pub legend: Vec<String>,
     pub is_wide: bool,
@@ -86,8 +132,10 @@ impl Menu {
         Self {
             title: title.into(),
             items,
+            named: Named::default(),
             selected: 0,
             query: None,
+            jumps: false,
             legend: Vec::new(),
             is_wide: false,
             subject: None,
@@ -108,12 +156,11 @@ impl Menu {
             .filter_map(|item| rank(&item.label.to_lowercase(), &query).map(|rank| (rank, item)))
             .collect();
         found.sort_by_key(|(rank, _)| *rank);
+        let best = found.partition_point(|(rank, _)| *rank == 0);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
-        let sought = ["lead ", "find "].iter().find_map(|word| query.strip_prefix(word));
-        if let Some(sought) = sought.filter(|text| !text.trim().is_empty()) {
-            let label = format!("lead {sought}: find it");
-            let pick = Pick::Jump(Jump::Find(sought.trim().to_owned()));
-            items.insert(0, Item { key: String::new(), label, pick, reason: None });
+        items.splice(best..best, self.named.items(&query));
+        if let Some(query) = self.query.as_ref().filter(|_| self.jumps) {
+            items.splice(0..0, Place::typed(query.text()).into_iter().map(Place::item));
         }
         items
     }
@@ -142,10 +189,7 @@ impl Menu {
 
     /// Types what the selected line is called; of a search, what is looked for.
     fn complete(&mut self) {
-        let label = self.visible().get(self.selected).map(|item| match &item.pick {
-            Pick::Jump(Jump::Find(text)) => format!("lead {text}"),
-            _ => item.label.clone(),
-        });
+        let label = self.visible().get(self.selected).map(completed);
         if let (Some(query), Some(label)) = (&mut self.query, label) {
             *query = Input::with(label);
             self.selected = 0;
@@ -233,14 +277,19 @@ fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>)
 
 /// How well a label fits what was typed: 0 is best; `None` if its letters are not there in this order.
 fn rank(label: &str, query: &str) -> Option<u8> {
+    typed(label, query).or_else(|| {
+        let mut letters = label.chars();
+        let is_there = |c: char| c.is_whitespace() || letters.any(|other| other == c);
+        query.chars().all(is_there).then_some(2)
+    })
+}
+
+/// The same, where each of its words is there.
+fn typed(label: &str, query: &str) -> Option<u8> {
     if label.starts_with(query) {
         return Some(0);
     }
-    if query.split_whitespace().all(|word| label.contains(word)) {
-        return Some(1);
-    }
-    let mut letters = label.chars();
-    query.chars().filter(|c| !c.is_whitespace()).all(|c| letters.any(|other| other == c)).then_some(2)
+    query.split_whitespace().all(|word| label.contains(word)).then_some(1)
 }
 
 #[cfg(test)]
@@ -258,7 +307,7 @@ mod tests {
 
     #[test]
     fn any_text_behind_lead_can_be_looked_for() {
-        let mut menu = Menu::typed("Command", Vec::new());
+        let mut menu = Menu { jumps: true, ..Menu::typed("Command", Vec::new()) };
         "lead Sarah P"
             .chars()
             .for_each(|c| assert!(matches!(menu.key(Press::plain(KeyCode::Char(c))), Then::Stay)));

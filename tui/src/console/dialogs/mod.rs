@@ -2,6 +2,7 @@
 
 pub mod confirm;
 pub mod editor;
+pub mod jump;
 pub mod menu;
 pub mod notice;
 pub mod secret;
@@ -10,7 +11,8 @@ use jiff::SignedDuration;
 
 pub use confirm::{Choice, Confirm, Estimating, Focus, Weight};
 pub use editor::Editor;
-pub use menu::{Item, Jump, Menu, Pick};
+pub use jump::{Jump, Place};
+pub use menu::{Item, Menu, Named, Pick, Target};
 pub use notice::Notice;
 pub use secret::OneTime;
 

@@ -49,6 +49,7 @@ pub enum Action {
     Older,
     Diff,
     Pager,
+    InEditor,
     Export,
     Retry,
     RetryWaiting,
@@ -74,6 +75,7 @@ pub enum Action {
     Revoke,
     Snooze,
     CancelJob,
+    Undo,
     Trace,
     OpenIntegration,
     Evidence,
@@ -185,6 +187,7 @@ impl Action {
                 | Self::Revoke
                 | Self::Snooze
                 | Self::CancelJob
+                | Self::Undo
         )
     }
 }

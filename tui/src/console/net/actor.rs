@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use ulid::Ulid;
 
@@ -21,7 +21,7 @@ use crate::console::msg::{Command, Msg, Ticket};
 const HELD: Duration = Duration::from_secs(10);
 
 /// Two heartbeats are missing: whoever looks at the screen is to know within four seconds.
-const SILENCE: Duration = Duration::from_millis(3700);
+pub(super) const SILENCE: Duration = Duration::from_millis(3700);
 const HANGS: &str = "the daemon has stopped answering; R tries again at once";
 
 /// Completes when the daemon has been silent for too long.
@@ -68,6 +68,8 @@ struct Live {
     first: bool,
     /// What is asked while typing or moving: one of a kind is on its way, and the last wish waits behind it.
     streams: BTreeMap<Stream, Option<(Ticket, Query)>>,
+    /// The search through what leads say that is on its way.
+    search: Option<(Ticket, AbortHandle)>,
     /// Who waits for an answer.
     asked: BTreeSet<Ticket>,
 }
@@ -134,6 +136,8 @@ impl<D: Dial> Actor<D> {
                 item = next_attempts(&mut live.attempts) => self.attempts(&mut live, item).await?,
                 Some(outcome) = live.calls.join_next() => match outcome {
                     Ok(outcome) => self.outcome(&mut live, outcome).await?,
+                    // It was given up.
+                    Err(ended) if ended.is_cancelled() => Ok(()),
                     Err(_) => Err(Failure::Away("a call broke inside the console".to_owned())),
                 },
                 command = self.commands.recv() => {
@@ -294,6 +298,7 @@ impl Live {
             attempts: None,
             first: true,
             streams: BTreeMap::new(),
+            search: None,
             asked: BTreeSet::new(),
         }
     }
@@ -307,6 +312,9 @@ impl Live {
 
     fn ask(&mut self, ticket: Ticket, query: Query) {
         let stream = query.stream();
+        if stream == Some(Stream::Find) {
+            self.give_search_up();
+        }
         if let Some(stream) = stream {
             if let Some(waiting) = self.streams.get_mut(&stream) {
                 // What was wished for before is not wanted any more, so nobody waits for its answer.
@@ -317,7 +325,19 @@ impl Live {
         }
         self.asked.insert(ticket);
         let call = self.session.ask(query);
-        self.calls.spawn(async move { Outcome::Answered { ticket, stream, answer: call.await } });
+        let task = self.calls.spawn(async move { Outcome::Answered { ticket, stream, answer: call.await } });
+        if stream == Some(Stream::FindAnywhere) {
+            self.search = Some((ticket, task));
+        }
+    }
+
+    /// Somebody types on: nobody waits for the search through what leads say, which costs the daemon seconds.
+    fn give_search_up(&mut self) {
+        self.streams.remove(&Stream::FindAnywhere);
+        if let Some((ticket, task)) = self.search.take() {
+            self.asked.remove(&ticket);
+            task.abort();
+        }
     }
 
     fn change(&mut self, ticket: Ticket, change: Change) {

@@ -35,6 +35,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
         Query::Find { text, company } => find(client, text, company).await?,
         Query::FindAnywhere { text, company, after } => find_anywhere(client, text, company, after).await?,
         Query::Lead { uuid, company } => Answer::Lead(Box::new(lead(client, uuid, company).await?)),
+        Query::LeadOf { delivery } => Answer::Lead(Box::new(lead_of(client, delivery).await?)),
         Query::Reveal { uuid, company } => reveal(client, uuid, company).await?,
         Query::Evidence { uuid, company, json, mask } => evidence(client, uuid, company, json, mask).await?,
         Query::Causes { company, snoozed } => causes(client, company, snoozed).await?,
@@ -50,7 +51,8 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             let before = before.map(convert::timestamp);
             let request = v1::ListActivityRequest { company, page_size: 100, before, ..Default::default() };
             let reply = client.list_activity(request).await?;
-            Answer::Activity(reply.activities.into_iter().filter_map(convert::activity).collect())
+            let rows = reply.activities.into_iter().filter_map(convert::activity).collect();
+            Answer::Activity { rows, more: !reply.next_page_token.is_empty() }
         }
         Query::System => {
             let reply = client.get_system(v1::GetSystemRequest {}).await?;
@@ -63,6 +65,10 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::Companies(reply.companies.into_iter().map(convert::company).collect())
         }
         Query::Company { id } => Answer::Company(Box::new(company(client, id).await?)),
+        Query::CompanyOf { flow } => {
+            let flow = client.get_flow(v1::GetFlowRequest { flow }).await?;
+            Answer::Company(Box::new(company(client, flow.company_id).await?))
+        }
         Query::Preview { integration, lead, mapping } => preview(client, integration, lead, mapping).await?,
         Query::Proposals { integration } => {
             let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
@@ -207,6 +213,13 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
         steps: traced.steps.into_iter().map(convert::step).collect(),
         records: traced.records.into_iter().map(convert::record).collect(),
     })
+}
+
+/// The lead of a delivery, with everything.
+async fn lead_of(client: &Client, id: String) -> Result<LeadPage, Failure> {
+    let reply = client.get_delivery(v1::GetDeliveryRequest { id }).await?;
+    let delivery = reply.delivery.unwrap_or_default();
+    lead(client, delivery.lead, delivery.company_id).await
 }
 
 /// A delivery with why it is where it is. The two are read one after the other, so a delivery that moves on between is

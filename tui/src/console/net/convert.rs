@@ -47,6 +47,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         pending: health.pending,
         next_retry_at: time(health.next_retry_at),
         throttled_until: time(health.throttled_until),
+        throttle: health.throttle_why,
         breaker: if breaker.state() == v1::BreakerState::Closed { String::new() } else { breaker.why },
         breaker_until: time(breaker.until),
         grace_until: time(it.grace_until),

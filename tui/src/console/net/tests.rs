@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Actor, Attempts, Call, Dial, Failure, Session, Watched};
@@ -52,6 +52,15 @@ impl Daemon {
     }
 }
 
+/// A search that nobody answers: it is noted when nobody waits for it any more.
+struct UnderWay(Arc<Daemon>, String);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.note(format!("given up {}", self.1));
+    }
+}
+
 struct Line(Arc<Daemon>, Mutex<Option<Feed>>);
 
 impl Dial for Arc<Daemon> {
@@ -88,6 +97,15 @@ impl Session for Line {
             Query::Find { .. } => {
                 let nobody = Answer::Leads { rows: Vec::new(), more: false, searched: None };
                 return std::future::ready(Ok(nobody)).boxed();
+            }
+            Query::FindAnywhere { text, .. } => {
+                self.0.note(format!("search {text}"));
+                let under_way = UnderWay(Arc::clone(&self.0), text);
+                return async move {
+                    let _under_way = under_way;
+                    std::future::pending().await
+                }
+                .boxed();
             }
             _ => return std::future::pending().boxed(),
         };
@@ -171,11 +189,16 @@ async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
     rig.live().await;
     first.send(snapshot("c1")).unwrap();
     first.send(Ok(None)).unwrap();
+    let silent_from = Instant::now();
     let error = |msg: &Msg| match msg {
         Msg::Conn(Conn::Lost { error, .. }) => Some(error.clone()),
         _ => None,
     };
     assert_eq!(rig.until(error).await, "the daemon has stopped answering; R tries again at once");
+    // A heartbeat comes every 1.8 s, and two must be missing.
+    assert!(silent_from.elapsed() >= Duration::from_millis(3600));
+    // How long a busy machine takes to wake it proves nothing: the wait itself leaves time within the four seconds.
+    assert!(super::actor::SILENCE <= Duration::from_millis(3800), "whoever looks knows within four seconds");
     // It comes back where it was: a heartbeat moves no cursor.
     rig.live().await;
     assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
@@ -284,16 +307,29 @@ async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
 }
 
 #[tokio::test]
-async fn finding_as_one_types_waits_for_no_search_anywhere() {
+async fn finding_as_one_types_gives_a_search_anywhere_up() {
     let daemon = Arc::new(Daemon::default());
     let (_keep, one) = feed();
     daemon.expect(Ok(one));
     let mut rig = Rig::start(daemon);
     rig.live().await;
-    let text = "quartet".to_owned();
-    let anywhere = Query::FindAnywhere { text: text.clone(), company: None, after: String::new() };
-    rig.commands.send(Command::Ask { ticket: 1, query: anywhere }).unwrap();
+    let anywhere = |ticket, text: &str| {
+        let query = Query::FindAnywhere { text: text.to_owned(), company: None, after: String::new() };
+        Command::Ask { ticket, query }
+    };
+    rig.commands.send(anywhere(1, "quartet")).unwrap();
+    let text = "quartets".to_owned();
     rig.commands.send(Command::Ask { ticket: 2, query: Query::Find { text, company: None } }).unwrap();
     rig.until(|msg| matches!(msg, Msg::Answered { ticket: 2, answer: Ok(_) }).then_some(())).await;
+    // Who types on has given it up, so that the next one begins at once.
+    rig.commands.send(anywhere(3, "quartets")).unwrap();
+    let begun = async {
+        while rig.daemon.logged("search ").len() < 2 || rig.daemon.logged("given up ").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), begun).await.expect("it is given up in time");
+    assert_eq!(rig.daemon.logged("search "), ["quartet", "quartets"]);
+    assert_eq!(rig.daemon.logged("given up "), ["quartet"]);
     rig.stop().await;
 }

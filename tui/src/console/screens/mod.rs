@@ -16,8 +16,10 @@ pub mod system;
 
 use super::screen::Screen;
 
-/// The place of the leads among the roots: the palette jumps there.
+/// The places of some among the roots: the palette jumps there.
+pub const FAILURES: usize = 1;
 pub const LEADS: usize = 2;
+pub const JOBS: usize = 3;
 
 type Root = (&'static str, fn() -> Box<dyn Screen>);
 

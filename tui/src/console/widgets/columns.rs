@@ -50,6 +50,9 @@ pub struct Column<R: 'static> {
     pub is_integration: bool,
 }
 
+/// From this priority on a column gives way to one that wants more than it needs.
+const GIVES_WAY: u8 = 3;
+
 /// A column that nobody sorts by.
 pub const fn shows<R>(spec: Spec<'static>, cell: fn(&R, &Look<'_>) -> Cell) -> Column<R> {
     Column { spec, cell, order: None, value: None, is_company: false, is_integration: false }
@@ -110,14 +113,30 @@ pub fn fitting<R>(
         }
         shown.remove(at);
     }
+    let missing = |c: &&Column<R>| usize::from(c.spec.wanted).saturating_sub(c.least());
+    let needed = |shown: &[&Column<R>]| shown.iter().map(missing).sum::<usize>();
+    while least(&shown) + needed(&shown) > width {
+        let gives_way = |at: &usize| needed(&shown) > 0 && shown[*at].spec.priority >= GIVES_WAY;
+        let Some(at) = (0..shown.len()).filter(gives_way).max_by_key(|at| (shown[*at].spec.priority, *at))
+        else {
+            break;
+        };
+        shown.remove(at);
+    }
     let mut left = width.saturating_sub(least(&shown));
     let mut widths: Vec<usize> = shown.iter().map(|c| c.least()).collect();
+    for (column, width) in shown.iter().zip(&mut widths) {
+        let more = left.min(missing(column));
+        *width += more;
+        left -= more;
+    }
     // Those that give way last are the first to grow.
     let mut order: Vec<usize> = (0..shown.len()).collect();
     order.sort_by_key(|at| shown[*at].spec.priority);
     for at in order {
         if let Width::Share(least, most) = shown[at].spec.width {
-            let more = left.min(usize::from(most.saturating_sub(least)));
+            let grown = widths[at].saturating_sub(usize::from(least));
+            let more = left.min(usize::from(most.saturating_sub(least)).saturating_sub(grown));
             widths[at] += more;
             left -= more;
         }
@@ -147,5 +166,22 @@ mod tests {
         assert_eq!(keys(14, false), [("name", 10)], "what is left goes to what is shown");
         assert_eq!(keys(22, true), [("name", 10), ("age", 4), ("error", 6)]);
         assert_eq!(keys(2, false), [("name", 6)], "the drawing cuts");
+    }
+
+    const WANTING: [Column<u8>; 4] = [
+        shows(column("name").share(6, 10, 1), |_, _| plain("")),
+        shows(column("age").fixed(4, 2), |_, _| plain("")),
+        shows(column("took").fixed(4, 4), |_, _| plain("")),
+        shows(column("error").share(5, 99, 1).wants(20), |_, _| plain("")),
+    ];
+
+    #[test]
+    fn one_that_wants_room_gets_it_before_those_of_a_high_priority_have_any() {
+        let keys = |width| -> Vec<(&str, usize)> {
+            fitting(&WANTING, width, false, false).into_iter().map(|(c, width)| (c.spec.key, width)).collect()
+        };
+        assert_eq!(keys(40), [("name", 9), ("age", 4), ("took", 4), ("error", 20)]);
+        assert_eq!(keys(36), [("name", 10), ("age", 4), ("error", 20)]);
+        assert_eq!(keys(26), [("name", 6), ("age", 4), ("error", 14)], "as much as there is");
     }
 }

@@ -1,5 +1,5 @@
 //! The filter language: words that must occur, `key:word` for one field, `!` in front to turn it round, and spans of
-//! age such as `died:<2h`.
+//! age such as `died:<2h`. Where a word occurs nowhere, its letters in this order, close together, are enough.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,17 @@ use jiff::Timestamp;
 
 use super::input::Input;
 
+/// So much of a text is looked at for letters that stand apart.
+const LOOKED_AT: usize = 500;
+
 /// A filter that is typed or in force.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub input: Input,
     /// True while keys go into the input.
     pub editing: bool,
+    /// Whether rows are shown that have no more than the letters of its words: none has the words.
+    pub is_fuzzy: bool,
 }
 
 /// What a row tells of itself: names and their texts. A word without a key is looked for in all of them.
@@ -26,15 +31,50 @@ impl Filter {
 
     /// Whether a row with these fields, of that time, passes.
     pub fn passes(&self, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
-        self.input.text().split_whitespace().all(|term| {
-            let (negated, term) = match term.strip_prefix('!') {
-                Some("") => return true,
-                Some(rest) => (true, rest),
-                None => (false, term),
-            };
-            matches(term, fields, at, now) != negated
+        self.terms().all(|(negated, term)| matches(term, fields, at, now) != negated)
+    }
+
+    /// How far a row is from having the words, 0 being nearest; none if not even their letters are there. A term with a
+    /// key, or turned round, is meant as it stands.
+    pub fn distance(&self, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> Option<usize> {
+        self.terms().try_fold(0, |sum, (negated, term)| {
+            if matches(term, fields, at, now) != negated {
+                return Some(sum);
+            }
+            if negated || term.contains(':') {
+                return None;
+            }
+            fields.iter().filter_map(|(_, text)| spread(text, term)).min().map(|spread| sum + spread)
         })
     }
+
+    /// The terms, and whether each is turned round.
+    fn terms(&self) -> impl Iterator<Item = (bool, &str)> {
+        self.input.text().split_whitespace().filter_map(|term| match term.strip_prefix('!') {
+            Some("") => None,
+            Some(rest) => Some((true, rest)),
+            None => Some((false, term)),
+        })
+    }
+}
+
+/// How many letters stand between those of a word where they are closest together; none if they are not there in this
+/// order, or so far apart that this says nothing. One letter alone says nothing either.
+fn spread(text: &str, word: &str) -> Option<usize> {
+    let lower = |text: &str| text.chars().take(LOOKED_AT).flat_map(char::to_lowercase).collect::<Vec<char>>();
+    let (text, word) = (lower(text), lower(word));
+    let (first, most) = (word.first().filter(|_| word.len() > 1)?, word.len() * 3 + 4);
+    let from = |start: usize| {
+        let mut wanted = word.iter().peekable();
+        for (at, c) in text.iter().enumerate().skip(start).take(most) {
+            wanted.next_if(|wanted| *wanted == c);
+            if wanted.peek().is_none() {
+                return Some(at + 1 - start - word.len());
+            }
+        }
+        None
+    };
+    text.iter().enumerate().filter(|(_, c)| *c == first).filter_map(|(start, _)| from(start)).min()
 }
 
 fn matches(term: &str, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
@@ -104,7 +144,7 @@ mod tests {
         ];
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let at = Timestamp::from_second(1_800_000_000 - 3600).unwrap();
-        Filter { input: Input::with(text), editing: false }.passes(&fields, Some(at), now)
+        Filter { input: Input::with(text), ..Filter::default() }.passes(&fields, Some(at), now)
     }
 
     #[test]
@@ -133,5 +173,30 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(passes(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn letters_in_this_order_close_together_are_nearly_a_word() {
+        for (text, word, expected) in [
+            ("hubspot-eu", "hbs", Some(1)),
+            ("hubspot-eu", "HSPT", Some(3)),
+            ("Sarah Patel", "sptl", Some(7)),
+            ("a b ab", "ab", Some(0)),
+            ("hubspot-eu", "sbuh", None),
+            ("hubspot-eu", "h", None),
+            ("timeout while the target was asked", "tgw", Some(5)),
+            ("the one that was far away from here", "tm", None),
+        ] {
+            assert_eq!(spread(text, word), expected, "{text} {word}");
+        }
+        let fields = vec![("name", Cow::Borrowed("hubspot-eu")), ("badge", Cow::Borrowed("FAILING"))];
+        let distance = |text: &str| {
+            let filter = Filter { input: Input::with(text), ..Filter::default() };
+            filter.distance(&fields, None, Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(distance("hbs fail"), Some(1), "a word that is there is near");
+        assert_eq!(distance("hbs !fail"), None);
+        assert_eq!(distance("name:hbs"), None, "a key is meant as it stands");
+        assert_eq!(distance("hbs zz"), None);
     }
 }

@@ -74,9 +74,10 @@ impl<R: Row> Table<R> {
 
     /// The rows that the filter leaves, in the order asked for.
     pub fn visible<'t>(&'t self, columns: &[Column<R>], now: Timestamp) -> Vec<&'t R> {
-        let wanted =
-            |row: &&R| (!self.bad_only || row.is_bad()) && self.filter.passes(&row.fields(), row.at(), now);
-        let mut rows: Vec<&R> = self.rows.iter().filter(wanted).collect();
+        let mut rows: Vec<&R> = self.meant().filter(|row| self.passes(row, now)).collect();
+        if rows.is_empty() && !self.filter.is_empty() {
+            rows = self.nearly(now);
+        }
         if let Some((key, turned)) = self.sort
             && let Some(order) = columns.iter().find(|c| c.spec.key == key).and_then(|c| c.order)
         {
@@ -86,6 +87,24 @@ impl<R: Row> Table<R> {
             }
         }
         rows
+    }
+
+    /// All of them, or only what is wrong.
+    fn meant(&self) -> impl Iterator<Item = &R> {
+        self.rows.iter().filter(|row| !self.bad_only || row.is_bad())
+    }
+
+    fn passes(&self, row: &R, now: Timestamp) -> bool {
+        self.filter.passes(&row.fields(), row.at(), now)
+    }
+
+    /// The rows that nearly have the words of the filter, nearest first.
+    fn nearly(&self, now: Timestamp) -> Vec<&R> {
+        let distance = |row: &R| self.filter.distance(&row.fields(), row.at(), now);
+        let mut rows: Vec<(usize, &R)> =
+            self.meant().filter_map(|row| distance(row).map(|distance| (distance, row))).collect();
+        rows.sort_by_key(|(distance, _)| *distance);
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 
     /// The selected row.
@@ -109,6 +128,7 @@ impl<R: Row> Table<R> {
     /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
     pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
         let visible: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
+        self.filter.is_fuzzy = !visible.is_empty() && !self.meant().any(|row| self.passes(row, now));
         let before = self.marks.len();
         self.marks.retain(|id| visible.contains(id));
         let is_kept = self.selected.as_ref().is_some_and(|id| visible.contains(id));

@@ -53,6 +53,12 @@ pub fn moment(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
+/// Until when something is so, as short as it can be told: the time of day, or the day before it where it is not soon.
+pub fn until_when(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String {
+    let is_soon = then.duration_since(now).as_hours() < 12;
+    then.to_zoned(zone.clone()).strftime(if is_soon { "%H:%M:%S" } else { "%m-%d %H:%M" }).to_string()
+}
+
 /// The time of day only.
 pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
@@ -75,6 +81,15 @@ pub fn millis(ms: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_soon_has_its_day() {
+        let now = "2026-11-20T23:00:00Z".parse().unwrap();
+        for (seconds, shown) in [(90, "23:01:30"), (2 * HOUR, "01:00:00"), (13 * HOUR, "11-21 12:00")] {
+            let then = now + SignedDuration::from_secs(seconds);
+            assert_eq!(until_when(now, then, &TimeZone::UTC), shown);
+        }
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()

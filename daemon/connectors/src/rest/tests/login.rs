@@ -106,5 +106,6 @@ fn a_token_is_got_used_and_renewed() {
         Value::Null,
         Value::Null,
     );
-    assert_eq!(missing.login().unwrap().request(NOW, None).unwrap_err().class, FailureClass::Credentials);
+    let unsent = PushCase::created(FULL).run(missing.as_ref(), &[]);
+    assert_eq!((unsent.failure().0, unsent.requests.len()), ("credentials", 0));
 }

@@ -1,5 +1,7 @@
 //! What happens now: attempts and what operators did, newest first.
 
+mod tail;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 
@@ -13,6 +15,8 @@ use crate::console::app::shared::Shared;
 use crate::console::data::command::of_company;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
@@ -25,6 +29,8 @@ use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
+
+use tail::{Told, is_gap, joined};
 
 impl Row for Activity {
     fn id(&self) -> &str {
@@ -39,6 +45,7 @@ impl Row for Activity {
                     .into_iter()
                     .chain([("name", Cow::Borrowed(&*it.integration)), ("what", Cow::Borrowed("attempt"))]),
             ),
+            What::Gap => {}
             What::Act(it) => fields.extend([
                 ("operator", Cow::Borrowed(&*it.operator)),
                 ("what", Cow::Borrowed(&*it.action)),
@@ -70,6 +77,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
     shows(column("what").share(12, 20, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(&*it.integration),
         What::Act(it) => styled(Role::Accent, it.operator.clone()),
+        What::Gap => styled(Role::Warn, "more happened"),
     }),
     shows(column("state").share(11, 20, 0), |it: &Activity, look| match &it.what {
         What::Attempt(it) => {
@@ -77,14 +85,16 @@ pub const COLUMNS: [Column<Activity>; 6] = [
             styled(role, format!("{glyph} {}", it.state.word()))
         }
         What::Act(it) => styled(Role::Accent, it.verb.clone()),
+        What::Gap => plain(""),
     })
     .value(|it: &Activity| match &it.what {
         What::Attempt(it) => json!(it.state.word()),
         What::Act(it) => json!(it.action),
+        What::Gap => json!("more"),
     }),
     shows(column("lead").share(10, 20, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) => plain(it.person()),
-        What::Act(_) => plain(""),
+        What::Act(_) | What::Gap => plain(""),
     }),
     shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
@@ -93,6 +103,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
             plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())
         }
         What::Act(it) => styled(Role::Accent, it.object.clone()),
+        What::Gap => styled(Role::Warn, "not shown: open it"),
     }),
 ];
 
@@ -100,8 +111,9 @@ pub const COLUMNS: [Column<Activity>; 6] = [
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
     table: Table<Activity>,
-    fetch: Fetch<Vec<Activity>>,
-    has_older: bool,
+    fetch: Fetch<Told>,
+    /// Behind which time it was asked; none for the newest.
+    before: Option<Timestamp>,
     page: Page,
     rows: Cell<usize>,
 }
@@ -133,6 +145,14 @@ const ACTIONS: [Action; 24] = [
     Action::Invert,
 ];
 
+impl ActivityScreen {
+    fn ask_before(&mut self, before: Option<Timestamp>, cx: &mut Cx<'_>) {
+        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
+        self.before = before;
+        self.fetch.ask_anew(Query::Activity { company, before }, cx);
+    }
+}
+
 impl Screen for ActivityScreen {
     fn crumb(&self, _: &Shared) -> String {
         "Activity".to_owned()
@@ -144,17 +164,17 @@ impl Screen for ActivityScreen {
 
     fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
         match action {
-            Action::Open => {
-                if let Some(Activity { what: What::Attempt(it), .. }) = self.table.current() {
+            Action::Open => match self.table.current().map(|it| (&it.what, it.at)) {
+                Some((What::Attempt(it), _)) => {
                     cx.open(Box::new(AttemptScreen::new(vec![(**it).clone()], 0)));
                 }
-            }
+                Some((What::Gap, at)) => self.ask_before(at, cx),
+                _ => {}
+            },
             Action::Follow => self.table.is_moved = !self.table.is_moved,
             Action::Older => {
-                let company = cx.shared.company.as_ref().map(|(id, _)| *id);
                 let before = self.table.rows.last().and_then(|it| it.at);
-                self.has_older = true;
-                self.fetch.ask_anew(Query::Activity { company, before }, cx);
+                self.ask_before(before, cx);
             }
             Action::Wrap => self.page.perform(action),
             _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
@@ -164,33 +184,24 @@ impl Screen for ActivityScreen {
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
-            self.has_older = false;
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
         }
         let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Activity(rows) => Some(rows.clone()),
+            Answer::Activity { rows, more } => Some(Told { rows: rows.clone(), more: *more }),
             _ => None,
         });
-        if let Some(new) = self.fetch.value.take().filter(|_| taken) {
-            // Older ones that were asked for stay; what is told again is the same.
-            let mut rows = new;
-            if self.has_older {
-                let known: std::collections::BTreeSet<String> = rows.iter().map(|it| it.id.clone()).collect();
-                rows.extend(
-                    std::mem::take(&mut self.table.rows).into_iter().filter(|it| !known.contains(&it.id)),
-                );
-            }
-            rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-            rows.truncate(1000);
-            self.table.set(rows);
+        if let Some(told) = self.fetch.value.take().filter(|_| taken) {
+            let shown = std::mem::take(&mut self.table.rows);
+            self.table.set(joined(shown, told, self.before));
         }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
-        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
-        self.fetch.ask(Query::Activity { company, before: None }, cx);
+        if !self.fetch.is_waiting() {
+            self.ask_before(None, cx);
+        }
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
@@ -207,7 +218,7 @@ impl Screen for ActivityScreen {
                 })),
                 ..Subject::default()
             },
-            None => Subject::default(),
+            Some(What::Gap) | None => Subject::default(),
         }
     }
 
@@ -224,6 +235,9 @@ impl Screen for ActivityScreen {
             theme.span(Role::Strong, "Activity"),
             theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
         ];
+        if self.table.rows.iter().any(is_gap) {
+            title.push(theme.span(Role::Warn, "  more happened than is shown"));
+        }
         if let Some(error) = &self.fetch.error {
             title.push(
                 theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
@@ -260,6 +274,14 @@ impl Screen for ActivityScreen {
         Some(1)
     }
 
+    fn places(&self) -> Vec<Place> {
+        let attempt = |it: &Activity| match &it.what {
+            What::Attempt(it) => Some(Place::attempt(it)),
+            What::Act(_) | What::Gap => None,
+        };
+        self.table.rows.iter().filter_map(attempt).take(TOLD).collect()
+    }
+
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
         (action == Action::FailingOnly).then(|| "failed only".to_owned())
     }
@@ -282,6 +304,13 @@ fn about(it: &Activity, view: View<'_>) -> Doc {
     let zone = &view.shared.setup.zone;
     match &it.what {
         What::Attempt(attempt) => document::summary(attempt, &view.shared.setup.keymap),
+        What::Gap => {
+            let mut doc = Doc::default();
+            doc.push(Kind::Strong, "More happened here than was told at once.");
+            let open = view.shared.setup.keymap.shown(Action::Open).to_owned();
+            doc.push(Kind::Text, &format!("{open} asks for what stands here, a page at a time."));
+            doc
+        }
         What::Act(act) => {
             let mut doc = Doc::default();
             doc.push(Kind::Strong, &format!("{} {} {}", act.operator, act.verb, act.object));

@@ -12,10 +12,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use crate::console::app::menus::attempt_json;
 use crate::console::app::shared::Shared;
 use crate::console::data::{Answer, Attempt, AttemptState, Detail, Query};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::theme::Role;
-use crate::console::widgets::document::Doc;
+use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::pane;
 use crate::console::widgets::page::{Page, draw_plain};
 use crate::console::widgets::time;
@@ -57,11 +59,16 @@ impl Details {
             _ => None,
         });
         let (attempt, detail) = self.fetch.value.clone().filter(|_| taken && self.fetch.error.is_none())?;
+        self.keep(&attempt.id, detail);
+        Some(attempt)
+    }
+
+    /// Keeps what went over the wire in an attempt.
+    fn keep(&mut self, attempt: &str, detail: Detail) {
         if self.known.len() >= KEPT {
             self.known.clear();
         }
-        self.known.insert(attempt.id.clone(), detail);
-        Some(attempt)
+        self.known.insert(attempt.to_owned(), detail);
     }
 
     /// Forgets an attempt that has changed.
@@ -87,6 +94,9 @@ pub struct AttemptScreen {
     /// Those that one can step through, newest first.
     attempts: Vec<Attempt>,
     at: usize,
+    /// The one that it was opened by, until the daemon has told of it.
+    wanted: Option<String>,
+    fetch: Fetch<(Attempt, Detail)>,
     details: Details,
     left: Page,
     right: Page,
@@ -94,7 +104,7 @@ pub struct AttemptScreen {
     is_right: bool,
 }
 
-const ACTIONS: [Action; 24] = [
+const ACTIONS: [Action; 25] = [
     Action::Up,
     Action::Down,
     Action::Left,
@@ -109,6 +119,7 @@ const ACTIONS: [Action; 24] = [
     Action::Wrap,
     Action::Diff,
     Action::Pager,
+    Action::InEditor,
     Action::Retry,
     Action::Mapping,
     Action::Settings,
@@ -127,12 +138,19 @@ impl AttemptScreen {
         Self {
             attempts,
             at,
+            wanted: None,
+            fetch: Fetch::default(),
             details: Details::default(),
             left: Page::default(),
             right: Page::default(),
             is_compared: false,
             is_right: false,
         }
+    }
+
+    /// Opens an attempt that nothing but its id is known of.
+    pub fn of(id: String) -> Self {
+        Self { wanted: Some(id), ..Self::new(Vec::new(), 0) }
     }
 
     /// The same, compared with the attempt before it.
@@ -198,10 +216,10 @@ impl Screen for AttemptScreen {
                 cx.say(crate::console::app::shared::Tone::Plain, "there is no attempt before this one here");
             }
             Action::Diff => self.is_compared = !self.is_compared,
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(it) = self.current() {
-                    let text = self.whole(it, cx.shared).text();
-                    cx.effects_page(text);
+                    let doc = self.whole(it, cx.shared);
+                    cx.show_outside(action, &doc);
                 }
             }
             _ if self.is_right => self.right.perform(action),
@@ -210,6 +228,14 @@ impl Screen for AttemptScreen {
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        self.fetch.take(&event, |answer| match answer {
+            Answer::Detail(told) => Some((**told).clone()),
+            _ => None,
+        });
+        if let Some((attempt, detail)) = self.fetch.value.take() {
+            self.details.keep(&attempt.id, detail);
+            (self.attempts, self.wanted) = (vec![attempt], None);
+        }
         if let Some(attempt) = self.details.take(&event)
             && let Some(old) = self.attempts.iter_mut().find(|it| it.id == attempt.id)
         {
@@ -227,7 +253,11 @@ impl Screen for AttemptScreen {
         }
     }
 
-    fn load(&mut self, _: &mut Cx<'_>) {}
+    fn load(&mut self, cx: &mut Cx<'_>) {
+        if let Some(attempt) = self.wanted.clone() {
+            self.fetch.ask(Query::Detail { attempt }, cx);
+        }
+    }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
         let before = self.before().filter(|_| self.is_compared).cloned();
@@ -247,13 +277,20 @@ impl Screen for AttemptScreen {
     }
 
     fn command(&self, _: &Shared) -> String {
-        self.current().map(|it| format!("leadline attempt show {}", it.id)).unwrap_or_default()
+        let id = self.current().map(|it| &it.id).or(self.wanted.as_ref());
+        id.map(|id| format!("leadline attempt show {id}")).unwrap_or_default()
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let theme = view.theme;
         let Some(it) = self.current() else {
-            return frame.render_widget(pane(vec![], true, theme), area);
+            let mut doc = Doc::default();
+            match &self.fetch.error {
+                Some(error) => doc.push(Kind::Error, error),
+                None => doc.push(Kind::Quiet, view.shared.waits()),
+            }
+            let title = vec![theme.span(Role::Strong, "Attempt")];
+            return self.left.draw(doc, title, true, theme, frame, area);
         };
         let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
         if let Some(doc) = self.comparison(it, view.shared) {
@@ -288,6 +325,10 @@ impl Screen for AttemptScreen {
             frame,
             right,
         );
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.attempts.iter().take(TOLD).map(Place::attempt).collect()
     }
 
     fn follows(&self) -> Option<String> {

@@ -9,7 +9,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
 use crate::console::app::shared::{Shared, is_silent};
-use crate::console::data::{Answer, CompanyPage, Integration, Query};
+use crate::console::data::{Answer, CompanyPage, Flow, Integration, Query};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
@@ -25,7 +27,12 @@ use crate::console::widgets::time;
 /// The screen.
 #[derive(Debug)]
 pub struct CompanyScreen {
+    /// 0 until it is known whose the flow is.
     id: i64,
+    /// The flow that it was opened for.
+    flow: Option<String>,
+    /// Whether one of its integrations is to be selected first.
+    is_new: bool,
     fetch: Fetch<CompanyPage>,
     table: Table<Integration>,
     is_page: bool,
@@ -75,14 +82,47 @@ impl CompanyScreen {
     /// Opens the page of a company.
     pub fn new(id: i64) -> Self {
         let (fetch, table, page) = (Fetch::default(), Table::default(), Page::default());
-        Self { id, fetch, table, is_page: false, page, rows: Cell::new(1) }
+        Self { id, flow: None, is_new: true, fetch, table, is_page: false, page, rows: Cell::new(1) }
+    }
+
+    /// Opens the page of a flow's company, at the first integration that it sends to.
+    pub fn of_flow(flow: String) -> Self {
+        Self { flow: Some(flow), ..Self::new(0) }
+    }
+
+    fn flows(&self) -> &[Flow] {
+        self.fetch.value.as_ref().map(|page| page.flows.as_slice()).unwrap_or_default()
+    }
+
+    /// The flow that an act at this integration is about; where several may be meant, these.
+    fn meant(&self, integration: Option<&Integration>) -> (Option<Flow>, Vec<Flow>) {
+        let sends =
+            |flow: &&Flow| flow.targets.iter().any(|(id, _)| Some(id) == integration.map(|it| &it.id));
+        let here: Vec<Flow> = self.flows().iter().filter(sends).cloned().collect();
+        let opened = here.iter().find(|flow| Some(&flow.id) == self.flow.as_ref());
+        match (opened, here.as_slice()) {
+            (Some(flow), _) | (None, [flow]) => (Some(flow.clone()), Vec::new()),
+            // Where none sends here, any of the company's may be.
+            (None, []) => (None, self.flows().to_vec()),
+            (None, _) => (None, here),
+        }
+    }
+
+    /// Selects what it was opened for.
+    fn select(&mut self) {
+        let wanted = self.flow.as_ref().filter(|_| std::mem::take(&mut self.is_new));
+        let flow = wanted.and_then(|id| self.flows().iter().find(|flow| flow.id == *id));
+        if let Some((integration, _)) = flow.and_then(|flow| flow.targets.first()).cloned() {
+            self.table.select(integration);
+        }
     }
 
     fn name(&self, shared: &Shared) -> String {
         let reply = self.fetch.value.as_ref().map(|page| page.company.name.clone());
         let seen =
             || shared.integrations.iter().find(|it| it.company_id == self.id).map(|it| it.company.clone());
-        reply.or_else(seen).unwrap_or_else(|| format!("company {}", self.id))
+        let flow = || self.flow.as_ref().filter(|_| self.id == 0).map(|flow| format!("flow {flow}"));
+        reply.or_else(seen).or_else(flow).unwrap_or_else(|| format!("company {}", self.id))
     }
 }
 
@@ -110,32 +150,41 @@ impl Screen for CompanyScreen {
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
-        self.fetch.take(&event, |answer| match answer {
+        let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Company(page) => Some((**page).clone()),
             _ => None,
         });
+        if let Some(page) = self.fetch.value.as_ref().filter(|_| taken) {
+            if self.id == 0 {
+                self.id = page.company.id;
+            }
+            self.select();
+        }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
-        self.fetch.ask(Query::Company { id: self.id }, cx);
+        let query = match &self.flow {
+            Some(flow) if self.id == 0 => Query::CompanyOf { flow: flow.clone() },
+            _ => Query::Company { id: self.id },
+        };
+        self.fetch.ask(query, cx);
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
         self.table.rows =
             cx.shared.integrations.iter().filter(|it| it.company_id == self.id).cloned().collect();
-        self.table.is_loaded = cx.shared.is_loaded;
+        self.table.is_loaded = cx.shared.is_loaded && self.id != 0;
         self.table.normalize(&COLUMNS, cx.shared.now);
     }
 
     fn subject(&self, _: &Shared) -> Subject {
         let it = self.table.current();
-        let flows = self.fetch.value.as_ref().map(|page| page.flows.as_slice()).unwrap_or_default();
-        let flow =
-            it.and_then(|it| flows.iter().find(|flow| flow.targets.iter().any(|(id, _)| *id == it.id)));
+        let (flow, flows) = self.meant(it);
         Subject {
             integration: it.map(|it| it.id.clone()),
-            company: Some(self.id),
-            flow: flow.cloned(),
+            company: Some(self.id).filter(|id| *id != 0),
+            flow,
+            flows,
             record: self.fetch.value.as_ref().map(|page| {
                 json!({
                     "id": page.company.id, "name": page.company.name, "plan": page.company.plan,
@@ -148,7 +197,14 @@ impl Screen for CompanyScreen {
     }
 
     fn command(&self, _: &Shared) -> String {
-        format!("leadline company show {}", self.id)
+        match &self.flow {
+            Some(flow) if self.id == 0 => format!("leadline flow show {flow}"),
+            _ => format!("leadline company show {}", self.id),
+        }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.flows().iter().take(TOLD).map(Place::flow).collect()
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {

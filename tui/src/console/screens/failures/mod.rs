@@ -11,10 +11,12 @@ use ratatui::layout::Rect;
 use serde_json::json;
 
 use crate::columns::cause;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
@@ -105,6 +107,8 @@ pub struct FailuresScreen {
     listed: Pages<Delivery>,
     /// The cause whose deliveries are listed.
     of: Option<String>,
+    /// The one that is to be selected once it is there.
+    wanted: Option<String>,
     /// Shows those too that are off the list for a while.
     with_snoozed: bool,
     pane: Pane,
@@ -168,6 +172,26 @@ const ACTIONS: [Action; 43] = [
 ];
 
 impl FailuresScreen {
+    /// Selects this cause as soon as it is told of, snoozed or not.
+    pub fn looking_for(cause: String) -> Self {
+        Self { wanted: Some(cause), ..Self::default() }
+    }
+
+    /// Selects what it was opened for; one that is off the list for a while is asked for.
+    fn select(&mut self, cx: &mut Cx<'_>) {
+        let Some(id) = self.wanted.take() else { return };
+        let has_snoozed = self.fetch.value.as_ref().is_some_and(|listed| listed.snoozed > 0);
+        if self.causes.rows.iter().any(|it| it.id == id) {
+            self.causes.select(id);
+        } else if has_snoozed && !self.with_snoozed {
+            (self.wanted, self.with_snoozed) = (Some(id), true);
+            self.fetch.forget();
+            self.ask_causes(cx);
+        } else {
+            cx.say(Tone::Bad, format!("nothing that is listed here is dead or retrying of cause {id}"));
+        }
+    }
+
     /// Which deliveries are listed: of the cause that is selected, at the company that is looked at.
     fn which(&self, shared: &Shared) -> Option<Which> {
         let company = shared.company.as_ref().map(|(id, _)| *id);
@@ -257,6 +281,7 @@ impl Screen for FailuresScreen {
         });
         if let Some(listed) = self.fetch.value.as_ref().filter(|_| taken) {
             self.causes.set(listed.rows.clone());
+            self.select(cx);
         }
         let which = self.which(cx.shared).unwrap_or_default();
         if let Some(rows) =
@@ -356,6 +381,11 @@ impl Screen for FailuresScreen {
 
     fn period(&self) -> Option<i64> {
         Some(5)
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let causes = self.causes.rows.iter().map(Place::cause);
+        causes.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
     fn ages(&self, _: &Shared) -> Vec<Timestamp> {

@@ -111,7 +111,7 @@ pub struct IntegrationScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 47] = [
+const ACTIONS: [Action; 48] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -129,6 +129,7 @@ const ACTIONS: [Action; 47] = [
     Action::Full,
     Action::Diff,
     Action::Pager,
+    Action::InEditor,
     Action::Older,
     Action::Layout,
     Action::Sort,

@@ -9,7 +9,7 @@ use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
 use crate::console::data::{Delivery, Integration};
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
-use crate::console::screens::overview::{pushed, retry};
+use crate::console::screens::overview::{gates, pushed, retry};
 use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
@@ -82,17 +82,15 @@ fn summary(it: &Integration, view: View<'_>, width: u16) -> Line<'static> {
 /// The last error, or the state of credentials and secrets where nothing is wrong.
 fn state(it: &Integration, view: View<'_>, width: usize) -> Line<'static> {
     let (theme, now) = (view.theme, view.shared.now);
-    let mut notes = Vec::new();
+    let zone = &view.shared.setup.zone;
+    let mut notes: Vec<String> = gates(now, it).iter().map(|gate| gate.text(now, zone)).collect();
     if it.staged_version > 0 {
         notes.push(format!("secret v{} staged: a, then cut over", it.staged_version));
     } else if it.secret_version > 0 {
         notes.push(format!("secret v{}", it.secret_version));
     }
     if let Some(until) = it.grace_until {
-        notes.push(format!("the old secret until {}", time::moment(until, &view.shared.setup.zone)));
-    }
-    if !it.breaker.is_empty() {
-        notes.push(format!("breaker open: {}", it.breaker));
+        notes.push(format!("the old secret until {}", time::moment(until, zone)));
     }
     notes.extend(it.findings.first().map(|finding| format!("check: {finding}")));
     let notes = notes.join("   ");

@@ -7,6 +7,8 @@ use ratatui::layout::Rect;
 use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
 use crate::console::app::shared::Shared;
 use crate::console::data::Answer;
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::attempt::{ages, subject_of};
@@ -37,11 +39,11 @@ impl Screen for IntegrationScreen {
                 self.fresh = 0;
             }
             Action::Older => self.ask_older(cx),
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(it) = self.attempts.current() {
                     let detail = self.details.of(&it.id);
-                    let text = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
-                    cx.effects_page(text.text());
+                    let doc = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
+                    cx.show_outside(action, &doc);
                 }
             }
             Action::Wrap | Action::NextSection | Action::PreviousSection => {
@@ -166,14 +168,20 @@ impl Screen for IntegrationScreen {
         Some(self.id.clone())
     }
 
+    fn places(&self) -> Vec<Place> {
+        let attempts = self.attempts.rows.iter().map(Place::attempt).take(TOLD);
+        attempts.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
+    }
+
     fn period(&self) -> Option<i64> {
         self.shows_deliveries.then_some(5)
     }
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let it = self.it(shared).into_iter();
-        let own =
-            it.flat_map(|it| [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until]);
+        let own = it.flat_map(|it| {
+            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+        });
         own.flatten().chain(ages(&self.attempts.rows)).collect()
     }
 

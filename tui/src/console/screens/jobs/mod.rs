@@ -9,10 +9,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
 use crate::columns::job;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
@@ -91,6 +93,8 @@ pub struct JobsScreen {
     deliveries: Table<Delivery>,
     listed: Pages<Delivery>,
     of: Option<String>,
+    /// The one that is to be selected once it is there.
+    wanted: Option<String>,
     is_below: bool,
     rows: Cell<usize>,
 }
@@ -125,6 +129,25 @@ const ACTIONS: [Action; 26] = [
 ];
 
 impl JobsScreen {
+    /// Selects this job as soon as it is told of, as far back as jobs are listed.
+    pub fn looking_for(job: String) -> Self {
+        Self { wanted: Some(job), ..Self::default() }
+    }
+
+    /// Selects what it was opened for.
+    fn select(&mut self, cx: &mut Cx<'_>) {
+        let Some(id) = self.wanted.take() else { return };
+        if self.jobs.rows.iter().any(|it| it.id == id) {
+            self.jobs.select(id);
+        } else if self.pages.has_more() && !self.pages.is_full() {
+            self.wanted = Some(id);
+            let company = Self::company(cx.shared);
+            self.pages.more(|after| Query::Jobs { company, after }, cx);
+        } else {
+            cx.say(Tone::Bad, format!("no job {id} is listed here"));
+        }
+    }
+
     fn company(shared: &Shared) -> Option<i64> {
         shared.company.as_ref().map(|(id, _)| *id)
     }
@@ -192,6 +215,7 @@ impl Screen for JobsScreen {
         if let Some(jobs) = self.pages.take(&event, Answer::jobs, |after| Query::Jobs { company, after }, cx)
         {
             self.jobs.set(jobs);
+            self.select(cx);
         }
         let which = self.which().unwrap_or_default();
         if let Some(rows) =
@@ -304,6 +328,11 @@ impl Screen for JobsScreen {
             .then(|| format!("jobs /{}", self.jobs.filter.input.text()));
         let below = self.deliveries.only("dead leads").filter(|_| self.is_below);
         [above, self.jobs.only("jobs with dead"), below].into_iter().flatten().collect()
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let jobs = self.jobs.rows.iter().map(Place::job).take(TOLD);
+        jobs.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
     fn period(&self) -> Option<i64> {

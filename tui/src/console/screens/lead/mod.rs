@@ -15,12 +15,15 @@ use crate::columns::delivery;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::lead::{Explained, Record, Step};
 use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::document::Doc;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -77,6 +80,8 @@ pub struct LeadScreen {
     person: String,
     /// The integration whose delivery is to be selected first.
     wanted: Option<String>,
+    /// The delivery that is to be selected first, whose lead it is where no uuid is known yet.
+    delivery: Option<String>,
     fetch: Fetch<LeadPage>,
     flows: Fetch<Vec<Flow>>,
     table: Table<Explained>,
@@ -86,7 +91,7 @@ pub struct LeadScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 44] = [
+const ACTIONS: [Action; 45] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -121,6 +126,7 @@ const ACTIONS: [Action; 44] = [
     Action::Actions,
     Action::OpenIntegration,
     Action::Pager,
+    Action::InEditor,
     Action::Rotate,
     Action::Stage,
     Action::CutOver,
@@ -141,6 +147,7 @@ impl LeadScreen {
             company,
             person,
             wanted: None,
+            delivery: None,
             fetch: Fetch::default(),
             flows: Fetch::default(),
             table: Table::default(),
@@ -155,6 +162,29 @@ impl LeadScreen {
     pub fn at(mut self, integration: &str) -> Self {
         self.wanted = Some(integration.to_owned());
         self
+    }
+
+    /// Opens the lead of a delivery, with that one selected.
+    pub fn of_delivery(id: String) -> Self {
+        Self { delivery: Some(id), ..Self::new(String::new(), 0, String::new()) }
+    }
+
+    /// Who it is, as well as that is known.
+    fn name(&self) -> &str {
+        let known = [&self.person, &self.uuid].into_iter().find(|text| !text.is_empty());
+        known.or(self.delivery.as_ref()).map_or("", |text| text)
+    }
+
+    /// Selects what it was opened for.
+    fn select(&mut self) {
+        let (wanted, delivery) = (self.wanted.take(), self.delivery.take());
+        let is_wanted = |it: &&Explained| match &delivery {
+            Some(id) => it.delivery.id == *id,
+            None => Some(&it.delivery.integration_id) == wanted.as_ref(),
+        };
+        if let Some(id) = self.table.rows.iter().find(is_wanted).map(|it| it.delivery.id.clone()) {
+            self.table.select(id);
+        }
     }
 
     /// The steps of the integration that is selected, oldest first.
@@ -220,7 +250,7 @@ impl LeadScreen {
 
 impl Screen for LeadScreen {
     fn crumb(&self, _: &Shared) -> String {
-        if self.person.is_empty() { self.uuid.clone() } else { self.person.clone() }
+        self.name().to_owned()
     }
 
     fn actions(&self) -> &'static [Action] {
@@ -241,9 +271,11 @@ impl Screen for LeadScreen {
                 self.page.perform(action);
                 self.event.perform(action);
             }
-            Action::Pager => {
+            Action::Pager | Action::InEditor => {
                 if let Some(page) = &self.fetch.value {
-                    cx.effects_page(crate::console::widgets::document::readable(&page.event));
+                    let mut doc = Doc::default();
+                    doc.body(&page.event);
+                    cx.show_outside(action, &doc);
                 }
             }
             _ if self.has_page && action.is_move() => {
@@ -266,17 +298,12 @@ impl Screen for LeadScreen {
             _ => None,
         });
         if let Some(page) = self.fetch.value.as_ref().filter(|_| taken) {
-            self.company = page.lead.company_id;
-            if !page.lead.name.is_empty() {
-                self.person.clone_from(&page.lead.name);
+            (self.uuid, self.company) = (page.lead.uuid.clone(), page.lead.company_id);
+            if self.person.is_empty() || !page.lead.name.is_empty() {
+                page.lead.person().clone_into(&mut self.person);
             }
             self.table.set(page.deliveries.clone());
-            let wanted = self.wanted.take();
-            let found =
-                page.deliveries.iter().find(|it| Some(&it.delivery.integration_id) == wanted.as_ref());
-            if let Some(found) = found {
-                self.table.select(found.delivery.id.clone());
-            }
+            self.select();
         }
         self.flows.take(&event, |answer| match answer {
             Answer::Flows(flows) => Some(flows.clone()),
@@ -285,7 +312,11 @@ impl Screen for LeadScreen {
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
-        self.fetch.ask_anew(Query::Lead { uuid: self.uuid.clone(), company: self.company }, cx);
+        let query = match &self.delivery {
+            Some(delivery) if self.uuid.is_empty() => Query::LeadOf { delivery: delivery.clone() },
+            _ => Query::Lead { uuid: self.uuid.clone(), company: self.company },
+        };
+        self.fetch.ask_anew(query, cx);
         self.flows.forget();
     }
 
@@ -302,7 +333,7 @@ impl Screen for LeadScreen {
         Subject {
             integration: current.map(|it| it.delivery.integration_id.clone()),
             company: Some(self.company).filter(|id| *id != 0),
-            lead: Some((self.uuid.clone(), self.company, self.person.clone())),
+            lead: (!self.uuid.is_empty()).then(|| (self.uuid.clone(), self.company, self.person.clone())),
             deliveries: self.table.chosen().into_iter().map(|it| chosen_delivery(&it.delivery)).collect(),
             flow: self.flow().cloned(),
             records: page.map(|page| self.records(page).cloned().collect()).unwrap_or_default(),
@@ -325,11 +356,21 @@ impl Screen for LeadScreen {
     }
 
     fn command(&self, _: &Shared) -> String {
-        format!("leadline lead trace {}", self.uuid)
+        match &self.delivery {
+            Some(id) => format!("leadline delivery show {id}"),
+            None => format!("leadline lead trace {}", self.uuid),
+        }
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         picture::draw(self, view, frame, area);
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let lead = self.fetch.value.iter().map(|page| Place::lead(&page.lead));
+        let deliveries = self.table.rows.iter().map(|it| Place::delivery(&it.delivery));
+        let flows = self.flows.value.iter().flatten().map(Place::flow);
+        lead.chain(deliveries.take(TOLD)).chain(flows.take(TOLD)).collect()
     }
 
     fn back(&mut self) -> bool {

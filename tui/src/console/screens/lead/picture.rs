@@ -63,9 +63,8 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
 fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let theme = view.theme;
     let width = usize::from(area.width).saturating_sub(4);
-    let name = if it.person.is_empty() { &it.uuid } else { &it.person };
     let block =
-        pane(vec![theme.span(Role::Strong, safe(name, width.saturating_sub(4), theme))], false, theme);
+        pane(vec![theme.span(Role::Strong, safe(it.name(), width.saturating_sub(4), theme))], false, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
@@ -78,13 +77,14 @@ fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let contact = [lead.company.as_str(), lead.email.as_str(), lead.phone.as_str()];
     let contact: Vec<&str> = contact.into_iter().filter(|text| !text.is_empty()).collect();
     let quiet = |text: &str| theme.span(Role::Quiet, text.to_owned());
+    let role = if lead.state == "complete" { Role::Good } else { Role::Warn };
     let lines = vec![
         Line::from(safe(&contact.join("   "), width, theme)),
         Line::from(vec![
             quiet("received "),
             Span::raw(at),
             quiet("   "),
-            theme.span(if lead.state == "complete" { Role::Good } else { Role::Warn }, lead.state.clone()),
+            theme.span(role, safe(&lead.state, 20, theme)),
             quiet(&format!("   {}", safe(&lead.uuid, 40, theme))),
         ]),
     ];

@@ -1,10 +1,12 @@
 //! Finding a lead: by name, e-mail address, phone or uuid, as one types; or by what the newest leads say anywhere.
 
+mod anywhere;
 mod columns;
 mod hits;
 
 use std::cell::Cell;
 
+use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -13,6 +15,8 @@ use serde_json::json;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::{of_company, quote};
 use crate::console::data::{Lead, Query};
+use crate::console::dialogs::Place;
+use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
@@ -28,16 +32,20 @@ use hits::{Hits, joined};
 
 /// The daemon looks for two characters or more.
 const LEAST: usize = 2;
-/// Anywhere in what leads say, for three.
-const LEAST_ANYWHERE: usize = 3;
 
 /// The screen.
 #[derive(Debug)]
 pub struct LeadsScreen {
     sought: Input,
     is_typing: bool,
+    /// When that was; none for a text that it was opened with.
+    typed_at: Option<Timestamp>,
     /// It is looked for in all that the newest leads say.
     is_anywhere: bool,
+    /// That begins by itself where nobody is called so: it did not yet.
+    is_offered: bool,
+    /// What is under way began by itself.
+    is_by_itself: bool,
     /// What is asked for stands behind what is shown.
     is_older: bool,
     fetch: Fetch<Hits>,
@@ -57,7 +65,10 @@ impl Default for LeadsScreen {
         Self {
             sought,
             is_typing: true,
+            typed_at: None,
             is_anywhere: false,
+            is_offered: true,
+            is_by_itself: false,
             is_older: false,
             fetch,
             table,
@@ -135,55 +146,6 @@ impl LeadsScreen {
         }
     }
 
-    /// Whether what is wanted was looked for anywhere already: that costs the daemon much, and the older pages would go.
-    fn is_kept(&self) -> bool {
-        let is_found = self.fetch.error.is_none()
-            && self.fetch.value.as_ref().is_some_and(|hits| hits.searched.is_some());
-        self.is_anywhere
-            && self.asked.1
-            && self.asked.0 == self.text()
-            && (is_found || self.fetch.is_waiting())
-    }
-
-    /// Looks through what leads say, beyond who they are.
-    fn look_anywhere(&mut self, cx: &mut Cx<'_>) {
-        if self.is_kept() {
-            return;
-        }
-        if cx.shared.is_masked() {
-            return cx
-                .say(Tone::Bad, "not possible: people are masked for you, and what leads say names them");
-        }
-        if !cx.shared.is_live() {
-            return cx.say(Tone::Bad, "not possible: not connected");
-        }
-        if self.text().chars().count() < LEAST_ANYWHERE {
-            return cx.say(Tone::Bad, "not possible: three characters at least are looked for anywhere");
-        }
-        self.is_anywhere = true;
-        self.is_opening = false;
-        self.look(cx);
-    }
-
-    /// Looks through the leads behind those that were looked through.
-    fn look_further(&mut self, cx: &mut Cx<'_>) {
-        let Some(after) = self.fetch.value.as_ref().and_then(Hits::next) else { return };
-        if self.fetch.is_waiting() || !cx.shared.is_live() {
-            return;
-        }
-        let company = cx.shared.company.as_ref().map(|(id, _)| *id);
-        self.is_older = true;
-        self.fetch.ask(Query::FindAnywhere { text: self.asked.0.clone(), company, after }, cx);
-    }
-
-    /// Whether one key more looks anywhere: nobody is called so.
-    fn is_nobody(&self) -> bool {
-        !self.is_anywhere
-            && self.fetch.value.as_ref().is_some_and(|hits| hits.rows.is_empty())
-            && self.text() == self.asked.0
-            && self.text().chars().count() >= LEAST_ANYWHERE
-    }
-
     fn columns(&self) -> &'static [Column<Lead>] {
         if self.is_anywhere { &SAID } else { &COLUMNS }
     }
@@ -214,7 +176,8 @@ impl LeadsScreen {
     fn open(&mut self, cx: &mut Cx<'_>) {
         // What is asked for further back takes nothing from the rows that are there.
         if self.fetch.is_waiting() && !self.is_older {
-            self.is_opening = true;
+            // An Enter for what has begun by itself meanwhile opens nothing; the next one does.
+            self.is_opening = !std::mem::take(&mut self.is_by_itself);
             return;
         }
         if self.is_nobody() {
@@ -261,6 +224,7 @@ impl Screen for LeadsScreen {
             self.fetch.value = before;
             return;
         }
+        self.is_by_itself = false;
         let is_older = std::mem::take(&mut self.is_older);
         if is_older {
             self.fetch.value = joined(before, self.fetch.value.take());
@@ -298,6 +262,7 @@ impl Screen for LeadsScreen {
         if std::mem::take(&mut self.is_cleared) {
             self.look(cx);
         }
+        self.look_by_itself(cx);
         self.table.normalize(self.columns(), cx.shared.now);
     }
 
@@ -391,7 +356,8 @@ impl Screen for LeadsScreen {
         }
         match typed {
             Typed::Changed => {
-                self.is_anywhere = false;
+                (self.is_anywhere, self.is_offered, self.is_by_itself) = (false, true, false);
+                self.typed_at = Some(cx.shared.now);
                 self.look(cx);
             }
             Typed::Entered => self.open(cx),
@@ -415,6 +381,14 @@ impl Screen for LeadsScreen {
         self.is_typing = true;
         self.is_cleared = true;
         true
+    }
+
+    fn due(&self, shared: &Shared) -> Option<Timestamp> {
+        self.pause_ends(shared)
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.table.rows.iter().take(TOLD).map(Place::lead).collect()
     }
 
     fn chips(&self) -> Vec<String> {

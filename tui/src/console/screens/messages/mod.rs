@@ -18,7 +18,7 @@ pub struct MessagesScreen {
     page: Page,
 }
 
-const ACTIONS: [Action; 8] = [
+const ACTIONS: [Action; 9] = [
     Action::Up,
     Action::Down,
     Action::First,
@@ -27,6 +27,7 @@ const ACTIONS: [Action; 8] = [
     Action::PageDown,
     Action::Wrap,
     Action::Pager,
+    Action::InEditor,
 ];
 
 impl MessagesScreen {
@@ -58,9 +59,9 @@ impl Screen for MessagesScreen {
     }
 
     fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
-        if action == Action::Pager {
-            let text = Self::doc(cx.shared, None).text();
-            return cx.effects_page(text);
+        if matches!(action, Action::Pager | Action::InEditor) {
+            let doc = Self::doc(cx.shared, None);
+            return cx.show_outside(action, &doc);
         }
         self.page.perform(action);
     }

@@ -5,8 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::columns::{notes, pushed, retry, skips, tells_skips, trend, waiting};
-use super::put;
+use super::columns::{gates, notes, pushed, retry, skips, tells_skips, trend, waiting};
+use super::{LEAST, put};
 use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
@@ -16,6 +16,8 @@ use crate::console::widgets::time;
 
 /// The rows of a card, its border included.
 const ROWS: u16 = 7;
+/// A reason that is cut to fewer columns says nothing.
+const WHY_LEAST: usize = 10;
 
 /// Draws them; answers how many stand in a line, and how many there is room for.
 pub(super) fn draw(
@@ -70,16 +72,18 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
         ])
     };
     let notes = notes(it).join(", ");
-    let mut next = field("retry", retry(now, it));
-    if !notes.is_empty() {
-        let room = width.saturating_sub(line_width(&next.spans) + 3);
+    let mut next = field("retry", next_retry(it, notes.is_empty(), width.saturating_sub(8), view));
+    let room = width.saturating_sub(line_width(&next.spans) + 3);
+    if !notes.is_empty() && room >= LEAST {
         next.spans.extend([Span::raw("   "), theme.span(Role::Warn, safe(&notes, room, theme))]);
     }
     // What has no room beside what waits stands a line below.
     let mut waits = waiting(it, width, theme);
     if let Some(text) = skips(it).filter(|_| !tells_skips(&waits)) {
         let room = width.saturating_sub(line_width(&next.spans) + 3);
-        next.spans.extend([Span::raw("   "), theme.span(Role::Quiet, cut(&text, room, theme))]);
+        if room >= LEAST {
+            next.spans.extend([Span::raw("   "), theme.span(Role::Quiet, cut(&text, room, theme))]);
+        }
     }
     let died = trend(it, 6, now, theme);
     if !died.is_empty() {
@@ -104,6 +108,23 @@ fn card(it: &Integration, is_selected: bool, view: View<'_>, frame: &mut Frame<'
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     frame.render_widget(Paragraph::new(text), inner);
+}
+
+/// When the next retry goes out, or until when and why none does; without the reason where something else has to be said,
+/// or where there is no room for any of it: the error stands above.
+fn next_retry(it: &Integration, is_whole: bool, width: usize, view: View<'_>) -> String {
+    let (now, zone) = (view.shared.now, &view.shared.setup.zone);
+    match gates(now, it).first() {
+        Some(gate) => {
+            let head = gate.head(now, zone);
+            if is_whole && head.len() + WHY_LEAST <= width {
+                safe(&gate.text(now, zone), width, view.theme)
+            } else {
+                head
+            }
+        }
+        None => retry(now, it),
+    }
 }
 
 fn error(it: &Integration, width: usize, view: View<'_>) -> String {

@@ -1,6 +1,8 @@
 //! The columns of the list of integrations, and the words that cards and strip share with it.
 
-use jiff::Timestamp;
+use std::borrow::Cow;
+
+use jiff::{Timestamp, tz::TimeZone};
 use ratatui::text::Span;
 
 use serde_json::json;
@@ -54,12 +56,12 @@ pub const COLUMNS: [Column<Integration>; 13] = [
         .by(|a, b| next(a).cmp(&next(b))),
     shows(integration::CONNECTOR, |it: &Integration, _| plain(&*it.connector))
         .by(|a, b| a.connector.cmp(&b.connector)),
-    shows(integration::LAST_ERROR, |it: &Integration, _| match it.pause_label() {
+    shows(integration::LAST_ERROR, |it: &Integration, look| match it.pause_label() {
         Some(label) => styled(Role::Warn, label),
-        // Where room is short, what the target wrote says more than the words of its status.
-        None => match without_phrase(&it.last_error) {
-            Some((code, reported)) => plain(format!("{code} {reported}")),
-            None => plain(&*it.last_error),
+        None => match gates(look.now, it).first() {
+            // How long comes first: where room is short, that stays.
+            Some(gate) => styled(Role::Warn, format!("{}: {}", retry(look.now, it), gate.brief())),
+            None => plain(short(&it.last_error)),
         },
     })
     .value(|it: &Integration| json!(it.last_error))
@@ -99,6 +101,66 @@ pub(super) fn notes(it: &Integration) -> Vec<String> {
         notes.push("two secrets".to_owned());
     }
     notes
+}
+
+/// Where room is short, what the target wrote says more than the words of its status.
+fn short(error: &str) -> Cow<'_, str> {
+    match without_phrase(error) {
+        Some((code, reported)) => Cow::Owned(format!("{code} {reported}")),
+        None => Cow::Borrowed(error),
+    }
+}
+
+/// What keeps pushes or retries back there besides an operator.
+pub struct Gate<'a> {
+    what: &'static str,
+    /// None if it opens for the next one.
+    until: Option<Timestamp>,
+    why: Cow<'a, str>,
+}
+
+impl Gate<'_> {
+    /// `throttled until 14:05:00: 429 Too Many Requests`.
+    pub fn text(&self, now: Timestamp, zone: &TimeZone) -> String {
+        format!("{}: {}", self.head(now, zone), self.why)
+    }
+
+    /// What the target wrote, without our words about it.
+    fn brief(&self) -> Cow<'_, str> {
+        let last = self.why.split_once(" the last one so: ").map_or(&*self.why, |(_, error)| error);
+        short(last)
+    }
+
+    /// The same without the reason.
+    pub fn head(&self, now: Timestamp, zone: &TimeZone) -> String {
+        match self.until {
+            Some(until) => format!("{} until {}", self.what, time::until_when(now, until, zone)),
+            None => format!("{} tries one", self.what),
+        }
+    }
+}
+
+/// The gates that are shut, the one that counts first; none where an operator keeps it from pushing.
+pub fn gates(now: Timestamp, it: &Integration) -> Vec<Gate<'_>> {
+    if !it.enabled || it.pause_label().is_some() {
+        return Vec::new();
+    }
+    let ahead = |until: Option<Timestamp>| until.filter(|until| *until > now);
+    let throttle = ahead(it.throttled_until).map(|until| Gate {
+        what: "throttled",
+        until: Some(until),
+        why: if it.throttle.is_empty() {
+            "the target asked us to wait".into()
+        } else {
+            (&*it.throttle).into()
+        },
+    });
+    let breaker = (!it.breaker.is_empty()).then(|| Gate {
+        what: "breaker",
+        until: ahead(it.breaker_until),
+        why: (&*it.breaker).into(),
+    });
+    throttle.into_iter().chain(breaker).collect()
 }
 
 /// When it last pushed something.

@@ -30,7 +30,7 @@ use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
-pub use columns::{COLUMNS, pushed, retry, waiting};
+pub use columns::{COLUMNS, gates, pushed, retry, waiting};
 
 /// Up to so many integrations are shown as cards, unless the operator says otherwise.
 const CARDS_MAX: usize = 12;
@@ -40,6 +40,8 @@ const PERIOD: i64 = 60;
 const FRESH: i64 = 15;
 /// The rows of the strip below a list.
 const STRIP: u16 = 6;
+/// A note that is cut to fewer columns says nothing.
+const LEAST: usize = 6;
 
 impl Row for Integration {
     fn id(&self) -> &str {
@@ -342,8 +344,13 @@ fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(block, area);
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     let mut state = badge(it, theme);
-    for note in it.pause_label().map(str::to_owned).into_iter().chain(columns::notes(it)) {
-        state.extend([Span::raw("   "), theme.span(Role::Warn, note)]);
+    let gates = gates(shared.now, it);
+    let gates = gates.iter().map(|gate| gate.text(shared.now, &shared.setup.zone));
+    for note in it.pause_label().map(str::to_owned).into_iter().chain(columns::notes(it)).chain(gates) {
+        let room = width.saturating_sub(line_width(&state) + 3);
+        if room >= LEAST {
+            state.extend([Span::raw("   "), theme.span(Role::Warn, safe(&note, room, theme))]);
+        }
     }
     let push = format!("{:<8}{}   next retry {}", "pushed", pushed(shared.now, it), retry(shared.now, it));
     let age = it.last_error_at.map(|at| format!("{}  ", time::ago(shared.now, at))).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::{MailFault, Shared, Stage, Taken, wire::Wire};
 /// RFC 5322, 2.1.1.
 const LINE_MAX: usize = 998;
 
-struct Talk {
+struct SmtpSession {
     wire: Wire,
     shared: Arc<Shared>,
     login: Option<String>,
@@ -38,12 +38,13 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<
     if let (true, Some(acceptor)) = (shared.house.is_implicit, &shared.house.tls) {
         wire = wire.secured(acceptor).await?;
     }
-    let mut talk = Talk { wire, shared, login: None, auth: String::new(), from: None, to: Vec::new() };
-    if !talk.reply(Stage::Greeting, Next::Say("220 fake.example ESMTP".to_owned())).await? {
+    let mut session =
+        SmtpSession { wire, shared, login: None, auth: String::new(), from: None, to: Vec::new() };
+    if !session.reply(Stage::Greeting, Next::Say("220 fake.example ESMTP".to_owned())).await? {
         return Ok(());
     }
-    while let Some(line) = talk.wire.line().await? {
-        let goes_on = talk.answer(&line).await?;
+    while let Some(line) = session.wire.line().await? {
+        let goes_on = session.answer(&line).await?;
         if !goes_on {
             break;
         }
@@ -51,7 +52,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<
     Ok(())
 }
 
-impl Talk {
+impl SmtpSession {
     async fn answer(&mut self, line: &str) -> io::Result<bool> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let verb = verb.to_ascii_uppercase();

@@ -1,0 +1,75 @@
+//! What is copied leaves by the terminal, through tmux too, or by a file.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use leadline_fakes::{Behaviour, sample_lead};
+use leadline_tests::{Pty, leadline};
+use serde_json::json;
+
+use super::{ENTER, SMALL};
+
+/// A console in front of a lead of Sarah's that says this; files that it keeps go below the folder.
+async fn before_a_lead(said: &str, variables: &[(&str, &str)]) -> (leadline_tests::Scene, Pty) {
+    let scene = leadline_tests::Scene::with(Behaviour::Good).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["email"] = json!("sarah@example.com");
+    // No text of a lead is longer than 64 KiB.
+    lead["lead"]["odd"] = json!([said, said]);
+    scene.post_lead(&lead).await;
+    scene.wait_for_states(&["delivered"]).await;
+    let server = format!("unix:{}", scene.daemon.socket().display());
+    let mut console = Pty::start_with(variables, leadline(), &["--server", &server], SMALL);
+    console.wait_for_all(&["LIVE", "crm"]).await;
+    console.press("3");
+    console.wait_for_all(&["Find a lead"]).await;
+    console.press("sarah@");
+    console.wait_for_all(&["Found 1"]).await;
+    console.press(ENTER);
+    console.wait_for_all(&["✓ delivered"]).await;
+    (scene, console)
+}
+
+#[tokio::test]
+async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().display().to_string();
+    let said = "A".repeat(60_000);
+    let (scene, mut console) = before_a_lead(&said, &[("XDG_STATE_HOME", &folder)]).await;
+    console.press("x");
+    console.wait_for_all(&["Markdown"]).await;
+    console.press(ENTER);
+    console.wait_for_all(&["too long for the clipboard: written to "]).await;
+    let files = fs::read_dir(state.path().join("leadline")).unwrap().map(|file| file.unwrap().path());
+    let kept: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "txt")).collect();
+    let [path] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(&said) && text.contains("sarah@example.com"), "all of it");
+    assert!(
+        !String::from_utf8_lossy(console.shown().raw()).contains("]52;"),
+        "and nothing of it by the terminal"
+    );
+    // The note names the file, whole where there is room.
+    console.press("@");
+    console
+        .wait_for("it is named", |shown| {
+            let all: String =
+                shown.text().split_whitespace().map(|part| part.trim_matches(['│', '┃'])).collect();
+            all.contains(path.file_name().unwrap().to_str().unwrap())
+        })
+        .await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn within_tmux_it_is_handed_to_the_terminal_outside() {
+    for (tmux, is_handed) in [("/tmp/tmux-1000/default,1,0", true), ("", false)] {
+        let (scene, mut console) = before_a_lead("hello", &[("TMUX", tmux)]).await;
+        console.press("!");
+        console.wait_for_all(&["The command for this", "copied the command"]).await;
+        let raw = String::from_utf8_lossy(console.shown().raw()).into_owned();
+        assert_eq!(raw.contains("\x1bPtmux;\x1b\x1b]52;c;"), is_handed, "{tmux:?}");
+        assert!(raw.contains("\x1b]52;c;"));
+        scene.end().await;
+    }
+}

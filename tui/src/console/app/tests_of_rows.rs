@@ -1,0 +1,86 @@
+//! What rows are seen, and how much of each: near misses of a filter, what was not told, and how wide an error is.
+
+use super::pictures::shown;
+use super::tests::selected;
+use super::tests_of_lists::{answered, asked};
+use crate::console::data::system::What;
+use crate::console::data::{Activity, Answer, Query};
+use crate::console::fixtures::{self, live, opened, press, visit};
+use crate::console::msg::Msg;
+
+#[test]
+fn letters_find_what_no_word_does_and_the_chip_says_so() {
+    let mut app = live(80, 24);
+    visit(&mut app, "v / s l s f r");
+    let text = shown(&app);
+    assert!(selected(&app).contains("salesforce") && text.contains("fuzzy"), "{text}");
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("[/slsfr fuzzy]"), "{}", shown(&app));
+    // A word that is there wins, and nothing beside it is shown.
+    visit(&mut app, "esc / s a l e s enter");
+    let text = shown(&app);
+    assert!(text.contains("[/sales]") && text.contains("1 of 7"), "{text}");
+    // What has neither is not guessed, nor is a term with a key.
+    for keys in ["esc / z q z q z enter", "esc / n a m e : s l s f r enter"] {
+        visit(&mut app, keys);
+        assert!(shown(&app).contains("Nothing passes the filter: Esc clears it."), "{keys}: {}", shown(&app));
+    }
+}
+
+/// A page of a hundred attempts that began from this second on.
+fn page(from: i64) -> Answer {
+    let of = |n: i64| {
+        let mut it = fixtures::failed(&format!("X{n:05}"));
+        it.started_at = Some(fixtures::ago(100_000 - n));
+        Activity {
+            id: it.id.clone(),
+            at: it.started_at,
+            company: it.company.clone(),
+            what: What::Attempt(Box::new(it)),
+        }
+    };
+    Answer::Activity { rows: (from..from + 100).rev().map(of).collect(), more: true }
+}
+
+#[test]
+fn more_than_a_page_between_two_looks_is_said_and_asked_for() {
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "5")).pop().unwrap();
+    answered(&mut app, ticket, page(0));
+    assert!(!shown(&app).contains("more happened"), "{}", shown(&app));
+    let later = app.shared.now + jiff::SignedDuration::from_secs(1);
+    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    answered(&mut app, ticket, page(250));
+    let text = shown(&app);
+    assert!(text.contains("Activity 201  following  more happened than is shown"), "{text}");
+    press(&mut app, "g");
+    for _ in 0..100 {
+        press(&mut app, "down");
+    }
+    let row = selected(&app);
+    assert!(row.contains("more happened") && row.contains("not shown: open it"), "{}", shown(&app));
+    assert!(shown(&app).contains("More happened here than was told at once."), "{}", shown(&app));
+    let (ticket, query) = asked(&press(&mut app, "enter")).pop().unwrap();
+    assert!(
+        matches!(query, Query::Activity { before: Some(at), .. } if at == fixtures::ago(100_000 - 250)),
+        "{query:?}"
+    );
+    answered(&mut app, ticket, page(150));
+    assert!(shown(&app).contains("more happened than is shown"), "not all of it: {}", shown(&app));
+    press(&mut app, "up");
+    let later = app.shared.now + jiff::SignedDuration::from_secs(1);
+    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    answered(&mut app, ticket, page(250));
+    assert!(shown(&app).contains("Activity 301"), "{}", shown(&app));
+}
+
+#[test]
+fn at_80_columns_the_error_of_an_attempt_has_room() {
+    let app = opened(80, 24);
+    let text = shown(&app);
+    let row = text.lines().find(|line| line.contains("▶")).unwrap();
+    assert!(row.contains("upstream is down for maintena"), "{text}");
+    assert!(!text.contains(" BY ") && text.contains(" TRY "), "what matters less gives way: {text}");
+    let text = shown(&opened(99, 24));
+    assert!(text.contains(" BY ") && text.contains("upstream is down for maintenance"), "{text}");
+}
