@@ -11,11 +11,11 @@ use leadlined::{
     store::{
         company::{
             form::FormView,
-            key::{IntakeKey, KeyRights, Reading},
+            key::{IntakeKey, KeyRights},
             refusal::{KEPT, NewRefusal},
             signed::{Remembered, SignedPost},
         },
-        operator::command::Refusal,
+        operator::{audit::Reading, command::Refusal},
     },
 };
 use serde_json::json;
