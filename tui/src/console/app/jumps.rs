@@ -1,18 +1,9 @@
-//! Where the palette jumps to: what screens have told of, and anything else by its id.
+//! What the palette proposes to jump to: what the screens have told of.
 
 use std::collections::BTreeSet;
 
 use super::App;
-use crate::console::dialogs::{Jump, Place};
-use crate::console::msg::Effect;
-use crate::console::screen::{Event, Screen};
-use crate::console::screens::attempt::AttemptScreen;
-use crate::console::screens::company::CompanyScreen;
-use crate::console::screens::failures::FailuresScreen;
-use crate::console::screens::jobs::JobsScreen;
-use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::leads::LeadsScreen;
-use crate::console::screens::{FAILURES, JOBS, LEADS};
+use crate::console::dialogs::Place;
 
 impl App {
     /// What the screens have loaded, those on top first; nothing twice.
@@ -24,35 +15,5 @@ impl App {
         let mut places: Vec<Place> = screens.flat_map(|screen| screen.places()).collect();
         places.retain(|place| seen.insert(place.label.clone()));
         places
-    }
-
-    pub(super) fn jump(&mut self, jump: Jump, effects: &mut Vec<Effect>) {
-        match jump {
-            Jump::Profile(profile) => self.connect(profile, None, effects),
-            Jump::Integration(id) => self.open_integration(&id, effects),
-            Jump::Company(id) => self.open(Box::new(CompanyScreen::new(id)), effects),
-            Jump::Narrow(company) => {
-                self.shared.company = company;
-                self.report(Event::Narrowed, effects);
-                self.load(effects);
-            }
-            Jump::Find(text) => self.begin(LEADS, Box::new(LeadsScreen::looking_for(&text)), effects),
-            Jump::Lead { uuid, company, person } => {
-                self.open(Box::new(LeadScreen::new(uuid, company, person)), effects);
-            }
-            Jump::Delivery(id) => self.open(Box::new(LeadScreen::of_delivery(id)), effects),
-            Jump::Attempt(id) => self.open(Box::new(AttemptScreen::of(id)), effects),
-            Jump::Flow(id) => self.open(Box::new(CompanyScreen::of_flow(id)), effects),
-            Jump::Cause(id) => self.begin(FAILURES, Box::new(FailuresScreen::looking_for(id)), effects),
-            Jump::Job(id) => self.begin(JOBS, Box::new(JobsScreen::looking_for(id)), effects),
-        }
-    }
-
-    /// To a number, whose screens begin anew with this one.
-    fn begin(&mut self, at: usize, screen: Box<dyn Screen>, effects: &mut Vec<Effect>) {
-        self.at = at;
-        self.stacks[at] = vec![screen];
-        self.closed.clear();
-        self.load(effects);
     }
 }

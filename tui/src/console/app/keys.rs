@@ -8,15 +8,20 @@ use super::shared::{Pending, Tone};
 use super::{App, menus, outside, undo};
 use crate::console::data::{Mutation, Query};
 use crate::console::dialogs::secret::Closed;
-use crate::console::dialogs::{Dialog, Editor, Estimating, Menu, Notice, Pick, Then};
+use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect};
-use crate::console::screen::{Cx, Subject, Typed};
+use crate::console::screen::{Cx, Event, Screen, Subject, Typed};
+use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::company::CompanyScreen;
+use crate::console::screens::failures::FailuresScreen;
 use crate::console::screens::integration::IntegrationScreen;
+use crate::console::screens::jobs::JobsScreen;
 use crate::console::screens::lead::LeadScreen;
+use crate::console::screens::leads::LeadsScreen;
 use crate::console::screens::messages::MessagesScreen;
 use crate::console::screens::profiles::ProfilesScreen;
+use crate::console::screens::{FAILURES, JOBS, LEADS};
 
 impl App {
     pub(super) fn key(&mut self, press: Press, effects: &mut Vec<Effect>) {
@@ -385,5 +390,35 @@ impl App {
                 self.perform_on(action, subject, effects);
             }
         }
+    }
+
+    fn jump(&mut self, jump: Jump, effects: &mut Vec<Effect>) {
+        match jump {
+            Jump::Profile(profile) => self.connect(profile, None, effects),
+            Jump::Integration(id) => self.open_integration(&id, effects),
+            Jump::Company(id) => self.open(Box::new(CompanyScreen::new(id)), effects),
+            Jump::Narrow(company) => {
+                self.shared.company = company;
+                self.report(Event::Narrowed, effects);
+                self.load(effects);
+            }
+            Jump::Find(text) => self.begin(LEADS, Box::new(LeadsScreen::looking_for(&text)), effects),
+            Jump::Lead { uuid, company, person } => {
+                self.open(Box::new(LeadScreen::new(uuid, company, person)), effects);
+            }
+            Jump::Delivery(id) => self.open(Box::new(LeadScreen::of_delivery(id)), effects),
+            Jump::Attempt(id) => self.open(Box::new(AttemptScreen::of(id)), effects),
+            Jump::Flow(id) => self.open(Box::new(CompanyScreen::of_flow(id)), effects),
+            Jump::Cause(id) => self.begin(FAILURES, Box::new(FailuresScreen::looking_for(id)), effects),
+            Jump::Job(id) => self.begin(JOBS, Box::new(JobsScreen::looking_for(id)), effects),
+        }
+    }
+
+    /// To a number, whose screens begin anew with this one.
+    fn begin(&mut self, at: usize, screen: Box<dyn Screen>, effects: &mut Vec<Effect>) {
+        self.at = at;
+        self.stacks[at] = vec![screen];
+        self.closed.clear();
+        self.load(effects);
     }
 }

@@ -153,7 +153,7 @@ mod tests {
         let before = of(r#"{"url":"https://a.example/","retries":2}"#);
         let stood =
             replaced(&settings(r#"{"url":"https://b.example/","rate":5,"retries":2}"#), &before).unwrap();
-        assert_eq!(stood.sentence(), "no rate, url https://a.example/");
+        assert_eq!(stood.sentence(), "url https://a.example/, no rate");
         // Somebody else has changed something else meanwhile.
         let now = of(r#"{"url":"https://b.example/","rate":5,"retries":9}"#);
         let Mutation::Settings { name: None, config: Some(config), .. } = stood.change(Some(&now)) else {
