@@ -30,7 +30,7 @@ pub struct Column<'a> {
     pub width: Width,
     /// The same as `rank`, for a narrow screen: it has other neighbours there.
     pub priority: u8,
-    /// So much of a screen it is to have before columns of a high priority have any.
+    /// So much of a screen it is to have before columns of a high priority have any, where that is enough for it.
     pub wanted: u16,
     /// Numbers stand at the right end on screens.
     pub is_right: bool,
@@ -139,10 +139,10 @@ pub mod attempt {
     use super::{Column, column};
 
     pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(3, 2).right();
-    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 5);
+    pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 3);
     pub const STATE: Column<'_> = column("state").fixed(11, 0);
     pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(2).fixed(4, 0);
-    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 6);
+    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 4);
     pub const DURATION: Column<'_> = column("duration_ms").short("took").rank(7).fixed(5, 4).right();
     pub const STARTED: Column<'_> = column("started_at").short("time").rank(1).fixed(8, 0);
     pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1).wants(30);

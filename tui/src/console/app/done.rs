@@ -73,13 +73,19 @@ impl App {
             }
             Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
             Done::Created { integration, secret } => self.created(*integration, secret, &what),
-            Done::Noted(notes) => {
-                self.shared.say(Tone::Good, format!("{what}: done{way_back}"));
-                notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
-            }
+            Done::Noted(notes) => self.noted(&what, notes, &way_back),
         }
         // What the change touched is shown as it is now.
         self.load(effects);
+    }
+
+    /// It is done; what else is to be known of it does not hide the way back.
+    fn noted(&mut self, what: &str, mut notes: Vec<String>, way_back: &str) {
+        self.shared.say(Tone::Good, format!("{what}: done{way_back}"));
+        if let Some(seen) = notes.last_mut().filter(|_| !way_back.is_empty()) {
+            *seen = format!("{}{way_back}", seen.trim_end_matches('.'));
+        }
+        notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
     }
 
     /// How a save is undone; nothing where its key was taken away.

@@ -114,19 +114,18 @@ pub fn fitting<R>(
         shown.remove(at);
     }
     let missing = |c: &&Column<R>| usize::from(c.spec.wanted).saturating_sub(c.least());
-    let needed = |shown: &[&Column<R>]| shown.iter().map(missing).sum::<usize>();
-    while least(&shown) + needed(&shown) > width {
-        let gives_way = |at: &usize| needed(&shown) > 0 && shown[*at].spec.priority >= GIVES_WAY;
-        let Some(at) = (0..shown.len()).filter(gives_way).max_by_key(|at| (shown[*at].spec.priority, *at))
-        else {
-            break;
-        };
+    let whole = |shown: &[&Column<R>]| least(shown) + shown.iter().map(missing).sum::<usize>();
+    // What one wants it gets whole, or not at all.
+    let lasting: Vec<&Column<R>> = shown.iter().copied().filter(|c| c.spec.priority < GIVES_WAY).collect();
+    let is_met = whole(&lasting) <= width;
+    while is_met && whole(&shown) > width {
+        let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].spec.priority, *at)) else { break };
         shown.remove(at);
     }
     let mut left = width.saturating_sub(least(&shown));
     let mut widths: Vec<usize> = shown.iter().map(|c| c.least()).collect();
     for (column, width) in shown.iter().zip(&mut widths) {
-        let more = left.min(missing(column));
+        let more = if is_met { left.min(missing(column)) } else { 0 };
         *width += more;
         left -= more;
     }
@@ -182,6 +181,6 @@ mod tests {
         };
         assert_eq!(keys(40), [("name", 9), ("age", 4), ("took", 4), ("error", 20)]);
         assert_eq!(keys(36), [("name", 10), ("age", 4), ("error", 20)]);
-        assert_eq!(keys(26), [("name", 6), ("age", 4), ("error", 14)], "as much as there is");
+        assert_eq!(keys(26), [("name", 10), ("age", 4), ("took", 4), ("error", 5)], "it would not be enough");
     }
 }
