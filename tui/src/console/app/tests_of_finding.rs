@@ -91,6 +91,35 @@ fn looking_further_moves_no_cursor_and_says_why_it_failed() {
 }
 
 #[test]
+fn the_cursor_stays_where_it_was_moved_until_other_words_are_typed() {
+    let called = |count: usize| match said(1, count) {
+        Answer::Leads { rows, more, .. } => Answer::Leads { rows, more, searched: None },
+        other => other,
+    };
+    let answers = |app: &mut App, keys: &str| {
+        let effects = press(app, keys);
+        for (ticket, query) in asked(&effects) {
+            if matches!(query, Query::Find { .. }) {
+                answered(app, ticket, called(5));
+            }
+        }
+    };
+    let mut app = live(80, 24);
+    answers(&mut app, "3");
+    answers(&mut app, "sarah");
+    press(&mut app, "down down");
+    // Moved before the answer to what was asked again, and after it.
+    answers(&mut app, "1");
+    answers(&mut app, "3");
+    assert!(selected(&app).contains("Person 003"), "{}", shown(&app));
+    press(&mut app, "enter");
+    answers(&mut app, "esc");
+    assert!(selected(&app).contains("Person 003"), "{}", shown(&app));
+    answers(&mut app, "/ x");
+    assert!(selected(&app).contains("Person 001"), "{}", shown(&app));
+}
+
+#[test]
 fn what_was_found_anywhere_is_kept_until_it_is_reloaded() {
     let mut app = found();
     let ticket = older(&mut app);

@@ -131,6 +131,10 @@ impl LeadsScreen {
                 (!is_live).then(|| "not connected: it is looked for once the daemon is back".to_owned());
         }
         self.is_older = false;
+        if self.asked != (self.text().to_owned(), self.is_anywhere) {
+            // The cursor stays where somebody moved it while the words are the same.
+            self.table.is_moved = false;
+        }
         // Without a word the newest leads are shown.
         if length == 0 || length >= LEAST {
             let text = self.text().to_owned();
@@ -240,7 +244,6 @@ impl Screen for LeadsScreen {
         }
         if let Some(hits) = &self.fetch.value {
             self.table.set(hits.rows.clone());
-            self.table.is_moved &= is_older;
             self.table.normalize(self.columns(), cx.shared.now);
         }
         if std::mem::take(&mut self.is_opening) {
