@@ -156,6 +156,7 @@ async fn a_person_who_is_missing_in_the_crm_is_found_explained_and_brought_there
     keys.press("3").await;
     keys.sees(&["Find a lead"]).await;
     keys.types("sarah patel").await;
+    keys.sees(&["Found 6 "]).await;
     keys.sees_line(&["▶", "Sarah Patel", "Rosewood"]).await;
     keys.press("Down").await;
     keys.sees_line(&["▶", "Sarah Patel", "The Old"]).await;

@@ -32,6 +32,8 @@ const MANY: [&str; 15] = [
     "tasting",
     "warehouse",
 ];
+/// One of so many webhooks of a company is older than its leads.
+const OLD: usize = 5;
 /// The companies. Those with many webhooks have a HubSpot, too.
 const COMPANIES: [Company; 5] = [
     company(7, "The Old Barn", 496, &FEW),
@@ -114,15 +116,13 @@ async fn gather() -> (Crowd, Receivers) {
     let mut keys = BTreeMap::new();
     for company in COMPANIES {
         let key = operator.company_called(company.id, company.name, company.plan).await;
-        for webhook in company.webhooks {
-            let is_closed = (company.id, *webhook) == CLOSED;
-            let receiver = if is_closed { &receivers.closed } else { &receivers.open };
-            operator.webhook(company.id, webhook, &receiver.url(&format!("/{webhook}")), json!({})).await;
-        }
         if company.webhooks.len() == MANY.len() {
             hubspot(&operator, &receivers.crm, company.id, CRM_TOKEN, Value::Null).await;
         }
+        let (old, young) = company.webhooks.split_at(company.webhooks.len().div_ceil(OLD));
+        receivers.get(&operator, company.id, old).await;
         post_all(&daemon, &key, leads_of(company.id)).await;
+        receivers.get(&operator, company.id, young).await;
         keys.insert(company.id, key);
     }
     let pool = daemon.database().pool().await;
@@ -140,6 +140,16 @@ async fn gather() -> (Crowd, Receivers) {
     let database = daemon.database().clone();
     daemon.stop().await;
     (Crowd { database, keys }, receivers)
+}
+
+impl Receivers {
+    /// Webhooks of a company that lead here.
+    async fn get(&self, operator: &Operator, company: i64, webhooks: &[&str]) {
+        for webhook in webhooks {
+            let receiver = if (company, *webhook) == CLOSED { &self.closed } else { &self.open };
+            operator.webhook(company, webhook, &receiver.url(&format!("/{webhook}")), json!({})).await;
+        }
+    }
 }
 
 async fn receivers() -> Receivers {
