@@ -51,6 +51,16 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn leads_that_are_erased_or_never_were_are_told_from_the_others() {
+    let mut bench = Bench::new().await;
+    let (kept, erased) = (bench.pending().await.id, bench.pending().await.id);
+    bench.erase(erased).await;
+    let ids = [kept, erased, LeadId::generate()].map(|lead| (bench.company, lead));
+    let left = bench.store.not_erased(&ids).await.unwrap();
+    assert_eq!(left.into_iter().collect::<Vec<_>>(), [(bench.company, kept)]);
+}
+
+#[tokio::test]
 async fn a_lead_is_known_by_its_uuid_within_its_company() {
     let mut bench = Bench::new().await;
     let lead = bench.pending().await.id;

@@ -30,6 +30,33 @@ pub(in crate::store) async fn scrub_attempts(
     Ok(scrubbed.rows_affected())
 }
 
+/// Takes out of tests what quotes one of these texts; an error becomes the other.
+pub(in crate::store) async fn scrub_quoting_tests(
+    db: &mut PgConnection,
+    company: CompanyId,
+    quotes: &[String],
+    error: &str,
+) -> Result<(), Error> {
+    // Answers are bytes, which need not be text: both sides are compared as PostgreSQL escapes bytes.
+    sqlx::query!(
+        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
+             error = CASE WHEN error IS NOT NULL THEN $3 END,
+             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
+             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
+         WHERE company_id = $1 AND delivery_id IS NULL AND EXISTS (
+             SELECT FROM unnest($2::text[]) quote WHERE strpos(
+                 lower(concat_ws(' ', encode(response_body, 'escape'), encode(convert_to(concat_ws(' ', error, note, url,
+                     calls::text, response_headers::text), 'UTF8'), 'escape'))),
+                 lower(encode(convert_to(quote, 'UTF8'), 'escape'))) > 0)",
+        company.0,
+        quotes,
+        error,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Forgets what the targets of these integrations call the things of a lead.
 pub(in crate::store) async fn forget_vendor_ids(
     db: &mut PgConnection,

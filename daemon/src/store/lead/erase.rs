@@ -19,7 +19,7 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
-        delivery::erase::{forget_vendor_ids, scrub_attempts},
+        delivery::erase::{forget_vendor_ids, scrub_attempts, scrub_quoting_tests},
         lead::{person::forget_person, read::find_lead},
         notice::scrub_notices,
         operator::command::{Command, Refusal},
@@ -166,24 +166,7 @@ async fn scrub_tests(db: &mut PgConnection, company: CompanyId, lead: LeadId) ->
     if quotes.is_empty() {
         return Ok(());
     }
-    // Answers are bytes, which need not be text: both sides are compared as PostgreSQL escapes bytes.
-    sqlx::query!(
-        "UPDATE attempt SET url = NULL, request_body = NULL, response_body = NULL, calls = NULL, note = NULL,
-             error = CASE WHEN error IS NOT NULL THEN $3 END,
-             request_headers = CASE WHEN request_headers IS NOT NULL THEN '[]'::json END,
-             response_headers = CASE WHEN response_headers IS NOT NULL THEN '[]'::json END
-         WHERE company_id = $1 AND delivery_id IS NULL AND EXISTS (
-             SELECT FROM unnest($2::text[]) quote WHERE strpos(
-                 lower(concat_ws(' ', encode(response_body, 'escape'), encode(convert_to(concat_ws(' ', error, note, url,
-                     calls::text, response_headers::text), 'UTF8'), 'escape'))),
-                 lower(encode(convert_to(quote, 'UTF8'), 'escape'))) > 0)",
-        company.0,
-        &quotes,
-        ERASED,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    scrub_quoting_tests(db, company, &quotes, ERASED).await
 }
 
 /// What tells that a text is about a person: what is short, or one name alone, many texts have in them.
