@@ -360,7 +360,6 @@ mod tests {
     use super::*;
     use crate::config::Settings as _;
     use leadline_domain::origins;
-    use serde_json::json;
 
     #[test]
     fn what_is_not_set_has_its_default() {
@@ -432,136 +431,125 @@ mod tests {
         }
     }
 
-    /// The connector, what it is set up with, whose account it is, what is kept of a lead, its record first, and its link.
-    type Seen = (&'static str, Value, Value, &'static str, &'static str, &'static str);
+    /// The connector, its configuration and credentials, whose account it is, what is kept of a lead, its record first, and
+    /// where that is seen.
+    const SEEN: [[&str; 6]; 14] = [
+        [
+            "activecampaign",
+            r#"{"api_url": "https://innkept.api-us1.com", "list_id": "3"}"#,
+            "{}",
+            "",
+            "contact=7",
+            "https://innkept.activehosted.com/app/contacts/7",
+        ],
+        [
+            "airtable",
+            r#"{"base_id": "app1", "table": "tbl2"}"#,
+            "{}",
+            "",
+            "record=rec3",
+            "https://airtable.com/app1/tbl2/rec3",
+        ],
+        ["brevo", r#"{"list_ids": "3"}"#, "{}", "", "contact=5", "https://app.brevo.com/contact/index/5"],
+        [
+            "discord",
+            "{}",
+            r#"{"webhook_url": "https://discord.com/api/webhooks/1/a"}"#,
+            "Leads (server 123)",
+            "message=5 _channel=9",
+            "https://discord.com/channels/123/9/5",
+        ],
+        [
+            "dynamics",
+            r#"{"environment_url": "https://innkept.crm4.dynamics.com", "tenant_id": "innkept.example"}"#,
+            "{}",
+            "",
+            "lead=a1",
+            "https://innkept.crm4.dynamics.com/main.aspx?etn=lead&id=a1&pagetype=entityrecord",
+        ],
+        [
+            "google_sheets",
+            r#"{"spreadsheet_id": "1abcdefghijklmnopqrstuvwxyz0123456789", "sheet": "Leads"}"#,
+            "{}",
+            "",
+            "row=7 _sheet=0",
+            "https://docs.google.com/spreadsheets/d/1abcdefghijklmnopqrstuvwxyz0123456789/edit#gid=0&range=7:7",
+        ],
+        [
+            "hubspot",
+            "{}",
+            "{}",
+            "HubSpot account 123 (app-eu1.hubspot.com)",
+            "contact=501",
+            "https://app-eu1.hubspot.com/contacts/123/record/0-1/501",
+        ],
+        [
+            "hubspot",
+            "{}",
+            "{}",
+            "HubSpot account 123 (app.hubspot.com)",
+            "deal=9",
+            "https://app.hubspot.com/contacts/123/record/0-3/9",
+        ],
+        [
+            "klaviyo",
+            r#"{"list_id": "Y6nRLr"}"#,
+            "{}",
+            "",
+            "profile=01K",
+            "https://www.klaviyo.com/profile/01K",
+        ],
+        [
+            "mailchimp",
+            r#"{"list_id": "a1"}"#,
+            r#"{"api_key": "0123456789abcdef-us21"}"#,
+            "",
+            "member=5d41 _web_id=77",
+            "https://us21.admin.mailchimp.com/lists/members/view?id=77",
+        ],
+        ["pipedrive", "{}", "{}", "", "person=1", "https://app.pipedrive.com/person/1"],
+        [
+            "pipedrive",
+            "{}",
+            "{}",
+            "",
+            "deal=9 _site=https://acme.pipedrive.com/",
+            "https://acme.pipedrive.com/deal/9",
+        ],
+        [
+            "salesforce",
+            "{}",
+            "{}",
+            "",
+            "lead=00Q1 _site=https://acme.my.salesforce.com/",
+            "https://acme.my.salesforce.com/lightning/r/Lead/00Q1/view",
+        ],
+        [
+            "zoho",
+            "{}",
+            "{}",
+            "",
+            "lead=5 _site=https://www.zohoapis.eu",
+            "https://crm.zoho.eu/crm/tab/Leads/5",
+        ],
+    ];
 
     #[test]
     fn each_record_is_seen_where_its_link_leads() {
-        let none = || json!({});
-        let hubspot = "HubSpot account 123 (app-eu1.hubspot.com)";
-        let sheet = "1abcdefghijklmnopqrstuvwxyz0123456789";
-        let environment =
-            json!({"environment_url": "https://innkept.crm4.dynamics.com", "tenant_id": "innkept.example"});
-        let rows: [Seen; 14] = [
-            (
-                "activecampaign",
-                json!({"api_url": "https://innkept.api-us1.com", "list_id": "3"}),
-                none(),
-                "",
-                "contact=7",
-                "https://innkept.activehosted.com/app/contacts/7",
-            ),
-            (
-                "airtable",
-                json!({"base_id": "app1", "table": "tbl2"}),
-                none(),
-                "",
-                "record=rec3",
-                "https://airtable.com/app1/tbl2/rec3",
-            ),
-            (
-                "brevo",
-                json!({"list_ids": "3"}),
-                none(),
-                "",
-                "contact=5",
-                "https://app.brevo.com/contact/index/5",
-            ),
-            (
-                "discord",
-                none(),
-                json!({"webhook_url": "https://discord.com/api/webhooks/1/a"}),
-                "Leads (server 123)",
-                "message=5 _channel=9",
-                "https://discord.com/channels/123/9/5",
-            ),
-            (
-                "dynamics",
-                environment,
-                none(),
-                "",
-                "lead=a1",
-                "https://innkept.crm4.dynamics.com/main.aspx?etn=lead&id=a1&pagetype=entityrecord",
-            ),
-            (
-                "google_sheets",
-                json!({"spreadsheet_id": sheet, "sheet": "Leads"}),
-                none(),
-                "",
-                "row=7 _sheet=0",
-                "https://docs.google.com/spreadsheets/d/1abcdefghijklmnopqrstuvwxyz0123456789/edit#gid=0&range=7:7",
-            ),
-            (
-                "hubspot",
-                none(),
-                none(),
-                hubspot,
-                "contact=501",
-                "https://app-eu1.hubspot.com/contacts/123/record/0-1/501",
-            ),
-            (
-                "hubspot",
-                none(),
-                none(),
-                hubspot,
-                "deal=9",
-                "https://app-eu1.hubspot.com/contacts/123/record/0-3/9",
-            ),
-            (
-                "klaviyo",
-                json!({"list_id": "Y6nRLr"}),
-                none(),
-                "",
-                "profile=01K",
-                "https://www.klaviyo.com/profile/01K",
-            ),
-            (
-                "mailchimp",
-                json!({"list_id": "a1"}),
-                json!({"api_key": "0123456789abcdef-us21"}),
-                "",
-                "member=5d41 _web_id=77",
-                "https://us21.admin.mailchimp.com/lists/members/view?id=77",
-            ),
-            ("pipedrive", none(), none(), "", "person=1", "https://app.pipedrive.com/person/1"),
-            (
-                "pipedrive",
-                none(),
-                none(),
-                "",
-                "deal=9 _site=https://acme.pipedrive.com/",
-                "https://acme.pipedrive.com/deal/9",
-            ),
-            (
-                "salesforce",
-                none(),
-                none(),
-                "",
-                "lead=00Q1 _site=https://acme.my.salesforce.com/",
-                "https://acme.my.salesforce.com/lightning/r/Lead/00Q1/view",
-            ),
-            (
-                "zoho",
-                none(),
-                none(),
-                "",
-                "lead=5 _site=https://www.zohoapis.eu",
-                "https://crm.zoho.eu/crm/tab/Leads/5",
-            ),
-        ];
-        for (name, config, credentials, account, kept, link) in &rows {
-            let integration = testkit::integration(name, config.clone(), credentials.clone(), Value::Null);
+        for [name, config, credentials, account, kept, link] in SEEN {
+            let [config, credentials] = [config, credentials].map(|text| serde_json::from_str(text).unwrap());
+            let integration = testkit::integration(name, config, credentials, Value::Null);
             let ready = find(name).unwrap().prepare(&integration, "Leadline").unwrap();
             let kept = kept.split(' ').map(|one| one.split_once('=').unwrap());
             let (kind, _) = kept.clone().next().unwrap();
             let ids: Ids = kept.map(|(key, id)| (key.to_owned(), id.to_owned())).collect();
-            let shown = records(Some(ready.as_ref()), &ids, None, Some(*account));
+            let shown = records(Some(ready.as_ref()), &ids, None, Some(account));
             let seen: Vec<_> = shown.iter().map(|one| (&*one.kind, one.url.as_deref())).collect();
-            assert_eq!(seen, [(kind, Some(*link))], "{name}");
+            assert_eq!(seen, [(kind, Some(link))], "{name}");
         }
         let of_records = ALL.iter().map(|connector| connector.manifest()).filter(|own| own.checks_mapping);
         for own in of_records {
-            assert!(rows.iter().any(|(name, ..)| *name == own.name), "{}: where is a record seen?", own.name);
+            assert!(SEEN.iter().any(|[name, ..]| *name == own.name), "{}: where is a record seen?", own.name);
         }
     }
 }
