@@ -94,6 +94,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_breaker_says_why_it_is_open_even_without_an_error() {
+        assert_eq!(why(20, None), "20 pushes in a row failed, the last one so: the target seems to be down");
+    }
+
+    #[test]
     fn what_an_attempt_says_of_the_target() {
         use FailureClass::{Blocked, Credentials, Mapping, Rejected, Throttled, Transient, Unknown};
         for (class, sign) in [

@@ -8,15 +8,20 @@ use serde_json::json;
 
 use super::{ENTER, SMALL};
 
-/// A console in front of a lead of Sarah's that says this; files that it keeps go below the folder.
-async fn before_a_lead(said: &str, variables: &[(&str, &str)]) -> (leadline_tests::Scene, Pty) {
-    let scene = leadline_tests::Scene::with(Behaviour::Good).await;
+/// How much a target says: all of it is kept.
+const ANSWER: usize = 4000;
+
+/// A console with these variables in front of a lead of Sarah's that so many targets have refused at length.
+async fn before_a_lead(targets: usize, variables: &[(&str, &str)]) -> (leadline_tests::Scene, Pty) {
+    let scene = leadline_tests::Scene::with(Behaviour::RefuseAll(422, "A".repeat(ANSWER))).await;
+    for n in 1..targets {
+        let url = scene.receiver.url(&format!("/{n}"));
+        scene.operator.webhook(7, &format!("target-{n}"), &url, json!({})).await;
+    }
     let mut lead = sample_lead(1);
     lead["lead"]["email"] = json!("sarah@example.com");
-    // No text of a lead is longer than 64 KiB.
-    lead["lead"]["odd"] = json!([said, said]);
     scene.post_lead(&lead).await;
-    scene.wait_for_states(&["delivered"]).await;
+    scene.wait_for_states(&vec!["dead"; targets]).await;
     let server = format!("unix:{}", scene.daemon.socket().display());
     let mut console = Pty::start_with(variables, leadline(), &["--server", &server], SMALL);
     console.wait_for_all(&["LIVE", "crm"]).await;
@@ -25,16 +30,16 @@ async fn before_a_lead(said: &str, variables: &[(&str, &str)]) -> (leadline_test
     console.press("sarah@");
     console.wait_for_all(&["Found 1"]).await;
     console.press(ENTER);
-    console.wait_for_all(&["✓ delivered"]).await;
+    console.wait_for_all(&["✗ dead"]).await;
     (scene, console)
 }
 
 #[tokio::test]
-async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
+async fn evidence_that_is_too_long_for_the_clipboard_leaves_by_a_file_of_ones_own() {
+    const TARGETS: usize = 20;
     let state = tempfile::tempdir().unwrap();
     let folder = state.path().display().to_string();
-    let said = "A".repeat(60_000);
-    let (scene, mut console) = before_a_lead(&said, &[("XDG_STATE_HOME", &folder)]).await;
+    let (scene, mut console) = before_a_lead(TARGETS, &[("XDG_STATE_HOME", &folder)]).await;
     console.press("x");
     console.wait_for_all(&["Markdown"]).await;
     console.press(ENTER);
@@ -44,18 +49,18 @@ async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
     let [path] = &kept[..] else { panic!("{kept:?}") };
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(path).unwrap();
-    assert!(text.contains(&said) && text.contains("sarah@example.com"), "all of it");
-    assert!(
-        !String::from_utf8_lossy(console.shown().raw()).contains("]52;"),
-        "and nothing of it by the terminal"
-    );
+    assert!(text.len() > 64 * 1024 && text.contains("sarah@example.com"), "{} bytes", text.len());
+    assert!((1..TARGETS).all(|n| text.contains(&format!("target-{n}"))), "all of it");
+    let raw = String::from_utf8_lossy(console.shown().raw()).into_owned();
+    assert!(!raw.contains("]52;"), "and nothing of it by the terminal");
     // The note names the file, whole where there is room.
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
     console.press("@");
     console
         .wait_for("it is named", |shown| {
-            let all: String =
-                shown.text().split_whitespace().map(|part| part.trim_matches(['│', '┃'])).collect();
-            all.contains(path.file_name().unwrap().to_str().unwrap())
+            let text = shown.text();
+            let parts = text.split_whitespace().map(|part| part.trim_matches(['│', '┃']));
+            parts.collect::<String>().contains(&name)
         })
         .await;
     scene.end().await;
@@ -64,7 +69,7 @@ async fn the_evidence_of_a_large_lead_leaves_by_a_file_of_ones_own() {
 #[tokio::test]
 async fn within_tmux_it_is_handed_to_the_terminal_outside() {
     for (tmux, is_handed) in [("/tmp/tmux-1000/default,1,0", true), ("", false)] {
-        let (scene, mut console) = before_a_lead("hello", &[("TMUX", tmux)]).await;
+        let (scene, mut console) = before_a_lead(1, &[("TMUX", tmux)]).await;
         console.press("!");
         console.wait_for_all(&["The command for this", "copied the command"]).await;
         let raw = String::from_utf8_lossy(console.shown().raw()).into_owned();

@@ -134,24 +134,25 @@ fn hostile_lead() -> Value {
     lead
 }
 
-/// A company, an integration and a lead whose names hide things, and a target that refuses it with more of that.
-async fn hostile_scene() -> leadline_tests::Scene {
+/// A company, an integration and a lead whose names hide things, and a target that refuses it with more of that; with
+/// the lead's uuid.
+async fn hostile_scene() -> (leadline_tests::Scene, String) {
     let refusal = format!("evil\x1b]52;c;aGk=\x07\x1b[2J\u{9b}31m{HIDDEN}e{}", "\u{301}".repeat(1000));
     let scene = leadline_tests::Scene::set().behaviour(Behaviour::RefuseAll(422, refusal));
     let scene = scene.webhook(&format!("Hook{HIDDEN}"), "/hook").start().await;
     let renamed = scene.cli.run(&["company", "update", "7", "--name", &format!("Barn{HIDDEN}")]).await;
     assert_eq!(renamed.code, 0, "{renamed:?}");
-    let (status, answer) =
-        post_lead(&scene.daemon.url("/v1/leads"), &scene.key, hostile_lead().to_string()).await;
+    let lead = hostile_lead();
+    let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead.to_string()).await;
     assert_eq!(status, 202, "{answer}");
     scene.wait_for_states(&["dead"]).await;
     wait_until("it is a cause", async || scene.cli.json(&["failure", "list"]).await != json!([])).await;
-    scene
+    (scene, lead["lead"]["uuid"].as_str().unwrap().to_owned())
 }
 
 #[tokio::test]
 async fn hostile_names_and_errors_are_seen_on_every_screen_and_steer_nothing() {
-    let scene = hostile_scene().await;
+    let (scene, _) = hostile_scene().await;
     for size in [SMALL, LARGE] {
         let mut console = super::console_of(&scene.daemon.socket().display().to_string(), size);
         console.wait_for_all(&["LIVE", r"Hook\u{2", r"Barn\u{2", "FAILING"]).await;
@@ -178,7 +179,7 @@ async fn hostile_names_and_errors_are_seen_on_every_screen_and_steer_nothing() {
 
 #[tokio::test]
 async fn what_goes_to_the_pager_is_the_page_that_is_seen() {
-    let scene = hostile_scene().await;
+    let (scene, _) = hostile_scene().await;
     let server = format!("unix:{}", scene.daemon.socket().display());
     let mut console = Pty::start_with(&[("PAGER", "cat")], leadline(), &["--server", &server], SMALL);
     console.wait_for_all(&["LIVE", "FAILING"]).await;
@@ -212,9 +213,8 @@ async fn what_goes_to_the_pager_is_the_page_that_is_seen() {
 
 #[tokio::test]
 async fn tables_and_markdown_of_commands_steer_no_terminal() {
-    let scene = hostile_scene().await;
-    let (lead, integration) = (hostile_lead(), &*scene.integration);
-    let uuid = lead["lead"]["uuid"].as_str().unwrap();
+    let (scene, uuid) = hostile_scene().await;
+    let (uuid, integration) = (&*uuid, &*scene.integration);
     for (args, seen) in [
         (&["company", "list"][..], r"Barn\u{"),
         (&["company", "show", "7"], r"Hook\u{"),
