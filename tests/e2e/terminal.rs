@@ -51,8 +51,9 @@ pub(crate) async fn on_a_terminal(socket: &Path, args: &[&str]) -> String {
         let mut bytes = Vec::new();
         // The end of a pty is an error on some systems.
         drop(reader.read_to_end(&mut bytes));
-        assert!(child.wait().unwrap().success());
-        String::from_utf8(bytes).unwrap()
+        let (ended, told) = (child.wait().unwrap(), String::from_utf8(bytes).unwrap());
+        assert!(ended.success(), "{told}");
+        told
     };
     tokio::task::spawn_blocking(read).await.unwrap()
 }

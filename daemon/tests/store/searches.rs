@@ -117,6 +117,11 @@ async fn what_leads_say_is_read_in_bounded_pages() {
     let left = read(&bench, company, None, 10, 1_000_000).await;
     assert_eq!(ids(&left), [leads[2], leads[1], leads[0]]);
     assert_eq!(left[0].1, None);
+    let asked = leads.iter().map(|lead| (bench.company, *lead)).chain([(other, theirs)]).collect::<Vec<_>>();
+    let kept = bench.store.not_erased(&asked).await.unwrap();
+    assert_eq!(kept, [asked[0], asked[1], asked[3]].into());
+    // Another company has no such lead.
+    assert!(bench.store.not_erased(&[(other, leads[0])]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

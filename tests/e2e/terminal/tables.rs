@@ -54,8 +54,13 @@ impl Lists {
         for hook in ["7/the hook", "8/mill hook"] {
             job = cli.json(&["delivery", "retry", "--integration", hook, "--no-wait"]).await["job_id"].take();
         }
+        let jobs = async || cli.json(&["job", "list"]).await;
+        let is_done = |jobs: Value| jobs.as_array().unwrap().iter().all(|job| job["state"] == "done");
+        wait_until("both jobs are done", async || is_done(jobs().await)).await;
         let notices = async || cli.json(&["notice", "list"]).await.as_array().unwrap().len();
         wait_until("both were told of", async || notices().await >= 2).await;
+        // What was retried failed again.
+        wait_until("both causes are back", async || causes().await.as_array().unwrap().len() == 2).await;
         let cause = causes().await[0]["cause"].as_str().unwrap().to_owned();
         let job = job.as_str().unwrap().to_owned();
         Self { scene, others: [mill, ops], cause, job }

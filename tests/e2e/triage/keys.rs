@@ -57,7 +57,7 @@ fn evidence_shape() -> Value {
         "events": [{ "event": "text", "at": "time" }],
         "deliveries": [{
             "id": "id", "integration_id": "id", "integration": "text", "connector": "text", "event": "text",
-            "state": "text", "reason": null, "created_at": "time", "finished_at": "time", "records": [],
+            "state": "text", "reason": "text", "created_at": "time", "finished_at": "time", "records": [],
             "attempts": [{
                 "id": "id", "number": "integer", "trigger": "text", "state": "text", "operator": null,
                 "started_at": "time", "duration_ms": "integer", "failure_class": "text", "error": "text",

@@ -7,7 +7,7 @@ use super::{CliError, Context, output_types::System};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-Example:
+Examples:
   leadline system show -o json | jq .queue")]
 pub(crate) enum Verb {
     /// Show the daemons, the queue, rates and the database

@@ -180,7 +180,8 @@ fn lacking(command: &clap::Command, above: &str, directory: &Path, wrong: &mut V
             wrong.push(format!("{name} does not name --{flag}"));
         }
     }
-    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let below =
+        command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
     1 + below.map(|command| lacking(command, &name, directory, wrong)).sum::<usize>()
 }
 

@@ -12,7 +12,7 @@ use super::{CliError, Context, output_types::Change};
 Each line is an object: {\"change\": \"snapshot\" | \"changed\", \"integration\": {…}} or {\"change\": \"removed\", \"id\": …}.
 It begins with how every integration stands.
 
-Example:
+Examples:
   leadline watch | jq -r 'select(.integration.badge == \"failing\") | .integration.name'")]
 pub(crate) struct Watch {
     /// Only this company

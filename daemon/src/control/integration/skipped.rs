@@ -14,10 +14,10 @@ const KEPT: Duration = Duration::from_secs(60);
 
 /// What was counted in the last minute.
 #[derive(Debug, Default)]
-pub(in crate::control) struct SkippedCounts(Mutex<KnownCounts>);
+pub(in crate::control) struct SkippedCounts(Mutex<KeptCounts>);
 
 #[derive(Debug, Default)]
-struct KnownCounts {
+struct KeptCounts {
     counts: HashMap<IntegrationId, (Instant, i64)>,
     /// Grows with each time that all is forgotten: what was being counted then is not kept.
     age: u64,
@@ -64,7 +64,7 @@ impl SkippedCounts {
         known.age += 1;
     }
 
-    fn known(&self) -> MutexGuard<'_, KnownCounts> {
+    fn known(&self) -> MutexGuard<'_, KeptCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
