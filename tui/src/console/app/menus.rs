@@ -144,8 +144,8 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: 
     let mut menu = Menu { jumps: true, ..Menu::typed("Command", items) };
     menu.named = named(shared);
     menu.legend = vec![
-        "lead NAME finds a person   int NAME   company NAME   flow NAME   retry 7/NAME".to_owned(),
-        "by ID, or what is loaded: delivery  attempt  cause  job   Tab completes".to_owned(),
+        "lead NAME  int NAME  company 7  flow NAME  retry 7/NAME  Tab completes".to_owned(),
+        "by id, or by what is loaded: lead  delivery  attempt  cause  job".to_owned(),
     ];
     menu
 }
