@@ -2,7 +2,7 @@
 //! password, and gone with the daemon however the daemon ends.
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -166,16 +166,24 @@ fn options(socket_dir: &Path, database: &str) -> PgConnectOptions {
 
 /// Says so where nothing but its account keeps the server from the daemon's files.
 fn warn_without_sandbox() {
-    let why = match SandboxSupport::here() {
-        Ok(SandboxSupport::Missing) => "the kernel has no Landlock, or does not let it be used".to_owned(),
-        Ok(SandboxSupport::Full | SandboxSupport::Partial) => return,
-        Err(error) => telemetry::causes(&error),
-    };
-    tracing::warn!(
-        event = "postgres_not_sandboxed",
-        why,
-        "nothing but its user keeps the private PostgreSQL from the daemon's files"
-    );
+    if let Some(why) = lacks_sandbox(SandboxSupport::here()) {
+        tracing::warn!(
+            event = "postgres_not_sandboxed",
+            why,
+            "nothing but its user keeps the private PostgreSQL from the daemon's files"
+        );
+    }
+}
+
+/// Why there is no sandbox; none if there is one.
+fn lacks_sandbox(here: io::Result<SandboxSupport>) -> Option<String> {
+    match here {
+        Ok(SandboxSupport::Missing) => {
+            Some("the kernel has no Landlock, or does not let it be used".to_owned())
+        }
+        Ok(SandboxSupport::Full | SandboxSupport::Partial) => None,
+        Err(error) => Some(telemetry::causes(&error)),
+    }
 }
 
 /// Where the socket goes, and whether that is a temporary directory made for it: paths of sockets must be short.

@@ -198,7 +198,8 @@ fn without(tree: PathBuf, kept: &Path) -> Vec<PathBuf> {
     if tree == kept { Vec::new() } else { beside.flat_map(|path| without(path, kept)).collect() }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use landlock::{ABI, LandlockStatus};
 

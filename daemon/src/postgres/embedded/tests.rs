@@ -1,8 +1,6 @@
 //! What only the inside shows: an orphan, and that a copy of its directory is not taken for it. The rest of a cluster's
 //! life is in `daemon/tests/embedded.rs`, because starting servers takes seconds.
 
-use std::io;
-
 use super::{launch::open_database, *};
 
 fn postmaster(data: &Path) -> Option<u32> {
@@ -26,6 +24,16 @@ async fn an_orphan_is_taken_over_and_watched_again() {
     assert_eq!(postmaster(temp.path()), Some(pid));
     second.stop().await.unwrap();
     assert_eq!(postmaster(temp.path()), None);
+}
+
+#[test]
+fn what_a_server_without_a_sandbox_lacks_is_said() {
+    let missing = "the kernel has no Landlock, or does not let it be used";
+    assert_eq!(lacks_sandbox(Ok(SandboxSupport::Missing)).as_deref(), Some(missing));
+    assert_eq!(lacks_sandbox(Err(io::Error::other("broken"))).as_deref(), Some("broken"));
+    for support in [SandboxSupport::Full, SandboxSupport::Partial] {
+        assert_eq!(lacks_sandbox(Ok(support)), None);
+    }
 }
 
 #[test]
