@@ -21,7 +21,8 @@ async fn before_a_lead(targets: usize, variables: &[(&str, &str)]) -> (leadline_
     let mut lead = sample_lead(1);
     lead["lead"]["email"] = json!("sarah@example.com");
     scene.post_lead(&lead).await;
-    scene.wait_for_states(&vec!["dead"; targets]).await;
+    scene.receiver.wait_for(targets).await;
+    scene.wait_until("SELECT bool_and(state = 'dead') FROM delivery").await;
     let server = format!("unix:{}", scene.daemon.socket().display());
     let mut console = Pty::start_with(variables, leadline(), &["--server", &server], SMALL);
     console.wait_for_all(&["LIVE", "crm"]).await;
