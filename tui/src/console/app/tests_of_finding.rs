@@ -109,6 +109,7 @@ fn the_cursor_stays_where_it_was_moved_until_other_words_are_typed() {
     answers(&mut app, "sarah");
     press(&mut app, "down down");
     // Moved before the answer to what was asked again, and after it.
+    press(&mut app, "esc");
     answers(&mut app, "1");
     answers(&mut app, "3");
     assert!(selected(&app).contains("Person 003"), "{}", shown(&app));
