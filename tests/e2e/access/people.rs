@@ -85,6 +85,46 @@ async fn no_search_goes_through_what_leads_say(seen: &mut LeadServiceClient<supe
     }
 }
 
+/// Shuts the breaker and the throttle of an integration, which say why in the target's words.
+async fn both_gates_are_shut(daemon: &leadline_tests::Daemon, operator: &Operator, crm: &str) {
+    let shut = "UPDATE integration SET throttled_until = now() + interval '1 hour';
+        UPDATE integration_stat SET last_class = 'throttled', streak = 20, trips = 1, breaker_error = last_error,
+            breaker_until = now() + interval '1 hour'";
+    sqlx::raw_sql(shut).execute(&daemon.database().pool().await).await.unwrap();
+    let health = operator.integration(crm).await.health.unwrap();
+    let whys = [&health.throttle_why, &health.breaker.unwrap().why];
+    assert!(whys.iter().all(|why| why.contains("Quackenbush")), "{whys:?}");
+}
+
+/// A viewer finds by what is whole, and looks through nothing that leads say.
+async fn only_whole_words_find(seen: &mut LeadServiceClient<super::Wire>, uuid: &str) {
+    let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
+    let part = seen.find_leads(find("zebu")).await.unwrap_err();
+    assert_eq!(
+        (part.code(), part.message()),
+        (
+            Code::InvalidArgument,
+            "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
+        )
+    );
+    for whole in ["zeb@example.com", "07700 900999", uuid] {
+        let found = seen.find_leads(find(whole)).await.unwrap().into_inner();
+        assert_eq!(found.leads.len(), 1, "{whole}");
+        closed("find", &found);
+    }
+    for denied in ["b@example.com", "900999"] {
+        let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
+        assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
+    }
+    let asked = v1::FindLeadsAnywhereRequest { text: "lighthouse".to_owned(), ..Default::default() };
+    let refused = seen.find_leads_anywhere(asked).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), &*reason(&refused)),
+        (Code::PermissionDenied, "NEEDS_ROLE"),
+        "no viewer may, by the rule in the contract"
+    );
+}
+
 #[tokio::test]
 async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let authority = Authority::new();
@@ -105,15 +145,7 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
     let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
     wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
 
-    // Both gates are shut, and say why in the target's words.
-    let shut = "UPDATE integration SET throttled_until = now() + interval '1 hour';
-        UPDATE integration_stat SET last_class = 'throttled', streak = 20, trips = 1, breaker_error = last_error,
-            breaker_until = now() + interval '1 hour'";
-    sqlx::raw_sql(shut).execute(&daemon.database().pool().await).await.unwrap();
-    let health = operator.integration(&crm).await.health.unwrap();
-    let whys = [&health.throttle_why, &health.breaker.unwrap().why];
-    assert!(whys.iter().all(|why| why.contains("Quackenbush")), "{whys:?}");
-
+    both_gates_are_shut(&daemon, &operator, &crm).await;
     let channel = connect(&daemon, &authority.file(), None).await.unwrap();
     let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
     let wire = show(channel.clone(), Some(&viewer));
@@ -128,31 +160,7 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
             v1::GetEvidenceRequest { uuid: uuid.clone(), format: format.into(), ..Default::default() };
         closed("evidence", seen.get_evidence(asked).await.unwrap().get_ref());
     }
-    let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
-    let part = seen.find_leads(find("zebu")).await.unwrap_err();
-    assert_eq!(
-        (part.code(), part.message()),
-        (
-            Code::InvalidArgument,
-            "text: people are masked for you, so give a whole e-mail address, phone number or uuid"
-        )
-    );
-    for whole in ["zeb@example.com", "07700 900999", &uuid] {
-        let found = seen.find_leads(find(whole)).await.unwrap().into_inner();
-        assert_eq!(found.leads.len(), 1, "{whole}");
-        closed("find", &found);
-    }
-    for denied in ["b@example.com", "900999"] {
-        let found = seen.find_leads(find(denied)).await.map(|found| found.into_inner().leads.len());
-        assert!(found.is_err() || found.is_ok_and(|found| found == 0), "{denied}");
-    }
-    let asked = v1::FindLeadsAnywhereRequest { text: "lighthouse".to_owned(), ..Default::default() };
-    let refused = seen.find_leads_anywhere(asked).await.unwrap_err();
-    assert_eq!(
-        (refused.code(), &*reason(&refused)),
-        (Code::PermissionDenied, "NEEDS_ROLE"),
-        "no viewer may, by the rule in the contract"
-    );
+    only_whole_words_find(&mut seen, &uuid).await;
     everything_else_is_closed(&wire, &crm, &uuid, delivery).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
     assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);

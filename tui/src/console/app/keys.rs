@@ -221,13 +221,7 @@ impl App {
                 let text = subject.record.map(|record| format!("{record:#}")).unwrap_or_default();
                 effects.push(Effect::Copy { what: "everything".to_owned(), text: Zeroizing::new(text) });
             }
-            Action::Command => {
-                let text = self.top().command(&self.shared);
-                let copied = Zeroizing::new(text.clone());
-                effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
-                let hint = "copied (OSC 52); y copies it again, any other key closes this";
-                self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
-            }
+            Action::Command => self.copy_command(effects),
             Action::Own(at) => self.own(at, &subject, effects),
             Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
             Action::Profiles => self.open(Box::new(ProfilesScreen::default()), effects),
@@ -261,6 +255,15 @@ impl App {
             _ if action.is_mutating() => self.ask(action, &subject, effects),
             _ => self.on_top(effects, |screen, cx| screen.perform(action, cx)),
         }
+    }
+
+    /// Copies the command that does the same as the screen, and shows it.
+    fn copy_command(&mut self, effects: &mut Vec<Effect>) {
+        let text = self.top().command(&self.shared);
+        let copied = Zeroizing::new(text.clone());
+        effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
+        let hint = "copied (OSC 52); y copies it again, any other key closes this";
+        self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
     }
 
     fn menu(&mut self, action: Action, subject: &Subject) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use leadline_client::{Client, PAGE_MAX, outcome};
 use leadline_proto::v1;
 
@@ -46,14 +47,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             let rows = reply.jobs.into_iter().map(convert::job).collect();
             Answer::Jobs { rows, next: reply.next_page_token }
         }
-        Query::Activity { company, before } => {
-            let company = company.map(reference).unwrap_or_default();
-            let before = before.map(convert::timestamp);
-            let request = v1::ListActivityRequest { company, page_size: 100, before, ..Default::default() };
-            let reply = client.list_activity(request).await?;
-            let rows = reply.activities.into_iter().filter_map(convert::activity).collect();
-            Answer::Activity { rows, more: !reply.next_page_token.is_empty() }
-        }
+        Query::Activity { company, before } => activity(client, company, before).await?,
         Query::System => {
             let reply = client.get_system(v1::GetSystemRequest {}).await?;
             Answer::System(Box::new(convert::system(reply)))
@@ -91,6 +85,20 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             Answer::FlowTest(FlowTest { tested, sent, kept_away, failed, error })
         }
     })
+}
+
+/// What happened last, or before a time.
+async fn activity(
+    client: &Client,
+    company: Option<i64>,
+    before: Option<Timestamp>,
+) -> Result<Answer, Failure> {
+    let company = company.map(reference).unwrap_or_default();
+    let before = before.map(convert::timestamp);
+    let request = v1::ListActivityRequest { company, page_size: 100, before, ..Default::default() };
+    let reply = client.list_activity(request).await?;
+    let rows = reply.activities.into_iter().filter_map(convert::activity).collect();
+    Ok(Answer::Activity { rows, more: !reply.next_page_token.is_empty() })
 }
 
 /// The causes of one company, or of all.
