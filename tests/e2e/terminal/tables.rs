@@ -7,8 +7,19 @@ use serde_json::{Value, json};
 use super::{LEAD, on_a_terminal};
 
 /// Texts that stand whole below a thing that is shown: the terminal wraps them.
-const WHOLE: [&str; 8] =
-    ["error", "sample_error", "advice", "text", "response_body", "request_body", "event", "config"];
+const WHOLE: [&str; 11] = [
+    "last_error",
+    "url",
+    "when",
+    "error",
+    "sample_error",
+    "advice",
+    "text",
+    "response_body",
+    "request_body",
+    "event",
+    "config",
+];
 
 /// Company 7 and company 8 with two of everything that lists have, and who else takes part.
 struct Lists {
@@ -93,9 +104,9 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["lead", "list"], "NAME", "unsynced"),
         (&["lead", "find", "sarah"], "NAME", "Sarah Patel"),
         (&["delivery", "list"], "LEAD", "the hook"),
-        (&["attempt", "list"], "LEAD", "rejected"),
-        (&["attempt", "list", "--integration", "the hook"], "LEAD", "rejected"),
-        (&["failure", "list"], "TEXT", "422"),
+        (&["attempt", "list"], "INTEGRATION", "rejected"),
+        (&["attempt", "list", "--integration", "the hook"], "INTEGRATION", "rejected"),
+        (&["failure", "list"], "TEXT", "422 Unprocessable Entity"),
         (&["job", "list"], "ABOUT", "STATE"),
         (&["token", "list"], "NAME", "mara"),
         // What happened when leads with its time.

@@ -12,7 +12,11 @@ use super::{
 #[command(after_help = "\
 Notices tell an integration that was created with --notices what operators should hear of: an integration that fails
 or has recovered, credentials that are refused, an old secret whose grace ends, a company without leads for as long as
-`company update --quiet-hours` says. Each change is told once, as a signed event of its own.")]
+`company update --quiet-hours` says. Each change is told once, as a signed event of its own.
+
+Examples:
+  leadline notice list --company 7
+  leadline notice list -o json | jq '.[] | select(.state != \"delivered\")'")]
 pub(crate) enum Verb {
     /// List what was told, newest first; kept for 30 days
     List {
