@@ -79,11 +79,11 @@ impl App {
         self.load(effects);
     }
 
-    /// It is done; what else is to be known of it does not hide the way back.
+    /// It is done. Of what else is to be known, which may be long, the last line is seen: the way back comes first there.
     fn noted(&mut self, what: &str, mut notes: Vec<String>, way_back: &str) {
         self.shared.say(Tone::Good, format!("{what}: done{way_back}"));
         if let Some(seen) = notes.last_mut().filter(|_| !way_back.is_empty()) {
-            *seen = format!("{}{way_back}", seen.trim_end_matches('.'));
+            *seen = format!("{}. {seen}", way_back.trim_start_matches("; "));
         }
         notes.into_iter().for_each(|note| self.shared.say(Tone::Plain, note));
     }

@@ -149,8 +149,8 @@ fn the_condition_of_a_flow_is_put_back() {
     let PutBack { brings, replaces, .. } = back(&effects);
     assert_eq!((brings, replaces), (stood("lead.guest_count > 150"), stood("lead.guest_count > 1500")));
     // What else is to be known does not hide the way back.
-    done(&mut app, &effects, Done::Noted(vec!["no lead was asked yet.".to_owned()]));
-    assert_eq!(last(&app), "no lead was asked yet; Z undoes it");
+    done(&mut app, &effects, Done::Noted(vec!["No lead was asked yet.".to_owned()]));
+    assert_eq!(last(&app), "Z undoes it. No lead was asked yet.");
     press(&mut app, "Z");
     assert_eq!(back(&press(&mut app, "y")).brings, stood("lead.guest_count > 1500"));
 }
