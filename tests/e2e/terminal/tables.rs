@@ -135,7 +135,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
     assert!(whole.contains("Sarah Patel attempt 1 failed") && whole.contains('…'), "{whole}");
 
     // A pipe gets tabs and the whole text.
-    let attempt = lists.scene.operator.finished(&lists.scene.integration).await.remove(0);
+    let attempt = lists.scene.operator.finished(&lists.scene.integration).await.pop().unwrap();
     let args = ["attempt", "list", "--integration", "the hook", "--limit", "1"];
     let plain = lists.scene.cli.run(&args).await.stdout;
     let cells: Vec<_> = plain.trim_end_matches('\n').split('\t').collect();
