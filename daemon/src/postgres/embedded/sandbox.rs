@@ -17,7 +17,7 @@ use tokio::{
 use super::{layout::Layout, server::Server, temp_dirs};
 
 /// Programs and libraries of a system, whoever built it.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 19] = [
     "/bin",
     "/sbin",
     "/lib",
@@ -30,32 +30,21 @@ const PROGRAMS: [&str; 15] = [
     "/usr/lib64",
     "/usr/libexec",
     "/usr/share",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/usr/local/share",
     "/nix/store",
     "/gnu/store",
     "/home/linuxbrew/.linuxbrew",
 ];
 /// What stands beside the folder of a server's programs, that folder included.
 const BESIDE: [&str; 4] = ["bin", "lib", "lib64", "share"];
-/// What libraries are set up by, and where users have their names from: the server asks who connects.
-const SETTINGS: [&str; 17] = [
-    "/etc/ld.so.cache",
-    "/etc/ld.so.preload",
-    "/etc/localtime",
-    "/etc/locale.alias",
-    "/etc/ssl/openssl.cnf",
-    "/etc/pki/tls/openssl.cnf",
-    "/etc/crypto-policies",
-    "/etc/krb5.conf",
-    "/etc/nsswitch.conf",
-    "/etc/passwd",
-    "/etc/group",
-    "/etc/userdb",
-    "/run/userdb",
-    "/run/systemd/userdb",
-    "/run/nscd",
-    "/run/nslcd",
-    "/var/lib/sss",
-];
+/// What libraries are set up by, and where users have their names from, as the server asks who connects. The whole of
+/// `/etc`, as its files are replaced by new ones under the same names while the server runs, and a rule for a file holds
+/// for the old one alone.
+const SETTINGS: [&str; 6] =
+    ["/etc", "/run/userdb", "/run/systemd/userdb", "/run/nscd", "/run/nslcd", "/var/lib/sss"];
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 /// Where processes of one server share memory.
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -87,6 +76,7 @@ impl Sandbox {
         let beside = server.folder().parent().map(|parent| BESIDE.map(|name| parent.join(name)));
         let libraries = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let programs = PROGRAMS.iter().map(PathBuf::from).chain(beside.into_iter().flatten());
+        let programs = programs.chain([server.folder().to_owned()]);
         let programs = programs.chain(env::split_paths(&libraries).filter(|path| path.is_absolute()));
         let programs = programs.filter_map(|tree| tree.canonicalize().ok());
         let mut own = vec![layout.home.clone(), SHARED_MEMORY.into()];
@@ -224,6 +214,8 @@ mod tests {
         };
         let denied = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         let seen = sandbox.run(|| {
+            // Whatever replaces a file in there is read, too: the server asks it who connects.
+            fs::read_dir("/etc")?;
             fs::write(path("own/new"), "")?;
             fs::rename(path("own/new"), path("own/renamed"))?;
             denied(fs::write(path("configured/file"), "").unwrap_err());
