@@ -16,6 +16,9 @@ use leadline_domain::{
     template::Context,
 };
 
+/// Those of [`columns`] that tables may lack, as they came later.
+pub const YOUNG_COLUMNS: [&str; 3] = ["Company", "Position", "Website"];
+
 /// The columns of a table with a row for each lead, in the order in which an empty one gets them.
 #[must_use]
 pub fn columns() -> Value {

@@ -25,11 +25,15 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
 }
 
 /// Which column does not take its value: `Field "Score" cannot accept the provided value`. One that does not exist is missing
-/// from every lead: that is the mapping's fault.
+/// from every lead: that is the mapping's fault, unless the table may be older than the column.
 pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let (code, message) = response.json().and_then(|body| code_of(&body)).unwrap_or_default();
     let quoted = message.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"'));
-    let column = quoted.map(|(column, _)| column.to_owned()).filter(|_| code == "INVALID_VALUE_FOR_COLUMN");
+    let column = quoted.map(|(column, _)| column.to_owned()).filter(|column| match &*code {
+        "INVALID_VALUE_FOR_COLUMN" => true,
+        "UNKNOWN_FIELD_NAME" => crm::YOUNG_COLUMNS.contains(&&**column),
+        _ => false,
+    });
     Vec::from_iter(column.map(|column| (column, Flaw::Refused(message))))
 }
 

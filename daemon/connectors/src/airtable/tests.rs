@@ -285,3 +285,15 @@ fn a_test_fails_where_a_push_would() {
         assert_eq!((error, report.findings.len()), (outcome, findings));
     }
 }
+
+#[test]
+fn a_table_that_is_older_than_a_column_goes_without_it() {
+    let answered = |code: &str, column: &str| {
+        let message = format!("Unknown field name: \"{column}\"");
+        let body = json!({"error": {"type": code, "message": message}}).to_string();
+        error::flaws(&response(422, &[], &body)).into_iter().map(|(column, _)| column).collect::<Vec<_>>()
+    };
+    assert_eq!(answered("UNKNOWN_FIELD_NAME", "Company"), ["Company"]);
+    assert!(answered("UNKNOWN_FIELD_NAME", "Gusts").is_empty(), "the mapping names it: that is told");
+    assert!(answered("INVALID_MULTIPLE_CHOICE_OPTIONS", "Company").is_empty());
+}
