@@ -33,7 +33,8 @@ const PAGE: usize = 500;
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// No page is begun later than that.
 const TIME_MAX: Duration = Duration::from_secs(1);
-/// How many such searches a daemon does at a time; one of them for each caller, so that nobody stops another's.
+/// How many such searches a daemon does at a time; one of them for each caller and company, as
+/// many may call as one user, so that nobody stops another's.
 pub(super) const AT_ONCE: usize = 2;
 /// How long one waits for those before it.
 const ROOM_WAIT: Duration = Duration::from_secs(3);
@@ -55,7 +56,7 @@ impl Control {
         let sought = Sought::read(&request.text).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let company = self.store.find_optional_company(check::optional(&request.company)).await?;
         let after = behind(&self.store, check::optional(&request.company), token).await?;
-        let room = self.searches.take(identity, 1);
+        let room = self.searches.take((identity, company.unwrap_or(ALL)), 1);
         let _room = timeout(ROOM_WAIT, room).await.map_err(|_| others_search())?;
         let store = self.store.for_lists().await;
         let mut search = AnywhereSearch {

@@ -117,7 +117,7 @@ struct Inner {
     brand: String,
     compute: Compute,
     /// Room for searches through what leads say.
-    searches: Shares<Identity>,
+    searches: Shares<(Identity, CompanyId)>,
     skipped: integration::SkippedCounts,
     tracker: TaskTracker,
     change_log: Arc<change_log::ChangeLog>,

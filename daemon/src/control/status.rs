@@ -66,7 +66,10 @@ pub(super) fn with_reason(status: Status) -> Status {
         Code::Unimplemented => "NOT_SUPPORTED",
         _ => "UNREADABLE_REQUEST",
     };
-    refused(status.code(), reason, status.message())
+    let mut told = refused(status.code(), reason, status.message());
+    // What stands beside it is for the client, as which encodings are taken.
+    *told.metadata_mut() = status.metadata().clone();
+    told
 }
 
 /// A status whose reason programs can read, as `google.rpc.ErrorInfo`.
