@@ -8,7 +8,7 @@ use super::shared::{Pending, Tone};
 use super::{App, menus, outside, undo};
 use crate::console::data::{Mutation, Query};
 use crate::console::dialogs::secret::Closed;
-use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then};
+use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then, already};
 use crate::console::keymap::{Action, Press};
 use crate::console::msg::{Command, Effect};
 use crate::console::screen::{Cx, Event, Screen, Subject, Typed};
@@ -370,7 +370,12 @@ impl App {
                 Some(subject) => self.perform_on(action, subject, effects),
                 None => self.perform(action, effects),
             },
-            Pick::On { action, integration } => {
+            Pick::On { action, integration, enables } => {
+                // It may have been switched while the line was chosen.
+                let it = self.shared.integration(&integration);
+                if let Some(reason) = it.and_then(|it| already(enables, it.enabled)) {
+                    return self.refuse(reason);
+                }
                 let subject = Subject { integration: Some(integration), ..Subject::default() };
                 self.perform_on(action, subject, effects);
             }

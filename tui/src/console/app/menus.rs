@@ -7,7 +7,7 @@ use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
 use crate::console::data::{Badge, Company, Detail, Flow, Integration};
-use crate::console::dialogs::{Item, Jump, Menu, Named, Pick, Place, Target};
+use crate::console::dialogs::{Act, Item, Jump, Menu, Named, Pick, Place, Target};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -171,12 +171,15 @@ pub fn flows(action: Action, subject: Subject) -> Menu {
 fn named(shared: &Shared) -> Named {
     let is_whole = |action| of_integration(action) || action == Action::Retry;
     let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
-    let target =
-        |it: &Integration| Target { id: it.id.clone(), reference: it.reference(), is_enabled: it.enabled };
-    Named {
-        acts: lines.map(|line| (line.action, line.label.to_lowercase())).collect(),
-        targets: shared.integrations.iter().map(target).collect(),
-    }
+    let act = |action, label: &str, enables| Act { action, label: label.to_lowercase(), enables };
+    let acts = lines.flat_map(|line| match line.action {
+        action @ Action::Toggle => {
+            vec![act(action, "enable", Some(true)), act(action, "disable", Some(false))]
+        }
+        action => vec![act(action, &line.label, None)],
+    });
+    let target = |it: &Integration| Target::new(it.id.clone(), it.reference(), it.enabled);
+    Named { acts: acts.collect(), targets: shared.integrations.iter().map(target).collect() }
 }
 
 /// The companies that are known, by id.

@@ -309,7 +309,9 @@ fn the_second_flow_of_an_integration_is_edited_tried_and_switched() {
 #[test]
 fn an_act_is_done_to_the_integration_that_is_named_with_it() {
     let hook = |id: &str, name: &str, badge| fixtures::integration(id, name, badge);
-    let changed = vec![hook("01I9", "hook-2", Badge::Failing), hook("01I8", "hook", Badge::Ok)];
+    let mut other = hook("01IA", "hook", Badge::Failing);
+    (other.company_id, other.company) = (17, "Mill House".to_owned());
+    let changed = vec![other, hook("01I9", "hook-2", Badge::Failing), hook("01I8", "hook", Badge::Ok)];
     for (keys, question) in [
         // What is said of it is no reason to jump there.
         ("credentials space 7/salesforce", "New credentials of Rosewood Barn / salesforce"),
@@ -319,7 +321,8 @@ fn an_act_is_done_to_the_integration_that_is_named_with_it() {
         // Who is called so altogether comes before what is worse and begins so.
         ("stage space 7/hook", "Stage a new signing secret for Rosewood Barn / hook?"),
         ("stage space 7/hook-2", "Stage a new signing secret for Rosewood Barn / hook-2?"),
-        ("rotate space hook tab", "Rotate the signing secret of Rosewood Barn / hook?"),
+        ("rotate space 7/hook tab", "Rotate the signing secret of Rosewood Barn / hook?"),
+        ("rotate space 17/ho", "Rotate the signing secret of Mill House / hook?"),
         ("push space what space waits space 7/hub", "Push now what waits for Rosewood Barn / hubspot-eu?"),
         ("retry space 7/acme-webhook", "Retry every dead delivery of Rosewood Barn / acme-webhook?"),
     ] {
@@ -331,8 +334,23 @@ fn an_act_is_done_to_the_integration_that_is_named_with_it() {
     let mut app = live(120, 36);
     visit(&mut app, ": cut space over space 7/acme enter");
     assert_eq!(last(&app), "not possible: no secret is staged");
-    visit(&mut app, ": disable space 7/warehouse");
+    visit(&mut app, ": disable space 7/warehouse enter");
+    assert_eq!(last(&app), "not possible: is disabled already");
+    visit(&mut app, "esc : disable space 7/ware");
     assert!(!shown(&app).contains("disable: 7/warehouse"), "it is disabled already: {}", shown(&app));
+}
+
+#[test]
+fn what_was_switched_while_it_was_chosen_is_not_switched_back() {
+    let mut app = live(120, 36);
+    visit(&mut app, ": disable space 7/acme-webhook");
+    let acme = app.shared.integrations.iter().find(|it| it.name == "acme-webhook");
+    let mut off = acme.unwrap().clone();
+    off.enabled = false;
+    feed(&mut app, Msg::Changes { changed: vec![off], removed: vec![] });
+    press(&mut app, "enter");
+    assert_eq!(last(&app), "not possible: is disabled already");
+    assert!(app.dialog.is_none());
 }
 
 #[test]

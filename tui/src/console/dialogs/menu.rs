@@ -27,6 +27,8 @@ pub enum Pick {
     On {
         action: Action,
         integration: String,
+        /// Of what switches: whether it is to be enabled then.
+        enables: Option<bool>,
     },
     /// The target of a new integration.
     Connector(String),
@@ -68,43 +70,99 @@ pub struct Item {
 /// Acts that are typed with the integration that they are about: `stage 7/hook`.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    pub acts: Vec<(Action, String)>,
+    pub acts: Vec<Act>,
     pub targets: Vec<Target>,
+}
+
+/// An act that may name an integration.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub action: Action,
+    /// In small letters.
+    pub label: String,
+    /// Of what switches: whether it is enabled then.
+    pub enables: Option<bool>,
 }
 
 /// An integration that an act may name.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub id: String,
-    pub reference: String,
-    pub is_enabled: bool,
+    id: String,
+    reference: String,
+    is_enabled: bool,
+    /// The reference in small letters.
+    lower: String,
+}
+
+/// Why it need not be switched: it is so already.
+pub fn already(enables: Option<bool>, is_enabled: bool) -> Option<&'static str> {
+    let reason = if is_enabled { "is enabled already" } else { "is disabled already" };
+    (enables == Some(is_enabled)).then_some(reason)
+}
+
+impl Target {
+    pub fn new(id: String, reference: String, is_enabled: bool) -> Self {
+        let lower = reference.to_lowercase();
+        Self { id, reference, is_enabled, lower }
+    }
+
+    /// Whether it is called otherwise altogether, and how well the name fits; none if it is not meant. The company in
+    /// front of a `/` is that one and no other.
+    fn fits(&self, name: &str) -> Option<(bool, u8)> {
+        let (company, own) = self.lower.split_once('/').unwrap_or(("", &self.lower));
+        let near = match name.split_once('/') {
+            Some((of, _)) if of != company => return None,
+            Some((_, rest)) => typed(own, rest)?,
+            None => typed(&self.lower, name)?,
+        };
+        Some((self.lower != name && own != name, near))
+    }
 }
 
 impl Named {
-    /// What was typed may mean, the best first: who is called so altogether is meant before others.
+    /// What was typed may mean, the best first.
     fn items(&self, query: &str) -> Vec<Item> {
         let mut found = Vec::new();
-        for (at, _) in query.match_indices(' ') {
+        let splits = query.match_indices(' ').filter(|(at, _)| !query[..*at].ends_with(' '));
+        // The name begins behind as many words as an act has at most.
+        let words = self.acts.iter().map(|it| it.label.split(' ').count()).max().unwrap_or(0);
+        for (at, _) in splits.take(words) {
             let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
-            for (action, label) in &self.acts {
-                found.extend(self.targets.iter().filter_map(|target| {
-                    let label = match (action, target.is_enabled) {
-                        (Action::Toggle, true) => "disable",
-                        (Action::Toggle, false) => "enable",
-                        _ => label,
-                    };
-                    let reference = target.reference.to_lowercase();
-                    let is_whole =
-                        reference == name || reference.split_once('/').is_some_and(|(_, own)| own == name);
-                    let place = (typed(label, act)?, !is_whole, typed(&reference, name)?);
-                    let pick = Pick::On { action: *action, integration: target.id.clone() };
-                    let label = format!("{label}: {}", target.reference);
-                    Some((place, Item { key: String::new(), label, pick, reason: None }))
+            let acts: Vec<(u8, &Act)> =
+                self.acts.iter().filter_map(|it| typed(&it.label, act).map(|rank| (rank, it))).collect();
+            if acts.is_empty() {
+                continue;
+            }
+            let targets = self.meant(name);
+            for (rank, act) in acts {
+                found.extend(targets.iter().filter_map(|(is_other, near, target)| {
+                    let reason = already(act.enables, target.is_enabled).map(str::to_owned);
+                    // Why it is not to be done is said of who is called so altogether.
+                    if *is_other && reason.is_some() {
+                        return None;
+                    }
+                    let (action, enables) = (act.action, act.enables);
+                    let pick = Pick::On { action, integration: target.id.clone(), enables };
+                    let label = format!("{}: {}", act.label, target.reference);
+                    Some(((rank, *is_other, *near), Item { key: String::new(), label, pick, reason }))
                 }));
             }
         }
         found.sort_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// Whom a name means, as [`Target::fits`] says: who is called so altogether, or else all that it fits.
+    fn meant(&self, name: &str) -> Vec<(bool, u8, &Target)> {
+        let mut found: Vec<(bool, u8, &Target)> = self
+            .targets
+            .iter()
+            .filter_map(|it| it.fits(name).map(|(is_other, near)| (is_other, near, it)))
+            .collect();
+        if found.iter().any(|(is_other, ..)| !is_other) {
+            found.retain(|(is_other, ..)| !is_other);
+        }
+        found
     }
 }
 
@@ -303,6 +361,47 @@ mod tests {
         assert_eq!(rank("int 7/hubspot rosewood", "hsrw"), Some(2));
         assert_eq!(rank("int 7/hubspot rosewood", "xyz"), None);
         assert_eq!(rank("anything", ""), Some(0));
+    }
+
+    #[test]
+    fn a_company_in_front_is_that_one_and_who_is_called_so_is_meant_alone() {
+        let act = |action, label: &str, enables| Act { action, label: label.to_owned(), enables };
+        let target =
+            |reference: &str, is_enabled| Target::new(reference.to_owned(), reference.to_owned(), is_enabled);
+        let named = Named {
+            acts: vec![
+                act(Action::Toggle, "enable", Some(true)),
+                act(Action::Toggle, "disable", Some(false)),
+                act(Action::Stage, "stage a secret", None),
+            ],
+            targets: vec![
+                target("17/hook", true),
+                target("7/Hook-EU", true),
+                target("7/hook", false),
+                target("7/off", false),
+            ],
+        };
+        let shown = |query: &str| -> String {
+            let said = |it: Item| match it.reason {
+                Some(reason) => format!("{} {reason}", it.label),
+                None => it.label,
+            };
+            named.items(query).into_iter().map(said).collect::<Vec<_>>().join(", ")
+        };
+        for (query, expected) in [
+            ("disable 7/hook", "disable: 7/hook is disabled already"),
+            ("enable 7/hook", "enable: 7/hook"),
+            ("enable 17/hook", "enable: 17/hook is enabled already"),
+            ("disable 17/hook", "disable: 17/hook"),
+            ("disable 7/hook-", "disable: 7/Hook-EU"),
+            ("disable 7/o", "disable: 7/Hook-EU"),
+            ("disable 1/hook", ""),
+            ("stage 7/ho", "stage a secret: 7/Hook-EU, stage a secret: 7/hook"),
+            ("stage  hook", "stage a secret: 17/hook, stage a secret: 7/hook"),
+            ("stage a s e c r 7/hook", ""),
+        ] {
+            assert_eq!(shown(query), expected, "{query}");
+        }
     }
 
     #[test]

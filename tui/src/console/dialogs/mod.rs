@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 pub use confirm::{Choice, Confirm, Estimating, Focus, Weight};
 pub use editor::Editor;
 pub use jump::{Jump, Place};
-pub use menu::{Item, Menu, Named, Pick, Target};
+pub use menu::{Act, Item, Menu, Named, Pick, Target, already};
 pub use notice::Notice;
 pub use secret::OneTime;
 
