@@ -18,6 +18,8 @@ pub struct Filter {
     pub editing: bool,
     /// Whether rows are shown that have no more than the letters of its words: none has the words.
     pub is_fuzzy: bool,
+    /// Once rows were seen: the text that they were seen for, and whether none of them had its words.
+    decided: Option<(String, bool)>,
 }
 
 /// What a row tells of itself: names and their texts. A word without a key is looked for in all of them.
@@ -27,6 +29,18 @@ impl Filter {
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
         self.input.text().trim().is_empty()
+    }
+
+    /// Whether rows have only the letters of its words, where that was found for the text as it is.
+    pub fn decided(&self) -> Option<bool> {
+        self.decided.as_ref().filter(|(text, _)| text == self.input.text()).map(|(_, is_fuzzy)| *is_fuzzy)
+    }
+
+    /// Keeps how rows were found until the text changes.
+    pub fn decide(&mut self, is_fuzzy: bool) {
+        if self.decided().is_none() {
+            self.decided = Some((self.input.text().to_owned(), is_fuzzy));
+        }
     }
 
     /// Whether a row with these fields, of that time, passes.

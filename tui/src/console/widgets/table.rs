@@ -74,10 +74,11 @@ impl<R: Row> Table<R> {
 
     /// The rows that the filter leaves, in the order asked for.
     pub fn visible<'t>(&'t self, columns: &[Column<R>], now: Timestamp) -> Vec<&'t R> {
-        let mut rows: Vec<&R> = self.meant().filter(|row| self.passes(row, now)).collect();
-        if rows.is_empty() && !self.filter.is_empty() {
-            rows = self.nearly(now);
-        }
+        let mut rows: Vec<&R> = if self.is_fuzzy(now) {
+            self.nearly(now)
+        } else {
+            self.meant().filter(|row| self.passes(row, now)).collect()
+        };
         if let Some((key, turned)) = self.sort
             && let Some(order) = columns.iter().find(|c| c.spec.key == key).and_then(|c| c.order)
         {
@@ -96,6 +97,13 @@ impl<R: Row> Table<R> {
 
     fn passes(&self, row: &R, now: Timestamp) -> bool {
         self.filter.passes(&row.fields(), row.at(), now)
+    }
+
+    /// Whether the letters of the filter's words are enough. Found once for a text: when the last row that has the words
+    /// goes away, none that lacks them may come under the hand.
+    fn is_fuzzy(&self, now: Timestamp) -> bool {
+        let is_fuzzy = || !self.meant().any(|row| self.passes(row, now));
+        !self.filter.is_empty() && self.filter.decided().unwrap_or_else(is_fuzzy)
     }
 
     /// The rows that nearly have the words of the filter, nearest first.
@@ -128,7 +136,11 @@ impl<R: Row> Table<R> {
     /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
     pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
         let visible: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
-        self.filter.is_fuzzy = !visible.is_empty() && !self.meant().any(|row| self.passes(row, now));
+        let is_fuzzy = self.is_fuzzy(now);
+        self.filter.is_fuzzy = !visible.is_empty() && is_fuzzy;
+        if !visible.is_empty() {
+            self.filter.decide(is_fuzzy);
+        }
         let before = self.marks.len();
         self.marks.retain(|id| visible.contains(id));
         let is_kept = self.selected.as_ref().is_some_and(|id| visible.contains(id));
@@ -368,6 +380,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::super::columns::{plain, shows};
+    use super::super::input::Input;
     use super::*;
     use crate::columns::column;
 
@@ -444,6 +457,27 @@ mod tests {
         assert_eq!(order(&table), "acb");
         table.perform(&COLUMNS, NOW, Action::SortRight, 1, 10);
         assert_eq!(order(&table), "abc");
+    }
+
+    #[test]
+    fn a_filter_whose_words_were_there_never_turns_fuzzy() {
+        let rows = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 1)).collect::<Vec<_>>();
+        let mut table = table(&[("hubspot", 1), ("h-u-b", 1)]);
+        table.filter.input = Input::with("hub");
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.selected.as_deref(), Some("hubspot"));
+        table.set(rows(&["h-u-b"]));
+        table.normalize(&COLUMNS, NOW);
+        assert!(table.visible(&COLUMNS, NOW).is_empty() && table.current().is_none());
+        assert!(!table.filter.is_fuzzy);
+        // Other words are looked for anew; what they nearly are stays when one comes that has them.
+        table.filter.input = Input::with("hb");
+        table.normalize(&COLUMNS, NOW);
+        table.select("h-u-b".to_owned());
+        table.set(rows(&["h-u-b", "hb"]));
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.selected.as_deref(), Some("h-u-b"));
+        assert_eq!(table.visible(&COLUMNS, NOW)[0].0, "hb", "it is the nearest");
     }
 
     #[test]
