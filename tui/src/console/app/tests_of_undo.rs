@@ -92,6 +92,18 @@ fn what_somebody_else_saved_since_is_not_undone() {
 }
 
 #[test]
+fn what_somebody_else_saved_before_the_answer_is_not_taken_for_ours() {
+    let mut app = live(120, 36);
+    visit(&mut app, "m");
+    let effects = feed(&mut app, Msg::Edited(Ok(NEW.to_owned())));
+    fixtures::serve(&mut app, effects);
+    let effects = press(&mut app, "^s");
+    done(&mut app, &effects, Done::Changed(Box::new(mapped(r#"{"x":"y"}"#))));
+    assert!(press(&mut app, "Z").is_empty() && app.dialog.is_none());
+    assert!(last(&app).ends_with("is not what you saved: somebody has changed it since"), "{}", last(&app));
+}
+
+#[test]
 fn a_save_that_failed_leaves_nothing_to_undo() {
     let mut app = live(120, 36);
     visit(&mut app, "m");

@@ -42,7 +42,11 @@ pub(super) fn saving(
             };
             (before, Stood::When { flow: flow.clone(), when: when.clone() })
         }
-        (Mutation::Mapping { integration, .. } | Mutation::Settings { integration, .. }, _) => {
+        (Mutation::Mapping { integration, json }, _) => {
+            let after = Stood::Mapping { integration: integration.clone(), json: json.clone() };
+            (replaced(change, shared.integration(integration)?)?, after)
+        }
+        (Mutation::Settings { integration, .. }, _) => {
             let before = replaced(change, shared.integration(integration)?)?;
             // What stands there then is what the daemon answers.
             (before.clone(), before)
@@ -56,10 +60,13 @@ pub(super) fn saving(
 const BACK: &str = " as before";
 
 impl Saved {
-    /// The same with what the daemon says that stands there now.
+    /// The same with the settings that the daemon says that stand there now. A mapping is what was sent: it is read again
+    /// after a check, and somebody else may have saved another one by then.
     pub(super) fn answered(self, done: &Done) -> Self {
         match done {
-            Done::Changed(it) => Self { after: self.after.now(it), ..self },
+            Done::Changed(it) if matches!(self.after, Stood::Settings { .. }) => {
+                Self { after: self.after.now(it), ..self }
+            }
             _ => self,
         }
     }
