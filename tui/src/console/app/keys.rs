@@ -104,6 +104,10 @@ impl App {
         }
         let ticket = self.shared.ticket();
         let saved = undo::saving(&mutation, &what, self.dialog.as_ref(), &self.shared);
+        if saved.is_none() && undo::is_save(&mutation) {
+            // It has no way back; that of an older one would be taken for it.
+            self.shared.saved = None;
+        }
         // What was typed into a form stays until the daemon has taken it.
         let stays = match &mut self.dialog {
             Some(Dialog::Editor(editor)) => editor.sent(ticket),

@@ -116,6 +116,24 @@ fn a_save_that_failed_leaves_nothing_to_undo() {
 }
 
 #[test]
+fn an_older_save_is_not_undone_in_place_of_one_without_a_way_back() {
+    let mut app = saved();
+    // What is secret is shown shortened only: nobody here knows what it was.
+    let before = Integration {
+        connector: "webhook".to_owned(),
+        config: r#"{"url":"https://a.example/…"}"#.to_owned(),
+        ..mapped(NEW)
+    };
+    feed(&mut app, Msg::Changes { changed: vec![before.clone()], removed: vec![] });
+    visit(&mut app, ", down ^u");
+    feed(&mut app, Msg::Paste("https://b.example/".to_owned()));
+    let effects = press(&mut app, "enter");
+    done(&mut app, &effects, Done::Changed(Box::new(before)));
+    press(&mut app, "Z");
+    assert_eq!(last(&app), "not possible: nothing was saved here that could be put back");
+}
+
+#[test]
 fn settings_are_put_back_as_far_as_they_were_changed() {
     let mut app = live(120, 36);
     let of = |config: &str| Integration {

@@ -17,6 +17,17 @@ pub struct Saved {
     pub after: Stood,
 }
 
+/// Whether a change is a save, with or without a way back.
+pub(super) const fn is_save(mutation: &Mutation) -> bool {
+    matches!(
+        mutation,
+        Mutation::Mapping { .. }
+            | Mutation::Settings { .. }
+            | Mutation::FlowWhen { .. }
+            | Mutation::PutBack(_)
+    )
+}
+
 /// What a change that leaves now would replace, if it is a save that has a way back.
 pub(super) fn saving(
     mutation: &Mutation,

@@ -361,11 +361,15 @@ async fn mapping(
         ..Default::default()
     };
     let saved = client.update_integration(request).await?;
-    let check = v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
-    match client.check_integration(check).await {
-        Ok(reply) => finished(client, reply.attempt_id).await.map(drop)?,
-        // Where there is nothing to compare with, the saved one stands.
-        Err(_) => return Ok(changed(saved)),
+    // Where there is nothing to compare with, or it fails, the saved one stands.
+    let compared: Result<v1::Integration, Failure> = async {
+        let check =
+            v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
+        let reply = client.check_integration(check).await?;
+        finished(client, reply.attempt_id).await?;
+        let it = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
+        Ok(it)
     }
-    Ok(changed(client.get_integration(v1::GetIntegrationRequest { integration }).await?))
+    .await;
+    Ok(changed(compared.unwrap_or(saved)))
 }
