@@ -266,7 +266,7 @@ impl App {
         let text = self.top().command(&self.shared);
         let copied = Zeroizing::new(text.clone());
         effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
-        let hint = "copied (OSC 52); y copies it again, any other key closes this";
+        let hint = "y copies it again, any other key closes this";
         self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
     }
 
