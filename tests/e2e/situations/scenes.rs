@@ -74,6 +74,8 @@ impl Crm {
     /// The newest lead whose name is that of the first is another company's, and is well.
     pub(super) async fn somebody_of_the_same_name(&self) {
         post_all(&self.daemon, key_of(11).await, 132..133).await;
+        let arrived = "SELECT NOT EXISTS (SELECT FROM delivery WHERE company_id = 11 AND state = 'pending')";
+        self.wait_until(arrived).await;
     }
 
     /// Of both companies' leads 312 died of one cause; beside them each has a form that refused thirty, for five reasons.

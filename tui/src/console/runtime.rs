@@ -50,6 +50,8 @@ pub struct Runtime {
     drawn_at: Instant,
     store: Option<Store>,
     lookout: Option<Lookout>,
+    /// Nothing comes from the connection any more, which has been said.
+    is_cut_off: bool,
     exit: Option<Exit>,
 }
 
@@ -102,6 +104,7 @@ impl Runtime {
             drawn_at,
             store,
             lookout: None,
+            is_cut_off: false,
             exit: None,
         }
     }
@@ -157,12 +160,11 @@ impl Runtime {
 
     async fn wait(&mut self, signals: &mut Signals, messages: &mut mpsc::Receiver<Msg>) -> Wake {
         let time = pin!(OptionFuture::from(self.wake_at().map(sleep_until)));
-        let open = !messages.is_closed() || !messages.is_empty();
         tokio::select! {
             biased;
             wake = signals.next() => wake,
             event = self.input.next() => Wake::Event(event),
-            msg = messages.recv(), if open => Wake::Net(msg),
+            msg = messages.recv(), if !self.is_cut_off => Wake::Net(msg),
             Some(()) = time => Wake::Time,
         }
     }
@@ -188,6 +190,7 @@ impl Runtime {
             Wake::Event(Some(Err(_)) | None) => self.exit = Some(Exit::Code(HANG_UP)),
             Wake::Net(Some(msg)) => self.handle(msg)?,
             Wake::Net(None) => {
+                self.is_cut_off = true;
                 let reason = "the connection broke inside the console: start it again".to_owned();
                 self.handle(Msg::Conn(Conn::Incompatible(reason)))?;
             }
