@@ -151,9 +151,13 @@ impl App {
         self.on_top(effects, |screen, cx| {
             if typed == Typed::Changed
                 && let Some(input) = screen.typing()
-                && !input.key(press)
             {
-                return;
+                let before = input.text().to_owned();
+                input.key(press);
+                // A cursor that moves changes nothing.
+                if input.text() == before {
+                    return;
+                }
             }
             screen.typed(typed, cx);
         });

@@ -244,3 +244,16 @@ fn nothing_is_looked_for_by_itself_where_somebody_is_found_or_it_is_too_short() 
         assert!(searches(&after(&mut app, 5000)).is_empty(), "{keys}");
     }
 }
+
+#[test]
+fn a_cursor_that_moves_in_the_words_asks_for_nothing() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 q u a r t e t");
+    let (ticket, _) = asked(&press(&mut app, "enter")).pop().unwrap();
+    answered(&mut app, ticket, said(1, 5));
+    for key in ["left", "home", "end", "right"] {
+        let effects = press(&mut app, key);
+        assert!(asked(&effects).is_empty(), "{key}: {effects:?}");
+        assert!(shown(&app).contains("Say so 5"), "{key}: {}", shown(&app));
+    }
+}
