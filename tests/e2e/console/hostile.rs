@@ -205,6 +205,7 @@ async fn what_goes_to_the_pager_is_the_page_that_is_seen() {
     console.press(ENTER);
     console.wait_for_all(&["✗ failed", "evil"]).await;
     console.wait_for_none(&["Loading"]).await;
+    assert_eq!(foreign(console.shown().raw(), &['\r', '\n']), Vec::<String>::new());
     let page = lent(&mut console, "p", "esponse").await;
     assert_eq!(foreign(page.as_bytes(), &['\r', '\n']), Vec::<String>::new());
     assert!(page.contains(r"evil\u{1b}]52;c;aGk=\u{7}"), "{page}");

@@ -69,11 +69,15 @@ pub fn line_width(line: &[Span<'_>]) -> usize {
     line.iter().map(Span::width).sum()
 }
 
-/// A frame with a title; a heavy one has the focus.
+/// No terminal is wider.
+const TITLE_MAX: usize = 500;
+
+/// A frame with a title, whatever it says; a heavy one has the focus.
 pub fn pane<'a>(title: Vec<Span<'a>>, heavy: bool, theme: Theme) -> Block<'a> {
     let style = if heavy { theme.style(Role::Accent) } else { theme.style(Role::Quiet) };
     let mut spans = vec![Span::raw(" ")];
-    spans.extend(title);
+    let shown = |span: Span<'a>| Span::styled(safe(&span.content, TITLE_MAX, theme), span.style);
+    spans.extend(title.into_iter().map(shown));
     spans.push(Span::raw(" "));
     Block::new()
         .borders(Borders::ALL)
@@ -144,8 +148,21 @@ pub fn popup(
 
 #[cfg(test)]
 mod tests {
+    use ratatui::buffer::Buffer;
+    use ratatui::widgets::Widget as _;
+
     use super::*;
     use crate::console::theme::Depth;
+
+    #[test]
+    fn what_steers_is_visible_in_a_title_too() {
+        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let area = Rect::new(0, 0, 40, 3);
+        let mut buffer = Buffer::empty(area);
+        pane(vec![Span::raw("Zoe\u{202e}\u{3164}  1/1")], true, theme).render(area, &mut buffer);
+        let line: String = (0..area.width).map(|x| buffer[(x, 0)].symbol()).collect();
+        assert!(line.contains(r" Zoe\u{202e}\u{3164}  1/1 "), "{line}");
+    }
 
     #[test]
     fn the_words_of_a_status_give_way_to_what_the_target_wrote() {
