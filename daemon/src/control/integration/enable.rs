@@ -36,7 +36,7 @@ impl Control {
             if !integration.enabled {
                 plan_allows(&mut command, &integration.company, &integration.connector, "").await?;
             }
-            let batch = settle(&mut command, &integration, choice).await?;
+            let batch = move_held(&mut command, &integration, choice).await?;
             if batch < BATCH {
                 // Fewer than a batch: dropping this one leaves them to the last transaction.
                 break;
@@ -53,7 +53,7 @@ impl Control {
         self.carry_out(&call, |mut command| async move {
             let (before, integration) = enabled(&mut command, &request.integration).await?;
             loop {
-                let batch = settle(&mut command, &integration, choice).await?;
+                let batch = move_held(&mut command, &integration, choice).await?;
                 moved += batch as u64;
                 if batch < BATCH {
                     break;
@@ -81,7 +81,7 @@ async fn enabled(command: &mut Command, reference: &str) -> Result<(Value, Locke
 }
 
 /// Does to a batch of held deliveries what was chosen. Fewer than a batch in the answer: none are left.
-async fn settle(
+async fn move_held(
     command: &mut Command,
     integration: &LockedIntegration,
     choice: v1::HeldChoice,
