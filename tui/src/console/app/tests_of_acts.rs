@@ -273,6 +273,25 @@ fn two_flows(app: &mut App) {
 }
 
 #[test]
+fn a_flow_that_sends_nowhere_any_more_is_still_the_one_that_was_opened() {
+    let mut app = live(120, 36);
+    two_flows(&mut app);
+    press(&mut app, ": f l o w space f a r");
+    let effects = press(&mut app, "enter");
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Company(page) = reply {
+            let mut far = page.flows[0].clone();
+            (far.id, far.name, far.targets) = ("01F2".to_owned(), "far away".to_owned(), Vec::new());
+            let everywhere = (1..9).map(|n| (format!("01I{n}"), format!("integration {n}")));
+            page.flows[0].targets = everywhere.collect();
+            page.flows.push(far);
+        }
+    });
+    press(&mut app, "E");
+    assert!(shown(&app).contains("Flow far away"), "{}", shown(&app));
+}
+
+#[test]
 fn the_second_flow_of_an_integration_is_edited_tried_and_switched() {
     let mut app = live(120, 36);
     two_flows(&mut app);

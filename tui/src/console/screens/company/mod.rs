@@ -99,7 +99,10 @@ impl CompanyScreen {
         let sends =
             |flow: &&Flow| flow.targets.iter().any(|(id, _)| Some(id) == integration.map(|it| &it.id));
         let here: Vec<Flow> = self.flows().iter().filter(sends).cloned().collect();
-        let opened = here.iter().find(|flow| Some(&flow.id) == self.flow.as_ref());
+        // The one it was opened for is meant where it sends, or anywhere if it sends nowhere any more.
+        let is_opened =
+            |flow: &&Flow| Some(&flow.id) == self.flow.as_ref() && (flow.targets.is_empty() || sends(flow));
+        let opened = self.flows().iter().find(is_opened);
         match (opened, here.as_slice()) {
             (Some(flow), _) | (None, [flow]) => (Some(flow.clone()), Vec::new()),
             // Where none sends here, any of the company's may be.
