@@ -143,7 +143,13 @@ fn only_the_condition_that_was_tried_is_saved() {
     assert!(shown(&app).contains("Changed since it was asked: Enter asks it again."), "{}", shown(&app));
     assert!(mutation(&press(&mut app, "^s")).is_none());
     assert_eq!(last(&app), "not possible: try it first: Enter asks it of the last 500 leads");
-    visit(&mut app, "enter");
+    // Asked, and not answered: the numbers of the condition before are not shown as this one's.
+    let asks = press(&mut app, "enter");
+    assert!(shown(&app).contains("Asking the last 500 leads"), "{}", shown(&app));
+    assert!(!shown(&app).contains("Of the last 500 leads"), "{}", shown(&app));
+    assert!(mutation(&press(&mut app, "^s")).is_none());
+    assert!(last(&app).ends_with("are being asked: save it once the answer is here"), "{}", last(&app));
+    crate::console::fixtures::serve(&mut app, asks);
     let when = "lead.guest_count > 1500".to_owned();
     assert_eq!(mutation(&press(&mut app, "^s")), Some(&Mutation::FlowWhen { flow: "01F1".to_owned(), when }));
     // Pasted.

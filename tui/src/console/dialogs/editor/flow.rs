@@ -21,7 +21,9 @@ impl FlowEditor {
         }
         self.asked = self.when.text().to_owned();
         let query = Query::TestFlow { flow: self.flow.id.clone(), when: self.asked.clone() };
-        self.test.ask_anew(query, cx);
+        // What was shown is about another condition: whoever reads it must not take it for this one's.
+        self.test.forget();
+        self.test.ask(query, cx);
     }
 
     pub(super) fn key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
@@ -29,7 +31,10 @@ impl FlowEditor {
             KeyCode::Enter => self.look(cx),
             KeyCode::Char('o') if press.ctrl => return Then::Edit(self.when.text().to_owned()),
             KeyCode::Char('s') if press.ctrl => {
-                if !self.is_tried() || self.test.error.is_some() || self.test.is_waiting() {
+                if self.is_tried() && self.test.is_waiting() {
+                    return Then::Refuse("its last 500 leads are being asked: save it once the answer is here".to_owned());
+                }
+                if !self.is_tried() || self.test.error.is_some() {
                     return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());
                 }
                 let mutation = Mutation::FlowWhen { flow: self.flow.id.clone(), when: self.asked.clone() };
