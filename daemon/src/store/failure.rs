@@ -74,26 +74,22 @@ impl Store {
     /// Names so many in the order of their ids, and answers the last of them, if there may be more. The next begin behind
     /// it: as long as anybody holds a snapshot, whoever looked from the first one would pass all that are named by now.
     pub async fn name_causes_behind(&self, last: Uuid, limit: i64) -> Result<Option<Uuid>, Error> {
-        let rows = sqlx::query!(
-            "SELECT u.company_id, u.integration_id, u.delivery_id, u.class, u.error, i.connector, c.name AS company, e.body
-             FROM undelivered u JOIN company c ON c.id = u.company_id
-             JOIN integration i ON i.company_id = u.company_id AND i.id = u.integration_id
-             JOIN lead l ON l.company_id = u.company_id AND l.id = u.lead_id
-             JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-             -- What failed in a way that only a newer daemon knows is named by that one.
-             WHERE u.state = 'dead' AND u.cause_id IS NULL AND (u.class IS NULL OR u.class = ANY($2))
-                 AND u.delivery_id > $3
-             ORDER BY u.delivery_id LIMIT $1",
+        let rows = sqlx::query_file!(
+            "src/store/failure/unnamed.sql",
             limit,
             &FailureClass::ALL.map(FailureClass::as_str) as &[&str],
             last,
         )
         .fetch_all(&self.pool)
         .await?;
+        let Some(last) = rows.last().map(|row| row.delivery_id) else { return Ok(None) };
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
         let mut named = Named::default();
         for row in rows {
+            // Whose lead was erased meanwhile could not be masked any more.
+            let Some(body) = row.body else { continue };
             // Events are JSON since they were taken in; one that is not holds nothing to mask.
-            let event = Json::parse(&row.body).unwrap_or(Json::Null);
+            let event = Json::parse(&body).unwrap_or(Json::Null);
             let class = match &row.class {
                 Some(word) => known("failure class", word, FailureClass::parse)?,
                 None => FailureClass::Unknown,
@@ -113,8 +109,6 @@ impl Store {
             named.classes.push(class.as_str());
             named.texts.push(text);
         }
-        let Some(last) = named.delivery.last().copied() else { return Ok(None) };
-        let is_full = i64::try_from(named.delivery.len()).is_ok_and(|count| count >= limit);
         Ok((self.write_names(&named).await? && is_full).then_some(last))
     }
 
