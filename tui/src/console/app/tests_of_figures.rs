@@ -1,4 +1,7 @@
-//! What integrations came to: where it is drawn whole, of whom it is asked, and what a failed question leads to.
+//! What integrations came to: where it is drawn whole, of whom it is asked, and what a failed question leads to. What is
+//! passed over is not asked for.
+
+use crossterm::event::KeyCode;
 
 use super::App;
 use super::pictures::shown;
@@ -6,6 +9,7 @@ use super::tests::{last, selected};
 use super::tests_of_lists::asked;
 use crate::console::data::{Integration, Query};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
+use crate::console::keymap::Press;
 use crate::console::msg::{Effect, Msg};
 
 /// Of whom figures are asked among these effects, each with its ticket.
@@ -132,4 +136,38 @@ fn of_two_gates_the_one_that_counts_is_told_first_and_none_once_it_is_open() {
     it.enabled = false;
     feed(&mut app, Msg::Changes { changed: vec![it], removed: vec![] });
     assert!(!shown(&app).contains("breaker"), "an operator keeps it: {}", shown(&app));
+}
+
+#[test]
+fn the_leads_of_a_cause_that_is_passed_over_are_not_asked_for() {
+    let listed = |effects: &[Effect]| -> Vec<String> {
+        let cause = |query| match query {
+            Query::Deliveries { which, .. } => Some(which.cause),
+            _ => None,
+        };
+        asked(effects).into_iter().filter_map(|(_, query)| cause(query)).collect()
+    };
+    let mut app = live(120, 36);
+    visit(&mut app, "2");
+    let after = |app: &mut App, millis| {
+        let later = app.shared.now + jiff::SignedDuration::from_millis(millis);
+        app.update(later, Msg::Tick)
+    };
+    after(&mut app, 1000);
+    // Keys that are held come faster than `press` sends them.
+    let held = |app: &mut App, code| {
+        let later = app.shared.now + jiff::SignedDuration::from_millis(30);
+        app.update(later, Msg::Key(Press::plain(code)))
+    };
+    // A lone key does not wait.
+    assert_eq!(listed(&press(&mut app, "down")), ["c2"]);
+    // Who goes on at once has passed it over.
+    for code in [KeyCode::Up, KeyCode::Down, KeyCode::Up] {
+        assert!(listed(&held(&mut app, code)).is_empty());
+    }
+    assert!(listed(&after(&mut app, 100)).is_empty());
+    let due = app.next_change().unwrap();
+    assert!(due <= app.shared.now + jiff::SignedDuration::from_millis(50), "somebody wakes it: {due}");
+    assert_eq!(listed(&after(&mut app, 50)), ["c1"]);
+    assert!(listed(&after(&mut app, 50)).is_empty(), "once");
 }

@@ -32,7 +32,9 @@ impl FlowEditor {
             KeyCode::Char('o') if press.ctrl => return Then::Edit(self.when.text().to_owned()),
             KeyCode::Char('s') if press.ctrl => {
                 if self.is_tried() && self.test.is_waiting() {
-                    return Then::Refuse("its last 500 leads are being asked: save it once the answer is here".to_owned());
+                    return Then::Refuse(
+                        "its last 500 leads are being asked: save it once the answer is here".to_owned(),
+                    );
                 }
                 if !self.is_tried() || self.test.error.is_some() {
                     return Then::Refuse("try it first: Enter asks it of the last 500 leads".to_owned());

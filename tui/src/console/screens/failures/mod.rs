@@ -5,7 +5,7 @@ mod picture;
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use serde_json::json;
@@ -98,6 +98,9 @@ enum Pane {
     Guide,
 }
 
+/// Whoever moves on within this time passes a cause over: its leads are not asked for, nor drawn.
+const PASSING: SignedDuration = SignedDuration::from_millis(150);
+
 /// The screen.
 #[derive(Debug, Default)]
 pub struct FailuresScreen {
@@ -107,6 +110,10 @@ pub struct FailuresScreen {
     listed: Pages<Delivery>,
     /// The cause whose deliveries are listed.
     of: Option<String>,
+    /// When it was selected.
+    selected_at: Option<Timestamp>,
+    /// Whether its deliveries are to be asked for once it stays selected.
+    is_passed: bool,
     /// The one that is to be selected once it is there.
     wanted: Option<String>,
     /// Shows those too that are off the list for a while.
@@ -199,8 +206,23 @@ impl FailuresScreen {
     }
 
     fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
+        self.is_passed = false;
         if let Some(which) = self.which(cx.shared) {
             self.listed.load(|after| Query::Deliveries { which, after }, cx);
+        }
+    }
+
+    /// Lists what is of the cause that is selected now; a cause that is passed over is not asked for.
+    fn turn(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.shared.now;
+        self.is_passed = self.selected_at.is_some_and(|at| now < at + PASSING);
+        self.selected_at = Some(now);
+        self.of.clone_from(&self.causes.selected);
+        self.deliveries = Table::default();
+        self.guide.rewind();
+        self.listed.forget();
+        if !self.is_passed {
+            self.ask_deliveries(cx);
         }
     }
 
@@ -301,11 +323,9 @@ impl Screen for FailuresScreen {
         self.causes.normalize(&COLUMNS, now);
         let mut dropped = 0;
         if self.of != self.causes.selected {
-            self.of.clone_from(&self.causes.selected);
             dropped = self.deliveries.marks.len();
-            self.deliveries = Table::default();
-            self.guide.rewind();
-            self.listed.forget();
+            self.turn(cx);
+        } else if self.due(cx.shared).is_some_and(|at| at <= now) {
             self.ask_deliveries(cx);
         }
         if self.of.is_none() && self.fetch.value.is_some() {
@@ -381,6 +401,10 @@ impl Screen for FailuresScreen {
 
     fn period(&self) -> Option<i64> {
         Some(5)
+    }
+
+    fn due(&self, shared: &Shared) -> Option<Timestamp> {
+        self.selected_at.filter(|_| self.is_passed && shared.is_live()).map(|at| at + PASSING)
     }
 
     fn places(&self) -> Vec<Place> {
