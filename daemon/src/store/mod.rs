@@ -25,6 +25,7 @@ pub mod failure;
 pub mod flow;
 pub mod integration;
 pub mod job;
+mod kept;
 pub mod key_rotation;
 pub mod lead;
 pub mod notice;
@@ -40,6 +41,7 @@ mod wake_ups;
 
 pub use crate::domain::delivery::SweepPolicy;
 pub use delivery::partitions::ensure_partitions;
+use kept::KeptConnection;
 use lead::tries::LeadPlaces;
 
 pub use lead::person::ensure_trigrams;
@@ -135,11 +137,11 @@ impl From<sqlx::Error> for Error {
 pub struct Store {
     pool: PgPool,
     /// For intake's flushes: one or two connections that have their statement prepared, however many others there are.
-    intakes: PgPool,
+    intakes: KeptConnection,
     /// For finishing, whose plan is pinned to what is right when the tables are full.
-    finishes: PgPool,
+    finishes: KeptConnection,
     /// For what keeps this daemon alive to the others: whoever waits on all other connections must not make it look dead.
-    beats: PgPool,
+    beats: KeptConnection,
     places: LeadPlaces,
     sealer: Sealer,
     wake_ups: Arc<WakeUps>,
@@ -160,8 +162,10 @@ impl Store {
     /// A store on a migrated database.
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
-        let (intakes, finishes) = (setup::apart(&pool, "intake"), setup::pinned(&pool, "finish"));
-        let (beats, places) = (setup::apart(&pool, "beat"), LeadPlaces::of(&pool));
+        let intakes = KeptConnection::of(setup::apart(&pool, "intake"));
+        let finishes = KeptConnection::of(setup::pinned(&pool, "finish"));
+        let beats = KeptConnection::of(setup::apart(&pool, "beat"));
+        let places = LeadPlaces::of(&pool);
         let policy = |_: &str, _: &Value| Policy::default();
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);
         Self {
@@ -219,13 +223,15 @@ impl Store {
     /// The same for membership, on connections that nobody else uses.
     #[must_use]
     pub fn beating(&self) -> Self {
-        Self { pool: self.beats.clone(), ..self.clone() }
+        Self { pool: self.beats.pool().clone(), ..self.clone() }
     }
 
     /// Every pool there is, for whoever turns them to another server.
     #[must_use]
     pub fn pools(&self) -> [PgPool; 4] {
-        [self.pool.clone(), self.intakes.clone(), self.finishes.clone(), self.beats.clone()]
+        let own = [&self.intakes, &self.finishes, &self.beats].map(|kept| kept.pool().clone());
+        let [intakes, finishes, beats] = own;
+        [self.pool.clone(), intakes, finishes, beats]
     }
 
     /// Watches for ever whether the database answers. Until this runs, it is taken to do so.

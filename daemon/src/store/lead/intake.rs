@@ -23,7 +23,7 @@ use crate::{
     store::{
         Change, Error, Store,
         company::form::{self, IntakeForm},
-        flow, heard, known,
+        flow, known,
         queue::enqueue::enqueue,
         sealed,
     },
@@ -246,9 +246,9 @@ impl Store {
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let mut db = self.intakes.acquire().await?;
+        let mut db = self.intakes.take().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
-        let (flushed, hints) = heard(db, answer)?;
+        let (flushed, hints) = db.heard(answer)?;
         self.wake_ups.due(hints);
         self.report_held(events);
         self.wake_ups.leads.notify_one();

@@ -164,9 +164,9 @@ impl Store {
             lease_seconds,
             &keys
         );
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.beats.take().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
-        let rows = heard(db, answer)?;
+        let rows = db.heard(answer)?;
         let first = rows.first().ok_or(Error::Corrupt("beat"))?;
         let now = Moment::from(first.now.to_jiff());
         let keys = read_keys(

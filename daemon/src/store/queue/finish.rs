@@ -3,7 +3,7 @@
 use std::{borrow::Borrow, collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::{
     store::{
         Change, DueHint, Error, LOCK_GAP, Store,
         delivery::calls::CallRecord,
-        heard, lane_kind, moment,
+        lane_kind, moment,
         queue::{
             claim::{Claimed, PendingDelivery},
             undelivered,
@@ -202,7 +202,13 @@ impl Store {
         }
         for (company, (integrations, deliveries)) in arrived {
             let arrivals = ListedArrivals { company, integrations, deliveries };
-            if let Err(error) = self.try_forget(&self.finishes, &arrivals, FORGET_IN_FLUSH).await {
+            let forgetting = async {
+                let mut db = self.finishes.take().await?;
+                try_forget(&mut db, &arrivals, FORGET_IN_FLUSH).await?;
+                db.keep();
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = forgetting.await {
                 // The flush is committed: what it says must be heard all the same.
                 tracing::debug!(error = telemetry::causes(&error), %company, "what arrived is listed for a while");
                 flushed.listed.push(arrivals);
@@ -227,7 +233,13 @@ impl Store {
             delivery,
             due_at.as_micros() as f64,
         );
-        if let Err(error) = noted.execute(&self.finishes).await {
+        let noting = async {
+            let mut db = self.finishes.take().await?;
+            noted.execute(&mut *db).await?;
+            db.keep();
+            Ok::<_, sqlx::Error>(())
+        };
+        if let Err(error) = noting.await {
             tracing::debug!(error = telemetry::causes(&error), "a delivery is listed as if it waited");
         }
     }
@@ -237,24 +249,13 @@ impl Store {
     pub async fn forget_arrived(&self, arrivals: &ListedArrivals) -> Result<(), Error> {
         let deadline = Instant::now() + FORGET_PATIENCE;
         loop {
-            match self.try_forget(&self.pool, arrivals, FORGET_TRY).await {
+            let forgetting =
+                async { try_forget(&mut *self.pool.acquire().await?, arrivals, FORGET_TRY).await };
+            match forgetting.await {
                 Err(error) if error.is_passing() && Instant::now() < deadline => sleep(LOCK_GAP).await,
                 done => return done,
             }
         }
-    }
-
-    async fn try_forget(
-        &self,
-        pool: &PgPool,
-        arrivals: &ListedArrivals,
-        lock_timeout: &str,
-    ) -> Result<(), Error> {
-        let ListedArrivals { company, integrations, deliveries } = arrivals;
-        let mut tx = pool.begin().await?;
-        wait_for_locks(&mut tx, lock_timeout).await?;
-        undelivered::forget(&mut tx, *company, integrations, deliveries).await?;
-        Ok(tx.commit().await?)
     }
 
     async fn write_finished(
@@ -318,10 +319,22 @@ impl Store {
             &c.calls as &[Option<String>],
             &c.note as &[Option<&str>],
         );
-        let mut db = self.finishes.acquire().await?;
+        let mut db = self.finishes.take().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
-        heard(db, answer)
+        db.heard(answer)
     }
+}
+
+async fn try_forget(
+    db: &mut PgConnection,
+    arrivals: &ListedArrivals,
+    lock_timeout: &str,
+) -> Result<(), Error> {
+    let ListedArrivals { company, integrations, deliveries } = arrivals;
+    let mut tx = db.begin().await?;
+    wait_for_locks(&mut tx, lock_timeout).await?;
+    undelivered::forget(&mut tx, *company, integrations, deliveries).await?;
+    Ok(tx.commit().await?)
 }
 
 /// An error as it fits its column: one that holds NUL or is too long would fail the whole flush.
