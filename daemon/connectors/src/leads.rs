@@ -10,7 +10,7 @@ use super::{
     crm,
     plan::plan,
     summary,
-    vendor::{TOLD, id_of, word},
+    vendor::{FoundId, TOLD, id_of, word},
     written::{self, Written},
 };
 use leadline_domain::{
@@ -204,14 +204,9 @@ pub(super) trait Leads: Sync {
     /// The fields with their values that open a closed Lead again; none if it is to stay closed.
     fn reopening(&self) -> Vec<(&str, Json)>;
     /// The note on a Lead that tells of this push.
-    async fn find_note(
-        &self,
-        lead: &str,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>>;
+    async fn find_note(&self, lead: &str, push: &Push<'_>, ctx: &mut Conversation<'_>) -> FoundId;
     /// Puts a note, its title and its text, on a Lead and returns its id; none if the Lead is gone.
-    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>>;
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> FoundId;
 }
 
 /// An enquiry on its way: the Lead, once for each delivery, then its note, once for each delivery.

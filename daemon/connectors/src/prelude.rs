@@ -19,7 +19,7 @@ pub(crate) use crate::{
     },
     crm, hook_url, named_as, oauth, reading, summary,
     vendor::{
-        self, Classes, Flaw, Terms, Vendor, class_of, each, id_of, named, unread, unreadable,
+        self, Classes, Flaw, FoundId, Terms, Vendor, class_of, each, id_of, named, unread, unreadable,
         without_refused, word,
     },
     written::{self, Written},

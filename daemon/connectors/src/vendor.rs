@@ -19,6 +19,9 @@ const REFUSALS_MAX: usize = 8;
 /// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
 pub(super) const TOLD: &str = "described";
 
+/// The id of what was looked for; none if there is no such thing.
+pub(super) type FoundId = Result<Option<String>>;
+
 /// A vendor: what it is called, and how its refusals are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vendor {
@@ -81,12 +84,7 @@ impl Vendor {
     }
 
     /// Of what was listed under `list`, the `id` of the one whose `text` tells of this push; lists and texts are named by paths.
-    pub(super) fn told_of(
-        &self,
-        push: &Push<'_>,
-        listed: &Response,
-        [list, text, id]: [&str; 3],
-    ) -> Result<Option<String>> {
+    pub(super) fn told_of(&self, push: &Push<'_>, listed: &Response, [list, text, id]: [&str; 3]) -> FoundId {
         if listed.truncated && listed.is_good() {
             // Longer than what is read of an answer: what tells ours stands in it or not.
             let is_told = push.is_told_by(&String::from_utf8_lossy(&listed.body));

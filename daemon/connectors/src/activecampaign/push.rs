@@ -219,7 +219,7 @@ impl Ready {
         found.ok_or_else(|| super::error::failure(&made, ctx.now))
     }
 
-    async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+    async fn find_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> FoundId {
         let wanted = self.get(&["tags"], &[("search", name), ("limit", PAGE)]).long();
         let found = VENDOR.listed(ctx, wanted, "tags").await?;
         let is_it = |tag: &&Value| {
@@ -258,12 +258,7 @@ impl Ready {
     }
 
     /// ActiveCampaign takes no key for a note, so that one whose answer was lost is looked for by what it says.
-    async fn find_note(
-        &self,
-        push: &Push<'_>,
-        contact: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_note(&self, push: &Push<'_>, contact: &str, ctx: &mut Conversation<'_>) -> FoundId {
         let listed = ctx.send(self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
         VENDOR.told_of(push, &listed, ["notes", "note", "id"])
     }

@@ -80,12 +80,7 @@ impl Leads for Ready {
         vec![("statecode", Json::integer(0)), ("statuscode", Json::integer(1))]
     }
 
-    async fn find_note(
-        &self,
-        lead: &str,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_note(&self, lead: &str, push: &Push<'_>, ctx: &mut Conversation<'_>) -> FoundId {
         let filter = format!("_objectid_value eq {}", guid(lead));
         let query = [
             ("$select", "annotationid,notetext"),
@@ -97,7 +92,7 @@ impl Leads for Ready {
         VENDOR.told_of(push, &answer, ["value", "notetext", "annotationid"])
     }
 
-    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> FoundId {
         let [title, text] = note;
         let note = Json::object([
             ("subject", Json::string(title)),

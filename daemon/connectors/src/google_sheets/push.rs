@@ -208,7 +208,7 @@ impl Ready {
         column: &str,
         id: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    ) -> FoundId {
         let is_new = !push.is_repeat && push.event == EventKind::Created;
         let mut last = head.rows;
         for _ in 0..if is_new { 1 } else { READS_MAX } {

@@ -115,12 +115,7 @@ impl Ready {
     }
 
     /// The id of the contact that an answer is about; none if there is no such contact.
-    async fn settled(
-        &self,
-        ctx: &mut Conversation<'_>,
-        plan: &Plan,
-        answer: Response,
-    ) -> Result<Option<String>> {
+    async fn settled(&self, ctx: &mut Conversation<'_>, plan: &Plan, answer: Response) -> FoundId {
         if answer.status == 404 {
             return Ok(None);
         }
@@ -189,7 +184,7 @@ impl Ready {
         thing: &Thing<'_>,
         contact: &str,
         ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    ) -> FoundId {
         let listed = self.objects(Method::GET, &["contacts", contact, "associations", thing.kind]);
         let listed = ctx.send(listed.query(&[("limit", "500")]).long()).await?;
         if listed.status == 404 {

@@ -9,12 +9,7 @@ const TERM_MIN: usize = 2;
 
 impl Ready {
     /// The organization of this lead's person and deal, if it is to have one.
-    pub(super) async fn employer(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    pub(super) async fn employer(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> FoundId {
         let Some(name) = plan.employer.as_deref().filter(|name| name.chars().count() >= TERM_MIN) else {
             return Ok(None);
         };
@@ -37,12 +32,7 @@ impl Ready {
         Ok(Some(id))
     }
 
-    async fn find_employer(
-        &self,
-        push: &Push<'_>,
-        name: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_employer(&self, push: &Push<'_>, name: &str, ctx: &mut Conversation<'_>) -> FoundId {
         let query = [("term", name), ("fields", "name"), ("exact_match", "true")];
         let search = self.get(&["api", "v2", "organizations", "search"], &query);
         let found = VENDOR.listed(ctx, search, "data/items").await?;

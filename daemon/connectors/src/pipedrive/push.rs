@@ -76,7 +76,7 @@ impl Ready {
     }
 
     /// The person with the lead's address; of several, the oldest.
-    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+    async fn find_person(&self, plan: &Plan, ctx: &mut Conversation<'_>) -> FoundId {
         let query = [("term", plan.email.as_str()), ("fields", "email"), ("exact_match", "true")];
         let search = self.get(&["api", "v2", "persons", "search"], &query);
         let found = VENDOR.listed(ctx, search, "data/items").await?;
@@ -84,12 +84,7 @@ impl Ready {
     }
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
-    async fn find_new_person(
-        &self,
-        push: &Push<'_>,
-        plan: &Plan,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_new_person(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> FoundId {
         if !(push.is_repeat || ctx.recently_pushed()) {
             return Ok(None);
         }

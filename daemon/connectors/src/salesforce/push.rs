@@ -66,12 +66,7 @@ impl Leads for Ready {
     }
 
     /// What an earlier attempt kept this enquiry in: the Description of a Lead that it made, or a Task.
-    async fn find_note(
-        &self,
-        lead: &str,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_note(&self, lead: &str, push: &Push<'_>, ctx: &mut Conversation<'_>) -> FoundId {
         if push.event != EventKind::Updated {
             let uuid = crm::event(push)?.at("lead.uuid").map(crm::text).unwrap_or_default();
             let soql = format!("SELECT Id, Description FROM Lead WHERE Id = '{}'", quoted(lead));
@@ -91,7 +86,7 @@ impl Leads for Ready {
         VENDOR.told_of(push, &found, ["records", "Description", "Id"])
     }
 
-    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> FoundId {
         let [title, text] = note;
         let task = Json::object([
             ("WhoId", Json::string(lead)),

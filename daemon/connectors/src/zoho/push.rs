@@ -71,12 +71,7 @@ impl Leads for Ready {
         self.settings.reopen_status.iter().map(|status| ("Lead_Status", Json::string(status))).collect()
     }
 
-    async fn find_note(
-        &self,
-        lead: &str,
-        push: &Push<'_>,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<Option<String>> {
+    async fn find_note(&self, lead: &str, push: &Push<'_>, ctx: &mut Conversation<'_>) -> FoundId {
         let query = [
             ("fields", "Note_Content"),
             ("per_page", NOTES),
@@ -90,7 +85,7 @@ impl Leads for Ready {
         VENDOR.told_of(push, &answer, ["data", "Note_Content", "id"])
     }
 
-    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+    async fn note(&self, lead: &str, note: [&str; 2], ctx: &mut Conversation<'_>) -> FoundId {
         let [title, text] = note;
         let module = Json::object([("api_name", Json::string("Leads"))]);
         let note = Json::object([
