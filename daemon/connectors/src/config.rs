@@ -108,15 +108,6 @@ impl SettingKind {
         }
     }
 
-    fn wanted(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Integer => "an integer",
-            Self::Number => "a number",
-            Self::Object => "an object",
-        }
-    }
-
     fn is_of(self, value: &Value) -> bool {
         match self {
             Self::Text => value.is_string(),
@@ -335,7 +326,10 @@ fn own<T: Setting + Default>(field: &ConfigField) -> T {
 fn read<T: Setting>(field: &ConfigField, value: &Value) -> Result<T, Problem> {
     let key = field.name;
     if !field.kind.is_of(value) {
-        return Err(Problem::of(key, format_args!("must be {}", field.kind.wanted())));
+        let wanted = field.kind.as_str();
+        let article = if wanted.starts_with(['i', 'o']) { "an " } else { "a " };
+        let article = if field.kind == SettingKind::Text { "" } else { article };
+        return Err(Problem::of(key, format_args!("must be {article}{wanted}")));
     }
     let value = match value {
         Value::String(text) if T::TRIMS => Value::from(text.trim()),

@@ -16,6 +16,8 @@ const ERROR_MAX: usize = 400;
 const PAGES_MAX: usize = 16;
 /// So often a record is written without what was refused, as each refusal may name one field alone.
 const REFUSALS_MAX: usize = 8;
+/// How long a search may lag behind what was written; no vendor documents it.
+const LAG: Duration = Duration::from_secs(15);
 /// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
 pub(super) const TOLD: &str = "described";
 
@@ -96,6 +98,29 @@ impl Vendor {
         };
         let listed = self.entries(listed, list, push.now)?;
         Ok(listed.iter().find(|one| tells(one)).and_then(|ours| id_of(&ours[id])))
+    }
+
+    /// Keeps what a push tells as a note, once for each delivery: `make` answers with its id at a path. Vendors take no key
+    /// for a note, so that one whose answer was lost is looked for by what it says.
+    pub(super) async fn note_once(
+        &self,
+        push: &Push<'_>,
+        (look, at): (Request, [&str; 3]),
+        (make, id): (Request, &str),
+        ctx: &mut Conversation<'_>,
+    ) -> Result<()> {
+        let key = format!("note.{}", push.id);
+        if ctx.id(&key).is_some() {
+            return Ok(());
+        }
+        let listed = if push.is_repeat { Some(ctx.send(look).await?) } else { None };
+        let found = listed.map(|listed| self.told_of(push, &listed, at)).transpose()?.flatten();
+        let note = match found {
+            Some(note) => note,
+            None => self.made(ctx.send(make).await?, id, ctx.now)?,
+        };
+        ctx.keep(&[("note", &note), (&key, &note)]).await;
+        Ok(())
     }
 
     /// The whole of a list that comes in pages: `page` asks for the first one, or for the one of this key, and `next` is
@@ -243,6 +268,13 @@ pub(super) fn unread(vendor: &str, response: &Response, lacking: &str) -> Failur
 /// What a call was about was deleted since it was written: the next attempt finds what took its place, or makes it.
 pub(super) fn gone(vendor: &str, what: &str) -> Failure {
     Failure::new(FailureClass::Transient, format!("{vendor}: somebody deleted the {what} meanwhile"))
+}
+
+/// A search may not know yet what another push has just made: it is asked again.
+pub(super) fn lagging(vendor: &str, what: &str) -> Failure {
+    let error =
+        format!("{vendor}: another push for this {what} has just ended, and the search may not know it yet");
+    Failure { retry_after: Some(LAG), ..Failure::new(FailureClass::Transient, error) }
 }
 
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.

@@ -86,7 +86,14 @@ impl Ready {
             ctx.keep(&[(&tagged, &contact)]).await;
         }
         ctx.joined().await;
-        self.note(push, plan, &contact, ctx).await
+        let look = self.get(&["contacts", &contact, "notes"], &[("limit", PAGE)]);
+        let note = Json::object([
+            ("note", plan.get("note").cloned().unwrap_or(Json::Null)),
+            ("reltype", Json::string("Subscriber")),
+            ("relid", number(&contact)),
+        ]);
+        let make = (self.post(&["notes"], "note", note), "note/id");
+        VENDOR.note_once(push, (look, ["notes", "note", "id"]), make, ctx).await
     }
 
     /// The contact, told what the lead says anew; one that took the place of the known one is told all.
@@ -227,39 +234,5 @@ impl Ready {
                 && tag["tag"].as_str().is_some_and(|own| own.trim().eq_ignore_ascii_case(name))
         };
         Ok(found.iter().find(is_it).and_then(|tag| id_of(&tag["id"])))
-    }
-
-    /// Keeps the enquiry on the contact, once for each delivery.
-    async fn note(
-        &self,
-        push: &Push<'_>,
-        plan: &Json,
-        contact: &str,
-        ctx: &mut Conversation<'_>,
-    ) -> Result<()> {
-        let key = format!("note.{}", push.id);
-        if ctx.id(&key).is_some() {
-            return Ok(());
-        }
-        if push.is_repeat
-            && let Some(note) = self.find_note(push, contact, ctx).await?
-        {
-            ctx.keep(&[(&key, &note)]).await;
-            return Ok(());
-        }
-        let note = Json::object([
-            ("note", plan.get("note").cloned().unwrap_or(Json::Null)),
-            ("reltype", Json::string("Subscriber")),
-            ("relid", number(contact)),
-        ]);
-        let made = ctx.send(self.post(&["notes"], "note", note)).await?;
-        ctx.keep(&[(&key, &VENDOR.made(made, "note/id", ctx.now)?)]).await;
-        Ok(())
-    }
-
-    /// ActiveCampaign takes no key for a note, so that one whose answer was lost is looked for by what it says.
-    async fn find_note(&self, push: &Push<'_>, contact: &str, ctx: &mut Conversation<'_>) -> FoundId {
-        let listed = ctx.send(self.get(&["contacts", contact, "notes"], &[("limit", PAGE)])).await?;
-        VENDOR.told_of(push, &listed, ["notes", "note", "id"])
     }
 }

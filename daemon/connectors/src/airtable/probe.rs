@@ -40,15 +40,15 @@ fn name_of(user: &Value) -> Option<String> {
 
 /// The columns of the table; an error if it is not there.
 fn columns(schema: &Value, table: &str) -> Result<Vec<TargetField>, Problem> {
-    let tables = list(schema, "tables");
-    let Some(found) = tables.iter().find(|one| is_called(one, table)) else {
-        let names = tables.iter().filter_map(|one| word(one, "name"));
+    let mut tables = each(&schema["tables"]);
+    let names = tables.clone().filter_map(|one| word(one, "name"));
+    let Some(found) = tables.find(|one| is_called(one, table)) else {
         return Err(Problem::at(
             "table",
             format!("{}: the base does not have it", unknown("table", table, names)),
         ));
     };
-    Ok(list(found, "fields").iter().filter_map(column).collect())
+    Ok(each(&found["fields"]).filter_map(column).collect())
 }
 
 fn column(column: &Value) -> Option<TargetField> {
@@ -77,10 +77,6 @@ fn key_finding(key: &str, columns: &[TargetField]) -> Option<String> {
     (!is_merged).then(|| {
         format!("{KEY}: Airtable finds no records by a column of type {kind}; make {key} single line text")
     })
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn is_called(thing: &Value, name: &str) -> bool {

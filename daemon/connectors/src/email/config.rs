@@ -57,19 +57,12 @@ words! {
 }
 
 impl Security {
-    pub(super) fn security(self) -> MailSecurity {
+    /// What a connection is told, and the port that is usual for it.
+    pub(super) fn usual(self) -> (MailSecurity, u16) {
         match self {
-            Self::AfterStart => MailSecurity::StartTls,
-            Self::AtOnce => MailSecurity::Tls,
-            Self::None => MailSecurity::None,
-        }
-    }
-
-    pub(super) fn usual_port(self) -> u16 {
-        match self {
-            Self::AfterStart => 587,
-            Self::AtOnce => 465,
-            Self::None => 25,
+            Self::AfterStart => (MailSecurity::StartTls, 587),
+            Self::AtOnce => (MailSecurity::Tls, 465),
+            Self::None => (MailSecurity::None, 25),
         }
     }
 }

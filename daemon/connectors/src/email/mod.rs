@@ -66,10 +66,11 @@ struct Server {
 /// A base URL stands in for host and port.
 fn server(config: &Config, common: &Common) -> Server {
     let own = config.port.and_then(|port| u16::try_from(port.0).ok());
-    let port = own.unwrap_or_else(|| config.tls.usual_port());
+    let (security, usual) = config.tls.usual();
+    let port = own.unwrap_or(usual);
     let base = common.base();
     let host = base.and_then(Url::host).map_or_else(|| config.host.0.clone(), |host| config::bare(&host));
-    Server { host, port: base.and_then(Url::port).unwrap_or(port), security: config.tls.security() }
+    Server { host, port: base.and_then(Url::port).unwrap_or(port), security }
 }
 
 /// Checks what can be checked of an address when it is saved; the rest is seen when it is connected to.

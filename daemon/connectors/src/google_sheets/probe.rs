@@ -31,11 +31,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 
 /// What the header lacks. An empty sheet gets its header with the first lead.
 fn findings(ready: &Ready, header: &[String]) -> Vec<String> {
-    let mut findings = schema::unknown_targets(&ready.mapping, "column", header);
-    let doubled =
-        header.iter().enumerate().filter(|(at, name)| !name.is_empty() && header[..*at].contains(name));
-    findings.extend(
-        doubled.map(|(_, name)| format!("the header has column {name} twice; the first is written to")),
-    );
-    findings
+    let named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let doubled = named.filter(|(at, name)| header[..*at].contains(name));
+    let told =
+        doubled.map(|(_, name)| format!("the header has column {name} twice; the first is written to"));
+    schema::unknown_targets(&ready.mapping, "column", header).into_iter().chain(told).collect()
 }

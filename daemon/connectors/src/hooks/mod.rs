@@ -16,20 +16,26 @@ use config::{CatchHook, Config, CustomWebhook, HookConfig, NodeConfig, WebhookNo
 
 const HOOK_URL: &str = "hook_url";
 
-/// A product that catches hooks.
+/// A product that catches hooks, by its settings and credentials.
 #[derive(Debug)]
-pub(super) struct Hook<C, K> {
-    product: Product,
-    /// Stands in where there is no URL yet, to check the rest.
-    example: &'static str,
-    is_ours: fn(&Url) -> Result<(), Problem>,
-    types: PhantomData<fn() -> (C, K)>,
-}
+pub(super) struct Hook<C, K>(PhantomData<fn() -> (C, K)>);
 
-/// What a product's pushes need to know of it.
+/// The connector `zapier`.
+pub(super) static ZAPIER: Hook<Config, CatchHook> = Hook(PhantomData);
+/// The connector `make`.
+pub(super) static MAKE: Hook<Config, CustomWebhook> = Hook(PhantomData);
+/// The connector `n8n`.
+pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook(PhantomData);
+
+/// What there is to know of a product.
 #[derive(Clone, Copy, Debug)]
 struct Product {
     name: &'static str,
+    /// What a push does there.
+    summary: &'static str,
+    /// Stands in where there is no URL yet, to check the rest.
+    example: &'static str,
+    is_ours: fn(&Url) -> Result<(), Problem>,
     /// What it takes of one hook.
     pace: Option<Pace>,
     /// How long it wants to be left alone where it does not say; from hearsay, so an answer's own wish goes first.
@@ -40,59 +46,24 @@ struct Product {
     saves_slowly: bool,
 }
 
-/// The connector `zapier`.
-pub(super) static ZAPIER: Hook<Config, CatchHook> = Hook {
-    product: Product {
-        name: CatchHook::PRODUCT,
-        pace: Some(Pace { calls: 30, per: Duration::from_secs(1) }),
-        wait: Duration::from_secs(60),
-        gone: "there is no such hook: copy the URL of the Zap's Catch Hook again",
-        saves_slowly: false,
-    },
-    example: "https://hooks.zapier.com/hooks/catch/1/a/",
-    is_ours: config::is_zapier,
-    types: PhantomData,
-};
-
-/// The connector `make`.
-pub(super) static MAKE: Hook<Config, CustomWebhook> = Hook {
-    product: Product {
-        name: CustomWebhook::PRODUCT,
-        pace: Some(Pace { calls: 300, per: Duration::from_secs(10) }),
-        wait: Duration::from_secs(10),
-        gone: "the webhook is gone or its scenario is off: switch the scenario on, or copy the URL again",
-        saves_slowly: false,
-    },
-    example: "https://hook.eu1.make.com/a",
-    is_ours: config::is_make,
-    types: PhantomData,
-};
-
-/// The connector `n8n`.
-pub(super) static N8N: Hook<NodeConfig, WebhookNode> = Hook {
-    product: Product {
-        name: WebhookNode::PRODUCT,
-        pace: None,
-        wait: Duration::from_secs(10),
-        gone: "the webhook is not registered: activate the workflow, and see that its method is the same",
-        saves_slowly: true,
-    },
-    example: "https://n8n.example.com/webhook/a",
-    is_ours: config::is_n8n,
-    types: PhantomData,
-};
-
-/// Credentials with a URL that is one; what their product is called, and what a push does there.
+/// Credentials with a URL that is one of a product's.
 trait HookCredentials: Settings {
-    const PRODUCT: &'static str;
-    const SUMMARY: &'static str;
+    const PRODUCT: Product;
     /// The URL, and the key that goes with it.
     fn parts(&self) -> [Option<&SecretString>; 2];
 }
 
 impl HookCredentials for CatchHook {
-    const PRODUCT: &'static str = "zapier";
-    const SUMMARY: &'static str = "Starts a Zap: each event goes, signed, to its Catch Hook";
+    const PRODUCT: Product = Product {
+        name: "zapier",
+        summary: "Starts a Zap: each event goes, signed, to its Catch Hook",
+        example: "https://hooks.zapier.com/hooks/catch/1/a/",
+        is_ours: config::is_zapier,
+        pace: Some(Pace { calls: 30, per: Duration::from_secs(1) }),
+        wait: Duration::from_secs(60),
+        gone: "there is no such hook: copy the URL of the Zap's Catch Hook again",
+        saves_slowly: false,
+    };
 
     fn parts(&self) -> [Option<&SecretString>; 2] {
         [self.hook_url.0.as_ref(), None]
@@ -100,8 +71,16 @@ impl HookCredentials for CatchHook {
 }
 
 impl HookCredentials for CustomWebhook {
-    const PRODUCT: &'static str = "make";
-    const SUMMARY: &'static str = "Starts a scenario: each event goes, signed, to its custom webhook";
+    const PRODUCT: Product = Product {
+        name: "make",
+        summary: "Starts a scenario: each event goes, signed, to its custom webhook",
+        example: "https://hook.eu1.make.com/a",
+        is_ours: config::is_make,
+        pace: Some(Pace { calls: 300, per: Duration::from_secs(10) }),
+        wait: Duration::from_secs(10),
+        gone: "the webhook is gone or its scenario is off: switch the scenario on, or copy the URL again",
+        saves_slowly: false,
+    };
 
     fn parts(&self) -> [Option<&SecretString>; 2] {
         [self.hook_url.0.as_ref(), self.api_key.as_ref()]
@@ -109,8 +88,16 @@ impl HookCredentials for CustomWebhook {
 }
 
 impl HookCredentials for WebhookNode {
-    const PRODUCT: &'static str = "n8n";
-    const SUMMARY: &'static str = "Starts a workflow: each event goes, signed, to its Webhook node";
+    const PRODUCT: Product = Product {
+        name: "n8n",
+        summary: "Starts a workflow: each event goes, signed, to its Webhook node",
+        example: "https://n8n.example.com/webhook/a",
+        is_ours: config::is_n8n,
+        pace: None,
+        wait: Duration::from_secs(10),
+        gone: "the webhook is not registered: activate the workflow, and see that its method is the same",
+        saves_slowly: true,
+    };
 
     fn parts(&self) -> [Option<&SecretString>; 2] {
         [self.hook_url.0.as_ref(), None]
@@ -120,21 +107,24 @@ impl HookCredentials for WebhookNode {
 impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
     type Config = C;
     type Credentials = K;
-    const MANIFEST: &'static Manifest =
-        &Manifest { signs: true, takes_notices: true, ..Manifest::new::<Self>(K::PRODUCT, K::SUMMARY) };
+    const MANIFEST: &'static Manifest = &Manifest {
+        signs: true,
+        takes_notices: true,
+        ..Manifest::new::<Self>(K::PRODUCT.name, K::PRODUCT.summary)
+    };
 
     fn mapping(&self, operators: &Value) -> Result<Mapping, Vec<Problem>> {
         webhook::mapping(operators)
     }
 
     fn problems(&self, config: &C, given: &Given<'_>) -> Vec<Problem> {
-        webhook::problems(&config.webhook(self.example), given)
+        webhook::problems(&config.webhook(K::PRODUCT.example), given)
     }
 
     fn credential_problems(&self, credentials: &K, egress: &EgressPolicy) -> Vec<Problem> {
         let [url, _] = credentials.parts();
-        let problems = hook_url::check(HOOK_URL, url, egress, self.is_ours);
-        if !self.product.saves_slowly || !problems.is_empty() {
+        let problems = hook_url::check(HOOK_URL, url, egress, K::PRODUCT.is_ours);
+        if !K::PRODUCT.saves_slowly || !problems.is_empty() {
             return problems;
         }
         // A test URL is one wherever it is.
@@ -146,8 +136,8 @@ impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let [url, key] = setup.credentials.parts().map(|part| part.cloned());
         let url = url.map(|url| hook_url::read(HOOK_URL, &url)).transpose().map_err(crm::unrenderable)?;
-        let config = setup.config.webhook(url.as_ref().map_or(self.example, Url::as_str));
-        Ok(Box::new(Ready { product: self.product, webhook: webhook::compile(&config, setup)?, url, key }))
+        let config = setup.config.webhook(url.as_ref().map_or(K::PRODUCT.example, Url::as_str));
+        Ok(Box::new(Ready { product: K::PRODUCT, webhook: webhook::compile(&config, setup)?, url, key }))
     }
 }
 

@@ -31,13 +31,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         // Nothing but its members tells what an audience asks.
         if let Some(asked) = members["members"][0]["marketing_permissions"].as_array() {
             let asked = asked.iter().filter_map(|one| named(one, "marketing_permission_id", "text"));
-            let (key, what) = ("marketing_permissions", "marketing permission");
-            ctx.found.findings.extend(unknown_ids(
-                key,
-                what,
-                &ready.member.permissions,
-                &asked.collect::<Vec<_>>(),
-            ));
+            let (what, wanted) = ("marketing permission", &ready.member.permissions);
+            let unknown = unknown_ids("marketing_permissions", what, wanted, &asked.collect::<Vec<_>>());
+            ctx.found.findings.extend(unknown);
         }
     }
     Ok(())

@@ -9,6 +9,16 @@ use crate::prelude::*;
 /// The quota is one of a rolling day, or of long calls at once; no answer tells which, or for how long.
 const QUOTA_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// What Salesforce's codes mean.
+const CLASSES: Classes = &[
+    (FailureClass::Throttled, "REQUEST_LIMIT_EXCEEDED"),
+    (FailureClass::Transient, "UNABLE_TO_LOCK_ROW SERVER_UNAVAILABLE QUERY_TIMEOUT UNKNOWN_EXCEPTION"),
+    (
+        FailureClass::Credentials,
+        "INVALID_SESSION_ID API_DISABLED_FOR_ORG API_CURRENTLY_DISABLED INVALID_AUTH_HEADER",
+    ),
+];
+
 /// A customer takes no changes.
 const CONVERTED: &str = "CANNOT_UPDATE_CONVERTED_LEAD";
 
@@ -63,27 +73,11 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
         return vendor::told(NAME, FailureClass::Rejected, "300", message);
     }
     let Some((code, message)) = first(response) else { return vendor::by_status(NAME, response, now) };
-    let class = match code.as_str() {
-        "REQUEST_LIMIT_EXCEEDED" => FailureClass::Throttled,
-        "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "UNKNOWN_EXCEPTION" => {
-            FailureClass::Transient
-        }
-        "INVALID_SESSION_ID" | "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" | "INVALID_AUTH_HEADER" => {
-            FailureClass::Credentials
-        }
-        code if code.starts_with("INSUFFICIENT_ACCESS") => FailureClass::Credentials,
-        _ => match response.status {
-            401 => FailureClass::Credentials,
-            408 | 425 | 500..=599 => FailureClass::Transient,
-            429 => FailureClass::Throttled,
-            _ => FailureClass::Rejected,
-        },
-    };
-    let mut failure = vendor::told(NAME, class, &code, &message);
-    if class == FailureClass::Throttled {
-        failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(QUOTA_WAIT));
-    }
-    failure
+    // A right that is missing is one of the login's; the status of any other refusal says less than its code.
+    let is_right = code.starts_with("INSUFFICIENT_ACCESS");
+    let by_code = class_of(&code, CLASSES).or(is_right.then_some(FailureClass::Credentials));
+    let class = by_code.or((response.status == 403).then_some(FailureClass::Rejected));
+    vendor::refusal(NAME, response, now, [&code, &message], class, QUOTA_WAIT)
 }
 
 /// What a good answer says of the organization's quota: `api-usage=18/5000`, maybe with more behind it.

@@ -10,11 +10,9 @@ const CLASSES: Classes = &[
     (FailureClass::Credentials, "invalid_token token_revoked action_prohibited restricted_action no_team"),
     (FailureClass::Credentials, "channel_not_found no_service no_service_id team_disabled user_not_found"),
     (FailureClass::Credentials, "account_inactive posting_to_general_channel_denied"),
-    (
-        FailureClass::Rejected,
-        "invalid_payload no_text invalid_blocks invalid_blocks_format channel_is_archived",
-    ),
-    (FailureClass::Rejected, "msg_too_long too_many_attachments missing_text_or_fallback_or_attachments"),
+    (FailureClass::Rejected, "invalid_payload no_text invalid_blocks invalid_blocks_format msg_too_long"),
+    (FailureClass::Rejected, "channel_is_archived too_many_attachments"),
+    (FailureClass::Rejected, "missing_text_or_fallback_or_attachments"),
     (FailureClass::Transient, "rollup_error"),
     (FailureClass::Throttled, "rate_limited ratelimited message_limit_exceeded"),
 ];

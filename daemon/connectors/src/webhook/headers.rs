@@ -47,10 +47,8 @@ pub(crate) fn read(headers: &Members, brand: &Brand) -> Result<Vec<HeaderTemplat
     let own =
         |name: &str, problem: Problem| Problem::within("headers", format_args!("header {name}"), problem);
     if members.len() > MAX_HEADERS {
-        problems.push(Problem::of(
-            "headers",
-            format_args!("{} are too many; at most {MAX_HEADERS}", members.len()),
-        ));
+        let problem = format!("{} are too many; at most {MAX_HEADERS}", members.len());
+        problems.push(Problem::of("headers", problem));
     }
     for (name, value) in members {
         match read_one(name, value, brand) {

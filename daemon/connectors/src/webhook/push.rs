@@ -13,8 +13,7 @@ impl Ready {
         let has_body = push.rendered.is_some();
         let is_reshaped = self.payload.is_reshaped() && matches!(self.settings.body, Body::Event(_));
         let event = if self.settings.reads_event(has_body) || (is_reshaped && !has_body) {
-            Json::parse(push.body)
-                .map_err(|error| unrenderable(format!("the event cannot be read: {error}")))?
+            crm::event(push)?
         } else {
             Json::Null
         };
@@ -34,30 +33,20 @@ impl Ready {
             headers.retain(|own| own.name != custom.name);
             headers.push(RequestHeader { name: custom.name.clone(), value, secret: custom.secret });
         }
-        Ok(Request {
-            method: self.settings.method.clone(),
-            url: target.url,
-            shown_url: target.shown,
-            headers,
-            body,
-            is_secret: false,
-            is_long: false,
-            secret_version: Some(signed.version),
-        })
+        let request = Request::new(self.settings.method.clone(), target.url);
+        let secret_version = Some(signed.version);
+        Ok(Request { shown_url: target.shown, headers, body, secret_version, ..request })
     }
 
     fn signature(&self, push: &Push<'_>, body: &[u8]) -> Result<Signature> {
         let signers = rotation::signers(&self.secrets, push.event, push.now)
             .ok_or_else(|| unrenderable("there is no signing secret; rotate it to make one"))?;
+        let all = signers.all.into_iter();
+        let all = all.map(|one| signing::standard(one.secret.expose_secret(), push.id, push.now, body));
         Ok(Signature {
             version: signers.first.version,
             simple: signing::simple(signers.first.secret.expose_secret(), body),
-            standard: signers
-                .all
-                .into_iter()
-                .map(|secret| signing::standard(secret.secret.expose_secret(), push.id, push.now, body))
-                .collect::<Vec<_>>()
-                .join(" "),
+            standard: all.collect::<Vec<_>>().join(" "),
         })
     }
 

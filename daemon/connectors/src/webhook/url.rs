@@ -66,13 +66,10 @@ impl UrlTemplate {
             (Ok(base), Ok(path)) if fragment.is_none() && wrong.is_empty() => {
                 Ok(Self { key, base, is_rebased, path, query: query.into_iter().flatten().collect() })
             }
-            (base, path) => Err(base
-                .err()
-                .into_iter()
-                .chain(fragment)
-                .chain(path.err())
-                .chain(wrong.into_iter().filter_map(Result::err))
-                .collect()),
+            (base, path) => {
+                let wrong = wrong.into_iter().filter_map(Result::err);
+                Err(base.err().into_iter().chain(fragment).chain(path.err()).chain(wrong).collect())
+            }
         }
     }
 
@@ -169,10 +166,7 @@ fn read_base(text: &str) -> Result<Url, Problem> {
 
 /// A pair that stands in the URL, where the operator has encoded what is not a placeholder.
 fn read_pair(text: &str) -> Result<Pair, Problem> {
-    let (name, value) = match find_outside(text, '=') {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    };
+    let (name, value) = cut_outside(text, '=');
     if name.contains("{{") {
         return Err(Problem::new(format!("the query name {name} takes no template")));
     }
@@ -203,17 +197,11 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(source: &'a str) -> Self {
-        let (text, has_fragment) = match find_outside(source, '#') {
-            Some(at) => (&source[..at], true),
-            None => (source, false),
-        };
-        let (text, query) = match find_outside(text, '?') {
-            Some(at) => (&text[..at], Some(&text[at + 1..])),
-            None => (text, None),
-        };
+        let (text, fragment) = cut_outside(source, '#');
+        let (text, query) = cut_outside(text, '?');
         let authority = text.find("://").map_or(0, |at| at + 3);
         let path = text[authority..].find(['/', '\\']).map_or(text.len(), |at| authority + at);
-        Self { base: &text[..path], path: &text[path..], query, has_fragment }
+        Self { base: &text[..path], path: &text[path..], query, has_fragment: fragment.is_some() }
     }
 }
 
@@ -228,6 +216,11 @@ fn find_outside(text: &str, wanted: char) -> Option<usize> {
             _ => return Some(at + found),
         }
     }
+}
+
+/// What stands before such a character and behind it.
+fn cut_outside(text: &str, wanted: char) -> (&str, Option<&str>) {
+    find_outside(text, wanted).map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])))
 }
 
 fn split_outside(text: &str, wanted: char) -> Vec<&str> {

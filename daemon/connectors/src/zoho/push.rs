@@ -10,8 +10,6 @@ const READ: (&str, &str) = ("fields", "Email,Secondary_Email,Lead_Status");
 const NOTES: &str = "20";
 /// So many tags are in a call, as the specification has it.
 const TAGS_TAKEN: usize = 3;
-/// How long a search may lag behind what was written; not documented.
-const LAG: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl Leads for Ready {
@@ -39,10 +37,7 @@ impl Leads for Ready {
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
         if ctx.recently_pushed() && (plan.has_made_name || plan.has_new) {
             // It would find the Lead and write over it what only a new one is to get, a name that is made up for example.
-            let error =
-                "zoho: another push for this person has just ended, and the search may not know it yet";
-            let failure = Failure::new(FailureClass::Transient, error);
-            return Err(Failure { retry_after: Some(LAG), ..failure });
+            return Err(vendor::lagging(NAME, "person"));
         }
         let mut more = vec![("duplicate_check_fields", Json::Array(vec![Json::string(NAMES.email)]))];
         if let Some(rule) = &self.settings.assignment_rule {
