@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::vendors::{PATIENCE, Scene, class_and_error, statuses};
 
+mod companies;
 mod deals;
 
 const CREATE: &str = "POST /crm/objects/2026-03/contacts";

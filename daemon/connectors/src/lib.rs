@@ -433,7 +433,7 @@ mod tests {
 
     /// The connector, its configuration and credentials, whose account it is, what is kept of a lead, its record first, and
     /// where that is seen.
-    const SEEN: [[&str; 6]; 14] = [
+    const SEEN: [[&str; 6]; 15] = [
         [
             "activecampaign",
             r#"{"api_url": "https://innkept.api-us1.com", "list_id": "3"}"#,
@@ -490,6 +490,14 @@ mod tests {
             "HubSpot account 123 (app.hubspot.com)",
             "deal=9",
             "https://app.hubspot.com/contacts/123/record/0-3/9",
+        ],
+        [
+            "hubspot",
+            "{}",
+            "{}",
+            "HubSpot account 123 (app.hubspot.com)",
+            "company=8",
+            "https://app.hubspot.com/contacts/123/record/0-2/8",
         ],
         [
             "klaviyo",

@@ -1,13 +1,16 @@
-//! HubSpot: contacts that are unique by any of their addresses, notes, properties, keys with scopes, and a rolling quota.
+//! HubSpot: contacts that are unique by any of their addresses, properties, keys with scopes, and a rolling quota; notes,
+//! deals, companies and lists beside them.
 
 mod account;
+mod companies;
 mod deals;
 mod lists;
+mod notes;
 mod refusals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value, json};
@@ -17,18 +20,19 @@ use crate::{
     receiver::Reply,
     vendor::{Quota, Route, Vendor, pairs},
 };
+pub use companies::Company;
 pub use deals::Deal;
 pub use lists::List;
+pub use notes::Note;
 use refusals::{conflict, error, invalid, missing_scope, mistyped};
 pub use refusals::{rate_limited, secondly_limited};
 
-/// The longest text that a property takes.
-const TEXT_MAX: usize = 65_536;
-
 /// What keys may do.
-const SCOPES: [&str; 6] = [
+const SCOPES: [&str; 8] = [
     "crm.objects.contacts.read",
     "crm.objects.contacts.write",
+    "crm.objects.companies.read",
+    "crm.objects.companies.write",
     "crm.objects.deals.read",
     "crm.objects.deals.write",
     "crm.lists.read",
@@ -51,6 +55,9 @@ pub struct Hubspot {
     /// Contacts that were merged, with the ones that took their place.
     pub merged: BTreeMap<u64, u64>,
     pub notes: BTreeMap<u64, Note>,
+    pub companies: BTreeMap<u64, Company>,
+    /// How long the search for companies lags behind.
+    pub search_lag: Duration,
     pub deals: BTreeMap<u64, Deal>,
     /// So many stages has each pipeline beside those with names of their own.
     pub more_stages: usize,
@@ -69,14 +76,6 @@ pub struct Contact {
     pub properties: BTreeMap<String, String>,
     /// Addresses beside the first one: unique too.
     pub more_emails: Vec<String>,
-}
-
-/// A note on a contact's timeline.
-#[derive(Clone, Debug)]
-pub struct Note {
-    pub contact: u64,
-    pub body: String,
-    pub timestamp: String,
 }
 
 impl Default for Hubspot {
@@ -104,6 +103,8 @@ impl Default for Hubspot {
             contacts: BTreeMap::new(),
             merged: BTreeMap::new(),
             notes: BTreeMap::new(),
+            companies: BTreeMap::new(),
+            search_lag: Duration::ZERO,
             deals: BTreeMap::new(),
             more_stages: 0,
             lists: BTreeMap::from([(7, List::named("Enquiries")), (8, List::named("Weddings"))]),
@@ -128,7 +129,7 @@ impl Vendor for Hubspot {
         if !self.quota.admit(request.at) {
             return rate_limited("TEN_SECONDLY_ROLLING").header("X-HubSpot-RateLimit-Remaining", "0");
         }
-        self.route(&route, &scopes)
+        self.route(&route, &scopes, request.at)
             .header("X-HubSpot-RateLimit-Interval-Milliseconds", "10000")
             .header("X-HubSpot-RateLimit-Max", &self.quota.calls.to_string())
             .header("X-HubSpot-RateLimit-Remaining", &self.quota.left().to_string())
@@ -145,19 +146,7 @@ impl Hubspot {
         self.next
     }
 
-    /// A note that somebody made by hand.
-    pub fn add_note(&mut self, contact: u64, body: &str) {
-        self.next += 1;
-        self.notes.insert(self.next, Note { contact, body: body.to_owned(), timestamp: TIME.to_owned() });
-    }
-
-    /// The notes of a contact.
-    #[must_use]
-    pub fn notes_of(&self, contact: u64) -> Vec<&Note> {
-        self.notes.values().filter(|note| note.contact == contact).collect()
-    }
-
-    fn route(&mut self, route: &Route, scopes: &BTreeSet<String>) -> Reply {
+    fn route(&mut self, route: &Route, scopes: &BTreeSet<String>, at: Instant) -> Reply {
         let (method, path) = route.parts();
         let wanted = match (method, path.as_slice()) {
             (_, ["account-info", ..]) => None,
@@ -167,6 +156,10 @@ impl Hubspot {
                 Some("crm.objects.deals.read")
             }
             (_, [.., "deals"]) => Some("crm.objects.deals.write"),
+            ("GET", [.., "companies"]) | (_, [.., "companies", "search"]) => {
+                Some("crm.objects.companies.read")
+            }
+            (_, [.., "companies"] | [.., "companies", _]) => Some("crm.objects.companies.write"),
             ("GET", _) | ("POST", [.., "batch", "read"]) => Some("crm.objects.contacts.read"),
             _ => Some("crm.objects.contacts.write"),
         };
@@ -204,6 +197,14 @@ impl Hubspot {
             }
             ("POST", ["crm", "objects", "2026-03", kind, "batch", "read"]) => {
                 self.read_batch(kind, &route.body)
+            }
+            (_, ["crm", "objects", "2026-03", "companies", rest @ ..]) => {
+                self.answer_of_companies(method, rest, route, at)
+            }
+            (_, ["crm", "objects", "2026-03", "contacts", id, "associations", rest @ ..])
+                if rest.contains(&"companies") =>
+            {
+                self.answer_of_membership(method, id, rest.last().copied().unwrap_or_default())
             }
             ("GET", ["crm", "pipelines", "2026-03", "deals"]) => self.pipelines(),
             ("POST", ["crm", "objects", "2026-03", "deals"]) => self.create_deal(&route.body),
@@ -323,38 +324,6 @@ impl Hubspot {
             properties.insert(name.clone(), text.to_owned());
         }
         if wrong.is_empty() { Ok(properties) } else { Err(invalid(&wrong)) }
-    }
-
-    fn create_note(&mut self, body: &Value) -> Reply {
-        let (text, time) = (&body["properties"]["hs_note_body"], &body["properties"]["hs_timestamp"]);
-        let (Some(text), Some(time)) = (text.as_str(), time.as_str()) else {
-            return error(
-                400,
-                "VALIDATION_ERROR",
-                "Error creating NOTE. Some required properties were not set.",
-            );
-        };
-        if text.encode_utf16().count() > TEXT_MAX {
-            return error(400, "VALIDATION_ERROR", "The note is too long");
-        }
-        let association = &body["associations"][0];
-        if association["types"][0]
-            != json!({ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 202 })
-        {
-            return error(400, "VALIDATION_ERROR", "One or more association types are not valid");
-        }
-        let contact = association["to"]["id"].as_str().and_then(|id| id.parse().ok()).map(|id| self.kept(id));
-        let Some(contact) = contact.filter(|id| self.contacts.contains_key(id)) else {
-            return error(404, "OBJECT_NOT_FOUND", "No contact with that ID exists");
-        };
-        self.next += 1;
-        self.notes.insert(self.next, Note { contact, body: text.to_owned(), timestamp: time.to_owned() });
-        Reply::json(201, &object(self.next, body["properties"].clone()))
-    }
-
-    fn note_ids(&self, contact: &str) -> Vec<Value> {
-        let its = self.notes.iter().filter(|(_, note)| note.contact.to_string() == contact);
-        its.map(|(id, _)| association(*id, 201, "contact_to_note")).collect()
     }
 
     fn read_batch(&self, kind: &str, body: &Value) -> Reply {

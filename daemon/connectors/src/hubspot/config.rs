@@ -13,6 +13,8 @@ settings! {
         deal_pipeline: Option<String>,
         /// The stage of that deal, by name or id; absent for the pipeline's first. An update moves none
         deal_stage: Option<String>,
+        /// Whether the contact of a new lead is put into its employer's company: yes or no. It is found by the domain of lead.profile.website, else by the name in lead.profile.company, or made; one that the contact is in already stays
+        companies: Flag = "no",
         /// How many calls the account allows the key in ten seconds: 190 with Professional or Enterprise. All pushes with one key share it, those of other integrations too where this number is the same
         calls_per_10_seconds: Int<1, 10_000> = 100,
     }

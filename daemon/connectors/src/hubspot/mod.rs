@@ -1,5 +1,6 @@
 //! HubSpot: a contact, upserted by email, then a note with the lead's summary on its timeline.
 
+mod company;
 mod config;
 mod deal;
 mod error;
@@ -54,6 +55,7 @@ impl TypedConnector for Hubspot {
             version,
             calls: setup.config.calls_per_10_seconds.get(),
             lists: setup.config.list_ids.map(|lists| lists.0).unwrap_or_default(),
+            employs: setup.config.companies == Flag::Yes,
             place: Place { pipeline: setup.config.deal_pipeline, stage: setup.config.deal_stage },
             mapping: setup.mapping,
         }))
@@ -68,6 +70,8 @@ struct Ready {
     calls: u32,
     /// The static lists that contacts are put on.
     lists: Vec<u64>,
+    /// Whether contacts are put into their employers' companies.
+    employs: bool,
     /// Where new deals stand.
     place: Place,
     mapping: Mapping,
@@ -77,7 +81,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        Plan::make(&self.mapping, self.place.is_set(), push).map(|plan| Some(plan.bytes()))
+        Plan::make(self, push).map(|plan| Some(plan.bytes()))
     }
 
     fn abilities(&self) -> Abilities {
@@ -97,9 +101,13 @@ impl Prepared for Ready {
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
         // The probe names it so: `HubSpot account 123 (app.hubspot.com)`.
         let portal = account.and_then(|account| account.strip_prefix("HubSpot account ")?.split_once(" ("));
-        named_as(&["contact", "deal", "note"], things, |kind, id| {
+        named_as(&["contact", "company", "deal", "note"], things, |kind, id| {
             let (portal, domain) = portal.filter(|_| kind != "note")?;
-            let kind = if kind == "deal" { "0-3" } else { "0-1" };
+            let kind = match kind {
+                "company" => "0-2",
+                "deal" => "0-3",
+                _ => "0-1",
+            };
             Some(format!("https://{}/contacts/{portal}/record/{kind}/{id}", domain.trim_end_matches(')')))
         })
     }

@@ -1,7 +1,7 @@
 //! What all calls of a push to HubSpot are made from.
 
 use super::{
-    NAME,
+    NAME, Ready, company,
     deal::{CURRENCY, of_lead},
 };
 use crate::{plan::plan, prelude::*};
@@ -26,24 +26,27 @@ plan! {
         pub(super) note: Value,
         /// The properties of the lead's deal, but where it stands; null if deals are not asked for.
         pub(super) deal: Value,
+        /// What is known of the employer's company; null if nobody is to be put into one.
+        pub(super) company: Value,
         /// What of the lead's texts it leaves out.
         pub(super) notes: Json,
     }
 }
 
 impl Plan {
-    pub(super) fn make(mapping: &Mapping, makes_deal: bool, push: &Push<'_>) -> Result<Self> {
+    pub(super) fn make(ready: &Ready, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = crm::email(NAME, &event)?;
         // HubSpot takes nothing but text.
         let written = |_: &str, value: &Json| Some(Json::string(&crm::text(value)));
         let limit = (TEXT_MAX, crm::cut as crm::Cut);
-        let (mut properties, [new, half, notes]) = crm::person(mapping, &event, push, limit, written)?;
+        let (mut properties, [new, half, notes]) = crm::person(&ready.mapping, &event, push, limit, written)?;
         properties.insert(usize::MAX, "email", Json::string(&email));
         let body = crm::html_note(&event, push, TEXT_MAX - FRAME);
         let note = json!({ "hs_timestamp": (push.now * 1000).to_string(), "hs_note_body": body });
-        let deal = if makes_deal { deal(&event, push) } else { Value::Null };
-        Ok(Self { email, properties, new, half, note, deal, notes })
+        let deal = if ready.place.is_set() { deal(&event, push) } else { Value::Null };
+        let company = if ready.employs { company::of_lead(&event) } else { Value::Null };
+        Ok(Self { email, properties, new, half, note, deal, company, notes })
     }
 
     /// The properties of a contact that is made, or of one that is there.

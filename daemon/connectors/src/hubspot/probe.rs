@@ -42,6 +42,13 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
             .findings
             .extend(sought.map_or_else(|failure| Some(unread(failure)), |found| Some(found.err()?.0)));
     }
+    if ready.employs {
+        let companies = ready.objects(Method::GET, &["companies"]).query(&[("limit", "1")]);
+        let unread = VENDOR.json(ctx, companies).await.err();
+        ctx.found
+            .findings
+            .extend(unread.map(|failure| format!("companies: cannot be read: {}", failure.error)));
+    }
     for list in &ready.lists {
         let unfit = unfit(ready, *list, ctx).await?;
         ctx.found.findings.extend(unfit);

@@ -1,6 +1,6 @@
 //! A push to HubSpot: the contact, then its note and maybe a deal, each once for each delivery.
 
-use super::{Ready, VENDOR, error, plan::Plan};
+use super::{Ready, VENDOR, company::COMPANY, error, plan::Plan};
 use crate::prelude::*;
 
 /// Under which the address is kept that is the contact's, but maybe not its first.
@@ -33,13 +33,19 @@ impl<'a> Thing<'a> {
     pub(super) fn deal(properties: &'a Value) -> Self {
         Self { key: "deal".to_owned(), kind: "deals", told: "description", to_contact: 3, properties }
     }
+
+    /// The employer's, of whom others may be too.
+    pub(super) fn company(properties: &'a Value) -> Self {
+        Self { key: COMPANY.to_owned(), kind: "companies", told: "name", to_contact: 280, properties }
+    }
 }
 
 impl Ready {
-    /// The contact, its note and its deal, each once for each delivery; then its place on the lists.
+    /// The contact, its note, its deal and its company, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;
-        let may_join = !self.lists.is_empty() && ctx.may_join(push, "contact", None).await;
+        let joins = self.employs || !self.lists.is_empty();
+        let may_join = joins && ctx.may_join(push, "contact", None).await;
         let done = format!("contact.{}", push.id);
         let mut contact = match ctx.id(&done) {
             Some(contact) => contact,
@@ -47,11 +53,11 @@ impl Ready {
         };
         ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
         written::keep(&plan.properties, ctx).await;
-        if !self.leave(push, plan, &contact, ctx).await? {
+        if !self.leave(push, plan, (&contact, may_join), ctx).await? {
             // The contact was deleted since it was written: the lead's person is looked for once more.
             contact = self.by_email(ctx, plan).await?;
             ctx.keep(&[("contact", &contact), (&done, &contact)]).await;
-            if !self.leave(push, plan, &contact, ctx).await? {
+            if !self.leave(push, plan, (&contact, may_join), ctx).await? {
                 let error = "hubspot OBJECT_NOT_FOUND the contact is gone again";
                 return Err(Failure::new(FailureClass::Transient, error));
             }
@@ -131,17 +137,18 @@ impl Ready {
         VENDOR.checked(answer, ctx.now).map(|_| Some(existing))
     }
 
-    /// What a push leaves on the contact; false if it is gone.
+    /// What a push leaves on the contact, and the company that it joins; false if it is gone.
     async fn leave(
         &self,
         push: &Push<'_>,
         plan: &Plan,
-        contact: &str,
+        (contact, may_join): (&str, bool),
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
         let note = Thing::note(push, contact, &plan.note);
         Ok((self.is_made(push, &note, contact, ctx).await? || self.make(&note, contact, ctx).await?)
-            && self.deal(push, plan, contact, ctx).await?)
+            && self.deal(push, plan, contact, ctx).await?
+            && (!may_join || self.employ(&plan.company, contact, ctx).await?))
     }
 
     /// Whether an earlier attempt made the thing.

@@ -16,6 +16,8 @@ use leadline_domain::{
     outcome::{FailureClass, Outcome},
 };
 
+mod companies;
+
 fn ready(mapping: Value) -> Box<dyn Prepared> {
     let credentials = json!({ "token": "pat-eu1-secret" });
     Hubspot.prepare(&integration("hubspot", json!({}), credentials, mapping), "Leadline").unwrap()
@@ -289,6 +291,7 @@ fn credentials_are_never_shown() {
             version: "2026-03".to_owned(),
             calls: 1,
             lists: Vec::new(),
+            employs: false,
             place: super::Place { pipeline: None, stage: None },
             mapping: leadline_domain::mapping::Mapping::default(),
             login: Some(super::TokenLogin::Token("pat-secret".into())),

@@ -54,11 +54,18 @@ impl Account for Hubspot {
             let properties = properties.map(|(name, text)| (name, Value::from(text.clone())));
             Record::new("deal", id, email(&deal.contact)).with_all(properties, &[])
         });
-        contacts.chain(notes).chain(deals).chain(members).collect()
+        let companies = self.companies.iter().flat_map(|(id, own)| {
+            let properties = own.properties.iter().map(|(name, text)| (name, Value::from(text.clone())));
+            let company = Record::new("company", id, "").with_all(properties, &[]);
+            own.contacts
+                .iter()
+                .map(move |contact| Record { of: Some(email(contact).to_lowercase()), ..company.clone() })
+        });
+        contacts.chain(notes).chain(deals).chain(companies).chain(members).collect()
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"list_ids": "7"}), json!({"deal_pipeline": "Weddings"})]
+        vec![json!({"list_ids": "7"}), json!({"deal_pipeline": "Weddings"}), json!({"companies": "yes"})]
     }
 
     fn later(&self) -> Vec<Reply> {

@@ -1,0 +1,82 @@
+//! The company that a lead's employer is: found by its domain, else by its name, or made. HubSpot forbids no second one and
+//! its search lags behind, so that pushes for one employer wait for each other. What a company says stays as it is.
+
+use super::{NAME, Ready, VENDOR, push::Thing};
+use crate::prelude::*;
+
+/// Under which the id of the company is kept.
+pub(super) const COMPANY: &str = "company";
+/// Under which it is kept that the search was given time.
+const WAITED: &str = "_company_waited";
+/// So many companies of a name are looked through.
+const FOUND: usize = 20;
+
+/// What the lead says of its employer, as properties: its name, and its domain where the website is not somebody's page on
+/// another's.
+pub(super) fn of_lead(event: &Json) -> Value {
+    let told = |path: &str| event.at(path).map(crm::text).unwrap_or_default().trim().to_owned();
+    let website = told("lead.profile.website").to_lowercase();
+    let url = Url::parse(&website).or_else(|_| Url::parse(&format!("https://{website}")));
+    let own = |url: Url| Some(url.domain()?.trim_start_matches("www.").to_owned());
+    let domain = url.ok().filter(|url| url.path() == "/").and_then(own);
+    let domain = domain.filter(|domain| domain.contains('.')).unwrap_or_default();
+    let said = [("domain", domain), ("name", told("lead.profile.company"))];
+    said.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+}
+
+impl Ready {
+    /// Puts a contact into its employer's company, unless it is in one already: sales know better. False if it is gone.
+    pub(super) async fn employ(
+        &self,
+        company: &Value,
+        contact: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool> {
+        let Some(key) = word(company, "domain").or_else(|| word(company, "name")) else { return Ok(true) };
+        let path = ["contacts", contact, "associations", "companies"];
+        let there = ctx.send(self.objects(Method::GET, &path)).await?;
+        if there.status == 404 {
+            return Ok(false);
+        }
+        if !VENDOR.entries(&there, "results", ctx.now)?.is_empty() {
+            return Ok(true);
+        }
+        ctx.lock_person(&format!("company {}", key.to_lowercase())).await;
+        let found = VENDOR.listed(ctx, self.search(company), "results").await?;
+        if let Some(id) = same(&found, company) {
+            let path = ["contacts", contact, "associations", "default", "companies", &id];
+            let put = ctx.send(self.objects(Method::PUT, &path)).await?;
+            if put.status == 404 {
+                return Err(vendor::gone(NAME, "company"));
+            }
+            VENDOR.checked(put, ctx.now)?;
+            ctx.keep(&[(COMPANY, &id)]).await;
+            return Ok(true);
+        }
+        if ctx.recently_pushed() && ctx.id(WAITED).is_none() {
+            ctx.keep(&[(WAITED, key)]).await;
+            return Err(vendor::lagging(NAME, "company"));
+        }
+        self.make(&Thing::company(company), contact, ctx).await
+    }
+
+    /// The companies with this domain or this name, the oldest first.
+    fn search(&self, company: &Value) -> Request {
+        let is = |(name, text): (&String, &Value)| json!({ "filters": [{ "propertyName": name, "operator": "EQ", "value": text }] });
+        let groups: Vec<Value> = company.as_object().into_iter().flatten().map(is).collect();
+        let body = json!({ "filterGroups": groups, "properties": ["domain", "name"], "sorts": ["createdate"],
+            "limit": FOUND, "after": "0" });
+        self.objects(Method::POST, &["companies", "search"]).json(body.to_string())
+    }
+}
+
+/// Of these the one with the domain; else one of the name, unless it has another domain than the employer.
+fn same(found: &[Value], company: &Value) -> Option<String> {
+    let is = |one: &Value, name: &str| {
+        let own = word(&one["properties"], name);
+        own.zip(word(company, name)).map(|(own, told)| own.trim().eq_ignore_ascii_case(told))
+    };
+    let has_domain = |one: &&Value| is(one, "domain") == Some(true);
+    let has_name = |one: &&Value| is(one, "name") == Some(true) && is(one, "domain") != Some(false);
+    id_of(&found.iter().find(has_domain).or_else(|| found.iter().find(has_name))?["id"])
+}
