@@ -120,10 +120,26 @@ pub fn email(vendor: &str, event: &Json) -> Result<String> {
     Ok(email)
 }
 
+/// The shape of plans, and under which each says it. Whoever changes what a plan has, or how it says that, raises it: what
+/// another version kept is rendered anew then. A test in `plan` tells when that is due.
+const SHAPE: i128 = 1;
+const SHAPE_KEY: &str = "shape";
+
+/// A plan as it is kept with its delivery.
+#[must_use]
+pub fn kept(mut plan: Json) -> Bytes {
+    plan.insert(0, SHAPE_KEY, Json::integer(SHAPE));
+    plan.to_bytes()
+}
+
 /// What was rendered for this push, as a tree. What it left out is noted.
 pub fn rendered(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<Json> {
     let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
-    let plan = Json::parse(rendered).map_err(|_| unread_plan(ctx))?;
+    let mut plan = Json::parse(rendered).map_err(|_| unread_plan(ctx))?;
+    // What says none was kept when there was one shape only.
+    if plan.take_at(SHAPE_KEY).is_some_and(|shape| shape.as_integer() != Some(SHAPE)) {
+        return Err(unread_plan(ctx));
+    }
     if let Some(Json::Array(notes)) = plan.get(NOTES) {
         notes.iter().for_each(|note| ctx.note(text(note)));
     }

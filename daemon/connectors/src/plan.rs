@@ -73,7 +73,7 @@ macro_rules! plan {
             /// As it is kept.
             $vis fn bytes(&self) -> bytes::Bytes {
                 let parts = [$((stringify!($part), $crate::plan::PlanPart::kept(&self.$part)),)+];
-                leadline_domain::json::Json::object(parts).to_bytes()
+                $crate::crm::kept(leadline_domain::json::Json::object(parts))
             }
 
             /// What was rendered for this delivery.
@@ -88,3 +88,60 @@ macro_rules! plan {
 }
 
 pub(super) use plan;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use leadline_domain::json::Json;
+    use serde_json::json;
+
+    use crate::{ALL, testkit};
+
+    /// What the plan of each connector that has one consists of.
+    const PLANS: [(&str, &str); 11] = [
+        ("activecampaign", "shape contact fields note"),
+        ("airtable", "shape performUpsert records typecast"),
+        ("brevo", "shape email attributes"),
+        ("dynamics", LEAD_PLAN),
+        ("google_sheets", "shape id cells new"),
+        ("hubspot", "shape email properties new half note deal company notes"),
+        ("klaviyo", "shape profile event"),
+        ("mailchimp", "shape hash member"),
+        ("pipedrive", "shape email lead employer organization since phone person is_made_name deal new note"),
+        ("salesforce", LEAD_PLAN),
+        ("zoho", LEAD_PLAN),
+    ];
+    const LEAD_PLAN: &str = "shape email lead create update has_made_name has_new title note notes";
+
+    #[test]
+    fn a_plan_that_has_something_else_has_another_shape() {
+        for connector in ALL {
+            let manifest = connector.manifest();
+            let config = json!({"api_url": "https://a.api-us1.com", "environment_url": "https://a.crm4.dynamics.com",
+                "list_id": "1", "list_ids": "1", "base_id": "app1", "table": "tbl2", "tenant_id": "a.example",
+                "spreadsheet_id": "1abcdefghijklmnopqrstuvwxyz0123456789", "sheet": "Leads"});
+            let known = |key: &String| manifest.fields.iter().any(|field| field.name == key.as_str());
+            let config =
+                config.as_object().unwrap().clone().into_iter().filter(|(key, _)| known(key)).collect();
+            let integration = testkit::integration(manifest.name, config, json!({}), json!({}));
+            let mut event = testkit::lead();
+            event["lead"]["gdpr_consent"] = json!(true);
+            let body = Bytes::from(event.to_string());
+            let plan = connector.prepare(&integration, "Leadline").ok().filter(|_| manifest.checks_mapping);
+            let plan = plan.map(|ready| ready.render(&testkit::push(&body)).unwrap().unwrap());
+            let parts = plan.map(|plan| match Json::parse(&plan) {
+                Ok(Json::Object(members)) => {
+                    members.iter().map(|(name, _)| name.decode().into_owned()).collect::<Vec<_>>().join(" ")
+                }
+                other => panic!("{}: {other:?}", manifest.name),
+            });
+            let known = PLANS.iter().find(|(name, _)| *name == manifest.name).map(|(_, parts)| *parts);
+            assert_eq!(
+                parts.as_deref(),
+                known,
+                "{}: raise `SHAPE` in crm.rs, then correct this",
+                manifest.name
+            );
+        }
+    }
+}

@@ -79,7 +79,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        push::row(&self.mapping, &self.key, push).map(|row| Some(row.to_bytes()))
+        push::row(&self.mapping, &self.key, push).map(|row| Some(crm::kept(row)))
     }
 
     fn abilities(&self) -> Abilities {

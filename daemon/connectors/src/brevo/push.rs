@@ -14,7 +14,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let (attributes, extras) = crm::person(&ready.mapping, &event, push, (usize::MAX, crm::cut), written)?;
     let mut plan = Json::object([("email", Json::string(&email)), ("attributes", attributes)]);
     crm::put_extras(&mut plan, extras);
-    Ok(plan.to_bytes())
+    Ok(crm::kept(plan))
 }
 
 /// Who is known already, as far as that matters.

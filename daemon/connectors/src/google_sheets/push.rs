@@ -51,7 +51,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
         cells
     };
     let plan = Json::object([("id", Json::string(&id)), ("cells", cells(fields)), ("new", cells(made))]);
-    Ok(plan.to_bytes())
+    Ok(crm::kept(plan))
 }
 
 /// Writes the row, or adds it.

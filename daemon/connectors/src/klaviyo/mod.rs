@@ -65,7 +65,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        push::plan(&self.mapping, &self.settings, push).map(|plan| Some(plan.to_bytes()))
+        push::plan(&self.mapping, &self.settings, push).map(|plan| Some(crm::kept(plan)))
     }
 
     fn abilities(&self) -> Abilities {

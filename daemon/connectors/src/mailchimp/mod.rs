@@ -103,7 +103,7 @@ struct Ready {
 #[async_trait]
 impl Prepared for Ready {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
-        self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(plan.to_bytes()))
+        self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(crm::kept(plan)))
     }
 
     fn abilities(&self) -> Abilities {

@@ -129,6 +129,8 @@ fn what_another_version_rendered_is_rendered_anew() {
     for (kept, sent) in [
         (&br#"{"email":"kept@b.c"}"#[..], "kept@b.c"),
         (br#"{"email":{"address":"kept@b.c"}}"#, "a@b.c"),
+        (br#"{"shape":1,"email":"kept@b.c"}"#, "kept@b.c"),
+        (br#"{"shape":2,"email":"kept@b.c"}"#, "a@b.c"),
         (b"email=kept@b.c", "a@b.c"),
         (b"", "a@b.c"),
     ] {
