@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use leadline_tests::{request_id, wait_until};
 use serde_json::{Value, json};
 
-use crate::vendors::Scene;
+use crate::vendors::{Scene, statuses};
 
 /// The first lead, as it came to be and as it is later.
 fn lead(phone: &str) -> impl FnOnce(&mut Value) {
@@ -183,4 +183,23 @@ async fn what_one_account_calls_a_lead_is_never_asked_of_another() {
     scene.end().await;
     fake.stop().await;
     other.stop().await;
+}
+
+/// What a version kept that had another shape for it: it is rendered anew, and from then on that is what is kept.
+#[tokio::test]
+async fn what_nobody_can_read_any_more_is_rendered_anew_and_kept() {
+    let (scene, fake) = hubspot().await;
+    fake.fault("POST /crm/objects/2026-03/notes", statuses(&[400]).remove(0));
+    scene.post(1, |_| {}).await;
+    scene.wait_for(1, "dead").await;
+    let other = r#"UPDATE delivery SET body = '{"shape": 99, "email": "other@example.com"}'"#;
+    sqlx::query(other).execute(&scene.pool).await.unwrap();
+    let delivery = scene.deliveries().await.remove(0);
+    scene.retry(&delivery.id, false).await;
+    scene.wait_for(1, "delivered").await;
+    assert_eq!(in_hubspot(&fake), (1, 1));
+    let kept = r#"SELECT convert_from(body, 'UTF8') LIKE '{"shape":1,"email":%' FROM delivery"#;
+    assert!(scene.holds(kept).await);
+    scene.end().await;
+    fake.stop().await;
 }

@@ -130,8 +130,13 @@ pub(super) async fn attempt(
     if network.is_void {
         return None;
     }
+    // What was kept stays, unless nobody could read it any more.
+    let is_kept = request.rendered.is_some() && rendered.is_none();
     let body = rendered.or_else(|| network.made.iter().find_map(Exchange::open_body));
-    let result = network.tried(outcome, started.elapsed(), body);
+    let mut result = network.tried(outcome, started.elapsed(), body);
+    if is_kept {
+        result.body = None;
+    }
     Some(AttemptResult { note, ..result })
 }
 

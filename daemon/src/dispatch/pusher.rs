@@ -361,7 +361,7 @@ fn finished(
     transition: Transition,
     config_version: i32,
 ) -> Box<Finished> {
-    let sent = result.body.take().filter(|_| pending.rendered.is_none());
+    let sent = result.body.take();
     let verbatim = sent.as_ref().is_some_and(|body| *body == pending.body);
     result.body = sent.filter(|_| !verbatim);
     // What waits to be written keeps no body in memory that is written already.

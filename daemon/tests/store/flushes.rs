@@ -345,14 +345,19 @@ async fn what_was_sent_and_answered_is_kept_as_it_was() {
     assert_eq!(detail.calls.len(), 1, "the one call that it made");
     // What may have arrived says so until it is over.
     assert_eq!(bench.stands(item.delivery).await, ("pending".into(), Some("maybe_delivered".into())));
-    // The body that was rendered first is what every later attempt sends.
-    bench.sql("UPDATE due SET due_at = now()").await;
-    let again = bench.claim_one().await;
-    assert_eq!(again.pending.as_ref().unwrap().rendered.as_deref(), Some(&b"{\"sent\": 1}"[..]));
-    let mut end = ended(&again, &Transition::Delivered);
-    end.result.body = Some(b"other".as_slice().into());
-    bench.store.finish(bench.daemon, &[end], &[again.claim]).await.unwrap();
-    assert!(bench.holds("(SELECT body = '{\"sent\": 1}' FROM delivery)").await);
+    // The body that was rendered first is what every later attempt sends, until it has to be rendered anew.
+    for (anew, kept) in [(None, "{\"sent\": 1}"), (Some("other"), "other")] {
+        bench.sql("UPDATE due SET due_at = now()").await;
+        let again = bench.claim_one().await;
+        assert_eq!(again.pending.as_ref().unwrap().rendered.as_deref(), Some(&b"{\"sent\": 1}"[..]));
+        let mut end = match anew {
+            None => failed(&again, FailureClass::Unknown, "503", &waits(60, 0, false)),
+            Some(_) => ended(&again, &Transition::Delivered),
+        };
+        end.result.body = anew.map(|body| body.as_bytes().into());
+        bench.store.finish(bench.daemon, &[end], &[again.claim]).await.unwrap();
+        assert!(bench.holds(&format!("(SELECT body = '{kept}' FROM delivery)")).await, "{kept}");
+    }
     assert_eq!(bench.stands(item.delivery).await, ("delivered".into(), None));
 }
 

@@ -285,7 +285,7 @@ impl Pushing {
         if is_dead {
             return None;
         }
-        bringing.rendered = bringing.rendered.take().or(rendered);
+        bringing.rendered = rendered.or(bringing.rendered.take());
         if outcome == Outcome::Delivered {
             self.brought.insert(bringing.lead.clone(), bringing.body.clone());
         }

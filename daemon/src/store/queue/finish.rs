@@ -54,7 +54,7 @@ pub struct AttemptResult {
     pub calls: Vec<CallRecord>,
     /// What is to be known of it though it did not fail.
     pub note: Option<String>,
-    /// What every repeat is made from: what was rendered, or the body of the one request.
+    /// What every repeat is made from: what was rendered, or the body of the one request. None if it is kept already.
     pub body: Option<Bytes>,
 }
 

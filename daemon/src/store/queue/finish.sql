@@ -91,7 +91,7 @@ WITH fence AS MATERIALIZED (
         retries = t.retries,
         waits = t.waits,
         crashes = t.crashes,
-        body = coalesce(d.body, t.rendered),
+        body = coalesce(t.rendered, d.body),
         verbatim = d.verbatim OR t.verbatim,
         -- What an operator took out of pending keeps its state, unless the push delivered.
         state = CASE WHEN d.state = 'pending' OR t.state = 'delivered' THEN t.state ELSE d.state END,
