@@ -41,6 +41,25 @@ async fn push(pushing: &mut Pushing, kind: EventKind, lead: &Value) {
 }
 
 #[tokio::test]
+async fn a_number_that_is_none_of_a_columns_choices_keeps_nobody_out() {
+    let mapping =
+        json!({ "lead.event_type": { "to": "leadsourcecode", "values": { "wedding": 8, "*": 99 } } });
+    let (fake, mut pushing) = scene(json!({}), mapping).await;
+    let mut lead = sample_lead(1);
+    lead["lead"]["event_type"] = json!("corporate");
+    let note = "field leadsourcecode was left out: A validation error occurred. The value 99 of 'leadsourcecode' on record of type 'lead' is outside the valid range. Accepted Values: 1,2,3,4,5,6,7,8,9,10";
+    for kind in [EventKind::Created, EventKind::Updated] {
+        push(&mut pushing, kind, &lead).await;
+        assert_eq!(pushing.note.as_deref(), Some(note), "{kind:?}");
+    }
+    lead["lead"]["event_type"] = json!("wedding");
+    push(&mut pushing, EventKind::Updated, &lead).await;
+    assert_eq!(pushing.note, None);
+    assert_eq!(counts(&fake), (1, 3));
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn each_enquiry_is_a_note_and_leaves_what_sales_did() {
     for (reopen, state, told) in [
         ("no", 2, "The Lead was closed before this enquiry: disqualified (status 3)\n"),

@@ -13,6 +13,8 @@ use crate::{
     vendor::{Quota, Route, Vendor, pairs},
 };
 
+/// What the Lead Source of a lead may be.
+const SOURCES: [i64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 /// So many users stand on a page.
 const PAGE: usize = 5_000;
 
@@ -297,6 +299,13 @@ impl Dynamics {
                 let message =
                     format!("Cannot convert the literal '{value}' to the expected type of '{name}'.");
                 return Some(error(400, "0x80048d19", &message));
+            }
+            if name == "leadsourcecode" && !value.as_i64().is_some_and(|source| SOURCES.contains(&source)) {
+                let accepted = SOURCES.map(|source| source.to_string()).join(",");
+                let message = format!(
+                    "A validation error occurred. The value {value} of '{name}' on record of type 'lead' is outside the valid range. Accepted Values: {accepted}"
+                );
+                return Some(error(400, "0x8004431a", &message));
             }
             let max = self.lengths.get(name.as_str()).copied().unwrap_or(100_000);
             if value.as_str().is_some_and(|text| text.encode_utf16().count() > max) {

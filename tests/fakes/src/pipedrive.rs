@@ -282,10 +282,10 @@ impl Pipedrive {
             let message = format!("Validation failed: {key}: Unrecognized key");
             return Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"));
         }
-        let is_wrong = |(key, value): (&String, &Value)| match self.custom.get(key) {
-            Some(&("double" | "enum")) => !value.is_number(),
-            Some(_) => !value.is_string(),
-            None => false,
+        let wanted = |(key, value): (&String, &Value)| {
+            let kind = if matches!(self.custom.get(key)?, &"double" | &"enum") { "number" } else { "string" };
+            let is_so = if kind == "number" { value.is_number() } else { value.is_string() };
+            (!is_so).then(|| format!("Expected '{kind}' as value for deal custom field '{key}'"))
         };
         if !body["owner_id"].is_null() && body["owner_id"] != 41 {
             return Some(refuse(400, "Validation failed: owner_id", "ERR_SCHEMA_VALIDATION_FAILED"));
@@ -293,8 +293,9 @@ impl Pipedrive {
         if self.lacks_organization(body) {
             return Some(refuse(400, "Validation failed: org_id", "ERR_SCHEMA_VALIDATION_FAILED"));
         }
-        let is_mistyped = custom.iter().any(is_wrong);
-        is_mistyped.then(|| refuse(400, "Validation failed: custom_fields", "ERR_SCHEMA_VALIDATION_FAILED"))
+        let told = custom.iter().find_map(wanted)?;
+        let message = format!("Validation failed: custom_fields: {told}");
+        Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"))
     }
 
     fn list_notes(&self, route: &Route) -> Reply {

@@ -6,13 +6,16 @@ use crate::prelude::*;
 /// Dataverse says how long to wait; where it does not, what was used in the last five minutes counts.
 const FULL: Duration = Duration::from_secs(10);
 
-/// A rule for duplicates, and an alternate key that is taken; they are told with 412, and the first with 500 as well.
-const DUPLICATES: [&str; 2] = [DETECTED, "0x80040237"];
+/// What numbers mean: a rule for duplicates and an alternate key that is taken, told with 412 and the first with 500 as
+/// well; too many calls, too long calls, too many at once.
+const CLASSES: Classes = &[
+    (FailureClass::Rejected, "0x80040333 0x80040237"),
+    (FailureClass::Throttled, "0x80072322 0x80072321 0x80072326"),
+];
 const DETECTED: &str = "0x80040333";
-/// Too many calls, too long calls, too many at once.
-const THROTTLES: [&str; 3] = ["0x80072322", "0x80072321", "0x80072326"];
 const NO_OBJECT: &str = "0x80040217";
 const TOO_LONG: &str = "0x80044331";
+const NO_CHOICE: &str = "0x8004431a";
 
 /// Whether the record was there once.
 pub(super) fn is_gone(response: &Response) -> bool {
@@ -25,27 +28,25 @@ pub(super) fn is_taken(response: &Response) -> bool {
 }
 
 /// The column whose text is refused as too long, with how long it may be: `The length of the 'x' attribute of the 'lead'
-/// entity exceeded the maximum allowed length of '100'.`
-pub(super) fn too_long(response: &Response) -> Vec<(String, Flaw)> {
+/// entity exceeded the maximum allowed length of '100'.` Or whose number is none of its choices: `The value 9 of 'x' on
+/// record of type 'lead' is outside the valid range.`
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let error = error(response);
-    let limit = || {
-        let message = word(&error, "message").filter(|message| message.contains("maximum allowed length"))?;
-        let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
-        Some(((*quoted.first()?).to_owned(), Flaw::LongerThan(quoted.last()?.parse().ok()?)))
+    let message = word(&error, "message").unwrap_or_default();
+    let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
+    let flaw = || match code(&error) {
+        TOO_LONG => Some(Flaw::LongerThan(quoted.last()?.parse().ok()?)),
+        NO_CHOICE => Some(Flaw::Refused(message.to_owned())),
+        _ => None,
     };
-    if code(&error) == TOO_LONG { limit().into_iter().collect() } else { Vec::new() }
+    quoted.first().copied().zip(flaw()).map(|(name, flaw)| (name.to_owned(), flaw)).into_iter().collect()
 }
 
 /// What a refusal means.
 pub(super) fn failure(response: &Response, now: i64) -> Failure {
     let error = error(response);
-    let class = match code(&error) {
-        code if THROTTLES.contains(&code) => Some(FailureClass::Throttled),
-        code if DUPLICATES.contains(&code) => Some(FailureClass::Rejected),
-        _ => None,
-    };
     let said = [code(&error), word(&error, "message").unwrap_or_default()];
-    vendor::refusal(NAME, response, now, said, class, FULL)
+    vendor::refusal(NAME, response, now, said, class_of(code(&error), CLASSES), FULL)
 }
 
 fn error(response: &Response) -> Value {

@@ -50,11 +50,11 @@ impl Leads for Ready {
         };
         let key = self.key_of(&plan.lead);
         let keyed = |fields: &Json| request(key.clone(), fields);
-        let mut answer = without_refused(&plan.create, NAMES.fields(), error::too_long, keyed, ctx).await?;
+        let mut answer = without_refused(&plan.create, NAMES.fields(), error::flaws, keyed, ctx).await?;
         if key.is_some() && error::is_taken(&answer) {
             // The lead of this key was qualified: the customer keeps it.
             let bare = |fields: &Json| request(None, fields);
-            answer = without_refused(&plan.create, NAMES.fields(), error::too_long, bare, ctx).await?;
+            answer = without_refused(&plan.create, NAMES.fields(), error::flaws, bare, ctx).await?;
         }
         VENDOR.made(answer, "leadid", ctx.now)
     }
@@ -65,7 +65,7 @@ impl Leads for Ready {
             let request = self.write(Method::PATCH, &format!("leads({})", guid(id)), "leadid", fields);
             request.header(header::IF_MATCH, HeaderValue::from_static("*"))
         };
-        let answer = without_refused(fields, NAMES.fields(), error::too_long, request, ctx).await?;
+        let answer = without_refused(fields, NAMES.fields(), error::flaws, request, ctx).await?;
         if error::is_gone(&answer) {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{NAME, plan::Plan};
+use super::{NAME, config::is_custom, plan::Plan};
 use crate::prelude::*;
 
 /// Calls of the day come back at midnight of a server whose zone is not told.
@@ -72,6 +72,15 @@ pub(super) fn spent(response: &Response) -> Option<Failure> {
     let left = response.number("x-daily-ratelimit-token-remaining")?;
     let of = response.number("x-daily-ratelimit-token-limit")?;
     vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
+}
+
+/// The account's own fields that do not take their values, by the keys that the message names. One that the account does not
+/// have is missing from every lead: that is the mapping's fault.
+pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
+    let body = response.json().filter(|_| response.status == 400).unwrap_or_default();
+    let said = word(&body, "error").filter(|said| !said.contains("Unknown key")).unwrap_or_default();
+    let keys = said.split('\'').filter(|key| is_custom(key));
+    keys.map(|key| (format!("custom_fields.{key}"), Flaw::Refused(said.to_owned()))).collect()
 }
 
 /// The oldest of these persons who has this address: a search finds longer ones too, and tells addresses alone.

@@ -22,14 +22,19 @@ pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()
     ] {
         let Some(wanted) = wanted else { continue };
         let list = ready.all(what, ctx).await?;
-        ctx.found.findings.extend(missing(key, what, wanted.0, &list));
+        if !each(&list).any(|one| one["id"].as_i64() == Some(wanted.0)) {
+            let told = |one: &Value| format!("{} ({})", one["id"], word(one, "name").unwrap_or("unnamed"));
+            let there = each(&list).map(told).collect::<Vec<_>>().join(", ");
+            let finding = format!("{key}: there is no {} among the {what}: {there}", wanted.0);
+            ctx.found.findings.push(finding);
+        }
     }
     let misplaced = ready.sought(ctx).await?.err();
     ctx.found.findings.extend(misplaced.map(|wrong| wrong.0));
     let mut fields = Vec::new();
     for (of, what) in [("person", "personFields"), ("deal", "dealFields")] {
         let list = ready.all(what, ctx).await?;
-        fields.extend(list.as_array().into_iter().flatten().filter_map(|one| field(of, one)));
+        fields.extend(each(&list).filter_map(|one| field(of, one)));
     }
     if let Some(name) = ready.lead_field().map(|field| format!("deal.{field}")) {
         match fields.iter_mut().find(|field| field.name == name) {
@@ -50,16 +55,6 @@ pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()
     ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &fields));
     ctx.found.targets = fields;
     Ok(())
-}
-
-fn missing(key: &str, what: &str, wanted: i64, list: &Value) -> Option<String> {
-    let there: Vec<String> = list
-        .as_array()?
-        .iter()
-        .map(|one| format!("{} ({})", one["id"], one["name"].as_str().unwrap_or("unnamed")))
-        .collect();
-    let is_there = list.as_array()?.iter().any(|one| one["id"].as_i64() == Some(wanted));
-    (!is_there).then(|| format!("{key}: there is no {wanted} among the {what}: {}", there.join(", ")))
 }
 
 /// A field of persons or deals. Its key and name are told under other names by each version.

@@ -24,10 +24,10 @@ impl Ready {
             deal = Some(id);
         }
         written::keep(&plan.written(), ctx).await;
-        match &plan.note {
-            Some(note) => self.note(push, note, &person, deal.as_deref(), ctx).await,
-            None => Ok(()),
-        }
+        let Some(note) = &plan.note else { return Ok(()) };
+        let (of, id) = deal.as_deref().map_or(("person_id", &*person), |deal| ("deal_id", deal));
+        let look = (self.notes(of, id), ["data", "content", "id"]);
+        VENDOR.note_once(push, look, (self.write_note(note, of, id), "data/id"), ctx).await
     }
 
     async fn person(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<String> {
@@ -47,7 +47,8 @@ impl Ready {
         {
             return Ok(id);
         }
-        self.made(self.create("persons", &plan.new_person()), ctx).await
+        let made = self.write(&plan.new_person(), |person| self.create("persons", person), ctx).await?;
+        VENDOR.made(made, "data/id", ctx.now)
     }
 
     /// Writes the lead to a person that is there, adding to its addresses and numbers; false if it is gone.
@@ -66,7 +67,7 @@ impl Ready {
             return Ok(false);
         }
         if let Some(changes) = plan.person_changes(person) {
-            let answer = ctx.send(self.patch("persons", id, &changes)).await?;
+            let answer = self.write(&changes, |changes| self.patch("persons", id, changes), ctx).await?;
             if answer.is_one_of(&[404, 410]) {
                 return Ok(false);
             }
@@ -103,7 +104,7 @@ impl Ready {
         if let Some(id) = ctx.id("deal") {
             let changes = plan.deal_changes(&Written::of(push, ctx));
             let answer = if written::has_members(&changes) {
-                ctx.send(self.patch("deals", &id, &changes)).await?
+                self.write(&changes, |changes| self.patch("deals", &id, changes), ctx).await?
             } else {
                 ctx.send(self.get(&["api", "v2", "deals", &id], &[])).await?
             };
@@ -131,7 +132,7 @@ impl Ready {
             deal.set_at("org_id", number(organization));
         }
         self.place(ctx).await?.put(&mut deal);
-        self.made(self.create("deals", &deal), ctx).await
+        VENDOR.made(self.write(&deal, |deal| self.create("deals", deal), ctx).await?, "data/id", ctx.now)
     }
 
     /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
@@ -149,30 +150,14 @@ impl Ready {
         Ok(is_archived)
     }
 
-    async fn note(
+    /// The answer to a write, but for the fields that Pipedrive does not take so.
+    async fn write(
         &self,
-        push: &Push<'_>,
-        note: &str,
-        person: &str,
-        deal: Option<&str>,
+        record: &Json,
+        request: impl Fn(&Json) -> Request + Sync,
         ctx: &mut Conversation<'_>,
-    ) -> Result<()> {
-        let key = format!("note.{}", push.id);
-        if ctx.id(&key).is_some() {
-            return Ok(());
-        }
-        let (of, id) = deal.map_or(("person_id", person), |deal| ("deal_id", deal));
-        if push.is_repeat {
-            // Where even one note is longer than what is read of an answer: ours says at its beginning whose it is.
-            let answer = fitting(ctx, |limit| self.notes(of, id, limit)).await?;
-            if let Some(found) = VENDOR.told_of(push, &answer, ["data", "content", "id"])? {
-                ctx.keep(&[("note", &found), (&key, &found)]).await;
-                return Ok(());
-            }
-        }
-        let made = self.made(self.write_note(note, of, id), ctx).await?;
-        ctx.keep(&[("note", &made), (&key, &made)]).await;
-        Ok(())
+    ) -> Result<Response> {
+        without_refused(record, ("field ", ["", ""]), error::flaws, request, ctx).await
     }
 
     /// The id of what a call makes.

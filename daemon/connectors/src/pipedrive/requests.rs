@@ -1,6 +1,6 @@
 //! The calls to Pipedrive. Persons and deals have moved to the second version of its API, notes and users have not.
 
-use super::{Ready, TokenLogin};
+use super::{NEWEST, Ready, TokenLogin};
 use crate::prelude::*;
 
 impl Ready {
@@ -47,9 +47,9 @@ impl Ready {
         self.get(&["api", "v2", what], &query)
     }
 
-    /// The newest notes of a deal or a person.
-    pub(super) fn notes(&self, of: &str, id: &str, limit: &str) -> Request {
-        self.get_first(&["notes"], &[(of, id), ("sort", "add_time DESC"), ("limit", limit)])
+    /// The newest notes of a deal or a person, which may be long.
+    pub(super) fn notes(&self, of: &str, id: &str) -> Request {
+        self.get_first(&["notes"], &[(of, id), ("sort", "add_time DESC"), ("limit", NEWEST[0])]).long()
     }
 
     pub(super) fn write_note(&self, content: &str, of: &str, id: &str) -> Request {

@@ -129,7 +129,9 @@ impl Account for Dynamics {
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
-            Rule::Choice => Trap::mapped("lead.event_type", "leadsourcecode"),
+            Rule::Choice => {
+                Trap::mapped("lead.event_type", json!({"to": "leadsourcecode", "values": {"*": 99}}))
+            }
             Rule::Short => {
                 self.columns.push(("new_wishes".to_owned(), "String"));
                 self.lengths.insert("new_wishes", 100);
