@@ -58,6 +58,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut plan = crm::value(&crm::rendered(push, ctx)?);
     let id = &plan["id"].as_str().unwrap_or_default().to_owned();
+    let overwritten = format!("_overwritten.{}", push.id);
     let kept = ctx.id(COLUMN).zip(ctx.id("row"));
     let mut head = read_head(ready, kept.as_ref().map(|(column, row)| format!("{column}{row}")), ctx).await?;
     if head.header.is_empty() {
@@ -93,10 +94,11 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
             let own = &written["updatedData"]["values"][0][key + width - head.header.len()];
             let is_own = own.as_str().is_some_and(|own| own.trim().eq_ignore_ascii_case(id));
             if written["updatedData"].is_object() && !is_own {
-                // Somebody removed a row above, or this one, between the look and the write.
-                let error =
-                    format!("{NAME}: row {row} became another while it was written: look what it says");
-                return Err(Failure::new(FailureClass::Transient, error));
+                // Somebody removed a row above, or this one, between the look and the write. The attempt that delivers
+                // tells it too: it is the last one that people look at.
+                let lost = format!("row {row} became another while it was written: look what it says");
+                ctx.keep(&[(&overwritten, &lost)]).await;
+                return Err(Failure::new(FailureClass::Transient, format!("{NAME}: {lost}")));
             }
             row
         }
@@ -104,6 +106,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     };
     ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &head.sheet)]).await;
     written::keep(&all, ctx).await;
+    ctx.id(&overwritten).into_iter().for_each(|lost| ctx.note(lost));
     Ok(())
 }
 

@@ -180,7 +180,18 @@ fn a_row_that_became_another_while_it_was_written_is_no_success() {
     }
     let own = written("01j8h6kqh4yg3xr8rwm6t6xfqe");
     let played = case().run(ready(Value::Null).as_ref(), &[(200, &there), (200, &own)]);
-    assert_eq!(played.outcome, Outcome::Delivered);
+    let told = |note: Option<String>| note.is_some_and(|note| note.contains("row 3 became another while"));
+    assert_eq!((played.outcome, told(played.note)), (Outcome::Delivered, false));
+    // Whoever looks at the attempt that delivered it is told, too; whoever looks at the next delivery is not.
+    let lost = case().run(ready(Value::Null).as_ref(), &[(200, &there), (200, &written(""))]);
+    let again =
+        PushCase { ids: lost.ids, rendered: lost.rendered, is_repeat: true, ..PushCase::updated(FULL) };
+    let again = again.run(ready(Value::Null).as_ref(), &[(200, &there), (200, &own)]);
+    assert_eq!((again.outcome, told(again.note)), (Outcome::Delivered, true));
+    assert!(
+        again.ids.contains_key("_overwritten.01J8H6KQH4YG3XR8RWM6T6XFQ0"),
+        "kept for this delivery alone"
+    );
 }
 
 #[test]
