@@ -20,6 +20,8 @@ use crate::{
 
 /// So many calls of one account may be on their way at once.
 const CONNECTIONS_MAX: usize = 10;
+/// The longest note, in characters.
+const NOTE_MAX: usize = 1_000;
 /// The longest text of a merge field, in bytes.
 const TEXT_MAX: usize = 255;
 
@@ -32,6 +34,8 @@ pub struct Member {
     pub tags: BTreeSet<String>,
     /// Ids of the groups that they are in, and of the permissions that they gave.
     pub choices: BTreeMap<String, bool>,
+    /// The notes on it, oldest first.
+    pub notes: Vec<String>,
     /// How often it was put.
     pub puts: usize,
 }
@@ -139,6 +143,10 @@ impl Mailchimp {
             }
             ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
             ("POST", ["3.0", "lists", _, "members", key, "tags"]) => self.tag(key, &route.body),
+            (_, ["3.0", "lists", _, "members", key, "notes"]) => match self.members.get_mut(*key) {
+                Some(member) => notes(member, method, &route.body),
+                None => problem(404, "Resource Not Found", "The requested resource could not be found."),
+            },
             _ => problem(404, "Resource Not Found", "The requested resource could not be found."),
         }
     }
@@ -264,6 +272,21 @@ impl Vendor for Mailchimp {
         self.ends.push(request.at + self.takes);
         self.route(&Route::of(request)).after(self.takes)
     }
+}
+
+/// The notes on a member, newest first, or one more.
+fn notes(member: &mut Member, method: &str, body: &Value) -> Reply {
+    let shown = |(id, note): (usize, &String)| json!({"id": id, "note": note});
+    if method == "GET" {
+        let notes: Vec<Value> = member.notes.iter().enumerate().rev().map(shown).collect();
+        return answer(200, &json!({"notes": notes, "total_items": notes.len()}));
+    }
+    let note = body["note"].as_str().unwrap_or_default();
+    if note.is_empty() || note.chars().count() > NOTE_MAX {
+        return problem(400, "Invalid Resource", "The resource submitted could not be validated.");
+    }
+    member.notes.push(note.to_owned());
+    answer(200, &shown((member.notes.len() - 1, &note.to_owned())))
 }
 
 /// The groups and permissions that a body names, and whether they are chosen.

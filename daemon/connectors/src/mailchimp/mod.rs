@@ -67,6 +67,7 @@ impl TypedConnector for Mailchimp {
                 tags: setup.config.tags.0,
                 groups: setup.config.groups.0,
                 permissions: setup.config.marketing_permissions.0,
+                notes: setup.config.notes == Flag::Yes,
             },
         }))
     }

@@ -7,6 +7,9 @@ use crate::prelude::*;
 
 /// The longest text of a merge field, in bytes; from memory.
 const FIELD_MAX: usize = 255;
+/// The longest note, in characters, and what stands before the lead in it.
+const NOTE_MAX: usize = 1_000;
+const FRAME: usize = 200;
 
 /// How members are made.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Member {
     pub(super) groups: Vec<String>,
     /// Ids of marketing permissions.
     pub(super) permissions: Vec<String>,
+    /// Whether what came is kept as a note.
+    pub(super) notes: bool,
 }
 
 impl Member {
@@ -43,6 +48,11 @@ impl Member {
                 Json::object([("name", Json::string(name)), ("status", Json::string("active"))])
             };
             plan.insert(usize::MAX, "tags", Json::Array(self.tags.iter().map(tag).collect()));
+        }
+        if self.notes {
+            let told = crm::plain(event, push, |text| crm::units(text) <= NOTE_MAX - FRAME);
+            let note = format!("Delivery: {}\n{}\n{told}", push.id, summary::headline(event, push));
+            plan.insert(usize::MAX, "note", Json::string(&crm::cut(&note, NOTE_MAX)));
         }
         Ok(plan)
     }

@@ -1,40 +1,53 @@
-//! A push to Mailchimp: the member, then its tags.
+//! A push to Mailchimp: the member, then its tags, then a note.
 
 use super::{Login, NAME, Ready, VENDOR, WEB_ID, error};
 use crate::prelude::*;
 
 /// Where a plan has the merge fields.
 const FIELDS: &str = "member.merge_fields";
+/// Of a member's notes those that are looked through.
+const NEWEST_NOTES: &str = "count=20&sort_field=created_at&sort_dir=DESC&fields=notes.id,notes.note";
 
 impl Ready {
-    /// The member, once for each delivery; then its tags.
+    /// The member with its tags, then the note that keeps what came.
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let login = needed(&self.login, "api_key")?;
         crm::consented(NAME, push)?;
         let mut plan = crm::rendered(push, ctx)?;
+        self.enrol(push, &mut plan, ctx).await?;
+        let Some(note) = plan.get("note").cloned() else { return Ok(()) };
+        let path = ["lists", &self.list, "members", &hash_of(&plan), "notes"];
+        let look = login.request(Method::GET, &path, NEWEST_NOTES);
+        let make = login.request(Method::POST, &path, "").json(Json::object([("note", note)]).to_bytes());
+        VENDOR.note_once(push, (look, ["notes", "note", "id"]), (make, "id"), ctx).await
+    }
+
+    /// The member, once for each delivery; then its tags.
+    async fn enrol(&self, push: &Push<'_>, plan: &mut Json, ctx: &mut Conversation<'_>) -> Result<()> {
+        let login = needed(&self.login, "api_key")?;
         let kept = format!("member.{}", push.id);
         let choices = ["tags", "member.interests", "member.marketing_permissions"];
         let has_choices = choices.iter().any(|choice| plan.at(choice).is_some());
-        if has_choices && !ctx.may_join(push, "member", Some(&hash_of(&plan))).await {
+        if has_choices && !ctx.may_join(push, "member", Some(&hash_of(plan))).await {
             // What they chose otherwise meanwhile stays so.
             choices.iter().for_each(|choice| drop(plan.take_at(choice)));
         }
         let has_tags = plan.get("tags").is_some();
         if has_tags && ctx.id(&kept).is_some() {
-            let tagged = ctx.send(self.tag(login, &plan)).await?;
+            let tagged = ctx.send(self.tag(login, plan)).await?;
             // An earlier attempt made the member, and it may be gone since.
             if tagged.status != 404 {
                 return done(&tagged, ctx.now);
             }
         }
-        let is_made = self.add_extras(login, &mut plan, ctx).await?;
-        self.join_news(login, &plan, Written::of(push, ctx).unless(is_made), ctx).await?;
+        let is_made = self.add_extras(login, plan, ctx).await?;
+        self.join_news(login, plan, Written::of(push, ctx).unless(is_made), ctx).await?;
         if !has_tags {
             return Ok(());
         }
         // The member is there: an attempt that breaks off at the tags goes on with them.
-        ctx.keep(&[(&kept, &hash_of(&plan))]).await;
-        done(&ctx.send(self.tag(login, &plan)).await?, ctx.now)
+        ctx.keep(&[(&kept, &hash_of(plan))]).await;
+        done(&ctx.send(self.tag(login, plan)).await?, ctx.now)
     }
 
     /// Adds what not every member gets, where there is such a thing; whether nobody has this address.

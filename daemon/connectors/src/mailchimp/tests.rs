@@ -61,6 +61,31 @@ fn who_asks_chooses_groups_and_permissions_and_an_update_says_nothing_of_them() 
 }
 
 #[test]
+fn what_came_is_kept_as_a_note_where_it_is_asked_for() {
+    let ready = ready(json!({"notes": "yes"}), Value::Null);
+    let first = PushCase::created(FULL).run(ready.as_ref(), &[MEMBER, (200, r#"{"id": 7}"#)]);
+    first.assert_is(include_str!("fixtures/notes.json"));
+    assert_eq!(
+        (&first.outcome, first.ids["note.01J8H6KQH4YG3XR8RWM6T6XFQ0"].as_str()),
+        (&Outcome::Delivered, "7")
+    );
+    // Its answer was lost: it is there already.
+    let lost = PushCase::created(FULL).run(ready.as_ref(), &[MEMBER]);
+    let told = lost.bodies[1]["note"].as_str().unwrap();
+    let there = json!({"notes": [{"id": 6, "note": "called"}, {"id": 7, "note": told}]}).to_string();
+    let again =
+        PushCase { rendered: lost.rendered, ids: lost.ids, is_repeat: true, ..PushCase::created(FULL) };
+    let again = again.run(ready.as_ref(), &[MEMBER, (200, &there)]);
+    assert_eq!((again.requests.len(), again.outcome), (2, Outcome::Delivered));
+    let long = PushCase::created(MAXIMAL).run(ready.as_ref(), &[MEMBER]);
+    let note = long.bodies[1]["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("Delivery: 01J8H6KQH4YG3XR8RWM6T6XFQ0\n") && crm::units(note) <= 1_000,
+        "{note}"
+    );
+}
+
+#[test]
 fn a_push_that_broke_off_goes_on_with_the_tags() {
     for answers in [&[MEMBER][..], &[MEMBER, (500, "")]] {
         let first = PushCase::created(FULL).run(tagged().as_ref(), answers);

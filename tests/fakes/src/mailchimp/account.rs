@@ -32,11 +32,15 @@ impl Account for Mailchimp {
                 .with("tags", member.tags.iter().cloned().collect::<Vec<_>>().join(", "))
                 .with("choices", chosen(member))
         });
-        members.collect()
+        let notes = self.members.values().flat_map(|member| {
+            (0..member.notes.len())
+                .map(|n| Record::new("note", format!("{n} of {}", member.email), &member.email))
+        });
+        members.chain(notes).collect()
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"})]
+        vec![json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"}), json!({"notes": "yes"})]
     }
 
     /// A throttle without a word.
