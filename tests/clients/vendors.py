@@ -3,7 +3,8 @@
 
 Where a vendor publishes no client for Python, another is taken: Salesforce's is the community's simple-salesforce,
 Google Sheets' is gspread and Discord's is discord-webhook, Pipedrive's own is for Node and has a script beside this one,
-mail is Python's smtplib. Microsoft has no client for workflows.
+mail is Python's smtplib, ActiveCampaign's is the community's, Zoho's own has a module beside this one. There is none for
+Microsoft's workflows nor for the hooks of automation services.
 
 Usage: vendors.py COMMAND..., where the command starts the fakes (`make vendor-check` does it all)
 """
@@ -25,16 +26,23 @@ import hubspot as hubspot_client
 import mailchimp_marketing
 import pyairtable
 import requests
+from activecampaign.client import Client as ActiveCampaign
+from azure.core.credentials import AccessToken
 from brevo import Brevo
 from brevo import errors as brevo_errors
 from discord_webhook import DiscordEmbed, DiscordWebhook
 from hubspot.crm.contacts import SimplePublicObjectInput, SimplePublicObjectInputForCreate
+from klaviyo_api import KlaviyoAPI
 from mailchimp_marketing.api_client import ApiClientError
+from openapi_client.exceptions import ApiException as KlaviyoError
+from PowerPlatform.Dataverse.client import DataverseClient
+from PowerPlatform.Dataverse.core.errors import HttpError as DataverseError
 from requests.exceptions import HTTPError
 from simple_salesforce import Salesforce, SalesforceLogin, format_soql
 from simple_salesforce import exceptions as salesforce_errors
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.webhook import WebhookClient
+from zoho import zoho
 
 LEAD = {"Lead ID": "01J8H6KQH4YG3XR8RWM6T6XFQE", "Name": "Zoë 👰", "Guests": 80, "Quote total": 12696.0}
 EMAIL = "zoe@example.com"
@@ -167,7 +175,7 @@ def hubspot(at):
 
 
 class ToFake(requests.adapters.HTTPAdapter):
-    """Carries what is for Salesforce's hosts to the fake."""
+    """Carries what a client sends to the vendor's own hosts to the fake."""
 
     def __init__(self, url):
         super().__init__()
@@ -218,6 +226,89 @@ def salesforce(at):
     raised = refused(errors.SalesforceRefusedRequest, lambda: [org.Lead.describe() for _ in range(20)], status=403)
     assert raised.content[0]["errorCode"] == "REQUEST_LIMIT_EXCEEDED", raised.content
     yield "usage, and its limit 403 REQUEST_LIMIT_EXCEEDED"
+
+
+class Credential:
+    """Logs in as an application does: where Microsoft's own library for that does it is fixed."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def get_token(self, *scopes, **more):
+        keys = {key: self.at[key] for key in ("client_id", "client_secret")}
+        form = {**keys, "grant_type": "client_credentials", "scope": scopes[0]}
+        told = requests.post(f"{self.at['url']}/{self.at['tenant_id']}/oauth2/v2.0/token", data=form).json()
+        return AccessToken(told["access_token"], int(time.time()) + told["expires_in"])
+
+
+class Stranger:
+    def get_token(self, *scopes, **more):
+        return AccessToken("over", int(time.time()) + 60)
+
+
+def dynamics(at):
+    def records(credential):
+        client = DataverseClient("https://oldbarn.crm.dynamics.com", credential).__enter__()
+        client._session.mount("https://", ToFake(at["url"]))
+        return client.records
+
+    leads = records(Credential(at))
+    id = leads.create("lead", {"emailaddress1": "o'hara@example.com", "lastname": "Ørsted", "new_guests": 80})
+    leads.update("lead", id, {"companyname": "Zoë's", "new_guests": 95})
+    by_email = "emailaddress1 eq 'O''Hara@example.com' and statecode ne 1"
+    found = leads.list("lead", filter=by_email, select=["leadid", "statecode"], top=2)
+    assert [(lead["leadid"], lead["statecode"]) for lead in found] == [(id, 0)], found
+    assert leads.retrieve("lead", id)["leadid"] == id
+    yield "create, update and look-up by email and by id"
+    by_key = {"alternate_key": {"new_leadref": LEAD["Lead ID"]}, "record": {"lastname": "Two"}}
+    leads.upsert("lead", [by_key])
+    leads.upsert("lead", [by_key])
+    yield "upsert by the alternate key"
+    leads.create("annotation", {"subject": "New lead", "notetext": "Zoë", "objectid_lead@odata.bind": f"/leads({id})"})
+    [note] = leads.list("annotation", filter=f"_objectid_value eq {id}", select=["notetext"])
+    assert note["notetext"] == "Zoë", note
+    yield "note, and its look-up"
+    write = lambda **values: lambda: leads.update("lead", id, values)
+    refused(DataverseError, write(nope="x"), status_code=400)
+    refused(DataverseError, write(leadsourcecode=99), status_code=400)
+    gone = id[:-1] + "9"
+    refused(DataverseError, lambda: leads.update("lead", gone, {"lastname": "x"}), status_code=404)
+    assert leads.retrieve("lead", gone) is None
+    refused(DataverseError, lambda: records(Stranger()).retrieve("lead", id), status_code=401)
+    yield "errors 400 of a column and of a choice, 404 and 401"
+
+
+def activecampaign(at):
+    """The client hands out answers as they come, refusals too."""
+    client = ActiveCampaign(at["url"], at["api_token"])
+    assert client.lists.retrieve_a_list(at["list_id"])["list"]["id"] == at["list_id"]
+    fields = client.contacts.list_all_custom_fields(limit=100)["fields"]
+    [guests] = [field["id"] for field in fields if field["perstag"] == "GUESTS"]
+    yield "list and custom fields"
+    values = {"email": EMAIL, "firstName": "Zoë", "fieldValues": [{"field": guests, "value": "80"}]}
+    sync = lambda values: client.contacts.create_or_update_contact({"contact": values})
+    id = sync(values)["contact"]["id"]
+    assert sync({**values, "email": "Zoe@example.com"})["contact"]["id"] == id
+    [found] = client.contacts.list_all_contacts(email=EMAIL)["contacts"]
+    assert (found["id"], found["firstName"]) == (id, "Zoë"), found
+    yield "create, update and look-up of the same contact"
+    time.sleep(1)  # Five calls a second are allowed.
+    place = {"list": at["list_id"], "contact": id, "status": "1"}
+    assert client.contacts.update_list_status_for_a_contact({"contactList": place})["contactList"]["status"] == "1"
+    tag = client.tags.create_a_tag({"tag": {"tag": "Barn", "tagType": "contact", "description": ""}})["tag"]["id"]
+    client.contacts.add_a_tag_to_contact({"contactTag": {"contact": int(id), "tag": int(tag)}})
+    note = {"note": "New lead", "relid": int(id), "reltype": "Subscriber"}
+    assert client.notes.create_a_note({"note": note})["note"]["note"] == "New lead"
+    yield "list, tag and note"
+    time.sleep(1)
+    [error] = sync({"email": "nobody"})["errors"]
+    assert error["code"] == "email_invalid", error
+    assert "No Result found" in client.lists.retrieve_a_list("404")["message"]
+    assert "permission" in ActiveCampaign(at["url"], "wrong").lists.retrieve_a_list(at["list_id"])["message"]
+    yield "errors 422 email_invalid, 404 and 403"
+    told = [client.lists.retrieve_a_list(at["list_id"]).get("message") for _ in range(6)]
+    assert "Too Many Requests" in told, told
+    yield "limit 429"
 
 
 def slack(at):
@@ -280,6 +371,57 @@ def brevo(at):
     refused(brevo_errors.BadRequestError, lambda: contacts.create_contact(email=EMAIL))
     refused(brevo_errors.NotFoundError, lambda: contacts.get_contact_info("nobody@example.com"))
     yield "errors 400 and 404"
+
+
+def klaviyo(at):
+    """Its models are strict about what an answer must have."""
+    client = KlaviyoAPI(at["api_key"], max_retries=1, test_host=at["url"])
+    account = client.Accounts.get_accounts().data[0].attributes
+    assert account.contact_information.organization_name == "Innkept Ltd", account
+    assert client.Lists.get_list(at["list_id"]).data.attributes.opt_in_process == "single_opt_in"
+    yield "account and list"
+    upsert = lambda **attributes: client.Profiles.create_or_update_profile(
+        {"data": {"type": "profile", "attributes": {"email": EMAIL, **attributes}}},
+        additional_fields_profile=["subscriptions"],
+    ).data
+    consent = lambda profile: profile.attributes.subscriptions.email.marketing.consent
+    made, changed = upsert(first_name="Zoë", properties={"guests": 80}), upsert(properties={"event": "wedding"})
+    assert (made.id, consent(made)) == (changed.id, "NEVER_SUBSCRIBED"), (made, changed)
+    [found] = client.Profiles.get_profiles(filter=f'equals(email,"{EMAIL}")').data
+    assert (found.id, found.attributes.first_name) == (made.id, "Zoë"), found
+    assert client.Profiles.get_profile(made.id).data.attributes.properties == {"guests": 80, "event": "wedding"}
+    yield "create, update and look-up of the same profile"
+    wanted = {"email": EMAIL, "subscriptions": {"email": {"marketing": {"consent": "SUBSCRIBED"}}}}
+    profiles = {"data": [{"type": "profile", "id": made.id, "attributes": wanted}]}
+    job = {
+        "type": "profile-subscription-bulk-create-job",
+        "attributes": {"custom_source": "Leadline", "profiles": profiles},
+        "relationships": {"list": {"data": {"type": "list", "id": at["list_id"]}}},
+    }
+    client.Profiles.bulk_subscribe_profiles({"data": job})
+    assert consent(upsert()) == "SUBSCRIBED"
+    add = lambda client: client.Lists.add_profiles_to_list(at["list_id"], {"data": [{"type": "profile", "id": made.id}]})
+    add(client)
+    yield "subscription and list"
+    event = {
+        "unique_id": LEAD["Lead ID"],
+        "time": "2026-11-21T12:00:00Z",
+        "properties": {"Name": "Zoë"},
+        "metric": {"data": {"type": "metric", "attributes": {"name": "Lead received"}}},
+        "profile": {"data": {"type": "profile", "id": made.id, "attributes": {}}},
+    }
+    client.Events.create_event({"data": {"type": "event", "attributes": event}})
+    yield "event"
+    raised = refused(KlaviyoError, lambda: upsert(phone_number="12"), status=400)
+    assert raised.data.errors[0].source.pointer == "/data/attributes/phone_number", raised.data
+    refused(KlaviyoError, lambda: client.Lists.get_list("another"), status=404)
+    refused(KlaviyoError, KlaviyoAPI("pk_wrong", max_retries=1, test_host=at["url"]).Accounts.get_accounts, status=401)
+    yield "errors 400 with the attribute, 404 and 401"
+    refused(KlaviyoError, lambda: [add(client) for _ in range(11)], status=429)
+    began = time.monotonic()
+    add(KlaviyoAPI(at["api_key"], max_retries=2, test_host=at["url"]))
+    assert time.monotonic() - began >= 1
+    yield "limit 429, after which the client waits as it is told"
 
 
 def discord(at):
@@ -350,7 +492,9 @@ def main():
     fakes = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
     try:
         at = json.loads(fakes.stdout.readline())
-        for check in (airtable, mailchimp, hubspot, pipedrive, salesforce, slack, google_sheets, brevo, discord, mail):
+        crms = (hubspot, pipedrive, salesforce, zoho, dynamics)
+        lists = (mailchimp, klaviyo, brevo, activecampaign)
+        for check in (airtable, google_sheets, *crms, *lists, slack, discord, mail):
             for held in check(at[check.__name__]):
                 print(f"{check.__name__}: {held}", flush=True)
     finally:

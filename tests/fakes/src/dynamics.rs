@@ -139,6 +139,9 @@ impl Dynamics {
             path.split_once('(').map_or((path, ""), |(set, key)| (set, key.trim_end_matches(')')));
         match (route.method.as_str(), set, key) {
             ("GET", "organizations", "") => Reply::json(200, &json!({"value": [{"name": "Innkept Ltd"}]})),
+            ("GET", "EntityDefinitions", "") => {
+                Reply::json(200, &json!({"value": [table(route.asked("$filter"))]}))
+            }
             ("GET", "EntityDefinitions", _) => self.describe(),
             ("GET", "systemusers", _) => self.users(request, route),
             ("GET", "leads", "") => self.find(route.asked("$filter"), route.asked("$top")),
@@ -228,7 +231,7 @@ impl Dynamics {
         let id = self.id();
         let owner = bound(&mut fields).unwrap_or_else(|| "app".to_owned());
         self.leads.insert(id.clone(), Lead { fields, owner, state: 0 });
-        Reply::json(201, &json!({"leadid": id}))
+        made("leads", "leadid", &id)
     }
 
     fn patch(&mut self, request: &Request, key: &str, body: &Value) -> Reply {
@@ -335,7 +338,7 @@ impl Dynamics {
         }
         let id = self.id();
         self.notes.insert(id.clone(), Note { lead, subject: text("subject"), text: text("notetext") });
-        Reply::json(201, &json!({"annotationid": id}))
+        made("annotations", "annotationid", &id)
     }
 }
 
@@ -368,6 +371,18 @@ fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> &'a str {
 
 fn shown(id: &str, lead: &Lead) -> Value {
     json!({"leadid": id, "statecode": lead.state, "statuscode": lead.state + 1})
+}
+
+/// Of what is made, the id stands in a header, too.
+fn made(set: &str, key: &str, id: &str) -> Reply {
+    let own = format!("https://oldbarn.crm.dynamics.com/api/data/v9.2/{set}({id})");
+    Reply::json(201, &json!({key: id})).header("OData-EntityId", &own)
+}
+
+/// What a table is called in addresses: `LogicalName eq 'lead'`.
+fn table(filter: &str) -> Value {
+    let name = filter.trim_start_matches("LogicalName eq '").trim_end_matches('\'');
+    json!({"LogicalName": name, "EntitySetName": format!("{name}s"), "PrimaryIdAttribute": format!("{name}id")})
 }
 
 fn missing(id: &str) -> Reply {

@@ -146,23 +146,26 @@ impl Klaviyo {
         let data = &route.body["data"];
         match (method, &path[..]) {
             ("GET", ["api", "accounts"]) => {
-                let attributes = json!({"contact_information": {"organization_name": "Innkept Ltd"}});
-                Reply::json(
-                    200,
-                    &json!({"data": [{"type": "account", "id": "AbC123", "attributes": attributes}]}),
-                )
+                let address = json!({"address1": null, "address2": null, "city": null, "region": null,
+                    "country": "United Kingdom", "zip": null});
+                let contact = json!({"organization_name": "Innkept Ltd", "default_sender_name": "Innkept",
+                    "default_sender_email": "hello@innkept.example", "website_url": null,
+                    "street_address": address});
+                let attributes = json!({"contact_information": contact, "test_account": false, "industry": null,
+                    "timezone": "Europe/London", "preferred_currency": "GBP", "public_api_key": "AbC123",
+                    "locale": "en-GB"});
+                Reply::json(200, &json!({"data": [resource("account", "AbC123", attributes)]}))
             }
             ("GET", ["api", "lists", id]) => {
                 let process = if self.asks_for_confirmation { "double_opt_in" } else { "single_opt_in" };
                 let attributes = json!({"name": "Newsletter", "opt_in_process": process});
-                Reply::json(200, &json!({"data": {"type": "list", "id": id, "attributes": attributes}}))
+                Reply::json(200, &json!({"data": resource("list", id, attributes)}))
             }
             ("GET", ["api", "profiles"]) => self.find(route.asked("filter")),
             ("GET", ["api", "profiles", id]) => match self.profiles.get(*id) {
-                Some(profile) => Reply::json(
-                    200,
-                    &json!({"data": {"type": "profile", "id": id, "attributes": profile.attributes}}),
-                ),
+                Some(profile) => {
+                    Reply::json(200, &json!({"data": resource("profile", id, profile.attributes.clone())}))
+                }
                 None => error(404, "not_found", "Not found.", "A profile with this id does not exist.", ""),
             },
             ("POST", ["api", "profile-import"]) => {
@@ -182,10 +185,10 @@ impl Klaviyo {
         };
         let is_it = |profile: &Profile| profile.attributes.get("email") == Some(&json!(wanted));
         let found = self.profiles.iter().filter(|(_, profile)| is_it(profile));
-        let found: Vec<Value> = found
-            .map(|(id, profile)| json!({"type": "profile", "id": id, "attributes": profile.attributes}))
-            .collect();
-        Reply::json(200, &json!({"data": found, "links": {"next": null}}))
+        let found: Vec<Value> =
+            found.map(|(id, profile)| resource("profile", id, profile.attributes.clone())).collect();
+        let own = "https://a.klaviyo.com/api/profiles";
+        Reply::json(200, &json!({"data": found, "links": {"self": own, "next": null, "prev": null}}))
     }
 
     fn import(&mut self, data: &Value, tells_consent: bool) -> Reply {
@@ -235,11 +238,7 @@ impl Klaviyo {
                 "can_receive_email_marketing": suppression.is_empty(), "suppression": suppression,
                 "list_suppressions": []}}});
         }
-        let links = json!({"self": format!("https://a.klaviyo.com/api/profiles/{id}/")});
-        Reply::json(
-            status,
-            &json!({"data": {"type": "profile", "id": id, "attributes": attributes, "links": links}}),
-        )
+        Reply::json(status, &json!({"data": resource("profile", &id, attributes)}))
     }
 
     fn subscribe(&mut self, data: &Value) -> Reply {
@@ -339,6 +338,12 @@ pub fn throttled(seconds: u64) -> Reply {
     let detail = format!("Request was throttled. Expected available in {seconds} second.");
     error(429, "throttled", "Request was throttled.", &detail, "/data/")
         .header("Retry-After", &seconds.to_string())
+}
+
+/// Something of the account as each answer tells it.
+fn resource(kind: &str, id: &str, attributes: impl Into<Value>) -> Value {
+    let own = format!("https://a.klaviyo.com/api/{kind}s/{id}/");
+    json!({"type": kind, "id": id, "attributes": attributes.into(), "links": {"self": own}})
 }
 
 fn is_json_api(request: &Request) -> bool {

@@ -342,7 +342,9 @@ impl Zoho {
     fn note(&mut self, record: &Value) -> Reply {
         let text =
             |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let lead = text("/Parent_Id/id");
+        // Zoho's own client sends ids as numbers.
+        let id = &record["Parent_Id"]["id"];
+        let lead = id.as_u64().map_or_else(|| text("/Parent_Id/id"), |id| id.to_string());
         if text("/Parent_Id/module/api_name") != "Leads" || !self.leads.contains_key(&lead) {
             return refused(202, "INVALID_DATA", "invalid data", json!({"api_name": "Parent_Id"}));
         }
