@@ -46,8 +46,6 @@ pub struct Pending {
     pub what: String,
     /// True once it had to be put back because the connection broke.
     pub is_delayed: bool,
-    /// What it replaces, where that can be put back.
-    pub saved: Option<Saved>,
 }
 
 /// What is fixed for a run of the console.
