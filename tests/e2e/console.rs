@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use crate::leads::verify;
 
+mod activity;
 mod copying;
 mod hostile;
 mod hygiene;

@@ -11,7 +11,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
 use crate::columns::column;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
@@ -30,7 +30,7 @@ use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
-use tail::{Told, is_gap, joined};
+use tail::{Page as Told, Tail};
 
 impl Row for Activity {
     fn id(&self) -> &str {
@@ -111,9 +111,10 @@ pub const COLUMNS: [Column<Activity>; 6] = [
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
     table: Table<Activity>,
+    tail: Tail,
     fetch: Fetch<Told>,
-    /// Behind which time it was asked; none for the newest.
-    before: Option<Timestamp>,
+    /// By which token it was asked; empty for the newest.
+    asked: String,
     page: Page,
     rows: Cell<usize>,
 }
@@ -146,10 +147,23 @@ const ACTIONS: [Action; 24] = [
 ];
 
 impl ActivityScreen {
-    fn ask_before(&mut self, before: Option<Timestamp>, cx: &mut Cx<'_>) {
+    fn ask_behind(&mut self, token: String, cx: &mut Cx<'_>) {
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
-        self.before = before;
-        self.fetch.ask_anew(Query::Activity { company, before }, cx);
+        self.asked.clone_from(&token);
+        self.fetch.ask_anew(Query::Activity { company, after: token }, cx);
+    }
+
+    /// Takes a page in. Whoever asked for what a line stood for goes on at the first of what came in its place.
+    fn told(&mut self, page: Told) {
+        let was_open =
+            self.table.current().is_some_and(|it| self.tail.behind(&it.id) == Some(self.asked.as_str()));
+        let first = page.rows.first().map(|it| it.id.clone()).filter(|_| was_open);
+        if self.tail.take(&self.asked, page) || !self.table.is_loaded {
+            self.table.set(self.tail.rows());
+        }
+        if let Some(id) = first {
+            self.table.select(id);
+        }
     }
 }
 
@@ -164,18 +178,22 @@ impl Screen for ActivityScreen {
 
     fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
         match action {
-            Action::Open => match self.table.current().map(|it| (&it.what, it.at)) {
+            Action::Open => match self.table.current().map(|it| (&it.what, &it.id)) {
                 Some((What::Attempt(it), _)) => {
                     cx.open(Box::new(AttemptScreen::new(vec![(**it).clone()], 0)));
                 }
-                Some((What::Gap, at)) => self.ask_before(at, cx),
+                Some((What::Gap, id)) => {
+                    if let Some(token) = self.tail.behind(id).map(str::to_owned) {
+                        self.ask_behind(token, cx);
+                    }
+                }
                 _ => {}
             },
             Action::Follow => self.table.is_moved = !self.table.is_moved,
-            Action::Older => {
-                let before = self.table.rows.last().and_then(|it| it.at);
-                self.ask_before(before, cx);
-            }
+            Action::Older => match self.tail.older().map(str::to_owned) {
+                Ok(token) => self.ask_behind(token, cx),
+                Err(reason) => cx.say(Tone::Plain, reason),
+            },
             Action::Wrap => self.page.perform(action),
             _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
         }
@@ -184,23 +202,23 @@ impl Screen for ActivityScreen {
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
+            self.tail = Tail::default();
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
         }
         let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Activity { rows, more } => Some(Told { rows: rows.clone(), more: *more }),
+            Answer::Activity { rows, next } => Some(Told { rows: rows.clone(), next: next.clone() }),
             _ => None,
         });
-        if let Some(told) = self.fetch.value.take().filter(|_| taken) {
-            let shown = std::mem::take(&mut self.table.rows);
-            self.table.set(joined(shown, told, self.before));
+        if let Some(page) = self.fetch.value.take().filter(|_| taken) {
+            self.told(page);
         }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         if !self.fetch.is_waiting() {
-            self.ask_before(None, cx);
+            self.ask_behind(String::new(), cx);
         }
     }
 
@@ -235,7 +253,7 @@ impl Screen for ActivityScreen {
             theme.span(Role::Strong, "Activity"),
             theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
         ];
-        if self.table.rows.iter().any(is_gap) {
+        if self.tail.has_gap() {
             title.push(theme.span(Role::Warn, "  more happened than is shown"));
         }
         if let Some(error) = &self.fetch.error {
