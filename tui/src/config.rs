@@ -310,9 +310,15 @@ mod tests {
             ("color = \"pink\"\n", 1, format!("unknown variant `pink`, expected one of {colours}")),
             ("[keys]\nwrap = \"\"\n", 2, "no key is named: write one, or \"none\"".to_owned()),
             (
-                "\n\n[keys]\nretry = \"x\"\n",
-                4,
+                "\n\n[keys]\nretry = \"x\"\nevidence = \"x\"\n",
+                5,
                 "`x` would be both retry and evidence: give one of them another key, or \"none\"".to_owned(),
+            ),
+            (
+                "[[command]]\nname = \"call\"\nrun = \"call\"\nkey = \"2\"\n",
+                1,
+                "`2` is \"failures by cause\" for everybody: give \"call\" another key, or \"none\""
+                    .to_owned(),
             ),
             ("[keys]\nback = \"b\"\n", 2, "its keys are the same for everybody: take it out".to_owned()),
             (

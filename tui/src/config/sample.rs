@@ -42,7 +42,8 @@ const HEAD: &str = "\
 # Keep its output until Enter is pressed:
 #wait = true
 
-# Keys: several with blanks between, \"none\" for none. Esc, 1 to 6, ctrl-c, ctrl-l and ctrl-z stay as they are.
+# Keys: several with blanks between, \"none\" for none; yours win over ours. Esc, 1 to 6, ctrl-c, ctrl-l and ctrl-z stay
+# as they are.
 #[keys]
 ";
 

@@ -101,10 +101,7 @@ impl App {
 
     /// How a save is undone; nothing where its key was taken away.
     fn way_back(&self) -> String {
-        match self.shared.setup.keymap.shown(Action::Undo) {
-            "" => String::new(),
-            key => format!("; {key} undoes it"),
-        }
+        self.shared.setup.keymap.hint(Action::Undo, "; ", " undoes it")
     }
 
     /// What a reset did, in a line.
@@ -140,7 +137,10 @@ impl App {
     fn changed(&mut self, integration: Integration, what: &str, way_back: &str) {
         let is_mapping = what.starts_with("mapping");
         let more = match integration.proposals.len() {
-            more @ 1.. if is_mapping => format!("; the target has fields for {more} more: m, then ^p"),
+            more @ 1.. if is_mapping => {
+                let how = self.shared.setup.keymap.hint(Action::Mapping, ": ", ", then ^p");
+                format!("; the target has fields for {more} more{how}")
+            }
             _ => String::new(),
         };
         self.shared.say(Tone::Good, format!("{what}: done{way_back}{more}"));

@@ -91,7 +91,8 @@ fn header(view: View<'_>, width: u16) -> Line<'static> {
             .map(|since| format!("  data STALE for {}", time::age(shared.now, Some(since))));
         left.push(theme.span(Role::Warn, age.unwrap_or_default()));
         let retry = format!("  retry {} (try {attempt})", time::until(shared.now, *retry_at));
-        for text in [retry, "  R now".to_owned()] {
+        let now = shared.setup.keymap.hint(Action::Reload, "  ", " now");
+        for text in [retry, now] {
             if line_width(&left) + text.len() + 10 < width {
                 left.push(Span::raw(text));
             }
@@ -213,7 +214,7 @@ fn status(view: View<'_>, width: u16) -> Line<'static> {
     let (shared, theme, width) = (view.shared, view.theme, usize::from(width).saturating_sub(3));
     if let Some(message) = shared.shown() {
         let (glyph, role) = sign(message.tone, theme);
-        let hint = "  (@ for all of it)";
+        let hint = shared.setup.keymap.hint(Action::Messages, "  (", " for all of it)");
         let whole = safe(&message.text, usize::MAX / 8, theme);
         let is_cut = unicode_width::UnicodeWidthStr::width(whole.as_str()) > width.saturating_sub(2);
         let room = width.saturating_sub(2 + if is_cut { hint.len() } else { 0 });
@@ -267,7 +268,7 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
         .collect();
     bindings.sort_by_key(|b| b.footer);
     // Help stands at the end, but must not be the one that is cut off.
-    let help = "? help";
+    let help = app.shared.setup.keymap.hint(Action::Help, "", " help");
     let room = usize::from(width).saturating_sub(help.len() + 3);
     let mut spans = vec![Span::raw(" ")];
     for binding in bindings.iter().filter(|b| b.action != Action::Help) {
@@ -281,7 +282,9 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
             spans.extend(pair);
         }
     }
-    spans.extend([theme.span(Role::Strong, "?"), Span::raw(" help")]);
+    if let Some((key, word)) = help.split_once(' ') {
+        spans.extend([theme.span(Role::Strong, theme.spell(key)), Span::raw(format!(" {word}"))]);
+    }
     Line::from(spans)
 }
 

@@ -22,7 +22,7 @@ const HELD: Duration = Duration::from_secs(10);
 
 /// Two heartbeats are missing: whoever looks at the screen is to know within four seconds.
 pub(super) const SILENCE: Duration = Duration::from_millis(3700);
-const HANGS: &str = "the daemon has stopped answering; R tries again at once";
+const HANGS: &str = "the daemon has stopped answering";
 
 /// Completes when the daemon has been silent for too long.
 async fn silence(heartbeat: Option<Instant>) {

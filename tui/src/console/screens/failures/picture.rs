@@ -44,7 +44,10 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
         let behind = if *more { ", and more behind them" } else { "" };
         let snoozed = match snoozed {
             0 => String::new(),
-            snoozed => format!("  {snoozed} snoozed: v shows them"),
+            snoozed => {
+                let how = view.shared.setup.keymap.hint(Action::Layout, ": ", " shows them");
+                format!("  {snoozed} snoozed{how}")
+            }
         };
         title.push(theme.span(Role::Quiet, format!("{behind}{snoozed}")));
     }

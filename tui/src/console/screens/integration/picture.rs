@@ -7,6 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
 use crate::console::data::{Delivery, Integration};
+use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{gates, pushed, retry};
@@ -135,7 +136,8 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
         if !it.attempts.is_moved {
             spans.push(theme.span(Role::Quiet, "  following"));
         } else if it.fresh > 0 {
-            spans.push(theme.span(Role::Accent, format!("  {} {} new (f)", theme.pick("▲", "^"), it.fresh)));
+            let how = view.shared.setup.keymap.hint(Action::Follow, " (", ")");
+            spans.push(theme.span(Role::Accent, format!("  {} {} new{how}", theme.pick("▲", "^"), it.fresh)));
         }
     }
     if view.shared.stale_since.is_some() {
