@@ -16,6 +16,7 @@ pub mod runtime;
 pub mod screen;
 pub mod screens;
 pub mod session;
+mod sleep;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;

@@ -113,6 +113,8 @@ pub enum Effect {
 pub enum Command {
     /// Try to connect now.
     Reconnect,
+    /// The machine slept: what waits for a time has waited too long.
+    Woke,
     /// Follow the attempts of this integration, or of none.
     Follow(Option<String>),
     Ask {

@@ -27,6 +27,7 @@ use super::lend;
 use super::msg::{Command, Effect, Msg, Program};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
+use super::sleep::Awake;
 use super::terminal::{Screen, save};
 use super::theme::Theme;
 use crate::config;
@@ -48,6 +49,7 @@ pub struct Runtime {
     commands: Option<mpsc::UnboundedReceiver<Command>>,
     dirty: bool,
     drawn_at: Instant,
+    awake: Awake,
     store: Option<Store>,
     lookout: Option<Lookout>,
     /// Nothing comes from the connection any more, which has been said.
@@ -102,6 +104,7 @@ impl Runtime {
             commands,
             dirty: true,
             drawn_at,
+            awake: Awake::since(drawn_at, Timestamp::now()),
             store,
             lookout: None,
             is_cut_off: false,
@@ -209,7 +212,13 @@ impl Runtime {
             break_if_asked("key");
         }
         self.dirty = true;
-        for effect in self.app.update(Timestamp::now(), msg) {
+        let now = Timestamp::now();
+        if self.awake.slept(Instant::now(), now) {
+            // What has ended needs no waking.
+            drop(self.net.send(Command::Woke));
+            self.lookout.iter().for_each(Lookout::wake);
+        }
+        for effect in self.app.update(now, msg) {
             self.perform(effect)?;
         }
         Ok(())

@@ -289,7 +289,12 @@ impl App {
         if conn == Conn::Live {
             self.shared.stale_since = None;
         } else if self.shared.is_loaded && self.shared.stale_since.is_none() {
-            self.shared.stale_since = Some(self.shared.now);
+            let heard_at = match &conn {
+                Conn::Lost { heard_at, .. } => *heard_at,
+                _ => None,
+            };
+            // As old as the last sign of life: what is noticed after a night's sleep is of the evening.
+            self.shared.stale_since = Some(heard_at.map_or(self.shared.now, |at| at.min(self.shared.now)));
         }
         self.shared.conn = conn;
         if is_back {

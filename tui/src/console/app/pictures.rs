@@ -108,7 +108,8 @@ fn overview() {
         let mut app = live(width, height);
         let error =
             "no daemon answers at unix:/run/leadline/control.sock (nobody listens); start `leadlined`";
-        let conn = Conn::Lost { error: error.to_owned(), retry_at: app.shared.now, attempt: 4 };
+        let conn =
+            Conn::Lost { error: error.to_owned(), retry_at: app.shared.now, attempt: 4, heard_at: None };
         feed(&mut app, Msg::Conn(conn));
         app.shared.stale_since = Some(ago(14));
         app
@@ -169,8 +170,12 @@ pub(crate) fn profiles(width: u16, height: u16) -> App {
     (failing.company, failing.dead, failing.last_error) =
         ("Hill Chapel".to_owned(), 40, "402 Payment Required: the trial has ended".to_owned());
     let integrations = vec![failing, fixtures::integration("01N2", "crm-hook", Badge::Ok)];
-    let lost =
-        Conn::Lost { error: "no daemon answers at south:7443".to_owned(), retry_at: ago(-8), attempt: 2 };
+    let lost = Conn::Lost {
+        error: "no daemon answers at south:7443".to_owned(),
+        retry_at: ago(-8),
+        attempt: 2,
+        heard_at: None,
+    };
     for (profile, said) in [
         ("north", Msg::Conn(Conn::Live)),
         ("north", Msg::Snapshot { version: "0.1.0".to_owned(), integrations }),
@@ -293,7 +298,7 @@ fn lost_and_read_only_are_never_cut() {
     for width in 60..=130 {
         let mut app = live(width, 24);
         app.shared.setup.read_only = true;
-        let conn = Conn::Lost { error: "x".to_owned(), retry_at: ago(-8), attempt: 12 };
+        let conn = Conn::Lost { error: "x".to_owned(), retry_at: ago(-8), attempt: 12, heard_at: None };
         feed(&mut app, Msg::Conn(conn));
         let header = shown(&app).lines().next().unwrap().to_owned();
         assert!(

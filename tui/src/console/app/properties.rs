@@ -51,7 +51,7 @@ fn news() -> impl Strategy<Value = Msg> {
             Conn::Live,
             Conn::Connecting,
             Conn::Denied("no".to_owned()),
-            Conn::Lost { error: "x".to_owned(), retry_at: now(), attempt: 1 },
+            Conn::Lost { error: "x".to_owned(), retry_at: now(), attempt: 1, heard_at: None },
         ])
         .prop_map(Msg::Conn),
         (0_usize..7).prop_map(|keep| Msg::Snapshot {
