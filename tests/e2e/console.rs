@@ -18,6 +18,7 @@ mod copying;
 mod hostile;
 mod hygiene;
 mod jumps;
+mod moves;
 mod undo;
 
 const SMALL: (u16, u16) = (80, 24);
