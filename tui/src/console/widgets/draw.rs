@@ -1,5 +1,7 @@
 //! The pieces that screens are made of. Text from outside is made safe here before it reaches a cell.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -55,6 +57,14 @@ pub fn without_phrase(error: &str) -> Option<(&str, &str)> {
     let (status, reported) = error.split_once(": ")?;
     let (code, _) = status.split_once(' ')?;
     (code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())).then_some((code, reported))
+}
+
+/// Where room is short, what the target wrote says more than the words of its status.
+pub fn short_error(error: &str) -> Cow<'_, str> {
+    match without_phrase(error) {
+        Some((code, reported)) => Cow::Owned(format!("{code} {reported}")),
+        None => Cow::Borrowed(error),
+    }
 }
 
 /// Blanks behind the text up to `width` columns.

@@ -23,7 +23,7 @@ use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, safe, short_error};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -66,8 +66,8 @@ impl Row for Activity {
 
 /// The columns of what happened.
 pub const COLUMNS: [Column<Activity>; 6] = [
-    shows(column("at").short("time").fixed(14, 0), |it: &Activity, look| {
-        plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+    shows(column("at").short("time").fixed(11, 0), |it: &Activity, look| {
+        plain(it.at.map(|at| time::recent(look.now, at, look.zone)).unwrap_or_default())
     })
     .value(|it: &Activity| json!(it.at))
     .by(|a, b| b.at.cmp(&a.at)),
@@ -97,7 +97,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Act(_) | What::Gap => plain(""),
     }),
     shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
-        What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
+        What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
         What::Attempt(it) => {
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();
             plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())

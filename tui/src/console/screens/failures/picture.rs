@@ -110,7 +110,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
     let mut doc = Doc::default();
     doc.push(Kind::Strong, &it.text);
     let keymap = &view.shared.setup.keymap;
-    let (meaning, next) = guide(&it.class, keymap).unwrap_or_default();
+    let (meaning, next) = guide(&it.class, it.dead > 0, keymap).unwrap_or_default();
     doc.field("means", meaning);
     doc.field("do next", if it.advice.is_empty() { &next } else { &it.advice });
     for remedy in &it.remedies {

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
-use crate::console::data::{Delivery, Integration};
+use crate::console::data::{Delivery, DeliveryState, Integration};
 use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
@@ -210,7 +210,8 @@ pub(super) fn describe(it: &Delivery, view: View<'_>) -> Doc {
     if it.reason != it.because() {
         doc.field("reason", &it.reason);
     }
-    if let Some((meaning, next)) = guide(&it.class, &view.shared.setup.keymap) {
+    let is_dead = it.state == DeliveryState::Dead;
+    if let Some((meaning, next)) = guide(&it.class, is_dead, &view.shared.setup.keymap) {
         doc.field("means", meaning);
         doc.field("do next", &next);
     }
