@@ -294,12 +294,15 @@ impl Runtime {
                 "too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"
             ));
         }
+        let native = clipboard::program(|name| env::var(name).ok(), clipboard::is_in_path);
+        let native = native.filter(|program| clipboard::give(*program, text).is_ok());
+        let taken = native.map(|(name, _)| format!(" and {name}")).unwrap_or_default();
         let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
         let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
         sent.map_err(|error| format!("the terminal could not be written to: {error}"))?;
         let handed = if is_in_tmux { ", handed through tmux" } else { "" };
-        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed})"))
+        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed}){taken}"))
     }
 
     /// Lends the terminal to another program. Nothing is read from the terminal meanwhile: this loop stands still.
