@@ -48,6 +48,9 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ascii: Option<bool>,
     pub read_only: bool,
+    /// Whether each act wants its number or its integration's name typed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub careful: bool,
     /// Whether the console opens where it was left.
     pub remember: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -70,6 +73,7 @@ impl Default for Config {
             color: None,
             ascii: None,
             read_only: false,
+            careful: false,
             remember: true,
             keys: BTreeMap::new(),
             commands: Vec::new(),
@@ -116,6 +120,8 @@ pub struct Profile {
     pub client_key: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub careful: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<Color>,
 }
@@ -304,7 +310,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let colours = "`auto`, `16`, `256`, `contrast`, `never`";
-        let known = "`profile`, `color`, `ascii`, `read_only`, `remember`, `keys`, `command`, `profiles`";
+        let known =
+            "`profile`, `color`, `ascii`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
         for (text, line, reason) in [
             ("\ncolour = 1\n", 2, format!("unknown field `colour`, expected one of {known}")),
             ("color = \"pink\"\n", 1, format!("unknown variant `pink`, expected one of {colours}")),

@@ -14,6 +14,8 @@ const HEAD: &str = "\
 #ascii = false
 # The console changes nothing.
 #read_only = false
+# Each act in the console wants its number, or the name of its integration, typed.
+#careful = false
 # The console opens where it was left: screen, company, filters, orders.
 #remember = true
 # The profile that is used where neither --profile nor --server is given.
@@ -28,6 +30,7 @@ const HEAD: &str = "\
 #client_cert = \"me.pem\"
 #client_key = \"me.key\"
 #read_only = true
+#careful = true
 #color = \"16\"
 
 # Commands of your own on what is selected: a line for sh, run on the terminal. What is selected stands in

@@ -216,6 +216,7 @@ pub(crate) fn setup(read_only: bool) -> Setup {
         keymap: Keymap::default(),
         commands: Vec::new(),
         read_only,
+        careful: false,
         zone: TimeZone::UTC,
     }
 }

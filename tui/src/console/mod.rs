@@ -125,6 +125,7 @@ async fn once(
         keymap: config.keymap().clone(),
         commands: config.commands(),
         read_only: choice.read_only,
+        careful: choice.careful,
         zone: TimeZone::system(),
         target,
     };

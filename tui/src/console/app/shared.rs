@@ -63,6 +63,8 @@ pub struct Setup {
     pub keymap: Keymap,
     pub commands: Vec<OwnCommand>,
     pub read_only: bool,
+    /// Whether each act wants its number or its integration's name typed.
+    pub careful: bool,
     pub zone: TimeZone,
 }
 
