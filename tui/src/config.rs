@@ -47,6 +47,9 @@ pub struct Config {
     pub color: Option<Color>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ascii: Option<bool>,
+    /// Whether the console listens to the mouse; else the terminal keeps it for its own selection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mouse: bool,
     pub read_only: bool,
     /// Whether each act wants its number or its integration's name typed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -72,6 +75,7 @@ impl Default for Config {
             profile: None,
             color: None,
             ascii: None,
+            mouse: false,
             read_only: false,
             careful: false,
             remember: true,
@@ -310,8 +314,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let colours = "`auto`, `16`, `256`, `contrast`, `never`";
-        let known =
-            "`profile`, `color`, `ascii`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
+        let known = "`profile`, `color`, `ascii`, `mouse`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
         for (text, line, reason) in [
             ("\ncolour = 1\n", 2, format!("unknown field `colour`, expected one of {known}")),
             ("color = \"pink\"\n", 1, format!("unknown variant `pink`, expected one of {colours}")),

@@ -217,6 +217,7 @@ pub(crate) fn setup(read_only: bool) -> Setup {
         commands: Vec::new(),
         read_only,
         careful: false,
+        mouse: false,
         zone: TimeZone::UTC,
     }
 }

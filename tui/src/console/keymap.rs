@@ -142,6 +142,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Backward, &[key('[')], "[", "back to the screen before", Group::Everywhere, 0),
     bind(Action::Forward, &[key(']')], "]", "forward again", Group::Everywhere, 0),
     bind(Action::Messages, &[key('@')], "@", "all messages", Group::Everywhere, 0),
+    bind(Action::Mouse, &[], "", "mouse on or off", Group::Everywhere, 0),
     bind(Action::Help, &[key('?')], "?", "help", Group::Everywhere, 11),
     bind(Action::Reload, &[key('R')], "R", "reload, or connect now", Group::Everywhere, 0),
     bind(Action::Redraw, &[Press::ctrl('l')], "^l", "redraw", Group::Everywhere, 0),

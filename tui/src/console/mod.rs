@@ -126,10 +126,14 @@ async fn once(
         commands: config.commands(),
         read_only: choice.read_only,
         careful: choice.careful,
+        mouse: config.mouse,
         zone: TimeZone::system(),
         target,
     };
-    let screen = Screen::enter()?;
+    let mut screen = Screen::enter()?;
+    if config.mouse {
+        screen.listen_to_mouse(true)?;
+    }
     let size = screen.size()?;
     let mut app = App::new(setup, Timestamp::now(), size.width, size.height);
     if let Some(session) = store.as_ref().and_then(Store::read) {

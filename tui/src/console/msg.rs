@@ -18,6 +18,7 @@ pub enum Msg {
     Tick,
     /// The program was stopped and runs again; the screen may hold anything.
     Resumed,
+    Mouse(Mouse),
     Conn(Conn),
     Who(Who),
     Snapshot {
@@ -57,6 +58,14 @@ pub enum Msg {
     Edited(Result<String, String>),
     Copied(Result<String, String>),
     Saved(Result<String, String>),
+}
+
+/// What a mouse did, where one is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mouse {
+    WheelUp,
+    WheelDown,
+    Click { column: u16, row: u16 },
 }
 
 /// A line for the shell that gets the terminal.
@@ -102,6 +111,8 @@ pub enum Effect {
     },
     /// Looks at the daemons of the other profiles too, or at none of them any more.
     LookElsewhere(bool),
+    /// Listens to the mouse, or leaves it to the terminal.
+    Mouse(bool),
     /// Paints everything anew.
     Redraw,
     Suspend,

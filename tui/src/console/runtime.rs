@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, MouseButton, MouseEvent, MouseEventKind};
 use futures::{StreamExt as _, future::OptionFuture, poll};
 use jiff::Timestamp;
 use signal_hook::{consts::SIGTSTP, low_level};
@@ -24,7 +24,7 @@ use super::clipboard;
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
-use super::msg::{Command, Effect, Msg, Program};
+use super::msg::{Command, Effect, Mouse, Msg, Program};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::sleep::Awake;
@@ -263,6 +263,7 @@ impl Runtime {
             }
             Effect::Run(program) => self.run_own(&program)?,
             Effect::Redraw => self.screen.clear()?,
+            Effect::Mouse(is_on) => self.screen.listen_to_mouse(is_on)?,
             Effect::Suspend => self.suspend()?,
             Effect::Quit => self.exit = Some(Exit::Code(0)),
             Effect::Connect { profile, integration } => {
@@ -374,7 +375,20 @@ fn message(event: Event) -> Option<Msg> {
         Event::Key(key) => Press::from_event(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
-        Event::Mouse(_) | Event::FocusGained | Event::FocusLost => None,
+        Event::Mouse(event) => mouse(event).map(Msg::Mouse),
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// The wheel and clicks; where the mouse is dragged, nobody is interested.
+const fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::ScrollUp => Some(Mouse::WheelUp),
+        MouseEventKind::ScrollDown => Some(Mouse::WheelDown),
+        MouseEventKind::Down(MouseButton::Left) => {
+            Some(Mouse::Click { column: event.column, row: event.row })
+        }
+        _ => None,
     }
 }
 

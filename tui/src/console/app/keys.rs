@@ -225,6 +225,7 @@ impl App {
                 effects.push(Effect::Copy { what: "everything".to_owned(), text: Zeroizing::new(text) });
             }
             Action::Command => self.copy_command(effects),
+            Action::Mouse => self.turn_mouse(effects),
             Action::Own(at) => self.own(at, &subject, effects),
             Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
             Action::Profiles => self.open(Box::new(ProfilesScreen::default()), effects),

@@ -9,6 +9,7 @@ mod integration_acts;
 mod jumps;
 mod keys;
 pub mod menus;
+mod mouse;
 mod outside;
 #[cfg(test)]
 pub(crate) mod pictures;
@@ -124,6 +125,7 @@ impl App {
                 // It may be a key.
                 text.zeroize();
             }
+            Msg::Mouse(mouse) => self.mouse(mouse, &mut effects),
             Msg::Resize(width, height) => (self.shared.width, self.shared.height) = (width, height),
             Msg::Tick => self.tick(&mut effects),
             Msg::Resumed => effects.push(Effect::Redraw),
@@ -263,7 +265,7 @@ impl App {
             Msg::Refused(reason) => self.shared.say(Tone::Bad, reason),
             Msg::Edited(outcome) => self.edited(outcome, effects),
             Msg::Copied(outcome) | Msg::Saved(outcome) => self.note(outcome),
-            Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
+            Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
         }
     }
 

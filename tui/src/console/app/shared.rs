@@ -65,6 +65,8 @@ pub struct Setup {
     pub read_only: bool,
     /// Whether each act wants its number or its integration's name typed.
     pub careful: bool,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
     pub zone: TimeZone,
 }
 

@@ -1,9 +1,10 @@
 //! What settings of the reader's own change of the console.
 
 use super::pictures::shown;
-use super::tests::{last, mutation};
+use super::tests::{last, mutation, selected};
 use crate::console::data::Mutation;
-use crate::console::fixtures::{live, press, visit};
+use crate::console::fixtures::{feed, live, press, visit};
+use crate::console::msg::{Effect, Mouse, Msg};
 
 #[test]
 fn whoever_is_careful_types_each_number_and_each_name() {
@@ -28,4 +29,50 @@ fn whoever_is_careful_types_each_number_and_each_name() {
     app.shared.setup.careful = true;
     visit(&mut app, "4 X");
     assert!(matches!(mutation(&press(&mut app, "y")), Some(Mutation::CancelJob { .. })), "{}", shown(&app));
+}
+
+#[test]
+fn a_mouse_moves_and_selects_and_never_acts() {
+    let mut app = live(80, 24);
+    let effects = press(&mut app, ": m o u s e enter");
+    assert!(matches!(effects[..], [Effect::Mouse(true)]), "{effects:?}");
+    assert!(last(&app).starts_with("the mouse is on"), "{}", last(&app));
+    feed(&mut app, Msg::Mouse(Mouse::WheelDown));
+    assert!(selected(&app).contains("of-tomorrow"), "{}", shown(&app));
+    feed(&mut app, Msg::Mouse(Mouse::WheelUp));
+    assert!(selected(&app).contains("hubspot-eu"), "{}", shown(&app));
+    let row = |app: &super::App, name: &str| {
+        let line = shown(app).lines().position(|line| line.contains(name)).unwrap();
+        u16::try_from(line).unwrap()
+    };
+    let at = row(&app, "warehouse");
+    assert!(feed(&mut app, Msg::Mouse(Mouse::Click { column: 20, row: at })).is_empty());
+    assert!(selected(&app).contains("warehouse"), "{}", shown(&app));
+    // The head, the frame and what is beside the list select nothing.
+    for (column, row) in [(20, at - 6), (20, 0), (0, 2), (79, at + 1), (20, 23)] {
+        feed(&mut app, Msg::Mouse(Mouse::Click { column, row }));
+        assert!(selected(&app).contains("warehouse"), "{column} {row}: {}", shown(&app));
+    }
+    // A question is answered by keys.
+    press(&mut app, "e");
+    let question = shown(&app);
+    for mouse in [Mouse::WheelDown, Mouse::Click { column: 40, row: 12 }] {
+        assert!(feed(&mut app, Msg::Mouse(mouse)).is_empty());
+    }
+    assert_eq!(shown(&app), question);
+    press(&mut app, "esc");
+    let effects = press(&mut app, ": m o u s e enter");
+    assert!(matches!(effects[..], [Effect::Mouse(false)]), "{effects:?}");
+}
+
+#[test]
+fn among_cards_a_click_selects_nothing_that_was_drawn_before() {
+    let mut app = live(120, 36);
+    press(&mut app, "v");
+    let text = shown(&app);
+    let at = text.lines().position(|line| line.contains("warehouse")).unwrap();
+    press(&mut app, "v");
+    let before = shown(&app);
+    feed(&mut app, Msg::Mouse(Mouse::Click { column: 20, row: u16::try_from(at).unwrap() }));
+    assert_eq!(shown(&app), before);
 }
