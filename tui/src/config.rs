@@ -47,6 +47,9 @@ pub struct Config {
     pub color: Option<Color>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ascii: Option<bool>,
+    /// Whether the console draws no frames and bars.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
     /// Whether the console listens to the mouse; else the terminal keeps it for its own selection.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mouse: bool,
@@ -75,6 +78,7 @@ impl Default for Config {
             profile: None,
             color: None,
             ascii: None,
+            plain: false,
             mouse: false,
             read_only: false,
             careful: false,
@@ -314,7 +318,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let colours = "`auto`, `16`, `256`, `contrast`, `never`";
-        let known = "`profile`, `color`, `ascii`, `mouse`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
+        let known = "`profile`, `color`, `ascii`, `plain`, `mouse`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
         for (text, line, reason) in [
             ("\ncolour = 1\n", 2, format!("unknown field `colour`, expected one of {known}")),
             ("color = \"pink\"\n", 1, format!("unknown variant `pink`, expected one of {colours}")),

@@ -14,6 +14,7 @@ pub struct Wanted {
     pub reach: Reach,
     pub color: Option<Color>,
     pub ascii: bool,
+    pub plain: bool,
     pub read_only: bool,
 }
 
@@ -25,6 +26,7 @@ pub struct Choice {
     pub color: Color,
     /// None: the locale decides.
     pub ascii: Option<bool>,
+    pub plain: bool,
     pub read_only: bool,
     pub careful: bool,
 }
@@ -42,7 +44,7 @@ impl Config {
         home: Option<PathBuf>,
     ) -> Result<Choice, ConfigError> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let Wanted { profile, mut reach, color, ascii, read_only } = wanted;
+        let Wanted { profile, mut reach, color, ascii, plain, read_only } = wanted;
         let is_elsewhere = || {
             reach.server.is_some()
                 || ["LEADLINE_SERVER", "LEADLINE_DATA_DIR"].into_iter().any(|name| set(name).is_some())
@@ -64,7 +66,8 @@ impl Config {
         let read_only = read_only || self.read_only || found.is_some_and(|it| it.read_only);
         let careful = self.careful || found.is_some_and(|it| it.careful);
         let ascii = ascii.then_some(true).or(self.ascii);
-        Ok(Choice { profile: name, reach, color, ascii, read_only, careful })
+        let plain = plain || self.plain;
+        Ok(Choice { profile: name, reach, color, ascii, plain, read_only, careful })
     }
 
     /// How the daemons of the other profiles are reached, each by what its profile says and nothing else.

@@ -12,6 +12,8 @@ const HEAD: &str = "\
 #color = \"auto\"
 # Frames and signs in ASCII only; without this line the locale decides.
 #ascii = false
+# No frames and bars, all below each other, the cursor on what is selected: for screen readers.
+#plain = false
 # The wheel moves and a click selects; Shift (Option on a Mac) then selects text. `:mouse` turns that on and off.
 #mouse = false
 # The console changes nothing.

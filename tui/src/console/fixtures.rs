@@ -218,6 +218,7 @@ pub(crate) fn setup(read_only: bool) -> Setup {
         read_only,
         careful: false,
         mouse: false,
+        plain: false,
         zone: TimeZone::UTC,
     }
 }

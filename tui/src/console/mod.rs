@@ -110,7 +110,7 @@ async fn once(
         Err(error) => return Ok(End::Code(refuse(&error.to_string()))),
     };
     let ascii = choice.ascii.unwrap_or_else(is_ascii_locale);
-    let theme = Theme { depth: depth(choice.color), ascii };
+    let theme = Theme { depth: depth(choice.color), ascii, plain: choice.plain };
     let store = session.filter(|_| config.remember).map(|path| Store::new(path, &target));
     let others: Vec<Other> = config
         .others(choice.profile.as_deref(), choice.reach.server.as_deref())
@@ -127,6 +127,7 @@ async fn once(
         read_only: choice.read_only,
         careful: choice.careful,
         mouse: config.mouse,
+        plain: choice.plain,
         zone: TimeZone::system(),
         target,
     };

@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::acts::obstacle;
 use super::shared::{SMALLEST, Tone, WIDE};
-use super::{App, menus};
+use super::{App, menus, plain};
 use crate::console::data::{Badge, Conn, Integration};
 use crate::console::dialogs::Dialog;
 use crate::console::keymap::Action;
@@ -33,18 +33,22 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     let [header_area, crumbs_area, body, status_area, keys_area] = Layout::vertical(rows).areas(area);
     frame.render_widget(header(view, header_area.width), header_area);
     frame.render_widget(crumbs(app, view, crumbs_area.width), crumbs_area);
-    app.top().draw(view, frame, body);
+    // Whatever lies over it is read alone where all is read out.
+    if !(view.theme.plain && (app.dialog.is_some() || !app.secrets.is_empty())) {
+        app.top().draw(view, frame, body);
+    }
     frame.render_widget(status(view, status_area.width), status_area);
     frame.render_widget(keys(app, view, keys_area.width), keys_area);
-    if let Some(secret) = app.secrets.front() {
-        return secret.draw(view, frame, area);
+    match (app.secrets.front(), &app.dialog) {
+        (Some(secret), _) => secret.draw(view, frame, area),
+        (None, Some(Dialog::Confirm(confirm))) => confirm.draw(view, frame, area),
+        (None, Some(Dialog::Menu(menu))) => menu.draw(view, frame, area),
+        (None, Some(Dialog::Editor(editor))) => editor.draw(view, frame, area),
+        (None, Some(Dialog::Notice(notice))) => notice.draw(view, frame, area),
+        (None, None) => {}
     }
-    match &app.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.draw(view, frame, area),
-        Some(Dialog::Menu(menu)) => menu.draw(view, frame, area),
-        Some(Dialog::Editor(editor)) => editor.draw(view, frame, area),
-        Some(Dialog::Notice(notice)) => notice.draw(view, frame, area),
-        None => {}
+    if view.theme.plain {
+        plain::put_cursor(frame, app.dialog.is_none() && app.top().is_typing());
     }
 }
 

@@ -13,6 +13,7 @@ mod mouse;
 mod outside;
 #[cfg(test)]
 pub(crate) mod pictures;
+mod plain;
 #[cfg(test)]
 mod properties;
 pub mod shared;

@@ -91,7 +91,7 @@ impl App {
     /// Writes the list that has the keys to a new file in the directory where the console was started.
     pub(super) fn export(&mut self, form: Form, effects: &mut Vec<Effect>) {
         // Signs that files need not know are spelled.
-        let theme = Theme { depth: Depth::Mono, ascii: true };
+        let theme = Theme { depth: Depth::Mono, ascii: true, plain: false };
         let look = View { shared: &self.shared, theme }.look();
         let name = self.top().crumb(&self.shared).to_lowercase();
         let sheet =

@@ -15,8 +15,8 @@ use crate::console::fixtures::{self, ago, feed, hostile_answer, live, opened, pr
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::theme::{Depth, Theme};
 
-const COLOUR: Theme = Theme { depth: Depth::Ansi16, ascii: false };
-const PLAIN: Theme = Theme { depth: Depth::Mono, ascii: true };
+const COLOUR: Theme = Theme { depth: Depth::Ansi16, ascii: false, plain: false };
+const PLAIN: Theme = Theme { depth: Depth::Mono, ascii: true, plain: false };
 
 fn drawn(app: &App, theme: Theme) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(app.shared.width, app.shared.height)).unwrap();
@@ -24,7 +24,7 @@ fn drawn(app: &App, theme: Theme) -> Buffer {
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub(super) fn text(buffer: &Buffer) -> String {
     let row = |y: u16| {
         let mut line = String::new();
         let mut skip = 0;
@@ -395,7 +395,7 @@ proptest! {
             feed(&mut app, Msg::Resize(told_width, told_height));
         }
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        let theme = Theme { depth: Depth::Ansi16, ascii };
+        let theme = Theme { depth: Depth::Ansi16, ascii, plain: false };
         terminal.draw(|frame| app.draw(theme, frame)).unwrap();
         let steers = |c: char| {
             c.is_control()

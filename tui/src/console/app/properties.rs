@@ -180,7 +180,7 @@ proptest! {
             }
         }
         let mut terminal = Terminal::new(TestBackend::new(90, 30)).unwrap();
-        let theme = Theme { depth: Depth::Ansi16, ascii: false };
+        let theme = Theme { depth: Depth::Ansi16, ascii: false, plain: false };
         terminal.draw(|frame| app.draw(theme, frame)).unwrap();
     }
 }

@@ -67,6 +67,8 @@ pub struct Setup {
     pub careful: bool,
     /// Whether the mouse is listened to.
     pub mouse: bool,
+    /// Whether all is drawn one below the other, to be read out.
+    pub plain: bool,
     pub zone: TimeZone,
 }
 
@@ -143,7 +145,7 @@ impl Shared {
 
     /// Whether there is room for a side pane.
     pub const fn is_wide(&self) -> bool {
-        self.width >= WIDE
+        self.width >= WIDE && !self.setup.plain
     }
 
     /// What stands where something has not come yet.

@@ -312,10 +312,11 @@ impl Menu {
 
 fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>) -> Line<'static> {
     let theme = view.theme;
-    let pointer = if is_selected { theme.pick("▶ ", "> ") } else { "  " };
+    let pointer = if is_selected { theme.pointer() } else { " " };
     let shown = column(&theme.spell(&item.key), key, theme);
     let left = room.saturating_sub(key + 2);
-    let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Strong, shown)];
+    let pointer = theme.span(Role::Accent, format!("{pointer} "));
+    let mut spans = vec![pointer, theme.span(Role::Strong, shown)];
     let role = match (&item.reason, is_selected) {
         (_, true) => Role::Selected,
         (Some(_), _) => Role::Quiet,

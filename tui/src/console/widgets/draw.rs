@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_steers_is_visible_in_a_title_too() {
-        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let theme = Theme { depth: Depth::Mono, ascii: false, plain: false };
         let area = Rect::new(0, 0, 40, 3);
         let mut buffer = Buffer::empty(area);
         pane(vec![Span::raw("Zoe\u{202e}\u{3164}  1/1")], true, theme).render(area, &mut buffer);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_status_give_way_to_what_the_target_wrote() {
-        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let theme = Theme { depth: Depth::Mono, ascii: false, plain: false };
         for (error, width, shown) in [
             ("400 Bad Request: no date", 40, "400 Bad Request: no date"),
             ("400 Bad Request: no date", 11, "400 no date"),

@@ -342,7 +342,7 @@ fn line<R: Row>(
     is_marked: bool,
 ) -> Line<'static> {
     let theme = look.theme;
-    let pointer = if is_selected { theme.pick("▶", ">") } else { " " };
+    let pointer = if is_selected { theme.pointer() } else { " " };
     let mark = if is_marked { "*" } else { " " };
     let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Accent, format!("{mark} "))];
     for (at, (column, width)) in shown.iter().enumerate() {
