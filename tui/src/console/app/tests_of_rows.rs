@@ -72,6 +72,22 @@ fn more_than_a_page_between_two_looks_is_said_and_asked_for() {
 }
 
 #[test]
+fn what_comes_above_while_one_reads_is_counted_and_moves_nothing() {
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "5")).pop().unwrap();
+    answered(&mut app, ticket, page(0));
+    press(&mut app, "down");
+    let row = selected(&app);
+    let later = app.shared.now + jiff::SignedDuration::from_secs(1);
+    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    answered(&mut app, ticket, page(50));
+    assert!(shown(&app).contains("Activity 150  ▲ 50 new (f)"), "{}", shown(&app));
+    assert_eq!(selected(&app), row);
+    press(&mut app, "f");
+    assert!(shown(&app).contains("Activity 150  following"), "{}", shown(&app));
+}
+
+#[test]
 fn at_80_columns_the_error_of_an_attempt_has_room() {
     let app = opened(80, 24);
     let text = shown(&app);

@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::input::Input;
 use crate::console::data::{Badge, Integration};
+use crate::console::keymap::{Action, Keymap};
 use crate::console::theme::{Role, Theme};
 use crate::text::{display_text, fit};
 
@@ -65,6 +66,11 @@ pub fn short_error(error: &str) -> Cow<'_, str> {
         Some((code, reported)) => Cow::Owned(format!("{code} {reported}")),
         None => Cow::Borrowed(error),
     }
+}
+
+/// How many rows have come above what is looked at, and the key that goes there.
+pub fn fresh(rows: usize, keymap: &Keymap, theme: Theme) -> String {
+    format!("  {} {rows} new{}", theme.pick("▲", "^"), keymap.hint(Action::Follow, " (", ")"))
 }
 
 /// Blanks behind the text up to `width` columns.

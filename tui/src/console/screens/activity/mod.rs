@@ -23,7 +23,7 @@ use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::draw::{pane, safe, short_error};
+use crate::console::widgets::draw::{fresh, pane, safe, short_error};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -115,6 +115,8 @@ pub struct ActivityScreen {
     fetch: Fetch<Told>,
     /// By which token it was asked; empty for the newest.
     asked: String,
+    /// How many lines have come above since the newest is not followed.
+    fresh: usize,
     page: Page,
     rows: Cell<usize>,
 }
@@ -158,9 +160,12 @@ impl ActivityScreen {
         let was_open =
             self.table.current().is_some_and(|it| self.tail.behind(&it.id) == Some(self.asked.as_str()));
         let first = page.rows.first().map(|it| it.id.clone()).filter(|_| was_open);
+        let newest = self.table.rows.first().map(|it| it.id.clone());
         if self.tail.take(&self.asked, page) || !self.table.is_loaded {
             self.table.set(self.tail.rows());
         }
+        let above = newest.and_then(|id| self.table.rows.iter().position(|it| it.id == id));
+        self.fresh += above.filter(|_| self.table.is_moved).unwrap_or(0);
         if let Some(id) = first {
             self.table.select(id);
         }
@@ -189,20 +194,28 @@ impl Screen for ActivityScreen {
                 }
                 _ => {}
             },
-            Action::Follow => self.table.is_moved = !self.table.is_moved,
+            Action::Follow => {
+                self.table.is_moved = !self.table.is_moved;
+                self.fresh = 0;
+            }
             Action::Older => match self.tail.older().map(str::to_owned) {
                 Ok(token) => self.ask_behind(token, cx),
                 Err(reason) => cx.say(Tone::Plain, reason),
             },
             Action::Wrap => self.page.perform(action),
-            _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
+            _ => {
+                self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1));
+                if action == Action::First {
+                    self.fresh = 0;
+                }
+            }
         }
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
-            self.tail = Tail::default();
+            (self.tail, self.fresh) = (Tail::default(), 0);
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
@@ -253,6 +266,9 @@ impl Screen for ActivityScreen {
             theme.span(Role::Strong, "Activity"),
             theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
         ];
+        if self.table.is_moved && self.fresh > 0 {
+            title.push(theme.span(Role::Accent, fresh(self.fresh, &view.shared.setup.keymap, theme)));
+        }
         if self.tail.has_gap() {
             title.push(theme.span(Role::Warn, "  more happened than is shown"));
         }

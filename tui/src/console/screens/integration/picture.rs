@@ -7,14 +7,13 @@ use ratatui::widgets::Paragraph;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
 use crate::console::data::{Delivery, DeliveryState, Integration};
-use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{gates, pushed, retry};
 use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{badge, counted, pane, safe};
+use crate::console::widgets::draw::{badge, counted, fresh, pane, safe};
 use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::time;
 
@@ -136,8 +135,7 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
         if !it.attempts.is_moved {
             spans.push(theme.span(Role::Quiet, "  following"));
         } else if it.fresh > 0 {
-            let how = view.shared.setup.keymap.hint(Action::Follow, " (", ")");
-            spans.push(theme.span(Role::Accent, format!("  {} {} new{how}", theme.pick("▲", "^"), it.fresh)));
+            spans.push(theme.span(Role::Accent, fresh(it.fresh, &view.shared.setup.keymap, theme)));
         }
     }
     if view.shared.stale_since.is_some() {
