@@ -22,6 +22,8 @@ use crate::moment::ahead_of;
 /// From this many deliveries on, a bulk act wants its number typed.
 const BULK: u64 = 10;
 const WIDTH: u16 = 76;
+/// What may be typed where nothing is.
+const OR_A_PACE: &str = ", or so many a minute for each integration";
 
 /// What a dry run told.
 #[derive(Clone, Debug, PartialEq)]
@@ -373,6 +375,8 @@ impl Confirm {
             (_, "") => line.push(theme.span(Role::Strong, nothing)),
             (_, text) => line.push(theme.span(Role::Strong, safe(text, room, theme))),
         }
+        let is_open = self.focus != Focus::Entry && self.entry.text().is_empty();
+        let behind = if is_open && self.mutation.is_job() { OR_A_PACE.to_owned() } else { behind };
         line.push(theme.span(Role::Quiet, behind));
         vec![Line::default(), Line::from(line)]
     }
