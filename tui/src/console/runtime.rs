@@ -302,6 +302,9 @@ impl Runtime {
         let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
         sent.map_err(|error| format!("the terminal could not be written to: {error}"))?;
+        if text.is_empty() {
+            return Ok("the clipboard is empty again".to_owned());
+        }
         let handed = if is_in_tmux { ", handed through tmux" } else { "" };
         Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed}){taken}"))
     }

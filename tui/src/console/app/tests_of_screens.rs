@@ -63,6 +63,21 @@ fn a_secret_is_left_only_when_it_is_stored() {
 }
 
 #[test]
+fn a_secret_that_was_copied_is_taken_from_the_clipboard_again() {
+    let mut app = live(120, 36);
+    rotated(&mut app);
+    let copied = |effects: &[Effect]| match effects {
+        [Effect::Copy { text, .. }] => Some(text.len()),
+        _ => None,
+    };
+    assert!(!shown(&app).contains("k clear") && press(&mut app, "k").is_empty());
+    assert!(copied(&press(&mut app, "y")).is_some_and(|length| length > 0));
+    assert!(shown(&app).contains("k clear the clipboard"), "{}", shown(&app));
+    assert_eq!(copied(&press(&mut app, "k")), Some(0));
+    assert!(!shown(&app).contains("k clear"), "{}", shown(&app));
+}
+
+#[test]
 fn ctrl_c_on_a_secret_asks_first() {
     let mut app = live(80, 24);
     rotated(&mut app);
