@@ -18,7 +18,7 @@ use crate::{
         Store,
         lead::place::LeadPlace,
         operator::{
-            audit::Reading,
+            reading::Reading,
             command::Refusal,
             refusal::{Known, RefusalReason},
         },
