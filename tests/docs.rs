@@ -123,14 +123,15 @@ fn every_finding_of_a_review_has_a_test() {
     let page = fs::read_to_string(root().join("docs/promises.md")).unwrap();
     let rows = page.lines().filter_map(|line| {
         let id = line.strip_prefix("| ")?.split(' ').next()?;
-        let number =
-            id.strip_prefix(['V', 'S', 'Q', 'D', 'R']).is_some_and(|number| number.parse::<u8>().is_ok());
+        let number = id
+            .strip_prefix(['V', 'S', 'Q', 'D', 'C', 'R'])
+            .is_some_and(|number| number.parse::<u8>().is_ok());
         number.then_some((id.to_owned(), line))
     });
     let rows: Vec<_> = rows.collect();
     let named: BTreeSet<_> = rows.iter().map(|(id, _)| id.clone()).collect();
-    // Of what leaves for vendors, of security, of the queue, of what comes in, and of what may break.
-    let sections = [('V', 26), ('S', 14), ('Q', 5), ('D', 14), ('R', 12)];
+    // Of what leaves for vendors, of security, of the queue, of what comes in, of the console, and of what may break.
+    let sections = [('V', 26), ('S', 14), ('Q', 5), ('D', 14), ('C', 11), ('R', 12)];
     let all = sections.iter().flat_map(|(letter, last)| (1..=*last).map(move |n| format!("{letter}{n}")));
     assert_eq!(named, all.collect::<BTreeSet<_>>());
     for (id, row) in rows {

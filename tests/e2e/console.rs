@@ -13,10 +13,12 @@ use tokio::process::Command;
 
 use crate::leads::verify;
 
+mod activity;
 mod copying;
 mod hostile;
 mod hygiene;
 mod jumps;
+mod moves;
 mod undo;
 
 const SMALL: (u16, u16) = (80, 24);

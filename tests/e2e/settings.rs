@@ -37,11 +37,11 @@ async fn the_file_is_made_found_printed_and_corrected() {
     let printed = run(&cli, &path, &["config", "print", "-o", "json"]).await;
     assert_eq!(printed.json(), json!({"read_only": false, "remember": true}));
 
-    fs::write(&path, "color = \"256\"\n\n[keys]\nretry = \"x\"\n").unwrap();
+    fs::write(&path, "color = \"256\"\n\n[keys]\nretry = \"x\"\nevidence = \"x\"\n").unwrap();
     let clash = "`x` would be both retry and evidence: give one of them another key, or \"none\"";
     for args in [&["config", "print"][..], &["lead", "list"]] {
         let wrong = run(&cli, &path, args).await;
-        assert_eq!(wrong.error(2), format!("{shown}:4: {clash}"));
+        assert_eq!(wrong.error(2), format!("{shown}:5: {clash}"));
     }
     // What helps to mend it works.
     assert_eq!(run(&cli, &path, &["config", "path"]).await.code, 0);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{Behaviour, Fake, Judge, Receiver, hubspot::Hubspot, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Daemon, Operator, Pty, Scene, http, leadline, post_lead, request_id, wait_until};
+use leadline_tests::{Daemon, Operator, Pty, Scene, http, key, leadline, post_lead, request_id, wait_until};
 use leadlined::domain::signing;
 use scenes::{Crm, is_signed_by};
 use serde_json::{Value, json};
@@ -36,19 +36,8 @@ impl Keys {
 
     /// Presses one key, late enough to count in a dialog.
     async fn press(&mut self, name: &str) {
-        let bytes = match name {
-            "Enter" => "\r",
-            "Down" => "\x1b[B",
-            "Ctrl-d" => "\x04",
-            "Ctrl-k" => "\x0b",
-            "Ctrl-s" => "\x13",
-            "Tab" => "\t",
-            "Shift-Tab" => "\x1b[Z",
-            "Ctrl-u" => "\x15",
-            other => other,
-        };
         self.pressed.push(name.to_owned());
-        self.console.answer(bytes).await;
+        self.console.answer(&key(name)).await;
     }
 
     /// Types a text, which is no key of its own.

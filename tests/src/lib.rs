@@ -15,7 +15,7 @@ pub use harness::{
     foreign::left_out,
     invariants::{broken_invariants, check_invariants},
     operator::{Operator, post_lead, request_id},
-    pty::{Pty, Shown},
+    pty::{Pty, Shown, key},
     pushing::{Bringing, Pushing},
     scene::{Cast, Scene, Setting},
     wait::wait_until,

@@ -47,7 +47,16 @@ pub struct Config {
     pub color: Option<Color>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ascii: Option<bool>,
+    /// Whether the console draws no frames and bars.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
+    /// Whether the console listens to the mouse; else the terminal keeps it for its own selection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mouse: bool,
     pub read_only: bool,
+    /// Whether each act wants its number or its integration's name typed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub careful: bool,
     /// Whether the console opens where it was left.
     pub remember: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -69,7 +78,10 @@ impl Default for Config {
             profile: None,
             color: None,
             ascii: None,
+            plain: false,
+            mouse: false,
             read_only: false,
+            careful: false,
             remember: true,
             keys: BTreeMap::new(),
             commands: Vec::new(),
@@ -116,6 +128,8 @@ pub struct Profile {
     pub client_key: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub careful: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<Color>,
 }
@@ -304,15 +318,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let colours = "`auto`, `16`, `256`, `contrast`, `never`";
-        let known = "`profile`, `color`, `ascii`, `read_only`, `remember`, `keys`, `command`, `profiles`";
+        let known = "`profile`, `color`, `ascii`, `plain`, `mouse`, `read_only`, `careful`, `remember`, `keys`, `command`, `profiles`";
         for (text, line, reason) in [
             ("\ncolour = 1\n", 2, format!("unknown field `colour`, expected one of {known}")),
             ("color = \"pink\"\n", 1, format!("unknown variant `pink`, expected one of {colours}")),
             ("[keys]\nwrap = \"\"\n", 2, "no key is named: write one, or \"none\"".to_owned()),
             (
-                "\n\n[keys]\nretry = \"x\"\n",
-                4,
+                "\n\n[keys]\nretry = \"x\"\nevidence = \"x\"\n",
+                5,
                 "`x` would be both retry and evidence: give one of them another key, or \"none\"".to_owned(),
+            ),
+            (
+                "[[command]]\nname = \"call\"\nrun = \"call\"\nkey = \"2\"\n",
+                1,
+                "`2` is \"failures by cause\" for everybody: give \"call\" another key, or \"none\""
+                    .to_owned(),
             ),
             ("[keys]\nback = \"b\"\n", 2, "its keys are the same for everybody: take it out".to_owned()),
             (

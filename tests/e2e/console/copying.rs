@@ -79,3 +79,22 @@ async fn within_tmux_it_is_handed_to_the_terminal_outside() {
         scene.end().await;
     }
 }
+
+#[tokio::test]
+async fn the_clipboard_of_the_machine_gets_it_too_unless_the_reader_sits_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (program, copied) = (dir.path().join("wl-copy"), dir.path().join("copied"));
+    fs::write(&program, format!("#!/bin/sh\ncat > '{}'\n", copied.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    for (ssh, is_given) in [("10.0.0.1 5000 10.0.0.2 22", false), ("", true)] {
+        let variables = [("PATH", path.as_str()), ("WAYLAND_DISPLAY", "wayland-0"), ("SSH_CONNECTION", ssh)];
+        let (scene, mut console) = before_a_lead(1, &variables).await;
+        console.press("!");
+        console.wait_for_all(&["The command for this", "copied the command"]).await;
+        assert!(String::from_utf8_lossy(console.shown().raw()).contains("\x1b]52;c;"));
+        let text = fs::read_to_string(&copied).ok();
+        assert_eq!(text.is_some_and(|text| text.contains("leadline lead ")), is_given, "{ssh:?}");
+        scene.end().await;
+    }
+}

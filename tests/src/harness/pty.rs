@@ -23,6 +23,38 @@ const SETTLE: Duration = Duration::from_millis(200);
 const BEGIN: &[u8] = b"\x1b[?2026h";
 const END: &[u8] = b"\x1b[?2026l";
 
+/// What a terminal sends for keys that have a name.
+const KEYS: [(&str, &str); 16] = [
+    ("Enter", "\r"),
+    ("Esc", "\x1b"),
+    ("Tab", "\t"),
+    ("Shift-Tab", "\x1b[Z"),
+    ("Space", " "),
+    ("Backspace", "\x7f"),
+    ("Delete", "\x1b[3~"),
+    ("Insert", "\x1b[2~"),
+    ("Up", "\x1b[A"),
+    ("Down", "\x1b[B"),
+    ("Right", "\x1b[C"),
+    ("Left", "\x1b[D"),
+    ("Home", "\x1b[H"),
+    ("End", "\x1b[F"),
+    ("PgUp", "\x1b[5~"),
+    ("PgDn", "\x1b[6~"),
+];
+
+/// What a terminal sends for this key: one that has a name, a letter with `Ctrl-` before it, else what it shows.
+#[must_use]
+pub fn key(name: &str) -> String {
+    if let Some((_, bytes)) = KEYS.iter().find(|(known, _)| *known == name) {
+        return (*bytes).to_owned();
+    }
+    match name.strip_prefix("Ctrl-").map(str::as_bytes) {
+        Some([letter @ b'a'..=b'z']) => char::from(letter & 0x1f).to_string(),
+        _ => name.to_owned(),
+    }
+}
+
 /// What has come out of a terminal so far.
 pub struct Shown {
     parser: vt100::Parser,
@@ -150,6 +182,10 @@ impl Pty {
             "LEADLINE_PROFILE",
             "NO_COLOR",
             "TMUX",
+            "DISPLAY",
+            "WAYLAND_DISPLAY",
+            "SSH_CONNECTION",
+            "SSH_TTY",
             "PAGER",
             "VISUAL",
             "EDITOR",

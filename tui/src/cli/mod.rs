@@ -84,6 +84,9 @@ pub struct Cli {
     /// Draw with ASCII only
     #[arg(long, help_heading = "Console")]
     ascii: bool,
+    /// Draw no frames and bars, and put the cursor on what is selected: for screen readers
+    #[arg(long, help_heading = "Console")]
+    plain: bool,
     /// Colours of the console: auto, 16, 256, contrast or never [default: auto]
     #[arg(long, value_name = "WHEN", hide_possible_values = true, help_heading = "Console")]
     color: Option<console::Color>,
@@ -310,8 +313,8 @@ fn find_blank(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
 }
 
 async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
-    let Cli { server, profile, network, command, read_only, ascii, color, .. } = cli;
-    let wanted = Wanted { profile, reach: network.reach(server), color, ascii, read_only };
+    let Cli { server, profile, network, command, read_only, ascii, plain, color, .. } = cli;
+    let wanted = Wanted { profile, reach: network.reach(server), color, ascii, plain, read_only };
     // Read where they are needed: what helps to mend them must work without.
     let context = || -> Result<Context, CliError> {
         Ok(Context { reach: Config::load()?.choose(wanted.clone())?.reach, out: out.clone() })

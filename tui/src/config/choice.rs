@@ -14,6 +14,7 @@ pub struct Wanted {
     pub reach: Reach,
     pub color: Option<Color>,
     pub ascii: bool,
+    pub plain: bool,
     pub read_only: bool,
 }
 
@@ -25,7 +26,9 @@ pub struct Choice {
     pub color: Color,
     /// None: the locale decides.
     pub ascii: Option<bool>,
+    pub plain: bool,
     pub read_only: bool,
+    pub careful: bool,
 }
 
 impl Config {
@@ -41,7 +44,7 @@ impl Config {
         home: Option<PathBuf>,
     ) -> Result<Choice, ConfigError> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let Wanted { profile, mut reach, color, ascii, read_only } = wanted;
+        let Wanted { profile, mut reach, color, ascii, plain, read_only } = wanted;
         let is_elsewhere = || {
             reach.server.is_some()
                 || ["LEADLINE_SERVER", "LEADLINE_DATA_DIR"].into_iter().any(|name| set(name).is_some())
@@ -61,7 +64,10 @@ impl Config {
         }
         let color = color.or_else(|| found.and_then(|it| it.color)).or(self.color).unwrap_or_default();
         let read_only = read_only || self.read_only || found.is_some_and(|it| it.read_only);
-        Ok(Choice { profile: name, reach, color, ascii: ascii.then_some(true).or(self.ascii), read_only })
+        let careful = self.careful || found.is_some_and(|it| it.careful);
+        let ascii = ascii.then_some(true).or(self.ascii);
+        let plain = plain || self.plain;
+        Ok(Choice { profile: name, reach, color, ascii, plain, read_only, careful })
     }
 
     /// How the daemons of the other profiles are reached, each by what its profile says and nothing else.
@@ -105,7 +111,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "profile = \"prod\"\ncolor = \"256\"\n[profiles.prod]\nserver = \"https://p:1\"\n\
-                        token_file = \"~/token\"\nca = \"ca.pem\"\nread_only = true\n[profiles.test]\n\
+                        token_file = \"~/token\"\nca = \"ca.pem\"\nread_only = true\ncareful = true\n[profiles.test]\n\
                         server = \"unix:/t\"\ncolor = \"never\"\n";
 
     fn chosen(wanted: Wanted, variables: &[(&str, &str)]) -> Result<Choice, String> {
@@ -138,12 +144,12 @@ mod tests {
         let choice = chosen(Wanted::default(), &[]).unwrap();
         assert_eq!(choice.reach.token_file, Some("/users/ana/token".into()));
         assert_eq!(choice.reach.ca, Some("/etc/leadline/ca.pem".into()));
-        assert!(choice.read_only && choice.color == Color::Ansi256);
+        assert!(choice.read_only && choice.careful && choice.color == Color::Ansi256);
         let elsewhere =
             chosen(Wanted { reach: Reach::at(Some("https://x:1".to_owned())), ..Wanted::default() }, &[]);
         let elsewhere = elsewhere.unwrap();
         assert!(elsewhere.reach.token_file.is_none() && elsewhere.reach.ca.is_none());
-        assert!(!elsewhere.read_only, "it was said of another daemon");
+        assert!(!elsewhere.read_only && !elsewhere.careful, "it was said of another daemon");
         let token = Reach { token: Some("llt_x".to_owned()), ..Reach::default() };
         let choice = chosen(Wanted { reach: token, ..Wanted::default() }, &[]).unwrap();
         assert!(choice.reach.token_file.is_none(), "the line's token is the one");

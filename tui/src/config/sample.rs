@@ -12,8 +12,14 @@ const HEAD: &str = "\
 #color = \"auto\"
 # Frames and signs in ASCII only; without this line the locale decides.
 #ascii = false
+# No frames and bars, all below each other, the cursor on what is selected: for screen readers.
+#plain = false
+# The wheel moves and a click selects; Shift (Option on a Mac) then selects text. `:mouse` turns that on and off.
+#mouse = false
 # The console changes nothing.
 #read_only = false
+# Each act in the console wants its number, or the name of its integration, typed.
+#careful = false
 # The console opens where it was left: screen, company, filters, orders.
 #remember = true
 # The profile that is used where neither --profile nor --server is given.
@@ -28,6 +34,7 @@ const HEAD: &str = "\
 #client_cert = \"me.pem\"
 #client_key = \"me.key\"
 #read_only = true
+#careful = true
 #color = \"16\"
 
 # Commands of your own on what is selected: a line for sh, run on the terminal. What is selected stands in
@@ -42,7 +49,8 @@ const HEAD: &str = "\
 # Keep its output until Enter is pressed:
 #wait = true
 
-# Keys: several with blanks between, \"none\" for none. Esc, 1 to 6, ctrl-c, ctrl-l and ctrl-z stay as they are.
+# Keys: several with blanks between, \"none\" for none; yours win over ours. Esc, 1 to 6, ctrl-c, ctrl-l and ctrl-z stay
+# as they are.
 #[keys]
 ";
 

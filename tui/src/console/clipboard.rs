@@ -1,16 +1,26 @@
-//! What is copied: handed to the reader's terminal, which has the clipboard, over ssh and from within tmux too. What is
-//! too long for that goes to a file, so that it can leave all the same.
+//! What is copied: handed to the reader's terminal, which has the clipboard, over ssh and from within tmux too; and to the
+//! program that has it on the machine that the reader sits at, as not every terminal takes it. What is too long for that
+//! goes to a file, so that it can leave all the same.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossterm::Command as _;
 use crossterm::clipboard::CopyToClipboard;
 
 /// Terminals drop longer sequences, or hang on them.
 const BYTES_MAX: usize = 64 * 1024;
+/// How long a program may take to take a text; the screen stands still meanwhile.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A program by its name, and what it is told.
+pub(super) type Program = (&'static str, &'static [&'static str]);
 
 /// Whether a terminal would not take it.
 pub(super) const fn is_too_long(text: &str) -> bool {
@@ -27,6 +37,55 @@ pub(super) fn sequence(text: &str, is_in_tmux: bool) -> Result<String, std::fmt:
         write!(sequence, "\u{1b}Ptmux;{}\u{1b}\\", plain.replace('\u{1b}', "\u{1b}\u{1b}"))?;
     }
     Ok(sequence + &plain)
+}
+
+/// The program that has the clipboard of the machine that the reader sits at; none over ssh, where that is another one.
+pub(super) fn program(
+    variable: impl Fn(&str) -> Option<String>,
+    is_there: impl Fn(&str) -> bool,
+) -> Option<Program> {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    if is_set("SSH_CONNECTION") || is_set("SSH_TTY") {
+        return None;
+    }
+    let programs: [(bool, Program); 4] = [
+        (cfg!(target_os = "macos"), ("pbcopy", &[])),
+        (is_set("WAYLAND_DISPLAY"), ("wl-copy", &[])),
+        (is_set("DISPLAY"), ("xclip", &["-selection", "clipboard"])),
+        (is_set("DISPLAY"), ("xsel", &["--clipboard", "--input"])),
+    ];
+    let usable = programs.into_iter().filter(|(is_usable, _)| *is_usable);
+    usable.map(|(_, program)| program).find(|(name, _)| is_there(name))
+}
+
+/// Whether a program of this name is in the path.
+pub(super) fn is_in_path(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// Gives a text to a program, which must have taken it when it ends: such programs go on in the background.
+pub(super) fn give((name, arguments): Program, text: &str) -> io::Result<()> {
+    let mut command = Command::new(name);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // It fits into a pipe: nobody waits for a program that does not read.
+        stdin.write_all(text.as_bytes())?;
+    }
+    let begun = Instant::now();
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(format!("{name}: {status}"))),
+            None if begun.elapsed() >= PATIENCE => {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            None => thread::sleep(Duration::from_millis(2)),
+        }
+    }
 }
 
 /// Writes a text to a new file in this folder that only its owner can read.
@@ -54,6 +113,36 @@ mod tests {
         assert_eq!(sequence("hi", false).unwrap(), plain);
         let handed = "\u{1b}Ptmux;\u{1b}\u{1b}]52;c;aGk=\u{1b}\u{1b}\\\u{1b}\\";
         assert_eq!(sequence("hi", true).unwrap(), format!("{handed}{plain}"));
+    }
+
+    #[test]
+    fn the_clipboard_is_that_of_the_machine_one_sits_at() {
+        let found = |set: &[&str], installed: &[&str]| {
+            let variable = |name: &str| set.contains(&name).then(|| "x".to_owned());
+            program(variable, |name| installed.contains(&name)).map(|(name, _)| name)
+        };
+        if !cfg!(target_os = "macos") {
+            assert_eq!(found(&[], &["wl-copy", "xclip"]), None, "there is no screen");
+            assert_eq!(found(&["WAYLAND_DISPLAY", "DISPLAY"], &["xclip", "wl-copy"]), Some("wl-copy"));
+            assert_eq!(found(&["WAYLAND_DISPLAY", "DISPLAY"], &["xsel"]), Some("xsel"));
+            assert_eq!(found(&["DISPLAY"], &["wl-copy"]), None);
+        }
+        assert_eq!(found(&["DISPLAY", "SSH_CONNECTION"], &["xclip"]), None);
+        assert_eq!(found(&["WAYLAND_DISPLAY", "SSH_TTY"], &["wl-copy"]), None);
+    }
+
+    #[test]
+    fn a_program_has_taken_a_text_or_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copied");
+        let script: &'static str = Box::leak(format!("cat > '{}'", path.display()).into_boxed_str());
+        let arguments: &'static [&'static str] = Box::leak(Box::new(["-c", script]));
+        give(("sh", arguments), "né\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "né\n");
+        assert!(give(("false", &[]), "").is_err());
+        let late = give(("sleep", &["60"]), "x").unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(give(("no-such-program-here", &[]), "x").is_err());
     }
 
     #[test]

@@ -216,6 +216,9 @@ pub(crate) fn setup(read_only: bool) -> Setup {
         keymap: Keymap::default(),
         commands: Vec::new(),
         read_only,
+        careful: false,
+        mouse: false,
+        plain: false,
         zone: TimeZone::UTC,
     }
 }
@@ -251,18 +254,11 @@ pub(crate) fn feed(app: &mut App, msg: Msg) -> Vec<Effect> {
 pub(crate) fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     let mut effects = Vec::new();
     for word in keys.split(' ') {
-        let named = match word {
-            "enter" => Some(Press::plain(KeyCode::Enter)),
-            "esc" => Some(Press::plain(KeyCode::Esc)),
-            "tab" => Some(Press::plain(KeyCode::Tab)),
-            "up" => Some(Press::plain(KeyCode::Up)),
-            "down" => Some(Press::plain(KeyCode::Down)),
-            "left" => Some(Press::plain(KeyCode::Left)),
-            "right" => Some(Press::plain(KeyCode::Right)),
-            "end" => Some(Press::plain(KeyCode::End)),
-            "pgdn" => Some(Press::plain(KeyCode::PageDown)),
-            "space" => Some(Press::plain(KeyCode::Char(' '))),
-            word => word.strip_prefix('^').and_then(|rest| rest.chars().next()).map(Press::ctrl),
+        let named = match word.strip_prefix('^') {
+            Some(letter) => letter.chars().next().map(Press::ctrl),
+            // As the settings file names it; other words are typed.
+            None if word.chars().count() > 1 => word.parse().ok(),
+            None => None,
         };
         let letters = word.chars().map(|c| Press::plain(KeyCode::Char(c)));
         let presses: Vec<Press> = named.map_or_else(|| letters.collect(), |press| vec![press]);

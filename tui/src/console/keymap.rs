@@ -1,5 +1,5 @@
 //! Which key does what. Footer, help and palette are made from this table, so that they never lie; the reader's own keys
-//! and commands change it for a run.
+//! and commands change it for a run, and win over ours.
 
 mod action;
 mod press;
@@ -142,6 +142,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Backward, &[key('[')], "[", "back to the screen before", Group::Everywhere, 0),
     bind(Action::Forward, &[key(']')], "]", "forward again", Group::Everywhere, 0),
     bind(Action::Messages, &[key('@')], "@", "all messages", Group::Everywhere, 0),
+    bind(Action::Mouse, &[], "", "mouse on or off", Group::Everywhere, 0),
     bind(Action::Help, &[key('?')], "?", "help", Group::Everywhere, 11),
     bind(Action::Reload, &[key('R')], "R", "reload, or connect now", Group::Everywhere, 0),
     bind(Action::Redraw, &[Press::ctrl('l')], "^l", "redraw", Group::Everywhere, 0),
@@ -161,12 +162,23 @@ pub struct Bound {
     pub group: Group,
     /// Where it stands in the footer; 0 for not at all.
     pub footer: u8,
+    /// What the reader has on the last key that it had here; none where it has one.
+    pub taken: Option<String>,
 }
 
 impl Bound {
     /// Whether the key works although no screen asks for it.
     pub fn is_global(&self) -> bool {
         self.group == Group::Everywhere
+    }
+
+    /// What the settings file calls it: a command of the reader's own by its label, in quotes.
+    fn name(&self) -> String {
+        self.action.name().unwrap_or_else(|| format!("\"{}\"", self.label))
+    }
+
+    fn has(&self, key: Press) -> bool {
+        self.keys.iter().any(|it| it.matches(key))
     }
 
     fn set(&mut self, keys: Vec<Press>) {
@@ -184,6 +196,7 @@ impl From<&Binding> for Bound {
             label: b.label.into(),
             group: b.group,
             footer: b.footer,
+            taken: None,
         }
     }
 }
@@ -208,7 +221,8 @@ pub struct Clash {
 }
 
 impl Keymap {
-    /// The table with keys of the reader's own, and a line for each command of theirs: its label and key.
+    /// The table with keys of the reader's own, and a line for each command of theirs: its label and key. What we had on
+    /// such a key has it no more.
     pub fn with(
         keys: &BTreeMap<Action, Vec<Press>>,
         own: impl IntoIterator<Item = (String, Option<Press>)>,
@@ -231,33 +245,48 @@ impl Keymap {
             line.set(key.into_iter().collect());
             map.lines.push(line);
         }
-        map.clash(keys).map_or(Ok(map), Err)
+        map.give_way(keys)?;
+        Ok(map)
     }
 
-    /// The first key that would mean two things.
-    fn clash(&self, changed: &BTreeMap<Action, Vec<Press>>) -> Option<Clash> {
-        for (at, line) in self.lines.iter().enumerate() {
+    /// Takes from our lines the keys that the reader has given to theirs. Two of theirs on one key are refused, as is one
+    /// on a key that is the same for everybody.
+    fn give_way(&mut self, changed: &BTreeMap<Action, Vec<Press>>) -> Result<(), Clash> {
+        let is_theirs =
+            |line: &Bound| changed.contains_key(&line.action) || matches!(line.action, Action::Own(_));
+        let mut taken: Vec<(Press, String)> = Vec::new();
+        for (at, line) in self.lines.iter().enumerate().filter(|(_, line)| is_theirs(line)) {
             for key in &line.keys {
-                let is_same = |other: &&Bound| other.keys.iter().any(|it| it.matches(*key));
-                let Some(first) = self.lines[..at].iter().find(is_same) else { continue };
-                // One of the two is the reader's doing.
-                let action = if changed.contains_key(&line.action) || matches!(line.action, Action::Own(_)) {
-                    line.action
+                let is_other =
+                    |other: &&Bound| other.has(*key) && other.action != line.action && is_theirs(other);
+                let (name, key_name) = (line.name(), key.name());
+                let reason = if let Some(fixed) =
+                    self.lines.iter().find(|other| other.action.is_fixed() && other.has(*key))
+                {
+                    format!(
+                        "`{key_name}` is {:?} for everybody: give {name} another key, or \"none\"",
+                        fixed.label
+                    )
+                } else if let Some(other) = self.lines[..at].iter().find(is_other) {
+                    let (first, second) = (other.name(), name);
+                    format!(
+                        "`{key_name}` would be both {first} and {second}: give one of them another key, or \"none\""
+                    )
                 } else {
-                    first.action
+                    taken.push((*key, format!("{key} is your {name}")));
+                    continue;
                 };
-                let (key, name) = (key.name(), |line: &Bound| {
-                    line.action.name().unwrap_or_else(|| format!("\"{}\"", line.label))
-                });
-                let reason = format!(
-                    "`{key}` would be both {} and {}: give one of them another key, or \"none\"",
-                    name(first),
-                    name(line)
-                );
-                return Some(Clash { action, reason });
+                return Err(Clash { action: line.action, reason });
             }
         }
-        None
+        for line in self.lines.iter_mut().filter(|line| !is_theirs(line)) {
+            let theirs = |key: &Press| taken.iter().find(|(it, _)| it.matches(*key));
+            let Some((_, why)) = line.keys.iter().find_map(theirs) else { continue };
+            let kept: Vec<Press> = line.keys.iter().copied().filter(|key| theirs(key).is_none()).collect();
+            line.taken = kept.is_empty().then(|| why.clone());
+            line.set(kept);
+        }
+        Ok(())
     }
 
     /// Every line.
@@ -278,6 +307,12 @@ impl Keymap {
     /// The keys of an action as they are written; empty where it has none.
     pub fn shown(&self, action: Action) -> &str {
         self.line(action).map_or("", |line| &line.shown)
+    }
+
+    /// Words around the first key of an action; nothing where it has none.
+    pub fn hint(&self, action: Action, before: &str, behind: &str) -> String {
+        let key = self.line(action).and_then(|line| line.keys.first());
+        key.map(|key| format!("{before}{key}{behind}")).unwrap_or_default()
     }
 
     /// The line of an action.
@@ -348,19 +383,48 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_would_mean_two_things_are_refused() {
+    fn what_the_reader_has_on_a_key_of_ours_wins_and_the_help_says_so() {
+        let keys = BTreeMap::from([
+            (Action::Wrap, vec![press("r")]),
+            (Action::Mark, vec![press("ctrl-u")]),
+            (Action::Layout, vec![press("v"), press("v")]),
+        ]);
+        let own = [("ticket".to_owned(), Some(press("Z"))), ("outside".to_owned(), Some(press("ctrl-o")))];
+        let map = Keymap::with(&keys, own).unwrap();
+        let offered = [Action::Retry, Action::Wrap, Action::PageUp, Action::InEditor];
+        assert_eq!(map.lookup(&offered, press("r")), Some(Action::Wrap));
+        assert_eq!(map.lookup(&offered, press("Z")), Some(Action::Own(0)));
+        assert_eq!(map.lookup(&offered, press("ctrl-o")), Some(Action::Own(1)));
+        let line = |action| map.line(action).map(|line| (&*line.shown, line.taken.as_deref())).unwrap();
+        assert_eq!(line(Action::Retry), ("", Some("r is your wrap")));
+        assert_eq!(line(Action::Undo), ("", Some("Z is your \"ticket\"")));
+        assert_eq!(line(Action::InEditor), ("", Some("^o is your \"outside\"")));
+        assert_eq!(line(Action::PageUp), ("PgUp", None), "it has another one");
+        assert_eq!(line(Action::Wrap), ("r", None));
+        assert_eq!(line(Action::ClearMarks), ("u", None), "ctrl-u is no u");
+    }
+
+    #[test]
+    fn keys_that_would_mean_two_things_of_the_readers_own_are_refused() {
         let refused = |keys: &[(Action, &str)], own: &[(&str, &str)]| {
             let keys = keys.iter().map(|(action, key)| (*action, vec![press(key)])).collect();
             let own = own.iter().map(|(label, key)| ((*label).to_owned(), Some(press(key))));
             let clash = Keymap::with(&keys, own).unwrap_err();
             (clash.action, clash.reason)
         };
-        let both = "`r` would be both retry and wrap: give one of them another key, or \"none\"";
-        assert_eq!(refused(&[(Action::Wrap, "r")], &[]), (Action::Wrap, both.to_owned()));
-        let first = "`u` would be both retry and clear-marks: give one of them another key, or \"none\"";
-        assert_eq!(refused(&[(Action::Retry, "u")], &[]), (Action::Retry, first.to_owned()));
-        let own = "`1` would be both \"overview\" and \"call\": give one of them another key, or \"none\"";
-        assert_eq!(refused(&[], &[("call", "1")]), (Action::Own(0), own.to_owned()));
+        let both = "`x` would be both retry and wrap: give one of them another key, or \"none\"";
+        assert_eq!(
+            refused(&[(Action::Wrap, "x"), (Action::Retry, "x")], &[]),
+            (Action::Wrap, both.to_owned())
+        );
+        let own = "`x` would be both retry and \"call\": give one of them another key, or \"none\"";
+        assert_eq!(refused(&[(Action::Retry, "x")], &[("call", "x")]), (Action::Own(0), own.to_owned()));
+        let two = "`x` would be both \"call\" and \"write\": give one of them another key, or \"none\"";
+        assert_eq!(refused(&[], &[("call", "x"), ("write", "x")]), (Action::Own(1), two.to_owned()));
+        let fixed = "`1` is \"overview\" for everybody: give \"call\" another key, or \"none\"";
+        assert_eq!(refused(&[], &[("call", "1")]), (Action::Own(0), fixed.to_owned()));
+        let out = "`ctrl-c` is \"quit at once\" for everybody: give retry another key, or \"none\"";
+        assert_eq!(refused(&[(Action::Retry, "ctrl-c")], &[]), (Action::Retry, out.to_owned()));
         let fixed = "its keys are the same for everybody: take it out";
         assert_eq!(refused(&[(Action::Back, "b")], &[]), (Action::Back, fixed.to_owned()));
     }

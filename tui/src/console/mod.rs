@@ -16,6 +16,7 @@ pub mod runtime;
 pub mod screen;
 pub mod screens;
 pub mod session;
+mod sleep;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;
@@ -109,7 +110,7 @@ async fn once(
         Err(error) => return Ok(End::Code(refuse(&error.to_string()))),
     };
     let ascii = choice.ascii.unwrap_or_else(is_ascii_locale);
-    let theme = Theme { depth: depth(choice.color), ascii };
+    let theme = Theme { depth: depth(choice.color), ascii, plain: choice.plain };
     let store = session.filter(|_| config.remember).map(|path| Store::new(path, &target));
     let others: Vec<Other> = config
         .others(choice.profile.as_deref(), choice.reach.server.as_deref())
@@ -124,10 +125,16 @@ async fn once(
         keymap: config.keymap().clone(),
         commands: config.commands(),
         read_only: choice.read_only,
+        careful: choice.careful,
+        mouse: config.mouse,
+        plain: choice.plain,
         zone: TimeZone::system(),
         target,
     };
-    let screen = Screen::enter()?;
+    let mut screen = Screen::enter()?;
+    if config.mouse {
+        screen.listen_to_mouse(true)?;
+    }
     let size = screen.size()?;
     let mut app = App::new(setup, Timestamp::now(), size.width, size.height);
     if let Some(session) = store.as_ref().and_then(Store::read) {

@@ -18,6 +18,7 @@ pub enum Msg {
     Tick,
     /// The program was stopped and runs again; the screen may hold anything.
     Resumed,
+    Mouse(Mouse),
     Conn(Conn),
     Who(Who),
     Snapshot {
@@ -59,6 +60,14 @@ pub enum Msg {
     Saved(Result<String, String>),
 }
 
+/// What a mouse did, where one is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mouse {
+    WheelUp,
+    WheelDown,
+    Click { column: u16, row: u16 },
+}
+
 /// A line for the shell that gets the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -73,6 +82,7 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub enum Effect {
     Net(Command),
+    /// Puts a text on the clipboard; an empty one takes away what is there.
     Copy {
         what: String,
         text: Zeroizing<String>,
@@ -102,6 +112,8 @@ pub enum Effect {
     },
     /// Looks at the daemons of the other profiles too, or at none of them any more.
     LookElsewhere(bool),
+    /// Listens to the mouse, or leaves it to the terminal.
+    Mouse(bool),
     /// Paints everything anew.
     Redraw,
     Suspend,
@@ -113,6 +125,8 @@ pub enum Effect {
 pub enum Command {
     /// Try to connect now.
     Reconnect,
+    /// The machine slept: what waits for a time has waited too long.
+    Woke,
     /// Follow the attempts of this integration, or of none.
     Follow(Option<String>),
     Ask {

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crossterm::event::{Event, EventStream};
+use crossterm::event::{Event, EventStream, MouseButton, MouseEvent, MouseEventKind};
 use futures::{StreamExt as _, future::OptionFuture, poll};
 use jiff::Timestamp;
 use signal_hook::{consts::SIGTSTP, low_level};
@@ -24,9 +24,10 @@ use super::clipboard;
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
-use super::msg::{Command, Effect, Msg, Program};
+use super::msg::{Command, Effect, Mouse, Msg, Program};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
+use super::sleep::Awake;
 use super::terminal::{Screen, save};
 use super::theme::Theme;
 use crate::config;
@@ -48,6 +49,7 @@ pub struct Runtime {
     commands: Option<mpsc::UnboundedReceiver<Command>>,
     dirty: bool,
     drawn_at: Instant,
+    awake: Awake,
     store: Option<Store>,
     lookout: Option<Lookout>,
     /// Nothing comes from the connection any more, which has been said.
@@ -102,6 +104,7 @@ impl Runtime {
             commands,
             dirty: true,
             drawn_at,
+            awake: Awake::since(drawn_at, Timestamp::now()),
             store,
             lookout: None,
             is_cut_off: false,
@@ -209,7 +212,13 @@ impl Runtime {
             break_if_asked("key");
         }
         self.dirty = true;
-        for effect in self.app.update(Timestamp::now(), msg) {
+        let now = Timestamp::now();
+        if self.awake.slept(Instant::now(), now) {
+            // What has ended needs no waking.
+            drop(self.net.send(Command::Woke));
+            self.lookout.iter().for_each(Lookout::wake);
+        }
+        for effect in self.app.update(now, msg) {
             self.perform(effect)?;
         }
         Ok(())
@@ -254,6 +263,7 @@ impl Runtime {
             }
             Effect::Run(program) => self.run_own(&program)?,
             Effect::Redraw => self.screen.clear()?,
+            Effect::Mouse(is_on) => self.screen.listen_to_mouse(is_on)?,
             Effect::Suspend => self.suspend()?,
             Effect::Quit => self.exit = Some(Exit::Code(0)),
             Effect::Connect { profile, integration } => {
@@ -285,12 +295,18 @@ impl Runtime {
                 "too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"
             ));
         }
+        let native = clipboard::program(|name| env::var(name).ok(), clipboard::is_in_path);
+        let native = native.filter(|program| clipboard::give(*program, text).is_ok());
+        let taken = native.map(|(name, _)| format!(" and {name}")).unwrap_or_default();
         let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
         let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
         sent.map_err(|error| format!("the terminal could not be written to: {error}"))?;
+        if text.is_empty() {
+            return Ok("the clipboard is empty again".to_owned());
+        }
         let handed = if is_in_tmux { ", handed through tmux" } else { "" };
-        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed})"))
+        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed}){taken}"))
     }
 
     /// Lends the terminal to another program. Nothing is read from the terminal meanwhile: this loop stands still.
@@ -362,7 +378,20 @@ fn message(event: Event) -> Option<Msg> {
         Event::Key(key) => Press::from_event(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
-        Event::Mouse(_) | Event::FocusGained | Event::FocusLost => None,
+        Event::Mouse(event) => mouse(event).map(Msg::Mouse),
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// The wheel and clicks; where the mouse is dragged, nobody is interested.
+const fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::ScrollUp => Some(Mouse::WheelUp),
+        MouseEventKind::ScrollDown => Some(Mouse::WheelDown),
+        MouseEventKind::Down(MouseButton::Left) => {
+            Some(Mouse::Click { column: event.column, row: event.row })
+        }
+        _ => None,
     }
 }
 

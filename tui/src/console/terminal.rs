@@ -7,9 +7,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::style::Print;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
     disable_raw_mode, enable_raw_mode,
@@ -20,6 +22,12 @@ use ratatui::buffer::Cell as BufferCell;
 use ratatui::layout::{Position, Rect, Size};
 use ratatui::{Frame, Terminal};
 
+/// Clicks and the wheel, no movement: each of these would be written, and read, for nothing.
+const MOUSE_ON: &str = "\u{1b}[?1000h\u{1b}[?1006h";
+const MOUSE_OFF: &str = "\u{1b}[?1006l\u{1b}[?1000l";
+/// Whether the terminal tells of the mouse: whoever gives it back, be it a panic, must end that.
+static HAS_MOUSE: AtomicBool = AtomicBool::new(false);
+
 type Hook = Box<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync>;
 
 /// The terminal while the console has it.
@@ -27,6 +35,7 @@ pub struct Screen {
     terminal: Terminal<Quiet>,
     active: Rc<Cell<bool>>,
     hook: Arc<Hook>,
+    wants_mouse: bool,
 }
 
 impl Screen {
@@ -45,7 +54,7 @@ impl Screen {
         let active = Rc::new(Cell::new(false));
         let frames = Frames { bytes: Vec::new(), active: Rc::clone(&active) };
         let terminal = Terminal::new(Quiet(CrosstermBackend::new(frames)))?;
-        let mut screen = Self { terminal, active, hook };
+        let mut screen = Self { terminal, active, hook, wants_mouse: false };
         screen.resume()?;
         Ok(screen)
     }
@@ -54,7 +63,20 @@ impl Screen {
     pub fn resume(&mut self) -> io::Result<()> {
         enable_raw_mode()?;
         self.active.set(true);
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        self.listen_to_mouse(self.wants_mouse)
+    }
+
+    /// Has the terminal tell of clicks and the wheel, or keep them: its own selection wants them.
+    pub fn listen_to_mouse(&mut self, is_on: bool) -> io::Result<()> {
+        self.wants_mouse = is_on;
+        match is_on {
+            true => {
+                HAS_MOUSE.store(true, Ordering::Relaxed);
+                execute!(io::stdout(), Print(MOUSE_ON))
+            }
+            false => leave_mouse(),
+        }
     }
 
     /// Gives the terminal back.
@@ -99,9 +121,14 @@ impl Drop for Screen {
     }
 }
 
+fn leave_mouse() -> io::Result<()> {
+    if HAS_MOUSE.swap(false, Ordering::Relaxed) { execute!(io::stdout(), Print(MOUSE_OFF)) } else { Ok(()) }
+}
+
 fn restore() -> io::Result<()> {
+    let left = leave_mouse();
     let shown = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
-    disable_raw_mode().and(shown)
+    disable_raw_mode().and(left).and(shown)
 }
 
 /// The backend, except that a frame without a change writes nothing: the cursor was hidden when the terminal was taken

@@ -40,7 +40,14 @@ pub enum Role {
 pub struct Theme {
     pub depth: Depth,
     pub ascii: bool,
+    /// Without frames and bars, for whoever has the screen read out.
+    pub plain: bool,
 }
+
+/// Where the cursor of a terminal belongs while it is drawn plain: the selected row, and the corner of what has the focus.
+/// Private characters that nobody sees: they are replaced before a frame leaves.
+pub const SELECTED: &str = "\u{e000}";
+pub const FOCUSED: &str = "\u{e001}";
 
 impl Theme {
     /// The style of a meaning. Backgrounds stay the terminal's own.
@@ -122,6 +129,16 @@ impl Theme {
         if self.ascii { ascii } else { unicode }
     }
 
+    /// The sign of the selected row.
+    pub const fn pointer(self) -> &'static str {
+        if self.plain { SELECTED } else { self.pick("▶", ">") }
+    }
+
+    /// What a line is drawn with, sign by sign.
+    pub const fn rule(self) -> &'static str {
+        if self.plain { " " } else { self.pick("─", "-") }
+    }
+
     /// Text with our own signs spelled in ASCII where that is asked for.
     pub fn spell(self, text: &str) -> String {
         const SIGNS: [(&str, &str); 12] = [
@@ -147,6 +164,8 @@ impl Theme {
     /// The lines of a frame; a heavy one has the focus.
     pub const fn border(self, heavy: bool) -> border::Set<'static> {
         match (self.ascii, heavy) {
+            _ if self.plain && heavy => border::Set { top_left: FOCUSED, ..BLANK },
+            _ if self.plain => BLANK,
             (false, false) => border::PLAIN,
             (false, true) => border::THICK,
             (true, false) => ASCII,
@@ -155,6 +174,16 @@ impl Theme {
     }
 }
 
+const BLANK: border::Set<'static> = border::Set {
+    top_left: " ",
+    top_right: " ",
+    bottom_left: " ",
+    bottom_right: " ",
+    vertical_left: " ",
+    vertical_right: " ",
+    horizontal_top: " ",
+    horizontal_bottom: " ",
+};
 const ASCII: border::Set<'static> = border::Set {
     top_left: "+",
     top_right: "+",

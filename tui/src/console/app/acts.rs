@@ -167,6 +167,9 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
     if confirm.what.is_empty() {
         confirm.what = confirm.question.trim_end_matches('?').to_owned();
     }
+    if shared.setup.careful {
+        confirm.weigh(it.filter(|_| is_of_integration(action)).map(|it| it.name.as_str()));
+    }
     Some(confirm)
 }
 

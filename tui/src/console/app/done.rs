@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::App;
 use super::shared::Tone;
+use super::undo::Saved;
 use crate::console::data::change::{Lifted, Target};
 use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
@@ -17,7 +18,7 @@ use crate::console::widgets::time;
 impl App {
     pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, String>, effects: &mut Vec<Effect>) {
         let pending = self.shared.pending.remove(&ticket);
-        let (what, saved) = pending.map_or_else(|| ("request".to_owned(), None), |it| (it.what, it.saved));
+        let what = pending.map_or_else(|| "request".to_owned(), |it| it.what);
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -31,11 +32,7 @@ impl App {
             self.dialog = None;
         }
         self.report(Event::Done { done: &done }, effects);
-        let is_saved = saved.is_some();
-        if let Some(saved) = saved {
-            self.shared.saved = Some(saved.answered(&done));
-        }
-        let way_back = if is_saved { self.way_back() } else { String::new() };
+        let (done, way_back) = self.keep_way_back(done, &what);
         match done {
             Done::Moved { count: moved, job } => {
                 let job = if job.is_empty() { "" } else { "; a job goes through them (4)" };
@@ -74,9 +71,23 @@ impl App {
             Done::Rotated { integration, secret } => self.rotated(*integration, secret, &what),
             Done::Created { integration, secret } => self.created(*integration, secret, &what),
             Done::Noted(notes) => self.noted(&what, notes, &way_back),
+            // What was done stands within, and was taken out above.
+            Done::Saved { .. } => {}
         }
         // What the change touched is shown as it is now.
         self.load(effects);
+    }
+
+    /// Keeps the way back of a save. Answers what was done, and how that is undone; nothing for what is no save.
+    fn keep_way_back(&mut self, done: Done, what: &str) -> (Done, String) {
+        let (done, replaced) = match done {
+            Done::Saved { done, replaced } => (done, replaced),
+            done => return (done, String::new()),
+        };
+        // Where this save has none, that of an older one would be taken for it.
+        self.shared.saved = replaced.map(|it| Saved::new(what, *it));
+        let way_back = if self.shared.saved.is_some() { self.way_back() } else { String::new() };
+        (*done, way_back)
     }
 
     /// It is done. Of what else is to be known, which may be long, the last line is seen: the way back comes first there.
@@ -90,10 +101,7 @@ impl App {
 
     /// How a save is undone; nothing where its key was taken away.
     fn way_back(&self) -> String {
-        match self.shared.setup.keymap.shown(Action::Undo) {
-            "" => String::new(),
-            key => format!("; {key} undoes it"),
-        }
+        self.shared.setup.keymap.hint(Action::Undo, "; ", " undoes it")
     }
 
     /// What a reset did, in a line.
@@ -129,7 +137,10 @@ impl App {
     fn changed(&mut self, integration: Integration, what: &str, way_back: &str) {
         let is_mapping = what.starts_with("mapping");
         let more = match integration.proposals.len() {
-            more @ 1.. if is_mapping => format!("; the target has fields for {more} more: m, then ^p"),
+            more @ 1.. if is_mapping => {
+                let how = self.shared.setup.keymap.hint(Action::Mapping, ": ", ", then ^p");
+                format!("; the target has fields for {more} more{how}")
+            }
             _ => String::new(),
         };
         self.shared.say(Tone::Good, format!("{what}: done{way_back}{more}"));

@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::acts::obstacle;
 use super::shared::{SMALLEST, Tone, WIDE};
-use super::{App, menus};
+use super::{App, menus, plain};
 use crate::console::data::{Badge, Conn, Integration};
 use crate::console::dialogs::Dialog;
 use crate::console::keymap::Action;
@@ -33,18 +33,22 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     let [header_area, crumbs_area, body, status_area, keys_area] = Layout::vertical(rows).areas(area);
     frame.render_widget(header(view, header_area.width), header_area);
     frame.render_widget(crumbs(app, view, crumbs_area.width), crumbs_area);
-    app.top().draw(view, frame, body);
+    // Whatever lies over it is read alone where all is read out.
+    if !(view.theme.plain && (app.dialog.is_some() || !app.secrets.is_empty())) {
+        app.top().draw(view, frame, body);
+    }
     frame.render_widget(status(view, status_area.width), status_area);
     frame.render_widget(keys(app, view, keys_area.width), keys_area);
-    if let Some(secret) = app.secrets.front() {
-        return secret.draw(view, frame, area);
+    match (app.secrets.front(), &app.dialog) {
+        (Some(secret), _) => secret.draw(view, frame, area),
+        (None, Some(Dialog::Confirm(confirm))) => confirm.draw(view, frame, area),
+        (None, Some(Dialog::Menu(menu))) => menu.draw(view, frame, area),
+        (None, Some(Dialog::Editor(editor))) => editor.draw(view, frame, area),
+        (None, Some(Dialog::Notice(notice))) => notice.draw(view, frame, area),
+        (None, None) => {}
     }
-    match &app.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.draw(view, frame, area),
-        Some(Dialog::Menu(menu)) => menu.draw(view, frame, area),
-        Some(Dialog::Editor(editor)) => editor.draw(view, frame, area),
-        Some(Dialog::Notice(notice)) => notice.draw(view, frame, area),
-        None => {}
+    if view.theme.plain {
+        plain::put_cursor(frame, app.dialog.is_none() && app.top().is_typing());
     }
 }
 
@@ -91,7 +95,8 @@ fn header(view: View<'_>, width: u16) -> Line<'static> {
             .map(|since| format!("  data STALE for {}", time::age(shared.now, Some(since))));
         left.push(theme.span(Role::Warn, age.unwrap_or_default()));
         let retry = format!("  retry {} (try {attempt})", time::until(shared.now, *retry_at));
-        for text in [retry, "  R now".to_owned()] {
+        let now = shared.setup.keymap.hint(Action::Reload, "  ", " now");
+        for text in [retry, now] {
             if line_width(&left) + text.len() + 10 < width {
                 left.push(Span::raw(text));
             }
@@ -213,7 +218,7 @@ fn status(view: View<'_>, width: u16) -> Line<'static> {
     let (shared, theme, width) = (view.shared, view.theme, usize::from(width).saturating_sub(3));
     if let Some(message) = shared.shown() {
         let (glyph, role) = sign(message.tone, theme);
-        let hint = "  (@ for all of it)";
+        let hint = shared.setup.keymap.hint(Action::Messages, "  (", " for all of it)");
         let whole = safe(&message.text, usize::MAX / 8, theme);
         let is_cut = unicode_width::UnicodeWidthStr::width(whole.as_str()) > width.saturating_sub(2);
         let room = width.saturating_sub(2 + if is_cut { hint.len() } else { 0 });
@@ -267,7 +272,7 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
         .collect();
     bindings.sort_by_key(|b| b.footer);
     // Help stands at the end, but must not be the one that is cut off.
-    let help = "? help";
+    let help = app.shared.setup.keymap.hint(Action::Help, "", " help");
     let room = usize::from(width).saturating_sub(help.len() + 3);
     let mut spans = vec![Span::raw(" ")];
     for binding in bindings.iter().filter(|b| b.action != Action::Help) {
@@ -281,7 +286,9 @@ fn keys(app: &App, view: View<'_>, width: u16) -> Line<'static> {
             spans.extend(pair);
         }
     }
-    spans.extend([theme.span(Role::Strong, "?"), Span::raw(" help")]);
+    if let Some((key, word)) = help.split_once(' ') {
+        spans.extend([theme.span(Role::Strong, theme.spell(key)), Span::raw(format!(" {word}"))]);
+    }
     Line::from(spans)
 }
 

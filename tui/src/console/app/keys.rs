@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::acts::{needs_estimate, obstacle, question};
 use super::shared::{Pending, Tone};
-use super::{App, menus, outside, undo};
+use super::{App, menus, outside};
 use crate::console::data::{Mutation, Query};
 use crate::console::dialogs::secret::Closed;
 use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then, already};
@@ -103,11 +103,6 @@ impl App {
             return self.refuse(&reason);
         }
         let ticket = self.shared.ticket();
-        let saved = undo::saving(&mutation, &what, self.dialog.as_ref(), &self.shared);
-        if saved.is_none() && undo::is_save(&mutation) {
-            // It has no way back; that of an older one would be taken for it.
-            self.shared.saved = None;
-        }
         // What was typed into a form stays until the daemon has taken it.
         let stays = match &mut self.dialog {
             Some(Dialog::Editor(editor)) => editor.sent(ticket),
@@ -117,7 +112,7 @@ impl App {
             self.dialog = None;
         }
         self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
-        self.shared.pending.insert(ticket, Pending { what, is_delayed: false, saved });
+        self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
         effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
     }
 
@@ -230,6 +225,7 @@ impl App {
                 effects.push(Effect::Copy { what: "everything".to_owned(), text: Zeroizing::new(text) });
             }
             Action::Command => self.copy_command(effects),
+            Action::Mouse => self.turn_mouse(effects),
             Action::Own(at) => self.own(at, &subject, effects),
             Action::Export => self.dialog = Some(Dialog::Menu(outside::forms())),
             Action::Profiles => self.open(Box::new(ProfilesScreen::default()), effects),

@@ -99,10 +99,17 @@ pub fn label(screen: &dyn Screen, shared: &Shared, subject: &Subject, action: Ac
 pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
     let offered = screen.actions();
     let bindings = shared.setup.keymap.iter().filter(|b| {
-        !b.shown.is_empty() && (b.is_global() || offered.contains(&b.action)) && b.action != Action::Help
+        let is_told = !b.shown.is_empty() || b.taken.is_some();
+        is_told && (b.is_global() || offered.contains(&b.action)) && b.action != Action::Help
     });
-    let items =
-        bindings.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_string())).collect();
+    let items = bindings.filter_map(|b| {
+        let mut item = item(screen, shared, subject, b.action, b.shown.to_string())?;
+        if let Some(taken) = &b.taken {
+            item.label = format!("{}  ({taken})", item.label);
+        }
+        Some(item)
+    });
+    let items = items.collect();
     let mut menu =
         Menu::typed(format!("Help: {}   type to filter, Enter runs it", screen.crumb(shared)), items);
     menu.legend = vec![
@@ -209,7 +216,8 @@ pub fn narrow(shared: &Shared) -> Menu {
     };
     let items = [all].into_iter().chain(companies(shared).into_iter().map(item)).collect();
     let mut menu = Menu::typed("One company only", items);
-    menu.legend = vec!["Enter narrows every screen to it; C then opens its page".to_owned()];
+    let page = shared.setup.keymap.hint(Action::CompanyPage, "; ", " then opens its page");
+    menu.legend = vec![format!("Enter narrows every screen to it{page}")];
     menu
 }
 

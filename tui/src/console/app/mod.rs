@@ -9,9 +9,11 @@ mod integration_acts;
 mod jumps;
 mod keys;
 pub mod menus;
+mod mouse;
 mod outside;
 #[cfg(test)]
 pub(crate) mod pictures;
+mod plain;
 #[cfg(test)]
 mod properties;
 pub mod shared;
@@ -31,6 +33,8 @@ mod tests_of_lists;
 mod tests_of_rows;
 #[cfg(test)]
 mod tests_of_screens;
+#[cfg(test)]
+mod tests_of_settings;
 #[cfg(test)]
 mod tests_of_undo;
 pub mod undo;
@@ -122,6 +126,7 @@ impl App {
                 // It may be a key.
                 text.zeroize();
             }
+            Msg::Mouse(mouse) => self.mouse(mouse, &mut effects),
             Msg::Resize(width, height) => (self.shared.width, self.shared.height) = (width, height),
             Msg::Tick => self.tick(&mut effects),
             Msg::Resumed => effects.push(Effect::Redraw),
@@ -261,7 +266,7 @@ impl App {
             Msg::Refused(reason) => self.shared.say(Tone::Bad, reason),
             Msg::Edited(outcome) => self.edited(outcome, effects),
             Msg::Copied(outcome) | Msg::Saved(outcome) => self.note(outcome),
-            Msg::Key(_) | Msg::Paste(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
+            Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
         }
     }
 
@@ -289,7 +294,12 @@ impl App {
         if conn == Conn::Live {
             self.shared.stale_since = None;
         } else if self.shared.is_loaded && self.shared.stale_since.is_none() {
-            self.shared.stale_since = Some(self.shared.now);
+            let heard_at = match &conn {
+                Conn::Lost { heard_at, .. } => *heard_at,
+                _ => None,
+            };
+            // As old as the last sign of life: what is noticed after a night's sleep is of the evening.
+            self.shared.stale_since = Some(heard_at.map_or(self.shared.now, |at| at.min(self.shared.now)));
         }
         self.shared.conn = conn;
         if is_back {

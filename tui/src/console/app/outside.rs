@@ -91,7 +91,7 @@ impl App {
     /// Writes the list that has the keys to a new file in the directory where the console was started.
     pub(super) fn export(&mut self, form: Form, effects: &mut Vec<Effect>) {
         // Signs that files need not know are spelled.
-        let theme = Theme { depth: Depth::Mono, ascii: true };
+        let theme = Theme { depth: Depth::Mono, ascii: true, plain: false };
         let look = View { shared: &self.shared, theme }.look();
         let name = self.top().crumb(&self.shared).to_lowercase();
         let sheet =
@@ -205,9 +205,7 @@ mod tests {
                             run = \"wipe\"\ndangerous = true\n";
 
     fn with_settings(text: &str, app: &mut App) {
-        // `X` is ours unless it is taken away.
-        let text = text.replace("[keys]\n", "[keys]\ncancel-job = \"none\"\n");
-        let config = Config::parse(&text, Path::new("/x/config.toml")).unwrap();
+        let config = Config::parse(text, Path::new("/x/config.toml")).unwrap();
         app.shared.setup.keymap = config.keymap().clone();
         app.shared.setup.commands = config.commands();
     }
@@ -241,6 +239,17 @@ mod tests {
         assert!(shown(&app).contains("F5 retry"), "{}", shown(&app));
         press(&mut app, "? t i c k e t");
         assert!(shown(&app).contains("J       ticket"), "{}", shown(&app));
+    }
+
+    #[test]
+    fn what_lost_its_key_to_one_of_ones_own_is_still_in_the_help() {
+        let mut app = live(100, 30);
+        let own = "[keys]\ntest = \"?\"\n[[command]]\nname = \"ticket\"\nkey = \"Z\"\nrun = \"ticket\"\n";
+        with_settings(own, &mut app);
+        assert!(program(&press(&mut app, "Z")).is_some(), "{}", shown(&app));
+        assert!(!shown(&app).contains("help"), "it has no key: {}", shown(&app));
+        press(&mut app, ": h e l p enter u n d o");
+        assert!(shown(&app).contains("undo the last save  (Z is your \"ticket\")"), "{}", shown(&app));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::console::fixtures::{self, ago, feed, hostile_answer, live, opened, pr
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::theme::{Depth, Theme};
 
-const COLOUR: Theme = Theme { depth: Depth::Ansi16, ascii: false };
-const PLAIN: Theme = Theme { depth: Depth::Mono, ascii: true };
+const COLOUR: Theme = Theme { depth: Depth::Ansi16, ascii: false, plain: false };
+const PLAIN: Theme = Theme { depth: Depth::Mono, ascii: true, plain: false };
 
 fn drawn(app: &App, theme: Theme) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(app.shared.width, app.shared.height)).unwrap();
@@ -24,7 +24,7 @@ fn drawn(app: &App, theme: Theme) -> Buffer {
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub(super) fn text(buffer: &Buffer) -> String {
     let row = |y: u16| {
         let mut line = String::new();
         let mut skip = 0;
@@ -108,7 +108,8 @@ fn overview() {
         let mut app = live(width, height);
         let error =
             "no daemon answers at unix:/run/leadline/control.sock (nobody listens); start `leadlined`";
-        let conn = Conn::Lost { error: error.to_owned(), retry_at: app.shared.now, attempt: 4 };
+        let conn =
+            Conn::Lost { error: error.to_owned(), retry_at: app.shared.now, attempt: 4, heard_at: None };
         feed(&mut app, Msg::Conn(conn));
         app.shared.stale_since = Some(ago(14));
         app
@@ -169,8 +170,12 @@ pub(crate) fn profiles(width: u16, height: u16) -> App {
     (failing.company, failing.dead, failing.last_error) =
         ("Hill Chapel".to_owned(), 40, "402 Payment Required: the trial has ended".to_owned());
     let integrations = vec![failing, fixtures::integration("01N2", "crm-hook", Badge::Ok)];
-    let lost =
-        Conn::Lost { error: "no daemon answers at south:7443".to_owned(), retry_at: ago(-8), attempt: 2 };
+    let lost = Conn::Lost {
+        error: "no daemon answers at south:7443".to_owned(),
+        retry_at: ago(-8),
+        attempt: 2,
+        heard_at: None,
+    };
     for (profile, said) in [
         ("north", Msg::Conn(Conn::Live)),
         ("north", Msg::Snapshot { version: "0.1.0".to_owned(), integrations }),
@@ -293,7 +298,7 @@ fn lost_and_read_only_are_never_cut() {
     for width in 60..=130 {
         let mut app = live(width, 24);
         app.shared.setup.read_only = true;
-        let conn = Conn::Lost { error: "x".to_owned(), retry_at: ago(-8), attempt: 12 };
+        let conn = Conn::Lost { error: "x".to_owned(), retry_at: ago(-8), attempt: 12, heard_at: None };
         feed(&mut app, Msg::Conn(conn));
         let header = shown(&app).lines().next().unwrap().to_owned();
         assert!(
@@ -390,7 +395,7 @@ proptest! {
             feed(&mut app, Msg::Resize(told_width, told_height));
         }
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        let theme = Theme { depth: Depth::Ansi16, ascii };
+        let theme = Theme { depth: Depth::Ansi16, ascii, plain: false };
         terminal.draw(|frame| app.draw(theme, frame)).unwrap();
         let steers = |c: char| {
             c.is_control()

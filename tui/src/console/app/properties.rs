@@ -15,7 +15,7 @@ use crate::console::data::{Conn, Done, Mutation, Query, Secret};
 use crate::console::dialogs::{Confirm, Dialog, Pick};
 use crate::console::fixtures::{self, answer, attempts, failed, integrations, now};
 use crate::console::keymap::Press;
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{Command, Effect, Mouse, Msg};
 use crate::console::theme::{Depth, Theme};
 
 fn key() -> impl Strategy<Value = Msg> {
@@ -39,8 +39,11 @@ fn key() -> impl Strategy<Value = Msg> {
         .map(KeyCode::Char)
         .collect();
     let codes: Vec<KeyCode> = named.into_iter().chain(letters).collect();
-    (prop::sample::select(codes), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
-        .prop_map(|(code, ctrl, repeat)| Msg::Key(Press { code, ctrl, repeat }))
+    let keys = (prop::sample::select(codes), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
+        .prop_map(|(code, ctrl, repeat)| Msg::Key(Press { code, ctrl, repeat }));
+    let click = (0_u16..130, 0_u16..40).prop_map(|(column, row)| Mouse::Click { column, row });
+    let mouse = prop_oneof![Just(Mouse::WheelUp), Just(Mouse::WheelDown), click].prop_map(Msg::Mouse);
+    prop_oneof![12 => keys, 1 => mouse]
 }
 
 fn news() -> impl Strategy<Value = Msg> {
@@ -51,7 +54,7 @@ fn news() -> impl Strategy<Value = Msg> {
             Conn::Live,
             Conn::Connecting,
             Conn::Denied("no".to_owned()),
-            Conn::Lost { error: "x".to_owned(), retry_at: now(), attempt: 1 },
+            Conn::Lost { error: "x".to_owned(), retry_at: now(), attempt: 1, heard_at: None },
         ])
         .prop_map(Msg::Conn),
         (0_usize..7).prop_map(|keep| Msg::Snapshot {
@@ -177,7 +180,7 @@ proptest! {
             }
         }
         let mut terminal = Terminal::new(TestBackend::new(90, 30)).unwrap();
-        let theme = Theme { depth: Depth::Ansi16, ascii: false };
+        let theme = Theme { depth: Depth::Ansi16, ascii: false, plain: false };
         terminal.draw(|frame| app.draw(theme, frame)).unwrap();
     }
 }

@@ -46,8 +46,6 @@ pub struct Pending {
     pub what: String,
     /// True once it had to be put back because the connection broke.
     pub is_delayed: bool,
-    /// What it replaces, where that can be put back.
-    pub saved: Option<Saved>,
 }
 
 /// What is fixed for a run of the console.
@@ -65,6 +63,12 @@ pub struct Setup {
     pub keymap: Keymap,
     pub commands: Vec<OwnCommand>,
     pub read_only: bool,
+    /// Whether each act wants its number or its integration's name typed.
+    pub careful: bool,
+    /// Whether the mouse is listened to.
+    pub mouse: bool,
+    /// Whether all is drawn one below the other, to be read out.
+    pub plain: bool,
     pub zone: TimeZone,
 }
 
@@ -141,7 +145,7 @@ impl Shared {
 
     /// Whether there is room for a side pane.
     pub const fn is_wide(&self) -> bool {
-        self.width >= WIDE
+        self.width >= WIDE && !self.setup.plain
     }
 
     /// What stands where something has not come yet.

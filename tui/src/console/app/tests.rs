@@ -32,7 +32,7 @@ fn counted(app: &mut App, effects: &[Effect], count: u64) {
 }
 
 pub(super) fn lost() -> Msg {
-    Msg::Conn(Conn::Lost { error: "nobody listens".to_owned(), retry_at: now(), attempt: 1 })
+    Msg::Conn(Conn::Lost { error: "nobody listens".to_owned(), retry_at: now(), attempt: 1, heard_at: None })
 }
 
 pub(super) fn last(app: &App) -> &str {

@@ -63,6 +63,21 @@ fn a_secret_is_left_only_when_it_is_stored() {
 }
 
 #[test]
+fn a_secret_that_was_copied_is_taken_from_the_clipboard_again() {
+    let mut app = live(120, 36);
+    rotated(&mut app);
+    let copied = |effects: &[Effect]| match effects {
+        [Effect::Copy { text, .. }] => Some(text.len()),
+        _ => None,
+    };
+    assert!(!shown(&app).contains("k clear") && press(&mut app, "k").is_empty());
+    assert!(copied(&press(&mut app, "y")).is_some_and(|length| length > 0));
+    assert!(shown(&app).contains("k clear the clipboard"), "{}", shown(&app));
+    assert_eq!(copied(&press(&mut app, "k")), Some(0));
+    assert!(!shown(&app).contains("k clear"), "{}", shown(&app));
+}
+
+#[test]
 fn ctrl_c_on_a_secret_asks_first() {
     let mut app = live(80, 24);
     rotated(&mut app);
@@ -117,15 +132,30 @@ fn what_has_not_come_says_so_while_the_daemon_is_away() {
     for keys in ["2", "3 x y z", "4", "5", "6", "i"] {
         let mut app = live(80, 24);
         let error = "nobody listens".to_owned();
-        feed(&mut app, Msg::Conn(Conn::Lost { error, retry_at: now(), attempt: 1 }));
+        feed(&mut app, Msg::Conn(Conn::Lost { error, retry_at: now(), attempt: 1, heard_at: None }));
         press(&mut app, keys);
         let text = shown(&app);
         assert!(!text.contains("Loading"), "{keys}: {text}");
     }
     let mut app = live(80, 24);
-    feed(&mut app, Msg::Conn(Conn::Lost { error: String::new(), retry_at: now(), attempt: 1 }));
+    feed(
+        &mut app,
+        Msg::Conn(Conn::Lost { error: String::new(), retry_at: now(), attempt: 1, heard_at: None }),
+    );
     press(&mut app, "2");
     assert!(shown(&app).contains("The daemon is away: this is asked for"), "{}", shown(&app));
+}
+
+#[test]
+fn data_are_as_old_as_the_last_sign_of_life() {
+    let mut app = live(120, 36);
+    // The machine slept, and what is noticed now was so for eight hours.
+    let heard_at = Some(fixtures::ago(8 * 3600));
+    let lost = |heard_at| Conn::Lost { error: "x".to_owned(), retry_at: now(), attempt: 1, heard_at };
+    feed(&mut app, Msg::Conn(lost(heard_at)));
+    assert!(shown(&app).contains("data STALE for 8h 00m"), "{}", shown(&app));
+    feed(&mut app, Msg::Conn(lost(None)));
+    assert!(shown(&app).contains("data STALE for 8h 00m"), "{}", shown(&app));
 }
 
 #[test]
@@ -371,7 +401,7 @@ fn nobody_is_opened_under_another_name() {
     assert!(effects.iter().any(|it| matches!(it, Effect::Net(Command::Ask { .. }))), "{effects:?}");
     let mut app = live(80, 24);
     visit(&mut app, "3 s a r a h esc");
-    let conn = Conn::Lost { error: "x".to_owned(), retry_at: app.shared.now, attempt: 1 };
+    let conn = Conn::Lost { error: "x".to_owned(), retry_at: app.shared.now, attempt: 1, heard_at: None };
     feed(&mut app, Msg::Conn(conn));
     assert!(shown(&app).contains("Sarah Patel"), "what was found stays while the daemon is away");
     press(&mut app, "/ x enter");

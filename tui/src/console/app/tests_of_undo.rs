@@ -3,7 +3,7 @@
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
-use crate::console::data::undo::{PutBack, Stood};
+use crate::console::data::undo::{PutBack, Replaced, Stood};
 use crate::console::data::{Done, Integration, Mutation};
 use crate::console::fixtures::{self, feed, live, press, visit};
 use crate::console::msg::{Effect, Msg};
@@ -27,6 +27,19 @@ fn back(effects: &[Effect]) -> PutBack {
     (**back).clone()
 }
 
+/// The answer to a save that replaced the one by the other.
+fn saved_as(done: Done, before: Stood, after: Stood) -> Done {
+    Done::Saved { done: Box::new(done), replaced: Some(Box::new(Replaced { before, after })) }
+}
+
+fn stood(json: &str) -> Stood {
+    Stood::Mapping { integration: "01I1".to_owned(), json: json.to_owned() }
+}
+
+fn stood_when(when: &str) -> Stood {
+    Stood::When { flow: "01F1".to_owned(), when: when.to_owned() }
+}
+
 /// A mapping has been saved.
 fn saved() -> App {
     let mut app = live(120, 36);
@@ -34,7 +47,7 @@ fn saved() -> App {
     let effects = feed(&mut app, Msg::Edited(Ok(NEW.to_owned())));
     fixtures::serve(&mut app, effects);
     let effects = press(&mut app, "^s");
-    done(&mut app, &effects, Done::Changed(Box::new(mapped(NEW))));
+    done(&mut app, &effects, saved_as(Done::Changed(Box::new(mapped(NEW))), stood(OLD), stood(NEW)));
     assert_eq!(last(&app), "mapping of Rosewood Barn / hubspot-eu: done; Z undoes it");
     app
 }
@@ -56,12 +69,11 @@ fn a_mapping_that_was_saved_is_put_back_and_brought_again() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let effects = press(&mut app, "y");
-    let stood = |json: &str| Stood::Mapping { integration: "01I1".to_owned(), json: json.to_owned() };
     let PutBack { change, brings, replaces } = back(&effects);
     assert_eq!(change, Mutation::Mapping { integration: "01I1".to_owned(), json: OLD.to_owned() });
     assert_eq!((brings, replaces), (stood(OLD), stood(NEW)));
     // And the other way round.
-    done(&mut app, &effects, Done::Changed(Box::new(mapped(OLD))));
+    done(&mut app, &effects, saved_as(Done::Changed(Box::new(mapped(OLD))), stood(NEW), stood(OLD)));
     assert_eq!(last(&app), "mapping of Rosewood Barn / hubspot-eu as before: done; Z undoes it");
     press(&mut app, "Z");
     let effects = press(&mut app, "y");
@@ -98,7 +110,8 @@ fn what_somebody_else_saved_before_the_answer_is_not_taken_for_ours() {
     let effects = feed(&mut app, Msg::Edited(Ok(NEW.to_owned())));
     fixtures::serve(&mut app, effects);
     let effects = press(&mut app, "^s");
-    done(&mut app, &effects, Done::Changed(Box::new(mapped(r#"{"x":"y"}"#))));
+    let answer = Done::Changed(Box::new(mapped(r#"{"x":"y"}"#)));
+    done(&mut app, &effects, saved_as(answer, stood(OLD), stood(NEW)));
     assert!(press(&mut app, "Z").is_empty() && app.dialog.is_none());
     assert!(last(&app).ends_with("is not what you saved: somebody has changed it since"), "{}", last(&app));
 }
@@ -128,7 +141,8 @@ fn an_older_save_is_not_undone_in_place_of_one_without_a_way_back() {
     visit(&mut app, ", down ^u");
     feed(&mut app, Msg::Paste("https://b.example/".to_owned()));
     let effects = press(&mut app, "enter");
-    done(&mut app, &effects, Done::Changed(Box::new(before)));
+    let answer = Done::Saved { done: Box::new(Done::Changed(Box::new(before))), replaced: None };
+    done(&mut app, &effects, answer);
     press(&mut app, "Z");
     assert_eq!(last(&app), "not possible: nothing was saved here that could be put back");
 }
@@ -147,7 +161,13 @@ fn settings_are_put_back_as_far_as_they_were_changed() {
     feed(&mut app, Msg::Paste("https://b.example/".to_owned()));
     let effects = press(&mut app, "enter");
     let after = of(r#"{"url":"https://b.example/","retries":3}"#);
-    done(&mut app, &effects, Done::Changed(Box::new(after)));
+    let url = |url: &str| Stood::Settings {
+        integration: "01I1".to_owned(),
+        name: None,
+        config: [("url".to_owned(), serde_json::Value::from(url))].into_iter().collect(),
+    };
+    let answer = Done::Changed(Box::new(after));
+    done(&mut app, &effects, saved_as(answer, url("https://a.example/"), url("https://b.example/")));
     assert!(last(&app).ends_with(": done; Z undoes it"), "{}", last(&app));
     // What was not changed is as it is by now.
     let now = of(r#"{"url":"https://b.example/","retries":9}"#);
@@ -167,20 +187,22 @@ fn the_condition_of_a_flow_is_put_back() {
     let mut app = live(120, 36);
     visit(&mut app, "3 s a r a h enter down E 0 enter");
     let effects = press(&mut app, "^s");
-    done(&mut app, &effects, Done::Noted(Vec::new()));
+    // What stood there when the form opened is no matter: somebody has saved another one since.
+    let (before, after) = (stood_when("lead.guest_count > 99"), stood_when("lead.guest_count > 1500"));
+    done(&mut app, &effects, saved_as(Done::Noted(Vec::new()), before.clone(), after.clone()));
     assert_eq!(last(&app), "flow big weddings: done; Z undoes it");
     press(&mut app, "Z");
     let text = shown(&app);
-    for part in ["Put the flow big weddings back as before?", "again: lead.guest_count > 150"] {
+    for part in ["Put the flow big weddings back as before?", "again: lead.guest_count > 99"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let stood = |when: &str| Stood::When { flow: "01F1".to_owned(), when: when.to_owned() };
     let effects = press(&mut app, "y");
     let PutBack { brings, replaces, .. } = back(&effects);
-    assert_eq!((brings, replaces), (stood("lead.guest_count > 150"), stood("lead.guest_count > 1500")));
+    assert_eq!((&brings, &replaces), (&before, &after));
     // What else is to be known does not hide the way back.
-    done(&mut app, &effects, Done::Noted(vec!["No lead was asked yet.".to_owned()]));
+    let noted = Done::Noted(vec!["No lead was asked yet.".to_owned()]);
+    done(&mut app, &effects, saved_as(noted, after.clone(), before));
     assert_eq!(last(&app), "Z undoes it. No lead was asked yet.");
     press(&mut app, "Z");
-    assert_eq!(back(&press(&mut app, "y")).brings, stood("lead.guest_count > 1500"));
+    assert_eq!(back(&press(&mut app, "y")).brings, after);
 }

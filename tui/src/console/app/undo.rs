@@ -1,9 +1,9 @@
 //! The way back from what was saved last: a mapping, settings, the condition of a flow.
 
 use super::shared::Shared;
-use crate::console::data::undo::{PutBack, Stood, replaced};
-use crate::console::data::{Done, Mutation};
-use crate::console::dialogs::{Confirm, Dialog};
+use crate::console::data::Mutation;
+use crate::console::data::undo::{PutBack, Replaced, Stood};
+use crate::console::dialogs::Confirm;
 
 /// So much of what stood somewhere is quoted in a question.
 const QUOTED: usize = 300;
@@ -12,74 +12,19 @@ const QUOTED: usize = 300;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// What was saved, in the words of its message.
-    pub what: String,
-    pub before: Stood,
-    pub after: Stood,
-}
-
-/// Whether a change is a save, with or without a way back.
-pub(super) const fn is_save(mutation: &Mutation) -> bool {
-    matches!(
-        mutation,
-        Mutation::Mapping { .. }
-            | Mutation::Settings { .. }
-            | Mutation::FlowWhen { .. }
-            | Mutation::PutBack(_)
-    )
-}
-
-/// What a change that leaves now would replace, if it is a save that has a way back.
-pub(super) fn saving(
-    mutation: &Mutation,
-    what: &str,
-    dialog: Option<&Dialog>,
-    shared: &Shared,
-) -> Option<Saved> {
-    let what = what.trim_end_matches(BACK).to_owned();
-    // Of a save that puts something back, what it replaces is what the next one puts back again.
-    let (change, known) = match mutation {
-        Mutation::PutBack(back) => (&back.change, Some(&back.replaces)),
-        change => (change, None),
-    };
-    let (before, after) = match (change, dialog) {
-        (Mutation::FlowWhen { flow, when }, dialog) => {
-            let edited = match dialog {
-                Some(Dialog::Editor(editor)) => editor.edited_flow().map(|it| it.when.clone()),
-                _ => None,
-            };
-            let before = match (known, edited) {
-                (Some(known), _) => known.clone(),
-                (None, before) => Stood::When { flow: flow.clone(), when: before? },
-            };
-            (before, Stood::When { flow: flow.clone(), when: when.clone() })
-        }
-        (Mutation::Mapping { integration, json }, _) => {
-            let after = Stood::Mapping { integration: integration.clone(), json: json.clone() };
-            (replaced(change, shared.integration(integration)?)?, after)
-        }
-        (Mutation::Settings { integration, .. }, _) => {
-            let before = replaced(change, shared.integration(integration)?)?;
-            // What stands there then is what the daemon answers.
-            (before.clone(), before)
-        }
-        _ => return None,
-    };
-    Some(Saved { what, before, after })
+    what: String,
+    before: Stood,
+    after: Stood,
 }
 
 /// What is said of a save that is put back.
 const BACK: &str = " as before";
 
 impl Saved {
-    /// The same with the settings that the daemon says that stand there now. A mapping is what was sent: it is read again
-    /// after a check, and somebody else may have saved another one by then.
-    pub(super) fn answered(self, done: &Done) -> Self {
-        match done {
-            Done::Changed(it) if matches!(self.after, Stood::Settings { .. }) => {
-                Self { after: self.after.now(it), ..self }
-            }
-            _ => self,
-        }
+    /// What a save came to that was called so.
+    pub(super) fn new(what: &str, replaced: Replaced) -> Self {
+        let Replaced { before, after } = replaced;
+        Self { what: what.trim_end_matches(BACK).to_owned(), before, after }
     }
 }
 

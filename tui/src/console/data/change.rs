@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use super::undo::PutBack;
+use super::undo::{PutBack, Replaced};
 use super::{AttemptState, Integration};
 
 /// How a new signing secret comes in.
@@ -271,6 +271,11 @@ pub enum Done {
     },
     /// Done; the sentences say what else to know.
     Noted(Vec<String>),
+    /// A save, and what it came to; none where it has no way back.
+    Saved {
+        done: Box<Self>,
+        replaced: Option<Box<Replaced>>,
+    },
 }
 
 /// What a reset forgot, and what it lifted.

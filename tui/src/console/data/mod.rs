@@ -54,6 +54,8 @@ pub enum Conn {
         error: String,
         retry_at: Timestamp,
         attempt: u32,
+        /// When the daemon was last heard of by this clock, which goes on while the machine sleeps.
+        heard_at: Option<Timestamp>,
     },
     /// The daemon answers, but not to what this console asks.
     Incompatible(String),

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::attempt::Attempt;
 use super::integration::{Figures, Proposal};
 use super::lead::Searched;
@@ -83,7 +81,7 @@ pub enum Query {
     },
     Activity {
         company: Option<i64>,
-        before: Option<Timestamp>,
+        after: String,
     },
     System,
     /// What integrations came to, of a company or of all.
@@ -223,10 +221,10 @@ pub enum Answer {
         rows: Vec<Job>,
         next: String,
     },
-    /// Newest first, and whether more is behind it.
+    /// Newest first, with the token of the next page, empty behind the last.
     Activity {
         rows: Vec<Activity>,
-        more: bool,
+        next: String,
     },
     System(Box<System>),
     /// By integration.

@@ -14,6 +14,13 @@ pub struct PutBack {
     pub replaces: Stood,
 }
 
+/// What a save came to: what stood there just before it, and what stands there since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    pub before: Stood,
+    pub after: Stood,
+}
+
 /// What stands somewhere, or stood there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stood {
@@ -112,12 +119,20 @@ impl Stood {
     }
 }
 
-/// What a save replaces of an integration as it is now; none where it has no way back. What is secret is shown shortened
-/// only, so that nobody here knows what it was.
+/// What a save replaces of a condition that stands so; none where it is the same, which leaves nothing to put back.
+pub fn replaced_when(flow: &str, when: &str, now: String) -> Option<Stood> {
+    let stood = Stood::When { flow: flow.to_owned(), when: now };
+    (!stood.is_same(&Stood::When { flow: flow.to_owned(), when: when.to_owned() })).then_some(stood)
+}
+
+/// The same of an integration as it is now; none where it has no way back either. What is secret is shown shortened only,
+/// so that nobody here knows what it was.
 pub fn replaced(mutation: &Mutation, it: &Integration) -> Option<Stood> {
     match mutation {
-        Mutation::Mapping { integration, .. } => {
-            Some(Stood::Mapping { integration: integration.clone(), json: it.mapping.clone() })
+        Mutation::Mapping { integration, json } => {
+            let of = |json: &String| Stood::Mapping { integration: integration.clone(), json: json.clone() };
+            let stood = of(&it.mapping);
+            (!stood.is_same(&of(json))).then_some(stood)
         }
         Mutation::Settings { integration, name, config } => {
             let (before, after) = (object(&it.config), config.as_deref().map(object));
@@ -128,8 +143,9 @@ pub fn replaced(mutation: &Mutation, it: &Integration) -> Option<Stood> {
             let config: Map<String, Value> =
                 keys.filter(changed).map(|key| (key.clone(), value(&before, key))).collect();
             let is_whole = !config.values().any(|value| value.to_string().contains('…'));
-            let name = name.as_ref().map(|_| it.name.clone());
-            is_whole.then(|| Stood::Settings { integration: integration.clone(), name, config })
+            let name = name.as_ref().filter(|new| **new != it.name).map(|_| it.name.clone());
+            let is_any = name.is_some() || !config.is_empty();
+            (is_whole && is_any).then(|| Stood::Settings { integration: integration.clone(), name, config })
         }
         _ => None,
     }
@@ -169,6 +185,25 @@ mod tests {
         assert_eq!(replaced(&settings(after), &before), None);
         let after = r#"{"headers":{"authorization":"Bear…"},"retries":3}"#;
         assert_eq!(replaced(&settings(after), &before).unwrap().sentence(), "retries 2");
+    }
+
+    #[test]
+    fn what_stands_there_already_replaces_nothing() {
+        let it = of(r#"{"url":"https://a.example/","retries":2}"#);
+        let mapping =
+            |json: &str| Mutation::Mapping { integration: "01I1".to_owned(), json: json.to_owned() };
+        assert_eq!(replaced(&mapping(r#"{ "lead.budget": "budget" }"#), &it), None);
+        assert!(replaced(&mapping("{}"), &it).is_some());
+        assert_eq!(replaced(&settings(r#"{"retries":2,"url":"https://a.example/"}"#), &it), None);
+        let named = |name: &str| Mutation::Settings {
+            integration: "01I1".to_owned(),
+            name: Some(name.to_owned()),
+            config: None,
+        };
+        assert_eq!(replaced(&named(&it.name), &it), None);
+        assert_eq!(replaced(&named("other"), &it).unwrap().sentence(), format!("name {}", it.name));
+        assert_eq!(replaced_when("01F1", "true", " true ".to_owned()), None);
+        assert_eq!(replaced_when("01F1", "true", "false".to_owned()).unwrap().sentence(), "false");
     }
 
     #[test]

@@ -20,8 +20,10 @@ use crate::console::widgets::{document, time};
 use crate::moment::ahead_of;
 
 /// From this many deliveries on, a bulk act wants its number typed.
-pub const BULK: u64 = 10;
+const BULK: u64 = 10;
 const WIDTH: u16 = 76;
+/// What may be typed where nothing is.
+const OR_A_PACE: &str = ", or so many a minute for each integration";
 
 /// What a dry run told.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,8 @@ pub struct Confirm {
     pub choice: Option<Choice>,
     pub estimate: Estimating,
     pub weight: Weight,
+    /// From this many deliveries on, the number is typed.
+    bulk: u64,
     pub input: Input,
     /// What else may be typed: how many a minute a job pushes, or when a snooze ends. Empty for what is chosen.
     pub entry: Input,
@@ -106,6 +110,7 @@ impl Confirm {
             choice: None,
             estimate: Estimating::NotNeeded,
             weight: Weight::Light,
+            bulk: BULK,
             input: Input::default(),
             entry: Input::default(),
             zone: TimeZone::UTC,
@@ -114,12 +119,23 @@ impl Confirm {
         }
     }
 
+    /// Weighs it as heavily as can be: any number is typed, and where none weighs it, the name of its integration.
+    pub fn weigh(&mut self, integration: Option<&str>) {
+        self.bulk = 1;
+        if let Some(name) = integration.filter(|_| self.weight == Weight::Light) {
+            self.weight = Weight::Name(name.to_owned());
+        }
+        if self.expected().is_some() {
+            self.focus = Focus::Input;
+        }
+    }
+
     /// What must be typed to confirm.
     pub fn expected(&self) -> Option<String> {
         match (&self.weight, &self.estimate) {
             (Weight::Name(name), _) => Some(name.clone()),
-            (Weight::Known(count), _) if *count >= BULK => Some(count.to_string()),
-            (Weight::Count, Estimating::Done(e)) if e.count >= BULK => Some(e.count.to_string()),
+            (Weight::Known(count), _) if *count >= self.bulk => Some(count.to_string()),
+            (Weight::Count, Estimating::Done(e)) if e.count >= self.bulk => Some(e.count.to_string()),
             _ => None,
         }
     }
@@ -359,6 +375,8 @@ impl Confirm {
             (_, "") => line.push(theme.span(Role::Strong, nothing)),
             (_, text) => line.push(theme.span(Role::Strong, safe(text, room, theme))),
         }
+        let is_open = self.focus != Focus::Entry && self.entry.text().is_empty();
+        let behind = if is_open && self.mutation.is_job() { OR_A_PACE.to_owned() } else { behind };
         line.push(theme.span(Role::Quiet, behind));
         vec![Line::default(), Line::from(line)]
     }

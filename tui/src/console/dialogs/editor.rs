@@ -292,14 +292,6 @@ impl Editor {
         }
     }
 
-    /// The flow that is edited, as it was when the form opened.
-    pub const fn edited_flow(&self) -> Option<&Flow> {
-        match &self.form {
-            Form::Flow(it) => Some(&it.flow),
-            _ => None,
-        }
-    }
-
     /// The form of a new integration, if that is what it is.
     pub fn new_integration(&mut self) -> Option<&mut IntegrationForm> {
         match &mut self.form {

@@ -205,16 +205,20 @@ impl Menu {
         Self { query: Some(Input::default()), is_wide: true, ..Self::letters(title, items) }
     }
 
-    /// The items that the query leaves, the best first.
+    /// The items that the query leaves, the best first. Letters alone count where no line has the words.
     pub fn visible(&self) -> Vec<Item> {
         let query = self.query.as_ref().map(|q| q.text().trim().to_lowercase()).unwrap_or_default();
-        let mut found: Vec<(u8, &Item)> = self
-            .items
-            .iter()
-            .filter_map(|item| rank(&item.label.to_lowercase(), &query).map(|rank| (rank, item)))
-            .collect();
-        found.sort_by_key(|(rank, _)| *rank);
-        let best = found.partition_point(|(rank, _)| *rank == 0);
+        let ranked = |item: &'_ Item| {
+            let label = item.label.to_lowercase();
+            rank(&label, &query).map(|rank| (rank, is_name_alone(item, &label, &query)))
+        };
+        let mut found: Vec<((u8, bool), &Item)> =
+            self.items.iter().filter_map(|item| ranked(item).map(|place| (place, item))).collect();
+        found.sort_by_key(|(place, _)| *place);
+        if found.first().is_some_and(|((rank, _), _)| *rank < LETTERS) {
+            found.retain(|((rank, _), _)| *rank < LETTERS);
+        }
+        let best = found.partition_point(|((rank, _), _)| *rank == 0);
         let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
         items.splice(best..best, self.named.items(&query));
         if let Some(query) = self.query.as_ref().filter(|_| self.jumps) {
@@ -312,10 +316,11 @@ impl Menu {
 
 fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>) -> Line<'static> {
     let theme = view.theme;
-    let pointer = if is_selected { theme.pick("▶ ", "> ") } else { "  " };
+    let pointer = if is_selected { theme.pointer() } else { " " };
     let shown = column(&theme.spell(&item.key), key, theme);
     let left = room.saturating_sub(key + 2);
-    let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Strong, shown)];
+    let pointer = theme.span(Role::Accent, format!("{pointer} "));
+    let mut spans = vec![pointer, theme.span(Role::Strong, shown)];
     let role = match (&item.reason, is_selected) {
         (_, true) => Role::Selected,
         (Some(_), _) => Role::Quiet,
@@ -333,12 +338,23 @@ fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>)
     Line::from(spans)
 }
 
+/// The rank of a label that has the letters of what was typed, and not its words.
+const LETTERS: u8 = 2;
+
+/// Whether what was typed is in the name that an act is labelled with, and nothing of it in the act: whoever types a name
+/// wants to go there.
+fn is_name_alone(item: &Item, label: &str, query: &str) -> bool {
+    let verb = label.split(' ').next().unwrap_or_default();
+    let is_meant = || query.split_whitespace().any(|word| verb.contains(word));
+    item.pick == Pick::Act(Action::Toggle) && !query.is_empty() && !is_meant()
+}
+
 /// How well a label fits what was typed: 0 is best; `None` if its letters are not there in this order.
 fn rank(label: &str, query: &str) -> Option<u8> {
     typed(label, query).or_else(|| {
         let mut letters = label.chars();
         let is_there = |c: char| c.is_whitespace() || letters.any(|other| other == c);
-        query.chars().all(is_there).then_some(2)
+        query.chars().all(is_there).then_some(LETTERS)
     })
 }
 
@@ -361,6 +377,28 @@ mod tests {
         assert_eq!(rank("int 7/hubspot rosewood", "hsrw"), Some(2));
         assert_eq!(rank("int 7/hubspot rosewood", "xyz"), None);
         assert_eq!(rank("anything", ""), Some(0));
+    }
+
+    #[test]
+    fn a_name_leads_there_before_it_is_acted_on_and_letters_count_where_no_word_does() {
+        let item =
+            |label: &str, pick| Item { key: String::new(), label: label.to_owned(), pick, reason: None };
+        let jump = |id: &str| Pick::Jump(Jump::Integration(id.to_owned()));
+        let items = vec![
+            item("disable hubspot-eu", Pick::Act(Action::Toggle)),
+            item("sort by the column before", Pick::Act(Action::SortLeft)),
+            item("int 7/hubspot-eu", jump("1")),
+            item("int 7/warehouse", jump("2")),
+        ];
+        let shown = |query: &str| -> Vec<String> {
+            let menu = Menu { query: Some(Input::with(query)), ..Menu::typed("Command", items.clone()) };
+            menu.visible().into_iter().map(|item| item.label).collect()
+        };
+        assert_eq!(shown("hub"), ["int 7/hubspot-eu", "disable hubspot-eu"]);
+        assert_eq!(shown("dis"), ["disable hubspot-eu"]);
+        assert_eq!(shown("wrhs"), ["int 7/warehouse"]);
+        assert_eq!(shown("").len(), 4);
+        assert_eq!(shown("")[0], "disable hubspot-eu");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct OneTime {
     /// Until when it is shown in clear.
     pub shown_until: Option<Timestamp>,
     pub is_stored: bool,
+    /// Whether it was put on the clipboard, from which it can be taken again.
+    pub is_copied: bool,
     /// The file name that is being typed.
     pub path: Option<Input>,
     pub note: Option<String>,
@@ -62,6 +64,7 @@ impl OneTime {
             opened_at: now,
             shown_until: None,
             is_stored: false,
+            is_copied: false,
             path: None,
             note: None,
             warned: None,
@@ -96,8 +99,13 @@ impl OneTime {
                 self.shown_until = if self.shown_until.is_some() { None } else { Some(now + SHOWN) };
             }
             KeyCode::Char('y') => {
+                self.is_copied = true;
                 let text = Zeroizing::new(self.secret.reveal().to_owned());
                 return Closed::No(Some(Effect::Copy { what: "the secret".to_owned(), text }));
+            }
+            KeyCode::Char('k') if self.is_copied => {
+                self.is_copied = false;
+                return Closed::No(Some(Effect::Copy { what: String::new(), text: Zeroizing::default() }));
             }
             KeyCode::Char('w') => self.path = Some(Input::with(self.suggested_path())),
             KeyCode::Char(' ') => self.is_stored = !self.is_stored,
@@ -196,7 +204,11 @@ impl OneTime {
         match &self.path {
             None => {
                 let show = if self.shown_until.is_some() { "hide" } else { "show" };
-                Line::from([key("v", show), key("y", "copy"), key("w", "write to a file")].concat())
+                let mut keys = vec![key("v", show), key("y", "copy"), key("w", "write to a file")];
+                if self.is_copied {
+                    keys.push(key("k", "clear the clipboard"));
+                }
+                Line::from(keys.concat())
             }
             Some(path) => {
                 let mut line = vec![theme.span(Role::Quiet, "new file: ")];

@@ -89,6 +89,7 @@ pub enum Action {
     CopyRecord,
     Command,
     Messages,
+    Mouse,
     Help,
     Reload,
 }

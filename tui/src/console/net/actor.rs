@@ -22,7 +22,7 @@ const HELD: Duration = Duration::from_secs(10);
 
 /// Two heartbeats are missing: whoever looks at the screen is to know within four seconds.
 pub(super) const SILENCE: Duration = Duration::from_millis(3700);
-const HANGS: &str = "the daemon has stopped answering; R tries again at once";
+const HANGS: &str = "the daemon has stopped answering";
 
 /// Completes when the daemon has been silent for too long.
 async fn silence(heartbeat: Option<Instant>) {
@@ -58,6 +58,7 @@ pub struct Actor<D> {
     follow: Option<String>,
     changes: BTreeMap<Ticket, Change>,
     backoff: Backoff,
+    heard_at: Option<Timestamp>,
 }
 
 /// What lives as long as one connection.
@@ -85,6 +86,7 @@ impl<D: Dial> Actor<D> {
             follow: None,
             changes: BTreeMap::new(),
             backoff: Backoff::default(),
+            heard_at: None,
         }
     }
 
@@ -108,6 +110,7 @@ impl<D: Dial> Actor<D> {
             Err(failure) => return Ok(failure),
         };
         self.report(Msg::Conn(Conn::Live)).await?;
+        self.heard_at = Some(Timestamp::now());
         let since = Instant::now();
         let mut live = Live::new(session);
         for (ticket, change) in &self.changes {
@@ -119,6 +122,7 @@ impl<D: Dial> Actor<D> {
             let step = tokio::select! {
                 item = watch.next() => match item {
                     Some(Ok(news)) => {
+                        self.heard_at = Some(Timestamp::now());
                         // Silence counts only where heartbeats are sent.
                         if news.is_none() || heartbeat.is_some() {
                             heartbeat = Some(Instant::now());
@@ -152,6 +156,10 @@ impl<D: Dial> Actor<D> {
         if since.elapsed() >= HELD {
             self.backoff.reset();
         }
+        if heartbeat.is_none() {
+            // It had no reason to say anything as long as the connection held.
+            self.heard_at = Some(Timestamp::now());
+        }
         self.broken(live).await?;
         Ok(failure)
     }
@@ -163,7 +171,7 @@ impl<D: Dial> Actor<D> {
 
     fn command(&mut self, live: &mut Live, command: Command) {
         match command {
-            Command::Reconnect => {}
+            Command::Reconnect | Command::Woke => {}
             Command::Follow(integration) => {
                 self.follow.clone_from(&integration);
                 live.follow(integration);
@@ -247,8 +255,9 @@ impl<D: Dial> Actor<D> {
         let deadline = match failure {
             Failure::Away(error) | Failure::Refused(error) => {
                 let (wait, attempt) = self.backoff.next(rand::random_range(-1.0..=1.0));
+                let heard_at = self.heard_at;
                 let retry_at = Timestamp::now() + SignedDuration::try_from(wait).unwrap_or_default();
-                self.report(Msg::Conn(Conn::Lost { error, retry_at, attempt })).await?;
+                self.report(Msg::Conn(Conn::Lost { error, retry_at, attempt, heard_at })).await?;
                 Some(Instant::now() + wait)
             }
             Failure::Denied(reason) => {
@@ -274,6 +283,9 @@ impl<D: Dial> Actor<D> {
                         self.backoff.reset();
                         return self.report(Msg::Conn(Conn::Connecting)).await;
                     }
+                    // The wait stood still meanwhile, and the network may be another one.
+                    Command::Woke if deadline.is_some() => return Ok(()),
+                    Command::Woke => {}
                     Command::Follow(integration) => self.follow = integration,
                     Command::Ask { ticket, .. } => {
                         let answer = Err("not connected".to_owned());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use jiff::Timestamp;
 use leadline_client::{Client, PAGE_MAX, outcome};
 use leadline_proto::v1;
 
@@ -47,7 +46,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
             let rows = reply.jobs.into_iter().map(convert::job).collect();
             Answer::Jobs { rows, next: reply.next_page_token }
         }
-        Query::Activity { company, before } => activity(client, company, before).await?,
+        Query::Activity { company, after } => activity(client, company, after).await?,
         Query::System => {
             let reply = client.get_system(v1::GetSystemRequest {}).await?;
             Answer::System(Box::new(convert::system(reply)))
@@ -87,18 +86,14 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
     })
 }
 
-/// What happened last, or before a time.
-async fn activity(
-    client: &Client,
-    company: Option<i64>,
-    before: Option<Timestamp>,
-) -> Result<Answer, Failure> {
+/// What happened last, or behind a page.
+async fn activity(client: &Client, company: Option<i64>, after: String) -> Result<Answer, Failure> {
     let company = company.map(reference).unwrap_or_default();
-    let before = before.map(convert::timestamp);
-    let request = v1::ListActivityRequest { company, page_size: 100, before, ..Default::default() };
+    let request =
+        v1::ListActivityRequest { company, page_size: 100, page_token: after, ..Default::default() };
     let reply = client.list_activity(request).await?;
     let rows = reply.activities.into_iter().filter_map(convert::activity).collect();
-    Ok(Answer::Activity { rows, more: !reply.next_page_token.is_empty() })
+    Ok(Answer::Activity { rows, next: reply.next_page_token })
 }
 
 /// The causes of one company, or of all.

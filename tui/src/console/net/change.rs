@@ -5,9 +5,8 @@ use std::time::Duration;
 use leadline_client::{Client, seconds, span};
 use leadline_proto::v1;
 
-use super::{Failure, convert};
+use super::{Failure, convert, save};
 use crate::console::data::change::{NewIntegration, Skipped, Snooze};
-use crate::console::data::undo::{PutBack, Stood};
 use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
 use crate::jobs::JobProgress;
 
@@ -107,6 +106,17 @@ fn changed(it: v1::Integration) -> Done {
 
 /// Carries a change out. The same id may come again: the daemon does it once.
 pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+    match mutation {
+        Mutation::PutBack(back) => save::put_back(client, request_id, *back).await,
+        Mutation::Mapping { .. } | Mutation::Settings { .. } | Mutation::FlowWhen { .. } => {
+            save::save(client, request_id, mutation).await
+        }
+        other => send(client, request_id, other).await,
+    }
+}
+
+/// Asks the daemon for a change.
+pub(super) async fn send(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
     Ok(match mutation {
         Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
@@ -162,31 +172,8 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
                 v1::UpdateFlowRequest { request_id, flow, enabled: Some(enabled), ..Default::default() };
             Done::Noted(client.update_flow(request).await?.warnings)
         }
-        Mutation::PutBack(back) => put_back(client, request_id, *back).await?,
         other => integration(client, request_id, other).await?,
     })
-}
-
-/// Puts back what a save replaced. What stands there is read first: what somebody saved since would be lost.
-async fn put_back(client: &Client, request_id: String, back: PutBack) -> Result<Done, Failure> {
-    let (now, change) = match &back.replaces {
-        Stood::When { flow, .. } => {
-            let it = client.get_flow(v1::GetFlowRequest { flow: flow.clone() }).await?;
-            (Stood::When { flow: flow.clone(), when: it.when }, back.change.clone())
-        }
-        of @ (Stood::Mapping { integration, .. } | Stood::Settings { integration, .. }) => {
-            let request = v1::GetIntegrationRequest { integration: integration.clone() };
-            let it = convert::integration(client.get_integration(request).await?);
-            (of.now(&it), back.brings.change(Some(&it)))
-        }
-    };
-    // A repeat of what was done already finds it put back, and is answered as it was.
-    if !now.is_same(&back.replaces) && !now.is_same(&back.brings) {
-        return Err(Failure::Refused(
-            "it is not what you saved: somebody has changed it since, and that would be lost".to_owned(),
-        ));
-    }
-    Box::pin(mutate(client, request_id, change)).await
 }
 
 /// Puts back what was skipped; of a whole job, what had to stay is said.

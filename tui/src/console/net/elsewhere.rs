@@ -35,6 +35,12 @@ impl Lookout {
         Self { others, out, tasks: JoinSet::new(), commands: Vec::new() }
     }
 
+    /// The machine slept: whoever waits to dial does so at once.
+    pub fn wake(&self) {
+        // One that has ended needs no waking.
+        self.commands.iter().for_each(|command| drop(command.send(Command::Woke)));
+    }
+
     /// Watches all of them from now on, or none.
     pub fn look(&mut self, looks: bool) {
         // The old ones end with their set.

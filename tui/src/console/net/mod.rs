@@ -7,6 +7,7 @@ mod change;
 mod convert;
 mod elsewhere;
 pub mod grpc;
+mod save;
 #[cfg(test)]
 mod tests;
 

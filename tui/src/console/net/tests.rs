@@ -1,6 +1,6 @@
 //! The actor against a scripted daemon: breaks, repeats, and calls that are never answered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -194,7 +194,7 @@ async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
         Msg::Conn(Conn::Lost { error, .. }) => Some(error.clone()),
         _ => None,
     };
-    assert_eq!(rig.until(error).await, "the daemon has stopped answering; R tries again at once");
+    assert_eq!(rig.until(error).await, "the daemon has stopped answering");
     // A heartbeat comes every 1.8 s, and two must be missing.
     assert!(silent_from.elapsed() >= Duration::from_millis(3600));
     // How long a busy machine takes to wake it proves nothing: the wait itself leaves time within the four seconds.
@@ -280,6 +280,41 @@ async fn a_denial_waits_for_the_operator() {
     assert_eq!(rig.daemon.dials.lock().unwrap().len(), 1, "it does not dial by itself");
     rig.commands.send(Command::Reconnect).unwrap();
     rig.live().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_dials_at_once_and_knows_since_when_nothing_was_heard() {
+    let daemon = Arc::new(Daemon::default());
+    let (first, one) = feed();
+    let (_second, two) = feed();
+    daemon.expect(Ok(one));
+    for _ in 0..5 {
+        daemon.expect(Err(Failure::Away("no network yet".to_owned())));
+    }
+    daemon.expect(Ok(two));
+    let mut rig = Rig::start(daemon);
+    rig.live().await;
+    first.send(snapshot("c1")).unwrap();
+    first.send(Ok(None)).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Snapshot { .. }).then_some(())).await;
+    drop(first);
+    let begun = Instant::now();
+    let mut heard = BTreeSet::new();
+    for number in 1..=6 {
+        let lost = |msg: &Msg| match msg {
+            Msg::Conn(Conn::Lost { attempt, heard_at, .. }) => Some((*attempt, *heard_at)),
+            _ => None,
+        };
+        let (attempt, heard_at) = rig.until(lost).await;
+        assert_eq!(attempt, number, "it goes on to wait longer each time");
+        heard.insert(heard_at.expect("it was live"));
+        rig.commands.send(Command::Woke).unwrap();
+    }
+    rig.live().await;
+    assert_eq!(heard.len(), 1, "the last sign of life, however often it dials");
+    // The waits between would have taken more than seven seconds.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     rig.stop().await;
 }
 

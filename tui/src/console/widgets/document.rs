@@ -83,8 +83,8 @@ impl Doc {
     }
 }
 
-/// What a failure class means, and what to do next, by the keys of this run.
-pub fn guide(class: &str, keymap: &Keymap) -> Option<(&'static str, String)> {
+/// What a failure class means, and what to do next, by the keys of this run. Nothing goes again by itself that is dead.
+pub fn guide(class: &str, is_dead: bool, keymap: &Keymap) -> Option<(&'static str, String)> {
     let by = |action| match keymap.shown(action) {
         "" => String::new(),
         key => format!(" ({key})"),
@@ -100,12 +100,24 @@ pub fn guide(class: &str, keymap: &Keymap) -> Option<(&'static str, String)> {
         ),
         "throttled" => (
             "The target asked us to slow down; the whole lane waits with this delivery.",
-            "Nothing: it is pushed again by itself. Lower the rate limit if this happens often.".to_owned(),
+            if is_dead {
+                format!(
+                    "Its retries are used up: retry{} once the target takes pushes again.",
+                    by(Action::Retry)
+                )
+            } else {
+                "Nothing: it is pushed again by itself. Lower the rate limit if this happens often."
+                    .to_owned()
+            },
         ),
         "transient" => (
             "The target or the way to it failed for the moment.",
-            "Wait for the automatic retry; when retries are used up and the target is well, retry."
-                .to_owned(),
+            if is_dead {
+                format!("Its retries are used up: retry{} once the target is well.", by(Action::Retry))
+            } else {
+                "Wait for the automatic retry; when retries are used up and the target is well, retry."
+                    .to_owned()
+            },
         ),
         "credentials" => (
             "The target refused our login. A retry fails again until the credentials are replaced.",
@@ -310,10 +322,16 @@ mod tests {
     #[test]
     fn every_class_has_a_guide() {
         for class in ["mapping", "blocked", "throttled", "transient", "credentials", "rejected", "unknown"] {
-            assert!(guide(class, &Keymap::default()).is_some(), "{class}");
+            for is_dead in [false, true] {
+                let (_, next) = guide(class, is_dead, &Keymap::default()).unwrap();
+                assert!(!is_dead || !next.contains("by itself") && !next.contains("Wait"), "{class}: {next}");
+            }
         }
-        assert_eq!(guide("", &Keymap::default()), None);
+        assert_eq!(guide("", false, &Keymap::default()), None);
         let own = Keymap::with(&[(Action::Mapping, vec!["ctrl-g".parse().unwrap()])].into(), []).unwrap();
-        assert!(guide("mapping", &own).unwrap().1.contains("the mapping (^g)"), "by the reader's own keys");
+        assert!(
+            guide("mapping", false, &own).unwrap().1.contains("the mapping (^g)"),
+            "by the reader's own keys"
+        );
     }
 }

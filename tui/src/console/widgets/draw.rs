@@ -1,5 +1,7 @@
 //! The pieces that screens are made of. Text from outside is made safe here before it reaches a cell.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -9,6 +11,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::input::Input;
 use crate::console::data::{Badge, Integration};
+use crate::console::keymap::{Action, Keymap};
 use crate::console::theme::{Role, Theme};
 use crate::text::{display_text, fit};
 
@@ -55,6 +58,19 @@ pub fn without_phrase(error: &str) -> Option<(&str, &str)> {
     let (status, reported) = error.split_once(": ")?;
     let (code, _) = status.split_once(' ')?;
     (code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit())).then_some((code, reported))
+}
+
+/// Where room is short, what the target wrote says more than the words of its status.
+pub fn short_error(error: &str) -> Cow<'_, str> {
+    match without_phrase(error) {
+        Some((code, reported)) => Cow::Owned(format!("{code} {reported}")),
+        None => Cow::Borrowed(error),
+    }
+}
+
+/// How many rows have come above what is looked at, and the key that goes there.
+pub fn fresh(rows: usize, keymap: &Keymap, theme: Theme) -> String {
+    format!("  {} {rows} new{}", theme.pick("▲", "^"), keymap.hint(Action::Follow, " (", ")"))
 }
 
 /// Blanks behind the text up to `width` columns.
@@ -156,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_steers_is_visible_in_a_title_too() {
-        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let theme = Theme { depth: Depth::Mono, ascii: false, plain: false };
         let area = Rect::new(0, 0, 40, 3);
         let mut buffer = Buffer::empty(area);
         pane(vec![Span::raw("Zoe\u{202e}\u{3164}  1/1")], true, theme).render(area, &mut buffer);
@@ -166,7 +182,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_status_give_way_to_what_the_target_wrote() {
-        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let theme = Theme { depth: Depth::Mono, ascii: false, plain: false };
         for (error, width, shown) in [
             ("400 Bad Request: no date", 40, "400 Bad Request: no date"),
             ("400 Bad Request: no date", 11, "400 no date"),

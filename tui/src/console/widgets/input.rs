@@ -80,6 +80,25 @@ impl Input {
         }
     }
 
+    /// Removes the character behind the cursor.
+    pub fn delete(&mut self) {
+        if self.cursor < self.text.chars().count() {
+            self.text.remove(self.byte(self.cursor));
+        }
+    }
+
+    /// Removes the word before the cursor, and the blanks behind it.
+    fn word(&mut self) {
+        let ends_in =
+            |input: &Self, is: fn(char) -> bool| input.split().0.chars().next_back().is_some_and(is);
+        while ends_in(self, char::is_whitespace) {
+            self.backspace();
+        }
+        while ends_in(self, |c| !c.is_whitespace()) {
+            self.backspace();
+        }
+    }
+
     /// Takes a key in; false if it means nothing here.
     pub fn key(&mut self, press: Press) -> bool {
         match press.code {
@@ -87,7 +106,9 @@ impl Input {
             KeyCode::Char('a') if press.ctrl => self.home(),
             KeyCode::Char('e') if press.ctrl => self.end(),
             KeyCode::Char(c) if !press.ctrl => self.insert(c),
+            KeyCode::Char('w') if press.ctrl => self.word(),
             KeyCode::Backspace => self.backspace(),
+            KeyCode::Delete => self.delete(),
             KeyCode::Left => self.left(),
             KeyCode::Right => self.right(),
             KeyCode::Home => self.home(),
@@ -151,6 +172,25 @@ mod tests {
         input.home();
         input.backspace();
         assert_eq!(input.split(), ("", "néw!"));
+    }
+
+    #[test]
+    fn a_character_ahead_and_a_word_behind_are_removed() {
+        let mut input = Input::with("lead.née > 15 ");
+        let press = |text: &str| text.parse::<Press>().unwrap();
+        input.key(press("ctrl-w"));
+        assert_eq!(input.text(), "lead.née > ");
+        input.key(press("ctrl-w"));
+        input.key(press("left"));
+        input.key(press("left"));
+        input.key(press("delete"));
+        assert_eq!(input.split(), ("lead.né", " "));
+        input.key(press("end"));
+        input.key(press("delete"));
+        assert_eq!(input.text(), "lead.né ");
+        input.key(press("ctrl-w"));
+        input.key(press("ctrl-w"));
+        assert_eq!(input.text(), "");
     }
 
     #[test]

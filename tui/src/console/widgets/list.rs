@@ -1,5 +1,7 @@
 //! What every list can do whatever its rows are: be sorted, remembered and written to a file.
 
+use jiff::Timestamp;
+use ratatui::layout::Position;
 use serde_json::{Map, Value};
 
 use super::columns::{Column, Look};
@@ -23,6 +25,9 @@ pub trait List {
 
     /// Looks at it so again.
     fn recall(&mut self, remembered: Remembered);
+
+    /// Selects the row that is drawn there, if one is.
+    fn click(&mut self, now: Timestamp, place: Position);
 }
 
 /// A table with its columns.
@@ -56,6 +61,10 @@ impl<R: Row> List for Listing<'_, R> {
             bad_only: self.0.bad_only,
             cards: None,
         }
+    }
+
+    fn click(&mut self, now: Timestamp, place: Position) {
+        self.0.click(self.1, now, place);
     }
 
     fn recall(&mut self, remembered: Remembered) {

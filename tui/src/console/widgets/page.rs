@@ -118,7 +118,7 @@ fn styled(line: document::Line, width: usize, theme: Theme) -> Line<'static> {
             Line::from(theme.span(role, format!("{glyph} {text}")))
         }
         Kind::Section => {
-            let rule = theme.pick("─", "-");
+            let rule = theme.rule();
             let rest = width.saturating_sub(text.chars().count() + 4);
             Line::from(vec![
                 theme.span(Role::Quiet, format!("{rule}{rule} ")),

@@ -1,11 +1,12 @@
 //! A list that one moves through, marks, filters and sorts. Selection and marks are by id, so that live changes never
 //! shift them under the hand.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -47,6 +48,8 @@ pub struct Table<R> {
     pub sort: Option<(&'static str, bool)>,
     /// False until the daemon has answered.
     pub is_loaded: bool,
+    /// Where its rows were drawn last, and which was the first.
+    drawn: Cell<(Rect, usize)>,
 }
 
 impl<R> Default for Table<R> {
@@ -61,6 +64,7 @@ impl<R> Default for Table<R> {
             bad_only: false,
             sort: None,
             is_loaded: false,
+            drawn: Cell::default(),
         }
     }
 }
@@ -154,6 +158,21 @@ impl<R: Row> Table<R> {
     pub fn select(&mut self, id: String) {
         self.selected = Some(id);
         self.is_moved = true;
+    }
+
+    /// Selects the row that is drawn there, if one is.
+    pub fn click(&mut self, columns: &[Column<R>], now: Timestamp, place: Position) {
+        let (area, start) = self.drawn.get();
+        let row = start + usize::from(place.y.saturating_sub(area.y));
+        let id = self.visible(columns, now).get(row).map(|row| row.id().to_owned());
+        if let Some(id) = id.filter(|_| area.contains(place)) {
+            self.select(id);
+        }
+    }
+
+    /// It is shown in another way: no row is where one was drawn.
+    pub fn undrawn(&self) {
+        self.drawn.set(Default::default());
     }
 
     /// Carries out a move, a mark or an order; `line` is how many rows a step down passes, `page` a page.
@@ -266,6 +285,7 @@ impl<R: Row> Table<R> {
     ) {
         let (width, theme) = (usize::from(area.width), look.theme);
         let visible = self.visible(columns, look.now);
+        self.undrawn();
         if visible.is_empty() {
             let text = match (self.is_loaded, self.rows.is_empty()) {
                 (false, _) => look.waits,
@@ -282,6 +302,8 @@ impl<R: Row> Table<R> {
         let mut lines = vec![head(&shown, self.sort, look, width)];
         let rows = usize::from(area.height).saturating_sub(1);
         let start = window_start(at, rows, visible.len());
+        let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+        self.drawn.set((below, start));
         for (index, row) in visible.iter().enumerate().skip(start).take(rows) {
             let is_marked = self.marks.contains(row.id());
             lines.push(line(*row, &shown, look, index == at, is_marked));
@@ -320,7 +342,7 @@ fn line<R: Row>(
     is_marked: bool,
 ) -> Line<'static> {
     let theme = look.theme;
-    let pointer = if is_selected { theme.pick("▶", ">") } else { " " };
+    let pointer = if is_selected { theme.pointer() } else { " " };
     let mark = if is_marked { "*" } else { " " };
     let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Accent, format!("{mark} "))];
     for (at, (column, width)) in shown.iter().enumerate() {

@@ -64,6 +64,12 @@ pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
+/// The time of day, or the day and the minute of what is not of today: `14:02:05`, `11-27 14:02`.
+pub fn recent(now: Timestamp, at: Timestamp, zone: &TimeZone) -> String {
+    let (today, at) = (now.to_zoned(zone.clone()).date(), at.to_zoned(zone.clone()));
+    at.strftime(if at.date() == today { "%H:%M:%S" } else { "%m-%d %H:%M" }).to_string()
+}
+
 /// The day and the time of day, short: `11-28 14:02:05`.
 pub fn stamp(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string()
@@ -88,6 +94,15 @@ mod tests {
         for (seconds, shown) in [(90, "23:01:30"), (2 * HOUR, "01:00:00"), (13 * HOUR, "11-21 12:00")] {
             let then = now + SignedDuration::from_secs(seconds);
             assert_eq!(until_when(now, then, &TimeZone::UTC), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_today_has_its_day() {
+        let now: Timestamp = "2026-11-20T00:30:00Z".parse().unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        for (ago, shown) in [(90, "01:28:30"), (80 * 60, "00:10:00"), (91 * 60, "11-19 23:59")] {
+            assert_eq!(recent(now, now - SignedDuration::from_secs(ago), &zone), shown);
         }
     }
 

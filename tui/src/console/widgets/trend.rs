@@ -9,6 +9,9 @@ const DAY: i64 = 86_400;
 
 /// The last day as so many bars, the newest at the right end.
 pub fn bars(points: &[(Timestamp, u64)], count: usize, now: Timestamp, theme: Theme) -> String {
+    if theme.plain {
+        return String::new();
+    }
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const PLAIN: [char; 8] = ['.', '.', '-', '-', '=', '=', '#', '#'];
     let mut sums = vec![0_u64; count];
@@ -36,7 +39,7 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let ago = |seconds: i64| Timestamp::from_second(1_800_000_000 - seconds).unwrap();
         let points = [(ago(60), 8), (ago(7300), 4), (ago(86_000), 1), (ago(90_000), 100)];
-        let theme = Theme { depth: Depth::Mono, ascii: false };
+        let theme = Theme { depth: Depth::Mono, ascii: false, plain: false };
         assert_eq!(bars(&points, 12, now, theme), "▂▁▁▁▁▁▁▁▁▁▅█");
         assert_eq!(bars(&points, 6, now, theme), "▂▁▁▁▁█");
         assert_eq!(bars(&points, 0, now, theme), "");

@@ -11,7 +11,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
 
 use crate::columns::column;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
@@ -23,14 +23,14 @@ use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{fresh, pane, safe, short_error};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
-use tail::{Told, is_gap, joined};
+use tail::{Page as Told, Tail};
 
 impl Row for Activity {
     fn id(&self) -> &str {
@@ -66,8 +66,8 @@ impl Row for Activity {
 
 /// The columns of what happened.
 pub const COLUMNS: [Column<Activity>; 6] = [
-    shows(column("at").short("time").fixed(14, 0), |it: &Activity, look| {
-        plain(it.at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
+    shows(column("at").short("time").fixed(11, 0), |it: &Activity, look| {
+        plain(it.at.map(|at| time::recent(look.now, at, look.zone)).unwrap_or_default())
     })
     .value(|it: &Activity| json!(it.at))
     .by(|a, b| b.at.cmp(&a.at)),
@@ -97,7 +97,7 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Act(_) | What::Gap => plain(""),
     }),
     shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
-        What::Attempt(it) if it.state == AttemptState::Failed => plain(&*it.error),
+        What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
         What::Attempt(it) => {
             let status = it.status.map(|status| status.to_string()).unwrap_or_default();
             plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())
@@ -111,9 +111,12 @@ pub const COLUMNS: [Column<Activity>; 6] = [
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
     table: Table<Activity>,
+    tail: Tail,
     fetch: Fetch<Told>,
-    /// Behind which time it was asked; none for the newest.
-    before: Option<Timestamp>,
+    /// By which token it was asked; empty for the newest.
+    asked: String,
+    /// How many lines have come above since the newest is not followed.
+    fresh: usize,
     page: Page,
     rows: Cell<usize>,
 }
@@ -146,10 +149,26 @@ const ACTIONS: [Action; 24] = [
 ];
 
 impl ActivityScreen {
-    fn ask_before(&mut self, before: Option<Timestamp>, cx: &mut Cx<'_>) {
+    fn ask_behind(&mut self, token: String, cx: &mut Cx<'_>) {
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
-        self.before = before;
-        self.fetch.ask_anew(Query::Activity { company, before }, cx);
+        self.asked.clone_from(&token);
+        self.fetch.ask_anew(Query::Activity { company, after: token }, cx);
+    }
+
+    /// Takes a page in. Whoever asked for what a line stood for goes on at the first of what came in its place.
+    fn told(&mut self, page: Told) {
+        let was_open =
+            self.table.current().is_some_and(|it| self.tail.behind(&it.id) == Some(self.asked.as_str()));
+        let first = page.rows.first().map(|it| it.id.clone()).filter(|_| was_open);
+        let newest = self.table.rows.first().map(|it| it.id.clone());
+        if self.tail.take(&self.asked, page) || !self.table.is_loaded {
+            self.table.set(self.tail.rows());
+        }
+        let above = newest.and_then(|id| self.table.rows.iter().position(|it| it.id == id));
+        self.fresh += above.filter(|_| self.table.is_moved).unwrap_or(0);
+        if let Some(id) = first {
+            self.table.select(id);
+        }
     }
 }
 
@@ -164,43 +183,55 @@ impl Screen for ActivityScreen {
 
     fn perform(&mut self, action: Action, cx: &mut Cx<'_>) {
         match action {
-            Action::Open => match self.table.current().map(|it| (&it.what, it.at)) {
+            Action::Open => match self.table.current().map(|it| (&it.what, &it.id)) {
                 Some((What::Attempt(it), _)) => {
                     cx.open(Box::new(AttemptScreen::new(vec![(**it).clone()], 0)));
                 }
-                Some((What::Gap, at)) => self.ask_before(at, cx),
+                Some((What::Gap, id)) => {
+                    if let Some(token) = self.tail.behind(id).map(str::to_owned) {
+                        self.ask_behind(token, cx);
+                    }
+                }
                 _ => {}
             },
-            Action::Follow => self.table.is_moved = !self.table.is_moved,
-            Action::Older => {
-                let before = self.table.rows.last().and_then(|it| it.at);
-                self.ask_before(before, cx);
+            Action::Follow => {
+                self.table.is_moved = !self.table.is_moved;
+                self.fresh = 0;
             }
+            Action::Older => match self.tail.older().map(str::to_owned) {
+                Ok(token) => self.ask_behind(token, cx),
+                Err(reason) => cx.say(Tone::Plain, reason),
+            },
             Action::Wrap => self.page.perform(action),
-            _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
+            _ => {
+                self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1));
+                if action == Action::First {
+                    self.fresh = 0;
+                }
+            }
         }
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
+            (self.tail, self.fresh) = (Tail::default(), 0);
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
         }
         let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Activity { rows, more } => Some(Told { rows: rows.clone(), more: *more }),
+            Answer::Activity { rows, next } => Some(Told { rows: rows.clone(), next: next.clone() }),
             _ => None,
         });
-        if let Some(told) = self.fetch.value.take().filter(|_| taken) {
-            let shown = std::mem::take(&mut self.table.rows);
-            self.table.set(joined(shown, told, self.before));
+        if let Some(page) = self.fetch.value.take().filter(|_| taken) {
+            self.told(page);
         }
     }
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         if !self.fetch.is_waiting() {
-            self.ask_before(None, cx);
+            self.ask_behind(String::new(), cx);
         }
     }
 
@@ -235,7 +266,10 @@ impl Screen for ActivityScreen {
             theme.span(Role::Strong, "Activity"),
             theme.span(Role::Quiet, format!("{}{follow}", self.table.note(&COLUMNS, view.shared.now))),
         ];
-        if self.table.rows.iter().any(is_gap) {
+        if self.table.is_moved && self.fresh > 0 {
+            title.push(theme.span(Role::Accent, fresh(self.fresh, &view.shared.setup.keymap, theme)));
+        }
+        if self.tail.has_gap() {
             title.push(theme.span(Role::Warn, "  more happened than is shown"));
         }
         if let Some(error) = &self.fetch.error {

@@ -1,145 +1,287 @@
-//! What is shown of what happened: page by page, and where more happened than was told, a line that says so.
+//! What is shown of what happened: stretches in which nothing is missing, newest first. Each knows where the daemon goes on
+//! behind it; where another one follows, more happened between them than was told, and a line says so.
 
 use std::collections::BTreeSet;
-
-use jiff::Timestamp;
 
 use crate::console::data::Activity;
 use crate::console::data::system::What;
 
 /// So many lines are kept at most.
-const KEPT: usize = 1000;
+pub(super) const KEPT: usize = 1000;
 
 /// A page as it was told, newest first.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct Page {
     pub rows: Vec<Activity>,
-    /// Whether more is behind it.
-    pub more: bool,
+    /// Asks for what is behind it; empty behind the last. No time would do: lines of one moment may be on both pages.
+    pub next: String,
 }
 
-/// Whether the line stands for what was not told.
-pub(super) fn is_gap(it: &Activity) -> bool {
-    it.what == What::Gap
+/// What happened, newest first, with nothing missing.
+#[derive(Clone, Debug)]
+struct Stretch {
+    rows: Vec<Activity>,
+    /// Asks for what is behind it; empty where nothing is.
+    next: String,
+    /// Whether its end was dropped, so that what is behind it cannot be asked for.
+    is_cut: bool,
 }
 
-/// Puts a page among what is shown. `before` is the time behind which it was asked for; none for the newest. Where it
-/// does not reach what is shown of older times, there may be more between them: a line says so, until a page that is
-/// asked for there closes it.
-pub(super) fn joined(shown: Vec<Activity>, told: Told, before: Option<Timestamp>) -> Vec<Activity> {
-    let Told { rows: page, more } = told;
-    let new: BTreeSet<String> = page.iter().map(|it| it.id.clone()).collect();
-    let oldest = page.last().and_then(|it| it.at);
-    let gap = (more && !reaches(&shown, &new, oldest)).then(|| Activity {
-        id: format!("gap behind {}", page.last().map_or("", |it| &it.id)),
-        at: oldest,
+/// All that is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail {
+    stretches: Vec<Stretch>,
+}
+
+/// The line that stands for what is behind a stretch.
+fn gap(of: &Stretch) -> Activity {
+    let last = of.rows.last();
+    Activity {
+        id: format!("gap behind {}", last.map_or("", |it| &it.id)),
+        at: last.and_then(|it| it.at),
         company: String::new(),
         what: What::Gap,
-    });
-    // What lies within the page is told whole.
-    let is_told = |it: &Activity| {
-        new.contains(&it.id)
-            || is_gap(it) && it.at >= oldest && before.is_none_or(|before| it.at <= Some(before))
-    };
-    let mut rows: Vec<Activity> = shown.into_iter().filter(|it| !is_told(it)).collect();
-    rows.extend(page);
-    rows.extend(gap);
-    // The line stands below what happened at its time.
-    rows.sort_by(|a, b| (b.at, is_gap(a), &b.id).cmp(&(a.at, is_gap(b), &a.id)));
-    rows.truncate(KEPT);
-    rows
+    }
 }
 
-/// Whether a page joins what is shown of older times, if anything is.
-fn reaches(shown: &[Activity], page: &BTreeSet<String>, oldest: Option<Timestamp>) -> bool {
-    let is_real = |it: &&Activity| !is_gap(it);
-    match shown.iter().rposition(|it| page.contains(&it.id)) {
-        // It ends where something was known; what follows there follows still.
-        Some(at) => {
-            let older = &shown[at + 1..];
-            !older.first().is_some_and(is_gap) || older.iter().filter(is_real).count() == 0
+impl Tail {
+    /// The lines, with one where more happened.
+    pub(super) fn rows(&self) -> Vec<Activity> {
+        let last = self.stretches.len().saturating_sub(1);
+        let of = |(at, it): (usize, &Stretch)| {
+            let gap = (at < last).then(|| gap(it));
+            it.rows.iter().cloned().chain(gap).collect::<Vec<_>>()
+        };
+        self.stretches.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Whether more happened than is shown.
+    pub(super) fn has_gap(&self) -> bool {
+        self.stretches.len() > 1
+    }
+
+    /// What asks for the lines that this one stands for.
+    pub(super) fn behind(&self, id: &str) -> Option<&str> {
+        self.stretches.iter().find(|it| gap(it).id == id).map(|it| it.next.as_str())
+    }
+
+    /// What asks for older ones than are shown, or why there are none.
+    pub(super) fn older(&self) -> Result<&str, String> {
+        match self.stretches.last() {
+            Some(last) if last.is_cut => {
+                let list = format!("`leadline activity --limit {KEPT}` lists them, page by page");
+                Err(format!("no more than {KEPT} lines are kept here, and none that are older: {list}"))
+            }
+            Some(last) if !last.next.is_empty() => Ok(&last.next),
+            _ => Err("nothing older is known".to_owned()),
         }
-        None => !shown.iter().filter(is_real).any(|it| it.at < oldest),
+    }
+
+    /// Takes in a page that was asked for by this token; an empty one asked for the newest. Answers whether it says
+    /// anything new.
+    pub(super) fn take(&mut self, token: &str, page: Page) -> bool {
+        if token.is_empty() && self.stretches.first().is_some_and(|it| it.rows.starts_with(&page.rows)) {
+            return false;
+        }
+        let ids: BTreeSet<String> = page.rows.iter().map(|it| it.id.clone()).collect();
+        let next = page.next.clone();
+        let at = if token.is_empty() {
+            self.stretches.insert(0, Stretch { rows: page.rows, next: page.next, is_cut: false });
+            0
+        } else {
+            // It may have been reached by another page meanwhile.
+            let Some(at) = self.stretches.iter().position(|it| it.next == token) else {
+                return false;
+            };
+            let Some(grown) = self.stretches.get_mut(at) else { return false };
+            grown.rows.retain(|it| !ids.contains(&it.id));
+            grown.rows.extend(page.rows);
+            grown.next = page.next;
+            at
+        };
+        self.join(at, &ids, next.is_empty());
+        self.cut();
+        true
+    }
+
+    /// Joins a stretch whose end is this page with what the page reaches: whatever it has a line of, and all there is
+    /// where nothing is behind it.
+    fn join(&mut self, at: usize, page: &BTreeSet<String>, is_last: bool) {
+        let has_line = |it: &Stretch| it.rows.iter().any(|row| page.contains(&row.id));
+        let reached = if is_last {
+            self.stretches.len() - 1
+        } else {
+            self.stretches.iter().rposition(has_line).unwrap_or(at)
+        };
+        if reached <= at {
+            return;
+        }
+        let mut joined: Vec<Stretch> = self.stretches.drain(at..=reached).collect();
+        let Some(end) = joined.pop() else { return };
+        let is_beyond = is_last || end.rows.last().is_some_and(|it| page.contains(&it.id));
+        let mut rows: Vec<Activity> = joined.iter_mut().flat_map(|it| std::mem::take(&mut it.rows)).collect();
+        let known: BTreeSet<String> = rows.iter().map(|it| it.id.clone()).collect();
+        rows.extend(end.rows.into_iter().filter(|it| !known.contains(&it.id)));
+        rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        let next = if is_beyond { joined.swap_remove(0).next } else { end.next };
+        let is_cut = end.is_cut && !is_beyond;
+        self.stretches.insert(at, Stretch { rows, next, is_cut });
+    }
+
+    /// Drops the oldest lines where there are too many.
+    fn cut(&mut self) {
+        let mut room = KEPT;
+        for it in &mut self.stretches {
+            if it.rows.len() > room {
+                it.rows.truncate(room);
+                it.is_cut = true;
+            }
+            room -= it.rows.len();
+        }
+        // What is left of none is behind the one before.
+        self.stretches.retain(|it| !it.rows.is_empty());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::console::data::Act;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    /// The lines with these numbers, newest first, each of its second; or all of the same one.
+    fn lines(numbers: impl DoubleEndedIterator<Item = i64>, second: Option<i64>) -> Vec<Activity> {
+        let of = |number| {
+            let act = Act {
+                id: String::new(),
+                at: Timestamp::from_second(second.unwrap_or(number)).ok(),
+                operator: String::new(),
+                action: String::new(),
+                target: String::new(),
+                verb: String::new(),
+                object: String::new(),
+                before: String::new(),
+                after: String::new(),
+            };
+            let (at, company) = (act.at, String::new());
+            Activity { id: format!("{number:04}"), at, company, what: What::Act(Box::new(act)) }
+        };
+        numbers.rev().map(of).collect()
     }
 
-    /// What happened in these seconds, newest first.
-    fn told(seconds: impl DoubleEndedIterator<Item = i64>, more: bool) -> Told {
-        let act = |second| Act {
-            id: String::new(),
-            at: Some(at(second)),
-            operator: String::new(),
-            action: String::new(),
-            target: String::new(),
-            verb: String::new(),
-            object: String::new(),
-            before: String::new(),
-            after: String::new(),
-        };
-        let of = |second| Activity {
-            id: format!("{second:03}"),
-            at: Some(at(second)),
-            company: String::new(),
-            what: What::Act(Box::new(act(second))),
-        };
-        Told { rows: seconds.rev().map(of).collect(), more }
+    fn is_gap(it: &Activity) -> bool {
+        it.what == What::Gap
     }
 
-    /// The seconds that are shown, and a dash for each line that says that there is more.
-    fn said(rows: &[Activity]) -> String {
+    /// A page of these seconds; what is behind it is asked for by the last of them.
+    fn page(seconds: std::ops::Range<i64>) -> Page {
+        Page { next: seconds.start.to_string(), rows: lines(seconds, None) }
+    }
+
+    fn last_page(seconds: std::ops::Range<i64>) -> Page {
+        Page { next: String::new(), ..page(seconds) }
+    }
+
+    /// The numbers that are shown, and a dash for each line that says that there is more.
+    fn said(tail: &Tail) -> String {
         let word = |it: &Activity| {
             if is_gap(it) { "-".to_owned() } else { it.id.trim_start_matches('0').to_owned() }
         };
-        rows.iter().map(word).collect::<Vec<_>>().join(" ")
+        tail.rows().iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What the first line that says that there is more asks for.
+    fn asks(tail: &Tail) -> Option<String> {
+        let gap = tail.rows().into_iter().find(is_gap)?;
+        tail.behind(&gap.id).map(str::to_owned)
     }
 
     #[test]
     fn more_than_a_page_in_a_second_is_said_until_it_is_told() {
-        let first = joined(Vec::new(), told(1..4, true), None);
-        assert_eq!(said(&first), "3 2 1", "what is behind the first page is older than what is followed");
-        let next = joined(first, told(3..6, true), None);
-        assert_eq!(said(&next), "5 4 3 2 1");
-        let missed = joined(next, told(20..23, true), None);
-        assert_eq!(said(&missed), "22 21 20 - 5 4 3 2 1");
+        let mut tail = Tail::default();
+        tail.take("", page(1..4));
+        assert_eq!(said(&tail), "3 2 1", "what is behind the first page is older than what is followed");
+        tail.take("", page(3..6));
+        assert_eq!(said(&tail), "5 4 3 2 1");
+        tail.take("", page(20..23));
+        assert_eq!((said(&tail), tail.has_gap()), ("22 21 20 - 5 4 3 2 1".to_owned(), true));
         // It goes on, and the line stays.
-        let on = joined(missed, told(21..24, true), None);
-        assert_eq!(said(&on), "23 22 21 20 - 5 4 3 2 1");
+        tail.take("", page(21..24));
+        assert_eq!(said(&tail), "23 22 21 20 - 5 4 3 2 1");
         // A page of what is missing, then the rest of it.
-        let part = joined(on, told(17..20, true), Some(at(20)));
-        assert_eq!(said(&part), "23 22 21 20 19 18 17 - 5 4 3 2 1");
-        let rest = joined(part, told(4..17, true), Some(at(17)));
+        assert_eq!(asks(&tail).as_deref(), Some("20"));
+        tail.take("20", page(17..20));
+        assert_eq!(said(&tail), "23 22 21 20 19 18 17 - 5 4 3 2 1");
+        assert_eq!(asks(&tail).as_deref(), Some("17"));
+        tail.take("17", page(4..17));
         assert_eq!(
-            said(&rest),
+            said(&tail),
             "23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1",
             "it reaches what was known"
         );
+        assert_eq!((tail.has_gap(), tail.older()), (false, Ok("1")), "what is behind it is as it was");
+        assert!(!tail.take("17", page(90..99)), "nobody asks for that any more");
+        assert!(!tail.take("", page(21..24)), "it is known");
+    }
+
+    #[test]
+    fn lines_of_one_moment_are_told_to_the_last() {
+        let of = |numbers: std::ops::Range<i64>| Page {
+            next: numbers.start.to_string(),
+            rows: lines(numbers, Some(7)),
+        };
+        let mut tail = Tail::default();
+        tail.take("", of(1..3));
+        tail.take("", of(8..10));
+        assert_eq!(said(&tail), "9 8 - 2 1");
+        tail.take("8", of(6..8));
+        assert_eq!(said(&tail), "9 8 7 6 - 2 1", "they are as old as what is missing still");
+        tail.take("6", of(4..6));
+        assert_eq!(said(&tail), "9 8 7 6 5 4 - 2 1");
+        tail.take("4", of(2..4));
+        assert_eq!(said(&tail), "9 8 7 6 5 4 3 2 1");
     }
 
     #[test]
     fn a_second_gap_leaves_the_first_and_a_page_over_both_closes_them() {
-        let shown = joined(Vec::new(), told(1..3, true), None);
-        let shown = joined(shown, told(10..12, true), None);
-        let shown = joined(shown, told(20..22, true), None);
-        assert_eq!(said(&shown), "21 20 - 11 10 - 2 1");
-        let shown = joined(shown, told(8..20, true), Some(at(20)));
-        assert_eq!(said(&shown), "21 20 19 18 17 16 15 14 13 12 11 10 9 8 - 2 1", "it goes over the second");
-        assert_eq!(said(&joined(shown, told(1..30, false), None)).matches('-').count(), 0);
+        let mut tail = Tail::default();
+        tail.take("", page(1..3));
+        tail.take("", page(10..12));
+        tail.take("", page(20..22));
+        assert_eq!(said(&tail), "21 20 - 11 10 - 2 1");
+        tail.take("20", page(8..20));
+        assert_eq!(said(&tail), "21 20 19 18 17 16 15 14 13 12 11 10 9 8 - 2 1", "it goes over the second");
+        assert_eq!(asks(&tail).as_deref(), Some("8"));
+        tail.take("", last_page(1..30));
+        assert!(!tail.has_gap() && tail.older().is_err());
     }
 
     #[test]
     fn older_ones_are_put_behind_and_a_page_that_is_the_last_leaves_nothing_out() {
-        let shown = joined(Vec::new(), told(10..12, true), None);
-        let shown = joined(shown, told(8..10, true), Some(at(10)));
-        assert_eq!(said(&shown), "11 10 9 8");
-        assert_eq!(said(&joined(shown, told(20..22, false), None)), "21 20 11 10 9 8");
+        let mut tail = Tail::default();
+        assert_eq!(tail.older(), Err("nothing older is known".to_owned()));
+        tail.take("", page(10..12));
+        assert_eq!(tail.older(), Ok("10"));
+        tail.take("10", page(8..10));
+        assert_eq!((said(&tail), tail.older()), ("11 10 9 8".to_owned(), Ok("8")));
+        tail.take("", last_page(20..22));
+        assert_eq!(said(&tail), "21 20 11 10 9 8");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_can_be_read_and_what_was_dropped_is_not_skipped_silently() {
+        let mut tail = Tail::default();
+        tail.take("", page(500..600));
+        tail.take("500", page(1..500));
+        tail.take("", page(550..1050));
+        assert_eq!(tail.rows().len(), KEPT);
+        let reason = tail.older().unwrap_err();
+        assert!(reason.starts_with("no more than 1000 lines are kept here"), "{reason}");
+        // A stretch that has no room left is behind the line of the one before it.
+        let mut tail = Tail::default();
+        tail.take("", page(1..100));
+        tail.take("", page(5000..6000));
+        assert_eq!((tail.rows().len(), tail.has_gap(), tail.older()), (KEPT, false, Ok("5000")));
     }
 }

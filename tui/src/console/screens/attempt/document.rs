@@ -24,7 +24,7 @@ pub fn summary(it: &Attempt, keymap: &Keymap) -> Doc {
     if !it.error.is_empty() {
         doc.push(Kind::Error, &it.error);
     }
-    if let Some((meaning, next)) = guide(&it.class, keymap) {
+    if let Some((meaning, next)) = guide(&it.class, false, keymap) {
         doc.field("means", meaning);
         doc.field("do next", &next);
     }

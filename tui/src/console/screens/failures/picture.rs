@@ -44,7 +44,10 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
         let behind = if *more { ", and more behind them" } else { "" };
         let snoozed = match snoozed {
             0 => String::new(),
-            snoozed => format!("  {snoozed} snoozed: v shows them"),
+            snoozed => {
+                let how = view.shared.setup.keymap.hint(Action::Layout, ": ", " shows them");
+                format!("  {snoozed} snoozed{how}")
+            }
         };
         title.push(theme.span(Role::Quiet, format!("{behind}{snoozed}")));
     }
@@ -107,7 +110,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
     let mut doc = Doc::default();
     doc.push(Kind::Strong, &it.text);
     let keymap = &view.shared.setup.keymap;
-    let (meaning, next) = guide(&it.class, keymap).unwrap_or_default();
+    let (meaning, next) = guide(&it.class, it.dead > 0, keymap).unwrap_or_default();
     doc.field("means", meaning);
     doc.field("do next", if it.advice.is_empty() { &next } else { &it.advice });
     for remedy in &it.remedies {

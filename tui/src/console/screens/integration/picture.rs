@@ -6,14 +6,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
-use crate::console::data::{Delivery, Integration};
+use crate::console::data::{Delivery, DeliveryState, Integration};
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{gates, pushed, retry};
 use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{badge, counted, pane, safe};
+use crate::console::widgets::draw::{badge, counted, fresh, pane, safe};
 use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::time;
 
@@ -135,7 +135,7 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
         if !it.attempts.is_moved {
             spans.push(theme.span(Role::Quiet, "  following"));
         } else if it.fresh > 0 {
-            spans.push(theme.span(Role::Accent, format!("  {} {} new (f)", theme.pick("▲", "^"), it.fresh)));
+            spans.push(theme.span(Role::Accent, fresh(it.fresh, &view.shared.setup.keymap, theme)));
         }
     }
     if view.shared.stale_since.is_some() {
@@ -208,7 +208,8 @@ pub(super) fn describe(it: &Delivery, view: View<'_>) -> Doc {
     if it.reason != it.because() {
         doc.field("reason", &it.reason);
     }
-    if let Some((meaning, next)) = guide(&it.class, &view.shared.setup.keymap) {
+    let is_dead = it.state == DeliveryState::Dead;
+    if let Some((meaning, next)) = guide(&it.class, is_dead, &view.shared.setup.keymap) {
         doc.field("means", meaning);
         doc.field("do next", &next);
     }

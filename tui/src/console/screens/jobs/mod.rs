@@ -69,7 +69,9 @@ pub const COLUMNS: [Column<Job>; 9] = [
         let (passed, total) = (it.progress.passed(), it.progress.total);
         let filled = usize::try_from((passed * 8).checked_div(total).unwrap_or(8)).unwrap_or(8).min(8);
         let (full, rest) = (look.theme.pick("█", "#"), look.theme.pick("░", "."));
-        plain(format!("{}{} {passed}/{total}", full.repeat(filled), rest.repeat(8 - filled)))
+        let bar = format!("{}{} ", full.repeat(filled), rest.repeat(8 - filled));
+        let bar = if look.theme.plain { String::new() } else { bar };
+        plain(format!("{bar}{passed}/{total}"))
     })
     .value(|it: &Job| json!(it.progress.passed())),
     shows(job::DELIVERED, |it: &Job, _| styled(Role::Good, it.progress.delivered.to_string()))

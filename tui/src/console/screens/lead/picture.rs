@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{COLUMNS, LeadScreen};
-use crate::console::data::{AttemptState, LeadPage};
+use crate::console::data::{AttemptState, DeliveryState, LeadPage};
 use crate::console::screen::View;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
@@ -106,7 +106,8 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         if !delivery.error.is_empty() && !current.why.contains(&delivery.error) {
             doc.push(Kind::Error, &delivery.error);
         }
-        if let Some((meaning, next)) = guide(&delivery.class, &view.shared.setup.keymap) {
+        let is_dead = delivery.state == DeliveryState::Dead;
+        if let Some((meaning, next)) = guide(&delivery.class, is_dead, &view.shared.setup.keymap) {
             doc.field("means", meaning);
             doc.field("do next", &next);
         }

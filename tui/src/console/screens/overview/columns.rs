@@ -11,7 +11,7 @@ use crate::columns::integration;
 use crate::console::data::{Badge, Integration};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::draw::{counted, line_width, without_phrase};
+use crate::console::widgets::draw::{counted, line_width, short_error};
 use crate::console::widgets::{time, trend};
 
 /// The columns, the most important first.
@@ -61,7 +61,7 @@ pub const COLUMNS: [Column<Integration>; 13] = [
         None => match gates(look.now, it).first() {
             // How long comes first: where room is short, that stays.
             Some(gate) => styled(Role::Warn, format!("{}: {}", retry(look.now, it), gate.brief())),
-            None => plain(short(&it.last_error)),
+            None => plain(short_error(&it.last_error)),
         },
     })
     .value(|it: &Integration| json!(it.last_error))
@@ -103,14 +103,6 @@ pub(super) fn notes(it: &Integration) -> Vec<String> {
     notes
 }
 
-/// Where room is short, what the target wrote says more than the words of its status.
-fn short(error: &str) -> Cow<'_, str> {
-    match without_phrase(error) {
-        Some((code, reported)) => Cow::Owned(format!("{code} {reported}")),
-        None => Cow::Borrowed(error),
-    }
-}
-
 /// What keeps pushes or retries back there besides an operator.
 pub struct Gate<'a> {
     what: &'static str,
@@ -128,7 +120,7 @@ impl Gate<'_> {
     /// What the target wrote, without our words about it.
     fn brief(&self) -> Cow<'_, str> {
         let last = self.why.split_once(" the last one so: ").map_or(&*self.why, |(_, error)| error);
-        short(last)
+        short_error(last)
     }
 
     /// The same without the reason.

@@ -281,6 +281,7 @@ impl Screen for OverviewScreen {
         let visible = self.table.visible(&COLUMNS, view.shared.now);
         if self.is_cards(view.shared) && !visible.is_empty() {
             let at = visible.iter().position(|it| Some(&it.id) == self.table.selected.as_ref()).unwrap_or(0);
+            self.table.undrawn();
             self.room.set(cards::draw(&visible, at, view, frame, area));
         } else {
             self.list(view, frame, area);
