@@ -190,12 +190,11 @@ async fn reading_is_a_right_of_its_own_and_is_written_down() {
         assert_eq!(answer.status().as_u16(), status);
         assert_eq!(answer.headers()["cache-control"], "no-store");
     }
-    let lines: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT operator, target, sum(times)::bigint FROM reading GROUP BY operator, target",
-    )
-    .fetch_all(&scene.pool)
-    .await
-    .unwrap();
+    let lines: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT operator, target, sum(times)::bigint FROM reading GROUP BY operator, target")
+            .fetch_all(&scene.pool)
+            .await
+            .unwrap();
     assert_eq!((lines.len(), lines[0].2), (1, 2), "each answer is counted: {lines:?}");
     assert!(lines[0].0.starts_with("intake key llk_7_") && lines[0].1.starts_with("lead 01"), "{lines:?}");
     // What cannot be written down is an answer that is not given.

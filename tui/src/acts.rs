@@ -177,7 +177,11 @@ mod tests {
         assert_eq!(said("SetPlan", "integration 01M8", "hook"), "disabled hook");
         assert_eq!(said("RetryDeliveries", "job 01M8", ""), "began a retry: job 01M8");
         assert_eq!(said("SnoozeFailure", "cause 7", ""), "ended the snooze of cause 7");
-        assert_eq!(said("ReadLead", "lead 01M8", ""), "read lead 01M8", "of a daemon that has a line for each");
+        assert_eq!(
+            said("ReadLead", "lead 01M8", ""),
+            "read lead 01M8",
+            "of a daemon that has a line for each"
+        );
         assert_eq!(said("ExportPerson", "lead 01M8", ""), "exported lead 01M8");
         for (times, told) in [(1, "once"), (12, "12 times within the hour")] {
             let mut read = line("ReadLead", "lead 01M8", "");

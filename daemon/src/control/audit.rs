@@ -22,8 +22,11 @@ impl AuditService for Control {
             limit,
         };
         let store = self.store.for_lists().await;
-        let lines =
-            if request.readings { store.readings(&filter).await? } else { store.audit_lines(&filter).await? };
+        let lines = if request.readings {
+            store.readings(&filter).await?
+        } else {
+            store.audit_lines(&filter).await?
+        };
         let next_page_token = words::next_page(&lines, limit, |line| line.id.to_string());
         let lines = lines.into_iter().map(v1::AuditLine::from).collect();
         Ok(Response::new(v1::ListAuditResponse { lines, next_page_token }))

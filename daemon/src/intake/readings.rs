@@ -130,8 +130,11 @@ pub(super) async fn write<S: IntakeStore>(store: Arc<S>, mut queue: mpsc::Receiv
 
 async fn write_line<S: IntakeStore>(store: &S, company: CompanyId, line: Vec<WaitingReading>) -> CompanyId {
     // Who left is told nothing, and has read nothing.
-    let (readings, waiting): (Vec<_>, Vec<_>) =
-        line.into_iter().filter(|waiting| !waiting.answer.is_closed()).map(|it| (it.reading, it.answer)).unzip();
+    let (readings, waiting): (Vec<_>, Vec<_>) = line
+        .into_iter()
+        .filter(|waiting| !waiting.answer.is_closed())
+        .map(|it| (it.reading, it.answer))
+        .unzip();
     if readings.is_empty() {
         return company;
     }

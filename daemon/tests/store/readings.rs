@@ -180,7 +180,8 @@ async fn each_restriction_of_readings_restricts_alone_and_with_each_other() {
     check_arms(&arms, &rows, |row| row.id, list).await;
     let some = AuditFilter { limit: 3, ..AuditFilter::default() };
     assert_eq!(bench.store.readings(&some).await.unwrap().len(), 3, "of all companies together");
-    let changed = bench.store.audit_lines(&AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let changed =
+        bench.store.audit_lines(&AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
     assert!(changed.iter().all(|line| line.action != "ReadLead") && changed.len() == 5, "{changed:?}");
 }
 
@@ -191,7 +192,8 @@ async fn readings_are_found_by_the_hour_and_forgotten_when_their_time_is_over() 
     for hours in [1, 26, 24 * 100] {
         ids.push(bench.read_ago(hours * HOUR, LeadId::generate()).await);
     }
-    let ago = |hours: i64| jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap();
+    let ago =
+        |hours: i64| jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap();
     let found = async |since: Option<i64>, until: Option<i64>| {
         let filter = AuditFilter { since: since.map(ago), until: until.map(ago), ..AuditFilter::default() };
         bench.read(filter).await.into_iter().map(|line| line.id.uuid()).collect::<Vec<_>>()
@@ -243,8 +245,12 @@ async fn a_row_that_somebody_holds_is_given_up_in_a_moment_and_others_are_writte
     bench.store.count_readings(&mine).await.unwrap();
     assert_eq!(bench.count("reading WHERE times = 1").await, 2);
     // What is slow for another reason is given up, too.
-    bench.sql("CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                   PERFORM pg_sleep(6); RETURN new; END $$").await;
+    bench
+        .sql(
+            "CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   PERFORM pg_sleep(6); RETURN new; END $$",
+        )
+        .await;
     let began = Instant::now();
     let error = bench.store.count_readings(&mine).await.unwrap_err();
     assert!(matches!(error, Error::Away(_)) && began.elapsed() < Duration::from_secs(5), "{error:?}");

@@ -205,7 +205,10 @@ async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
     for line in read {
         assert_eq!(line["action"], "ReadLead", "{line}");
         assert!(line["operator"].as_str().unwrap().starts_with("intake key llk_7_"), "{line}");
-        assert!(line["done"].as_str().unwrap().starts_with(&format!("read lead {}: ", uuid.to_uppercase())), "{line}");
+        assert!(
+            line["done"].as_str().unwrap().starts_with(&format!("read lead {}: ", uuid.to_uppercase())),
+            "{line}"
+        );
         assert!(line["after"]["first_at"].is_string() && line["at"].is_string(), "{line}");
     }
     // Neither among what was changed, nor in what happens.

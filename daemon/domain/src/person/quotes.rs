@@ -71,7 +71,9 @@ impl Quotes {
         let folded = fold(text);
         self.addresses.iter().any(|address| folded.contains(address))
             || !self.numbers.is_empty()
-                && runs_of_digits(text).iter().any(|run| self.numbers.iter().any(|number| run.contains(number)))
+                && runs_of_digits(text)
+                    .iter()
+                    .any(|run| self.numbers.iter().any(|number| run.contains(number)))
             || self.names.iter().any(|name| is_named(name, &folded))
     }
 }
@@ -139,9 +141,9 @@ fn unescaped(text: &str) -> Option<String> {
 /// What an escape at the beginning of a text stands for, and how long it is.
 fn one_escape(text: &str) -> Option<(Vec<u8>, usize)> {
     let hex = |digits: &str| {
-        Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())).and_then(|digits| {
-            u32::from_str_radix(digits, 16).ok()
-        })
+        Some(digits)
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
     };
     let utf8 = |code: u32| Some(char::from_u32(code)?.to_string().into_bytes());
     if text.starts_with('%') {

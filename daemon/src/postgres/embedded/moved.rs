@@ -53,8 +53,7 @@ fn is_own(layout: &Layout, target: &Path, is_part: fn(&str) -> bool) -> bool {
 
 /// Segments and histories begin with the number of their timeline.
 fn is_of_wal(name: &str) -> bool {
-    let is_numbered =
-        name.get(..8).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_numbered = name.get(..8).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_hexdigit()));
     is_numbered || name.starts_with("xlogtemp.") || WAL_FOLDERS.contains(&name)
 }
 
@@ -91,7 +90,9 @@ mod tests {
             fs::write(disk.join(name), "").unwrap();
         }
         assert_eq!(turn(&disk.join("wal")), [disk.join("wal")]);
-        for other in [&disk.join("mail"), &disk, &disk.join("nowhere"), temp.path(), &temp.path().join("postgres")] {
+        for other in
+            [&disk.join("mail"), &disk, &disk.join("nowhere"), temp.path(), &temp.path().join("postgres")]
+        {
             assert_eq!(turn(other), [""; 0].map(PathBuf::from), "{}", other.display());
         }
         // Empty as it is, the daemon's own files come there.

@@ -70,7 +70,8 @@ pub(in crate::store) async fn scrub_quoting_tests(
         quoting.extend(told.into_iter().filter_map(|test| {
             // An answer need not be text.
             let body = test.response_body.unwrap_or_default();
-            let is_about_them = quotes.stand_in(&test.text) || quotes.stand_in(&String::from_utf8_lossy(&body));
+            let is_about_them =
+                quotes.stand_in(&test.text) || quotes.stand_in(&String::from_utf8_lossy(&body));
             is_about_them.then_some(TestKey { integration_id: test.integration_id, id: test.id })
         }));
     }

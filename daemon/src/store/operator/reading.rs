@@ -125,7 +125,8 @@ impl Store {
         let target = filter.lead.map(lead_target);
         let below = filter.until.map(|until| until.checked_add(SLACK).unwrap_or(Timestamp::MAX)).map(id_at);
         let hour = SignedDuration::from_hours(1);
-        let from = filter.since.map(|since| since.checked_sub(SLACK + hour).unwrap_or(Timestamp::MIN)).map(id_at);
+        let from =
+            filter.since.map(|since| since.checked_sub(SLACK + hour).unwrap_or(Timestamp::MIN)).map(id_at);
         let rows = sqlx::query_file_as!(
             ReadingRow,
             "src/store/operator/readings.sql",
