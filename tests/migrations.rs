@@ -178,6 +178,34 @@ async fn every_migration_meets_rows_of_the_version_before() {
     }
 }
 
+/// Nobody who read a lead is lost, however often, and what was changed stays in the audit.
+#[tokio::test]
+async fn readings_that_were_lines_of_the_audit_are_counted_by_the_hour() {
+    let pool = Database::empty().await.pool().await;
+    let rows = |version: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/rows/{version}.sql"));
+        AssertSqlSafe(fs::read_to_string(path).unwrap())
+    };
+    setup::MIGRATIONS.run_to(17, &pool).await.unwrap();
+    sqlx::raw_sql(rows("0017")).execute(&pool).await.unwrap();
+    let changed = "INSERT INTO audit (company_id, id, operator, action, target) \
+                   VALUES (7, gen_random_uuid(), 'ann', 'Reveal', 'lead 01J8H6KQH4YG3XR8RWM6T6XFQE')";
+    sqlx::query(changed).execute(&pool).await.unwrap();
+    setup::MIGRATIONS.run_to(18, &pool).await.unwrap();
+    let read = "SELECT format('%s %s %s: %s, %s to %s, %s', operator, target, to_char(hour AT TIME ZONE 'UTC', 'HH24:MI'), \
+                times, to_char(first_at AT TIME ZONE 'UTC', 'HH24:MI'), to_char(last_at AT TIME ZONE 'UTC', 'HH24:MI'), \
+                right(id::text, 4)) FROM reading ORDER BY id";
+    let lead = "lead 01J8H6KQH4YG3XR8RWM6T6XFQE";
+    assert_eq!(
+        names(&pool, read).await,
+        [
+            format!("intake key llk_7_aaaa {lead} 10:00: 3, 10:00 to 10:50, 0170"),
+            format!("intake key llk_7_bbbb {lead} 11:00: 1, 11:15 to 11:15, 0173"),
+        ]
+    );
+    assert_eq!(names(&pool, "SELECT action FROM audit").await, ["Reveal"]);
+}
+
 /// A database in use may hold every reason that the first version wrote as a sentence.
 #[tokio::test]
 async fn reasons_that_were_sentences_become_codes() {

@@ -170,6 +170,7 @@ fn store(config: &Config, store: Store) -> Store {
     store
         .sweeping(config.sweep)
         .keeping(config.keep_attempts, config.keep_leads)
+        .keeping_readings(config.keep_readings)
         .limited_by(connectors::policy)
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     doors::tls::Pair,
     postgres::setup,
-    store::delivery::retention,
+    store::{delivery::retention, operator::reading::READINGS_KEPT_DEFAULT},
     telemetry::{self, TraceSettings},
 };
 use files::{default_data_dir, password_in, read};
@@ -160,6 +160,9 @@ pub(crate) struct ConfigSettings {
     /// 730d; refused posts go after 90 days, and after this time if that is shorter [default: never]
     #[arg(long, global = true, value_name = "TIME")]
     keep_leads: Option<String>,
+    /// How long it is kept who read which lead by an intake key [default: 730d]
+    #[arg(long, global = true, value_name = "TIME")]
+    keep_readings: Option<String>,
     /// The longest wait that a target may ask for, such as 30m: what it asks for beyond is noted and not heeded [default: 1h]
     #[arg(long, global = true, value_name = "TIME")]
     max_retry_after: Option<String>,
@@ -216,6 +219,8 @@ pub struct Config {
     pub keep_attempts: Duration,
     /// How long leads are kept; none for ever.
     pub keep_leads: Option<Duration>,
+    /// How long it is kept who read which lead by an intake key.
+    pub keep_readings: Duration,
     /// The longest wait that a target may ask for.
     pub max_retry_after: Duration,
     pub master_key: PathBuf,
@@ -248,6 +253,7 @@ impl Config {
             sweep: SweepPolicy::default(),
             keep_attempts: retention::KEPT_DEFAULT,
             keep_leads: None,
+            keep_readings: READINGS_KEPT_DEFAULT,
             max_retry_after: RETRY_AFTER_MAX,
             master_key: data_dir.join("master.key"),
             traces: None,
@@ -291,6 +297,7 @@ impl ConfigSettings {
             sweep_age: self.sweep_age.or(below.sweep_age),
             keep_attempts: self.keep_attempts.or(below.keep_attempts),
             keep_leads: self.keep_leads.or(below.keep_leads),
+            keep_readings: self.keep_readings.or(below.keep_readings),
             max_retry_after: self.max_retry_after.or(below.max_retry_after),
             master_key: self.master_key.or(below.master_key),
             otlp_endpoint: self.otlp_endpoint.or(below.otlp_endpoint),
@@ -349,6 +356,9 @@ impl ConfigSettings {
             config.keep_attempts = value("--keep-attempts", text, days)?;
         }
         config.keep_leads = self.keep_leads.map(|text| value("--keep-leads", text, long)).transpose()?;
+        if let Some(text) = self.keep_readings {
+            config.keep_readings = value("--keep-readings", text, long)?;
+        }
         if let Some(text) = self.max_retry_after {
             config.max_retry_after = value("--max-retry-after", text, span)?;
         }

@@ -194,6 +194,25 @@ async fn a_server_that_is_killed_or_told_to_stop_is_started_again() {
     assert!(error.to_string().starts_with("the private PostgreSQL did not start: "), "{error}");
 }
 
+/// As an operator moves it to another disk. The sandbox knows where it went.
+#[tokio::test]
+async fn a_log_of_writes_that_stands_elsewhere_is_used() {
+    let temp = tempfile::tempdir().unwrap();
+    fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let data = DataDir::open(&temp.path().join("data")).unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    let (wal, disk) = (data.path().join("postgres/data/pg_wal"), temp.path().join("disk"));
+    fs::rename(&wal, &disk).unwrap();
+    symlink(&disk, &wal).unwrap();
+    let cluster = Cluster::start(&data).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE kept AS SELECT 'written' AS word; CHECKPOINT; SELECT pg_switch_wal()")
+        .execute(&mut connect(&cluster).await)
+        .await
+        .unwrap();
+    assert_eq!(answer(&cluster, "SELECT word FROM kept").await, "written");
+    cluster.stop().await.unwrap();
+}
+
 /// As root, the server runs under an account with fewer rights, whose directory must not be a way to root's files.
 #[tokio::test]
 async fn links_in_the_servers_directory_lead_nowhere_and_its_account_may_not_connect() {

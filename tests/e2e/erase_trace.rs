@@ -226,6 +226,9 @@ async fn what_a_target_answered_a_test_with_goes_with_the_person() {
         "/contacts?email=quentin%40example.com",
         "{\"phone\": \"447700900987\"}",
         "Quentin Quokka is known",
+        "{\"lastname\": \"QUOKKA\", \"firstname\": \"Quentin\"}",
+        "+44 7700 900-987 is taken",
+        "quokka\\u0040old.example is known",
         "bob@example.com is known",
     ];
     for answer in quoting {
@@ -238,8 +241,12 @@ async fn what_a_target_answered_a_test_with_goes_with_the_person() {
     };
     assert!(found().await.contains(&"quentin".to_owned()), "else this would show nothing");
     scene.receiver.set(Behaviour::Good);
-    post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead).await;
-    scene.wait_for_states(&["delivered"]).await;
+    // By an older address a target may still know them.
+    let older = lead.replace("quentin@example.com", "quokka@old.example");
+    for lead in [older, lead] {
+        assert_eq!(post_lead(&scene.daemon.url("/v1/leads"), &scene.key, lead).await.0, 202);
+    }
+    scene.wait_for_states(&["delivered", "delivered"]).await;
     scene.cli.json(&["lead", "erase", UUID, "--yes"]).await;
     scene.wait_until("SELECT NOT EXISTS (SELECT FROM erasure)").await;
     assert_eq!(found().await, [""; 0]);

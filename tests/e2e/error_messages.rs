@@ -116,6 +116,7 @@ const COMMANDS: &[(&str, i32, &str)] = &[
     ("flow ask-again --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("audit list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("audit list --after x", 1, r#"page_token "x": give the next_page_token of the page before, or the last id on it"#),
+    ("audit list --lead nonsense", 1, r#"lead "nonsense" is not a ULID: 26 characters of 0-9 and A-Z without I, L, O, U, the first at most 7"#),
     ("audit list --since sometime", 2, "invalid value 'sometime' for '--since <WHEN>': give a time such as 14:00, yesterday, 2h, '2026-11-28 13:30' or 2026-11-28T13:30:00Z; --help tells more"),
     ("notice list --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),
     ("watch --company Nobody", 1, r#"no company "Nobody": `leadline company list` shows those there are"#),

@@ -378,6 +378,13 @@ fn a_start_that_fails_makes_no_directory() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("cannot take leads in at"), "{text}");
     assert!(!data.exists());
+    if user::find("leadline").unwrap().is_none() {
+        let told = "root starts a new installation, and there is no user that it could become: make one (useradd --system \
+                    --shell /usr/sbin/nologin leadline), or name one with --user; --user root stays root";
+        for args in [&[][..], &["config", "check"]] {
+            assert_eq!(refusal(&data, args), told);
+        }
+    }
     for (name, told) in [
         (
             "nobody",

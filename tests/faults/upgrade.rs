@@ -1,5 +1,6 @@
 //! An upgrade while leads flow: a daemon of the next version brings the schema up to date beside one that goes on pushing.
-//! `make upgrade-check` builds that version, whose migration changes every table that a push meets.
+//! `make upgrade-check` builds that version, whose migration changes every table that a push meets. By default one executable
+//! stands for both: the tables are widened as the next version does it.
 
 use std::{
     collections::BTreeSet,
@@ -14,11 +15,19 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_tests::{ChildDaemon, Database, Operator, figure, leadlined, post_lead, wait_until};
+use leadlined::postgres::setup;
 use serde_json::{Value, json};
+use sqlx::{
+    SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
 use tokio::{task::JoinSet, time::Instant};
 
-/// How long a sender may wait for an answer while tables are changed, in seconds.
+/// How long a sender may wait for an answer while tables are changed, in seconds; and how long where no time is measured.
 const WAIT_MAX: f64 = 1.0;
+const HANG: f64 = 30.0;
+/// The version of the schema that comes next.
+const NEXT: i64 = 9999;
 const SENDERS: usize = 4;
 
 /// Posts to either daemon as long as it is there, and keeps what was accepted and how long the longest answer took.
@@ -66,13 +75,8 @@ fn arrived(receiver: &Receiver) -> BTreeSet<String> {
     receiver.requests().iter().filter_map(uuid).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
-    let _machine = crate::shared().await;
-    let Some(next) = env::var_os("LEADLINE_NEXT").map(PathBuf::from) else {
-        eprintln!("left out: this needs a leadlined of a later version: make upgrade-check builds one");
-        return;
-    };
+/// Upgrades under load to what `next` starts, once the schema is as the next version has it. Answers the database.
+async fn upgrade(next: impl AsyncFnOnce(&Database) -> ChildDaemon, wait_max: f64) -> Database {
     let database = Database::create().await;
     let mut old = ChildDaemon::start(Some(&database), &[]).await;
     let operator = Operator::new(old.control().await);
@@ -87,8 +91,7 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
     }
     load.flows_on("leads flow").await;
 
-    // It brings the schema up to date before it is ready.
-    let mut new = ChildDaemon::start_of(&next, Some(&database), &[], &[]).await;
+    let mut new = next(&database).await;
     load.flows_on("the old one goes on over the migration").await;
     load.urls.lock().unwrap().push(new.url("/v1/leads"));
     load.flows_on("both take leads in").await;
@@ -104,7 +107,7 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
     let lost = accepted.difference(&arrived(&receiver)).count();
     let longest = load.longest.lock().unwrap().as_secs_f64();
     figure("a rolling upgrade", "accepted leads lost", lost as f64, 0.0);
-    figure("a rolling upgrade", "seconds until the slowest answer", longest, WAIT_MAX);
+    figure("a rolling upgrade", "seconds until the slowest answer", longest, wait_max);
     let failed = |log: Vec<String>| {
         log.into_iter().filter(|line| line.contains("_failed\"") || line.contains("ERROR"))
     };
@@ -113,7 +116,41 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
         [""; 0],
         "what neither can do any more"
     );
+    assert_eq!(new.stop().await, Some(0));
+    receiver.stop().await;
+    database
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_goes_on_while_tables_are_widened_and_shares_the_work_with_another() {
+    let _machine = crate::alone().await;
+    let next = async |database: &Database| {
+        let sql = include_str!("../fixtures/next_version.sql").into_sql_str();
+        let next = Migration::new(NEXT, "next".into(), MigrationType::Simple, sql, false);
+        let migrations = setup::MIGRATIONS.iter().cloned().chain([next]).collect();
+        let migrations = Migrator::with_migrations(migrations);
+        setup::migrate_with(&migrations, database.options()).await.unwrap();
+        // Or this executable would not start on it.
+        sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1")
+            .bind(NEXT)
+            .execute(&database.pool().await)
+            .await
+            .unwrap();
+        ChildDaemon::start(Some(database), &[]).await
+    };
+    upgrade(next, HANG).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
+    let _machine = crate::alone().await;
+    let Some(next) = env::var_os("LEADLINE_NEXT").map(PathBuf::from) else {
+        eprintln!("left out: this needs a leadlined of a later version: make upgrade-check builds one");
+        return;
+    };
+    // It brings the schema up to date before it is ready.
+    let next = async |database: &Database| ChildDaemon::start_of(&next, Some(database), &[], &[]).await;
+    let database = upgrade(next, WAIT_MAX).await;
     let data = tempfile::tempdir().unwrap();
     let again = tokio::process::Command::new(leadlined())
         .arg(format!("--database-url={}", database.url()))
@@ -124,6 +161,4 @@ async fn old_and_new_share_the_work_over_a_migration_and_lose_nothing() {
         .await
         .unwrap();
     assert_eq!(again.status.code(), Some(1), "an old one does not start on a newer schema");
-    assert_eq!(new.stop().await, Some(0));
-    receiver.stop().await;
 }

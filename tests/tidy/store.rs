@@ -73,7 +73,7 @@ const WRITERS: [(&str, &[&str]); 13] = [
     ("key_rotation", &["installation"]),
     ("lead", &["erasure", "event", "lead", "lead_person", "lead_recent", "saved_lead"]),
     ("notice", &["notice", "notice_told"]),
-    ("operator", &["audit", "request"]),
+    ("operator", &["audit", "reading", "request"]),
     ("token", &["token"]),
     // A day's partition of `attempt`.
     ("delivery/partitions.rs", &["{name}"]),

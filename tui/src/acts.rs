@@ -21,7 +21,7 @@ pub(crate) fn verb_and_object(line: &v1::AuditLine) -> (String, String) {
         // A newer daemon's.
         None => format!("did {} on", line.action),
     };
-    let changes = changes(&line.before, &line.after);
+    let changes = times(line).unwrap_or_else(|| changes(&line.before, &line.after));
     let changes = if changes.is_empty() { changes } else { format!(": {changes}") };
     (verb, object(line) + &changes)
 }
@@ -53,6 +53,7 @@ fn verb_of(method: &str) -> Option<&'static str> {
         "DisableIntegration" => "disabled",
         "EnableIntegration" => "enabled",
         "EraseLead" | "ErasePerson" => "erased",
+        "ExportPerson" => "exported",
         "ForgetLeads" => "erased the old leads of",
         "HoldDeliveries" => "held",
         "ImportLeads" => "imported",
@@ -87,6 +88,13 @@ fn object(line: &v1::AuditLine) -> String {
         (name, "integration" | "company") => name.to_owned(),
         (name, kind) => format!("{kind} {name}"),
     }
+}
+
+/// How often it was done in the hour that a line stands for; none for what has a line each time.
+fn times(line: &v1::AuditLine) -> Option<String> {
+    let after: Value = serde_json::from_str(&line.after).ok().filter(|_| line.action == "ReadLead")?;
+    let times = after.get("times")?.as_u64()?;
+    Some(if times == 1 { "once".to_owned() } else { format!("{times} times within the hour") })
 }
 
 /// What is other than it was, of what stands on both sides.
@@ -169,6 +177,17 @@ mod tests {
         assert_eq!(said("SetPlan", "integration 01M8", "hook"), "disabled hook");
         assert_eq!(said("RetryDeliveries", "job 01M8", ""), "began a retry: job 01M8");
         assert_eq!(said("SnoozeFailure", "cause 7", ""), "ended the snooze of cause 7");
+        assert_eq!(
+            said("ReadLead", "lead 01M8", ""),
+            "read lead 01M8",
+            "of a daemon that has a line for each"
+        );
+        assert_eq!(said("ExportPerson", "lead 01M8", ""), "exported lead 01M8");
+        for (times, told) in [(1, "once"), (12, "12 times within the hour")] {
+            let mut read = line("ReadLead", "lead 01M8", "");
+            read.after = json!({"times": times, "first_at": "2026-11-30T10:00:00Z"}).to_string();
+            assert_eq!(done(&read), format!("read lead 01M8: {told}"));
+        }
         assert_eq!(said("FoldLead", "lead x", ""), "did FoldLead on lead x", "a newer daemon's");
     }
 

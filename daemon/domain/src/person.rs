@@ -4,6 +4,10 @@ use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
 use super::json::Json;
 
+mod quotes;
+
+pub use quotes::Quotes;
+
 /// The longest part of a value that is kept for lists and searched, in characters.
 const VALUE_MAX: usize = 200;
 /// A shorter text would find everybody.

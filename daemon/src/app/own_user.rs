@@ -1,7 +1,8 @@
 //! What root gives up. A daemon that root starts opens what root alone may open, ports below 1024 and certificates, and
 //! then becomes its own user for good, before it starts or writes anything. Nothing that is there is handed over: it must
 //! be that user's already. One that root has run so far stays root's until it is handed over, which the log asks for; only
-//! a user that is named is insisted on. A data directory that is not there is made for that user.
+//! a user that is named is insisted on. A data directory that is not there is made for that user, and is nobody's to make
+//! where there is no such user: what is new does not begin as root's.
 //! A command that root runs becomes the user whose data directory it works on.
 
 mod directory;
@@ -31,6 +32,11 @@ pub enum OwnUserError {
         "--user {0}: there is no such user: make it (useradd --system --shell /usr/sbin/nologin {0}), or name another"
     )]
     Unknown(String),
+    #[error(
+        "root starts a new installation, and there is no user that it could become: make one (useradd --system --shell \
+         /usr/sbin/nologin leadline), or name one with --user; --user root stays root"
+    )]
+    NoUser,
     #[error("--user {0}: other programs run as that user, too: name one that is Leadline's alone, or root")]
     Nobody(String),
     #[error("cannot tell who {0} is")]
@@ -122,7 +128,8 @@ fn named(name: &str) -> Result<Option<SystemUser>, OwnUserError> {
     }
 }
 
-/// What becomes of a daemon of which nobody said who it is to be. What root has run so far goes on as root.
+/// What becomes of a daemon of which nobody said who it is to be. What root has run so far goes on as root; what is new
+/// does not begin so.
 fn by_default(config: &Config, own: Option<SystemUser>) -> Result<Becomes, OwnUserError> {
     let make = own
         .is_none()
@@ -141,9 +148,8 @@ fn by_default(config: &Config, own: Option<SystemUser>) -> Result<Becomes, OwnUs
             return check(config, &owner).map(|()| Becomes::Owners(owner.name));
         }
         (Some((path, _)), _) => format!("stop the daemon, {make}{}", hand_over(config, &path, &name)),
-        (None, None) => format!("stop the daemon, {make}"),
+        (None, None) => return Err(OwnUserError::NoUser),
     };
-    let mend = mend.trim_end_matches(", ");
     Ok(Becomes::RootUntil(format!("{mend}, and start it again; or say --user root")))
 }
 
@@ -249,6 +255,11 @@ mod tests {
                  another",
             ),
             (
+                OwnUserError::NoUser,
+                "root starts a new installation, and there is no user that it could become: make one (useradd --system \
+                 --shell /usr/sbin/nologin leadline), or name one with --user; --user root stays root",
+            ),
+            (
                 OwnUserError::Nobody("nobody".to_owned()),
                 "--user nobody: other programs run as that user, too: name one that is Leadline's alone, or root",
             ),
@@ -322,10 +333,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let useradd = "make a user for it (useradd --system --shell /usr/sbin/nologin leadline)";
-        assert_eq!(
-            until(None),
-            format!("stop the daemon, {useradd}, and start it again; or say --user root")
-        );
+        assert!(matches!(by_default(&config, None), Err(OwnUserError::NoUser)), "a new one is not root's");
         // The directories on the way are the test's own.
         fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
         assert!(matches!(becomes(Some(&own)), Becomes::User(_)), "a new one is that user's");

@@ -47,6 +47,9 @@ fn spans_have_a_number_and_a_unit() {
     assert_eq!(config.keep_leads, None);
     let config = read_args(&["--keep-leads", "730d"]).unwrap();
     assert_eq!(config.keep_leads, Some(Duration::from_secs(730 * 86_400)));
+    assert_eq!(read_args(&[]).unwrap().keep_readings, Duration::from_secs(730 * 86_400));
+    let config = read_args(&["--keep-readings", "90d"]).unwrap();
+    assert_eq!(config.keep_readings, Duration::from_secs(90 * 86_400));
     assert_eq!(read_args(&[]).unwrap().max_retry_after, Duration::from_secs(3600));
     let config = read_args(&["--max-retry-after", "30m"]).unwrap();
     assert_eq!(config.max_retry_after, Duration::from_secs(1800));

@@ -1,4 +1,4 @@
-//! The audit: read only; every mutation writes its own line.
+//! The audit, and who read whom: read only; every mutation and every reading writes its own line.
 
 use leadline_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response};
@@ -15,12 +15,18 @@ impl AuditService for Control {
         let filter = AuditFilter {
             company: self.store.find_optional_company(check::optional(&request.company)).await?,
             operator: check::optional(&request.operator).map(|name| name.replace('\0', "")),
+            lead: check::optional_id("lead", &request.lead)?,
             since: convert::read_time("since", at.since.as_ref())?,
             until: convert::read_time("until", at.until.as_ref())?,
             after: check::behind(after)?,
             limit,
         };
-        let lines = self.store.for_lists().await.audit_lines(&filter).await?;
+        let store = self.store.for_lists().await;
+        let lines = if request.readings {
+            store.readings(&filter).await?
+        } else {
+            store.audit_lines(&filter).await?
+        };
         let next_page_token = words::next_page(&lines, limit, |line| line.id.to_string());
         let lines = lines.into_iter().map(v1::AuditLine::from).collect();
         Ok(Response::new(v1::ListAuditResponse { lines, next_page_token }))

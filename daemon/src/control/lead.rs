@@ -18,8 +18,8 @@ use crate::{
         Store,
         lead::place::LeadPlace,
         operator::{
-            audit::Reading,
             command::Refusal,
+            reading::Reading,
             refusal::{Known, RefusalReason},
         },
     },

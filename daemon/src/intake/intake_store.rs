@@ -19,7 +19,7 @@ use crate::{
             read::LeadStatus,
             save::{SaveKey, Saved},
         },
-        operator::audit::Reading,
+        operator::reading::Reading,
     },
     telemetry,
 };
@@ -164,7 +164,7 @@ impl IntakeStore for Store {
     }
 
     async fn note_read(&self, readings: &[Reading]) -> Result<(), StoreFailure> {
-        Ok(self.unless_away(self.note_readings(readings, "ReadLead")).await?)
+        Ok(self.unless_away(self.count_readings(readings)).await?)
     }
 
     async fn refused(&self, refusals: &[NewRefusal]) -> Result<(), StoreFailure> {

@@ -15,6 +15,7 @@ pub mod dump;
 mod error;
 mod launch;
 mod layout;
+mod moved;
 mod sandbox;
 mod server;
 mod settings;
@@ -200,6 +201,11 @@ fn socket_dir(layout: &Layout) -> Result<(PathBuf, bool), EmbeddedError> {
     let [temp, short] = temp_dirs();
     let temp = if fits(&temp.join("leadline-00000000")) { temp } else { short };
     make(&temp).map(|path| (path, true)).map_err(|error| EmbeddedError::Files(temp, error))
+}
+
+/// Whether a directory for a socket stands where they are made.
+fn is_made_for_sockets(directory: &Path) -> bool {
+    directory.parent().is_some_and(|parent| temp_dirs().iter().any(|temp| temp == parent))
 }
 
 /// Where directories for sockets are made: the second where paths in the first are too long.

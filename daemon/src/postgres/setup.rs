@@ -4,7 +4,7 @@ use std::{borrow::Cow, env, net::IpAddr, path::Path, str::FromStr as _, time::Du
 
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool,
-    migrate::MigrateError,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -38,7 +38,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_UNTESTED: Duration = Duration::from_secs(1);
 
 /// The schema, as part of the executable.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 pub use error::SetupError;
 use error::describe;
@@ -191,13 +191,18 @@ fn few(connections: u32) -> PgPoolOptions {
 
 /// Brings the schema up to date. Daemons that start together take turns, by sqlx's own advisory lock.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
+    migrate_with(&MIGRATIONS, options).await
+}
+
+/// The same with these migrations, which may be a next version's.
+pub async fn migrate_with(migrations: &Migrator, options: &PgConnectOptions) -> Result<(), SetupError> {
     // Whoever rewrites a large table is not stuck. But all who read or write a table wait behind a migration that waits
     // for it, behind a dump for example: so it gives way, and begins anew.
     let options =
         options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
     let mut connection = wait_for(&options).await?;
     let (mut told, mut gap): (Option<Instant>, _) = (None, RETRY_GAP);
-    while let Err(error) = MIGRATIONS.run(&mut connection).await {
+    while let Err(error) = migrations.run(&mut connection).await {
         if !is_in_the_way(&error) {
             return Err(SetupError::Migrate(error));
         }

@@ -149,6 +149,7 @@ pub struct Store {
     /// How long attempts are kept.
     kept: Duration,
     leads_kept: Option<Duration>,
+    readings_kept: Duration,
     /// How a connector and a configuration limit their lane: connectors are not known here.
     policy: fn(&str, &Value) -> Policy,
     /// How long a server may be silent.
@@ -179,6 +180,7 @@ impl Store {
             sweep,
             kept,
             leads_kept: None,
+            readings_kept: operator::reading::READINGS_KEPT_DEFAULT,
             policy,
             silence_max: SILENCE_MAX,
             pulse: pulse::Pulse::default(),
@@ -218,6 +220,12 @@ impl Store {
     #[must_use]
     pub fn keeping(self, kept: Duration, leads_kept: Option<Duration>) -> Self {
         Self { kept, leads_kept, ..self }
+    }
+
+    /// The same, with what is noted of readings kept for this long.
+    #[must_use]
+    pub fn keeping_readings(self, readings_kept: Duration) -> Self {
+        Self { readings_kept, ..self }
     }
 
     /// The same for membership, on connections that nobody else uses.

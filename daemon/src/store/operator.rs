@@ -1,5 +1,6 @@
-//! What operators do: the frame of every command, and the audit it leaves.
+//! What operators do: the frame of every command, the audit it leaves, and who read whom.
 
 pub mod audit;
 pub mod command;
+pub mod reading;
 pub mod refusal;

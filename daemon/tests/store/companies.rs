@@ -15,7 +15,7 @@ use leadlined::{
             refusal::{KEPT, NewRefusal},
             signed::{Remembered, SignedPost},
         },
-        operator::{audit::Reading, command::Refusal},
+        operator::command::Refusal,
     },
 };
 use serde_json::json;
@@ -238,25 +238,6 @@ async fn a_key_is_listed_with_its_rights_and_stays_revoked_since_the_first_time(
     assert_eq!(revoke(first.id).await.unwrap().revoked_at, revoked);
     let unknown = KeyId::generate();
     assert_eq!(revoke(unknown).await.unwrap_err().to_string(), format!("no intake key {unknown}"));
-}
-
-#[tokio::test]
-async fn who_reads_a_lead_stands_in_the_audit() {
-    let bench = Bench::new().await;
-    let lead = LeadId::generate();
-    let by = |operator: &str, lead| Reading { company: bench.company, lead, operator: operator.to_owned() };
-    let several = [by("key lk_1234", lead), by("key lk_1234", lead), by("key lk_5678", LeadId::generate())];
-    bench.store.note_readings(&several, "ReadLead").await.unwrap();
-    for (operator, lines) in [("key lk_1234", 2), ("key lk_5678", 1)] {
-        let [first, .., last] = &several;
-        let lead = if operator == first.operator { first.lead } else { last.lead };
-        let audit =
-            format!("audit WHERE target = 'lead {lead}' AND operator = '{operator}' AND action = 'ReadLead'");
-        assert_eq!(bench.count(&audit).await, lines, "one for each reading");
-    }
-    bench.store.note_readings(&[by("mara", lead)], "ExportPerson").await.unwrap();
-    assert_eq!(bench.count("audit WHERE operator = 'mara' AND action = 'ExportPerson'").await, 1);
-    bench.store.note_readings(&[], "ExportPerson").await.unwrap();
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod operators;
 mod people;
 mod pushes;
 mod queue;
+mod readings;
 mod reads;
 mod reasons;
 mod retries;

@@ -191,11 +191,35 @@ async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
     let lead = leadline_fakes::sample_lead(1).to_string();
     let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead).await;
     let url = daemon.url(&format!("/v1/leads/{}", posted["lead"].as_str().unwrap()));
-    let answer = leadline_tests::http().get(url).bearer_auth(&key).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
-    assert_eq!(audit[0]["action"], "ReadLead", "{audit}");
-    assert!(audit[0]["operator"].as_str().unwrap().starts_with("intake key llk_7_"), "{audit}");
+    for _ in 0..3 {
+        let answer = leadline_tests::http().get(&url).bearer_auth(&key).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let uuid = posted["lead"].as_str().unwrap();
+    let cli = Cli::new(daemon.socket());
+    // Another hour may begin meanwhile.
+    let read = cli.json(&["audit", "list", "--readings", "--lead", uuid]).await;
+    let read = read.as_array().unwrap();
+    let times: u64 = read.iter().map(|line| line["after"]["times"].as_u64().unwrap()).sum();
+    assert!(times == 3 && read.len() <= 2, "{read:?}");
+    for line in read {
+        assert_eq!(line["action"], "ReadLead", "{line}");
+        assert!(line["operator"].as_str().unwrap().starts_with("intake key llk_7_"), "{line}");
+        assert!(
+            line["done"].as_str().unwrap().starts_with(&format!("read lead {}: ", uuid.to_uppercase())),
+            "{line}"
+        );
+        assert!(line["after"]["first_at"].is_string() && line["at"].is_string(), "{line}");
+    }
+    // Neither among what was changed, nor in what happens.
+    for command in [&["audit", "list"][..], &["activity"]] {
+        let listed = cli.json(command).await.to_string();
+        assert!(!listed.contains("ReadLead"), "{command:?}: {listed}");
+    }
+    let revealed = cli.json(&["lead", "reveal", uuid]).await;
+    assert_eq!(revealed["company_id"], 7, "{revealed}");
+    let read = cli.json(&["audit", "list", "--readings", "--limit", "1"]).await;
+    assert_eq!(read[0]["action"], "Reveal", "{read}");
     daemon.stop().await;
 }
 

@@ -16,7 +16,8 @@ use super::{
 #[command(after_help = "\
 Examples:
   leadline audit list --company 7 --since 2d
-  leadline audit list --operator 'uid 0' -o json     with what was before and after")]
+  leadline audit list --operator 'uid 0' -o json     with what was before and after
+  leadline audit list --readings --lead UUID         who read one lead, and when")]
 pub(crate) enum Verb {
     /// List what operators changed, newest first
     List {
@@ -26,6 +27,13 @@ pub(crate) enum Verb {
         /// Only by this operator, as the list names them
         #[arg(long, value_name = "NAME")]
         operator: Option<String>,
+        /// Who read leads, instead of what was changed: by intake keys counted by the hour, and each lead that was revealed
+        /// or exported
+        #[arg(long)]
+        readings: bool,
+        /// Only of this lead
+        #[arg(long, value_name = "UUID")]
+        lead: Option<String>,
         /// Since then: a time, or how long ago (2h, 3d)
         #[arg(long, value_name = "WHEN", value_parser = moment)]
         since: Option<Timestamp>,
@@ -40,7 +48,7 @@ pub(crate) enum Verb {
 impl Verb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let Self::List { company, operator, since, until, page } = self;
+        let Self::List { company, operator, readings, lead, since, until, page } = self;
         let client = context.client().await?;
         let request = v1::ListAuditRequest {
             company: company.unwrap_or_default(),
@@ -48,6 +56,8 @@ impl Verb {
             at: Some(v1::Window { since: since.map(proto_time), until: until.map(proto_time) }),
             page_size: page.limit,
             page_token: page.token(),
+            readings,
+            lead: lead.unwrap_or_default(),
         };
         let answer = client.list_audit(request).await?;
         let lines: Vec<AuditLine> = shapes(answer.lines);

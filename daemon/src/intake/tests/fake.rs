@@ -39,14 +39,14 @@ use crate::{
             read::{LeadStatus, LeadView},
             save::{SaveKey, Saved},
         },
-        operator::audit::Reading,
+        operator::reading::Reading,
     },
 };
 
-pub(super) const COMPANY: CompanyId = CompanyId(7);
+pub(in crate::intake) const COMPANY: CompanyId = CompanyId(7);
 
 /// Another company, with the same integrations and no flows.
-pub(super) const NEIGHBOUR: CompanyId = CompanyId(8);
+pub(in crate::intake) const NEIGHBOUR: CompanyId = CompanyId(8);
 
 /// The text of the neighbour's key.
 pub(super) fn neighbours_key() -> String {
@@ -80,7 +80,7 @@ pub(super) struct FakeForm {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::intake) struct State {
     pub(super) company: Company,
     pub(super) leads: HashMap<LeadId, NewEvent>,
     pub(super) flows: Arc<Flows>,
@@ -88,7 +88,11 @@ pub(super) struct State {
     pub(super) forms: Vec<FakeForm>,
     pub(super) signed: HashMap<[u8; 32], Option<LeadId>>,
     /// What was read, by whom.
-    pub(super) read: Vec<(String, LeadId)>,
+    pub(in crate::intake) read: Vec<(String, LeadId)>,
+    /// How often readings were to be written.
+    pub(in crate::intake) reads_begun: usize,
+    /// Whose readings wait for a permit.
+    pub(in crate::intake) held_reads: Option<CompanyId>,
     /// Which key each saved lead was made with.
     pub(super) made_with: HashMap<[u8; 32], KeyId>,
     pub(super) key_ids: HashMap<String, KeyId>,
@@ -110,14 +114,16 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-pub(super) struct Fake {
+pub(in crate::intake) struct Fake {
     state: Mutex<State>,
     /// Every flush takes one permit.
     pub(super) gate: Semaphore,
+    /// Readings that are held take one each.
+    pub(in crate::intake) reads: Semaphore,
 }
 
 impl Fake {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::intake) fn new() -> Arc<Self> {
         let integration = |name: &str, enabled| IntakeIntegration {
             id: IntegrationId::generate(),
             name: name.into(),
@@ -143,6 +149,8 @@ impl Fake {
             forms: Vec::new(),
             signed: HashMap::new(),
             read: Vec::new(),
+            reads_begun: 0,
+            held_reads: None,
             made_with: HashMap::new(),
             key_ids: HashMap::new(),
             saved: HashMap::new(),
@@ -155,10 +163,10 @@ impl Fake {
             restless: false,
             ready: true,
         };
-        Arc::new(Self { state: Mutex::new(state), gate: Semaphore::new(1_000_000) })
+        Arc::new(Self { state: Mutex::new(state), gate: Semaphore::new(1_000_000), reads: Semaphore::new(0) })
     }
 
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+    pub(in crate::intake) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap())
     }
 
@@ -393,6 +401,13 @@ impl IntakeStore for Fake {
     }
 
     async fn note_read(&self, readings: &[Reading]) -> Result<(), StoreFailure> {
+        let held = self.with(|state| {
+            state.reads_begun += 1;
+            state.held_reads
+        });
+        if readings.iter().any(|reading| Some(reading.company) == held) {
+            self.reads.acquire().await.unwrap().forget();
+        }
         self.with(|state| match state.failure {
             Some(failure) => Err(failure),
             None => {

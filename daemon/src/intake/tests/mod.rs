@@ -2,7 +2,7 @@
 
 mod batch;
 mod fair;
-mod fake;
+pub(super) mod fake;
 mod flush;
 mod forms;
 mod http;
@@ -11,7 +11,7 @@ mod openapi;
 mod server;
 
 /// Waits until something holds; how long that takes is nobody's business.
-async fn until(holds: impl Fn() -> bool) {
+pub(super) async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::task::yield_now().await;
     }

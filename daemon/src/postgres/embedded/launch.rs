@@ -11,7 +11,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    EmbeddedError, NAME, RETRY_GAP, layout::Layout, options, sandbox::Sandbox, server::Server, socket,
+    EmbeddedError, NAME, RETRY_GAP, is_made_for_sockets, layout::Layout, options, sandbox::Sandbox,
+    server::Server, socket,
 };
 
 /// How long an old server may take to stop before we give up on the directory.
@@ -38,7 +39,8 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    /// Starts the server, or takes over one that an earlier daemon left behind.
+    /// Starts the server, or takes over one that an earlier daemon left behind. One whose socket stands where ours would
+    /// not, as its daemon had another directory for temporary files, could not be started again: it is replaced.
     pub(super) async fn start(&mut self) -> Result<(), EmbeddedError> {
         let deadline = Instant::now() + STALE_PATIENCE;
         loop {
@@ -46,12 +48,19 @@ impl Launch {
                 && socket(&noted.socket_dir).exists()
                 && open_database(&noted.socket_dir, &self.layout.data).await.is_ok()
             {
+                if noted.socket_dir == self.layout.home || is_made_for_sockets(&noted.socket_dir) {
+                    tracing::info!(
+                        event = "postgres_taken_over",
+                        "took over the PostgreSQL that an earlier daemon left running"
+                    );
+                    self.socket_dir = noted.socket_dir;
+                    return Ok(());
+                }
                 tracing::info!(
-                    event = "postgres_taken_over",
-                    "took over the PostgreSQL that an earlier daemon left running"
+                    event = "postgres_replaced",
+                    "stopping the PostgreSQL that an earlier daemon left running with its socket elsewhere"
                 );
-                self.socket_dir = noted.socket_dir;
-                return Ok(());
+                self.stop_server().await?;
             }
             match self.start_once().await {
                 Err(EmbeddedError::NotStarted { .. }) if Instant::now() < deadline => sleep(RETRY_GAP).await,
@@ -63,6 +72,13 @@ impl Launch {
     /// What the server's programs may touch.
     pub(super) fn sandbox(&self) -> Sandbox {
         Sandbox::new(&self.layout, &self.server, &self.socket_dir)
+    }
+
+    /// Stops a server of whoever started it, without waiting for who is connected.
+    pub(super) async fn stop_server(&self) -> Result<(), EmbeddedError> {
+        let mut stop = self.layout.account.command(&self.server.program("pg_ctl"));
+        stop.args(["stop", "-s", "-w", "-t", "30", "-m", "fast", "-D"]).arg(&self.layout.data);
+        run("pg_ctl stop", stop, &self.sandbox()).await
     }
 
     /// Starts the server and waits until it answers.

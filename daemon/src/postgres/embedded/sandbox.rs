@@ -14,7 +14,7 @@ use tokio::{
     runtime::Handle,
 };
 
-use super::{layout::Layout, server::Server, temp_dirs};
+use super::{is_made_for_sockets, layout::Layout, moved::moved, server::Server};
 
 /// Programs and libraries of a system, whoever built it.
 const PROGRAMS: [&str; 19] = [
@@ -80,9 +80,10 @@ impl Sandbox {
         let programs = programs.chain(env::split_paths(&libraries).filter(|path| path.is_absolute()));
         let programs = programs.filter_map(|tree| tree.canonicalize().ok());
         let mut own = vec![layout.home.clone(), SHARED_MEMORY.into()];
+        own.extend(moved(layout));
         // Of a server that was taken over the socket stands where its pid file says, which it writes itself. It writes
         // nothing in the directories for temporary files, so what stands right in there is no link of its own.
-        let parent = socket_dir.parent().filter(|parent| temp_dirs().iter().any(|temp| temp == parent));
+        let parent = socket_dir.parent().filter(|_| is_made_for_sockets(socket_dir));
         let socket_parent = parent.filter(|_| !layout.directory.starts_with(socket_dir)).map(Path::to_owned);
         if socket_parent.is_some() {
             own.push(socket_dir.to_owned());
@@ -144,8 +145,11 @@ impl Sandbox {
                 .add_rules(rules(&self.socket_parent, AccessFs::RemoveDir))?
                 .restrict_self()
         };
-        let status = enter().map_err(io::Error::other)?;
-        Ok(SandboxSupport::of(status.landlock))
+        match enter() {
+            Ok(status) => Ok(SandboxSupport::of(status.landlock)),
+            Err(error) if is_forbidden(&error) => Ok(SandboxSupport::Missing),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -174,6 +178,20 @@ impl SandboxSupport {
             landlock::LandlockStatus::Available { .. } => Self::Partial,
             landlock::LandlockStatus::NotEnabled | landlock::LandlockStatus::NotImplemented => Self::Missing,
         }
+    }
+}
+
+/// Whether the sandbox is refused as such, by what filters system calls or for there being too many around it already. Like
+/// a kernel that has none this stops no daemon; what is wrong with ours does.
+#[cfg(target_os = "linux")]
+fn is_forbidden(error: &landlock::RulesetError) -> bool {
+    use landlock::{AddRuleError, AddRulesError, RestrictSelfError, RulesetError};
+    match error {
+        RulesetError::RestrictSelf(RestrictSelfError::RestrictSelfCall { .. }) => true,
+        RulesetError::AddRules(AddRulesError::Fs(AddRuleError::AddRuleCall { source, .. })) => {
+            matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
+        }
+        _ => false,
     }
 }
 
@@ -231,6 +249,23 @@ mod tests {
             "secret",
             "others are as free as before"
         );
+    }
+
+    #[test]
+    fn where_the_kernel_takes_no_more_sandboxes_programs_start_without_one() {
+        if SandboxSupport::here().unwrap() == SandboxSupport::Missing {
+            println!("left out: this kernel has no Landlock");
+            return;
+        }
+        let crowded = || {
+            // It takes sixteen, one within the other.
+            for _ in 0..16 {
+                Sandbox::default().enter().unwrap();
+            }
+            (Sandbox::default().enter().unwrap(), Sandbox::default().run(|| Ok("started")).unwrap())
+        };
+        let seen = thread::scope(|scope| scope.spawn(crowded).join().unwrap());
+        assert_eq!(seen, (SandboxSupport::Missing, "started"));
     }
 
     #[test]

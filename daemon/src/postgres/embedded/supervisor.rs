@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{EmbeddedError, launch::Launch, launch::run, socket};
+use super::{EmbeddedError, launch::Launch, socket};
 use crate::telemetry;
 
 /// How often it is read whether somebody told the server to stop.
@@ -135,9 +135,7 @@ impl Supervisor {
 
     /// A server that waits for its clients to leave would wait for us.
     async fn finish_stopping(&self) {
-        let mut stop = self.launch.layout.account.command(&self.launch.server.program("pg_ctl"));
-        stop.args(["stop", "-s", "-w", "-t", "30", "-m", "fast", "-D"]).arg(&self.launch.layout.data);
-        if let Err(error) = run("pg_ctl stop", stop, &self.launch.sandbox()).await {
+        if let Err(error) = self.launch.stop_server().await {
             // It may have ended meanwhile; starting it tells.
             tracing::debug!(
                 error = telemetry::causes(&error),

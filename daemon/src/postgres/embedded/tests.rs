@@ -26,6 +26,32 @@ async fn an_orphan_is_taken_over_and_watched_again() {
     assert_eq!(postmaster(temp.path()), None);
 }
 
+/// As a daemon with another TMPDIR leaves it. In our sandbox it could not be started again.
+#[tokio::test]
+async fn an_orphan_whose_socket_stands_elsewhere_is_replaced() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = DataDir::open(temp.path()).unwrap();
+    Cluster::start(&data).await.unwrap().stop().await.unwrap();
+    let layout = Layout::prepare(&data).unwrap();
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    layout.account.own(&elsewhere).unwrap();
+    let server = Server::find(layout.major().unwrap(), &layout.account).unwrap();
+    let mut start = layout.account.command(&server.program("pg_ctl"));
+    start.args(["start", "-s", "-w", "-D"]).arg(&layout.data);
+    start.args(["-o", &layout.configure(&elsewhere).unwrap()]);
+    start.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    assert!(start.status().unwrap().success());
+    let orphan = postmaster(temp.path()).unwrap();
+    open_database(&elsewhere, &layout.data).await.unwrap();
+    let cluster = Cluster::start(&data).await.unwrap();
+    let ours = postmaster(temp.path()).unwrap();
+    assert_ne!(ours, orphan);
+    open_database(&layout.home, &layout.data).await.unwrap();
+    cluster.stop().await.unwrap();
+    assert_eq!(postmaster(temp.path()), None);
+}
+
 #[test]
 fn what_a_server_without_a_sandbox_lacks_is_said() {
     let missing = "the kernel has no Landlock, or does not let it be used";

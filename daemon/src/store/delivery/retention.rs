@@ -45,6 +45,8 @@ pub struct Pruned {
     pub attempts: u64,
     pub jobs: u64,
     pub notices: u64,
+    /// Hours in which a key read a lead.
+    pub readings: u64,
 }
 
 /// Makes the partitions of the coming days and removes what is too old, until stopped. A failure is tried again within
@@ -147,6 +149,7 @@ impl Store {
         }
         pruned.jobs = self.forget_jobs(&mut db).await?;
         pruned.notices = self.forget_notices(&mut db).await?;
+        pruned.readings = self.forget_readings(&mut db).await?;
         db.close().await?;
         Ok(pruned)
     }

@@ -14,7 +14,7 @@ use crate::{
         ids::{CompanyId, LeadId},
         json::Json,
         lane::LaneId,
-        person::Person,
+        person::{Person, Quotes},
     },
     store::{
         Error, Store,
@@ -152,30 +152,17 @@ async fn scrub(
 }
 
 /// Empties the tests of the company's integrations that quote the person: a test is no delivery of any lead, but its target
-/// may answer it with whom it knows.
+/// may answer it with whom it knows, by what they were called when it heard of them.
 async fn scrub_tests(db: &mut PgConnection, company: CompanyId, lead: LeadId) -> Result<(), Error> {
-    let person = sqlx::query_as!(
-        Person,
-        r#"SELECT name AS "name!", email AS "email!", phone AS "phone!" FROM person WHERE company_id = $1 AND lead_id = $2"#,
+    let bodies = sqlx::query_scalar!(
+        "SELECT body FROM event WHERE company_id = $1 AND lead_id = $2",
         company.0,
         lead.uuid(),
     )
-    .fetch_optional(&mut *db)
+    .fetch_all(&mut *db)
     .await?;
-    let quotes = person.map(|person| quotes(&person)).unwrap_or_default();
-    if quotes.is_empty() {
-        return Ok(());
-    }
-    scrub_quoting_tests(db, company, &quotes, ERASED).await
-}
-
-/// What tells that a text is about a person: what is short, or one name alone, many texts have in them.
-fn quotes(person: &Person) -> Vec<String> {
-    let Person { name, email, phone } = person;
-    let digits = phone.chars().filter(char::is_ascii_digit).collect();
-    let whole_name = if name.contains(' ') { name.clone() } else { String::new() };
-    let quotes = [email.clone(), email.replace('@', "%40"), phone.clone(), digits, whole_name];
-    quotes.into_iter().filter(|quote| quote.chars().count() >= 6).collect()
+    let people = bodies.iter().filter_map(|body| Json::parse(body).ok()).map(|event| Person::of(&event));
+    scrub_quoting_tests(db, company, &Quotes::of(people), ERASED).await
 }
 
 /// Takes the errors that quote the lead out of the health of its integrations and of what operators were told. Before
@@ -238,23 +225,4 @@ async fn forget(db: &mut PgConnection, company: CompanyId, lead: LeadId, uuid: &
     .execute(db)
     .await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_person_is_known_by_what_few_texts_have_in_them() {
-        let person = |name: &str, email: &str, phone: &str| Person {
-            name: name.to_owned(),
-            email: email.to_owned(),
-            phone: phone.to_owned(),
-        };
-        assert_eq!(
-            quotes(&person("Sarah Patel", "sarah@example.com", "+44 7700 900123")),
-            ["sarah@example.com", "sarah%40example.com", "+44 7700 900123", "447700900123", "Sarah Patel"]
-        );
-        assert_eq!(quotes(&person("Sarah", "", "112")), [""; 0]);
-    }
 }

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{self, AuditId, CompanyId, LeadId},
+    domain::ids::{AuditId, CompanyId, LeadId},
     store::{Error, Store},
 };
 
@@ -33,6 +33,7 @@ pub struct AuditView {
 pub struct AuditFilter {
     pub company: Option<CompanyId>,
     pub operator: Option<String>,
+    pub lead: Option<LeadId>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub after: Option<AuditId>,
@@ -87,28 +88,26 @@ impl AuditRow {
     }
 }
 
-/// That somebody read who a lead is.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    pub company: CompanyId,
-    pub lead: LeadId,
-    /// Who: an operator, or an intake key.
-    pub operator: String,
+/// A lead as the audit names it.
+pub(in crate::store) fn lead_target(lead: LeadId) -> String {
+    format!("lead {lead}")
 }
 
 impl Store {
-    /// Lines of the audit, newest first: one scan of the key for each company, merged.
+    /// Lines of the audit, newest first: one scan of the key for each company, merged. What a daemon of the version before
+    /// wrote of readings by key stands among [`Store::readings`].
     pub async fn audit_lines(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Error> {
         let rows = sqlx::query_as!(
             AuditRow,
             r#"SELECT x.company_id, x.id, x.at AS "at: _", x.operator, x.action, x.target, x.before, x.after
              FROM (SELECT id FROM company UNION ALL SELECT 0) c CROSS JOIN LATERAL (
                  SELECT * FROM audit a
-                 WHERE a.company_id = c.id
+                 WHERE a.company_id = c.id AND a.action <> 'ReadLead'
                    AND ($2::uuid IS NULL OR a.id < $2)
                    AND ($3::text IS NULL OR a.operator = $3)
                    AND ($4::timestamptz IS NULL OR a.at >= $4)
                    AND ($5::timestamptz IS NULL OR a.at < $5)
+                   AND ($7::text IS NULL OR a.target = $7)
                  ORDER BY a.id DESC LIMIT $6) x
              WHERE $1::bigint IS NULL OR c.id = $1
              ORDER BY x.id DESC LIMIT $6"#,
@@ -118,31 +117,11 @@ impl Store {
             filter.since.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
             filter.until.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
             filter.limit,
+            filter.lead.map(lead_target),
         )
         .fetch_all(&self.pool)
         .await?;
         self.with_names(rows).await
-    }
-
-    /// Writes into the audit who read who leads are: a line for each, all or none.
-    pub async fn note_readings(&self, readings: &[Reading], action: &str) -> Result<(), Error> {
-        let companies: Vec<i64> = readings.iter().map(|reading| reading.company.0).collect();
-        let ids: Vec<_> = readings.iter().map(|_| Uuid::from(ids::new_ulid())).collect();
-        let operators: Vec<_> = readings.iter().map(|reading| reading.operator.clone()).collect();
-        let targets: Vec<_> = readings.iter().map(|reading| format!("lead {}", reading.lead)).collect();
-        sqlx::query!(
-            "INSERT INTO audit (company_id, id, operator, action, target)
-             SELECT company_id, id, operator, $1, target
-             FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[]) r(company_id, id, operator, target)",
-            action,
-            &companies,
-            &ids,
-            &operators,
-            &targets,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 
     /// What was changed within each of these windows, newest first.
