@@ -131,7 +131,8 @@ impl Store {
         let mut pruned = Pruned::default();
         let Some(mut db) = take_turn(&self.pool).await? else { return Ok(pruned) };
         let first = self.first_kept(&mut db).await?;
-        for day in days_before(&mut db, first).await? {
+        let days = partitions::days(&mut db).await?;
+        for day in days.into_iter().filter(|day| *day < first) {
             match drop_day(&mut db, day).await {
                 Ok(is_gone) => pruned.days += u64::from(is_gone),
                 // Whoever reads a day this long must not make pushes wait behind us.
@@ -172,17 +173,6 @@ async fn take_turn(pool: &PgPool) -> Result<Option<PgConnection>, Error> {
     // A day of a large installation is read once, with no hurry.
     sqlx::query!("SET statement_timeout = '10min'").execute(&mut db).await?;
     Ok(is_ours.then_some(db))
-}
-
-/// The days before this one that have a partition, oldest first.
-async fn days_before(db: &mut PgConnection, first: Date) -> Result<Vec<Date>, Error> {
-    let names = sqlx::query_scalar!(
-        r#"SELECT relname::text AS "name!" FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-           WHERE inhparent = 'attempt'::regclass ORDER BY 1"#
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(names.iter().filter_map(|name| partitions::day_of(name)).filter(|day| *day < first).collect())
 }
 
 /// Drops a day's partition; what is kept of it moves over. False if that is too much.
