@@ -56,7 +56,7 @@ impl Drop for Made {
 /// Starts the server of this process, with [`TEMPLATE`] on it and a master key for all.
 pub(super) async fn start() -> (Cluster, PathBuf) {
     let cluster = Cluster::ephemeral(&folder()).await.unwrap();
-    settle(&cluster).await;
+    apply_settings(&cluster).await;
     let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
     run(&mut connection, format!("CREATE DATABASE {TEMPLATE}")).await;
     let pool = setup::connect(&cluster.connect_options(TEMPLATE)).await.unwrap();
@@ -90,7 +90,7 @@ fn folder() -> PathBuf {
 }
 
 /// Lets a server sync nothing.
-async fn settle(cluster: &Cluster) {
+async fn apply_settings(cluster: &Cluster) {
     let mut connection = cluster.connect_options("postgres").connect().await.unwrap();
     for setting in SETTINGS {
         run(&mut connection, format!("ALTER SYSTEM SET {setting}")).await;
