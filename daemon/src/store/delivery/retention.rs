@@ -24,6 +24,8 @@ use crate::{
 /// How long attempts are kept if nobody says otherwise.
 pub const KEPT_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// A daemon that starts has leads to take in and to push first.
+const PRUNE_FIRST: Duration = Duration::from_secs(10);
 const ROUNDS_OF_A_DAY: u32 = 24;
 /// One daemon at a time prunes.
 const LOCK: i64 = 0x6c65_6164_0002;
@@ -51,6 +53,9 @@ pub struct Pruned {
 /// the hour, days before a partition would be missed.
 pub async fn keep(store: Store, stop: CancellationToken) {
     let (mut positions, mut rounds) = (Positions::default(), 0_u32);
+    if stop.run_until_cancelled(tokio::time::sleep(PRUNE_FIRST)).await.is_none() {
+        return;
+    }
     loop {
         if let Err(error) = ensure_partitions(&store.pool).await {
             tracing::warn!(
