@@ -32,7 +32,7 @@ struct Installation {
 
 impl Installation {
     async fn start() -> Self {
-        let daemon = ChildDaemon::start(None, &[]).await;
+        let daemon = ChildDaemon::start_private(&[]).await;
         let operator = Operator::new(daemon.control().await);
         let receiver = Receiver::start(Behaviour::Good).await.unwrap();
         let intake_keys = [operator.company(7).await, operator.company(9).await];

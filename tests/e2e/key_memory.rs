@@ -57,7 +57,7 @@ fn key_of(dir: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_master_key_is_in_memory_once_and_an_old_one_not_at_all() {
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     if let Err(error) = memory(daemon.pid().unwrap()) {
         println!("left out, because only root may look into the memory of a daemon: {error}");
         assert_eq!(daemon.stop().await, Some(0));

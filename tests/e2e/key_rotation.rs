@@ -206,7 +206,7 @@ pub(crate) async fn add_secrets(pool: &PgPool, file: &Path, integration: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_that_is_killed_twenty_times_loses_nothing() {
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let dir = daemon.dir().to_owned();
     let file = dir.join("master.key");
     let operator = Operator::new(daemon.control().await);
@@ -334,7 +334,7 @@ async fn a_daemon_without_the_next_key_is_named_and_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_master_key_opens_what_the_old_one_sealed_and_the_old_one_nothing() {
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let receiver = Receiver::start(Behaviour::Good).await.unwrap();
     let key = operator.company(7).await;

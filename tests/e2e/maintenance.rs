@@ -55,7 +55,7 @@ pub(crate) fn directory() -> TempDir {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let receiver = Receiver::start(Behaviour::Good).await.unwrap();
     let key = operator.company(7).await;
@@ -282,7 +282,7 @@ pub(crate) fn assert_unreadable(pid: u32) {
 /// The daemon that runs, whose PostgreSQL holds leads and writes no core file either.
 #[tokio::test]
 async fn a_daemon_that_runs_leaves_no_core_file_and_neither_does_its_postgres() {
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let pid = daemon.pid().unwrap();
     let server = fs::read_to_string(daemon.dir().join("postgres/data/postmaster.pid")).unwrap();
     let server = server.lines().next().unwrap().parse().unwrap();

@@ -27,6 +27,18 @@ impl Scene {
         answer["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned()
     }
 
+    /// Pauses the company, and posts a lead and a change of it. The answer is the lead, and the deliveries of its creation
+    /// and of its update, which waits behind that.
+    async fn waiting_pair(&self) -> (Value, String, String) {
+        self.cli.json(&["company", "pause", "7"]).await;
+        let mut lead = sample_lead(1);
+        let created = self.post(&lead).await;
+        lead["lead"]["guest_count"] = json!(99);
+        let updated = self.post(&lead).await;
+        assert_ne!(created, updated);
+        (lead, created, updated)
+    }
+
     async fn show(&self, delivery: &str) -> Value {
         self.cli.json(&["delivery", "show", delivery]).await
     }
@@ -168,12 +180,7 @@ async fn a_push_in_flight_is_held_without_a_retry_and_never_skipped() {
 async fn a_held_creation_keeps_its_update_and_a_skipped_one_lets_it_go() {
     let scene = Scene::start(Behaviour::Good, json!({})).await;
     let cli = &scene.cli;
-    cli.json(&["company", "pause", "7"]).await;
-    let mut lead = sample_lead(1);
-    let created = scene.post(&lead).await;
-    lead["lead"]["guest_count"] = json!(99);
-    let updated = scene.post(&lead).await;
-    assert_ne!(created, updated);
+    let (lead, created, updated) = scene.waiting_pair().await;
     scene
         .why(&updated, &["waits since ", &format!("delivery {created}, to be delivered, dead or skipped")])
         .await;

@@ -190,7 +190,7 @@ async fn bring(
 /// What a machine does for as many harmless leads slows a healthy post, too: it is measured beside those, before and
 /// after, so that the figure is what hostility costs.
 async fn delays_no_other(case: &str, door: &'static str, bodies: [fn(usize) -> String; 2]) {
-    let daemon = ChildDaemon::start(None, &[]).await;
+    let daemon = ChildDaemon::start_private(&[]).await;
     let cast = leadline_tests::Scene::set().cast(daemon.control().await).await;
     let hostile_key = hostile_company(&cast.operator, &cast.receiver.url("/hostile")).await;
     let mut scene = Scene { daemon, cast, hostile_key, door, posted: 0 };

@@ -45,7 +45,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let daemon = ChildDaemon::start(None, &[]).await;
+        let daemon = ChildDaemon::start_private(&[]).await;
         let cast = leadline_tests::Scene::set().cast(daemon.control().await).await;
         Self { daemon, cast, posted: 0 }
     }

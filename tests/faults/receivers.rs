@@ -32,7 +32,7 @@ async fn dead(operator: &Operator) -> Vec<v1::Delivery> {
 async fn a_silent_receiver_and_two_kills_stop_nobody_else() {
     let _machine = crate::shared().await;
     let case = "silent receiver with two kills";
-    let mut daemon = ChildDaemon::start(None, &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let silent = Receiver::start(Behaviour::Hang).await.unwrap();
     let good = Receiver::start(Behaviour::Good).await.unwrap();
@@ -88,7 +88,7 @@ async fn answer(mut stream: TcpStream) {
 async fn a_neighbour_that_closes_its_connections_costs_nobody_a_push() {
     let _machine = crate::shared().await;
     let case = "closing neighbour";
-    let daemon = ChildDaemon::start(None, &[]).await;
+    let daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

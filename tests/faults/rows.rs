@@ -33,13 +33,19 @@ async fn hold(scene: &Scene, rows: &str) -> PgTransaction<'static> {
     tx
 }
 
+/// Another company, of which nobody holds a row: its receiver, which takes everything, its key and its integration.
+async fn neighbour(scene: &Scene) -> (Receiver, String, String) {
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let key = scene.operator.company(8).await;
+    let made = scene.operator.webhook(8, "healthy", &receiver.url("/"), json!({})).await;
+    (receiver, key, made.integration.unwrap().id)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_locked_by_somebody() {
     let _machine = crate::shared().await;
     let scene = Scene::with(Behaviour::Slow(Duration::from_millis(1500))).await;
-    let healthy = Receiver::start(Behaviour::Good).await.unwrap();
-    let other = scene.operator.company(8).await;
-    scene.operator.webhook(8, "healthy", &healthy.url("/"), json!({})).await;
+    let (healthy, other, _) = neighbour(&scene).await;
     let mut n = 0;
     for (what, rows) in [
         ("a company", "company WHERE id = 7"),
@@ -117,9 +123,7 @@ async fn changes_come_for_leads_whose_deliveries_are_locked() {
     // As many connections as a daemon has unless it is told otherwise.
     let daemon = Daemon::start_with(&Database::create().await, |config| config.connections_max = 16).await;
     let scene = Scene::on(daemon, Behaviour::Slow(Duration::from_secs(3)), json!({})).await;
-    let healthy = Receiver::start(Behaviour::Good).await.unwrap();
-    let other = scene.operator.company(8).await;
-    scene.operator.webhook(8, "healthy", &healthy.url("/"), json!({})).await;
+    let (healthy, other, _) = neighbour(&scene).await;
     let (leads, save_lead) = (scene.daemon.url("/v1/leads"), scene.daemon.url("/v1/save_lead"));
     let flat =
         |name: &str, n: usize| json!({ "data": { "email": format!("{name}@example.com"), "score": n } });
@@ -187,10 +191,7 @@ async fn changes_arrive_of_leads_whose_dead_deliveries_are_locked() {
     let _machine = crate::alone().await;
     let case = "dead deliveries are locked, and changes of their leads arrive";
     let scene = Scene::with(Behaviour::Good).await;
-    let healthy = Receiver::start(Behaviour::Good).await.unwrap();
-    let other = scene.operator.company(8).await;
-    let theirs = scene.operator.webhook(8, "healthy", &healthy.url("/"), json!({})).await;
-    let theirs = theirs.integration.unwrap().id;
+    let (healthy, other, theirs) = neighbour(&scene).await;
     let mut leads: Vec<Value> = (0..8).map(sample_lead).collect();
     scene.receiver.set(Behaviour::Script(vec![Reply::status(400); leads.len()]));
     for lead in &leads {

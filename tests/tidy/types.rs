@@ -203,3 +203,22 @@ fn words_that_were_replaced_do_not_come_back_as_types() {
     }
     check("one word for one thing (REPLACED in tests/tidy/types.rs)", &findings);
 }
+
+/// Verbs that stood for whatever is said to anybody: no function of the daemon is called so alone, as its caller could not
+/// tell who hears of it.
+const VERBS: [(&str, &str); 2] = [
+    ("tell", "publish, report or notify"),
+    ("told", "what the answer is: a line, a detail, a value to keep"),
+];
+
+#[test]
+fn verbs_that_were_replaced_do_not_come_back_as_functions() {
+    let mut findings = Vec::new();
+    for (path, text) in daemon() {
+        for line in product(&text) {
+            let named = VERBS.iter().find(|(verb, _)| line.contains(&format!("fn {verb}(")));
+            findings.extend(named.map(|(verb, instead)| format!("{path}: {verb}; say {instead}")));
+        }
+    }
+    check("a function says what it does (VERBS in tests/tidy/types.rs)", &findings);
+}

@@ -83,7 +83,7 @@ impl From<Problem> for String {
 
 /// All that is wrong, in a line.
 #[must_use]
-pub fn told(problems: &[Problem]) -> String {
+pub fn joined(problems: &[Problem]) -> String {
     problems.iter().map(|problem| problem.text.as_str()).collect::<Vec<_>>().join("; ")
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Prepared, Result,
-    config::{self, Common, ConfigField, Problem, Settings, told},
+    config::{self, Common, ConfigField, Problem, Settings, joined},
     crm,
 };
 use leadline_domain::{
@@ -246,5 +246,5 @@ impl<T: TypedConnector> Connector for T {
 
 /// A configuration that was saved by other rules than today's.
 pub(crate) fn unusable(problems: &[Problem]) -> Failure {
-    crm::unrenderable(format!("the configuration is not usable: {}", told(problems)))
+    crm::unrenderable(format!("the configuration is not usable: {}", joined(problems)))
 }

@@ -46,7 +46,7 @@ mod zoho;
 pub use call::{
     Answer, Call, CallError, CallErrorKind, Mail, MailLogin, MailSecurity, Request, RequestHeader, Response,
 };
-pub use config::{ConfigField, Problem, told};
+pub use config::{ConfigField, Problem, joined};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
 pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
 

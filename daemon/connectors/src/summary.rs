@@ -42,7 +42,7 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>>
             continue;
         };
         let value =
-            rule.told(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
+            rule.value_to_keep(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
         let is_plain = value.as_ref() == event.at(&rule.field);
         let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
         match (at, value) {

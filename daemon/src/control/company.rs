@@ -222,7 +222,7 @@ async fn brand_fits(
         // What is wrong under both has nothing to do with the brand.
         let broken: Vec<_> = problems.into_iter().filter(|problem| !known.contains(problem)).collect();
         if !broken.is_empty() {
-            clashes.push(format!("integration {name:?} ({})", connectors::told(&broken)));
+            clashes.push(format!("integration {name:?} ({})", connectors::joined(&broken)));
         }
     }
     if clashes.is_empty() {

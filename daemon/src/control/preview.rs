@@ -67,7 +67,7 @@ impl Control {
             let check = move || connector.check(&checked.config, &checked.mapping, &egress, &brand);
             let problems = self.check_templates(integration.company, check).await?;
             if !problems.is_empty() {
-                return check::invalid(connectors::told(&problems));
+                return check::invalid(connectors::joined(&problems));
             }
         }
         Ok(integration)

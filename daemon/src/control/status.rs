@@ -48,13 +48,13 @@ impl From<Known> for Status {
         };
         let short = |text: String| text[..text.floor_char_boundary(ABOUT_MAX)].to_owned();
         let about = known.about.into_iter().map(|(what, id)| (what.to_owned(), short(id))).collect();
-        told(code, known.reason.as_str(), known.message, about)
+        with_info(code, known.reason.as_str(), known.message, about)
     }
 }
 
 /// A status with a reason and nothing that it is about.
 pub(super) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
-    told(code, reason, message.into(), HashMap::new())
+    with_info(code, reason, message.into(), HashMap::new())
 }
 
 /// A refusal that the server made before any method saw the call: it has a reason, too.
@@ -66,14 +66,14 @@ pub(super) fn with_reason(status: Status) -> Status {
         Code::Unimplemented => "NOT_SUPPORTED",
         _ => "UNREADABLE_REQUEST",
     };
-    let mut told = refused(status.code(), reason, status.message());
+    let mut reasoned = refused(status.code(), reason, status.message());
     // What stands beside it is for the client, as which encodings are taken.
-    *told.metadata_mut() = status.metadata().clone();
-    told
+    *reasoned.metadata_mut() = status.metadata().clone();
+    reasoned
 }
 
 /// A status whose reason programs can read, as `google.rpc.ErrorInfo`.
-pub(super) fn told(code: Code, reason: &str, message: String, about: HashMap<String, String>) -> Status {
+pub(super) fn with_info(code: Code, reason: &str, message: String, about: HashMap<String, String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, about);
     Status::with_error_details(code, cut(message), details)
 }

@@ -253,7 +253,7 @@ impl Engine {
                 wake.add_due(hint);
             }
         }
-        self.tell_others(wake);
+        self.publish(wake);
     }
 
     fn hint(&mut self, hint: DueHint, now: Moment) {
@@ -264,7 +264,7 @@ impl Engine {
         }
     }
 
-    fn tell_others(&self, wake: Wake) {
+    fn publish(&self, wake: Wake) {
         if !wake.is_empty() && self.outbox.send(wake).is_err() {
             tracing::debug!("the membership has ended");
         }
@@ -339,7 +339,7 @@ impl Engine {
                 self.lanes.pause(id, until, now);
                 if !self.lanes.is_owned(id) {
                     // It went over to another daemon during the push.
-                    self.tell_others(Wake::of_change(id));
+                    self.publish(Wake::of_change(id));
                 }
             }
             Event::CrashSuspectEnded => self.crash_suspects.ended(),
@@ -396,7 +396,7 @@ impl Engine {
         match change {
             Ok(change) => {
                 self.reload(change.lane);
-                self.tell_others(Wake::of_change(change.lane));
+                self.publish(Wake::of_change(change.lane));
             }
             Err(error) => {
                 tracing::debug!(

@@ -167,7 +167,7 @@ impl Membership {
                 () = stop.cancelled() => return,
                 _ = beat.tick() => self.beat().await,
                 _ = hear.tick(), if self.living.len() > 1 => self.hear().await,
-                Some(wake) = self.outbox.recv() => self.tell(wake).await,
+                Some(wake) = self.outbox.recv() => self.publish(wake).await,
             };
             if let Err(error) = done {
                 if let Error::MasterKey(_) = error {
@@ -299,7 +299,7 @@ impl Membership {
         Ok(())
     }
 
-    async fn tell(&mut self, mut wake: Wake) -> Result<(), Error> {
+    async fn publish(&mut self, mut wake: Wake) -> Result<(), Error> {
         while let Ok(more) = self.outbox.try_recv() {
             wake.merge(more);
         }
@@ -307,7 +307,7 @@ impl Membership {
             return Ok(());
         }
         self.seq += 1;
-        self.store.tell(self.lease.id(), self.seq, &wake).await
+        self.store.publish(self.lease.id(), self.seq, &wake).await
     }
 
     fn send(&self, event: Event) {

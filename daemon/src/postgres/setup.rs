@@ -107,7 +107,6 @@ pub async fn connect_with(options: &PgConnectOptions, connections_max: u32) -> R
         // Compiling a statement takes longer than running it; a table without statistics would have it compiled.
         ("jit", "off"),
     ]);
-    refuse_pooler(&options).await?;
     migrate(&plain).await?;
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
@@ -139,12 +138,12 @@ pub fn replica(options: &PgConnectOptions) -> PgPool {
 
 /// Refuses a server that does not keep what is set for a session: the schema is brought up to date under a lock of its
 /// session, statements are prepared once, and time limits are set.
-async fn refuse_pooler(options: &PgConnectOptions) -> Result<(), SetupError> {
-    let mut connection = wait_for(options).await?;
-    let set: String =
-        sqlx::query_scalar("SHOW statement_timeout").persistent(false).fetch_one(&mut connection).await?;
-    connection.close().await?;
-    if set == "30s" { Ok(()) } else { Err(SetupError::Pooler(describe(options))) }
+async fn refuse_pooler(
+    connection: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<(), SetupError> {
+    let set: String = sqlx::query_scalar("SHOW lock_timeout").persistent(false).fetch_one(connection).await?;
+    if set == MIGRATION_LOCK_WAIT { Ok(()) } else { Err(SetupError::Pooler(describe(options))) }
 }
 
 /// A pool of its own for a statement that is carried out all the time: on connections that others use too it would be
@@ -189,7 +188,8 @@ fn few(connections: u32) -> PgPoolOptions {
         .test_before_acquire(false)
 }
 
-/// Brings the schema up to date. Daemons that start together take turns, by sqlx's own advisory lock.
+/// Brings the schema up to date, unless it is a pooler that answers. Daemons that start together take turns, by sqlx's own
+/// advisory lock.
 pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
     migrate_with(&MIGRATIONS, options).await
 }
@@ -201,6 +201,7 @@ pub async fn migrate_with(migrations: &Migrator, options: &PgConnectOptions) -> 
     let options =
         options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
     let mut connection = wait_for(&options).await?;
+    refuse_pooler(&mut connection, &options).await?;
     let (mut told, mut gap): (Option<Instant>, _) = (None, RETRY_GAP);
     while let Err(error) = migrations.run(&mut connection).await {
         if !is_in_the_way(&error) {

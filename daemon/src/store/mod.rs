@@ -249,7 +249,7 @@ impl Store {
 
     /// Lets ids go by the database's clock, before the first one is made.
     pub async fn follow_clock(&self) -> Result<(), Error> {
-        pulse::measure_clock_first(&self.pool.connect_options()).await
+        pulse::measure_clock_first(&self.pool).await
     }
 
     /// What the work comes to, unless the database is away meanwhile; then it may be done all the same.

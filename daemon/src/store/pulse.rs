@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -192,10 +192,8 @@ pub(super) async fn measure_clock(connection: &mut PgConnection) -> Result<(), s
     Ok(())
 }
 
-/// Measures the clock once, before the first id is made.
-pub(super) async fn measure_clock_first(options: &PgConnectOptions) -> Result<(), Error> {
-    let mut connection = options.connect().await?;
-    measure_clock(&mut connection).await?;
-    connection.close().await?;
+/// Measures the clock once, before the first id is made: nobody else uses the pool yet.
+pub(super) async fn measure_clock_first(pool: &PgPool) -> Result<(), Error> {
+    measure_clock(&mut *pool.acquire().await?).await?;
     Ok(())
 }

@@ -240,7 +240,7 @@ async fn daemons_tell_each_other_in_order() {
     let wake =
         |seq| Wake { due: vec![(7, bench.crm.uuid(), 1, Moment::from_micros(seq))], ..Wake::default() };
     for seq in 1..=3 {
-        bench.store.tell(bench.daemon, seq, &wake(seq)).await.unwrap();
+        bench.store.publish(bench.daemon, seq, &wake(seq)).await.unwrap();
     }
     let heard = bench.store.hear(&[(bench.daemon, 1)]).await.unwrap();
     assert_eq!(heard.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [2, 3]);

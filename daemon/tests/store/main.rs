@@ -47,6 +47,6 @@ mod server;
 mod snoozes;
 mod sweeps;
 mod targets;
-mod telling;
 mod tokens;
+mod wakes;
 mod watching;

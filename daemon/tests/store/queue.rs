@@ -54,8 +54,8 @@ use super::{
 mod endings;
 mod operators;
 mod races;
+mod repairs;
 mod steps;
-mod strangers;
 
 use steps::{Held, Lapse, Move, PushEnd, Step, finished, step};
 

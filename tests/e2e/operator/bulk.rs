@@ -162,11 +162,7 @@ async fn a_skip_is_undone_to_where_each_stood() {
 async fn what_is_older_than_what_went_stays_skipped() {
     let scene = Scene::start(Behaviour::Good, json!({})).await;
     let cli = &scene.cli;
-    cli.json(&["company", "pause", "7"]).await;
-    let mut lead = sample_lead(1);
-    let created = scene.post(&lead).await;
-    lead["lead"]["guest_count"] = json!(99);
-    let updated = scene.post(&lead).await;
+    let (_, created, updated) = scene.waiting_pair().await;
     let old = scene.post(&sample_lead(2)).await;
     cli.json(&["delivery", "skip", &created]).await;
     cli.json(&["delivery", "skip", &old]).await;

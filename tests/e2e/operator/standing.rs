@@ -53,11 +53,7 @@ async fn the_intake_shows_a_lead_as_lead_show_does() {
 #[tokio::test]
 async fn a_card_counts_what_waits_behind_another_as_pending() {
     let scene = Scene::start(Behaviour::Good, json!({})).await;
-    scene.cli.json(&["company", "pause", "7"]).await;
-    let mut lead = sample_lead(1);
-    let created = scene.post(&lead).await;
-    lead["lead"]["guest_count"] = json!(99);
-    let updated = scene.post(&lead).await;
+    let (_, created, updated) = scene.waiting_pair().await;
     let other = scene.post(&sample_lead(2)).await;
     assert_eq!((&scene.card().await["pending"], scene.oldest().await), (&json!(3), came(&created)));
     scene.cli.json(&["delivery", "hold", &updated]).await;

@@ -16,10 +16,15 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
+    sync::OnceCell,
 };
 use tonic::transport::Channel;
 
-use super::{client, database::Database, wait::wait_until};
+use super::{
+    client,
+    database::{self, Database},
+    wait::wait_until,
+};
 
 /// A running `leadlined` with its data directory, which survives its restarts.
 #[derive(Debug)]
@@ -38,12 +43,20 @@ pub struct ChildDaemon {
 type Log = Arc<Mutex<Vec<String>>>;
 
 impl ChildDaemon {
-    /// A daemon on a test's database, or with a private one of its own if none is given.
+    /// A daemon on a test's database, or with a private one if none is given, which its first start makes.
     pub async fn start(database: Option<&Database>, more: &[&str]) -> Self {
         Self::start_in(database, more, &[]).await
     }
 
-    /// The same with these variables in its environment.
+    /// A daemon with a private database of its own that was made before: a copy of one that was started once and stopped.
+    /// To make one takes longer than all else of a test, so it is for those of the first start.
+    pub async fn start_private(more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy_made(made().await, dir.path()).await;
+        Self::start_at(dir, leadlined(), None, more, &[]).await
+    }
+
+    /// As [`Self::start`], with these variables in its environment.
     pub async fn start_in(database: Option<&Database>, more: &[&str], env: &[(&str, &str)]) -> Self {
         Self::start_of(leadlined(), database, more, env).await
     }
@@ -218,6 +231,29 @@ impl Drop for ChildDaemon {
             lock.lock().unwrap();
         }
     }
+}
+
+/// The data directory of a daemon that was started once and stopped, for all tests of this process.
+async fn made() -> &'static Path {
+    static MADE: OnceCell<PathBuf> = OnceCell::const_new();
+
+    MADE.get_or_init(|| async {
+        let mut daemon = ChildDaemon::start(None, &[]).await;
+        assert_eq!(daemon.stop().await, Some(0));
+        // What stands there goes when this process does.
+        let kept = database::directory().await.join("made");
+        fs::create_dir(&kept).unwrap();
+        copy_made(daemon.dir(), &kept).await;
+        kept
+    })
+    .await
+}
+
+/// Copies what outlives a daemon: its cluster, whose files are the server's account's, and its key.
+async fn copy_made(from: &Path, to: &Path) {
+    let made = ["postgres", "master.key"].map(|name| from.join(name));
+    let copied = Command::new("cp").arg("-a").args(made).arg(to).status().await.unwrap();
+    assert!(copied.success());
 }
 
 fn arguments(dir: &Path, database: Option<&Database>, more: &[&str]) -> Vec<String> {

@@ -59,6 +59,11 @@ impl Shared {
     }
 }
 
+/// The directory of the shared server, which goes with this process.
+pub(super) async fn directory() -> PathBuf {
+    SHARED.get_or_init(Shared::start).await.cluster.directory().to_owned()
+}
+
 /// A database with the whole schema and nothing in it.
 #[derive(Clone, Debug)]
 pub struct Database {

@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use leadline_client::ClientError;
 use serde_json::json;
 
-use super::{hint, output::tell};
+use super::{hint, output::report};
 use crate::{
     config::ConfigError,
     text::{display_text, json_text},
@@ -69,7 +69,7 @@ impl CliError {
         if self.is_broken_pipe() {
             return ExitCode::SUCCESS;
         }
-        tell(&self.line(json));
+        report(&self.line(json));
         ExitCode::from(self.exit_code())
     }
 

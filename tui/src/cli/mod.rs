@@ -57,7 +57,7 @@ use crate::{
 };
 
 pub use error::CliError;
-pub use output::{Format, Out, print, tell};
+pub use output::{Format, Out, print, report};
 
 /// Sees what became of every lead, says why, and fixes it. Without a command it opens the console.
 #[derive(Debug, Parser)]
@@ -374,7 +374,7 @@ fn explain(error: &clap::Error) -> ExitCode {
             told.map_or_else(|error| error.report(false), |()| ExitCode::SUCCESS)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !asks_for_json() => {
-            output::tell(rendered.trim_end());
+            output::report(rendered.trim_end());
             ExitCode::from(2)
         }
         _ => CliError::Usage(one_line(&rendered)).report(asks_for_json()),

@@ -181,16 +181,16 @@ impl Out {
     /// Tells people something about the answer. Programs hear nothing.
     pub fn note(&self, text: &str) {
         if self.format == Format::Table {
-            tell(&display_text(text));
+            report(&display_text(text));
         }
     }
 
     /// Tells whoever asked, people or programs, something about what was done, on stderr.
     pub fn remark(&self, text: &str) {
         if self.is_json() {
-            tell(&json_text(&serde_json::json!({ "note": text }).to_string()));
+            report(&json_text(&serde_json::json!({ "note": text }).to_string()));
         } else {
-            tell(&display_text(text));
+            report(&display_text(text));
         }
     }
 
@@ -375,8 +375,8 @@ pub fn print(text: &str) -> Result<(), CliError> {
 }
 
 /// Writes a line to stderr. Unlike `eprintln!` it does not panic when nobody reads that.
-pub fn tell(line: &str) {
-    // If even this fails there is nobody left to tell.
+pub fn report(line: &str) {
+    // If even this fails there is nobody left to read it.
     drop(writeln!(io::stderr(), "{line}"));
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 use ulid::Ulid;
 
-use crate::cli::{CliError, print, tell};
+use crate::cli::{CliError, print, report};
 
 /// The first start makes a database cluster, which takes a while on a slow disk.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -198,7 +198,7 @@ impl Drop for Directory {
         if let Err(error) = fs::remove_dir_all(&self.0)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tell(&format!("leadline: remove {} by hand: {error}", self.0.display()));
+            report(&format!("leadline: remove {} by hand: {error}", self.0.display()));
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(
     let leads = options.leads.unwrap_or(HEADLESS_LEADS);
     let mut attempts = watch(client, scene).await?;
     let mut reported = HashSet::new();
-    let streaming = intake.stream(leads, options.rate(), tell_lead);
+    let streaming = intake.stream(leads, options.rate(), report_lead);
     tokio::pin!(streaming);
     let mut look = interval(LOOK);
     let mut deadline = None;
@@ -43,7 +43,7 @@ pub(super) async fn run(
                 streamed?;
                 deadline = Some(Instant::now() + SETTLE_MAX);
             }
-            Some((name, batch)) = attempts.next() => tell_attempts(&name, &batch?, &mut reported)?,
+            Some((name, batch)) = attempts.next() => report_attempts(&name, &batch?, &mut reported)?,
             _ = look.tick(), if deadline.is_some() => {
                 if unsettled(client, 1).await?.is_empty() {
                     break;
@@ -56,7 +56,7 @@ pub(super) async fn run(
     }
     // What has just finished may still be on its way to us.
     while let Ok(Some((name, batch))) = timeout(LOOK, attempts.next()).await {
-        tell_attempts(&name, &batch?, &mut reported)?;
+        report_attempts(&name, &batch?, &mut reported)?;
     }
     summary(client, scene, leads).await
 }
@@ -71,7 +71,7 @@ async fn watch(client: &Client, scene: &Scene) -> Result<Attempts, CliError> {
     Ok(all)
 }
 
-fn tell_lead(lead: &Value) -> Result<(), CliError> {
+fn report_lead(lead: &Value) -> Result<(), CliError> {
     let lead = &lead["lead"];
     let text = |key: &str| lead[key].as_str().unwrap_or_default();
     print(&format!(
@@ -85,7 +85,7 @@ fn tell_lead(lead: &Value) -> Result<(), CliError> {
 }
 
 /// An attempt is told once, when it is finished; a watch may bring it again.
-fn tell_attempts(
+fn report_attempts(
     name: &str,
     batch: &v1::WatchAttemptsResponse,
     reported: &mut HashSet<String>,

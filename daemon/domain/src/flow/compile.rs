@@ -14,8 +14,8 @@ pub(super) const MAX_SIGNS: usize = 250;
 pub(super) const MAX_NESTING: u16 = 24;
 /// The parser's own stack: in a debug build it takes 100 KiB and more for each bracket it is in.
 const PARSER_STACK: usize = 32 * 1024 * 1024;
-/// The most problems that are told at once.
-const TOLD: usize = 8;
+/// The most problems that are named at once.
+const PROBLEMS_MAX: usize = 8;
 
 /// Reads a condition. The error says all that is wrong, and where.
 pub(super) fn compile(source: &str) -> Result<Node, ConditionError> {
@@ -36,10 +36,10 @@ pub(super) fn compile(source: &str) -> Result<Node, ConditionError> {
     let mut reader = Reader::new(source, info);
     let node = reader.read(&expression);
     let problems = reader.problems;
-    match problems.len().saturating_sub(TOLD) {
+    match problems.len().saturating_sub(PROBLEMS_MAX) {
         _ if problems.is_empty() => Ok(node),
         0 => Err(ConditionError::Wrong(problems.join("; "))),
-        more => Err(ConditionError::Wrong(format!("{}; and {more} more", problems[..TOLD].join("; ")))),
+        more => Err(ConditionError::Wrong(format!("{}; and {more} more", problems[..PROBLEMS_MAX].join("; ")))),
     }
 }
 

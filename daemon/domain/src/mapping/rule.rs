@@ -117,7 +117,7 @@ impl Rule {
 
     /// As [`Rule::value`], for whoever keeps what is known: blank text is absent, unless the rule wants an empty value
     /// to empty the target; then it is null.
-    pub fn told(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
+    pub fn value_to_keep(&self, context: &Context<'_>) -> Result<Option<Json>, RenderError> {
         let value = self.value(context)?;
         let is_blank = value.as_ref().is_some_and(is_blank);
         Ok(match (value, &self.default) {

@@ -200,7 +200,7 @@ fn told(event: &str, mapping: Value) -> Vec<(String, String)> {
     let mapping = Mapping::parse(&mapping).unwrap();
     let context = Context::new(&event, EventKind::Created, "D1");
     let targets =
-        mapping.targets().filter_map(|(rule, to)| Some((to.to_owned(), rule.told(&context).unwrap()?)));
+        mapping.targets().filter_map(|(rule, to)| Some((to.to_owned(), rule.value_to_keep(&context).unwrap()?)));
     targets.map(|(to, value)| (to, value.to_string())).collect()
 }
 

@@ -74,7 +74,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Reads an expression and checks the names in it.
 pub(super) fn compile(source: &str) -> Result<Expression<'static, 'static>, ExpressionError> {
     let expression = ENGINE.compile_expression_owned(source.to_owned());
-    let expression = expression.map_err(|error| ExpressionError::Syntax(told(&error)))?;
+    let expression = expression.map_err(|error| ExpressionError::Syntax(detail(&error)))?;
     let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
     names.sort();
     for name in &names {
@@ -88,10 +88,10 @@ pub(super) fn evaluate(
     expression: &Expression<'static, 'static>,
     context: &Value,
 ) -> Result<Value, PlaceholderError> {
-    expression.eval(context.clone()).map_err(|error| PlaceholderError::Evaluation(told(&error)))
+    expression.eval(context.clone()).map_err(|error| PlaceholderError::Evaluation(detail(&error)))
 }
 
-fn told(error: &Error) -> String {
+fn detail(error: &Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
 }
 
@@ -162,7 +162,7 @@ pub(super) fn json_of(value: &Value, limit: usize) -> Result<Option<Json>, Place
 fn to_json(value: &Value, left: &mut usize) -> Result<Option<Json>, PlaceholderError> {
     let size = 1 + value.as_str().map_or(0, str::len);
     *left = left.checked_sub(size).ok_or(PlaceholderError::TooLarge)?;
-    let unwritable = |error: Error| PlaceholderError::Evaluation(told(&error));
+    let unwritable = |error: Error| PlaceholderError::Evaluation(detail(&error));
     let json = match value.kind() {
         ValueKind::Undefined | ValueKind::None => return Ok(None),
         ValueKind::Bool => Json::Bool(value.is_true()),

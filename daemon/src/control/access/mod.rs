@@ -49,8 +49,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(users: Users, store: Store) -> Result<Self, Damaged> {
-        let rules = Arc::new(Rules::read()?);
-        Ok(Self { rules, users: Arc::new(users), store, security: Arc::default() })
+        Ok(Self { rules: Rules::shared()?, users: Arc::new(users), store, security: Arc::default() })
     }
 
     /// The names of the methods that a caller may call.

@@ -54,7 +54,7 @@ pub(super) fn no_operator(uid: u32, own_uid: u32) -> Status {
          a group of yours",
     );
     let about = HashMap::from([("uid".to_owned(), uid.to_string())]);
-    status::told(Code::PermissionDenied, "NO_OPERATOR", message, about)
+    status::with_info(Code::PermissionDenied, "NO_OPERATOR", message, about)
 }
 
 /// The role is not high enough.
@@ -64,7 +64,7 @@ pub(super) fn needs_role(what: &str, needed: Role, caller: &Caller) -> Status {
         format!("{what} needs the role {needed}, and {operator} is {role} here: ask an admin for more");
     let about =
         HashMap::from([("role".to_owned(), role.to_owned()), ("needs".to_owned(), needed.to_owned())]);
-    status::told(Code::PermissionDenied, "NEEDS_ROLE", message, about)
+    status::with_info(Code::PermissionDenied, "NEEDS_ROLE", message, about)
 }
 
 /// The call is about all companies, the caller about one.

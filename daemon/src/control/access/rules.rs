@@ -1,6 +1,9 @@
 //! Who may call what, as the `.proto` files say it beside each method and field. Read once; what has no rule is refused.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use leadline_proto::v1::{Personal, Reference, Role};
 use prost_reflect::{
@@ -62,8 +65,18 @@ pub(super) enum AccessRule<'a> {
 }
 
 impl Rules {
+    /// The rules of this build, read once for all daemons of a process.
+    pub(super) fn shared() -> Result<Arc<Self>, Damaged> {
+        static SHARED: OnceLock<Arc<Rules>> = OnceLock::new();
+        if let Some(shared) = SHARED.get() {
+            return Ok(Arc::clone(shared));
+        }
+        let rules = Arc::new(Self::read()?);
+        Ok(Arc::clone(SHARED.get_or_init(|| rules)))
+    }
+
     /// Reads the rules from the descriptors of this build.
-    pub(super) fn read() -> Result<Self, Damaged> {
+    fn read() -> Result<Self, Damaged> {
         let pool = DescriptorPool::decode(leadline_proto::DESCRIPTORS).map_err(|_| Damaged)?;
         let option = |name: &str| pool.get_extension_by_name(&format!("{PACKAGE}.{name}")).ok_or(Damaged);
         let options = Options {

@@ -65,7 +65,7 @@ pub(super) fn credentials(
     }
     let credentials = check::object("credentials", text)?;
     let problems = connector.check_credentials(&credentials, &control.egress);
-    if problems.is_empty() { Ok(credentials) } else { check::invalid(connectors::told(&problems)) }
+    if problems.is_empty() { Ok(credentials) } else { check::invalid(connectors::joined(&problems)) }
 }
 
 async fn ask(

@@ -236,7 +236,7 @@ async fn check_config(
     let check = move || {
         let problems = connector.check(&candidate.config, &candidate.mapping, &egress, &brand);
         if !problems.is_empty() {
-            return check::invalid(connectors::told(&problems));
+            return check::invalid(connectors::joined(&problems));
         }
         connector.prepare(&candidate, &brand).map(drop).map_err(|failure| Refusal::Invalid(failure.error))
     };

@@ -1,7 +1,7 @@
 //! A partition of `attempt` for each day, made ahead of time so that no finish ever waits for one.
 
 use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
 
 /// Yesterday is for attempts that began before midnight; the days ahead outlast a daemon that cannot make them.
 const DAYS: std::ops::RangeInclusive<i64> = -1..=7;
@@ -12,11 +12,10 @@ pub(in crate::store) const LOCK: i64 = 0x6c65_6164_0001;
 pub async fn ensure_partitions(pool: &PgPool) -> Result<(), sqlx::Error> {
     let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(pool).await?;
     let today = now.to_jiff().to_zoned(TimeZone::UTC).date();
-    for days in DAYS {
-        let day = today.saturating_add(days.days());
-        let name = name_of(day);
-        if !exists(pool, &name).await? {
-            create(pool, &name, day).await?;
+    let there = days(pool).await?;
+    for day in DAYS.map(|ahead| today.saturating_add(ahead.days())) {
+        if !there.contains(&day) {
+            create(pool, day).await?;
         }
     }
     Ok(())
@@ -28,29 +27,29 @@ pub(in crate::store) fn name_of(day: Date) -> String {
 }
 
 /// The day of a partition, or none for another table's name.
-pub(in crate::store) fn day_of(name: &str) -> Option<Date> {
+fn day_of(name: &str) -> Option<Date> {
     Date::strptime("attempt_%Y%m%d", name).ok()
 }
 
-/// Asks the catalog, not `to_regclass`, whose cache does not see what others made while we waited for the lock.
-async fn exists(executor: impl sqlx::PgExecutor<'_>, name: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-            SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-            WHERE inhparent = 'attempt'::regclass AND relname = $1
-        ) AS "exists!""#,
-        name
+/// The days that have a partition, oldest first. Asks the catalog, not `to_regclass`, whose cache does not see what others
+/// made while we waited for the lock.
+pub(in crate::store) async fn days(executor: impl PgExecutor<'_>) -> Result<Vec<Date>, sqlx::Error> {
+    let names = sqlx::query_scalar!(
+        r#"SELECT relname::text AS "name!" FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+           WHERE inhparent = 'attempt'::regclass ORDER BY 1"#
     )
-    .fetch_one(executor)
-    .await
+    .fetch_all(executor)
+    .await?;
+    Ok(names.iter().filter_map(|name| day_of(name)).collect())
 }
 
 /// Makes one partition. Attempts of that day that already stand in `attempt_rest` move over first, since a partition
 /// cannot be attached while the default one holds its rows.
-async fn create(pool: &PgPool, name: &str, day: Date) -> Result<(), sqlx::Error> {
+async fn create(pool: &PgPool, day: Date) -> Result<(), sqlx::Error> {
+    let name = name_of(day);
     let mut transaction = pool.begin().await?;
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK).execute(&mut *transaction).await?;
-    if exists(&mut *transaction, name).await? {
+    if days(&mut *transaction).await?.contains(&day) {
         return transaction.rollback().await;
     }
     let (from, to) = (format!("'{day} 00:00+00'"), format!("'{} 00:00+00'", day.saturating_add(1.days())));

@@ -24,6 +24,8 @@ use crate::{
 /// How long attempts are kept if nobody says otherwise.
 pub const KEPT_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// A daemon that starts has leads to take in and to push first.
+const PRUNE_FIRST: Duration = Duration::from_secs(10);
 const ROUNDS_OF_A_DAY: u32 = 24;
 /// One daemon at a time prunes.
 const LOCK: i64 = 0x6c65_6164_0002;
@@ -53,6 +55,9 @@ pub struct Pruned {
 /// the hour, days before a partition would be missed.
 pub async fn keep(store: Store, stop: CancellationToken) {
     let (mut positions, mut rounds) = (Positions::default(), 0_u32);
+    if stop.run_until_cancelled(tokio::time::sleep(PRUNE_FIRST)).await.is_none() {
+        return;
+    }
     loop {
         if let Err(error) = ensure_partitions(&store.pool).await {
             tracing::warn!(
@@ -133,7 +138,8 @@ impl Store {
         let mut pruned = Pruned::default();
         let Some(mut db) = take_turn(&self.pool).await? else { return Ok(pruned) };
         let first = self.first_kept(&mut db).await?;
-        for day in days_before(&mut db, first).await? {
+        let days = partitions::days(&mut db).await?;
+        for day in days.into_iter().filter(|day| *day < first) {
             match drop_day(&mut db, day).await {
                 Ok(is_gone) => pruned.days += u64::from(is_gone),
                 // Whoever reads a day this long must not make pushes wait behind us.
@@ -175,17 +181,6 @@ async fn take_turn(pool: &PgPool) -> Result<Option<PgConnection>, Error> {
     // A day of a large installation is read once, with no hurry.
     sqlx::query!("SET statement_timeout = '10min'").execute(&mut db).await?;
     Ok(is_ours.then_some(db))
-}
-
-/// The days before this one that have a partition, oldest first.
-async fn days_before(db: &mut PgConnection, first: Date) -> Result<Vec<Date>, Error> {
-    let names = sqlx::query_scalar!(
-        r#"SELECT relname::text AS "name!" FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-           WHERE inhparent = 'attempt'::regclass ORDER BY 1"#
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(names.iter().filter_map(|name| partitions::day_of(name)).filter(|day| *day < first).collect())
 }
 
 /// Drops a day's partition; what is kept of it moves over. False if that is too much.

@@ -48,7 +48,7 @@ impl LeadPlaces {
     pub(in crate::store) fn of(pool: &PgPool) -> Self {
         let connections = pool.options().get_max_connections();
         let share = (connections / SHARE).max(1);
-        let all = (connections - connections / SHARE).max(1);
+        let all = connections.saturating_sub(share).max(1);
         Self(Arc::new(PlacesTaken {
             companies: Shares::new(all as usize, share as usize),
             addresses: Shares::new(ADDRESSES_MAX, 1),
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn some_connections_are_never_taken() {
-        for (connections, all, share) in [(16, 12, 4), (5, 4, 1), (2, 2, 1), (1, 1, 1)] {
+        for (connections, all, share) in [(16, 12, 4), (5, 4, 1), (3, 2, 1), (2, 1, 1), (1, 1, 1)] {
             let places = places(connections);
             assert_eq!(places.0.companies.free(), all, "{connections}");
             let own = (0..9).filter_map(|_| places.0.companies.try_take(CompanyId(1), 1)).collect::<Vec<_>>();

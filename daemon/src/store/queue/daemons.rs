@@ -239,17 +239,17 @@ impl Store {
         Ok(heard(db, answer)?.rows_affected())
     }
 
-    /// Tells the other daemons. Each daemon tells from one task, so that `seq` is the order of commits.
-    pub async fn tell(&self, daemon: i64, seq: i64, wake: &Wake) -> Result<(), Error> {
+    /// Leaves word for the other daemons. Each daemon does from one task, so that `seq` is the order of commits.
+    pub async fn publish(&self, daemon: i64, seq: i64, wake: &Wake) -> Result<(), Error> {
         let body = serde_json::to_value(wake).map_err(|_| Error::Corrupt("wake"))?;
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, write_wake(&mut db, daemon, seq, &body)).await;
         heard(db, answer)
     }
 
-    /// What the others told behind what was heard already, by daemon and seq.
-    pub async fn hear(&self, told: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
-        let (daemons, seqs): (Vec<i64>, Vec<i64>) = told.iter().copied().unzip();
+    /// What the others published behind what is known already, by daemon and seq.
+    pub async fn hear(&self, known: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
+        let (daemons, seqs): (Vec<i64>, Vec<i64>) = known.iter().copied().unzip();
         let query = sqlx::query!(
             r#"SELECT w.daemon_id AS "daemon!", w.seq AS "seq!", w.body AS "body!"
                FROM unnest($1::bigint[], $2::bigint[]) u(daemon_id, seq)
@@ -270,7 +270,7 @@ impl Store {
             .collect()
     }
 
-    /// Removes what was told more than a minute ago.
+    /// Removes what was published more than a minute ago.
     pub async fn forget_wakes(&self) -> Result<(), Error> {
         let query = sqlx::query!("DELETE FROM wake WHERE at < now() - interval '1 minute'");
         let mut db = self.pool.acquire().await?;

@@ -41,11 +41,11 @@ pub(super) struct Seen {
     /// None where that is not known beforehand.
     length: Option<u64>,
     bytes: AtomicU64,
-    reported: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     bad: Vec<(u64, LineError)>,
     failure: Option<CliError>,
     read_as: String,
@@ -73,7 +73,7 @@ impl Seen {
         self.reported().read_as.clone()
     }
 
-    fn reported(&self) -> MutexGuard<'_, Told> {
+    fn reported(&self) -> MutexGuard<'_, Reported> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,7 @@ use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::draw::short_error;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -67,7 +68,7 @@ pub const COLUMNS: [Column<Cause>; 9] = [
     .by(|a, b| b.dead.cmp(&a.dead)),
     shows(cause::TEXT, |it: &Cause, _| match it.snoozed_until {
         Some(_) => styled(Role::Quiet, format!("(snoozed) {}", it.text)),
-        None => plain(&*it.text),
+        None => plain(short_error(&it.text)),
     })
     .value(|it: &Cause| json!(it.text))
     .by(|a, b| a.text.cmp(&b.text)),

@@ -6,7 +6,7 @@ use crate::columns::{attempt, delivery};
 use crate::console::data::{Attempt, Delivery, DeliveryState};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::draw::without_phrase;
+use crate::console::widgets::draw::{short_error, without_phrase};
 use crate::console::widgets::time;
 
 /// Attempts, the most important first.
@@ -75,5 +75,6 @@ pub const DELIVERIES: [Column<Delivery>; 8] = [
         _ => plain("-"),
     })
     .value(|it: &Delivery| json!(it.due_at)),
-    shows(delivery::WHY, |it: &Delivery, _| plain(it.because())),
+    shows(delivery::WHY, |it: &Delivery, _| plain(short_error(it.because())))
+        .value(|it: &Delivery| json!(it.because())),
 ];

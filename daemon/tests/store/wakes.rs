@@ -15,8 +15,8 @@ async fn daemons_hear_what_they_have_not_heard_and_so_much_at_a_time() {
     let other = bench.store.enroll(600.0).await.unwrap();
     let lane = bench.lane();
     for seq in 1..=3 {
-        bench.store.tell(bench.daemon, seq, &Wake::of_change(lane)).await.unwrap();
-        bench.store.tell(other, seq, &Wake::of_change(lane)).await.unwrap();
+        bench.store.publish(bench.daemon, seq, &Wake::of_change(lane)).await.unwrap();
+        bench.store.publish(other, seq, &Wake::of_change(lane)).await.unwrap();
     }
     let heard = async |from: &[(i64, i64)]| {
         let told = bench.store.hear(from).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_daemon_waits_for_no_server_that_is_silent() {
         let answers = [
             hasty.enroll(600.0).await.map(drop),
             hasty.hear(&other).await.map(drop),
-            hasty.tell(daemon, seq, &wake).await,
+            hasty.publish(daemon, seq, &wake).await,
             hasty.forget_wakes().await,
             hasty.remove_expired(daemon, false).await.map(drop),
             hasty.in_flight_elsewhere(daemon, Moment::EPOCH, Duration::from_secs(10)).await.map(drop),
@@ -65,6 +65,6 @@ async fn a_daemon_waits_for_no_server_that_is_silent() {
     }
     silence.commit().await.unwrap();
     // Whether the server did in the end what it was told is unknown.
-    patient.tell(daemon, seq + 1, &wake).await.unwrap();
+    patient.publish(daemon, seq + 1, &wake).await.unwrap();
     assert!(patient.hear(&[(daemon, seq)]).await.unwrap().iter().any(|(_, told, _)| *told == seq + 1));
 }
