@@ -169,7 +169,8 @@ pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(S
     let context = Context::new(event, push.event, push.id);
     let mut fields = Vec::new();
     for (rule, target) in mapping.targets() {
-        let value = rule.value_to_keep(&context).map_err(|error| unrenderable(format!("{}: {error}", rule.field)))?;
+        let value =
+            rule.value_to_keep(&context).map_err(|error| unrenderable(format!("{}: {error}", rule.field)))?;
         fields.extend(value.map(|value| (target.to_owned(), value)));
     }
     Ok(fields)

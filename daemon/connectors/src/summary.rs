@@ -41,8 +41,9 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>>
             at.map(|at| lines.remove(at));
             continue;
         };
-        let value =
-            rule.value_to_keep(&context).map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
+        let value = rule
+            .value_to_keep(&context)
+            .map_err(|error| crm::unrenderable(format!("{}: {error}", rule.field)))?;
         let is_plain = value.as_ref() == event.at(&rule.field);
         let value = value.filter(|value| !value.is_null()).map(|value| crm::text(&value));
         match (at, value) {

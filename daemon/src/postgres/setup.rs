@@ -138,10 +138,7 @@ pub fn replica(options: &PgConnectOptions) -> PgPool {
 
 /// Refuses a server that does not keep what is set for a session: the schema is brought up to date under a lock of its
 /// session, statements are prepared once, and time limits are set.
-async fn refuse_pooler(
-    connection: &mut PgConnection,
-    options: &PgConnectOptions,
-) -> Result<(), SetupError> {
+async fn refuse_pooler(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), SetupError> {
     let set: String = sqlx::query_scalar("SHOW lock_timeout").persistent(false).fetch_one(connection).await?;
     if set == MIGRATION_LOCK_WAIT { Ok(()) } else { Err(SetupError::Pooler(describe(options))) }
 }

@@ -39,7 +39,9 @@ pub(super) fn compile(source: &str) -> Result<Node, ConditionError> {
     match problems.len().saturating_sub(PROBLEMS_MAX) {
         _ if problems.is_empty() => Ok(node),
         0 => Err(ConditionError::Wrong(problems.join("; "))),
-        more => Err(ConditionError::Wrong(format!("{}; and {more} more", problems[..PROBLEMS_MAX].join("; ")))),
+        more => {
+            Err(ConditionError::Wrong(format!("{}; and {more} more", problems[..PROBLEMS_MAX].join("; "))))
+        }
     }
 }
 

@@ -199,8 +199,9 @@ fn told(event: &str, mapping: Value) -> Vec<(String, String)> {
     let event = Json::parse(event.as_bytes()).unwrap();
     let mapping = Mapping::parse(&mapping).unwrap();
     let context = Context::new(&event, EventKind::Created, "D1");
-    let targets =
-        mapping.targets().filter_map(|(rule, to)| Some((to.to_owned(), rule.value_to_keep(&context).unwrap()?)));
+    let targets = mapping
+        .targets()
+        .filter_map(|(rule, to)| Some((to.to_owned(), rule.value_to_keep(&context).unwrap()?)));
     targets.map(|(to, value)| (to, value.to_string())).collect()
 }
 
