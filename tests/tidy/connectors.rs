@@ -48,9 +48,11 @@ fn every_connector_has_the_same_rooms() {
 }
 
 /// Where a connector is named beside its own folder, fake, tests and page: what a new one touches.
-const NAMED: [&str; 9] = [
+const NAMED: [&str; 11] = [
     // Its module, and its place in `ALL`.
     "daemon/connectors/src/lib.rs",
+    // What its plan consists of, if it has one.
+    "daemon/connectors/src/plan.rs",
     // Its module, and its place in `VENDORS`.
     "tests/fakes/src/lib.rs",
     // Its module of tests.
@@ -63,6 +65,8 @@ const NAMED: [&str; 9] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/habits.md",
+    // The tests that hold a promise.
+    "docs/promises.md",
 ];
 
 /// Connectors whose names are no words of English, and on which nothing else is built.

@@ -23,18 +23,18 @@ const LIFE: Duration = Duration::from_secs(30 * 60);
 #[derive(Clone, Debug)]
 pub(super) struct KeptConnection {
     pool: PgPool,
-    place: Arc<Mutex<Option<Open>>>,
+    place: Arc<Mutex<Option<OpenedConnection>>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenedConnection {
     connection: PgConnection,
     /// Where it leads, as the pool had it then.
     server: Arc<PgConnectOptions>,
     since: Instant,
 }
 
-impl Open {
+impl OpenedConnection {
     /// Whether it leads where the pool leads now, and is not too old.
     fn is_fresh(&self, pool: &PgPool) -> bool {
         self.since.elapsed() < LIFE && Arc::ptr_eq(&self.server, &pool.connect_options())
@@ -44,8 +44,8 @@ impl Open {
 /// The connection while somebody uses it. Dropped, it ends, and with it whatever was begun on it.
 #[derive(Debug)]
 pub(super) struct InUse {
-    open: Open,
-    place: OwnedMutexGuard<Option<Open>>,
+    open: OpenedConnection,
+    place: OwnedMutexGuard<Option<OpenedConnection>>,
 }
 
 impl KeptConnection {
@@ -65,7 +65,7 @@ impl KeptConnection {
         }
         let server = self.pool.connect_options();
         let connection = self.pool.acquire().await?.detach();
-        Ok(InUse { open: Open { connection, server, since: Instant::now() }, place })
+        Ok(InUse { open: OpenedConnection { connection, server, since: Instant::now() }, place })
     }
 
     /// Closes it once nobody uses it.

@@ -31,6 +31,7 @@ mod locks;
 mod matrix;
 mod mending;
 mod moves;
+mod naming;
 mod notices;
 mod operators;
 mod people;
