@@ -213,8 +213,8 @@ async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
     }
     // Neither among what was changed, nor in what happens.
     for command in [&["audit", "list"][..], &["activity"]] {
-        let listed = cli.json(command).await.to_string();
-        assert!(!listed.contains("ReadLead"), "{command:?}: {listed}");
+        let listed = cli.run(&[command, &["-o", "json"]].concat()).await.stdout;
+        assert!(listed.contains("CreateCompany") && !listed.contains("ReadLead"), "{command:?}: {listed}");
     }
     let revealed = cli.json(&["lead", "reveal", uuid]).await;
     assert_eq!(revealed["company_id"], 7, "{revealed}");
