@@ -277,6 +277,17 @@ pub struct Token {
     pub base: Option<Url>,
     /// The refresh token that takes the place of the one that was used, if the target gave another.
     pub refresh: Option<SecretString>,
+    /// It was got earlier, by another push or daemon: who is refused with it logs in.
+    pub is_kept: bool,
+}
+
+/// How a login with a refresh token begins.
+#[derive(Clone, Debug)]
+pub enum Refresh {
+    /// With the newest token that came from the one of the credentials.
+    With(SecretString),
+    /// Not at all: somebody else has just logged in.
+    Done(Token),
 }
 
 /// So many calls at most in any stretch of so much time; in no time, so many at once.

@@ -1,14 +1,19 @@
-//! Refresh tokens that rotate: what a target's login gave last stands in for the one of the credentials.
+//! Logins with a refresh token: what a target's login gave last stands in for the token of the credentials.
 //!
-//! Each is kept under the token of the credentials that it came from, so that credentials which are only tried, or put
-//! back, find theirs. One daemon at a time logs in: a token that is used twice may cost all of them.
+//! Refresh tokens may rotate: each is kept under the token of the credentials that it came from, so that credentials which
+//! are only tried, or put back, find theirs. One daemon at a time logs in: a token that is used twice may cost all of them.
+//! Integrations that log in with the same credentials do so together, whoever they are of: all of them get what one of
+//! them is given, the token for calls too, as a login may end the one before.
+
+use std::cmp::Reverse;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 
 use crate::{
-    domain::lane::LaneId,
-    store::{Error, Store, sealed},
+    domain::{ids::CompanyId, lane::LaneId},
+    store::{ASIDE_LOCK, Error, Store, sealed, wait_for_locks},
 };
 
 /// So many tokens of earlier credentials are kept.
@@ -16,72 +21,152 @@ const KEPT_MAX: usize = 4;
 /// So long, in seconds, a login may take before another daemon takes its turn.
 const TURN_SECONDS: f64 = 60.0;
 
+/// What a login is known by, whoever makes it.
+pub type LoginHash = [u8; 32];
+
 /// The hash of a token of the credentials, with the newest that its logins gave.
 type KeptTokens = Vec<(String, String)>;
+
+/// What a login begins with.
+#[derive(Debug)]
+pub struct LoginTurn {
+    /// The newest refresh token.
+    pub refresh: SecretString,
+    /// What the last login gave for calls, as it was kept.
+    pub token: Option<SecretString>,
+}
+
+/// What a login gave.
+#[derive(Clone, Debug)]
+pub struct LoginGiven {
+    /// The refresh token that takes the place of the one that was used, if there is another.
+    pub refresh: Option<SecretString>,
+    /// What calls are made with, to be kept.
+    pub token: SecretString,
+}
+
+/// An integration that logs in so.
+struct Sibling {
+    lane: LaneId,
+    sealed_refresh: Option<Vec<u8>>,
+    sealed_token: Option<Vec<u8>>,
+    /// It was the last to log in so, not with other credentials.
+    is_current: bool,
+    is_busy: bool,
+}
 
 fn name_of(own: &SecretString) -> String {
     hex::encode(Sha256::digest(own.expose_secret()))
 }
 
 impl Store {
-    /// Begins a login with the newest token that came from this one; with itself if there is none. None if another daemon
-    /// is logging in.
+    /// Begins a login with the newest token that came from this one of the credentials; with itself if there is none. None
+    /// if somebody else is logging in so.
     pub async fn begin_refresh(
         &self,
         lane: LaneId,
+        login: &LoginHash,
         own: &SecretString,
-    ) -> Result<Option<SecretString>, Error> {
-        let row = sqlx::query!(
-            "UPDATE integration SET refreshing_until = now() + $3 * interval '1 second'
-             WHERE company_id = $1 AND id = $2 AND (refreshing_until IS NULL OR refreshing_until < now())
-             RETURNING sealed_refresh",
+    ) -> Result<Option<LoginTurn>, Error> {
+        let mut tx = self.pool.begin().await?;
+        wait_for_locks(&mut tx, ASIDE_LOCK).await?;
+        let siblings = siblings(&mut tx, lane, login).await?;
+        if siblings.iter().any(|sibling| sibling.is_busy) {
+            return Ok(None);
+        }
+        // A daemon of an earlier version goes by this row alone.
+        let begun = sqlx::query!(
+            "UPDATE integration SET refreshing_until = clock_timestamp() + $3 * interval '1 second', login = $4,
+                 sealed_token = CASE WHEN login = $4 THEN sealed_token END
+             WHERE company_id = $1 AND id = $2 AND (refreshing_until IS NULL OR refreshing_until < clock_timestamp())",
             lane.company.0,
             lane.integration.uuid(),
             TURN_SECONDS,
+            &login[..],
         )
-        .fetch_optional(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let kept = self.open_refresh(lane, row.sealed_refresh.as_deref())?;
-        let newest = kept.into_iter().find(|(name, _)| *name == name_of(own)).map(|(_, token)| token.into());
-        Ok(Some(newest.unwrap_or_else(|| own.clone())))
+        if begun.rows_affected() == 0 {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        self.turn(siblings, lane, own).map(Some)
     }
 
-    /// Ends a login, with the token that it gave if it gave another.
+    /// What is newest. All that took part in the last login have the same of it; its own row goes before others.
+    fn turn(&self, mut siblings: Vec<Sibling>, lane: LaneId, own: &SecretString) -> Result<LoginTurn, Error> {
+        siblings.sort_by_key(|sibling| Reverse((sibling.is_current, sibling.lane == lane)));
+        let (mut refresh, mut token) = (None, None);
+        for sibling in siblings {
+            let kept = self.open_refresh(sibling.lane, sibling.sealed_refresh.as_deref())?;
+            let newest = kept.into_iter().find(|(name, _)| *name == name_of(own));
+            refresh = refresh.or(newest.map(|(_, token)| SecretString::from(token)));
+            let of_this = sibling.sealed_token.filter(|_| sibling.is_current && token.is_none());
+            if let Some(value) = of_this {
+                let LaneId { company, integration } = sibling.lane;
+                let plain = self.sealer.open(&sealed::token(company, integration), &value)?;
+                token = Some(String::from_utf8(plain).map_err(|_| Error::Corrupt("token"))?.into());
+            }
+        }
+        Ok(LoginTurn { refresh: refresh.unwrap_or_else(|| own.clone()), token })
+    }
+
+    /// Ends a login, with what it gave if it was good.
     pub async fn end_refresh(
         &self,
         lane: LaneId,
+        login: &LoginHash,
         own: &SecretString,
-        given: Option<&SecretString>,
+        given: Option<&LoginGiven>,
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
-        let mut value = None;
+        wait_for_locks(&mut tx, ASIDE_LOCK).await?;
         if let Some(given) = given {
-            let stored = sqlx::query_scalar!(
-                "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2",
-                lane.company.0,
-                lane.integration.uuid(),
-            )
-            .fetch_optional(&mut *tx)
-            .await?;
-            let mut kept = self.open_refresh(lane, stored.flatten().as_deref())?;
-            kept.retain(|(name, _)| *name != name_of(own));
-            kept.push((name_of(own), given.expose_secret().to_owned()));
-            kept.drain(..kept.len().saturating_sub(KEPT_MAX));
-            let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-            let place = sealed::refresh(lane.company, lane.integration);
-            value = Some(self.seal(&mut tx, &place, &plain).await?);
+            for sibling in siblings(&mut tx, lane, login).await? {
+                self.keep_login(&mut tx, &sibling, own, given).await?;
+            }
         }
         sqlx::query!(
-            "UPDATE integration SET refreshing_until = NULL, sealed_refresh = coalesce($3, sealed_refresh)
-             WHERE company_id = $1 AND id = $2",
+            "UPDATE integration SET refreshing_until = NULL WHERE company_id = $1 AND id = $2",
             lane.company.0,
             lane.integration.uuid(),
-            value,
         )
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps what a login gave with an integration that logs in so.
+    async fn keep_login(
+        &self,
+        db: &mut PgConnection,
+        sibling: &Sibling,
+        own: &SecretString,
+        given: &LoginGiven,
+    ) -> Result<(), Error> {
+        let LaneId { company, integration } = sibling.lane;
+        let mut refresh = None;
+        if let Some(given) = &given.refresh {
+            let mut kept = self.open_refresh(sibling.lane, sibling.sealed_refresh.as_deref())?;
+            kept.retain(|(name, _)| *name != name_of(own));
+            kept.push((name_of(own), given.expose_secret().to_owned()));
+            kept.drain(..kept.len().saturating_sub(KEPT_MAX));
+            let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
+            refresh = Some(self.seal(db, &sealed::refresh(company, integration), &plain).await?);
+        }
+        let plain = given.token.expose_secret().as_bytes();
+        let token = self.seal(db, &sealed::token(company, integration), plain).await?;
+        sqlx::query!(
+            "UPDATE integration SET sealed_refresh = coalesce($3, sealed_refresh), sealed_token = $4
+             WHERE company_id = $1 AND id = $2",
+            company.0,
+            integration.uuid(),
+            refresh,
+            token,
+        )
+        .execute(db)
+        .await?;
         Ok(())
     }
 
@@ -90,4 +175,29 @@ impl Store {
         let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), value)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
     }
+}
+
+/// An integration and all that log in as it does. Until the transaction ends nobody else begins or ends such a login.
+async fn siblings(db: &mut PgConnection, lane: LaneId, login: &LoginHash) -> Result<Vec<Sibling>, Error> {
+    let [a, b, c, d, e, f, g, h, ..] = *login;
+    let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", lock).execute(&mut *db).await?;
+    let rows = sqlx::query!(
+        r#"SELECT company_id, id, sealed_refresh, sealed_token, login IS NOT DISTINCT FROM $3 AS "is_current!",
+               coalesce(refreshing_until > clock_timestamp(), false) AS "is_busy!"
+           FROM integration WHERE company_id = $1 AND id = $2 OR login = $3 AND deleted_at IS NULL ORDER BY 1, 2"#,
+        lane.company.0,
+        lane.integration.uuid(),
+        &login[..],
+    )
+    .fetch_all(db)
+    .await?;
+    let siblings = rows.into_iter().map(|row| Sibling {
+        lane: LaneId::new(CompanyId(row.company_id), row.id),
+        sealed_refresh: row.sealed_refresh,
+        sealed_token: row.sealed_token,
+        is_current: row.is_current,
+        is_busy: row.is_busy,
+    });
+    Ok(siblings.collect())
 }
