@@ -1,8 +1,12 @@
 //! One account, several daemons on one database: its quota is kept, its newest refresh token is used once, and somebody
 //! whose leads come in through both is one person there. So it is for several integrations.
 
+use std::time::Duration;
+
 use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
-use leadline_tests::{ChildDaemon, Daemon, Database, Operator, check_invariants, http, post_lead, wait_until};
+use leadline_tests::{
+    ChildDaemon, Daemon, Database, Operator, check_invariants, http, post_lead, wait_until,
+};
 use serde_json::{Value, json};
 
 /// The nth lead; of four, three are of one person.
@@ -101,6 +105,91 @@ async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     assert_eq!(operator.badge(&made.id).await, "ok");
     let pool = database.pool().await;
     assert_eq!(first.stop().await, Some(0));
+    check_invariants(&pool).await;
+    fake.stop().await;
+}
+
+/// How many pushes a daemon has made.
+async fn pushes(daemon: &ChildDaemon) -> f64 {
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let counts = metrics.lines().filter(|line| line.starts_with("leadline_attempts_total"));
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Connects companies to the account until each daemon has pushed for one of them, with the key of each.
+async fn connect_both(
+    operator: &Operator,
+    fake: &Fake<Pipedrive>,
+    daemons: [&ChildDaemon; 2],
+) -> Vec<String> {
+    let mut keys = Vec::new();
+    // So many are one daemon's once in a million runs.
+    for company in 7..27 {
+        let key = operator.company(company).await;
+        operator.connect(company, "pipedrive", json!({ "base_url": fake.url() }), login()).await;
+        post(daemons[0], &key, 1).await;
+        keys.push(key);
+        wait_for_notes(fake, keys.len()).await;
+        if pushes(daemons[0]).await > 0.0 && pushes(daemons[1]).await > 0.0 {
+            return keys;
+        }
+    }
+    panic!("one daemon pushes for all");
+}
+
+#[tokio::test]
+async fn integrations_on_two_daemons_share_an_accounts_quota_its_login_and_its_people() {
+    let database = Database::create().await;
+    let start = async || ChildDaemon::start(Some(&database), &["--admin-listen=127.0.0.1:0"]).await;
+    let (mut first, mut second) = (start().await, start().await);
+    knows_two(&first).await;
+    knows_two(&second).await;
+    let operator = Operator::new(first.control().await);
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    // A search that lags makes two of one person whom two daemons push for side by side.
+    fake.with(|pipedrive| {
+        (pipedrive.rotates, pipedrive.quota.calls) = (true, 10);
+        pipedrive.search_lag = Duration::from_millis(500);
+    });
+    let keys = connect_both(&operator, &fake, [&first, &second]).await;
+    let mut count = keys.len();
+    let ada = async |n| {
+        for (at, key) in keys.iter().enumerate() {
+            post(if at.is_multiple_of(2) { &first } else { &second }, key, n).await;
+        }
+    };
+    for n in 2..=3 {
+        ada(n).await;
+        count += keys.len();
+    }
+    wait_for_notes(&fake, count).await;
+    let seen = |pipedrive: &mut Pipedrive| {
+        let refused = pipedrive.quota.refused + pipedrive.searches.refused;
+        (pipedrive.persons.len(), pipedrive.deals.len(), pipedrive.reused, refused)
+    };
+    assert_eq!(
+        fake.with(seen),
+        (1, count, 0, 0),
+        "persons, deals, spent refresh tokens, calls over the quota"
+    );
+
+    // A daemon that stands still keeps the account for as long as its lease, and what it did then is not known.
+    second.signal("STOP").await;
+    for n in 5..=6 {
+        post(&first, keys.first().unwrap(), n).await;
+        post(&first, keys.last().unwrap(), n).await;
+    }
+    count += 4;
+    wait_for_notes(&fake, count).await;
+    assert_eq!(fake.with(seen), (1, count, 0, 0));
+    second.signal("CONT").await;
+    knows_two(&first).await;
+    ada(7).await;
+    count += keys.len();
+    wait_for_notes(&fake, count).await;
+    assert_eq!(fake.with(seen), (1, count, 0, 0));
+    let pool = database.pool().await;
+    assert_eq!((first.stop().await, second.stop().await), (Some(0), Some(0)));
     check_invariants(&pool).await;
     fake.stop().await;
 }

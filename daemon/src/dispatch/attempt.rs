@@ -10,6 +10,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
+    account_hold::HeldAccount,
     exchange::{Exchange, answer, record, sent},
     integration_cache::PreparedIntegration,
     membership::DaemonLease,
@@ -176,6 +177,8 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    /// Dropped behind all else that it has of the account.
+    account: Option<HeldAccount>,
     /// The token that the target refused.
     refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
@@ -203,6 +206,7 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            account: None,
             refused: None,
             lease: None,
             is_beside: false,
@@ -241,6 +245,13 @@ impl<'a> Network<'a> {
 }
 
 impl Network<'_> {
+    /// From here on no other daemon calls the account, until this attempt ends.
+    async fn hold_account(&mut self) {
+        if self.account.is_none() {
+            self.account = self.ready.quota.hold().await;
+        }
+    }
+
     /// Goes on with what another login has given meanwhile, or logs in.
     async fn take_turn(&mut self, own: &SecretString, turn: LoginTurn) -> Result<Refresh, Failure> {
         let read = |text| session::kept(text, self.refused.as_ref(), self.now);
@@ -259,9 +270,14 @@ impl Transport for Network<'_> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
+        if self.ready.quota.has_window() {
+            self.hold_account().await;
+        }
         let turn = self.ready.quota.turn().await;
-        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
-        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+        // It may have waited for its turn, for another daemon or for another push of the same person, for longer than the
+        // lease is trusted. A login may have been made before.
+        let has_begun = self.made.iter().any(|exchange| !exchange.call.is_secret());
+        if !has_begun && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
             self.is_void = true;
             return Err(lease_ran_out());
         }
@@ -302,6 +318,9 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        if ready.quota.has_window() {
+            self.hold_account().await;
+        }
         // Those that log in alike have the same credentials, whatever their versions.
         let version = if ready.login.is_some() { 0 } else { ready.integration.version };
         self.refused = refused.map(|token| token.secret.clone());
@@ -351,6 +370,7 @@ impl Transport for Network<'_> {
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first.
         self.person = None;
+        self.hold_account().await;
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }

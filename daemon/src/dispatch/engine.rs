@@ -26,6 +26,7 @@ use crate::{
     domain::{delivery::LaneKind, lane::LaneId, moment::Moment},
     store::{
         Change, DueHint, Error, Store,
+        account::AccountHash,
         queue::{
             claim::{Ask, Claimed, Claimer, Stops},
             daemons::Wake,
@@ -52,6 +53,8 @@ pub(super) const AWAY_WAIT: Duration = Duration::from_millis(250);
 pub(super) enum Event {
     /// Which daemons live.
     Living(Vec<i64>),
+    /// Another daemon has calls to make to an account that this one has.
+    AccountAsked(AccountHash),
     /// What another daemon tells.
     Wake(Wake),
     /// Claims of dead daemons, now this one's.
@@ -315,6 +318,7 @@ impl Engine {
         let now = self.lease.now();
         match event {
             Event::Living(living) => self.meet(living),
+            Event::AccountAsked(account) => self.start_giving(account),
             Event::Wake(wake) => self.take_wake(&wake, now),
             Event::Orphans(items) => self.take_orphans(items),
             Event::Ended { lane, kind, is_up, pause } => {

@@ -2,20 +2,28 @@
 //!
 //! The newcomer starts nothing in a lane until every other daemon has beaten since it enrolled, for whoever beats hears
 //! who lives and lets the lane go. Pushes that were begun before that count as the newcomer's own until they end.
+//!
+//! Accounts go over when somebody asks for them (`account_hold`): lanes of several daemons may push to one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     engine::{Engine, Event, send},
     membership::LEASE,
     tasks::caught,
 };
-use crate::{domain::moment::Moment, telemetry};
+use crate::{domain::moment::Moment, store::account::AccountHash, telemetry};
 
 /// How often the others are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Engine {
+    /// Gives an account away that another daemon asked for, once the pushes to it that are under way have ended.
+    pub(super) fn start_giving(&self, account: AccountHash) {
+        let integrations = Arc::clone(&self.integrations);
+        self.tasks.spawn("handover of an account", async move { integrations.give_account(account).await });
+    }
+
     /// Waits until the others have heard of this daemon, and tells what they still push.
     pub(super) fn start_handover(&self, joined: Moment) {
         let (store, events, daemon) = (self.store.clone(), self.events.clone(), self.lease.id());

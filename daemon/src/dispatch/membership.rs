@@ -22,7 +22,7 @@ use crate::{
     store::{
         Error, Store,
         key_rotation::{KeysInUse, MissingKey},
-        queue::daemons::{Beat, Waits, Wake},
+        queue::daemons::{Beat, Messages, Waits, Wake},
     },
     telemetry,
 };
@@ -150,6 +150,7 @@ impl Membership {
         if is_sole {
             membership.store.remove_expired(id, true).await?;
         }
+        membership.store.forget_accounts().await?;
         membership.beat().await?;
         Ok(membership)
     }
@@ -292,10 +293,12 @@ impl Membership {
             .filter(|daemon| **daemon != me)
             .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
             .collect();
-        for (daemon, seq, wake) in self.store.hear(&from).await? {
+        let Messages { wakes, asked } = self.store.hear(me, &from).await?;
+        for (daemon, seq, wake) in wakes {
             self.heard.insert(daemon, seq);
             self.send(Event::Wake(wake));
         }
+        asked.into_iter().for_each(|account| self.send(Event::AccountAsked(account)));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::{
     telemetry::Traces,
 };
 
+mod account_hold;
 mod attempt;
 mod beside;
 mod coming_back;
@@ -106,7 +107,8 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let hurry = Arc::new(Notify::new());
     let membership = Membership::enroll(store.beating(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
+    let integrations =
+        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, Arc::clone(&lease)));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
