@@ -170,6 +170,26 @@ async fn a_value_that_an_own_field_does_not_take_keeps_nobody_out() {
         assert!(pipedrive.deals.values().all(|deal| deal["custom_fields"][&own].is_null()))
     });
     fake.stop().await;
+
+    // But what a repeat finds its deal by is not left out, nor what the account does not have.
+    let strange = "e".repeat(40);
+    for (config, mapping, said) in [
+        (json!({ "lead_field": own }), json!({}), format!("custom field '{own}'")),
+        (
+            json!({}),
+            json!({ "lead.event_type": format!("deal.{strange}") }),
+            format!("Unknown key '{strange}'"),
+        ),
+    ] {
+        let (fake, mut pushing) = scene(config, mapping).await;
+        let (class, error) = class_and_error(pushing.attempt(&mut created(1)).await);
+        assert_eq!(
+            (class, error.contains(&said), counts(&fake).1),
+            (FailureClass::Rejected, true, 0),
+            "{error}"
+        );
+        fake.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -277,7 +277,10 @@ impl Pipedrive {
         let members = body.as_object().unwrap_or(&empty);
         let custom = body["custom_fields"].as_object().unwrap_or(&empty);
         let strange = members.keys().find(|key| !known.contains(&key.as_str()));
-        let strange = strange.or_else(|| custom.keys().find(|key| !self.custom.contains_key(*key)));
+        if let Some(key) = custom.keys().find(|key| !self.custom.contains_key(*key)) {
+            let message = format!("Validation failed: custom_fields: Unknown key '{key}'");
+            return Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"));
+        }
         if let Some(key) = strange {
             let message = format!("Validation failed: {key}: Unrecognized key");
             return Some(refuse(400, &message, "ERR_SCHEMA_VALIDATION_FAILED"));

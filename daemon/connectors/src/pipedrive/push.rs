@@ -157,7 +157,9 @@ impl Ready {
         request: impl Fn(&Json) -> Request + Sync,
         ctx: &mut Conversation<'_>,
     ) -> Result<Response> {
-        without_refused(record, ("field ", ["", ""]), error::flaws, request, ctx).await
+        // Without the lead's uuid a repeat would not find what was made.
+        let key = self.lead_field().map(|field| format!("custom_fields.{field}")).unwrap_or_default();
+        without_refused(record, ("field ", [&key, ""]), error::flaws, request, ctx).await
     }
 
     /// The id of what a call makes.
