@@ -121,14 +121,18 @@ pub fn email(vendor: &str, event: &Json) -> Result<String> {
 }
 
 /// The shape of plans, and under which each says it. Whoever changes what a plan has, or how it says that, raises it: what
-/// another version kept is rendered anew then. A test in `plan` tells when that is due.
-const SHAPE: i128 = 1;
+/// another version kept is rendered anew then. A test in `plan` looks at the parts of each.
+const SHAPE: i128 = FIRST_SHAPE;
+/// What says none. Older daemons, which may work beside this one, know no member for it.
+const FIRST_SHAPE: i128 = 1;
 const SHAPE_KEY: &str = "shape";
 
 /// A plan as it is kept with its delivery.
 #[must_use]
 pub fn kept(mut plan: Json) -> Bytes {
-    plan.insert(0, SHAPE_KEY, Json::integer(SHAPE));
+    if SHAPE != FIRST_SHAPE {
+        plan.insert(0, SHAPE_KEY, Json::integer(SHAPE));
+    }
     plan.to_bytes()
 }
 
@@ -136,8 +140,7 @@ pub fn kept(mut plan: Json) -> Bytes {
 pub fn rendered(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<Json> {
     let rendered = push.rendered.map(Bytes::as_ref).unwrap_or_default();
     let mut plan = Json::parse(rendered).map_err(|_| unread_plan(ctx))?;
-    // What says none was kept when there was one shape only.
-    if plan.take_at(SHAPE_KEY).is_some_and(|shape| shape.as_integer() != Some(SHAPE)) {
+    if plan.take_at(SHAPE_KEY).map_or(Some(FIRST_SHAPE), |shape| shape.as_integer()) != Some(SHAPE) {
         return Err(unread_plan(ctx));
     }
     if let Some(Json::Array(notes)) = plan.get(NOTES) {
