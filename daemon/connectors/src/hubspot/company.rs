@@ -10,18 +10,25 @@ pub(super) const COMPANY: &str = "company";
 const WAITED: &str = "_company_waited";
 /// So many companies of a name are looked through.
 const FOUND: usize = 20;
+/// What names no employer: domains on which people of many have their addresses and pages, and what people type who have none.
+const NOBODYS: Terms = "n/a none private self-employed gmail.com googlemail.com google.com outlook.com hotmail.com live.com yahoo.com icloud.com aol.com gmx.net gmx.de web.de proton.me facebook.com instagram.com linkedin.com x.com twitter.com tiktok.com youtube.com pinterest.com linktr.ee";
 
-/// What the lead says of its employer, as properties: its name, and its domain where the website is not somebody's page on
-/// another's.
+/// What the lead says of its employer, as properties: its name, and its domain where the website is neither somebody's page
+/// on another's nor an address.
 pub(super) fn of_lead(event: &Json) -> Value {
     let told = |path: &str| event.at(path).map(crm::text).unwrap_or_default().trim().to_owned();
     let website = told("lead.profile.website").to_lowercase();
     let url = Url::parse(&website).or_else(|_| Url::parse(&format!("https://{website}")));
     let own = |url: Url| Some(url.domain()?.trim_start_matches("www.").to_owned());
-    let domain = url.ok().filter(|url| url.path() == "/").and_then(own);
+    let is_whole = |url: &Url| url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    let domain = url.ok().filter(is_whole).and_then(own);
     let domain = domain.filter(|domain| domain.contains('.')).unwrap_or_default();
     let said = [("domain", domain), ("name", told("lead.profile.company"))];
-    said.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+    let says = |text: &str| {
+        let is_word = text.chars().filter(|own| own.is_alphanumeric()).nth(1).is_some();
+        is_word && !named(NOBODYS, &text.to_lowercase())
+    };
+    said.into_iter().filter(|(_, text)| says(text)).collect()
 }
 
 impl Ready {
@@ -32,7 +39,8 @@ impl Ready {
         contact: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<bool> {
-        let Some(key) = word(company, "domain").or_else(|| word(company, "name")) else { return Ok(true) };
+        // By the name first: who leaves the website out waits for colleagues who give it.
+        let Some(key) = word(company, "name").or_else(|| word(company, "domain")) else { return Ok(true) };
         let path = ["contacts", contact, "associations", "companies"];
         let there = ctx.send(self.objects(Method::GET, &path)).await?;
         if there.status == 404 {
@@ -57,7 +65,14 @@ impl Ready {
             ctx.keep(&[(WAITED, key)]).await;
             return Err(vendor::lagging(NAME, "company"));
         }
-        self.make(&Thing::company(company), contact, ctx).await
+        match self.make(&Thing::company(company), contact, ctx).await {
+            // What somebody has typed as their employer keeps no lead out.
+            Err(refused) if refused.class == FailureClass::Rejected => {
+                ctx.note(format!("no company was made: {}", refused.error));
+                Ok(true)
+            }
+            made => made,
+        }
     }
 
     /// The companies with this domain or this name, the oldest first.

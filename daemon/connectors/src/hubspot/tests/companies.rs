@@ -73,6 +73,11 @@ fn a_website_names_a_domain_where_it_is_nobodys_page_on_anothers() {
         ("Innkept", "https://social.example/innkept", json!([["name", "Innkept"]])),
         ("Innkept", "innkept", json!([["name", "Innkept"]])),
         ("Innkept", "https://192.0.2.7", json!([["name", "Innkept"]])),
+        ("Innkept", "sarah@innkept.example", json!([["name", "Innkept"]])),
+        ("Innkept", "https://www.Facebook.com/", json!([["name", "Innkept"]])),
+        ("Innkept", "innkept.example?id=1", json!([["name", "Innkept"]])),
+        ("N/A", "innkept.example", json!([["domain", "innkept.example"]])),
+        ("-", "innkept.example", json!([["domain", "innkept.example"]])),
         ("Innkept", "www.innkept.example", json!([["domain", "innkept.example"], ["name", "Innkept"]])),
     ] {
         let answers = [contact("501"), note(), listed(&[])];
@@ -136,4 +141,14 @@ fn a_contact_or_a_company_that_goes_meanwhile_is_looked_for_once_more() {
     let answers = [contact("501"), note(), listed(&[]), found, gone()];
     let said = drive(ready().as_ref(), Created, &lead, Ids::new(), None, &answers);
     assert_eq!(said.failure(), ("transient", "hubspot: somebody deleted the company meanwhile", None));
+}
+
+#[test]
+fn a_company_that_is_refused_keeps_no_lead_out() {
+    let refused = (400, json!({ "category": "VALIDATION_ERROR", "message": "domain is invalid" }));
+    let answers = [contact("501"), note(), listed(&[]), listed(&[]), refused];
+    let lead = employed("Innkept Ltd", "innkept.example");
+    let said = drive(ready().as_ref(), Created, &lead, Ids::new(), None, &answers);
+    assert_eq!(said.outcome, Outcome::Delivered);
+    assert!(said.note.is_some_and(|note| note.contains("no company was made: ")));
 }
