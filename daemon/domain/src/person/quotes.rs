@@ -116,7 +116,7 @@ fn runs_of_digits(text: &str) -> Vec<String> {
     runs
 }
 
-/// A text without one layer of escapes (`%40`, `\u0040`, `&#64;`); none if it has none.
+/// A text without one layer of escapes (`%40`, `\u0040`, `\"`, `&#64;`); none if it has none.
 fn unescaped(text: &str) -> Option<String> {
     let (mut bytes, mut rest, mut is_changed) = (Vec::with_capacity(text.len()), text, false);
     while let Some(at) = rest.find(['%', '\\', '&']) {
@@ -148,6 +148,9 @@ fn one_escape(text: &str) -> Option<(Vec<u8>, usize)> {
     let utf8 = |code: u32| Some(char::from_u32(code)?.to_string().into_bytes());
     if text.starts_with('%') {
         return Some((vec![u8::try_from(hex(text.get(1..3)?)?).ok()?], 3));
+    }
+    if let Some(c @ ('\\' | '"' | '/')) = text.strip_prefix('\\').and_then(|rest| rest.chars().next()) {
+        return Some((c.to_string().into_bytes(), 2));
     }
     if text.starts_with("\\u") {
         return Some((utf8(hex(text.get(2..6)?)?)?, 6));
@@ -190,6 +193,10 @@ mod tests {
             r#"{"firstname": "Zoe", "lastname": "Smith"}"#,
             r#"{"name": "Zo\u00eb M\u00fcller \u0141ukasz"}"#,
             "q=Smith+Zoe",
+            // JSON as text in JSON, as calls are kept.
+            r#"{"body": "{\"email\": \"zoe\\u0040old.example\"}"}"#,
+            r#"{"body": "{\"name\": \"Zo\\u00eb M\\u00fcller \\u0141ukasz\"}"}"#,
+            r#"{"body": "{\"phone\": \"+44\\u00a07700\\u00a0900123\"}"}"#,
         ] {
             assert!(quotes.stand_in(text), "{text}");
         }
