@@ -14,6 +14,7 @@ use super::{
     EmbeddedError, NAME, RETRY_GAP, is_made_for_sockets, layout::Layout, options, sandbox::Sandbox,
     server::Server, socket,
 };
+use crate::telemetry;
 
 /// How long an old server may take to stop before we give up on the directory.
 const OLD_SERVER_PATIENCE: Duration = Duration::from_secs(70);
@@ -60,7 +61,14 @@ impl Launch {
                     event = "postgres_replaced",
                     "stopping the PostgreSQL that an earlier daemon left running with its socket elsewhere"
                 );
-                self.stop_server().await?;
+                // It may have ended by itself, or take its time: whether it is gone, a start tells.
+                if let Err(error) = self.stop_server().await {
+                    tracing::warn!(
+                        event = "postgres_not_replaced",
+                        error = telemetry::causes(&error),
+                        "the PostgreSQL that an earlier daemon left running has not stopped yet"
+                    );
+                }
             }
             match self.start_once().await {
                 Err(EmbeddedError::NotStarted { .. }) if Instant::now() < deadline => sleep(RETRY_GAP).await,

@@ -51,9 +51,11 @@ fn is_own(layout: &Layout, target: &Path, is_part: fn(&str) -> bool) -> bool {
         })
 }
 
-/// Segments and histories begin with the number of their timeline.
+/// Segments are called by 24 digits, perhaps with an ending, and histories by their timeline's eight.
 fn is_of_wal(name: &str) -> bool {
-    let is_numbered = name.get(..8).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let number = name.split('.').next().unwrap_or(name);
+    let is_numbered = number.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && (number.len() == 24 || number.len() == 8 && name.ends_with(".history"));
     is_numbered || name.starts_with("xlogtemp.") || WAL_FOLDERS.contains(&name)
 }
 
@@ -83,16 +85,26 @@ mod tests {
             symlink(target, &wal).unwrap();
             moved(&layout)
         };
-        for folder in ["wal/archive_status", "wal/lost+found", "space/PG_17_202406281", "mail"] {
+        for folder in ["wal/archive_status", "wal/lost+found", "space/PG_17_202406281", "mail", "backups"] {
             fs::create_dir_all(disk.join(folder)).unwrap();
         }
-        for name in ["wal/000000010000000000000001", "wal/00000002.history", "mail/inbox"] {
+        for name in [
+            "wal/000000010000000000000001",
+            "wal/00000002.history",
+            "mail/inbox",
+            "backups/20241101-leads.csv",
+        ] {
             fs::write(disk.join(name), "").unwrap();
         }
         assert_eq!(turn(&disk.join("wal")), [disk.join("wal")]);
-        for other in
-            [&disk.join("mail"), &disk, &disk.join("nowhere"), temp.path(), &temp.path().join("postgres")]
-        {
+        for other in [
+            &disk.join("mail"),
+            &disk.join("backups"),
+            &disk,
+            &disk.join("nowhere"),
+            temp.path(),
+            &temp.path().join("postgres"),
+        ] {
             assert_eq!(turn(other), [""; 0].map(PathBuf::from), "{}", other.display());
         }
         // Empty as it is, the daemon's own files come there.
