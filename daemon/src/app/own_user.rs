@@ -148,6 +148,10 @@ fn by_default(config: &Config, own: Option<SystemUser>) -> Result<Becomes, OwnUs
             return check(config, &owner).map(|()| Becomes::Owners(owner.name));
         }
         (Some((path, _)), _) => format!("stop the daemon, {make}{}", hand_over(config, &path, &name)),
+        // A container without a volume begins anew each time, with its data elsewhere.
+        (None, None) if config.database_url.is_some() => {
+            format!("stop the daemon, {}", make.trim_end_matches(", "))
+        }
         (None, None) => return Err(OwnUserError::NoUser),
     };
     Ok(Becomes::RootUntil(format!("{mend}, and start it again; or say --user root")))
@@ -334,6 +338,11 @@ mod tests {
         };
         let useradd = "make a user for it (useradd --system --shell /usr/sbin/nologin leadline)";
         assert!(matches!(by_default(&config, None), Err(OwnUserError::NoUser)), "a new one is not root's");
+        let config_elsewhere =
+            Config { database_url: Some("postgres://db/leads".to_owned().into()), ..Config::in_dir(&dir) };
+        let kept = by_default(&config_elsewhere, None);
+        let told = format!("stop the daemon, {useradd}, and start it again; or say --user root");
+        assert!(matches!(&kept, Ok(Becomes::RootUntil(mend)) if *mend == told), "{kept:?}");
         // The directories on the way are the test's own.
         fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o711)).unwrap();
         assert!(matches!(becomes(Some(&own)), Becomes::User(_)), "a new one is that user's");
