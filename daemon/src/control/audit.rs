@@ -1,4 +1,4 @@
-//! The audit, and who read whom: read only; every mutation and every reading writes its own line.
+//! The audit, and who read whom: read only; every mutation writes its own line, and readings are counted.
 
 use leadline_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response};

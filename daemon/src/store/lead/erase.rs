@@ -56,10 +56,11 @@ impl Command {
         )
         .fetch_one(&mut *self.tx)
         .await?;
+        // Before anything is locked that pushes wait for: it reads every test of the company.
+        scrub_tests(&mut self.tx, company, lead).await?;
         let deliveries = lock_deliveries(&mut self.tx, company, lead).await?;
         let skipped = self.skip_erased(company, &deliveries.integrations, &deliveries.ids).await?;
         let attempts = scrub(&mut self.tx, company, lead, &deliveries, self.store.kept).await?;
-        scrub_tests(&mut self.tx, company, lead).await?;
         forget(&mut self.tx, company, lead, &uuid).await?;
         for integration in &deliveries.integrations {
             self.touch(LaneId::new(company, *integration), false);

@@ -115,7 +115,8 @@ impl Store {
     /// Counts who read who leads are by key, all or none, and within a time.
     pub async fn count_readings(&self, readings: &[Reading]) -> Result<(), Error> {
         let columns = ReadingColumns::of(readings);
-        let mut connection = self.pool.acquire().await?;
+        let connection = timeout(COUNT_MAX, self.pool.acquire()).await;
+        let mut connection = connection.map_err(|_| Error::Away(sqlx::Error::PoolTimedOut))??;
         let counted = timeout(COUNT_MAX, count(&mut connection, &columns)).await;
         heard(connection, counted)
     }

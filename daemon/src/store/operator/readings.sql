@@ -23,6 +23,8 @@ FROM (SELECT id FROM company UNION ALL SELECT 0) c CROSS JOIN LATERAL (
            AND ($4::timestamptz IS NULL OR a.at >= $4)
            AND ($5::timestamptz IS NULL OR a.at < $5)
            AND ($7::text IS NULL OR a.target = $7)
+           AND ($8::uuid IS NULL OR a.id >= $8)
+           AND ($9::uuid IS NULL OR a.id < $9)
          ORDER BY a.id DESC LIMIT $6)) y
     ORDER BY y.id DESC LIMIT $6) x
 WHERE $1::bigint IS NULL OR c.id = $1
