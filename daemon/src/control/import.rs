@@ -251,7 +251,7 @@ impl Importing {
         let decided = |kind| move |accepted: &Accepted| NewEvent::decide(view, accepted, kind);
         let events: Vec<_> =
             waiting.iter().map(|(_, accepted)| decided(EventKind::Created)(accepted)).collect();
-        let flushed = if events.is_empty() { Vec::new() } else { store.accept(&events).await? };
+        let flushed = if events.is_empty() { Vec::new() } else { store.accept_file(&events).await? };
         for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
             match flushed {
                 Flushed::Created => answers[*at].close(v1::ImportStatus::Accepted, accepted),

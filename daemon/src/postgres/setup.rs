@@ -33,7 +33,7 @@ const APART_MAX: u32 = 2;
 /// Operators read there, nobody else.
 const REPLICA_MAX: u32 = 8;
 const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const IDLE_UNTESTED: Duration = Duration::from_secs(1);
 

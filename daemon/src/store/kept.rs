@@ -10,11 +10,11 @@ use std::{
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
-    time::error::Elapsed,
+    time::{error::Elapsed, timeout},
 };
 
 use super::Error;
-use crate::telemetry;
+use crate::{postgres::setup::ACQUIRE_TIMEOUT, telemetry};
 
 /// What the server remembers for a connection grows with its age; pools give theirs up after as long.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -57,9 +57,10 @@ impl KeptConnection {
         &self.pool
     }
 
-    /// The connection that is kept, or another one.
+    /// The connection that is kept, or another one, within the time that a pool gives one.
     pub(super) async fn take(&self) -> Result<InUse, sqlx::Error> {
-        let mut place = Arc::clone(&self.place).lock_owned().await;
+        let place = timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.place).lock_owned()).await;
+        let mut place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         if let Some(open) = place.take().filter(|open| open.is_fresh(&self.pool)) {
             return Ok(InUse { open, place });
         }
@@ -70,17 +71,19 @@ impl KeptConnection {
 
     /// Closes it once nobody uses it.
     pub(super) async fn close(&self) {
+        // First, so that nobody opens another one.
+        self.pool.close().await;
         if let Some(open) = self.place.lock().await.take()
             && let Err(error) = open.connection.close().await
         {
             tracing::debug!(error = telemetry::causes(&error), "the server did not hear a farewell");
         }
-        self.pool.close().await;
     }
 }
 
 impl InUse {
-    /// What the server answered, as [`super::heard`]. Where it did, the next statement has the connection.
+    /// What the server answered, as [`super::heard`]. Where it did, the next statement has the connection, so that a
+    /// transaction must have ended by then: one that is dropped ends with the next statement only.
     pub(super) fn heard<T, E: Into<Error>>(self, answer: Result<Result<T, E>, Elapsed>) -> Result<T, Error> {
         let answer = match answer {
             Ok(answer) => answer.map_err(Into::into),

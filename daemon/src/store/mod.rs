@@ -136,8 +136,10 @@ impl From<sqlx::Error> for Error {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    /// For intake's flushes: one or two connections that have their statement prepared, however many others there are.
+    /// For intake's flushes, with their statement prepared, however many others there are.
     intakes: KeptConnection,
+    /// For files of leads, which are written a thousand at a time: nobody who sends one lead waits behind them.
+    imports: KeptConnection,
     /// For finishing, whose plan is pinned to what is right when the tables are full.
     finishes: KeptConnection,
     /// For what keeps this daemon alive to the others: whoever waits on all other connections must not make it look dead.
@@ -164,6 +166,7 @@ impl Store {
     #[must_use]
     pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let intakes = KeptConnection::of(setup::apart(&pool, "intake"));
+        let imports = KeptConnection::of(setup::apart(&pool, "import"));
         let finishes = KeptConnection::of(setup::pinned(&pool, "finish"));
         let beats = KeptConnection::of(setup::apart(&pool, "beat"));
         let places = LeadPlaces::of(&pool);
@@ -172,6 +175,7 @@ impl Store {
         Self {
             pool,
             intakes,
+            imports,
             finishes,
             beats,
             places,
@@ -236,10 +240,10 @@ impl Store {
 
     /// Every pool there is, for whoever turns them to another server.
     #[must_use]
-    pub fn pools(&self) -> [PgPool; 4] {
-        let own = [&self.intakes, &self.finishes, &self.beats].map(|kept| kept.pool().clone());
-        let [intakes, finishes, beats] = own;
-        [self.pool.clone(), intakes, finishes, beats]
+    pub fn pools(&self) -> [PgPool; 5] {
+        let own = [&self.intakes, &self.imports, &self.finishes, &self.beats].map(|kept| kept.pool().clone());
+        let [intakes, imports, finishes, beats] = own;
+        [self.pool.clone(), intakes, imports, finishes, beats]
     }
 
     /// Watches for ever whether the database answers. Until this runs, it is taken to do so.
@@ -274,6 +278,7 @@ impl Store {
     /// Closes the connections that take in, finish and beat; the pool is its owner's to close.
     pub async fn close(&self) {
         self.intakes.close().await;
+        self.imports.close().await;
         self.finishes.close().await;
         self.beats.close().await;
     }

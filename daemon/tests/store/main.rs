@@ -23,6 +23,7 @@ mod integrations;
 mod invariants;
 mod jobs;
 mod keeping;
+mod kept;
 mod key_rotation;
 mod leads;
 mod lines;

@@ -23,7 +23,9 @@ use crate::{
     store::{
         Change, Error, Store,
         company::form::{self, IntakeForm},
-        flow, known,
+        flow,
+        kept::KeptConnection,
+        known,
         queue::enqueue::enqueue,
         sealed,
     },
@@ -246,7 +248,16 @@ impl Store {
     /// Commits new leads with their deliveries, all in one statement. The answers are in the order of the events,
     /// which must not name a lead twice.
     pub async fn accept(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
-        let mut db = self.intakes.take().await?;
+        self.accept_on(&self.intakes, events).await
+    }
+
+    /// The same for leads of a file, beside what is taken in.
+    pub async fn accept_file(&self, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
+        self.accept_on(&self.imports, events).await
+    }
+
+    async fn accept_on(&self, kept: &KeptConnection, events: &[NewEvent]) -> Result<Vec<Flushed>, Error> {
+        let mut db = kept.take().await?;
         let answer = timeout(self.silence_max, enqueue(&mut db, events)).await;
         let (flushed, hints) = db.heard(answer)?;
         self.wake_ups.due(hints);

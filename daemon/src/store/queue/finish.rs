@@ -204,9 +204,8 @@ impl Store {
             let arrivals = ListedArrivals { company, integrations, deliveries };
             let forgetting = async {
                 let mut db = self.finishes.take().await?;
-                try_forget(&mut db, &arrivals, FORGET_IN_FLUSH).await?;
-                db.keep();
-                Ok::<_, Error>(())
+                let answer = timeout(self.silence_max, try_forget(&mut db, &arrivals, FORGET_IN_FLUSH)).await;
+                db.heard(answer)
             };
             if let Err(error) = forgetting.await {
                 // The flush is committed: what it says must be heard all the same.
@@ -235,9 +234,8 @@ impl Store {
         );
         let noting = async {
             let mut db = self.finishes.take().await?;
-            noted.execute(&mut *db).await?;
-            db.keep();
-            Ok::<_, sqlx::Error>(())
+            let answer = timeout(self.silence_max, noted.execute(&mut *db)).await;
+            db.heard(answer)
         };
         if let Err(error) = noting.await {
             tracing::debug!(error = telemetry::causes(&error), "a delivery is listed as if it waited");
@@ -332,9 +330,18 @@ async fn try_forget(
 ) -> Result<(), Error> {
     let ListedArrivals { company, integrations, deliveries } = arrivals;
     let mut tx = db.begin().await?;
-    wait_for_locks(&mut tx, lock_timeout).await?;
-    undelivered::forget(&mut tx, *company, integrations, deliveries).await?;
-    Ok(tx.commit().await?)
+    let done = async {
+        wait_for_locks(&mut tx, lock_timeout).await?;
+        undelivered::forget(&mut tx, *company, integrations, deliveries).await
+    };
+    match done.await {
+        Ok(()) => Ok(tx.commit().await?),
+        // The connection goes on to the next flush.
+        Err(error) => {
+            tx.rollback().await?;
+            Err(error)
+        }
+    }
 }
 
 /// An error as it fits its column: one that holds NUL or is too long would fail the whole flush.
