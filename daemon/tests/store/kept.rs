@@ -8,7 +8,7 @@ use leadlined::{
 };
 use tokio::time::timeout;
 
-use super::bench::Bench;
+use super::bench::{Bench, wait_for_lock};
 
 impl Bench {
     async fn arriving(&mut self) -> NewEvent {
@@ -84,9 +84,11 @@ async fn who_sends_one_lead_waits_behind_no_file() {
     .await
     .unwrap();
     let store = bench.store.clone();
-    let written = tokio::spawn(async move { store.accept_file(&[file]).await });
-    super::bench::wait_for_lock(&bench.pool).await;
-    assert_eq!(bench.store.accept(&[lead]).await.unwrap(), [Flushed::Created]);
-    other.rollback().await.unwrap();
-    assert_eq!(written.await.unwrap().unwrap(), [Flushed::Created]);
+    let beside = async {
+        wait_for_lock(&bench.pool).await;
+        assert_eq!(bench.store.accept(&[lead]).await.unwrap(), [Flushed::Created]);
+        other.rollback().await.unwrap();
+    };
+    let (written, ()) = tokio::join!(store.accept_file(std::slice::from_ref(&file)), beside);
+    assert_eq!(written.unwrap(), [Flushed::Created]);
 }
