@@ -19,8 +19,11 @@ use std::{
 
 fn main() {
     let [_, from, to] = <[String; 3]>::try_from(env::args().collect::<Vec<_>>()).unwrap();
-    let listener = UnixListener::bind(&from).unwrap();
-    fs::set_permissions(&from, Permissions::from_mode(0o666)).unwrap();
+    // A socket is there before it is listened on: it gets its name afterwards, so that whoever sees it may connect.
+    let unready = format!("{from}.unready");
+    let listener = UnixListener::bind(&unready).unwrap();
+    fs::set_permissions(&unready, Permissions::from_mode(0o666)).unwrap();
+    fs::rename(&unready, &from).unwrap();
     for near in listener.incoming() {
         let near = near.unwrap();
         let far = UnixStream::connect(&to).unwrap();
