@@ -228,3 +228,18 @@ async fn a_retry_tells_when_its_lane_is_due_and_of_what_kind() {
     bench.lead(Fate::Skipped(Reason::NoFlow)).await;
     assert!(bench.reported().is_empty());
 }
+
+#[tokio::test]
+async fn a_finish_finds_its_claims_by_their_ids() {
+    let mut bench = Bench::new().await;
+    let looks = |index: &str, such: &str| {
+        format!("(SELECT idx_scan {such} FROM pg_stat_user_indexes WHERE indexrelname = '{index}')")
+    };
+    // A connection tells what it read once a second.
+    while !bench.holds(&looks("claim_pkey", ">= 3")).await {
+        bench.pending().await;
+        bench.push(&Transition::Delivered).await;
+    }
+    // While somebody holds a snapshot, the index of daemons leads to every claim that was ever made.
+    assert!(bench.holds(&looks("claim_daemon", "= 0")).await);
+}
