@@ -20,8 +20,10 @@ use crate::{
     store::{DueHint, Error, Store, lane_kind, moment},
 };
 
-/// The settings under which every claim runs. A plan made while the queue was empty would read all of a full one.
-const PINNED_PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
+/// The settings under which every claim runs. A plan made while the queue was empty would read all of a full one; one made
+/// anew for each claim, as the server would have it, costs as much as the claim.
+const PINNED_PLANS: &str = "SET plan_cache_mode = force_generic_plan; \
+     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; \
      SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off; SET jit = off; SET synchronous_commit = off";
 
 /// What a claim asks of one kind of one lane.
