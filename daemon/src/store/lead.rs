@@ -26,6 +26,7 @@ pub mod keep;
 pub mod person;
 pub mod place;
 pub mod read;
+pub(super) mod recent;
 pub mod save;
 pub mod trace;
 pub(super) mod tries;

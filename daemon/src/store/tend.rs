@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Store, lead::person::ensure_trigrams};
+use super::{
+    Error, Store,
+    lead::{person::ensure_trigrams, recent::FirstPage},
+};
 use crate::telemetry;
 
 /// How often it looks for what is new, at most, and where nobody told of anything.
@@ -20,6 +23,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(3600);
 pub async fn tend(store: Store, stop: CancellationToken) {
     let mut checked: Option<Instant> = None;
     let mut last_lead: Option<Instant> = None;
+    let mut first = FirstPage::default();
     let mut changes = store.wake_ups().watch();
     let work = async {
         loop {
@@ -30,7 +34,7 @@ pub async fn tend(store: Store, stop: CancellationToken) {
             // What was told until now, the look finds.
             changes = changes.resubscribe();
             let is_quiet = last_lead.is_none_or(|at| at.elapsed() >= QUIET);
-            let is_some_left = round(&store, is_check, is_quiet).await;
+            let is_some_left = round(&store, is_check, is_quiet, &mut first).await;
             tokio::time::sleep(LOOK).await;
             tokio::select! {
                 // Leads first: what changes with them must not hide them.
@@ -46,7 +50,7 @@ pub async fn tend(store: Store, stop: CancellationToken) {
 }
 
 /// One look. Answers whether new leads are left for later. A failure is tried again with the next.
-async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
+async fn round(store: &Store, is_check: bool, is_quiet: bool, first: &mut FirstPage) -> bool {
     let done = async {
         if is_check {
             ensure_trigrams(&store.pool).await?;
@@ -59,7 +63,7 @@ async fn round(store: &Store, is_check: bool, is_quiet: bool) -> bool {
                 );
             }
         }
-        let is_some_left = store.move_people(is_quiet).await?;
+        let is_some_left = store.move_people(is_quiet, first).await?;
         store.name_causes().await?;
         Ok::<_, Error>(is_some_left)
     };

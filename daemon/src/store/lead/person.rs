@@ -27,11 +27,6 @@ const NEWEST: i64 = 40_000;
 const NEWEST_OF_COMPANY: i64 = 2000;
 /// Fewer hits in a sample may be chance.
 const HITS_MIN: i64 = 3;
-/// How many rows move in one statement.
-const MOVED_MAX: i64 = 5000;
-/// So many rows are moved together. Few rows write nearly as many parts of the index as many do; in so few that are not
-/// moved yet a search finds its text in some milliseconds.
-const RECENT_MAX: i64 = 20_000;
 /// A pattern without a run of so many letters or digits reads the whole index.
 const TRIGRAM: usize = 3;
 
@@ -280,45 +275,6 @@ impl Store {
             Ok::<_, sqlx::Error>((CompanyId(row.try_get(0)?), LeadId::from(row.try_get::<Uuid, _>(1)?)))
         };
         Ok(rows.into_iter().map(lead).collect::<Result<_, _>>()?)
-    }
-
-    /// Moves the rows of new leads to where they are indexed: all of them once there are many, or at a quiet time.
-    /// Answers whether any are left.
-    pub(in crate::store) async fn move_people(&self, is_quiet: bool) -> Result<bool, Error> {
-        let waiting = sqlx::query_scalar!(
-            r#"SELECT count(*) AS "count!" FROM (SELECT FROM lead_recent LIMIT $1) recent"#,
-            RECENT_MAX,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        if waiting == 0 || waiting < RECENT_MAX && !is_quiet {
-            return Ok(waiting > 0);
-        }
-        while self.move_some_people().await? > 0 {}
-        // What they add to the index is merged at once, and no search has to read it beside the index.
-        sqlx::query!(
-            r#"SELECT gin_clean_pending_list(indexrelid::regclass) AS "pages!" FROM pg_index
-               WHERE indexrelid = to_regclass('lead_person_folded') AND indisvalid"#,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(false)
-    }
-
-    async fn move_some_people(&self) -> Result<u64, Error> {
-        let moved = sqlx::query!(
-            "WITH taken AS (
-                 DELETE FROM lead_recent WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM lead_recent LIMIT $1 FOR UPDATE SKIP LOCKED))
-                 RETURNING company_id, lead_id, name, email, phone, folded
-             )
-             INSERT INTO lead_person (company_id, lead_id, name, email, phone, folded)
-             SELECT company_id, lead_id, name, email, phone, folded FROM taken ON CONFLICT DO NOTHING",
-            MOVED_MAX,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(moved.rows_affected())
     }
 }
 
