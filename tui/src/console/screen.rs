@@ -76,7 +76,12 @@ pub struct Subject {
     pub records: Vec<Record>,
     /// What is selected, as JSON.
     pub record: Option<serde_json::Value>,
+    /// The pane that has the keys lists nothing: an act on its rows must not turn to something else.
+    pub is_rowless: bool,
 }
+
+/// Why nothing can be done in a pane that lists nothing.
+pub const NO_ROW: &str = "nothing is listed in this pane";
 
 /// What a screen may do besides changing itself.
 pub struct Cx<'a> {

@@ -6,7 +6,7 @@ use crate::console::data::{Badge, Cause, Integration, Job, Mutation};
 use crate::console::dialogs::confirm::Way;
 use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
-use crate::console::screen::{Chosen, Subject};
+use crate::console::screen::{Chosen, NO_ROW, Subject};
 use crate::console::widgets::time;
 
 use super::shared::Shared;
@@ -23,6 +23,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
     }
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
     let reason = match action {
+        _ if subject.is_rowless && is_of_rows(action, it) => Some(NO_ROW),
         Action::Own(at) => super::outside::obstacle(shared, subject, at),
         Action::Reveal if !shared.is_masked() => Some("nobody is masked for you"),
         Action::Profiles if shared.setup.others.is_empty() => {
@@ -77,6 +78,25 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         _ => None,
     };
     reason.map(str::to_owned)
+}
+
+/// Whether it is about the rows of the pane that has the keys; what is about an integration is so where the screen itself
+/// has none.
+const fn is_of_rows(action: Action, it: Option<&Integration>) -> bool {
+    matches!(
+        action,
+        Action::Retry
+            | Action::Hold
+            | Action::Release
+            | Action::Skip
+            | Action::Unskip
+            | Action::Push
+            | Action::Snooze
+            | Action::Trace
+            | Action::Evidence
+            | Action::Reveal
+            | Action::CopyRecord
+    ) || it.is_none() && is_of_integration(action)
 }
 
 const fn is_of_integration(action: Action) -> bool {

@@ -30,6 +30,8 @@ mod tests_of_finding;
 #[cfg(test)]
 mod tests_of_lists;
 #[cfg(test)]
+mod tests_of_panes;
+#[cfg(test)]
 mod tests_of_rows;
 #[cfg(test)]
 mod tests_of_screens;

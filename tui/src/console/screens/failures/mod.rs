@@ -18,7 +18,7 @@ use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
+use crate::console::screen::{Cx, Event, Fetch, NO_ROW, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked};
@@ -273,12 +273,13 @@ impl Screen for FailuresScreen {
                     self.listed.more(|after| Query::Deliveries { which, after }, cx);
                 }
             }
-            (Action::Open, Pane::Leads) => {
-                if let Some(it) = self.deliveries.current() {
+            (Action::Open, Pane::Leads) => match self.deliveries.current() {
+                Some(it) => {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
                     cx.open(Box::new(screen.at(&it.integration_id)));
                 }
-            }
+                None => cx.say(Tone::Plain, NO_ROW),
+            },
             (_, Pane::Guide) => self.guide.perform(action),
             (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
             // Leads are marked, causes are not.
@@ -337,6 +338,10 @@ impl Screen for FailuresScreen {
     }
 
     fn subject(&self, _: &Shared) -> Subject {
+        // Whoever looks at leads means a lead: where none is listed, the whole cause is not meant instead.
+        if self.pane == Pane::Leads && self.deliveries.current().is_none() {
+            return Subject { is_rowless: true, ..Subject::default() };
+        }
         let Some(cause) = self.causes.current() else { return Subject::default() };
         let mut subject = Subject {
             integration: cause.places.first().map(|place| place.integration.clone()),

@@ -14,7 +14,7 @@ use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Attempt, AttemptState, Delivery, DeliveryState, Integration, Query};
 use crate::console::keymap::Action;
-use crate::console::screen::{Chosen, Cx, Event, Fetch};
+use crate::console::screen::{Chosen, Cx, Event, Fetch, NO_ROW};
 use crate::console::screens::attempt::{AttemptScreen, Details, chosen};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked};
@@ -227,6 +227,9 @@ impl IntegrationScreen {
     }
 
     fn open(&self, is_compared: bool, cx: &mut Cx<'_>) {
+        if self.is_rowless() {
+            return cx.say(Tone::Plain, NO_ROW);
+        }
         if self.shows_deliveries {
             if let Some(it) = self.deliveries.current() {
                 let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
@@ -236,10 +239,9 @@ impl IntegrationScreen {
         }
         let visible: Vec<Attempt> =
             self.attempts.visible(&ATTEMPTS, cx.shared.now).into_iter().cloned().collect();
-        let Some(at) = visible.iter().position(|it| Some(&it.id) == self.attempts.selected.as_ref()) else {
-            return cx.say(Tone::Plain, "no attempt is selected");
-        };
-        cx.open(Box::new(AttemptScreen::new(visible, at).compared(is_compared)));
+        if let Some(at) = visible.iter().position(|it| Some(&it.id) == self.attempts.selected.as_ref()) {
+            cx.open(Box::new(AttemptScreen::new(visible, at).compared(is_compared)));
+        }
     }
 
     fn in_list(&mut self, action: Action, cx: &mut Cx<'_>) {
@@ -298,6 +300,15 @@ impl IntegrationScreen {
         if let Some(mut rows) = self.listed.take(event, Answer::deliveries, query, cx) {
             rows.sort_by(|a, b| (a.state, b.at()).cmp(&(b.state, a.at())));
             self.deliveries.set(rows);
+        }
+    }
+
+    /// Whether the list that is shown has no row, or its filter leaves none.
+    fn is_rowless(&self) -> bool {
+        if self.shows_deliveries {
+            self.deliveries.current().is_none()
+        } else {
+            self.attempts.current().is_none()
         }
     }
 

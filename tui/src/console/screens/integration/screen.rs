@@ -5,12 +5,12 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::Answer;
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, View};
+use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
 use crate::console::screens::attempt::{ages, subject_of};
 use crate::console::widgets::filter::Filter;
 use crate::console::widgets::list::{List, Listing};
@@ -39,13 +39,18 @@ impl Screen for IntegrationScreen {
                 self.fresh = 0;
             }
             Action::Older => self.ask_older(cx),
-            Action::Pager | Action::InEditor => {
-                if let Some(it) = self.attempts.current() {
+            // An attempt behind the list of deliveries is not what one sees.
+            Action::Pager | Action::InEditor if self.shows_deliveries => {
+                cx.say(Tone::Plain, "a delivery has no page of its own: open its lead, or look at attempts");
+            }
+            Action::Pager | Action::InEditor => match self.attempts.current() {
+                Some(it) => {
                     let detail = self.details.of(&it.id);
                     let doc = crate::console::screens::attempt::document::whole(it, detail, None, cx.shared);
                     cx.show_outside(action, &doc);
                 }
-            }
+                None => cx.say(Tone::Plain, NO_ROW),
+            },
             Action::Wrap | Action::NextSection | Action::PreviousSection => {
                 self.page.perform(action);
                 self.answer.perform(action);
@@ -126,6 +131,7 @@ impl Screen for IntegrationScreen {
         subject.integration = Some(self.id.clone());
         subject.company = Some(self.company_id);
         subject.deliveries = self.chosen();
+        subject.is_rowless = self.is_rowless();
         subject
     }
 

@@ -16,7 +16,7 @@ use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
-use crate::console::screen::{Cx, Event, Screen, Subject, View};
+use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked, note};
@@ -189,12 +189,13 @@ impl Screen for JobsScreen {
             (Action::Pane, _) => self.is_below = !self.is_below,
             (Action::Open, false) => self.is_below = true,
             (Action::Older, _) => self.more(cx),
-            (Action::Open, true) => {
-                if let Some(it) = self.deliveries.current() {
+            (Action::Open, true) => match self.deliveries.current() {
+                Some(it) => {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
                     cx.open(Box::new(screen.at(&it.integration_id)));
                 }
-            }
+                None => cx.say(Tone::Plain, NO_ROW),
+            },
             (_, true) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
             (Action::Mark | Action::MarkAll, false) => {}
             (_, false) => self.jobs.perform(&COLUMNS, now, action, 1, rows),
@@ -261,6 +262,8 @@ impl Screen for JobsScreen {
                 "released": job.progress.released, "delivered": job.progress.delivered, "dead": job.progress.dead,
                 "pending": job.progress.pending,
             })),
+            // What the job did as a whole is undone above; below, one means its deliveries.
+            is_rowless: self.is_below && self.deliveries.current().is_none(),
             ..Subject::default()
         };
         if let Some(it) = self.deliveries.current().filter(|_| self.is_below) {
