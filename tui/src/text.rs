@@ -99,15 +99,15 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
-/// C0, DEL, C1, bidirectional marks, zero widths, separators of lines, invisible tags, and fillers that look like
-/// blanks or like nothing.
+/// C0, DEL, C1, bidirectional marks, zero widths, separators of lines, invisible tags, fillers that look like blanks or
+/// like nothing, and private characters, which look as a font pleases and mark the cursor of a plain screen.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
             | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+            | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
 }
 
 #[cfg(test)]
@@ -128,6 +128,7 @@ mod tests {
             ("\u{2028}\u{e0041}\u{61c}", r"\u{2028}\u{e0041}\u{61c}"),
             ("a\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}b", r"a\u{115f}\u{1160}\u{2800}\u{3164}\u{ffa0}b"),
             ("e\u{301}\u{302}x", "e\u{301}\u{302}x"),
+            ("\u{e000}\u{e001}\u{f8ff}\u{10fffd}", r"\u{e000}\u{e001}\u{f8ff}\u{10fffd}"),
         ];
         for (text, shown) in table {
             assert_eq!(display_text(text), shown);

@@ -9,8 +9,7 @@ use crate::terminal::on_a_terminal;
 
 const LARGE: (u16, u16) = (200, 60);
 /// Of each kind that hides or steers, what a name may hold: control characters are refused there.
-const HIDDEN: &str =
-    "\u{202e}\u{2066}\u{200b}\u{200f}\u{34f}\u{2060}\u{61c}\u{ad}\u{feff}\u{3164}\u{e0041}\u{115f}\u{2028}";
+const HIDDEN: &str = "\u{202e}\u{2066}\u{200b}\u{200f}\u{34f}\u{2060}\u{61c}\u{ad}\u{feff}\u{3164}\u{e0041}\u{115f}\u{2028}\u{e000}";
 /// How many marks over one letter are drawn.
 const MARKS_MAX: usize = 4;
 
