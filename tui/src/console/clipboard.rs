@@ -5,19 +5,24 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use crossterm::Command as _;
 use crossterm::clipboard::CopyToClipboard;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 /// Terminals drop longer sequences, or hang on them.
 const BYTES_MAX: usize = 64 * 1024;
-/// How long a program may take to take a text; the screen stands still meanwhile.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a program may take to take a text; whoever quits meanwhile waits for that.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A program by its name, and what it is told.
 pub(super) type Program = (&'static str, &'static [&'static str]);
@@ -64,28 +69,128 @@ pub(super) fn is_in_path(name: &str) -> bool {
     env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// Gives a text to a program, which must have taken it when it ends: such programs go on in the background.
-pub(super) fn give((name, arguments): Program, text: &str) -> io::Result<()> {
-    let mut command = Command::new(name);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // It fits into a pipe: nobody waits for a program that does not read.
-        stdin.write_all(text.as_bytes())?;
+/// A text on its way to the clipboard.
+pub(super) struct Clip {
+    pub what: String,
+    /// Empty to take away what is there.
+    pub text: Zeroizing<String>,
+    pub is_in_tmux: bool,
+}
+
+/// What is known of the program that has the machine's clipboard.
+pub(super) enum Taken {
+    /// There is none here: the terminal alone was asked.
+    Nobody,
+    By(&'static str),
+    Not(&'static str, io::Error),
+    /// It was still busy when the next text came, which it got instead.
+    Overtaken(&'static str),
+}
+
+impl Clip {
+    /// What became of it, as far as that is known: a terminal never answers.
+    pub(super) fn said(&self, taken: &Taken) -> Result<String, String> {
+        if self.text.is_empty() {
+            return Self::cleared(taken);
+        }
+        let handed = if self.is_in_tmux { ", handed through tmux" } else { "" };
+        let by = match taken {
+            Taken::Nobody => String::new(),
+            Taken::By(name) => format!(" and {name}"),
+            Taken::Not(name, error) => format!(", not to {name}: {error}"),
+            Taken::Overtaken(name) => format!(", not to {name}: something else was copied next"),
+        };
+        let bytes = self.text.len();
+        Ok(format!("copied {}, {bytes} bytes, through the terminal (OSC 52{handed}){by}", self.what))
     }
-    let begun = Instant::now();
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(io::Error::other(format!("{name}: {status}"))),
-            None if begun.elapsed() >= PATIENCE => {
-                child.kill()?;
-                child.wait()?;
-                return Err(io::Error::from(io::ErrorKind::TimedOut));
-            }
-            None => thread::sleep(Duration::from_millis(2)),
+
+    fn cleared(taken: &Taken) -> Result<String, String> {
+        const ASKED: &str = "the terminal was asked to empty its clipboard, and gives no answer (OSC 52)";
+        match taken {
+            Taken::Nobody => Ok(format!("{ASKED}: paste somewhere to see whether it did")),
+            Taken::By(name) => Ok(format!(
+                "{name} took an empty text; {ASKED}. A clipboard manager may have kept what was there"
+            )),
+            Taken::Not(name, error) => Err(format!(
+                "{name} did not take an empty text ({error}) and may hold what was there; {ASKED}"
+            )),
+            Taken::Overtaken(name) => Ok(format!("{name} got what was copied next instead of an empty text")),
         }
     }
+}
+
+/// The machine's clipboard: its program gets one text after the other, and the last one last. One text may wait; the next
+/// takes its place.
+#[derive(Default)]
+pub(super) struct Clipboard {
+    given: JoinSet<Result<String, String>>,
+    waiting: Option<(Clip, Program)>,
+}
+
+impl Clipboard {
+    /// Gives a text to the program, once that is free; what is said of another one that waited for it.
+    pub(super) fn give(&mut self, clip: Clip, program: Program) -> Option<Result<String, String>> {
+        if self.given.is_empty() {
+            self.start(clip, program);
+            return None;
+        }
+        let (overtaken, (name, _)) = self.waiting.replace((clip, program))?;
+        Some(overtaken.said(&Taken::Overtaken(name)))
+    }
+
+    fn start(&mut self, clip: Clip, program: Program) {
+        self.given.spawn(async move {
+            let taken = match give(program, &clip.text).await {
+                Ok(()) => Taken::By(program.0),
+                Err(error) => Taken::Not(program.0, error),
+            };
+            clip.said(&taken)
+        });
+    }
+
+    /// Whether something is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.given.is_empty()
+    }
+
+    /// What became of the next text; for ever under way where none is.
+    pub(super) async fn next(&mut self) -> Result<String, String> {
+        let Some(ended) = self.given.join_next().await else { return future::pending().await };
+        if let Some((clip, program)) = self.waiting.take() {
+            self.start(clip, program);
+        }
+        ended.unwrap_or_else(|error| Err(format!("copying broke: {error}")))
+    }
+
+    /// Waits for what is under way, which has an end.
+    pub(super) async fn finish(&mut self) {
+        while self.is_busy() {
+            // Nobody is left to be told.
+            drop(self.next().await);
+        }
+    }
+}
+
+/// Gives a text to a program, which must have taken it when it ends: such programs go on in the background. It is in a group
+/// of its own, so that Ctrl-C on the terminal is not for it, and is waited for whatever becomes of it.
+async fn give((name, arguments): Program, text: &str) -> io::Result<()> {
+    let mut command = Command::new(name);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
+    let stdin = child.stdin.take();
+    let taken = async {
+        let written = match stdin {
+            Some(mut stdin) => stdin.write_all(text.as_bytes()).await,
+            None => Ok(()),
+        };
+        let status = child.wait().await?;
+        if status.success() { written } else { Err(io::Error::other(status.to_string())) }
+    };
+    let taken = timeout(PATIENCE, taken).await;
+    if taken.is_err() {
+        child.kill().await?;
+    }
+    taken.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it did not take it in time")))
 }
 
 /// Writes a text to a new file in this folder that only its owner can read.
@@ -131,18 +236,93 @@ mod tests {
         assert_eq!(found(&["WAYLAND_DISPLAY", "SSH_TTY"], &["wl-copy"]), None);
     }
 
-    #[test]
-    fn a_program_has_taken_a_text_or_it_is_said() {
+    /// A line for the shell as a program, for as long as the tests run.
+    fn shell(line: String) -> Program {
+        ("sh", Box::leak(Box::new(["-c", &*line.leak()])))
+    }
+
+    fn clip(text: &str) -> Clip {
+        Clip { what: "it".to_owned(), text: Zeroizing::new(text.to_owned()), is_in_tmux: false }
+    }
+
+    #[tokio::test]
+    async fn a_program_has_taken_a_text_or_it_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("copied");
-        let script: &'static str = Box::leak(format!("cat > '{}'", path.display()).into_boxed_str());
-        let arguments: &'static [&'static str] = Box::leak(Box::new(["-c", script]));
-        give(("sh", arguments), "né\n").unwrap();
+        give(shell(format!("cat > '{}'", path.display())), "né\n").await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "né\n");
-        assert!(give(("false", &[]), "").is_err());
-        let late = give(("sleep", &["60"]), "x").unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        assert!(give(("no-such-program-here", &[]), "x").is_err());
+        assert!(give(("false", &[]), "").await.is_err());
+        assert!(give(("no-such-program-here", &[]), "x").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_reads_nothing_is_waited_for_within_bounds_and_leaves_no_trace() {
+        // No pipe has room for it.
+        let long = "x".repeat(1024 * 1024);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        for (rest, kind) in
+            [("exec sleep 60", io::ErrorKind::TimedOut), ("exec 0<&-; exit 3", io::ErrorKind::Other)]
+        {
+            let error = give(shell(format!("echo $$ > '{}'; {rest}", path.display())), &long).await;
+            assert_eq!(error.unwrap_err().kind(), kind, "{rest}");
+            let process = format!("/proc/{}", fs::read_to_string(&path).unwrap().trim());
+            assert!(!Path::new(&process).exists(), "{rest}: it is left");
+        }
+    }
+
+    #[tokio::test]
+    async fn ctrl_c_on_the_terminal_is_not_for_the_program() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("group");
+        let line = format!("cut -d ' ' -f 1,5 /proc/$$/stat > '{}'; cat", path.display());
+        give(shell(line), "x").await.unwrap();
+        let ids = fs::read_to_string(&path).unwrap();
+        let (process, group) = ids.trim().split_once(' ').unwrap();
+        assert_eq!(process, group, "it leads a group of its own");
+    }
+
+    #[tokio::test]
+    async fn what_was_copied_last_is_what_the_program_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copied");
+        let program = shell(format!("cat >> '{}'", path.display()));
+        let mut clipboard = Clipboard::default();
+        assert!(clipboard.give(clip("1"), program).is_none() && clipboard.give(clip("2"), program).is_none());
+        let overtaken = clipboard.give(clip("3"), program).unwrap().unwrap();
+        assert!(overtaken.ends_with("(OSC 52), not to sh: something else was copied next"), "{overtaken}");
+        for _ in 0..2 {
+            assert!(clipboard.next().await.unwrap().ends_with("through the terminal (OSC 52) and sh"));
+        }
+        assert!(!clipboard.is_busy());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "13");
+        clipboard.give(clip("4"), program);
+        clipboard.finish().await;
+        assert_eq!(fs::read_to_string(&path).unwrap(), "134");
+    }
+
+    #[test]
+    fn nobody_says_that_a_clipboard_is_empty_who_does_not_know_it() {
+        let failed = || Taken::Not("wl-copy", io::Error::other("exit status: 1"));
+        for taken in [Taken::Nobody, Taken::By("wl-copy"), failed(), Taken::Overtaken("wl-copy")] {
+            let (Ok(said) | Err(said)) = clip("").said(&taken);
+            assert!(!said.contains("is empty") && !said.contains("cleared"), "{said}");
+        }
+        let asked = clip("").said(&Taken::Nobody).unwrap();
+        assert!(asked.contains("gives no answer (OSC 52): paste somewhere to see"), "{asked}");
+        let kept = clip("").said(&failed()).unwrap_err();
+        assert!(
+            kept.starts_with("wl-copy did not take an empty text (exit status: 1) and may hold"),
+            "{kept}"
+        );
+        let copied = clip("x").said(&failed()).unwrap();
+        assert_eq!(
+            copied,
+            "copied it, 1 bytes, through the terminal (OSC 52), not to wl-copy: exit status: 1"
+        );
     }
 
     #[test]

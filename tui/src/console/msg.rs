@@ -82,7 +82,7 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub enum Effect {
     Net(Command),
-    /// Puts a text on the clipboard; an empty one takes away what is there.
+    /// Puts a text on the clipboard; an empty one is to take away what is there.
     Copy {
         what: String,
         text: Zeroizing<String>,

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use super::app::App;
-use super::clipboard;
+use super::clipboard::{self, Clip, Clipboard, Taken};
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
@@ -52,6 +52,7 @@ pub struct Runtime {
     awake: Awake,
     store: Option<Store>,
     lookout: Option<Lookout>,
+    clipboard: Clipboard,
     /// Nothing comes from the connection any more, which has been said.
     is_cut_off: bool,
     exit: Option<Exit>,
@@ -82,6 +83,7 @@ pub enum End {
 enum Wake {
     Event(Option<std::io::Result<Event>>),
     Net(Option<Msg>),
+    Copied(Result<String, String>),
     Stop(u8),
     Suspend,
     Continue,
@@ -107,6 +109,7 @@ impl Runtime {
             awake: Awake::since(drawn_at, Timestamp::now()),
             store,
             lookout: None,
+            clipboard: Clipboard::default(),
             is_cut_off: false,
             exit: None,
         }
@@ -155,6 +158,8 @@ impl Runtime {
             Some(Exit::Code(code)) if code > 0 => return Ok(End::Code(ExitCode::from(code))),
             _ => given_back.context("the terminal could not be restored")?,
         }
+        // What was copied just before is to be on the clipboard afterwards.
+        self.clipboard.finish().await;
         Ok(match self.exit {
             Some(Exit::Profile(destination)) => End::Profile(destination),
             _ => End::Code(ExitCode::SUCCESS),
@@ -167,6 +172,7 @@ impl Runtime {
             biased;
             wake = signals.next() => wake,
             event = self.input.next() => Wake::Event(event),
+            copied = self.clipboard.next(), if self.clipboard.is_busy() => Wake::Copied(copied),
             msg = messages.recv(), if !self.is_cut_off => Wake::Net(msg),
             Some(()) = time => Wake::Time,
         }
@@ -192,6 +198,7 @@ impl Runtime {
             // The terminal has hung up, and its signal is still on the way.
             Wake::Event(Some(Err(_)) | None) => self.exit = Some(Exit::Code(HANG_UP)),
             Wake::Net(Some(msg)) => self.handle(msg)?,
+            Wake::Copied(outcome) => self.handle(Msg::Copied(outcome))?,
             Wake::Net(None) => {
                 self.is_cut_off = true;
                 let reason = "the connection broke inside the console: start it again".to_owned();
@@ -233,8 +240,9 @@ impl Runtime {
                 }
             }
             Effect::Copy { what, text } => {
-                let outcome = self.copy(&what, &text);
-                self.handle(Msg::Copied(outcome))?;
+                if let Some(outcome) = self.copy(what, text) {
+                    self.handle(Msg::Copied(outcome))?;
+                }
             }
             Effect::Save { path, secret } => {
                 self.handle(Msg::Saved(written(&path, secret.reveal())))?;
@@ -278,35 +286,23 @@ impl Runtime {
         Ok(())
     }
 
-    /// Puts a text on the reader's clipboard, or into a file if it is too long for that; says what became of it.
-    fn copy(&mut self, what: &str, text: &str) -> Result<String, String> {
-        let bytes = text.len();
-        if clipboard::is_too_long(text) {
-            let folder = config::state_folder().unwrap_or_else(env::temp_dir);
-            let kept = clipboard::keep(&folder, what, text);
-            let path = kept.map_err(|error| {
-                format!(
-                    "{what} is too long for the clipboard ({bytes} bytes), and {}: {error}",
-                    folder.display()
-                )
-            })?;
-            let path = path.display();
-            return Ok(format!(
-                "too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"
-            ));
+    /// Puts a text on the reader's clipboard, or into a file if it is too long for that; says what became of it, unless the
+    /// machine's own program has yet to take it.
+    fn copy(&mut self, what: String, text: Zeroizing<String>) -> Option<Result<String, String>> {
+        if clipboard::is_too_long(&text) {
+            return Some(kept(&what, &text));
         }
-        let native = clipboard::program(|name| env::var(name).ok(), clipboard::is_in_path);
-        let native = native.filter(|program| clipboard::give(*program, text).is_ok());
-        let taken = native.map(|(name, _)| format!(" and {name}")).unwrap_or_default();
         let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
-        let sequence = clipboard::sequence(text, is_in_tmux).map(Zeroizing::new);
+        let sequence = clipboard::sequence(&text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
-        sent.map_err(|error| format!("the terminal could not be written to: {error}"))?;
-        if text.is_empty() {
-            return Ok("the clipboard is empty again".to_owned());
+        if let Err(error) = sent {
+            return Some(Err(format!("the terminal could not be written to: {error}")));
         }
-        let handed = if is_in_tmux { ", handed through tmux" } else { "" };
-        Ok(format!("copied {what}, {bytes} bytes, through the terminal (OSC 52{handed}){taken}"))
+        let clip = Clip { what, text, is_in_tmux };
+        match clipboard::program(|name| env::var(name).ok(), clipboard::is_in_path) {
+            Some(program) => self.clipboard.give(clip, program),
+            None => Some(clip.said(&Taken::Nobody)),
+        }
     }
 
     /// Lends the terminal to another program. Nothing is read from the terminal meanwhile: this loop stands still.
@@ -355,6 +351,16 @@ fn break_if_asked(place: &str) {
     let is_asked =
         cfg!(debug_assertions) && env::var("LEADLINE_TEST_PANIC").is_ok_and(|asked| asked == place);
     assert!(!is_asked, "broken for a test: {place}");
+}
+
+/// Writes what is too long for a clipboard to a file of the reader's own, and says which.
+fn kept(what: &str, text: &str) -> Result<String, String> {
+    let (bytes, folder) = (text.len(), config::state_folder().unwrap_or_else(env::temp_dir));
+    let path = clipboard::keep(&folder, what, text).map_err(|error| {
+        format!("{what} is too long for the clipboard ({bytes} bytes), and {}: {error}", folder.display())
+    })?;
+    let path = path.display();
+    Ok(format!("too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"))
 }
 
 /// Writes a text to a new file, and says what became of it.

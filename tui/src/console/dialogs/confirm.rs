@@ -430,7 +430,7 @@ impl Confirm {
 }
 
 /// Text from outside over as many lines as it takes, up to four.
-fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -> Vec<Line<'static>> {
+pub(super) fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -> Vec<Line<'static>> {
     let mut doc = document::Doc::default();
     let head: String = text.chars().take(width * 4).collect();
     doc.push(document::Kind::Text, &head.replace(['\r', '\n'], " "));

@@ -9,6 +9,7 @@ use ratatui::widgets::Paragraph;
 use zeroize::Zeroizing;
 
 use super::QUIET;
+use super::confirm::wrapped;
 use crate::console::data::Secret;
 use crate::console::keymap::Press;
 use crate::console::msg::Effect;
@@ -35,7 +36,7 @@ pub struct OneTime {
     /// Until when it is shown in clear.
     pub shown_until: Option<Timestamp>,
     pub is_stored: bool,
-    /// Whether it was put on the clipboard, from which it can be taken again.
+    /// Whether it was put on the clipboard, where it may be still.
     pub is_copied: bool,
     /// The file name that is being typed.
     pub path: Option<Input>,
@@ -103,8 +104,8 @@ impl OneTime {
                 let text = Zeroizing::new(self.secret.reveal().to_owned());
                 return Closed::No(Some(Effect::Copy { what: "the secret".to_owned(), text }));
             }
+            // Nobody tells whether it went: the key stays, to be pressed once more.
             KeyCode::Char('k') if self.is_copied => {
-                self.is_copied = false;
                 return Closed::No(Some(Effect::Copy { what: String::new(), text: Zeroizing::default() }));
             }
             KeyCode::Char('w') => self.path = Some(Input::with(self.suggested_path())),
@@ -176,8 +177,7 @@ impl OneTime {
             None => "The old secret is not valid any more.".to_owned(),
         };
         lines.push(quiet(until));
-        let note = self.note.as_deref().unwrap_or_default();
-        lines.push(Line::from(theme.span(Role::Warn, safe(note, width, theme))));
+        lines.extend(wrapped(self.note.as_deref().unwrap_or_default(), "", width, Role::Warn, theme));
         lines.push(Line::default());
         let tick = if self.is_stored { "[x]" } else { "[ ]" };
         lines.push(Line::from(vec![
