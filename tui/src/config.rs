@@ -334,6 +334,16 @@ mod tests {
                 "`2` is \"failures by cause\" for everybody: give \"call\" another key, or \"none\""
                     .to_owned(),
             ),
+            (
+                "[keys]\nwrap = \"none\"\npalette = \"none\"\n",
+                3,
+                "this leaves no way to the palette: give palette a key".to_owned(),
+            ),
+            (
+                "[keys]\nwrap = \":\"\n\n[[command]]\nname = \"call\"\nkey = \"?\"\nrun = \"call\"\n",
+                2,
+                "this leaves no way to the palette and the help: give palette a key".to_owned(),
+            ),
             ("[keys]\nback = \"b\"\n", 2, "its keys are the same for everybody: take it out".to_owned()),
             (
                 "\nprofile = \"prod\"\n",

@@ -246,7 +246,34 @@ impl Keymap {
             map.lines.push(line);
         }
         map.give_way(keys)?;
-        Ok(map)
+        match map.shut_out(keys) {
+            Some(clash) => Err(clash),
+            None => Ok(map),
+        }
+    }
+
+    /// Why nobody would find what has no key any more. The palette does all of that, the help among it; where it has no key
+    /// itself, it must stand in the help as one that lost its key, and the help must have one. Quitting is always `ctrl-c`.
+    fn shut_out(&self, changed: &BTreeMap<Action, Vec<Press>>) -> Option<Clash> {
+        const WAYS: [Action; 2] = [Action::Palette, Action::Help];
+        let [palette, help] = WAYS.map(|way| self.line(way));
+        let has_key = |line: Option<&Bound>| line.is_some_and(|line| !line.keys.is_empty());
+        let is_listed = palette.is_some_and(|line| line.taken.is_some());
+        if has_key(palette) || has_key(help) && is_listed {
+            return None;
+        }
+        let reason = if has_key(help) {
+            "this leaves no way to the palette: give palette a key"
+        } else {
+            "this leaves no way to the palette and the help: give palette a key"
+        };
+        let took = |line: &&Bound| {
+            let mut ours = BINDINGS.iter().filter(|it| WAYS.contains(&it.action)).flat_map(|it| it.keys);
+            !WAYS.contains(&line.action) && ours.any(|key| line.has(*key))
+        };
+        let set = WAYS.into_iter().find(|way| changed.contains_key(way));
+        let by = set.or_else(|| self.lines.iter().find(took).map(|line| line.action));
+        Some(Clash { action: by.unwrap_or(Action::Palette), reason: reason.to_owned() })
     }
 
     /// Takes from our lines the keys that the reader has given to theirs. Two of theirs on one key are refused, as is one
@@ -427,5 +454,40 @@ mod tests {
         assert_eq!(refused(&[(Action::Retry, "ctrl-c")], &[]), (Action::Retry, out.to_owned()));
         let fixed = "its keys are the same for everybody: take it out";
         assert_eq!(refused(&[(Action::Back, "b")], &[]), (Action::Back, fixed.to_owned()));
+    }
+
+    #[test]
+    fn there_is_always_a_way_to_the_palette_the_help_and_out() {
+        let with = |keys: &[(Action, &str)], own: &[&str]| {
+            let keys = keys.iter().map(|(action, keys)| {
+                (*action, keys.split_whitespace().filter(|key| *key != "none").map(press).collect())
+            });
+            let own = own.iter().map(|key| (format!("mine on {key}"), Some(press(key))));
+            Keymap::with(&keys.collect(), own.collect::<Vec<_>>())
+        };
+        let palette = "this leaves no way to the palette: give palette a key";
+        let both = "this leaves no way to the palette and the help: give palette a key";
+        for (keys, own, by, reason) in [
+            (&[(Action::Palette, "none")][..], &[][..], Action::Palette, palette),
+            (&[(Action::Palette, "none"), (Action::Help, "none")], &[], Action::Palette, both),
+            (&[(Action::Palette, "none")], &["?"], Action::Palette, both),
+            (&[(Action::Help, "none")], &[":"], Action::Help, both),
+            (&[(Action::Wrap, "? :")], &[], Action::Wrap, both),
+            (&[], &["r", ":", "?"], Action::Own(1), both),
+        ] {
+            let clash = with(keys, own).unwrap_err();
+            assert_eq!((clash.action, &*clash.reason), (by, reason), "{keys:?} {own:?}");
+        }
+        for (keys, own) in [
+            // The palette does what has no key.
+            (&[(Action::Help, "none"), (Action::Quit, "none")][..], &[][..]),
+            (&[(Action::Quit, "none")], &["?", "q"]),
+            (&[(Action::Palette, "ctrl-p")], &[":"]),
+            // The help has what lost its key.
+            (&[], &[":"]),
+        ] {
+            let map = with(keys, own).unwrap_or_else(|clash| panic!("{keys:?} {own:?}: {}", clash.reason));
+            assert_eq!(map.lookup(&[], Press::ctrl('c')), Some(Action::QuitNow));
+        }
     }
 }
