@@ -1,7 +1,7 @@
 //! What rows are seen, and how much of each: near misses of a filter, what was not told, and how wide an error is.
 
 use super::pictures::shown;
-use super::tests::selected;
+use super::tests::{last, selected};
 use super::tests_of_lists::{answered, asked};
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, Query};
@@ -85,6 +85,51 @@ fn what_comes_above_while_one_reads_is_counted_and_moves_nothing() {
     assert_eq!(selected(&app), row);
     press(&mut app, "f");
     assert!(shown(&app).contains("Activity 150  following"), "{}", shown(&app));
+}
+
+#[test]
+fn reading_anew_reads_all_that_is_shown_and_what_is_told_no_more_goes() {
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "5")).pop().unwrap();
+    answered(&mut app, ticket, page(200));
+    let (ticket, query) = asked(&press(&mut app, "o")).pop().unwrap();
+    assert_eq!(query, Query::Activity { company: None, after: "200".to_owned() });
+    answered(&mut app, ticket, page(100));
+    assert!(shown(&app).contains("Activity 200"), "{}", shown(&app));
+    press(&mut app, "end");
+    let row = selected(&app);
+    // Somebody's lead was erased meanwhile.
+    let without_one = |mut answer: Answer| {
+        if let Answer::Activity { rows, .. } = &mut answer {
+            rows.remove(3);
+        }
+        answer
+    };
+    let (ticket, query) = asked(&press(&mut app, "R")).pop().unwrap();
+    assert_eq!(query, Query::Activity { company: None, after: String::new() });
+    let (ticket, query) = asked(&answered(&mut app, ticket, without_one(page(200)))).pop().unwrap();
+    assert_eq!(query, Query::Activity { company: None, after: "200".to_owned() }, "as far as it is shown");
+    assert!(shown(&app).contains("Activity 200"), "until all of it is there: {}", shown(&app));
+    let (ticket, _) = asked(&answered(&mut app, ticket, without_one(page(100)))).pop().unwrap();
+    // As one page more is needed for as many as were shown.
+    answered(&mut app, ticket, page(0));
+    assert!(shown(&app).contains("Activity 298"), "{}", shown(&app));
+    assert_eq!(selected(&app), row, "what is told still stays under the hand");
+}
+
+#[test]
+fn at_the_bound_of_what_is_kept_older_ones_are_refused_in_words() {
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "5")).pop().unwrap();
+    answered(&mut app, ticket, page(9_900));
+    for from in (90..99).rev().map(|hundreds| hundreds * 100) {
+        let (ticket, _) = asked(&press(&mut app, "o")).pop().unwrap();
+        answered(&mut app, ticket, page(from));
+    }
+    assert!(shown(&app).contains("Activity 1000  following  no older ones are kept here"), "{}", shown(&app));
+    assert!(asked(&press(&mut app, "o")).is_empty());
+    let said = "no more than 1000 lines are kept here; older: `leadline activity --limit 1000`";
+    assert_eq!(last(&app), said);
 }
 
 #[test]

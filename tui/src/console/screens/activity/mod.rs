@@ -112,6 +112,8 @@ pub const COLUMNS: [Column<Activity>; 6] = [
 pub struct ActivityScreen {
     table: Table<Activity>,
     tail: Tail,
+    /// What is read anew, until there is as much of it as is shown.
+    anew: Option<Tail>,
     fetch: Fetch<Told>,
     /// By which token it was asked; empty for the newest.
     asked: String,
@@ -149,19 +151,34 @@ const ACTIONS: [Action; 24] = [
 ];
 
 impl ActivityScreen {
+    /// Asks for what is behind this, instead of whatever is under way.
     fn ask_behind(&mut self, token: String, cx: &mut Cx<'_>) {
+        self.anew = None;
+        self.ask(token, cx);
+    }
+
+    fn ask(&mut self, token: String, cx: &mut Cx<'_>) {
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
         self.asked.clone_from(&token);
         self.fetch.ask_anew(Query::Activity { company, after: token }, cx);
     }
 
     /// Takes a page in. Whoever asked for what a line stood for goes on at the first of what came in its place.
-    fn told(&mut self, page: Told) {
+    fn told(&mut self, page: Told, cx: &mut Cx<'_>) {
         let was_open =
             self.table.current().is_some_and(|it| self.tail.behind(&it.id) == Some(self.asked.as_str()));
         let first = page.rows.first().map(|it| it.id.clone()).filter(|_| was_open);
         let newest = self.table.rows.first().map(|it| it.id.clone());
-        if self.tail.take(&self.asked, page) || !self.table.is_loaded {
+        if let Some(mut tail) = self.anew.take() {
+            tail.take(&self.asked, page);
+            let older = tail.older().map(str::to_owned).ok().filter(|_| tail.len() < self.tail.len());
+            if let Some(token) = older {
+                self.anew = Some(tail);
+                return self.ask(token, cx);
+            }
+            self.tail = tail;
+            self.table.set(self.tail.rows());
+        } else if self.tail.take(&self.asked, page) || !self.table.is_loaded {
             self.table.set(self.tail.rows());
         }
         let above = newest.and_then(|id| self.table.rows.iter().position(|it| it.id == id));
@@ -212,10 +229,10 @@ impl Screen for ActivityScreen {
         }
     }
 
-    fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+    fn event(&mut self, event: Event<'_>, cx: &mut Cx<'_>) {
         if matches!(event, Event::Narrowed) {
             self.fetch.forget();
-            (self.tail, self.fresh) = (Tail::default(), 0);
+            (self.tail, self.anew, self.fresh) = (Tail::default(), None, 0);
             self.table.set(Vec::new());
             self.table.is_loaded = false;
             return;
@@ -225,7 +242,7 @@ impl Screen for ActivityScreen {
             _ => None,
         });
         if let Some(page) = self.fetch.value.take().filter(|_| taken) {
-            self.told(page);
+            self.told(page, cx);
         }
     }
 
@@ -233,6 +250,12 @@ impl Screen for ActivityScreen {
         if !self.fetch.is_waiting() {
             self.ask_behind(String::new(), cx);
         }
+    }
+
+    /// All that is shown, not the newest page alone: what is told no more goes.
+    fn reload(&mut self, cx: &mut Cx<'_>) {
+        self.anew = Some(Tail::default());
+        self.ask(String::new(), cx);
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
@@ -271,6 +294,9 @@ impl Screen for ActivityScreen {
         }
         if self.tail.has_gap() {
             title.push(theme.span(Role::Warn, "  more happened than is shown"));
+        }
+        if self.tail.is_full() {
+            title.push(theme.span(Role::Quiet, "  no older ones are kept here"));
         }
         if let Some(error) = &self.fetch.error {
             title.push(

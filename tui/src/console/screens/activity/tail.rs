@@ -1,7 +1,7 @@
 //! What is shown of what happened: stretches in which nothing is missing, newest first. Each knows where the daemon goes on
 //! behind it; where another one follows, more happened between them than was told, and a line says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::console::data::Activity;
 use crate::console::data::system::What;
@@ -25,6 +25,28 @@ struct Stretch {
     next: String,
     /// Whether its end was dropped, so that what is behind it cannot be asked for.
     is_cut: bool,
+}
+
+/// What was told now, and what was known: both in the order in which the daemon told it, which alone knows it. A line that
+/// only the latter has stands before the one that it stood before.
+fn merged(told: Vec<Activity>, known: Vec<Activity>) -> Vec<Activity> {
+    let ids: BTreeSet<String> = told.iter().map(|it| it.id.clone()).collect();
+    let mut rows = Vec::with_capacity(told.len() + known.len());
+    let mut left: BTreeSet<String> = known.iter().map(|it| it.id.clone()).collect();
+    let mut known = VecDeque::from(known);
+    for it in told {
+        while left.contains(&it.id)
+            && let Some(old) = known.pop_front()
+        {
+            left.remove(&old.id);
+            if !ids.contains(&old.id) {
+                rows.push(old);
+            }
+        }
+        rows.push(it);
+    }
+    rows.extend(known.into_iter().filter(|old| !ids.contains(&old.id)));
+    rows
 }
 
 /// All that is shown.
@@ -55,6 +77,16 @@ impl Tail {
         self.stretches.iter().enumerate().flat_map(of).collect()
     }
 
+    /// How many lines are kept, those aside that say that there is more.
+    pub(super) fn len(&self) -> usize {
+        self.stretches.iter().map(|it| it.rows.len()).sum()
+    }
+
+    /// Whether no older ones are kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= KEPT || self.stretches.last().is_some_and(|last| last.is_cut)
+    }
+
     /// Whether more happened than is shown.
     pub(super) fn has_gap(&self) -> bool {
         self.stretches.len() > 1
@@ -68,10 +100,10 @@ impl Tail {
     /// What asks for older ones than are shown, or why there are none.
     pub(super) fn older(&self) -> Result<&str, String> {
         match self.stretches.last() {
-            Some(last) if last.is_cut => {
-                let list = format!("`leadline activity --limit {KEPT}` lists them, page by page");
-                Err(format!("no more than {KEPT} lines are kept here, and none that are older: {list}"))
-            }
+            // What was asked for would be dropped again.
+            _ if self.is_full() => Err(format!(
+                "no more than {KEPT} lines are kept here; older: `leadline activity --limit {KEPT}`"
+            )),
             Some(last) if !last.next.is_empty() => Ok(&last.next),
             _ => Err("nothing older is known".to_owned()),
         }
@@ -116,16 +148,19 @@ impl Tail {
         if reached <= at {
             return;
         }
-        let mut joined: Vec<Stretch> = self.stretches.drain(at..=reached).collect();
-        let Some(end) = joined.pop() else { return };
-        let is_beyond = is_last || end.rows.last().is_some_and(|it| page.contains(&it.id));
-        let mut rows: Vec<Activity> = joined.iter_mut().flat_map(|it| std::mem::take(&mut it.rows)).collect();
-        let known: BTreeSet<String> = rows.iter().map(|it| it.id.clone()).collect();
-        rows.extend(end.rows.into_iter().filter(|it| !known.contains(&it.id)));
-        rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-        let next = if is_beyond { joined.swap_remove(0).next } else { end.next };
-        let is_cut = end.is_cut && !is_beyond;
-        self.stretches.insert(at, Stretch { rows, next, is_cut });
+        let mut joined = self.stretches.drain(at..=reached);
+        let Some(told) = joined.next() else { return };
+        let mut known: Vec<Activity> = Vec::new();
+        let (mut next, mut is_cut, mut end) = (String::new(), false, None);
+        for it in joined {
+            end = it.rows.last().map(|it| it.id.clone());
+            known.extend(it.rows);
+            (next, is_cut) = (it.next, it.is_cut);
+        }
+        if is_last || end.is_some_and(|id| page.contains(&id)) {
+            (next, is_cut) = (told.next, false);
+        }
+        self.stretches.insert(at, Stretch { rows: merged(told.rows, known), next, is_cut });
     }
 
     /// Drops the oldest lines where there are too many.
@@ -145,13 +180,15 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use jiff::Timestamp;
 
     use super::*;
     use crate::console::data::Act;
 
-    /// The lines with these numbers, newest first, each of its second; or all of the same one.
-    fn lines(numbers: impl DoubleEndedIterator<Item = i64>, second: Option<i64>) -> Vec<Activity> {
+    /// The lines with these numbers, each of its second; or all of the same one.
+    fn lines(numbers: impl Iterator<Item = i64>, second: Option<i64>) -> Vec<Activity> {
         let of = |number| {
             let act = Act {
                 id: String::new(),
@@ -167,7 +204,7 @@ mod tests {
             let (at, company) = (act.at, String::new());
             Activity { id: format!("{number:04}"), at, company, what: What::Act(Box::new(act)) }
         };
-        numbers.rev().map(of).collect()
+        numbers.map(of).collect()
     }
 
     fn is_gap(it: &Activity) -> bool {
@@ -175,12 +212,18 @@ mod tests {
     }
 
     /// A page of these seconds; what is behind it is asked for by the last of them.
-    fn page(seconds: std::ops::Range<i64>) -> Page {
-        Page { next: seconds.start.to_string(), rows: lines(seconds, None) }
+    fn page(seconds: Range<i64>) -> Page {
+        Page { next: seconds.start.to_string(), rows: lines(seconds.rev(), None) }
     }
 
-    fn last_page(seconds: std::ops::Range<i64>) -> Page {
+    fn last_page(seconds: Range<i64>) -> Page {
         Page { next: String::new(), ..page(seconds) }
+    }
+
+    /// A page of one moment, in this order; what is behind it is asked for by the last of them.
+    fn of_a_moment(numbers: &[i64]) -> Page {
+        let next = numbers.last().map(ToString::to_string).unwrap_or_default();
+        Page { next, rows: lines(numbers.iter().copied(), Some(7)) }
     }
 
     /// The numbers that are shown, and a dash for each line that says that there is more.
@@ -227,20 +270,30 @@ mod tests {
 
     #[test]
     fn lines_of_one_moment_are_told_to_the_last() {
-        let of = |numbers: std::ops::Range<i64>| Page {
-            next: numbers.start.to_string(),
-            rows: lines(numbers, Some(7)),
-        };
         let mut tail = Tail::default();
-        tail.take("", of(1..3));
-        tail.take("", of(8..10));
+        tail.take("", of_a_moment(&[2, 1]));
+        tail.take("", of_a_moment(&[9, 8]));
         assert_eq!(said(&tail), "9 8 - 2 1");
-        tail.take("8", of(6..8));
+        tail.take("8", of_a_moment(&[7, 6]));
         assert_eq!(said(&tail), "9 8 7 6 - 2 1", "they are as old as what is missing still");
-        tail.take("6", of(4..6));
+        tail.take("6", of_a_moment(&[5, 4]));
         assert_eq!(said(&tail), "9 8 7 6 5 4 - 2 1");
-        tail.take("4", of(2..4));
+        tail.take("4", of_a_moment(&[3, 2]));
         assert_eq!(said(&tail), "9 8 7 6 5 4 3 2 1");
+    }
+
+    #[test]
+    fn lines_stand_in_the_order_in_which_the_daemon_tells_them() {
+        let mut tail = Tail::default();
+        tail.take("", of_a_moment(&[3, 9]));
+        tail.take("", of_a_moment(&[5, 3, 9]));
+        assert_eq!(said(&tail), "5 3 9", "as told, not by time and id");
+        tail.take("", of_a_moment(&[2, 8]));
+        tail.take("8", of_a_moment(&[7, 6, 3]));
+        assert_eq!(said(&tail), "2 8 7 6 5 3 9", "what was known stands before what it stood before");
+        // A line that moved is where it was told last.
+        tail.take("", of_a_moment(&[6, 2, 8, 7]));
+        assert_eq!(said(&tail), "6 2 8 7 5 3 9");
     }
 
     #[test]
@@ -276,12 +329,14 @@ mod tests {
         tail.take("500", page(1..500));
         tail.take("", page(550..1050));
         assert_eq!(tail.rows().len(), KEPT);
-        let reason = tail.older().unwrap_err();
-        assert!(reason.starts_with("no more than 1000 lines are kept here"), "{reason}");
+        let reason = "no more than 1000 lines are kept here; older: `leadline activity --limit 1000`";
+        assert_eq!(tail.older(), Err(reason.to_owned()));
         // A stretch that has no room left is behind the line of the one before it.
         let mut tail = Tail::default();
         tail.take("", page(1..100));
         tail.take("", page(5000..6000));
-        assert_eq!((tail.rows().len(), tail.has_gap(), tail.older()), (KEPT, false, Ok("5000")));
+        assert_eq!((tail.rows().len(), tail.has_gap()), (KEPT, false));
+        // There is no room for what is behind it, either: asking for that would show nothing.
+        assert_eq!(tail.older(), Err(reason.to_owned()));
     }
 }
