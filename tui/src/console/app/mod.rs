@@ -26,6 +26,8 @@ mod tests_of_editors;
 #[cfg(test)]
 mod tests_of_figures;
 #[cfg(test)]
+mod tests_of_files;
+#[cfg(test)]
 mod tests_of_finding;
 #[cfg(test)]
 mod tests_of_lists;

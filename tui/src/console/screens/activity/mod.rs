@@ -14,7 +14,7 @@ use crate::columns::column;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::system::What;
-use crate::console::data::{Activity, Answer, AttemptState, Query, Remembered};
+use crate::console::data::{Activity, Answer, Attempt, AttemptState, Query, Remembered};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
@@ -98,14 +98,23 @@ pub const COLUMNS: [Column<Activity>; 6] = [
     }),
     shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
-        What::Attempt(it) => {
-            let status = it.status.map(|status| status.to_string()).unwrap_or_default();
-            plain(format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim())
-        }
+        What::Attempt(it) => plain(answer(it)),
         What::Act(it) => styled(Role::Accent, it.object.clone()),
         What::Gap => styled(Role::Warn, "not shown: open it"),
+    })
+    .value(|it: &Activity| match &it.what {
+        What::Attempt(it) if it.state == AttemptState::Failed => json!(it.error),
+        What::Attempt(it) => json!(answer(it)),
+        What::Act(it) => json!(it.object),
+        What::Gap => json!("more happened here than is listed"),
     }),
 ];
+
+/// What a target answered that took a lead, and how long that took.
+fn answer(it: &Attempt) -> String {
+    let status = it.status.map(|status| status.to_string()).unwrap_or_default();
+    format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim().to_owned()
+}
 
 /// The screen.
 #[derive(Debug, Default)]

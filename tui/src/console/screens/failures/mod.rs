@@ -78,7 +78,10 @@ pub const COLUMNS: [Column<Cause>; 9] = [
     shows(cause::LEADS, |it: &Cause, _| plain(it.leads.to_string()))
         .value(|it: &Cause| json!(it.leads))
         .by(|a, b| b.leads.cmp(&a.leads)),
-    shows(cause::PLACES, |it: &Cause, _| plain(it.places())),
+    shows(cause::PLACES, |it: &Cause, _| plain(it.places())).value(|it: &Cause| {
+        let names = it.places.iter().map(|place| format!("{} / {}", place.company, place.name));
+        json!(names.collect::<Vec<_>>().join(", "))
+    }),
     shows(cause::MONEY, |it: &Cause, _| plain(it.money())),
     shows(cause::FIRST, |it: &Cause, look| plain(time::age(look.now, it.first_at)))
         .value(|it: &Cause| json!(it.first_at))

@@ -63,7 +63,8 @@ pub const COLUMNS: [Column<Explained>; 6] = [
     .value(|it: &Explained| json!(it.delivery.state.word())),
     shows(delivery::ATTEMPTS, |it: &Explained, _| plain(it.delivery.attempts.to_string()))
         .value(|it: &Explained| json!(it.delivery.attempts)),
-    shows(delivery::EVENT, |it: &Explained, _| plain(it.delivery.event.trim_start_matches("lead."))),
+    shows(delivery::EVENT, |it: &Explained, _| plain(it.delivery.event.trim_start_matches("lead.")))
+        .value(|it: &Explained| json!(it.delivery.event)),
     shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
         .value(|it: &Explained| json!(it.delivery.at())),
     shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {

@@ -19,7 +19,7 @@ use crate::console::screen::{Cx, Event, Next, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, safe, short_error};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
@@ -76,7 +76,8 @@ const COLUMNS: [Column<Placed>; 7] = [
     shows(integration::PUSHED, |row: &Placed, look| plain(time::age(look.now, row.it.last_pushed_at)))
         .value(|row: &Placed| json!(row.it.last_pushed_at))
         .by(|a, b| b.it.last_pushed_at.cmp(&a.it.last_pushed_at)),
-    shows(integration::LAST_ERROR, |row: &Placed, _| plain(&*row.it.last_error)),
+    shows(integration::LAST_ERROR, |row: &Placed, _| plain(short_error(&row.it.last_error)))
+        .value(|row: &Placed| json!(row.it.last_error)),
 ];
 
 const ACTIONS: [Action; 14] = [

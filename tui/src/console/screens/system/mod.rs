@@ -81,6 +81,7 @@ pub const COLUMNS: [Column<Listed>; 6] = [
         Some(_) => styled(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })
+    .value(|it: &Listed| json!(it.company.plan))
     .by(|a, b| a.company.plan.cmp(&b.company.plan)),
 ];
 
