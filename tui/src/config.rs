@@ -54,7 +54,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mouse: bool,
     pub read_only: bool,
-    /// Whether each act wants its number or its integration's name typed.
+    /// Whether something is typed before each change.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub careful: bool,
     /// Whether the console opens where it was left.

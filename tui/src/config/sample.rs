@@ -18,7 +18,7 @@ const HEAD: &str = "\
 #mouse = false
 # The console changes nothing.
 #read_only = false
-# Each act in the console wants its number, or the name of its integration, typed.
+# Something is typed before each change in the console: its number, whom it is about, or what it does.
 #careful = false
 # The console opens where it was left: screen, company, filters, orders.
 #remember = true

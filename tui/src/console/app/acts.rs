@@ -10,7 +10,7 @@ use crate::console::screen::{Chosen, NO_ROW, Subject};
 use crate::console::widgets::time;
 
 use super::shared::Shared;
-use super::{company_acts, integration_acts, undo};
+use super::{care, company_acts, integration_acts, undo};
 
 /// Why the action is not possible now; `None` if it is.
 pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<String> {
@@ -142,8 +142,20 @@ fn no_rotation(it: &Integration) -> Option<&'static str> {
 
 /// The question before an act; `None` if the act needs none of this kind.
 pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Confirm> {
+    let mut confirm = unweighed(shared, subject, action)?;
+    confirm.opened_at = shared.now;
+    confirm.zone = shared.setup.zone.clone();
+    if confirm.what.is_empty() {
+        confirm.what = confirm.question.trim_end_matches('?').to_owned();
+    }
+    care::weigh(&mut confirm, shared, subject.flow.as_ref());
+    Some(confirm)
+}
+
+/// The question as it is where nobody asked to be careful.
+fn unweighed(shared: &Shared, subject: &Subject, action: Action) -> Option<Confirm> {
     let it = subject.integration.as_deref().and_then(|id| shared.integration(id));
-    let mut confirm = match action {
+    Some(match action {
         Action::Retry => retry(shared, subject, it)?,
         Action::Hold | Action::Release | Action::Skip => moving(shared, subject, action, it)?,
         Action::Unskip => unskip(shared, subject),
@@ -152,28 +164,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
         Action::Push => push(shared, subject)?,
         Action::Snooze => snooze(shared, subject.cause.as_ref()?),
         Action::Undo => undo::question(shared)?,
-        Action::CancelJob => {
-            let job = subject.job.as_ref()?;
-            if job.state == "cancelled" {
-                return Some(resume(shared, job));
-            }
-            let question = format!(
-                "Cancel this job: {} of {} not yet in the queue?",
-                job.progress.rest(),
-                job.progress.total
-            );
-            let mut confirm = Confirm::new(
-                "Cancel job",
-                "Cancel it",
-                question,
-                Mutation::CancelJob { job: job.id.clone() },
-            );
-            confirm.facts = vec![
-                "what is in the queue already is pushed; the rest stays as it is, and the job can be resumed"
-                    .to_owned(),
-            ];
-            confirm
-        }
+        Action::CancelJob => cancel_or_resume(subject.job.as_ref()?),
         Action::ToggleFlow => {
             let flow = subject.flow.as_ref()?;
             let word = if flow.enabled { "Disable" } else { "Enable" };
@@ -181,16 +172,7 @@ pub fn question(shared: &Shared, subject: &Subject, action: Action) -> Option<Co
             Confirm::new("Flow", word, format!("{word} the flow {}?", flow.name), mutation)
         }
         _ => integration_acts::question(it?, shared, action)?,
-    };
-    confirm.opened_at = shared.now;
-    confirm.zone = shared.setup.zone.clone();
-    if confirm.what.is_empty() {
-        confirm.what = confirm.question.trim_end_matches('?').to_owned();
-    }
-    if shared.setup.careful {
-        confirm.weigh(it.filter(|_| is_of_integration(action)).map(|it| it.name.as_str()));
-    }
-    Some(confirm)
+    })
 }
 
 /// Same bytes or rendered anew: what a mapping stopped is of no use with the same bytes.
@@ -329,15 +311,24 @@ fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integr
     Some(confirm)
 }
 
-fn resume(shared: &Shared, job: &Job) -> Confirm {
+fn cancel_or_resume(job: &Job) -> Confirm {
     let (rest, total) = (job.progress.rest(), job.progress.total);
+    if job.state != "cancelled" {
+        let question = format!("Cancel this job: {rest} of {total} not yet in the queue?");
+        let mutation = Mutation::CancelJob { job: job.id.clone() };
+        let mut confirm = Confirm::new("Cancel job", "Cancel it", question, mutation);
+        confirm.facts = vec![
+            "what is in the queue already is pushed; the rest stays as it is, and the job can be resumed"
+                .to_owned(),
+        ];
+        return confirm;
+    }
     let question = format!("Resume this job: {rest} of {total} are not yet in the queue?");
     let mutation = Mutation::ResumeJob { job: job.id.clone() };
     let mut confirm = Confirm::new("Resume job", "Resume it", question, mutation);
     confirm.facts =
         vec!["it goes on where it was; what was brought back is not brought back again".to_owned()];
     confirm.what = "resume the job".to_owned();
-    confirm.opened_at = shared.now;
     confirm
 }
 

@@ -164,10 +164,8 @@ impl App {
 
     /// The form whose change this ticket is.
     fn form_of(&mut self, ticket: Ticket) -> Option<&mut IntegrationForm> {
-        match &mut self.dialog {
-            Some(Dialog::Editor(editor)) => editor.new_integration().filter(|form| form.is_for(ticket)),
-            _ => None,
-        }
+        let editor = self.dialog.as_mut().and_then(Dialog::editor)?;
+        editor.new_integration().filter(|form| form.is_for(ticket))
     }
 
     fn prove(&mut self, integration: &str, is_good: bool) {

@@ -4,9 +4,9 @@ use crossterm::event::KeyCode;
 use zeroize::Zeroizing;
 
 use super::acts::{needs_estimate, obstacle, question};
-use super::shared::{Pending, Tone};
+use super::shared::Tone;
 use super::{App, menus, outside};
-use crate::console::data::{Mutation, Query};
+use crate::console::data::Query;
 use crate::console::dialogs::secret::Closed;
 use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then, already};
 use crate::console::keymap::{Action, Press};
@@ -76,7 +76,7 @@ impl App {
         };
         match then {
             Then::Stay => {}
-            Then::Close => self.dialog = None,
+            Then::Close => self.close(),
             Then::Count => self.count(effects),
             Then::Refuse(reason) => self.refuse(&reason),
             Then::Change { mutation, what } => self.change(mutation, what, effects),
@@ -90,30 +90,6 @@ impl App {
                 self.pick(pick, subject.map(|subject| *subject), effects);
             }
         }
-    }
-
-    /// The only place that lets a change leave for the daemon.
-    fn change(&mut self, mutation: Mutation, what: String, effects: &mut Vec<Effect>) {
-        let reason = if self.shared.is_usable() {
-            self.shared.locked()
-        } else {
-            Some("the dialog cannot be seen, make the window larger".to_owned())
-        };
-        if let Some(reason) = reason {
-            return self.refuse(&reason);
-        }
-        let ticket = self.shared.ticket();
-        // What was typed into a form stays until the daemon has taken it.
-        let stays = match &mut self.dialog {
-            Some(Dialog::Editor(editor)) => editor.sent(ticket),
-            _ => false,
-        };
-        if !stays {
-            self.dialog = None;
-        }
-        self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
-        self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
-        effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
     }
 
     /// Takes what the reader's own editor made of a text; the form may be gone by now.

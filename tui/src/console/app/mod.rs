@@ -2,6 +2,7 @@
 //! effects. No input or output, no clock. A stack of screens for each number key, and at most one dialog over them.
 
 pub mod acts;
+mod care;
 mod company_acts;
 mod done;
 pub mod frame;
@@ -161,7 +162,7 @@ impl App {
                 screen.event(event, &mut Cx { shared: &mut self.shared, effects, next });
             }
         }
-        if let Some(Dialog::Editor(editor)) = &mut self.dialog {
+        if let Some(editor) = self.dialog.as_mut().and_then(Dialog::editor) {
             editor.event(&event, &mut Cx { shared: &mut self.shared, effects, next: &mut next });
         }
         self.go_on(next, effects);

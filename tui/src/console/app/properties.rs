@@ -115,6 +115,12 @@ fn is_announced(dialog: Option<&Dialog>, mutation: &Mutation) -> bool {
     }
 }
 
+/// Whether something had to be typed, and was.
+fn is_typed(dialog: Option<&Dialog>) -> bool {
+    let Some(Dialog::Confirm(confirm)) = dialog else { return false };
+    confirm.expected().is_some_and(|expected| expected.trim() == confirm.input.text().trim())
+}
+
 /// Whether what leaves for a file, another program or a lead's history is what the menu offered.
 fn is_offered(dialog: Option<&Dialog>, pick: &Pick) -> bool {
     matches!(dialog, Some(Dialog::Menu(menu)) if menu.items.iter().any(|item| item.pick == *pick))
@@ -127,9 +133,11 @@ proptest! {
     fn whatever_comes_in(
         messages in prop::collection::vec(prop_oneof![3 => key(), 1 => news()], 0..160),
         read_only in prop::bool::weighted(0.2),
+        careful in prop::bool::weighted(0.3),
         serves in prop::bool::weighted(0.8),
     ) {
         let mut app = App::new(fixtures::setup(read_only), now(), 120, 36);
+        app.shared.setup.careful = careful;
         let own = "[[command]]\nname = \"wipe\"\nkey = \"J\"\nrun = \"wipe $SELECTED_LEAD\"\ndangerous = true\n";
         let config = Config::parse(own, Path::new("/x/config.toml")).unwrap();
         app.shared.setup.keymap = config.keymap().clone();
@@ -153,6 +161,7 @@ proptest! {
                         Effect::Net(Command::Mutate { mutation, .. }) => {
                             let is_announced = is_announced(dialog.as_ref(), mutation);
                             prop_assert!(is_announced && may_change && pressed, "{mutation:?} of {dialog:?}");
+                            prop_assert!(!careful || is_typed(dialog.as_ref()), "{mutation:?} of {dialog:?}");
                         }
                         Effect::Net(Command::Ask { query: Query::Evidence { uuid, company, json, mask }, .. }) => {
                             let (uuid, company) = (uuid.clone(), *company);

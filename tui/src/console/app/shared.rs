@@ -63,7 +63,7 @@ pub struct Setup {
     pub keymap: Keymap,
     pub commands: Vec<OwnCommand>,
     pub read_only: bool,
-    /// Whether each act wants its number or its integration's name typed.
+    /// Whether something is typed before each change.
     pub careful: bool,
     /// Whether the mouse is listened to.
     pub mouse: bool,

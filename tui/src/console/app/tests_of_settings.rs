@@ -6,7 +6,6 @@ use ratatui::backend::TestBackend;
 use super::App;
 use super::pictures::{shown, text};
 use super::tests::{last, mutation, selected};
-use crate::console::data::Mutation;
 use crate::console::fixtures::{feed, live, press, visit};
 use crate::console::msg::{Effect, Mouse, Msg};
 use crate::console::theme::{Depth, Theme};
@@ -29,11 +28,6 @@ fn whoever_is_careful_types_each_number_and_each_name() {
         assert_eq!(last(&app), "not possible: type the full name");
         assert!(mutation(&press(&mut app, &format!("{name} enter"))).is_some(), "{keys}: {}", shown(&app));
     }
-    // What neither leaves for a target nor is about one is as light as it was.
-    let mut app = live(120, 36);
-    app.shared.setup.careful = true;
-    visit(&mut app, "4 X");
-    assert!(matches!(mutation(&press(&mut app, "y")), Some(Mutation::CancelJob { .. })), "{}", shown(&app));
 }
 
 #[test]

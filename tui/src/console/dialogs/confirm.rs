@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{QUIET, Then};
+use super::{Editor, QUIET, Then};
 use crate::console::data::change::Snooze;
 use crate::console::data::{Estimate, Mutation};
 use crate::console::keymap::Press;
@@ -44,6 +44,8 @@ pub enum Weight {
     Known(u64),
     /// This name.
     Name(String),
+    /// What it does, in the words of its button.
+    Verb,
 }
 
 /// What has the focus.
@@ -95,6 +97,8 @@ pub struct Confirm {
     pub zone: TimeZone,
     pub focus: Focus,
     pub opened_at: Timestamp,
+    /// The form whose change it is; it comes back whatever the answer.
+    pub form: Option<Box<Editor>>,
 }
 
 impl Confirm {
@@ -116,16 +120,18 @@ impl Confirm {
             zone: TimeZone::UTC,
             focus: Focus::Cancel,
             opened_at: Timestamp::UNIX_EPOCH,
+            form: None,
         }
     }
 
-    /// Weighs it as heavily as can be: any number is typed, and where none weighs it, the name of its integration.
-    pub fn weigh(&mut self, integration: Option<&str>) {
+    /// Weighs it as heavily as can be: any number is typed, and where there is none, this name, or what it does.
+    pub fn weigh(&mut self, name: Option<String>) {
         self.bulk = 1;
-        if let Some(name) = integration.filter(|_| self.weight == Weight::Light) {
-            self.weight = Weight::Name(name.to_owned());
+        if matches!(self.weight, Weight::Light | Weight::Known(0)) {
+            self.weight = name.map_or(Weight::Verb, Weight::Name);
         }
-        if self.expected().is_some() {
+        // Where something is to be chosen, that comes first.
+        if self.expected().is_some() && self.focus == Focus::Cancel {
             self.focus = Focus::Input;
         }
     }
@@ -134,6 +140,7 @@ impl Confirm {
     pub fn expected(&self) -> Option<String> {
         match (&self.weight, &self.estimate) {
             (Weight::Name(name), _) => Some(name.clone()),
+            (Weight::Verb, _) => Some(self.verb.to_lowercase()),
             (Weight::Known(count), _) if *count >= self.bulk => Some(count.to_string()),
             (Weight::Count, Estimating::Done(e)) if e.count >= self.bulk => Some(e.count.to_string()),
             _ => None,
@@ -152,8 +159,9 @@ impl Confirm {
             return Some(reason);
         }
         match (self.expected(), &self.weight) {
-            (Some(expected), _) if expected == self.input.text().trim() => None,
+            (Some(expected), _) if expected.trim() == self.input.text().trim() => None,
             (Some(_), Weight::Name(_)) => Some("type the full name"),
+            (Some(_), Weight::Verb) => Some("type what it does"),
             (Some(_), _) => Some("type the count"),
             (None, _) => None,
         }

@@ -30,6 +30,17 @@ pub enum Dialog {
     Notice(Notice),
 }
 
+impl Dialog {
+    /// The form that is open, also while a question is asked about it.
+    pub fn editor(&mut self) -> Option<&mut Editor> {
+        match self {
+            Self::Editor(editor) => Some(editor),
+            Self::Confirm(confirm) => confirm.form.as_deref_mut(),
+            Self::Menu(_) | Self::Notice(_) => None,
+        }
+    }
+}
+
 /// What a dialog makes of a key.
 #[derive(Debug)]
 pub enum Then {
