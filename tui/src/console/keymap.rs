@@ -326,7 +326,7 @@ impl Keymap {
         self.lines
             .iter()
             .filter(|line| line.is_global() || offered.contains(&line.action))
-            .find(|line| line.keys.iter().any(|key| key.matches(press)))
+            .find(|line| line.has(press))
             .map(|line| line.action)
             .filter(|action| !press.repeat || action.is_move())
     }

@@ -182,8 +182,7 @@ mod tests {
     #[test]
     fn every_act_wants_something_typed_where_each_is_to_be_weighed() {
         let mut app = careful();
-        let stood = |when: &str| Stood::When { flow: "01F1".to_owned(), when: when.to_owned() };
-        let replaced = Replaced { before: stood("true"), after: stood("false") };
+        let replaced = Replaced { before: Stood::when("01F1", "true"), after: Stood::when("01F1", "false") };
         app.shared.saved = Some(Saved::new("flow big weddings", replaced));
         let subjects = subjects(&app);
         let mut forms = BTreeSet::new();

@@ -33,11 +33,11 @@ fn saved_as(done: Done, before: Stood, after: Stood) -> Done {
 }
 
 fn stood(json: &str) -> Stood {
-    Stood::Mapping { integration: "01I1".to_owned(), json: json.to_owned() }
+    Stood::mapping("01I1", json)
 }
 
 fn stood_when(when: &str) -> Stood {
-    Stood::When { flow: "01F1".to_owned(), when: when.to_owned() }
+    Stood::when("01F1", when)
 }
 
 /// A mapping has been saved.

@@ -46,12 +46,20 @@ fn object(text: &str) -> Map<String, Value> {
 }
 
 impl Stood {
+    /// This mapping of an integration.
+    pub fn mapping(integration: &str, json: &str) -> Self {
+        Self::Mapping { integration: integration.to_owned(), json: json.to_owned() }
+    }
+
+    /// This condition of a flow.
+    pub fn when(flow: &str, when: &str) -> Self {
+        Self::When { flow: flow.to_owned(), when: when.to_owned() }
+    }
+
     /// The same of an integration as it is now: its mapping, or the same settings.
     pub fn now(&self, it: &Integration) -> Self {
         match self {
-            Self::Mapping { integration, .. } => {
-                Self::Mapping { integration: integration.clone(), json: it.mapping.clone() }
-            }
+            Self::Mapping { integration, .. } => Self::mapping(integration, &it.mapping),
             Self::Settings { integration, name, config } => {
                 let now = object(&it.config);
                 let value = |key: &String| (key.clone(), now.get(key).cloned().unwrap_or_default());
@@ -120,9 +128,9 @@ impl Stood {
 }
 
 /// What a save replaces of a condition that stands so; none where it is the same, which leaves nothing to put back.
-pub fn replaced_when(flow: &str, when: &str, now: String) -> Option<Stood> {
-    let stood = Stood::When { flow: flow.to_owned(), when: now };
-    (!stood.is_same(&Stood::When { flow: flow.to_owned(), when: when.to_owned() })).then_some(stood)
+pub fn replaced_when(flow: &str, when: &str, now: &str) -> Option<Stood> {
+    let stood = Stood::when(flow, now);
+    (!stood.is_same(&Stood::when(flow, when))).then_some(stood)
 }
 
 /// The same of an integration as it is now; none where it has no way back either. What is secret is shown shortened only,
@@ -130,9 +138,8 @@ pub fn replaced_when(flow: &str, when: &str, now: String) -> Option<Stood> {
 pub fn replaced(mutation: &Mutation, it: &Integration) -> Option<Stood> {
     match mutation {
         Mutation::Mapping { integration, json } => {
-            let of = |json: &String| Stood::Mapping { integration: integration.clone(), json: json.clone() };
-            let stood = of(&it.mapping);
-            (!stood.is_same(&of(json))).then_some(stood)
+            let stood = Stood::mapping(integration, &it.mapping);
+            (!stood.is_same(&Stood::mapping(integration, json))).then_some(stood)
         }
         Mutation::Settings { integration, name, config } => {
             let (before, after) = (object(&it.config), config.as_deref().map(object));
@@ -202,13 +209,13 @@ mod tests {
         };
         assert_eq!(replaced(&named(&it.name), &it), None);
         assert_eq!(replaced(&named("other"), &it).unwrap().sentence(), format!("name {}", it.name));
-        assert_eq!(replaced_when("01F1", "true", " true ".to_owned()), None);
-        assert_eq!(replaced_when("01F1", "true", "false".to_owned()).unwrap().sentence(), "false");
+        assert_eq!(replaced_when("01F1", "true", " true "), None);
+        assert_eq!(replaced_when("01F1", "true", "false").unwrap().sentence(), "false");
     }
 
     #[test]
     fn json_is_the_same_however_it_is_written() {
-        let mapping = |json: &str| Stood::Mapping { integration: "01I1".to_owned(), json: json.to_owned() };
+        let mapping = |json: &str| Stood::mapping("01I1", json);
         assert!(mapping("{\"a\": \"b\", \"c\": 1}").is_same(&mapping("{\"c\":1,\"a\":\"b\"}")));
         assert!(mapping("").is_same(&mapping("{}")));
         assert!(!mapping("{\"a\":\"b\"}").is_same(&mapping("{\"a\":\"c\"}")));

@@ -12,7 +12,7 @@ use crate::console::data::{Done, Integration, Mutation};
 /// way back is better than a wrong one.
 pub(super) async fn save(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
     let before = match &mutation {
-        Mutation::FlowWhen { flow, when } => replaced_when(flow, when, condition(client, flow).await?),
+        Mutation::FlowWhen { flow, when } => replaced_when(flow, when, &condition(client, flow).await?),
         Mutation::Mapping { integration, .. } | Mutation::Settings { integration, .. } => {
             replaced(&mutation, &known(client, integration).await?)
         }
@@ -20,10 +20,8 @@ pub(super) async fn save(client: &Client, request_id: String, mutation: Mutation
     };
     let brings = match &mutation {
         // A mapping is read again after a check, and somebody else may have saved another one by then.
-        Mutation::Mapping { integration, json } => {
-            Some(Stood::Mapping { integration: integration.clone(), json: json.clone() })
-        }
-        Mutation::FlowWhen { flow, when } => Some(Stood::When { flow: flow.clone(), when: when.clone() }),
+        Mutation::Mapping { integration, json } => Some(Stood::mapping(integration, json)),
+        Mutation::FlowWhen { flow, when } => Some(Stood::when(flow, when)),
         _ => None,
     };
     let done = change::send(client, request_id, mutation).await?;
@@ -37,7 +35,7 @@ pub(super) async fn put_back(client: &Client, request_id: String, back: PutBack)
     let (now, change, as_it_is) = match &replaces {
         Stood::When { flow, .. } => {
             let when = condition(client, flow).await?;
-            (Stood::When { flow: flow.clone(), when }, change, Done::Noted(Vec::new()))
+            (Stood::when(flow, &when), change, Done::Noted(Vec::new()))
         }
         of @ (Stood::Mapping { integration, .. } | Stood::Settings { integration, .. }) => {
             let it = known(client, integration).await?;

@@ -85,10 +85,7 @@ impl Doc {
 
 /// What a failure class means, and what to do next, by the keys of this run. Nothing goes again by itself that is dead.
 pub fn guide(class: &str, is_dead: bool, keymap: &Keymap) -> Option<(&'static str, String)> {
-    let by = |action| match keymap.shown(action) {
-        "" => String::new(),
-        key => format!(" ({key})"),
-    };
+    let by = |action| keymap.hint(action, " (", ")");
     let (meaning, next) = match class {
         "mapping" => (
             "Our field mapping or a template could not be filled; nothing was sent.",

@@ -49,8 +49,7 @@ pub fn column(text: &str, width: usize, theme: Theme) -> String {
 /// An error in at most `width` columns. Where room is short, the words of the status give way to what the target wrote.
 pub fn error_text(error: &str, width: usize, theme: Theme) -> String {
     let shown = safe(error, width, theme);
-    let reply = (shown != error).then(|| without_phrase(error)).flatten();
-    reply.map_or(shown, |(code, reported)| safe(&format!("{code} {reported}"), width, theme))
+    if shown == error { shown } else { safe(&short_error(error), width, theme) }
 }
 
 /// `400 Bad Request: what the target wrote` as the code and what follows the colon.
