@@ -1,0 +1,80 @@
+//! One value as one cell: what people read of it, and what stands in a pipe.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{Format, Out};
+use crate::{
+    cli::{columns::Column, told},
+    text::display_text,
+};
+
+impl Out {
+    /// What of a row stands in this column.
+    pub(super) fn column_cell(&self, column: &Column<'_>, row: &Value) -> String {
+        match (&row[column.key], column.or) {
+            (Value::Null, Some(other)) => self.cell(other, &row[other]),
+            (value, _) => self.cell(column.key, value),
+        }
+    }
+
+    /// A value in one line, as the form has it.
+    pub(super) fn cell(&self, key: &str, value: &Value) -> String {
+        match value {
+            Value::Null if self.format == Format::Table => "–".to_owned(),
+            Value::Array(items) if items.is_empty() => self.cell(key, &Value::Null),
+            Value::Null => String::new(),
+            Value::String(text) if is_time(key) => self.time(text),
+            Value::String(text) => display_text(text).into_owned(),
+            Value::Object(gate) if key == "waits" => self.waits(gate),
+            _ if self.format == Format::Table
+                && let Some(line) = told::line(key, value, &|key, value| self.cell(key, value)) =>
+            {
+                line
+            }
+            Value::Array(items) if !is_rows(value) => {
+                items.iter().map(|item| self.cell("", item)).collect::<Vec<_>>().join(",")
+            }
+            other => display_text(&other.to_string()).into_owned(),
+        }
+    }
+
+    /// What an integration waits for, until when and why: `throttled until 14:05:00: 429 Too Many Requests`.
+    fn waits(&self, gate: &Map<String, Value>) -> String {
+        let said = |key: &str| gate.get(key).and_then(Value::as_str);
+        let until = said("until").map(|until| format!(" until {}", self.short_time(until)));
+        let why = said("why").map(|why| format!(": {}", display_text(why)));
+        [said("for").map(str::to_owned), until, why].into_iter().flatten().collect()
+    }
+
+    /// A time of the next day or so as people read it in a narrow column; a later one with its date.
+    fn short_time(&self, text: &str) -> String {
+        match text.parse::<Timestamp>() {
+            Ok(at) if self.format == Format::Table => {
+                let is_soon = at.duration_since(Timestamp::now()).as_hours().abs() < 12;
+                let form = if is_soon { "%H:%M:%S" } else { "%m-%d %H:%M" };
+                at.to_zoned(self.zone.clone()).strftime(form).to_string()
+            }
+            _ => self.time(text),
+        }
+    }
+
+    /// A time as people read it, or as it came.
+    pub(crate) fn time(&self, text: &str) -> String {
+        match text.parse::<Timestamp>() {
+            Ok(at) if self.format == Format::Table => {
+                at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+            }
+            _ => display_text(text).into_owned(),
+        }
+    }
+}
+
+/// Whether it is a list of things, which no cell has room for.
+pub(super) fn is_rows(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+}
+
+fn is_time(key: &str) -> bool {
+    key == "at" || key == "until" || key.ends_with("_at") || key.ends_with("_until")
+}
