@@ -17,7 +17,7 @@ use crate::console::theme::Role;
 use crate::console::widgets::draw::{column, cut, input, popup};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::Form;
-use crate::console::widgets::table::window_start;
+use crate::console::widgets::step::window_start;
 
 /// What to do with a line of a menu.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub mod filter;
 pub mod input;
 pub mod list;
 pub mod page;
+pub mod step;
 pub mod table;
 pub mod textarea;
 pub mod time;

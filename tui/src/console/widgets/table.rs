@@ -1,20 +1,18 @@
 //! A list that one moves through, marks, filters and sorts. Selection and marks are by id, so that live changes never
 //! shift them under the hand.
 
+mod drawn;
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use ratatui::Frame;
-use ratatui::layout::{Position, Rect};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::layout::Rect;
 
-use super::columns::{Column, Look, fitting};
-use super::draw::{cut, pad, safe};
+use super::columns::Column;
 use super::filter::{Fields, Filter};
+use super::step::step;
 use crate::console::keymap::Action;
-use crate::console::theme::Role;
 
 /// What a row must tell of itself.
 pub trait Row {
@@ -160,21 +158,6 @@ impl<R: Row> Table<R> {
         self.is_moved = true;
     }
 
-    /// Selects the row that is drawn there, if one is.
-    pub fn click(&mut self, columns: &[Column<R>], now: Timestamp, place: Position) {
-        let (area, start) = self.drawn.get();
-        let row = start + usize::from(place.y.saturating_sub(area.y));
-        let id = self.visible(columns, now).get(row).map(|row| row.id().to_owned());
-        if let Some(id) = id.filter(|_| area.contains(place)) {
-            self.select(id);
-        }
-    }
-
-    /// It is shown in another way: no row is where one was drawn.
-    pub fn undrawn(&self) {
-        self.drawn.set(Default::default());
-    }
-
     /// Carries out a move, a mark or an order; `line` is how many rows a step down passes, `page` a page.
     pub fn perform(
         &mut self,
@@ -273,128 +256,6 @@ impl<R: Row> Table<R> {
         }
         note
     }
-
-    /// Draws head and rows into the area; without rows, the line that says why.
-    pub fn draw(
-        &self,
-        columns: &[Column<R>],
-        look: &Look<'_>,
-        empty: &str,
-        frame: &mut Frame<'_>,
-        area: Rect,
-    ) {
-        let (width, theme) = (usize::from(area.width), look.theme);
-        let visible = self.visible(columns, look.now);
-        self.undrawn();
-        if visible.is_empty() {
-            let text = match (self.is_loaded, self.rows.is_empty()) {
-                (false, _) => look.waits,
-                (true, true) => empty,
-                (true, false) => "Nothing passes the filter: Esc clears it.",
-            };
-            let lines: Vec<Line<'_>> =
-                text.lines().map(|line| Line::raw(theme.spell(&format!(" {line}")))).collect();
-            frame.render_widget(Paragraph::new([vec![Line::default()], lines].concat()), area);
-            return;
-        }
-        let at = visible.iter().position(|row| Some(row.id()) == self.selected.as_deref()).unwrap_or(0);
-        let shown = fitting(columns, width.saturating_sub(3), look.is_one_company, look.is_one_integration);
-        let mut lines = vec![head(&shown, self.sort, look, width)];
-        let rows = usize::from(area.height).saturating_sub(1);
-        let start = window_start(at, rows, visible.len());
-        let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-        self.drawn.set((below, start));
-        for (index, row) in visible.iter().enumerate().skip(start).take(rows) {
-            let is_marked = self.marks.contains(row.id());
-            lines.push(line(*row, &shown, look, index == at, is_marked));
-        }
-        frame.render_widget(Paragraph::new(lines), area);
-    }
-}
-
-fn head<R>(
-    shown: &[(&Column<R>, usize)],
-    sort: Option<(&'static str, bool)>,
-    look: &Look<'_>,
-    width: usize,
-) -> Line<'static> {
-    let mut text = "   ".to_owned();
-    for (column, width) in shown {
-        let name = match sort {
-            Some((key, turned)) if key == column.spec.key => {
-                let sign = if turned { look.theme.pick("▼", "v") } else { look.theme.pick("▲", "^") };
-                cut(&format!("{}{sign}", column.spec.shown(true)), *width, look.theme)
-            }
-            _ => cut(&column.spec.shown(true), *width, look.theme),
-        };
-        text.push_str(&aligned(name, *width, column.spec.is_right));
-        text.push(' ');
-    }
-    Line::from(look.theme.span(Role::Quiet, cut(text.trim_end(), width, look.theme)))
-}
-
-/// One row. What is selected is reversed in its first column alone: few bytes travel for a move.
-fn line<R: Row>(
-    row: &R,
-    shown: &[(&Column<R>, usize)],
-    look: &Look<'_>,
-    is_selected: bool,
-    is_marked: bool,
-) -> Line<'static> {
-    let theme = look.theme;
-    let pointer = if is_selected { theme.pointer() } else { " " };
-    let mark = if is_marked { "*" } else { " " };
-    let mut spans = vec![theme.span(Role::Accent, pointer), theme.span(Role::Accent, format!("{mark} "))];
-    for (at, (column, width)) in shown.iter().enumerate() {
-        let cell = (column.cell)(row, look);
-        let text = aligned(safe(&cell.text, *width, theme), *width, column.spec.is_right);
-        let style = theme.style(cell.role);
-        let style = if is_selected && at == 0 { style.patch(theme.style(Role::Selected)) } else { style };
-        spans.push(Span::styled(text, style));
-        spans.push(Span::raw(" "));
-    }
-    Line::from(spans)
-}
-
-fn aligned(text: String, width: usize, is_right: bool) -> String {
-    if !is_right {
-        return pad(text, width);
-    }
-    let missing = width.saturating_sub(unicode_width::UnicodeWidthStr::width(text.as_str()));
-    format!("{}{text}", " ".repeat(missing))
-}
-
-/// Where a window of `rows` starts so that `selected` is seen, as near the middle as the ends allow.
-pub fn window_start(selected: usize, rows: usize, len: usize) -> usize {
-    selected.saturating_sub(rows / 2).min(len.saturating_sub(rows))
-}
-
-/// The next place, if the action moves at all and there is anything.
-pub fn step(
-    at: Option<usize>,
-    len: usize,
-    action: Action,
-    line: usize,
-    sideways: usize,
-    page: usize,
-) -> Option<usize> {
-    let last = len.checked_sub(1)?;
-    let at = at.unwrap_or(0);
-    let back = |by: usize| at.checked_sub(by);
-    let page = page.max(1);
-    Some(match action {
-        // Leaving the grid upwards or downwards stays in its column.
-        Action::Up => back(line).unwrap_or(at),
-        Action::Down if at + line > last && at / line < last / line => last,
-        Action::Down => Some(at + line).filter(|next| *next <= last).unwrap_or(at),
-        Action::Left => at.saturating_sub(sideways),
-        Action::Right => (at + sideways).min(last),
-        Action::PageUp => at.saturating_sub(page),
-        Action::PageDown => (at + page).min(last),
-        Action::First => 0,
-        Action::Last => last,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -500,28 +361,5 @@ mod tests {
         table.normalize(&COLUMNS, NOW);
         assert_eq!(table.selected.as_deref(), Some("h-u-b"));
         assert_eq!(table.visible(&COLUMNS, NOW)[0].0, "hb", "it is the nearest");
-    }
-
-    #[test]
-    fn moving_in_a_grid_stays_inside() {
-        // Three columns, seven cards: 0 1 2 / 3 4 5 / 6.
-        let cases = [
-            (0, Action::Up, 0),
-            (0, Action::Down, 3),
-            (4, Action::Down, 6),
-            (6, Action::Down, 6),
-            (5, Action::Right, 6),
-            (6, Action::Right, 6),
-            (3, Action::Left, 2),
-            (0, Action::Left, 0),
-            (1, Action::PageDown, 6),
-            (6, Action::First, 0),
-            (0, Action::Last, 6),
-            (6, Action::Up, 3),
-        ];
-        for (at, action, next) in cases {
-            assert_eq!(step(Some(at), 7, action, 3, 1, 6), Some(next), "{at} {action:?}");
-        }
-        assert_eq!(step(None, 0, Action::Down, 3, 1, 6), None);
     }
 }

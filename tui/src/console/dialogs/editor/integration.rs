@@ -24,7 +24,7 @@ use crate::console::screen::{Cx, Event, Fetch, View};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{column, cut, input, popup, safe};
-use crate::console::widgets::table::window_start;
+use crate::console::widgets::step::window_start;
 
 /// The form.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::page::draw_plain;
-use crate::console::widgets::table::window_start;
+use crate::console::widgets::step::window_start;
 use crate::console::widgets::textarea::TextArea;
 
 impl Mapping {

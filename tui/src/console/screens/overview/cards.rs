@@ -11,7 +11,7 @@ use crate::console::data::Integration;
 use crate::console::screen::View;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, cut, error_text, line_width, pane, safe};
-use crate::console::widgets::table::window_start;
+use crate::console::widgets::step::window_start;
 use crate::console::widgets::time;
 
 /// The rows of a card, its border included.
