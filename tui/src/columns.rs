@@ -189,7 +189,7 @@ pub mod cause {
     pub const DELIVERIES: Column<'_> = column("deliveries").place(101);
     pub const LEADS: Column<'_> = column("leads").place(101).rank(1).fixed(6, 3).right();
     pub const CLASS: Column<'_> = column("failure_class").head("class").place(102);
-    pub const TEXT: Column<'_> = column("text").short("cause").place(1).cut(30).share(20, 70, 0);
+    pub const TEXT: Column<'_> = column("text").short("cause").place(1).cut(30).share(20, 70, 0).wants(32);
     pub const PLACES: Column<'_> =
         column("integrations").short("where").place(104).rank(4).cut(12).share(14, 40, 1);
     pub const FIRST: Column<'_> = column("first_at").short("first").place(105).rank(3).fixed(7, 5);

@@ -14,7 +14,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::draw::{cut, input, line_width, safe};
+use crate::console::widgets::draw::{cut, input, line_width, safe, wrapped};
 use crate::console::widgets::time;
 
 /// Draws the whole screen.
@@ -23,11 +23,12 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     if !view.shared.is_usable() {
         return too_small(view, frame);
     }
+    let status = status(view, area.width);
     let rows = [
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Min(0),
-        Constraint::Length(1),
+        Constraint::Length(u16::try_from(status.len()).unwrap_or(1)),
         Constraint::Length(1),
     ];
     let [header_area, crumbs_area, body, status_area, keys_area] = Layout::vertical(rows).areas(area);
@@ -37,7 +38,7 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     if !(view.theme.plain && (app.dialog.is_some() || !app.secrets.is_empty())) {
         app.top().draw(view, frame, body);
     }
-    frame.render_widget(status(view, status_area.width), status_area);
+    frame.render_widget(Paragraph::new(status), status_area);
     frame.render_widget(keys(app, view, keys_area.width), keys_area);
     match (app.secrets.front(), &app.dialog) {
         (Some(secret), _) => secret.draw(view, frame, area),
@@ -214,7 +215,7 @@ fn crumbs(app: &App, view: View<'_>, width: u16) -> Line<'static> {
 }
 
 /// The latest message, else what is under way, else what is wrong with the connection.
-fn status(view: View<'_>, width: u16) -> Line<'static> {
+fn status(view: View<'_>, width: u16) -> Vec<Line<'static>> {
     let (shared, theme, width) = (view.shared, view.theme, usize::from(width).saturating_sub(3));
     if let Some(message) = shared.shown() {
         let (glyph, role) = sign(message.tone, theme);
@@ -227,21 +228,26 @@ fn status(view: View<'_>, width: u16) -> Line<'static> {
         if is_cut {
             spans.push(theme.span(Role::Quiet, hint));
         }
-        return Line::from(spans);
+        return vec![Line::from(spans)];
     }
     if let Some(pending) = shared.pending.values().next() {
         let more = shared.pending.len() - 1;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         let how = if pending.is_delayed { "waits for the connection, is sent again" } else { "sent" };
         let text = format!("{} {}: {how}{more}", theme.pick("…", "~"), safe(&pending.what, 60, theme));
-        return Line::from(theme.span(Role::Warn, format!(" {}", cut(&text, width, theme))));
+        return vec![Line::from(theme.span(Role::Warn, format!(" {}", cut(&text, width, theme))))];
     }
     match &shared.conn {
         Conn::Lost { error, .. } | Conn::Incompatible(error) | Conn::Denied(error) => {
-            let text = safe(error, width.saturating_sub(2), theme);
-            Line::from(vec![theme.span(Role::Bad, format!(" {} ", theme.pick("✗", "x"))), Span::raw(text)])
+            // What to do about it stands at its end: it goes on below rather than being cut.
+            let mut lines = wrapped(error, "   ", width, Role::Plain, theme);
+            lines.truncate(2);
+            if let Some(lead) = lines.first_mut().and_then(|line| line.spans.first_mut()) {
+                *lead = theme.span(Role::Bad, format!(" {} ", theme.pick("✗", "x")));
+            }
+            lines
         }
-        Conn::Connecting | Conn::Live => Line::default(),
+        Conn::Connecting | Conn::Live => vec![Line::default()],
     }
 }
 

@@ -114,8 +114,10 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
         Menu::typed(format!("Help: {}   type to filter, Enter runs it", screen.crumb(shared)), items);
     menu.legend = vec![
         String::new(),
-        "filter   word  !word  err:x  code:5xx  badge:failing  company:x  state:held  died:<2h".to_owned(),
-        "badges   ✗ failing  ! credentials  … retrying  ? unknown  ⏸ disabled  ✓ ok".to_owned(),
+        "filter   word  !word  err:x  code:5xx  badge:failing".to_owned(),
+        "         company:x  state:held  died:<2h".to_owned(),
+        "badges   ✗ failing  ! credentials  … retrying".to_owned(),
+        "         ? unknown  ⏸ disabled  ✓ ok".to_owned(),
     ];
     menu
 }

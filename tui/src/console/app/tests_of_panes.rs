@@ -1,12 +1,16 @@
 //! Panes: what an act means where the one that has the keys lists nothing, and what is seen of each.
 
+use std::path::Path;
+
 use super::App;
 use super::pictures::shown;
-use super::tests::{last, mutation};
+use super::tests::{last, mutation, selected};
 use super::tests_of_acts::serve_changed;
-use crate::console::data::Answer;
-use crate::console::fixtures::{live, press, visit};
-use crate::console::msg::{Command, Effect};
+use super::tests_of_lists::{answered, asked};
+use crate::config::Config;
+use crate::console::data::{Answer, Conn};
+use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, visit};
+use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
 
 /// A console that these keys have led to, by a daemon that lists no delivery.
@@ -62,4 +66,100 @@ fn a_filter_that_leaves_no_row_leaves_nothing_to_act_on() {
     press(&mut app, "r");
     assert_eq!(last(&app), format!("not possible: {NO_ROW}"));
     assert!(app.dialog.is_none(), "{}", shown(&app));
+}
+
+#[test]
+fn one_pane_has_all_moves_where_there_is_no_other() {
+    let mut app = opened(80, 24);
+    visit(&mut app, "enter");
+    let before = shown(&app);
+    press(&mut app, "tab");
+    assert_eq!(last(&app), "there is one pane only");
+    press(&mut app, "down down");
+    assert!(before.contains("2/5  18/39") && shown(&app).contains("2/5  20/39"), "{}", shown(&app));
+    // Where there are two, it is the other one that moves.
+    let mut app = opened(120, 36);
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("┏ Request"), "{}", shown(&app));
+    press(&mut app, "tab");
+    assert!(shown(&app).contains("┏ Response"), "{}", shown(&app));
+    // Whoever is faster than the first picture and the answer moves there, too.
+    let mut app = opened(120, 36);
+    let effects = press(&mut app, "enter");
+    press(&mut app, "tab");
+    serve(&mut app, effects);
+    assert!(shown(&app).contains("┏ Response"), "{}", shown(&app));
+}
+
+#[test]
+fn beside_the_page_of_a_cause_causes_are_narrowed_and_its_leads_opened() {
+    let mut app = live(80, 24);
+    visit(&mut app, "2 tab tab / t o k e n enter");
+    let text = shown(&app);
+    assert!(text.contains("[/token]") && text.contains("Failures by cause 1 of 2"), "{text}");
+    press(&mut app, "w");
+    assert!(shown(&app).contains("cut (w wraps)"), "{}", shown(&app));
+    visit(&mut app, "enter");
+    assert!(shown(&app).contains("Leads of this cause"), "{}", shown(&app));
+    // From the list of causes, too.
+    let mut app = live(80, 24);
+    visit(&mut app, "2 w");
+    assert!(shown(&app).contains("cut (w wraps)"), "{}", shown(&app));
+}
+
+#[test]
+fn asking_for_more_than_there_is_says_so() {
+    for keys in ["2 o", "4 o", "4 enter o", "enter v o"] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        assert_eq!(last(&app), "that is all there is", "{keys}");
+    }
+    let mut app = opened(120, 36);
+    press(&mut app, "o");
+    assert_eq!(last(&app), "that is all there is");
+}
+
+#[test]
+fn what_panes_say_of_keys_is_by_the_readers_own() {
+    let mut app = live(120, 36);
+    let own = "[keys]\nolder = \"ctrl-n\"\nlayout = \"none\"\n";
+    app.shared.setup.keymap = Config::parse(own, Path::new("/x/config.toml")).unwrap().keymap().clone();
+    let (ticket, query) = asked(&press(&mut app, "4")).remove(0);
+    let Answer::Jobs { rows, .. } = answer(&query) else { panic!("{query:?}") };
+    answered(&mut app, ticket, Answer::Jobs { rows, next: "01J1".to_owned() });
+    assert!(shown(&app).contains("Jobs 2  more: ^n"), "{}", shown(&app));
+    press(&mut app, "1 enter");
+    feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts: Vec::new(), first: true });
+    let text = shown(&app);
+    assert!(text.contains("No attempt yet") && !text.contains("shows what waits"), "{text}");
+}
+
+#[test]
+fn what_to_do_is_not_cut_at_80_columns() {
+    let mut app = live(80, 24);
+    let error = "no daemon answers at unix:/run/leadline/control.sock (nobody listens); start `leadlined`";
+    let lost = Conn::Lost { error: error.to_owned(), retry_at: now(), attempt: 4, heard_at: None };
+    feed(&mut app, Msg::Conn(lost));
+    assert!(shown(&app).contains("start `leadlined`"), "{}", shown(&app));
+    let mut app = live(80, 24);
+    visit(&mut app, "?");
+    for part in ["state:held  died:<2h", "? unknown  ⏸ disabled  ✓ ok"] {
+        assert!(shown(&app).contains(part), "{part}: {}", shown(&app));
+    }
+    let mut app = live(80, 24);
+    visit(&mut app, "4");
+    assert!(shown(&app).contains("retry dead of cause c1 at Rosewood Barn"), "{}", shown(&app));
+    visit(&mut app, "2");
+    assert!(selected(&app).contains("rejected: PROPERTY_DOESNT_EXIST lead"), "{}", shown(&app));
+}
+
+#[test]
+fn an_attempt_knows_its_company_and_a_test_says_that_it_is_one() {
+    for keys in ["5 C", "5 enter C"] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        assert_eq!(app.top().command(&app.shared), "leadline company show 7", "{keys}: {}", shown(&app));
+    }
+    let app = opened(120, 36);
+    assert!(shown(&app).contains("(test)"), "{}", shown(&app));
 }

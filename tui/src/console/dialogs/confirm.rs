@@ -14,9 +14,9 @@ use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
 use crate::console::screen::View;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::draw::{input, popup, safe};
+use crate::console::widgets::draw::{input, popup, safe, wrapped};
 use crate::console::widgets::input::Input;
-use crate::console::widgets::{document, time};
+use crate::console::widgets::time;
 use crate::moment::ahead_of;
 
 /// From this many deliveries on, a bulk act wants its number typed.
@@ -435,20 +435,6 @@ impl Confirm {
         }
         Line::from(spans)
     }
-}
-
-/// Text from outside over as many lines as it takes, up to four.
-pub(super) fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -> Vec<Line<'static>> {
-    let mut doc = document::Doc::default();
-    let head: String = text.chars().take(width * 4).collect();
-    doc.push(document::Kind::Text, &head.replace(['\r', '\n'], " "));
-    let parts = document::fit(doc.0, width.saturating_sub(lead.chars().count()), true);
-    let indent = " ".repeat(lead.chars().count());
-    let line = |(at, part): (usize, document::Line)| {
-        let lead = if at == 0 { lead.to_owned() } else { indent.clone() };
-        Line::from(vec![theme.span(Role::Quiet, lead), theme.span(role, theme.spell(&part.text))])
-    };
-    parts.into_iter().take(4).enumerate().map(line).collect()
 }
 
 /// So many of a thing, in words.

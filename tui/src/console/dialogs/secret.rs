@@ -9,13 +9,12 @@ use ratatui::widgets::Paragraph;
 use zeroize::Zeroizing;
 
 use super::QUIET;
-use super::confirm::wrapped;
 use crate::console::data::Secret;
-use crate::console::keymap::Press;
+use crate::console::keymap::{Action, Press};
 use crate::console::msg::Effect;
 use crate::console::screen::View;
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::draw::{input, popup, safe};
+use crate::console::widgets::draw::{input, popup, safe, wrapped};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::time;
 
@@ -170,7 +169,10 @@ impl OneTime {
         lines.push(self.keys(width, theme));
         let until = match self.grace_until {
             _ if self.is_first => "It signs every push from now on.".to_owned(),
-            _ if self.is_staged => "The old secret signs until you cut over (a, then cut over).".to_owned(),
+            _ if self.is_staged => {
+                let how = view.shared.setup.keymap.hint(Action::Actions, " (", ", then cut over)");
+                format!("The old secret signs until you cut over{how}.")
+            }
             Some(at) => {
                 format!("The old secret stays valid until {}.", time::moment(at, &view.shared.setup.zone))
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::console::app::shared::Tone;
 use crate::console::data::{Answer, Query};
+use crate::console::keymap::{Action, Keymap};
 use crate::console::screen::{Cx, Event, Fetch};
 use crate::console::widgets::table::Row;
 
@@ -50,12 +51,22 @@ impl<T: Row + Clone> Pages<T> {
         }
     }
 
-    /// Shows a page more, where there is one.
+    /// Shows a page more, or says why not.
     pub fn more(&mut self, query: impl FnOnce(String) -> Query, cx: &mut Cx<'_>) {
-        if self.has_more() && self.wanted < MOST {
-            self.wanted += 1;
-            // A reading that is under way goes on to it; else all is read again, so that the pages fit each other.
-            self.load(query, cx);
+        match (self.has_more(), self.is_full()) {
+            (true, false) => {
+                self.wanted += 1;
+                // A reading that is under way goes on to it; else all is read again, so that the pages fit each other.
+                self.load(query, cx);
+            }
+            (true, true) => {
+                cx.say(
+                    Tone::Plain,
+                    format!("no more than {MOST} pages are shown: a filter finds what is wanted"),
+                );
+            }
+            (false, _) if self.is_loaded => cx.say(Tone::Plain, "that is all there is"),
+            (false, _) => {}
         }
     }
 
@@ -114,15 +125,16 @@ impl<T: Row + Clone> Pages<T> {
 /// Says that all that is shown is marked, and that this is not all there is.
 pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
     if pages.has_more() {
-        cx.say(Tone::Plain, format!("{marks} are marked; what follows behind them is not: o shows more"));
+        let how = cx.shared.setup.keymap.hint(Action::Older, ": ", " shows more");
+        cx.say(Tone::Plain, format!("{marks} are marked; what follows behind them is not{how}"));
     }
 }
 
 /// What stands behind the count in the head of a list's pane.
-pub fn note<T: Row + Clone>(pages: &Pages<T>) -> &'static str {
+pub fn note<T: Row + Clone>(pages: &Pages<T>, keymap: &Keymap) -> String {
     match (pages.has_more(), pages.is_full()) {
-        (false, _) => "",
-        (true, false) => "  more: o",
-        (true, true) => "  and more, for a filter or a command",
+        (false, _) => String::new(),
+        (true, false) => format!("  more{}", keymap.hint(Action::Older, ": ", "")),
+        (true, true) => "  and more, for a filter or a command".to_owned(),
     }
 }

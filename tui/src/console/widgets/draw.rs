@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear};
 use unicode_width::UnicodeWidthStr as _;
 
+use super::document::{self, Doc};
 use super::input::Input;
 use crate::console::data::{Badge, Integration};
 use crate::console::keymap::{Action, Keymap};
@@ -140,6 +141,20 @@ pub fn input(input: &Input, width: usize, theme: Theme) -> Vec<Span<'static>> {
         Span::styled(under, theme.style(Role::Selected)),
         Span::raw(cut(&rest, left, theme)),
     ]
+}
+
+/// Text from outside over as many lines as it takes, up to four.
+pub fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -> Vec<Line<'static>> {
+    let mut doc = Doc::default();
+    let head: String = text.chars().take(width * 4).collect();
+    doc.push(document::Kind::Text, &head.replace(['\r', '\n'], " "));
+    let parts = document::fit(doc.0, width.saturating_sub(lead.chars().count()), true);
+    let indent = " ".repeat(lead.chars().count());
+    let line = |(at, part): (usize, document::Line)| {
+        let lead = if at == 0 { lead.to_owned() } else { indent.clone() };
+        Line::from(vec![theme.span(Role::Quiet, lead), theme.span(role, theme.spell(&part.text))])
+    };
+    parts.into_iter().take(4).enumerate().map(line).collect()
 }
 
 /// A box in the middle of the screen with nothing shining through.

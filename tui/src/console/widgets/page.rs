@@ -10,6 +10,7 @@ use ratatui::widgets::Paragraph;
 use super::document::{self, Doc, FIELD, Kind};
 use super::draw::pane;
 use crate::console::keymap::Action;
+use crate::console::screen::View;
 use crate::console::theme::{Role, Theme};
 
 /// Where one is on a page.
@@ -66,10 +67,11 @@ impl Page {
         doc: Doc,
         mut title: Vec<Span<'static>>,
         has_focus: bool,
-        theme: Theme,
+        view: View<'_>,
         frame: &mut Frame<'_>,
         area: Rect,
     ) {
+        let theme = view.theme;
         let width = usize::from(area.width).saturating_sub(4);
         let lines = document::fit(doc.0, width, self.wrap);
         let rows = usize::from(area.height).saturating_sub(2);
@@ -86,7 +88,8 @@ impl Page {
             );
         }
         if !self.wrap {
-            title.push(theme.span(Role::Quiet, "  cut (w wraps)"));
+            let how = view.shared.setup.keymap.hint(Action::Wrap, " (", " wraps)");
+            title.push(theme.span(Role::Quiet, format!("  cut{how}")));
         }
         let block = pane(title, has_focus, theme);
         let inner = block.inner(area);

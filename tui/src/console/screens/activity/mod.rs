@@ -19,7 +19,7 @@ use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
-use crate::console::screens::attempt::{AttemptScreen, document, subject_of};
+use crate::console::screens::attempt::{AttemptScreen, document, subject_of, whose};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
@@ -93,15 +93,22 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Gap => json!("more"),
     }),
     shows(column("lead").share(10, 20, 0), |it: &Activity, _| match &it.what {
-        What::Attempt(it) => plain(it.person()),
+        What::Attempt(it) => whose(it),
         What::Act(_) | What::Gap => plain(""),
-    }),
-    shows(column("outcome").short("what came of it").share(10, 200, 0), |it: &Activity, _| match &it.what {
-        What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
-        What::Attempt(it) => plain(answer(it)),
-        What::Act(it) => styled(Role::Accent, it.object.clone()),
-        What::Gap => styled(Role::Warn, "not shown: open it"),
     })
+    .value(|it: &Activity| match &it.what {
+        What::Attempt(it) => json!(it.person()),
+        What::Act(_) | What::Gap => json!(""),
+    }),
+    shows(
+        column("outcome").short("what came of it").share(10, 200, 0).wants(14),
+        |it: &Activity, _| match &it.what {
+            What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
+            What::Attempt(it) => plain(answer(it)),
+            What::Act(it) => styled(Role::Accent, it.object.clone()),
+            What::Gap => styled(Role::Warn, "not shown: open it"),
+        },
+    )
     .value(|it: &Activity| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => json!(it.error),
         What::Attempt(it) => json!(answer(it)),
@@ -319,7 +326,7 @@ impl Screen for ActivityScreen {
         self.table.draw(&COLUMNS, &view.look(), "Nothing has happened yet.", frame, inner);
         if strip > 0 {
             let doc = self.table.current().map(|it| about(it, view)).unwrap_or_default();
-            self.page.draw(doc, vec![theme.span(Role::Strong, "Selected")], false, theme, frame, bottom);
+            self.page.draw(doc, vec![theme.span(Role::Strong, "Selected")], false, view, frame, bottom);
         }
     }
 

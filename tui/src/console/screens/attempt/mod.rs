@@ -10,13 +10,14 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use crate::console::app::menus::attempt_json;
-use crate::console::app::shared::Shared;
+use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::{Answer, Attempt, AttemptState, Detail, Query};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::theme::Role;
+use crate::console::widgets::columns::{self, plain, styled};
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::page::{Page, draw_plain};
 use crate::console::widgets::time;
@@ -172,6 +173,11 @@ impl AttemptScreen {
             .or_else(|| older.iter().find(|a| a.integration_id == it.integration_id))
     }
 
+    /// Whether request and response stand side by side, or will once they are there.
+    fn has_two(&self, shared: &Shared) -> bool {
+        shared.width >= TWO_COLUMNS && !(self.is_compared && self.before().is_some())
+    }
+
     fn step(&mut self, at: usize) {
         if at < self.attempts.len() {
             self.at = at;
@@ -210,9 +216,10 @@ impl Screen for AttemptScreen {
         match action {
             Action::Left => self.step(self.at.saturating_sub(1)),
             Action::Right => self.step(self.at + 1),
+            Action::Pane if !self.has_two(cx.shared) => cx.say(Tone::Plain, "there is one pane only"),
             Action::Pane => self.is_right = !self.is_right,
             Action::Diff if self.before().is_none() => {
-                cx.say(crate::console::app::shared::Tone::Plain, "there is no attempt before this one here");
+                cx.say(Tone::Plain, "there is no attempt before this one here");
             }
             Action::Diff => self.is_compared = !self.is_compared,
             Action::Pager | Action::InEditor => {
@@ -221,7 +228,7 @@ impl Screen for AttemptScreen {
                     cx.show_outside(action, &doc);
                 }
             }
-            _ if self.is_right => self.right.perform(action),
+            _ if self.is_right && self.has_two(cx.shared) => self.right.perform(action),
             _ => self.left.perform(action),
         }
     }
@@ -289,17 +296,17 @@ impl Screen for AttemptScreen {
                 None => doc.push(Kind::Quiet, view.shared.waits()),
             }
             let title = vec![theme.span(Role::Strong, "Attempt")];
-            return self.left.draw(doc, title, true, theme, frame, area);
+            return self.left.draw(doc, title, true, view, frame, area);
         };
         let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
         if let Some(doc) = self.comparison(it, view.shared) {
-            return self.left.draw(doc, title("Compared with the attempt before"), true, theme, frame, area);
+            return self.left.draw(doc, title("Compared with the attempt before"), true, view, frame, area);
         }
         let detail = self.details.of(&it.id).filter(|_| area.width >= TWO_COLUMNS);
         let Some(detail) = detail else {
             let name = if it.integration.is_empty() { "Attempt" } else { &it.integration };
             let name = format!("{name}  {}/{}", self.at + 1, self.attempts.len());
-            return self.left.draw(self.whole(it, view.shared), title(&name), true, theme, frame, area);
+            return self.left.draw(self.whole(it, view.shared), title(&name), true, view, frame, area);
         };
         let zone = &view.shared.setup.zone;
         let head = document::summary(it, &view.shared.setup.keymap);
@@ -312,7 +319,7 @@ impl Screen for AttemptScreen {
             document::requests(it, detail, zone),
             title("Request"),
             !self.is_right,
-            theme,
+            view,
             frame,
             left,
         );
@@ -320,7 +327,7 @@ impl Screen for AttemptScreen {
             document::responses(it, detail),
             title("Response"),
             self.is_right,
-            theme,
+            view,
             frame,
             right,
         );
@@ -344,10 +351,19 @@ impl Screen for AttemptScreen {
     }
 }
 
+/// Whose an attempt is, as lists show it; a test is nobody's.
+pub fn whose(it: &Attempt) -> columns::Cell {
+    match it.person() {
+        "" => styled(Role::Quiet, format!("({})", it.trigger)),
+        person => plain(person),
+    }
+}
+
 /// What an act on an attempt would be about.
 pub fn subject_of(it: &Attempt, detail: Option<&Detail>) -> Subject {
     Subject {
         integration: Some(it.integration_id.clone()).filter(|id| !id.is_empty()),
+        company: Some(it.company_id).filter(|id| *id != 0),
         lead: (!it.lead.is_empty()).then(|| (it.lead.clone(), it.company_id, it.person().to_owned())),
         deliveries: chosen(it).into_iter().collect(),
         attempt: Some(it.clone()),

@@ -217,7 +217,7 @@ impl Screen for CompanyScreen {
         let [top, bottom] = Layout::vertical([Constraint::Min(0), Constraint::Length(rows)]).areas(area);
         let doc = self.describe(view);
         let title = vec![theme.span(Role::Strong, safe(&self.name(view.shared), 60, theme))];
-        self.page.draw(doc, title, self.is_page, theme, frame, top);
+        self.page.draw(doc, title, self.is_page, view, frame, top);
         let title = vec![
             theme.span(Role::Strong, "Integrations"),
             theme.span(Role::Quiet, self.table.note(&COLUMNS, view.shared.now)),

@@ -265,17 +265,22 @@ impl Screen for FailuresScreen {
                     Pane::Guide => Pane::Causes,
                 };
             }
-            (Action::Open, Pane::Causes) => self.pane = Pane::Leads,
+            (Action::Open, Pane::Causes | Pane::Guide) => self.pane = Pane::Leads,
+            // It is seen from every pane; what narrows and orders causes does so beside their page, too.
+            (Action::Wrap, _) => self.guide.perform(action),
+            (
+                Action::Filter | Action::FailingOnly | Action::SortLeft | Action::SortRight | Action::Invert,
+                Pane::Guide,
+            ) => self.causes.perform(&COLUMNS, now, action, 1, rows),
             (Action::Layout, _) => {
                 self.with_snoozed = !self.with_snoozed;
                 self.fetch.forget();
                 self.ask_causes(cx);
             }
-            (Action::Older, _) => {
-                if let Some(which) = self.which(cx.shared) {
-                    self.listed.more(|after| Query::Deliveries { which, after }, cx);
-                }
-            }
+            (Action::Older, _) => match self.which(cx.shared) {
+                Some(which) => self.listed.more(|after| Query::Deliveries { which, after }, cx),
+                None => cx.say(Tone::Plain, NO_ROW),
+            },
             (Action::Open, Pane::Leads) => match self.deliveries.current() {
                 Some(it) => {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
@@ -440,8 +445,8 @@ impl Screen for FailuresScreen {
             (Action::Snooze, _) if self.causes.current().is_some_and(|it| it.snoozed_until.is_some()) => {
                 Some("wake".to_owned())
             }
-            (Action::Open, Pane::Causes) => Some("leads".to_owned()),
-            (Action::Open, _) => Some("open the lead".to_owned()),
+            (Action::Open, Pane::Causes | Pane::Guide) => Some("leads".to_owned()),
+            (Action::Open, Pane::Leads) => Some("open the lead".to_owned()),
             _ => None,
         }
     }

@@ -68,7 +68,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
     let title = vec![
         theme.span(Role::Strong, "Leads of this cause"),
         theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, view.shared.now)),
-        theme.span(Role::Quiet, note(&it.listed)),
+        theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)),
     ];
     let block = pane(title, it.pane == Pane::Leads, theme);
     let inner = block.inner(area);
@@ -83,7 +83,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let doc = it.causes.current().map(|cause| describe(cause, view)).unwrap_or_default();
     let title = vec![view.theme.span(Role::Strong, "What it is, and what to do")];
-    it.guide.draw(doc, title, it.pane == Pane::Guide, view.theme, frame, area);
+    it.guide.draw(doc, title, it.pane == Pane::Guide, view, frame, area);
 }
 
 /// The key of what mends a cause, and what it does.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::columns::{attempt, delivery};
 use crate::console::data::{Attempt, Delivery, DeliveryState};
+use crate::console::screens::attempt::whose;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{short_error, without_phrase};
@@ -16,7 +17,9 @@ pub const ATTEMPTS: [Column<Attempt>; 9] = [
     })
     .value(|it: &Attempt| json!(it.started_at))
     .by(|a, b| b.started_at.cmp(&a.started_at)),
-    shows(attempt::LEAD, |it: &Attempt, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
+    shows(attempt::LEAD, |it: &Attempt, _| whose(it))
+        .value(|it: &Attempt| json!(it.person()))
+        .by(|a, b| a.person().cmp(b.person())),
     shows(attempt::STATE, |it: &Attempt, look| {
         let (glyph, role) = look.theme.attempt(it.state);
         styled(role, format!("{glyph} {}", it.state.word()))

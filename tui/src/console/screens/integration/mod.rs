@@ -266,7 +266,7 @@ impl IntegrationScreen {
         if self.attempts.selected == before
             && matches!(action, Action::Down | Action::PageDown | Action::Last)
         {
-            self.ask_older(cx);
+            self.ask_older_attempts(cx);
         }
     }
 
@@ -274,10 +274,19 @@ impl IntegrationScreen {
         if self.shows_deliveries {
             let which = self.which();
             self.listed.more(|after| Query::Deliveries { which, after }, cx);
-        } else if let Some(last) = self.attempts.rows.last().filter(|_| self.attempts.rows.len() >= KEPT) {
-            let after = last.id.clone();
-            self.older.ask(Query::OlderAttempts { integration: self.id.clone(), after }, cx);
+        } else if !self.ask_older_attempts(cx) {
+            cx.say(Tone::Plain, "that is all there is");
         }
+    }
+
+    /// Whether there may be older attempts than are known, which are asked for then.
+    fn ask_older_attempts(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(last) = self.attempts.rows.last().filter(|_| self.attempts.rows.len() >= KEPT) else {
+            return false;
+        };
+        let after = last.id.clone();
+        self.older.ask(Query::OlderAttempts { integration: self.id.clone(), after }, cx);
+        true
     }
 
     /// Which deliveries are listed: what has not arrived.

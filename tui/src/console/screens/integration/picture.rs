@@ -7,6 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
 use crate::console::data::{Delivery, DeliveryState, Integration};
+use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{gates, pushed, retry};
@@ -85,7 +86,8 @@ fn state(it: &Integration, view: View<'_>, width: usize) -> Line<'static> {
     let zone = &view.shared.setup.zone;
     let mut notes: Vec<String> = gates(now, it).iter().map(|gate| gate.text(now, zone)).collect();
     if it.staged_version > 0 {
-        notes.push(format!("secret v{} staged: a, then cut over", it.staged_version));
+        let how = view.shared.setup.keymap.hint(Action::Actions, ": ", ", then cut over");
+        notes.push(format!("secret v{} staged{how}", it.staged_version));
     } else if it.secret_version > 0 {
         notes.push(format!("secret v{}", it.secret_version));
     }
@@ -117,8 +119,10 @@ fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
         let empty = "Everything that came here has been delivered.";
         it.deliveries.draw(&DELIVERIES, &look, empty, frame, inner);
     } else {
-        let empty = "No attempt yet: nothing has been pushed here.\nv shows what waits, is held or was skipped, and why.";
-        it.attempts.draw(&ATTEMPTS, &look, empty, frame, inner);
+        let keymap = &view.shared.setup.keymap;
+        let how = keymap.hint(Action::Layout, "\n", " shows what waits, is held or was skipped, and why.");
+        let empty = format!("No attempt yet: nothing has been pushed here.{how}");
+        it.attempts.draw(&ATTEMPTS, &look, &empty, frame, inner);
     }
 }
 
@@ -128,7 +132,7 @@ fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
     if it.shows_deliveries {
         spans.push(theme.span(Role::Strong, "Not delivered"));
         spans.push(theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, now)));
-        spans.push(theme.span(Role::Quiet, note(&it.listed)));
+        spans.push(theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)));
     } else {
         spans.push(theme.span(Role::Strong, "Attempts"));
         spans.push(theme.span(Role::Quiet, it.attempts.note(&ATTEMPTS, now)));
@@ -149,10 +153,10 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
     if it.shows_deliveries {
         let doc = it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default();
-        return it.page.draw(doc, title("Delivery"), has_focus, theme, frame, area);
+        return it.page.draw(doc, title("Delivery"), has_focus, view, frame, area);
     }
     let Some(attempt) = it.attempts.current() else {
-        return it.page.draw(Doc::default(), title("Attempt"), has_focus, theme, frame, area);
+        return it.page.draw(Doc::default(), title("Attempt"), has_focus, view, frame, area);
     };
     let detail = it.details.of(&attempt.id);
     match detail.filter(|_| area.width >= 100) {
@@ -165,19 +169,19 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
             let [left, right] = Layout::horizontal(halves).areas(body);
             draw_plain(head, theme, frame, Rect { x: top.x + 2, width: top.width.saturating_sub(4), ..top });
             let request = document::requests(attempt, detail, &view.shared.setup.zone);
-            it.page.draw(request, title("Request"), has_focus, theme, frame, left);
+            it.page.draw(request, title("Request"), has_focus, view, frame, left);
             it.answer.draw(
                 document::responses(attempt, detail),
                 title("Response"),
                 has_focus,
-                theme,
+                view,
                 frame,
                 right,
             );
         }
         None => {
             let doc = document::whole(attempt, detail, it.details.error(&attempt.id), view.shared);
-            it.page.draw(doc, title("Attempt"), has_focus, theme, frame, area);
+            it.page.draw(doc, title("Attempt"), has_focus, view, frame, area);
         }
     }
 }
@@ -193,7 +197,7 @@ fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Re
         });
         ("Attempt", doc.unwrap_or_default())
     };
-    it.page.draw(doc, vec![theme.span(Role::Strong, name)], has_focus, theme, frame, area);
+    it.page.draw(doc, vec![theme.span(Role::Strong, name)], has_focus, view, frame, area);
 }
 
 /// A delivery in words.

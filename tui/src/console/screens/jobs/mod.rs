@@ -6,6 +6,7 @@ use std::cell::Cell;
 use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Span;
 use serde_json::json;
 
 use crate::columns::job;
@@ -290,7 +291,7 @@ impl Screen for JobsScreen {
         let mut title = vec![
             theme.span(Role::Strong, what),
             theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now)),
-            theme.span(Role::Quiet, note(&self.pages)),
+            theme.span(Role::Quiet, note(&self.pages, &view.shared.setup.keymap)),
         ];
         if let Some(error) = self.pages.error() {
             title.push(
@@ -302,10 +303,15 @@ impl Screen for JobsScreen {
         frame.render_widget(block, top);
         let empty = "There has been no job: bulk retries and pushes become one.";
         self.jobs.draw(&COLUMNS, &view.look(), empty, frame, inner);
+        // Whole, where the list above has no room for it.
+        let room = usize::from(area.width).saturating_sub(26);
+        let about =
+            self.jobs.current().map(|it| it.about.sentence(|at| time::stamp(at, &view.shared.setup.zone)));
         let title = vec![
             theme.span(Role::Strong, "What it touched"),
             theme.span(Role::Quiet, self.deliveries.note(&DELIVERIES, now)),
-            theme.span(Role::Quiet, note(&self.listed)),
+            theme.span(Role::Quiet, note(&self.listed, &view.shared.setup.keymap)),
+            Span::raw(about.map(|about| format!("  {}", safe(&about, room, theme))).unwrap_or_default()),
         ];
         let block = pane(title, self.is_below, theme);
         let inner = block.inner(bottom);

@@ -48,15 +48,15 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
     if view.shared.is_wide() {
         let halves = [Constraint::Percentage(58), Constraint::Percentage(42)];
         let [left, right] = Layout::horizontal(halves).areas(bottom);
-        it.page.draw(doc, title, it.has_page, theme, frame, left);
+        it.page.draw(doc, title, it.has_page, view, frame, left);
         let mut event = Doc::default();
         event.body(&page.event);
-        it.event.draw(event, vec![theme.span(Role::Strong, "The lead")], it.has_page, theme, frame, right);
+        it.event.draw(event, vec![theme.span(Role::Strong, "The lead")], it.has_page, view, frame, right);
     } else {
         let mut doc = doc;
         doc.section("the lead");
         doc.body(&page.event);
-        it.page.draw(doc, title, it.has_page, theme, frame, bottom);
+        it.page.draw(doc, title, it.has_page, view, frame, bottom);
     }
 }
 

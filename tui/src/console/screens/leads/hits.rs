@@ -36,7 +36,7 @@ impl Hits {
         let further = if it.next.is_empty() {
             String::new()
         } else {
-            format!("; {} looks further", shared.setup.keymap.shown(Action::Older))
+            shared.setup.keymap.hint(Action::Older, "; ", " looks further")
         };
         format!(", in the newest {}{}{further}", it.leads, back_to.unwrap_or_default())
     }

@@ -164,14 +164,14 @@ impl LeadsScreen {
             (1, _) => "Two characters at least.".to_owned(),
             (_, Some(it)) if it.next.is_empty() => "No lead says so.".to_owned(),
             (_, Some(it)) => format!(
-                "None of the newest {} leads says so: {} looks further back.",
+                "None of the newest {} leads says so{}.",
                 it.leads,
-                shared.setup.keymap.shown(Action::Older)
+                shared.setup.keymap.hint(Action::Older, ": ", " looks further back")
             ),
             (_, None) if self.is_nobody() && !shared.is_masked() => {
-                let open = shared.setup.keymap.shown(Action::Open);
-                let key = if self.is_typing { open } else { shared.setup.keymap.shown(Action::Anywhere) };
-                format!("Nobody is called so.\n{key} looks through everything that the newest leads say.")
+                let action = if self.is_typing { Action::Open } else { Action::Anywhere };
+                let does = " looks through everything that the newest leads say.";
+                format!("Nobody is called so.{}", shared.setup.keymap.hint(action, "\n", does))
             }
             (_, None) => "Nobody is called so.".to_owned(),
         }

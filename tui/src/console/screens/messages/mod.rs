@@ -82,6 +82,6 @@ impl Screen for MessagesScreen {
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let title = vec![view.theme.span(Role::Strong, "Messages of this run, newest first")];
-        self.page.draw(Self::doc(view.shared, Some(view)), title, true, view.theme, frame, area);
+        self.page.draw(Self::doc(view.shared, Some(view)), title, true, view, frame, area);
     }
 }

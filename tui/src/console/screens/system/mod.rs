@@ -225,7 +225,7 @@ impl Screen for SystemScreen {
         let doc = describe(self.fetch.value.as_ref(), self.fetch.error.as_deref(), view);
         let all = if view.shared.company.is_some() { "  all companies" } else { "" };
         let title = vec![theme.span(Role::Strong, "System"), theme.span(Role::Quiet, all)];
-        self.page.draw(doc, title, self.is_page, theme, frame, second);
+        self.page.draw(doc, title, self.is_page, view, frame, second);
     }
 
     fn back(&mut self) -> bool {
