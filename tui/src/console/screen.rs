@@ -155,7 +155,16 @@ impl<'a> View<'a> {
             is_one_company: self.shared.company.is_some(),
             is_one_integration: false,
             waits: self.shared.waits(),
+            error: None,
         }
+    }
+
+    /// The same for a list that may have failed to be read. While the daemon is away, that is no news of the list's.
+    pub fn look_at<'e>(&self, error: Option<&'e str>) -> Look<'e>
+    where
+        'a: 'e,
+    {
+        Look { error: error.filter(|_| self.shared.is_live()), ..self.look() }
     }
 }
 

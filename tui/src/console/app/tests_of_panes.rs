@@ -8,7 +8,7 @@ use super::tests::{last, mutation, selected};
 use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
-use crate::console::data::{Answer, Conn};
+use crate::console::data::{Answer, Conn, Query};
 use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, visit};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
@@ -162,4 +162,37 @@ fn an_attempt_knows_its_company_and_a_test_says_that_it_is_one() {
     }
     let app = opened(120, 36);
     assert!(shown(&app).contains("(test)"), "{}", shown(&app));
+}
+
+#[test]
+fn a_list_that_could_not_be_read_says_why_and_does_not_seem_to_be_on_its_way() {
+    let error =
+        "permission denied: vera is viewer here and may not (ListDeliveries): ask an admin for another role";
+    for (keys, head) in [
+        ("2", "Failures by cause"),
+        ("2 enter", "Leads of this cause"),
+        ("4", "What it touched"),
+        ("enter v", "Not delivered"),
+        ("5", "Activity"),
+    ] {
+        let mut app = live(80, 24);
+        for word in keys.split(' ') {
+            let mut open = press(&mut app, word);
+            while let Some(effect) = open.pop() {
+                let Effect::Net(Command::Ask { ticket, query }) = effect else { continue };
+                let is_asked = match query {
+                    Query::Causes { .. } => keys == "2",
+                    Query::Deliveries { .. } | Query::Activity { .. } => true,
+                    _ => false,
+                };
+                let reply = if is_asked { Err(error.to_owned()) } else { Ok(answer(&query)) };
+                open.extend(feed(&mut app, Msg::Answered { ticket, answer: reply }));
+            }
+        }
+        let text = shown(&app);
+        assert!(text.contains(head) && !text.contains("Loading"), "{keys}: {text}");
+        // All of it, whatever room the head has.
+        let words: Vec<&str> = text.split_whitespace().filter(|it| !["│", "┃"].contains(it)).collect();
+        assert!(words.join(" ").contains(error), "{keys}: {text}");
+    }
 }

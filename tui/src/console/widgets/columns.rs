@@ -20,6 +20,8 @@ pub struct Look<'a> {
     pub is_one_integration: bool,
     /// What stands in a list that has not come yet.
     pub waits: &'static str,
+    /// Why it could not be read, where that was tried.
+    pub error: Option<&'a str>,
 }
 
 /// A text in a meaning; made safe when it is drawn.

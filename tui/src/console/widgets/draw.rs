@@ -68,6 +68,12 @@ pub fn short_error(error: &str) -> Cow<'_, str> {
     }
 }
 
+/// Why a list could not be read, beside its head as far as there is room.
+pub fn trouble(error: Option<&str>, width: u16, theme: Theme) -> Span<'static> {
+    let text = error.map(|error| format!("  {}", safe(error, usize::from(width) / 2, theme)));
+    theme.span(Role::Bad, text.unwrap_or_default())
+}
+
 /// How many rows have come above what is looked at, and the key that goes there.
 pub fn fresh(rows: usize, keymap: &Keymap, theme: Theme) -> String {
     format!("  {} {rows} new{}", theme.pick("▲", "^"), keymap.hint(Action::Follow, " (", ")"))

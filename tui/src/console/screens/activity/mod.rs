@@ -23,7 +23,7 @@ use crate::console::screens::attempt::{AttemptScreen, document, subject_of, whos
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::draw::{fresh, pane, safe, short_error};
+use crate::console::widgets::draw::{fresh, pane, short_error, trouble};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -314,16 +314,13 @@ impl Screen for ActivityScreen {
         if self.tail.is_full() {
             title.push(theme.span(Role::Quiet, "  no older ones are kept here"));
         }
-        if let Some(error) = &self.fetch.error {
-            title.push(
-                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
-            );
-        }
+        title.push(trouble(self.fetch.error.as_deref(), area.width, theme));
         let block = pane(title, true, theme);
         let inner = block.inner(top);
         frame.render_widget(block, top);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        self.table.draw(&COLUMNS, &view.look(), "Nothing has happened yet.", frame, inner);
+        let look = view.look_at(self.fetch.error.as_deref());
+        self.table.draw(&COLUMNS, &look, "Nothing has happened yet.", frame, inner);
         if strip > 0 {
             let doc = self.table.current().map(|it| about(it, view)).unwrap_or_default();
             self.page.draw(doc, vec![theme.span(Role::Strong, "Selected")], false, view, frame, bottom);

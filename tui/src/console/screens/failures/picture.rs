@@ -12,7 +12,7 @@ use crate::console::screens::integration::DELIVERIES;
 use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, trouble};
 use crate::console::widgets::time;
 
 /// Draws the screen.
@@ -51,16 +51,16 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
         };
         title.push(theme.span(Role::Quiet, format!("{behind}{snoozed}")));
     }
-    if let Some(error) = &it.fetch.error {
-        title.push(theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))));
-    }
+    let error = it.fetch.error.as_deref();
+    title.push(trouble(error, area.width, theme));
     let block = pane(title, it.pane == Pane::Causes, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     if it.pane == Pane::Causes {
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
-    it.causes.draw(&COLUMNS, &view.look(), "Nothing is dead, and nothing waits for a retry.", frame, inner);
+    let empty = "Nothing is dead, and nothing waits for a retry.";
+    it.causes.draw(&COLUMNS, &view.look_at(error), empty, frame, inner);
 }
 
 fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
@@ -69,6 +69,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
         theme.span(Role::Strong, "Leads of this cause"),
         theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, view.shared.now)),
         theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)),
+        trouble(it.listed.error(), area.width, theme),
     ];
     let block = pane(title, it.pane == Pane::Leads, theme);
     let inner = block.inner(area);
@@ -77,7 +78,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
     let empty = if it.of.is_none() { "No cause is selected." } else { "None of them is dead any more." };
-    it.deliveries.draw(&DELIVERIES, &view.look(), empty, frame, inner);
+    it.deliveries.draw(&DELIVERIES, &view.look_at(it.listed.error()), empty, frame, inner);
 }
 
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {

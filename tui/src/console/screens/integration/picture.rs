@@ -14,7 +14,7 @@ use crate::console::screens::overview::{gates, pushed, retry};
 use crate::console::screens::pages::note;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{badge, counted, fresh, pane, safe};
+use crate::console::widgets::draw::{badge, counted, fresh, pane, safe, trouble};
 use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::time;
 
@@ -109,11 +109,11 @@ fn state(it: &Integration, view: View<'_>, width: usize) -> Line<'static> {
 }
 
 fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let block = pane(title(it, view), it.pane == Pane::List, view.theme);
+    let block = pane(title(it, view, area.width), it.pane == Pane::List, view.theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     it.rows.set(usize::from(inner.height).saturating_sub(1));
-    let mut look = view.look();
+    let mut look = view.look_at(it.listed.error().filter(|_| it.shows_deliveries));
     (look.is_one_company, look.is_one_integration) = (true, true);
     if it.shows_deliveries {
         let empty = "Everything that came here has been delivered.";
@@ -126,13 +126,14 @@ fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     }
 }
 
-fn title(it: &IntegrationScreen, view: View<'_>) -> Vec<Span<'static>> {
+fn title(it: &IntegrationScreen, view: View<'_>, width: u16) -> Vec<Span<'static>> {
     let (theme, now) = (view.theme, view.shared.now);
     let mut spans = Vec::new();
     if it.shows_deliveries {
         spans.push(theme.span(Role::Strong, "Not delivered"));
         spans.push(theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, now)));
         spans.push(theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)));
+        spans.push(trouble(it.listed.error(), width, theme));
     } else {
         spans.push(theme.span(Role::Strong, "Attempts"));
         spans.push(theme.span(Role::Quiet, it.attempts.note(&ATTEMPTS, now)));

@@ -23,7 +23,7 @@ use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked, note};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, safe, trouble};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
@@ -288,21 +288,17 @@ impl Screen for JobsScreen {
         let rows = rows.min(area.height / 2);
         let [top, bottom] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
         let what = if view.shared.company.is_some() { "Jobs of this company alone" } else { "Jobs" };
-        let mut title = vec![
+        let title = vec![
             theme.span(Role::Strong, what),
             theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now)),
             theme.span(Role::Quiet, note(&self.pages, &view.shared.setup.keymap)),
+            trouble(self.pages.error(), area.width, theme),
         ];
-        if let Some(error) = self.pages.error() {
-            title.push(
-                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(area.width) / 2, theme))),
-            );
-        }
         let block = pane(title, !self.is_below, theme);
         let inner = block.inner(top);
         frame.render_widget(block, top);
         let empty = "There has been no job: bulk retries and pushes become one.";
-        self.jobs.draw(&COLUMNS, &view.look(), empty, frame, inner);
+        self.jobs.draw(&COLUMNS, &view.look_at(self.pages.error()), empty, frame, inner);
         // Whole, where the list above has no room for it.
         let room = usize::from(area.width).saturating_sub(26);
         let about =
@@ -311,6 +307,7 @@ impl Screen for JobsScreen {
             theme.span(Role::Strong, "What it touched"),
             theme.span(Role::Quiet, self.deliveries.note(&DELIVERIES, now)),
             theme.span(Role::Quiet, note(&self.listed, &view.shared.setup.keymap)),
+            trouble(self.listed.error(), area.width, theme),
             Span::raw(about.map(|about| format!("  {}", safe(&about, room, theme))).unwrap_or_default()),
         ];
         let block = pane(title, self.is_below, theme);
@@ -319,7 +316,7 @@ impl Screen for JobsScreen {
         self.rows.set(usize::from(inner.height).saturating_sub(1));
         let empty =
             if self.jobs.rows.is_empty() { "No job is selected." } else { "It brought nothing back yet." };
-        self.deliveries.draw(&DELIVERIES, &view.look(), empty, frame, inner);
+        self.deliveries.draw(&DELIVERIES, &view.look_at(self.listed.error()), empty, frame, inner);
     }
 
     fn back(&mut self) -> bool {

@@ -22,7 +22,7 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::Column;
-use crate::console::widgets::draw::{input, pane, safe};
+use crate::console::widgets::draw::{input, pane, safe, trouble};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::Table;
@@ -332,11 +332,7 @@ impl Screen for LeadsScreen {
         if let Some(hits) = &self.fetch.value {
             title.push(theme.span(Role::Quiet, hits.reach(view.shared)));
         }
-        if let Some(error) = &self.fetch.error {
-            title.push(
-                theme.span(Role::Bad, format!("  {}", safe(error, usize::from(body.width) / 2, theme))),
-            );
-        }
+        title.push(trouble(self.fetch.error.as_deref(), body.width, theme));
         let block = pane(title, !self.is_typing, theme);
         let inner = block.inner(body);
         frame.render_widget(block, body);

@@ -9,7 +9,7 @@ use ratatui::widgets::Paragraph;
 use super::{Row, Table};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, Look, fitting};
-use crate::console::widgets::draw::{cut, pad, safe};
+use crate::console::widgets::draw::{cut, pad, safe, wrapped};
 use crate::console::widgets::step::window_start;
 
 impl<R: Row> Table<R> {
@@ -25,6 +25,10 @@ impl<R: Row> Table<R> {
         let (width, theme) = (usize::from(area.width), look.theme);
         let visible = self.visible(columns, look.now);
         self.undrawn();
+        if let Some(error) = look.error.filter(|_| !self.is_loaded) {
+            let lines = wrapped(error, " ", width, Role::Bad, theme);
+            return frame.render_widget(Paragraph::new([vec![Line::default()], lines].concat()), area);
+        }
         if visible.is_empty() {
             let text = match (self.is_loaded, self.rows.is_empty()) {
                 (false, _) => look.waits,
