@@ -101,6 +101,10 @@ fn beside_the_page_of_a_cause_causes_are_narrowed_and_its_leads_opened() {
     assert!(shown(&app).contains("cut (w wraps)"), "{}", shown(&app));
     visit(&mut app, "enter");
     assert!(shown(&app).contains("Leads of this cause"), "{}", shown(&app));
+    // So it is beside other pages.
+    let mut app = live(80, 24);
+    visit(&mut app, "6 tab / o a k enter");
+    assert!(shown(&app).contains("Companies 1 of 2"), "{}", shown(&app));
     // From the list of causes, too.
     let mut app = live(80, 24);
     visit(&mut app, "2 w");
@@ -194,5 +198,18 @@ fn a_list_that_could_not_be_read_says_why_and_does_not_seem_to_be_on_its_way() {
         // All of it, whatever room the head has.
         let words: Vec<&str> = text.split_whitespace().filter(|it| !["│", "┃"].contains(it)).collect();
         assert!(words.join(" ").contains(error), "{keys}: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_marked_says_so() {
+    for (keys, said) in [
+        ("2 space", "leads are marked, causes are not: open one"),
+        ("2 tab tab *", "leads are marked, causes are not: open one"),
+        ("4 space", "what a job touched is marked, jobs are not: open one"),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        assert_eq!(last(&app), said, "{keys}");
     }
 }

@@ -147,7 +147,7 @@ impl Screen for CompanyScreen {
             }
             Action::Pane => self.is_page = !self.is_page,
             Action::Wrap | Action::NextSection | Action::PreviousSection => self.page.perform(action),
-            _ if self.is_page => self.page.perform(action),
+            _ if self.is_page && action.is_move() => self.page.perform(action),
             _ => self.table.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
         }
     }

@@ -266,12 +266,8 @@ impl Screen for FailuresScreen {
                 };
             }
             (Action::Open, Pane::Causes | Pane::Guide) => self.pane = Pane::Leads,
-            // It is seen from every pane; what narrows and orders causes does so beside their page, too.
+            // It is seen from every pane.
             (Action::Wrap, _) => self.guide.perform(action),
-            (
-                Action::Filter | Action::FailingOnly | Action::SortLeft | Action::SortRight | Action::Invert,
-                Pane::Guide,
-            ) => self.causes.perform(&COLUMNS, now, action, 1, rows),
             (Action::Layout, _) => {
                 self.with_snoozed = !self.with_snoozed;
                 self.fetch.forget();
@@ -288,11 +284,13 @@ impl Screen for FailuresScreen {
                 }
                 None => cx.say(Tone::Plain, NO_ROW),
             },
-            (_, Pane::Guide) => self.guide.perform(action),
             (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
-            // Leads are marked, causes are not.
-            (Action::Mark | Action::MarkAll | Action::Range, Pane::Causes) => {}
-            (_, Pane::Causes) => self.causes.perform(&COLUMNS, now, action, 1, rows),
+            (_, Pane::Guide) if action.is_move() => self.guide.perform(action),
+            (Action::Mark | Action::MarkAll | Action::Range, _) => {
+                cx.say(Tone::Plain, "leads are marked, causes are not: open one");
+            }
+            // What narrows and orders them does so beside their page, too.
+            (_, Pane::Causes | Pane::Guide) => self.causes.perform(&COLUMNS, now, action, 1, rows),
         }
         match (action, self.pane) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),

@@ -155,7 +155,7 @@ impl Screen for SystemScreen {
                 }
             }
             Action::Pane => self.is_page = !self.is_page,
-            _ if self.is_page => self.page.perform(action),
+            _ if self.is_page && action.is_move() => self.page.perform(action),
             _ => self.companies.perform(&COLUMNS, cx.shared.now, action, 1, self.rows.get().max(1)),
         }
     }
