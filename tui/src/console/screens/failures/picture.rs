@@ -3,7 +3,8 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{COLUMNS, FailuresScreen, Listed, Pane};
+use super::columns::COLUMNS;
+use super::{FailuresScreen, Listed, Pane};
 use crate::console::data::Cause;
 use crate::console::data::cause::Remedy;
 use crate::console::keymap::{Action, Keymap};
