@@ -1,6 +1,6 @@
 //! What a finish changes: deliveries, what waits behind them, lists, counts and health.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadlined::{
     domain::{
@@ -232,14 +232,16 @@ async fn a_retry_tells_when_its_lane_is_due_and_of_what_kind() {
 #[tokio::test]
 async fn a_finish_finds_its_claims_by_their_ids() {
     let mut bench = Bench::new().await;
-    let looks = |index: &str, such: &str| {
+    let scans = |index: &str, such: &str| {
         format!("(SELECT idx_scan {such} FROM pg_stat_user_indexes WHERE indexrelname = '{index}')")
     };
-    // A connection tells what it read once a second.
-    while !bench.holds(&looks("claim_pkey", ">= 3")).await {
+    // A connection reports its statistics once a second.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !bench.holds(&scans("claim_pkey", ">= 3")).await {
+        assert!(Instant::now() < deadline, "the index of ids is not used");
         bench.pending().await;
         bench.push(&Transition::Delivered).await;
     }
     // While somebody holds a snapshot, the index of daemons leads to every claim that was ever made.
-    assert!(bench.holds(&looks("claim_daemon", "= 0")).await);
+    assert!(bench.holds(&scans("claim_daemon", "= 0")).await);
 }

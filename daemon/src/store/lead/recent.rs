@@ -9,31 +9,40 @@ const MOVED_MAX: i64 = 5000;
 const RECENT_MAX: i64 = 20_000;
 /// A table of so many pages is read whole in a few milliseconds.
 const PAGES_FEW: i64 = 1000;
-/// Every so many looks read the whole table, however large: a page in front may have got a row.
+/// So many pages in front of the first row are read again: one that was being written may have got its row since, and a
+/// table grows by some pages before they are used.
+const MARGIN: i64 = 512;
+/// Every so many scans read the whole table, however large: somebody may have cleaned up in front.
 const WHOLE_EVERY: u32 = 16;
 
 /// From which page of `lead_recent` on there are rows. While somebody holds a snapshot, those that were moved stay in
-/// front for as long, and each look would read all of them.
+/// front for as long, and each scan would read all of them.
 #[derive(Debug, Default)]
 pub(in crate::store) struct FirstPage {
     page: i64,
-    /// How many there were at the last look.
+    /// How many there were at the last scan.
     pages: i64,
-    looks: u32,
+    scans: u32,
+    was_empty: bool,
 }
 
 impl FirstPage {
-    /// Where this look begins, in a table of so many pages.
-    const fn begin(&mut self, pages: i64) -> i64 {
-        self.looks = self.looks.wrapping_add(1);
-        // A table that became shorter was cleaned up.
-        let is_whole = pages <= PAGES_FEW || pages < self.pages || self.looks.is_multiple_of(WHOLE_EVERY);
+    /// Where this scan begins, in a table of so many pages.
+    const fn scan_start(&mut self, pages: i64) -> i64 {
+        self.scans = self.scans.wrapping_add(1);
+        // A table that became shorter was cleaned up. Nothing is left where two scans say so, one of them a whole one.
+        let is_whole = pages <= PAGES_FEW
+            || pages < self.pages
+            || self.was_empty && self.page > 0
+            || self.scans.is_multiple_of(WHOLE_EVERY);
         if is_whole { 0 } else { self.page }
     }
 
-    /// What a look came to: the page of the first row. Where there is none, rows come behind what was there before it.
-    fn found(&mut self, first: Option<i64>, pages: i64) {
-        self.page = first.unwrap_or_else(|| (pages - 1).max(0));
+    /// What a scan came to: the page of the first row, if it found any.
+    fn scanned(&mut self, start: i64, first: Option<i64>, pages: i64) {
+        let page = first.unwrap_or_else(|| self.pages.min(pages));
+        self.page = page.saturating_sub(MARGIN).max(0);
+        self.was_empty = first.is_none() && start > 0;
         self.pages = pages;
     }
 }
@@ -51,8 +60,9 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        let begin = format!("({},0)", first.begin(pages));
-        let look = sqlx::query!(
+        let start = first.scan_start(pages);
+        let begin = format!("({start},0)");
+        let scan = sqlx::query!(
             r#"SELECT count(*) AS "count!", (min(place)::text::point)[0]::bigint AS first
                FROM (SELECT ctid AS place FROM lead_recent WHERE ctid >= $2::text::tid LIMIT $1) recent"#,
             RECENT_MAX,
@@ -60,9 +70,10 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        first.found(look.first, pages);
-        if look.count == 0 || look.count < RECENT_MAX && !is_quiet {
-            return Ok(look.count > 0);
+        first.scanned(start, scan.first, pages);
+        if scan.count == 0 || scan.count < RECENT_MAX && !is_quiet {
+            // What a scan from the middle did not find may stand in front of it.
+            return Ok(scan.count > 0 || start > 0);
         }
         while self.move_some_people(&begin).await? > 0 {}
         // What they add to the index is merged at once, and no search has to read it beside the index.
@@ -98,19 +109,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_begin_behind_what_was_moved_while_the_table_is_large() {
+    fn scans_begin_near_the_first_row_while_the_table_is_large() {
         let mut first = FirstPage::default();
-        assert_eq!(first.begin(5000), 0);
-        first.found(Some(4990), 5000);
-        assert_eq!(first.begin(5100), 4990);
-        first.found(None, 5100);
-        assert_eq!(first.begin(5100), 5099, "the last page may have room");
-        first.found(None, 5100);
-        assert_eq!(first.begin(5099), 0, "it was cleaned up");
-        first.found(Some(700), 1000);
-        assert_eq!(first.begin(1000), 0, "it is small");
-        first.found(Some(700), 5000);
-        let begun: Vec<_> = (0..WHOLE_EVERY).map(|_| first.begin(5000)).collect();
-        assert_eq!(begun.iter().filter(|page| **page == 0).count(), 1, "{begun:?}");
+        assert_eq!(first.scan_start(5000), 0);
+        first.scanned(0, Some(4990), 5000);
+        assert_eq!(first.scan_start(5100), 4990 - MARGIN);
+        first.scanned(4990 - MARGIN, None, 5100);
+        assert_eq!(first.scan_start(5200), 0, "it found none, so the next one is whole");
+        first.scanned(0, None, 5200);
+        assert_eq!(first.scan_start(5300), 5100 - MARGIN, "behind what was there a scan ago");
+        assert_eq!(first.scan_start(5199), 0, "it was cleaned up");
+        first.scanned(0, Some(900), 1000);
+        assert_eq!(first.scan_start(1000), 0, "it is small");
+        first.scanned(0, Some(900), 5000);
+        let starts: Vec<_> = (0..WHOLE_EVERY).map(|_| first.scan_start(5000)).collect();
+        assert_eq!(starts.iter().filter(|page| **page == 0).count(), 1, "{starts:?}");
     }
 }
