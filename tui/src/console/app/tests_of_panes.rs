@@ -202,6 +202,19 @@ fn a_list_that_could_not_be_read_says_why_and_does_not_seem_to_be_on_its_way() {
 }
 
 #[test]
+fn an_attempt_that_could_not_be_read_has_one_pane() {
+    let mut app = opened(120, 36);
+    let asked = press(&mut app, "enter");
+    for effect in asked {
+        let Effect::Net(Command::Ask { ticket, .. }) = effect else { continue };
+        feed(&mut app, Msg::Answered { ticket, answer: Err("it broke".to_owned()) });
+    }
+    assert!(shown(&app).contains("it broke"), "{}", shown(&app));
+    press(&mut app, "tab");
+    assert_eq!(last(&app), "there is one pane only");
+}
+
+#[test]
 fn what_cannot_be_marked_says_so() {
     for (keys, said) in [
         ("2 space", "leads are marked, causes are not: open one"),

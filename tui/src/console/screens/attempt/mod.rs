@@ -55,7 +55,7 @@ impl Details {
             self.asked = None;
         }
         let taken = self.fetch.take(event, |answer| match answer {
-            Answer::Detail(told) => Some((**told).clone()),
+            Answer::Detail(detail) => Some((**detail).clone()),
             _ => None,
         });
         let (attempt, detail) = self.fetch.value.clone().filter(|_| taken && self.fetch.error.is_none())?;
@@ -175,7 +175,11 @@ impl AttemptScreen {
 
     /// Whether request and response stand side by side, or will once they are there.
     fn has_two(&self, shared: &Shared) -> bool {
-        shared.width >= TWO_COLUMNS && !(self.is_compared && self.before().is_some())
+        let is_unreadable =
+            |it: &Attempt| self.details.of(&it.id).is_none() && self.details.error(&it.id).is_some();
+        shared.width >= TWO_COLUMNS
+            && !(self.is_compared && self.before().is_some())
+            && !self.current().is_some_and(is_unreadable)
     }
 
     fn step(&mut self, at: usize) {
@@ -235,7 +239,7 @@ impl Screen for AttemptScreen {
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
         self.fetch.take(&event, |answer| match answer {
-            Answer::Detail(told) => Some((**told).clone()),
+            Answer::Detail(detail) => Some((**detail).clone()),
             _ => None,
         });
         if let Some((attempt, detail)) = self.fetch.value.take() {
