@@ -10,6 +10,7 @@ use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
 use crate::console::data::{Answer, Conn, Query};
 use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, visit};
+use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
 
@@ -136,6 +137,17 @@ fn what_panes_say_of_keys_is_by_the_readers_own() {
     feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts: Vec::new(), first: true });
     let text = shown(&app);
     assert!(text.contains("No attempt yet") && !text.contains("shows what waits"), "{text}");
+}
+
+#[test]
+fn how_an_integration_is_made_is_by_the_readers_own_key() {
+    let mut app = live(120, 36);
+    let keys = [(Action::NewIntegration, vec!["ctrl-n".parse().unwrap()])];
+    app.shared.setup.keymap = Keymap::with(&keys.into(), []).unwrap();
+    visit(&mut app, "C");
+    let removed = app.shared.integrations.iter().map(|it| it.id.clone()).collect();
+    feed(&mut app, Msg::Changes { changed: Vec::new(), removed });
+    assert!(shown(&app).contains("It has no integration yet: ^n makes one"), "{}", shown(&app));
 }
 
 #[test]

@@ -228,7 +228,8 @@ impl Screen for CompanyScreen {
         self.rows.set(usize::from(inner.height).saturating_sub(1));
         let mut look = view.look();
         look.is_one_company = true;
-        self.table.draw(&COLUMNS, &look, "It has no integration yet: n makes one", frame, inner);
+        let how = view.shared.setup.keymap.hint(Action::NewIntegration, ": ", " makes one");
+        self.table.draw(&COLUMNS, &look, &format!("It has no integration yet{how}"), frame, inner);
     }
 
     fn back(&mut self) -> bool {
