@@ -30,7 +30,7 @@ use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
-use tail::{Page as Told, Tail};
+use tail::{Page as Reported, Tail};
 
 impl Row for Activity {
     fn id(&self) -> &str {
@@ -130,7 +130,7 @@ pub struct ActivityScreen {
     tail: Tail,
     /// What is read anew, until there is as much of it as is shown.
     anew: Option<Tail>,
-    fetch: Fetch<Told>,
+    fetch: Fetch<Reported>,
     /// By which token it was asked; empty for the newest.
     asked: String,
     /// How many lines have come above since the newest is not followed.
@@ -180,7 +180,7 @@ impl ActivityScreen {
     }
 
     /// Takes a page in. Whoever asked for what a line stood for goes on at the first of what came in its place.
-    fn told(&mut self, page: Told, cx: &mut Cx<'_>) {
+    fn take_page(&mut self, page: Reported, cx: &mut Cx<'_>) {
         let was_open =
             self.table.current().is_some_and(|it| self.tail.behind(&it.id) == Some(self.asked.as_str()));
         let first = page.rows.first().map(|it| it.id.clone()).filter(|_| was_open);
@@ -254,11 +254,11 @@ impl Screen for ActivityScreen {
             return;
         }
         let taken = self.fetch.take(&event, |answer| match answer {
-            Answer::Activity { rows, next } => Some(Told { rows: rows.clone(), next: next.clone() }),
+            Answer::Activity { rows, next } => Some(Reported { rows: rows.clone(), next: next.clone() }),
             _ => None,
         });
         if let Some(page) = self.fetch.value.take().filter(|_| taken) {
-            self.told(page, cx);
+            self.take_page(page, cx);
         }
     }
 
@@ -268,7 +268,7 @@ impl Screen for ActivityScreen {
         }
     }
 
-    /// All that is shown, not the newest page alone: what is told no more goes.
+    /// All that is shown, not the newest page alone: what is reported no more goes.
     fn reload(&mut self, cx: &mut Cx<'_>) {
         self.anew = Some(Tail::default());
         self.ask(String::new(), cx);

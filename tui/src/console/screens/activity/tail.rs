@@ -1,5 +1,5 @@
 //! What is shown of what happened: stretches in which nothing is missing, newest first. Each knows where the daemon goes on
-//! behind it; where another one follows, more happened between them than was told, and a line says so.
+//! behind it; where another one follows, more happened between them than was reported, and a line says so.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,7 +9,7 @@ use crate::console::data::system::What;
 /// So many lines are kept at most.
 pub(super) const KEPT: usize = 1000;
 
-/// A page as it was told, newest first.
+/// A page as it was reported, newest first.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     pub rows: Vec<Activity>,
@@ -27,14 +27,14 @@ struct Stretch {
     is_cut: bool,
 }
 
-/// What was told now, and what was known: both in the order in which the daemon told it, which alone knows it. A line that
+/// What was reported now, and what was known: both in the order in which the daemon reported it, which alone knows it. A line that
 /// only the latter has stands before the one that it stood before.
-fn merged(told: Vec<Activity>, known: Vec<Activity>) -> Vec<Activity> {
-    let ids: BTreeSet<String> = told.iter().map(|it| it.id.clone()).collect();
-    let mut rows = Vec::with_capacity(told.len() + known.len());
+fn merged(reported: Vec<Activity>, known: Vec<Activity>) -> Vec<Activity> {
+    let ids: BTreeSet<String> = reported.iter().map(|it| it.id.clone()).collect();
+    let mut rows = Vec::with_capacity(reported.len() + known.len());
     let mut left: BTreeSet<String> = known.iter().map(|it| it.id.clone()).collect();
     let mut known = VecDeque::from(known);
-    for it in told {
+    for it in reported {
         while left.contains(&it.id)
             && let Some(old) = known.pop_front()
         {
@@ -149,7 +149,7 @@ impl Tail {
             return;
         }
         let mut joined = self.stretches.drain(at..=reached);
-        let Some(told) = joined.next() else { return };
+        let Some(reported) = joined.next() else { return };
         let mut known: Vec<Activity> = Vec::new();
         let (mut next, mut is_cut, mut end) = (String::new(), false, None);
         for it in joined {
@@ -158,9 +158,9 @@ impl Tail {
             (next, is_cut) = (it.next, it.is_cut);
         }
         if is_last || end.is_some_and(|id| page.contains(&id)) {
-            (next, is_cut) = (told.next, false);
+            (next, is_cut) = (reported.next, false);
         }
-        self.stretches.insert(at, Stretch { rows: merged(told.rows, known), next, is_cut });
+        self.stretches.insert(at, Stretch { rows: merged(reported.rows, known), next, is_cut });
     }
 
     /// Drops the oldest lines where there are too many.
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_page_in_a_second_is_said_until_it_is_told() {
+    fn more_than_a_page_in_a_second_is_said_until_it_is_reported() {
         let mut tail = Tail::default();
         tail.take("", page(1..4));
         assert_eq!(said(&tail), "3 2 1", "what is behind the first page is older than what is followed");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_moment_are_told_to_the_last() {
+    fn lines_of_one_moment_are_reported_to_the_last() {
         let mut tail = Tail::default();
         tail.take("", of_a_moment(&[2, 1]));
         tail.take("", of_a_moment(&[9, 8]));
@@ -287,11 +287,11 @@ mod tests {
         let mut tail = Tail::default();
         tail.take("", of_a_moment(&[3, 9]));
         tail.take("", of_a_moment(&[5, 3, 9]));
-        assert_eq!(said(&tail), "5 3 9", "as told, not by time and id");
+        assert_eq!(said(&tail), "5 3 9", "as reported, not by time and id");
         tail.take("", of_a_moment(&[2, 8]));
         tail.take("8", of_a_moment(&[7, 6, 3]));
         assert_eq!(said(&tail), "2 8 7 6 5 3 9", "what was known stands before what it stood before");
-        // A line that moved is where it was told last.
+        // A line that moved is where it was reported last.
         tail.take("", of_a_moment(&[6, 2, 8, 7]));
         assert_eq!(said(&tail), "6 2 8 7 5 3 9");
     }
