@@ -89,6 +89,7 @@ impl App {
 
     /// Asks about a form that is to be saved; it waits below. A question that wanted nothing typed is asked once more.
     fn weigh_first(&mut self, mutation: Mutation, what: String) {
+        let mut flow = None;
         let mut confirm = match self.dialog.take() {
             Some(Dialog::Confirm(confirm)) => confirm,
             below => {
@@ -97,13 +98,14 @@ impl App {
                     Some(Dialog::Editor(form)) => Some(form),
                     _ => None,
                 };
+                flow = form.as_ref().and_then(|form| form.edited_flow()).cloned();
                 let mut confirm = Confirm::new("Save", "Save", question, mutation);
                 (confirm.what, confirm.form) = (what, form);
                 Box::new(confirm)
             }
         };
         (confirm.opened_at, confirm.zone) = (self.shared.now, self.shared.setup.zone.clone());
-        weigh(&mut confirm, &self.shared, None);
+        weigh(&mut confirm, &self.shared, flow.as_ref());
         self.dialog = Some(Dialog::Confirm(confirm));
     }
 
@@ -261,7 +263,7 @@ mod tests {
         for (form, question, typed) in [
             ("m", "Save the mapping of Rosewood Barn / hubspot-eu?", "hubspot-eu"),
             ("K h u n t e r", "Save the new credentials of Rosewood Barn / hubspot-eu?", "hubspot-eu"),
-            ("3 s a r a h enter down E", "Save the flow big weddings?", "save"),
+            ("3 s a r a h enter down E", "Save the flow big weddings?", "big space weddings"),
             (", x", "Save the settings of Rosewood Barn / hubspot-eux?", "hubspot-eu"),
             ("n", "Save the new integration Rosewood Barn / webhook?", "webhook"),
         ] {

@@ -126,6 +126,14 @@ impl Editor {
         }))
     }
 
+    /// The flow whose condition is edited.
+    pub const fn edited_flow(&self) -> Option<&Flow> {
+        match &self.form {
+            Form::Flow(it) => Some(&it.flow),
+            _ => None,
+        }
+    }
+
     /// Edits the condition of a flow.
     pub fn flow(flow: Flow) -> Self {
         let when = Input::with(flow.when.clone());
