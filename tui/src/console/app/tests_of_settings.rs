@@ -31,6 +31,41 @@ fn whoever_is_careful_types_each_number_and_each_name() {
 }
 
 #[test]
+fn whatever_a_name_is_made_of_something_can_be_typed() {
+    let long = "Die Hochzeitsscheune am Rande des Waldes hinter dem alten Wasserturm links";
+    let careful = |name: &str| {
+        let mut app = live(120, 36);
+        app.shared.setup.careful = true;
+        app.shared.integrations.iter_mut().for_each(|it| it.name = name.to_owned());
+        app
+    };
+    for name in ["hub\u{200d}spot", "hub\u{e000}spot"] {
+        for (keys, verb) in [("t", "push"), ("a o", "rotate")] {
+            let mut app = careful(name);
+            visit(&mut app, keys);
+            let asked = format!("Type {verb} to confirm");
+            assert!(shown(&app).contains(&asked), "{keys}: {}", shown(&app));
+            press(&mut app, "enter");
+            assert_eq!(last(&app), "not possible: type what it does");
+            assert!(
+                mutation(&press(&mut app, &format!("{verb} enter"))).is_some(),
+                "{keys}: {}",
+                shown(&app)
+            );
+        }
+    }
+    let mut app = careful(long);
+    visit(&mut app, "t");
+    let text = shown(&app);
+    let asked = text.split("Type this to confirm, all of it:").nth(1).unwrap_or_default();
+    assert!(asked.contains("alten Wasserturm") && asked.contains("links "), "{text}");
+    press(&mut app, "enter");
+    assert_eq!(last(&app), "not possible: type the full name");
+    let typed = long.replace(' ', " space ");
+    assert!(mutation(&press(&mut app, &format!("{typed} enter"))).is_some(), "{}", shown(&app));
+}
+
+#[test]
 fn a_mouse_moves_and_selects_and_never_acts() {
     let mut app = live(80, 24);
     let effects = press(&mut app, ": m o u s e enter");

@@ -6,6 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{Editor, QUIET, Then};
 use crate::console::data::change::Snooze;
@@ -18,6 +19,7 @@ use crate::console::widgets::draw::{input, popup, safe, wrapped};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::time;
 use crate::moment::ahead_of;
+use crate::text::display_text;
 
 /// From this many deliveries on, a bulk act wants its number typed.
 const BULK: u64 = 10;
@@ -42,7 +44,7 @@ pub enum Weight {
     Count,
     /// This number of deliveries, if they are many.
     Known(u64),
-    /// This name.
+    /// This name, or what it does where no keyboard has all of its characters.
     Name(String),
     /// What it does, in the words of its button.
     Verb,
@@ -139,10 +141,19 @@ impl Confirm {
     /// What must be typed to confirm.
     pub fn expected(&self) -> Option<String> {
         match (&self.weight, &self.estimate) {
-            (Weight::Name(name), _) => Some(name.clone()),
-            (Weight::Verb, _) => Some(self.verb.to_lowercase()),
+            (Weight::Name(_) | Weight::Verb, _) => {
+                Some(self.name().map_or_else(|| self.verb.to_lowercase(), str::to_owned))
+            }
             (Weight::Known(count), _) if *count >= self.bulk => Some(count.to_string()),
             (Weight::Count, Estimating::Done(e)) if e.count >= self.bulk => Some(e.count.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The name that must be typed; none where it is shown spelled out, as nobody could type it.
+    fn name(&self) -> Option<&str> {
+        match &self.weight {
+            Weight::Name(name) => Some(name.as_str()).filter(|name| display_text(name) == *name),
             _ => None,
         }
     }
@@ -160,8 +171,8 @@ impl Confirm {
         }
         match (self.expected(), &self.weight) {
             (Some(expected), _) if expected.trim() == self.input.text().trim() => None,
-            (Some(_), Weight::Name(_)) => Some("type the full name"),
-            (Some(_), Weight::Verb) => Some("type what it does"),
+            (Some(_), _) if self.name().is_some() => Some("type the full name"),
+            (Some(_), Weight::Name(_) | Weight::Verb) => Some("type what it does"),
             (Some(_), _) => Some("type the count"),
             (None, _) => None,
         }
@@ -401,18 +412,25 @@ impl Confirm {
 
     fn typed(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
         let Some(expected) = self.expected() else { return Vec::new() };
-        let ask = vec![
-            theme.span(Role::Quiet, "Type "),
-            theme.span(Role::Strong, safe(&expected, width.saturating_sub(18), theme)),
-            theme.span(Role::Quiet, " to confirm:"),
-        ];
+        let mut lines = vec![Line::default()];
+        if expected.width() + 18 <= width {
+            lines.push(Line::from(vec![
+                theme.span(Role::Quiet, "Type "),
+                theme.span(Role::Strong, safe(&expected, width, theme)),
+                theme.span(Role::Quiet, " to confirm:"),
+            ]));
+        } else {
+            lines.push(Line::from(theme.span(Role::Quiet, "Type this to confirm, all of it:")));
+            lines.extend(wrapped(&expected, "  ", width, Role::Strong, theme));
+        }
         let mut line = vec![theme.span(Role::Accent, theme.pick("┃ ", "> "))];
         if self.focus == Focus::Input {
             line.extend(input(&self.input, width.saturating_sub(2), theme));
         } else {
             line.push(Span::raw(safe(self.input.text(), width.saturating_sub(2), theme)));
         }
-        vec![Line::default(), Line::from(ask), Line::from(line)]
+        lines.push(Line::from(line));
+        lines
     }
 
     fn buttons(&self, obstacle: Option<String>, theme: Theme) -> Line<'static> {
