@@ -214,10 +214,19 @@ pub fn state_folder() -> Option<PathBuf> {
 impl Config {
     /// Reads the settings; only a file that was named must be there.
     pub fn load() -> Result<Self, ConfigError> {
+        Self::load_as(Self::parse)
+    }
+
+    /// The same for a command, which has no keys and is not stopped by keys that the console refuses.
+    pub fn load_for_command() -> Result<Self, ConfigError> {
+        Self::load_as(Self::parse_without_keys)
+    }
+
+    fn load_as(parse: impl FnOnce(&str, &Path) -> Result<Self, ConfigError>) -> Result<Self, ConfigError> {
         let named = named();
         let Some(path) = named.clone().or_else(usual) else { return Ok(Self::default()) };
         match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path),
+            Ok(text) => parse(&text, &path),
             Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
             Err(cause) => Err(ConfigError::Unreadable { path, cause }),
         }
@@ -225,14 +234,17 @@ impl Config {
 
     /// Reads the text of a settings file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let wrong = |at: Option<Range<usize>>, reason: String| {
-            let before = text.get(..at.map_or(0, |at| at.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            ConfigError::Wrong { path: path.to_owned(), line, reason }
-        };
+        let mut config = Self::parse_without_keys(text, path)?;
+        config.keymap =
+            config.bind().map_err(|clash| wrong(text, path, config.span(clash.action), clash.reason))?;
+        Ok(config)
+    }
+
+    /// The same, with our own keys.
+    fn parse_without_keys(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let wrong = |at, reason| wrong(text, path, at, reason);
         let mut config: Self =
             toml::from_str(text).map_err(|error| wrong(error.span(), one_line(error.message())))?;
-        config.keymap = config.bind().map_err(|clash| wrong(config.span(clash.action), clash.reason))?;
         if let Some(name) = config.profile.as_ref().filter(|name| !config.profiles.contains_key(*name)) {
             let at = text.find("profile").map(|at| at..at);
             return Err(wrong(at, config.no_profile(name).to_string()));
@@ -281,6 +293,13 @@ impl Config {
     pub fn text(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
+}
+
+/// What is wrong here in a settings file.
+fn wrong(text: &str, path: &Path, at: Option<Range<usize>>, reason: String) -> ConfigError {
+    let before = text.get(..at.map_or(0, |at| at.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    ConfigError::Wrong { path: path.to_owned(), line, reason }
 }
 
 fn one_line(text: &str) -> String {
@@ -358,6 +377,16 @@ mod tests {
         assert!(parsed("[keys]\nretry = \"alt-r\"\n").unwrap_err().contains(":2: `alt-r` is no key"));
         assert!(parsed("[keys]\nretri = \"r\"\n").unwrap_err().contains(":2: unknown variant `retri`"));
         assert!(parsed("color = \n").unwrap_err().starts_with(&format!("{PATH}:1: ")));
+    }
+
+    #[test]
+    fn commands_go_on_where_the_console_refuses_its_keys() {
+        for keys in ["palette = \"none\"", "retry = \"x\"\nevidence = \"x\"", "back = \"b\""] {
+            let text = format!("[profiles.prod]\nserver = \"unix:/x\"\n\n[keys]\n{keys}\n");
+            assert!(parsed(&text).is_err(), "{keys}");
+            let config = Config::parse_without_keys(&text, Path::new(PATH)).unwrap();
+            assert_eq!(config.profiles(), ["prod"], "{keys}");
+        }
     }
 
     #[test]

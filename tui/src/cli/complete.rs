@@ -79,7 +79,7 @@ fn reach_of(line: &[OsString]) -> Option<Reach> {
     };
     let reach = Reach { server: option("--server"), token: option("--token"), ..Reach::default() };
     let wanted = Wanted { profile: option("--profile"), reach, ..Wanted::default() };
-    Some(Config::load().ok()?.choose(wanted).ok()?.reach)
+    Some(Config::load_for_command().ok()?.choose(wanted).ok()?.reach)
 }
 
 /// The same command, whose arguments ask the daemon what there is; `noun` is the command's that it stands in.

@@ -317,7 +317,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
     let wanted = Wanted { profile, reach: network.reach(server), color, ascii, plain, read_only };
     // Read where they are needed: what helps to mend them must work without.
     let context = || -> Result<Context, CliError> {
-        Ok(Context { reach: Config::load()?.choose(wanted.clone())?.reach, out: out.clone() })
+        Ok(Context { reach: Config::load_for_command()?.choose(wanted.clone())?.reach, out: out.clone() })
     };
     let done = match command {
         None => {
