@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::msg::Copied;
+
 /// Terminals drop longer sequences, or hang on them.
 const BYTES_MAX: usize = 64 * 1024;
 /// How long a program may take to take a text; whoever quits meanwhile waits for that.
@@ -104,6 +106,11 @@ impl Clip {
         Ok(format!("copied {}, {bytes} bytes, through the terminal (OSC 52{handed}){by}", self.what))
     }
 
+    /// The same, with what it is about.
+    pub(super) fn copied(&self, taken: &Taken) -> Copied {
+        Copied { what: self.what.clone(), outcome: self.said(taken) }
+    }
+
     fn cleared(taken: &Taken) -> Result<String, String> {
         const ASKED: &str = "the terminal was asked to empty its clipboard, and gives no answer (OSC 52)";
         match taken {
@@ -123,19 +130,19 @@ impl Clip {
 /// takes its place.
 #[derive(Default)]
 pub(super) struct Clipboard {
-    given: JoinSet<Result<String, String>>,
+    given: JoinSet<Copied>,
     waiting: Option<(Clip, Program)>,
 }
 
 impl Clipboard {
     /// Gives a text to the program, once that is free; what is said of another one that waited for it.
-    pub(super) fn give(&mut self, clip: Clip, program: Program) -> Option<Result<String, String>> {
+    pub(super) fn give(&mut self, clip: Clip, program: Program) -> Option<Copied> {
         if self.given.is_empty() {
             self.start(clip, program);
             return None;
         }
         let (overtaken, (name, _)) = self.waiting.replace((clip, program))?;
-        Some(overtaken.said(&Taken::Overtaken(name)))
+        Some(overtaken.copied(&Taken::Overtaken(name)))
     }
 
     fn start(&mut self, clip: Clip, program: Program) {
@@ -144,7 +151,7 @@ impl Clipboard {
                 Ok(()) => Taken::By(program.0),
                 Err(error) => Taken::Not(program.0, error),
             };
-            clip.said(&taken)
+            clip.copied(&taken)
         });
     }
 
@@ -154,12 +161,15 @@ impl Clipboard {
     }
 
     /// What became of the next text; for ever under way where none is.
-    pub(super) async fn next(&mut self) -> Result<String, String> {
+    pub(super) async fn next(&mut self) -> Copied {
         let Some(ended) = self.given.join_next().await else { return future::pending().await };
         if let Some((clip, program)) = self.waiting.take() {
             self.start(clip, program);
         }
-        ended.unwrap_or_else(|error| Err(format!("copying broke: {error}")))
+        ended.unwrap_or_else(|error| {
+            let outcome = Err(format!("copying broke: {error}"));
+            Copied { what: String::new(), outcome }
+        })
     }
 
     /// Waits for what is under way, which has an end.
@@ -292,10 +302,12 @@ mod tests {
         let program = shell(format!("cat >> '{}'", path.display()));
         let mut clipboard = Clipboard::default();
         assert!(clipboard.give(clip("1"), program).is_none() && clipboard.give(clip("2"), program).is_none());
-        let overtaken = clipboard.give(clip("3"), program).unwrap().unwrap();
+        let overtaken = clipboard.give(clip("3"), program).unwrap().outcome.unwrap();
         assert!(overtaken.ends_with("(OSC 52), not to sh: something else was copied next"), "{overtaken}");
         for _ in 0..2 {
-            assert!(clipboard.next().await.unwrap().ends_with("through the terminal (OSC 52) and sh"));
+            assert!(
+                clipboard.next().await.outcome.unwrap().ends_with("through the terminal (OSC 52) and sh")
+            );
         }
         assert!(!clipboard.is_busy());
         assert_eq!(fs::read_to_string(&path).unwrap(), "13");

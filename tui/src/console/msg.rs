@@ -56,8 +56,16 @@ pub enum Msg {
     Refused(String),
     /// What the reader's own editor made of a text.
     Edited(Result<String, String>),
-    Copied(Result<String, String>),
+    Copied(Copied),
     Saved(Result<String, String>),
+}
+
+/// What became of a text on its way to the clipboard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// What the text was called by whoever had it copied.
+    pub what: String,
+    pub outcome: Result<String, String>,
 }
 
 /// What a mouse did, where one is listened to.
@@ -82,7 +90,7 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub enum Effect {
     Net(Command),
-    /// Puts a text on the clipboard; an empty one is to take away what is there.
+    /// Puts a text on the clipboard; an empty one is to take away what is there. The answer is `Msg::Copied`.
     Copy {
         what: String,
         text: Zeroizing<String>,

@@ -24,7 +24,7 @@ use super::clipboard::{self, Clip, Clipboard, Taken};
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
-use super::msg::{Command, Effect, Mouse, Msg, Program};
+use super::msg::{Command, Copied, Effect, Mouse, Msg, Program};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::sleep::Awake;
@@ -83,7 +83,7 @@ pub enum End {
 enum Wake {
     Event(Option<std::io::Result<Event>>),
     Net(Option<Msg>),
-    Copied(Result<String, String>),
+    Copied(Copied),
     Stop(u8),
     Suspend,
     Continue,
@@ -198,7 +198,7 @@ impl Runtime {
             // The terminal has hung up, and its signal is still on the way.
             Wake::Event(Some(Err(_)) | None) => self.exit = Some(Exit::Code(HANG_UP)),
             Wake::Net(Some(msg)) => self.handle(msg)?,
-            Wake::Copied(outcome) => self.handle(Msg::Copied(outcome))?,
+            Wake::Copied(copied) => self.handle(Msg::Copied(copied))?,
             Wake::Net(None) => {
                 self.is_cut_off = true;
                 let reason = "the connection broke inside the console: start it again".to_owned();
@@ -240,8 +240,8 @@ impl Runtime {
                 }
             }
             Effect::Copy { what, text } => {
-                if let Some(outcome) = self.copy(what, text) {
-                    self.handle(Msg::Copied(outcome))?;
+                if let Some(copied) = self.copy(what, text) {
+                    self.handle(Msg::Copied(copied))?;
                 }
             }
             Effect::Save { path, secret } => {
@@ -288,20 +288,21 @@ impl Runtime {
 
     /// Puts a text on the reader's clipboard, or into a file if it is too long for that; says what became of it, unless the
     /// machine's own program has yet to take it.
-    fn copy(&mut self, what: String, text: Zeroizing<String>) -> Option<Result<String, String>> {
+    fn copy(&mut self, what: String, text: Zeroizing<String>) -> Option<Copied> {
         if clipboard::is_too_long(&text) {
-            return Some(kept(&what, &text));
+            return Some(Copied { outcome: kept(&what, &text), what });
         }
         let is_in_tmux = env::var_os("TMUX").is_some_and(|value| !value.is_empty());
         let sequence = clipboard::sequence(&text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
         if let Err(error) = sent {
-            return Some(Err(format!("the terminal could not be written to: {error}")));
+            let outcome = Err(format!("the terminal could not be written to: {error}"));
+            return Some(Copied { what, outcome });
         }
         let clip = Clip { what, text, is_in_tmux };
         match clipboard::program(|name| env::var(name).ok(), clipboard::is_in_path) {
             Some(program) => self.clipboard.give(clip, program),
-            None => Some(clip.said(&Taken::Nobody)),
+            None => Some(clip.copied(&Taken::Nobody)),
         }
     }
 

@@ -52,7 +52,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::data::{Answer, Company, Conn, Elsewhere, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
-use super::msg::{Command, Effect, Msg, Ticket};
+use super::msg::{Command, Copied, Effect, Msg, Ticket};
 use super::screen::{Cx, Event, Fetch, Next, Screen, View};
 use super::screens;
 use super::theme::Theme;
@@ -270,7 +270,8 @@ impl App {
             Msg::Done { ticket, done } => self.done(ticket, done, effects),
             Msg::Refused(reason) => self.shared.say(Tone::Bad, reason),
             Msg::Edited(outcome) => self.edited(outcome, effects),
-            Msg::Copied(outcome) | Msg::Saved(outcome) => self.note(outcome),
+            Msg::Copied(copied) => self.copied(copied),
+            Msg::Saved(outcome) => self.note(outcome),
             Msg::Key(_) | Msg::Paste(_) | Msg::Mouse(_) | Msg::Resize(..) | Msg::Tick | Msg::Resumed => {}
         }
     }
@@ -357,11 +358,25 @@ impl App {
         self.report(event, effects);
     }
 
+    /// Says what became of a copy: beside the secret only if that is the one that was copied, as the answer comes late.
+    fn copied(&mut self, Copied { what, outcome }: Copied) {
+        match self.secrets.front() {
+            Some(secret) if secret.copied_as() == what => self.note(outcome),
+            _ => self.say(outcome),
+        }
+    }
+
     fn note(&mut self, outcome: Result<String, String>) {
         match (self.secrets.front_mut(), outcome) {
-            (Some(secret), Ok(text) | Err(text)) => secret.note = Some(text),
-            (None, Ok(text)) => self.shared.say(Tone::Good, text),
-            (None, Err(text)) => self.refuse(&text),
+            (Some(secret), Ok(text) | Err(text)) => secret.say(text),
+            (None, outcome) => self.say(outcome),
+        }
+    }
+
+    fn say(&mut self, outcome: Result<String, String>) {
+        match outcome {
+            Ok(text) => self.shared.say(Tone::Good, text),
+            Err(text) => self.refuse(&text),
         }
     }
 

@@ -9,7 +9,7 @@ use super::tests_of_lists::asked;
 use crate::console::data::change::Lifted;
 use crate::console::data::{Answer, Conn, Done, Entry, Mutation, Query, Secret};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{Command, Copied, Effect, Msg};
 
 fn rotated(app: &mut App) {
     press(app, "a o");
@@ -21,6 +21,15 @@ fn rotated(app: &mut App) {
     let secret = Some(Secret::new("whsec_abc".to_owned()));
     let done = Ok(Done::Rotated { integration: Box::new(fixtures::hubspot()), secret });
     feed(app, Msg::Done { ticket, done });
+}
+
+/// The secret of this integration, as its copy is called.
+const HUBSPOT: &str = "the secret of Rosewood Barn / hubspot-eu";
+
+/// The answer to a copy.
+fn answer(what: &str, outcome: Result<&str, &str>) -> Msg {
+    let outcome = outcome.map(str::to_owned).map_err(str::to_owned);
+    Msg::Copied(Copied { what: what.to_owned(), outcome })
 }
 
 #[test]
@@ -76,7 +85,7 @@ fn whether_a_secret_went_from_the_clipboard_is_said_as_far_as_it_is_known() {
     assert_eq!(copied(&press(&mut app, "k")), Some(0));
     let said = "wl-copy did not take an empty text (exit status: 1) and may hold what was there; the terminal was \
                 asked to empty its clipboard, and gives no answer (OSC 52)";
-    feed(&mut app, Msg::Copied(Err(said.to_owned())));
+    feed(&mut app, answer(HUBSPOT, Err(said)));
     let text = shown(&app);
     // All of it is seen, and the key stays: it may have to be pressed again.
     for part in
@@ -85,6 +94,45 @@ fn whether_a_secret_went_from_the_clipboard_is_said_as_far_as_it_is_known() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(copied(&press(&mut app, "k")), Some(0));
+}
+
+#[test]
+fn a_late_answer_of_the_clipboard_takes_no_warning_away_unseen() {
+    let mut app = live(120, 36);
+    rotated(&mut app);
+    press(&mut app, "y esc");
+    assert!(shown(&app).contains("The same key once more"), "{}", shown(&app));
+    feed(&mut app, answer(HUBSPOT, Ok("copied it")));
+    press(&mut app, "esc");
+    assert_eq!(app.secrets.len(), 1, "it was not seen that it would be thrown away");
+    assert!(shown(&app).contains("The same key once more"), "{}", shown(&app));
+    // An answer about something else leaves the warning as it is.
+    feed(&mut app, answer("the evidence", Ok("copied the evidence")));
+    assert!(shown(&app).contains("The same key once more"), "{}", shown(&app));
+    press(&mut app, "esc");
+    assert!(app.secrets.is_empty());
+}
+
+#[test]
+fn a_file_name_that_is_typed_takes_the_warning_back() {
+    let mut app = live(120, 36);
+    rotated(&mut app);
+    press(&mut app, "w ^c x ^c");
+    assert_eq!(app.secrets.len(), 1, "something was typed between");
+}
+
+#[test]
+fn what_became_of_a_copy_is_not_said_of_another_secret() {
+    let mut app = live(120, 36);
+    rotated(&mut app);
+    let effects = press(&mut app, "y");
+    assert!(matches!(&effects[..], [Effect::Copy { what, .. }] if what == HUBSPOT), "{effects:?}");
+    app.secrets[0].integration = "Oak Hall / webhook".to_owned();
+    feed(&mut app, answer(HUBSPOT, Ok("copied the secret of hubspot-eu")));
+    assert_eq!(app.secrets[0].note, None);
+    assert_eq!(last(&app), "copied the secret of hubspot-eu");
+    feed(&mut app, answer("the secret of Oak Hall / webhook", Ok("copied this one")));
+    assert_eq!(app.secrets[0].note.as_deref(), Some("copied this one"));
 }
 
 #[test]

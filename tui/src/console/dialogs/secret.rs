@@ -83,11 +83,12 @@ impl OneTime {
         if now.duration_since(self.opened_at) < QUIET || press.repeat {
             return Closed::No(None);
         }
-        if self.path.is_some() && !press.ctrl {
-            return Closed::No(self.path_key(press));
-        }
         // Only the same key twice in a row throws it away.
         let before = self.warned.take();
+        if self.path.is_some() && !press.ctrl {
+            self.note = self.note.take().filter(|_| before.is_none());
+            return Closed::No(self.path_key(press));
+        }
         let warned = before.filter(|warned| *warned == press.code);
         if before != warned {
             self.note = None;
@@ -101,11 +102,11 @@ impl OneTime {
             KeyCode::Char('y') => {
                 self.is_copied = true;
                 let text = Zeroizing::new(self.secret.reveal().to_owned());
-                return Closed::No(Some(Effect::Copy { what: "the secret".to_owned(), text }));
+                return Closed::No(Some(Effect::Copy { what: self.copied_as(), text }));
             }
             // Nobody tells whether it went: the key stays, to be pressed once more.
             KeyCode::Char('k') if self.is_copied => {
-                return Closed::No(Some(Effect::Copy { what: String::new(), text: Zeroizing::default() }));
+                return Closed::No(Some(Effect::Copy { what: self.copied_as(), text: Zeroizing::default() }));
             }
             KeyCode::Char('w') => self.path = Some(Input::with(self.suggested_path())),
             KeyCode::Char(' ') => self.is_stored = !self.is_stored,
@@ -115,6 +116,16 @@ impl OneTime {
             _ => {}
         }
         Closed::No(None)
+    }
+
+    /// What it is called when it is copied, so that the answer, which comes late, is not taken for another one's.
+    pub fn copied_as(&self) -> String {
+        format!("the secret of {}", self.integration)
+    }
+
+    /// Says something beside it. A warning that this takes the place of is not seen any more, and is given again.
+    pub fn say(&mut self, text: String) {
+        (self.note, self.warned) = (Some(text), None);
     }
 
     /// Leaving without the tick warns once, because the secret is gone afterwards.
