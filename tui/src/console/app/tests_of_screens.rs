@@ -136,6 +136,20 @@ fn what_became_of_a_copy_is_not_said_of_another_secret() {
 }
 
 #[test]
+fn the_box_to_tick_is_seen_in_the_lowest_window() {
+    for height in 15..=18 {
+        let mut app = live(80, height);
+        rotated(&mut app);
+        press(&mut app, "v");
+        app.secrets[0].note = Some("a note that is long ".repeat(12));
+        let text = shown(&app);
+        for part in ["hubspot-eu", "whsec_abc", "v hide", "a note that", "[ ] I have stored it", "Done"] {
+            assert!(text.contains(part), "{height}: {part}: {text}");
+        }
+    }
+}
+
+#[test]
 fn ctrl_c_on_a_secret_asks_first() {
     let mut app = live(80, 24);
     rotated(&mut app);

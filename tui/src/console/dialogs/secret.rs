@@ -207,7 +207,12 @@ impl OneTime {
         });
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(3);
         let inner = popup(frame, area, "One-time secret", (74, height), theme);
-        frame.render_widget(Paragraph::new(lines), inner);
+        // Where it does not fit, blank lines go first, then its head: the box to tick must still be seen.
+        if lines.len() > usize::from(inner.height) {
+            lines.retain(|line| line.width() > 0);
+        }
+        let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(inner.height);
+        frame.render_widget(Paragraph::new(lines).scroll((hidden, 0)), inner);
     }
 
     fn keys(&self, width: usize, theme: Theme) -> Line<'static> {
