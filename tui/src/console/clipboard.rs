@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crossterm::Command as _;
 use crossterm::clipboard::CopyToClipboard;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -23,8 +24,12 @@ use super::msg::Copied;
 
 /// Terminals drop longer sequences, or hang on them.
 const BYTES_MAX: usize = 64 * 1024;
-/// How long a program may take to take a text; whoever quits meanwhile waits for that.
+/// How long a program may take to take a text; whoever quits meanwhile waits no longer for all of them.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is said where a program is left alone with a text at the end.
+const LEFT: &str = "the clipboard's program did not take what was copied or cleared last in time: it may hold what was \
+                    there before";
 
 /// A program by its name, and what it is told.
 pub(super) type Program = (&'static str, &'static [&'static str]);
@@ -172,12 +177,20 @@ impl Clipboard {
         })
     }
 
-    /// Waits for what is under way, which has an end.
-    pub(super) async fn finish(&mut self) {
-        while self.is_busy() {
-            // Nobody is left to be told.
-            drop(self.next().await);
+    /// Waits for what is under way and what waits behind it, and says what failed.
+    pub(super) async fn finish(&mut self) -> Vec<String> {
+        let mut errors = Vec::new();
+        let ended = timeout(PATIENCE, async {
+            while self.is_busy() {
+                errors.extend(self.next().await.outcome.err());
+            }
+        });
+        if ended.await.is_err() {
+            self.given.shutdown().await;
+            self.waiting = None;
+            errors.push(LEFT.to_owned());
         }
+        errors
     }
 }
 
@@ -187,6 +200,7 @@ async fn give((name, arguments): Program, text: &str) -> io::Result<()> {
     let mut command = Command::new(name);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let stdin = child.stdin.take();
     let taken = async {
         let written = match stdin {
@@ -196,11 +210,25 @@ async fn give((name, arguments): Program, text: &str) -> io::Result<()> {
         let status = child.wait().await?;
         if status.success() { written } else { Err(io::Error::other(status.to_string())) }
     };
-    let taken = timeout(PATIENCE, taken).await;
-    if taken.is_err() {
-        child.kill().await?;
+    if let Ok(taken) = timeout(PATIENCE, taken).await {
+        group.0 = None;
+        return taken;
     }
-    taken.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it did not take it in time")))
+    drop(group);
+    child.kill().await?;
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it did not take it in time"))
+}
+
+/// A program and whatever it has started, all killed when this is dropped; none of them once it has ended by itself.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Whoever is gone already needs no killing.
+            kill_process_group(leader, Signal::KILL).ok();
+        }
+    }
 }
 
 /// Writes a text to a new file in this folder that only its owner can read.
@@ -312,8 +340,53 @@ mod tests {
         assert!(!clipboard.is_busy());
         assert_eq!(fs::read_to_string(&path).unwrap(), "13");
         clipboard.give(clip("4"), program);
-        clipboard.finish().await;
+        assert!(clipboard.finish().await.is_empty());
         assert_eq!(fs::read_to_string(&path).unwrap(), "134");
+    }
+
+    #[tokio::test]
+    async fn what_fails_at_the_end_is_said() {
+        let mut clipboard = Clipboard::default();
+        clipboard.give(clip("x"), ("true", &[]));
+        clipboard.give(clip(""), ("false", &[]));
+        let errors = clipboard.finish().await;
+        assert!(matches!(&errors[..], [error] if error.starts_with("false did not take")), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_no_longer_for_two_than_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let mut clipboard = Clipboard::default();
+        clipboard.give(clip("x"), shell("sleep 1; cat > /dev/null".to_owned()));
+        clipboard.give(clip(""), shell(format!("echo $$ > '{}'; sleep 60; true", path.display())));
+        let started = std::time::Instant::now();
+        assert_eq!(clipboard.finish().await, [LEFT]);
+        assert!(started.elapsed() < Duration::from_millis(2900), "{:?}", started.elapsed());
+        assert!(!clipboard.is_busy());
+        has_ended(fs::read_to_string(&path).unwrap().trim()).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_program_has_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let line = format!("sleep 60 & echo $! > '{}'; wait; true", path.display());
+        let error = give(shell(line), "x").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        has_ended(fs::read_to_string(&path).unwrap().trim()).await;
+    }
+
+    /// Waits until this process runs no more. It may be left as a zombie where nobody reaps orphans.
+    async fn has_ended(process: &str) {
+        for _ in 0..200 {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            if stat.is_empty() || stat.contains(") Z ") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{process} runs still");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! It sleeps until something happens or something on the screen grows older.
 
 use std::env;
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::task::Poll;
@@ -151,15 +151,17 @@ impl Runtime {
         }
         let given_back = self.screen.suspend();
         if let Some(Err(error)) = self.store.as_ref().map(|store| store.write(self.app.remember())) {
-            eprintln!("leadline: what was looked at could not be remembered: {error}");
+            complain(&format!("what was looked at could not be remembered: {error}"));
+        }
+        // What was copied or cleared just before is to be done afterwards, whatever ends the console.
+        for error in self.clipboard.finish().await {
+            complain(&error);
         }
         match self.exit {
             // A terminal that hung up cannot be given back.
             Some(Exit::Code(code)) if code > 0 => return Ok(End::Code(ExitCode::from(code))),
             _ => given_back.context("the terminal could not be restored")?,
         }
-        // What was copied just before is to be on the clipboard afterwards.
-        self.clipboard.finish().await;
         Ok(match self.exit {
             Some(Exit::Profile(destination)) => End::Profile(destination),
             _ => End::Code(ExitCode::SUCCESS),
@@ -345,6 +347,12 @@ impl Runtime {
         self.handle(Msg::Resize(size.width, size.height))?;
         self.handle(Msg::Resumed)
     }
+}
+
+/// Says what went wrong once the terminal is given back. One that has hung up cannot be written to, which is no reason to
+/// panic.
+fn complain(error: &str) {
+    drop(writeln!(io::stderr(), "leadline: {error}"));
 }
 
 /// Panics at a place that a test names, so that it can be seen what becomes of the terminal. No release has this.
