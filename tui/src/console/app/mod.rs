@@ -39,6 +39,8 @@ mod tests_of_rows;
 #[cfg(test)]
 mod tests_of_screens;
 #[cfg(test)]
+mod tests_of_secrets;
+#[cfg(test)]
 mod tests_of_settings;
 #[cfg(test)]
 mod tests_of_undo;
