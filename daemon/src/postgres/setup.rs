@@ -26,7 +26,7 @@ const MIGRATION_LOCK_WAIT: &str = "300ms";
 /// Intake flushes on one, dispatch uses a few, operators the rest.
 pub(crate) const CONNECTIONS_MAX: u32 = 16;
 
-/// There is one finisher.
+/// There is one finisher, and one heart.
 const PINNED_MAX: u32 = 1;
 /// There is one flusher; the second connection is there when the first one breaks.
 const APART_MAX: u32 = 2;
@@ -162,20 +162,19 @@ pub(crate) async fn connect_named(pool: &PgPool, name: &str) -> Result<PgConnect
     timeout(ACQUIRE_TIMEOUT, connecting.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// A pool to the same database for the statement that joins each flush to tables of any size. A plan made while they were empty
-/// would read all of a full one, until the next analysis; so only index scans and nested loops are left to choose.
+/// A pool to the same database for a statement that is carried out all the time beside tables of any size, with these
+/// settings besides. A plan made while they were empty would read all of a full one, until the next analysis; so only index
+/// scans and nested loops are left to choose.
 #[must_use]
-pub fn pinned(pool: &PgPool, name: &str) -> PgPool {
+pub fn pinned(pool: &PgPool, name: &str, more: &[(&str, &str)]) -> PgPool {
     let options = named(pool, name).options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
         ("enable_material", "off"),
-        // What somebody holds is written later; the rest of a flush does not wait for it.
-        ("lock_timeout", "500ms"),
     ]);
-    few(PINNED_MAX).connect_lazy_with(options)
+    few(PINNED_MAX).connect_lazy_with(options.options(more.iter().copied()))
 }
 
 fn few(connections: u32) -> PgPoolOptions {

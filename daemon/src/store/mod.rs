@@ -167,8 +167,9 @@ impl Store {
     pub fn new(pool: PgPool, sealer: Sealer, wake_ups: Arc<WakeUps>) -> Self {
         let intakes = KeptConnection::of(setup::apart(&pool, "intake"));
         let imports = KeptConnection::of(setup::apart(&pool, "import"));
-        let finishes = KeptConnection::of(setup::pinned(&pool, "finish"));
-        let beats = KeptConnection::of(setup::apart(&pool, "beat"));
+        // What somebody holds is written later; the rest of a flush does not wait for it.
+        let finishes = KeptConnection::of(setup::pinned(&pool, "finish", &[("lock_timeout", "500ms")]));
+        let beats = KeptConnection::of(setup::pinned(&pool, "beat", &[]));
         let places = LeadPlaces::of(&pool);
         let policy = |_: &str, _: &Value| Policy::default();
         let (sweep, kept) = (SweepPolicy::default(), delivery::retention::KEPT_DEFAULT);

@@ -1,6 +1,6 @@
 //! Claiming, giving back, and taking over from daemons that died.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadlined::{
     domain::{
@@ -215,6 +215,32 @@ async fn a_beat_tells_what_waits_for_any_daemon() {
         .await;
     bench.store.leave(other).await.unwrap();
     assert_eq!(waits().await, expected);
+}
+
+#[tokio::test]
+async fn a_beat_reads_no_claims_of_those_that_live() {
+    let bench = Bench::new().await;
+    bench
+        .sql(&format!(
+            "INSERT INTO claim (daemon_id, items, attempts) SELECT {}, '{{}}', '{{}}' FROM generate_series(1, 100)",
+            bench.daemon
+        ))
+        .await;
+    // As the planner knows them when a daemon has worked for a while.
+    bench.sql("VACUUM ANALYZE claim").await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A connection reports its statistics once a second.
+    while !bench
+        .holds("(SELECT idx_scan > 2 FROM pg_stat_user_indexes WHERE indexrelname = 'claim_daemon')")
+        .await
+    {
+        assert!(Instant::now() < deadline, "the index of daemons is not used");
+        assert!(!bench.store.beat(bench.daemon, 600.0).await.unwrap().waits.orphans);
+    }
+    let read =
+        "(SELECT t.seq_tup_read = 0 AND i.idx_tup_read = 0 FROM pg_stat_user_tables t, pg_stat_user_indexes i
+                 WHERE t.relname = 'claim' AND i.indexrelname = 'claim_daemon')";
+    assert!(bench.holds(read).await);
 }
 
 #[tokio::test]

@@ -144,12 +144,12 @@ impl Store {
             SELECT id AS "id?", clock_timestamp() AS "now!",
                 EXISTS (SELECT FROM daemon WHERE lease_until < clock_timestamp() AND id <> $1) AS "expired!",
                 -- Between the ids of those that live: theirs are many, and while somebody holds a snapshot so are those
-                -- that were removed.
+                -- that were removed. EXISTS would be planned as a join, which reads all of them.
                 EXISTS (SELECT FROM (
                     SELECT id, lag(id, 1, -1::bigint) OVER (ORDER BY id) AS before FROM daemon
                     UNION ALL SELECT 9223372036854775807, coalesce(max(id), 0) FROM daemon
-                ) gap WHERE EXISTS (
-                    SELECT FROM claim c WHERE c.daemon_id > gap.before AND c.daemon_id < gap.id)) AS "orphans!",
+                ) gap WHERE (
+                    SELECT true FROM claim c WHERE c.daemon_id > gap.before AND c.daemon_id < gap.id LIMIT 1)) AS "orphans!",
                 EXISTS (SELECT FROM probe p WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id))
                     AS "probes!",
                 EXISTS (SELECT FROM integration WHERE notices AND deleted_at IS NULL)
