@@ -97,7 +97,8 @@ impl Store {
                    JOIN company c ON c.id = n.company_id AND lane_is_open(i, c)
                    WHERE n.state = 'pending' AND n.due_at <= now() AND n.kind = ANY($4)
                        AND n.integration_id <> ALL($3)
-                       AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = n.daemon_id AND d.id <> $1)
+                       -- Asked again of one that somebody took meanwhile, which NOT EXISTS, planned as a join, is not.
+                       AND (n.daemon_id IS NULL OR n.daemon_id <> ALL(ARRAY(SELECT d.id FROM daemon d WHERE d.id <> $1)))
                        AND NOT EXISTS (SELECT FROM notice e
                            WHERE e.integration_id = n.integration_id AND e.company_id = n.company_id
                                AND e.state = 'pending' AND e.kind = ANY($4) AND e.due_at <= now() AND (e.due_at, e.id) < (n.due_at, n.id))

@@ -166,7 +166,8 @@ impl Store {
             ProbeRow,
             r#"UPDATE probe SET daemon_id = $1 WHERE (company_id, id) IN (
                 SELECT company_id, id FROM probe p
-                WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = p.daemon_id)
+                -- Asked again of one that somebody took meanwhile, which NOT EXISTS, planned as a join, is not.
+                WHERE (p.daemon_id IS NULL OR p.daemon_id <> ALL(ARRAY(SELECT d.id FROM daemon d)))
                     AND (company_id, id) IN (SELECT * FROM unnest($2::bigint[], $3::uuid[]))
                 FOR UPDATE SKIP LOCKED
             ) RETURNING company_id, id, integration_id, operator, kind, sealed_candidate,

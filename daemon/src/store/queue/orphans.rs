@@ -23,10 +23,11 @@ impl Store {
     /// daemon, to be finished as attempts that died; what had been finished is left out, and its claims are complete.
     /// Called again with the same claims after its answer was lost, it gives the same answer.
     pub async fn adopt(&self, daemon: i64, orphans: &[i64]) -> Result<Vec<Claimed>, Error> {
+        // An array is asked again of a row that somebody took meanwhile; NOT EXISTS would be a join, and is not.
         sqlx::query!(
             "UPDATE claim SET daemon_id = $1 WHERE id IN (
                  SELECT id FROM claim c
-                 WHERE id = ANY($2) AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = c.daemon_id)
+                 WHERE id = ANY($2) AND daemon_id <> ALL(ARRAY(SELECT id FROM daemon))
                  ORDER BY id FOR UPDATE SKIP LOCKED)",
             daemon,
             orphans
