@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use leadline_proto::v1;
+use secrecy::SecretString;
 use tonic::{Request, Response};
 
 use super::{Control, Reply, check, unchecked, words};
@@ -117,7 +118,15 @@ impl Transport for Recorder {
         _refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let secret = "a token that a login gives".into();
-        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None }))
+        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None, is_kept: false }))
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
+        Ok((own.clone(), None))
+    }
+
+    async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<(), Failure> {
+        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

@@ -16,6 +16,7 @@ use super::{
     person_lock::PersonLock,
     pusher::{cannot_be_loaded, settled},
     scrub::Secrets,
+    session,
     traced::traced,
 };
 use crate::{
@@ -30,7 +31,12 @@ use crate::{
         trace::TraceContext,
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
-    store::{Error, Store, delivery::vendor_id::Past, queue::finish::AttemptResult},
+    store::{
+        Error, Store,
+        delivery::vendor_id::Past,
+        integration::refresh::{LoginGiven, LoginTurn},
+        queue::finish::AttemptResult,
+    },
     telemetry::Traces,
 };
 
@@ -169,6 +175,8 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    /// The token that the target refused.
+    refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
     is_beside: bool,
     is_void: bool,
@@ -194,6 +202,7 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            refused: None,
             lease: None,
             is_beside: false,
             is_void: false,
@@ -227,6 +236,23 @@ impl<'a> Network<'a> {
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);
         let outcome = secrets.scrub_outcome(outcome);
         AttemptResult { outcome, took, sent, answer, calls, note: None, body }
+    }
+}
+
+impl Network<'_> {
+    /// Goes on with what another login has given meanwhile, or logs in.
+    async fn take_turn(
+        &mut self,
+        own: &SecretString,
+        turn: LoginTurn,
+    ) -> Result<(SecretString, Option<Token>), Failure> {
+        let read = |text| session::kept(text, self.refused.as_ref(), self.now);
+        // One that cannot be read is got anew.
+        let token = turn.token.as_ref().and_then(|text| read(text).ok().flatten());
+        if token.is_some() {
+            self.end_refresh(own, None).await?;
+        }
+        Ok((turn.refresh, token))
     }
 }
 
@@ -279,22 +305,26 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        // Those that log in alike have the same credentials, whatever their versions.
+        let version = if ready.login.is_some() { 0 } else { ready.integration.version };
+        self.refused = refused.map(|token| token.secret.clone());
         let get = async {
             let got = log_in(self, login, now.as_seconds()).await;
             // Those who wait for it have made no call, and would not know what to take out.
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
         };
-        ready.session.token(ready.integration.version, refused, now, get).await
+        ready.session.token(version, refused, now, get).await
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        let integration = &self.ready.integration;
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
+        let Some(login) = self.ready.login else { return Ok((own.clone(), None)) };
+        let lane = self.ready.integration.lane();
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.lane(), own).await;
+            let begun = self.store.begin_refresh(lane, &login, own).await;
             match settled(begun).await {
-                Some(Ok(Some(newest))) => return Ok(newest),
+                Some(Ok(Some(turn))) => return self.take_turn(own, turn).await,
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
                 Some(Ok(None)) => {
                     let error = "another daemon is logging in to this target and does not end";
@@ -306,10 +336,15 @@ impl Transport for Network<'_> {
         }
     }
 
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
-        let integration = &self.ready.integration;
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {
+        let Some(login) = self.ready.login else { return Ok(()) };
+        let lane = self.ready.integration.lane();
+        let to_given = |token: &Token| {
+            session::to_keep(token).map(|text| LoginGiven { refresh: token.refresh.clone(), token: text })
+        };
+        let given = given.map(to_given).transpose().map_err(|error| cannot_be_loaded(&error))?;
         loop {
-            let ended = self.store.end_refresh(integration.lane(), own, given).await;
+            let ended = self.store.end_refresh(lane, &login, own, given.as_ref()).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }

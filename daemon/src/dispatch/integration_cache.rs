@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     beside::{is_light_to_prepare, unrendered},
     quota::{Quota, Quotas},
-    session::Session,
+    session::{Session, Sessions, login_hash},
 };
 use crate::{
     compute::{Compute, Unfinished},
@@ -29,7 +29,7 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store},
+    store::{Error, Store, integration::refresh::LoginHash},
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -43,6 +43,8 @@ pub(super) struct PreparedIntegration {
     pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
+    /// What its login is known by, if that has a refresh token.
+    pub(super) login: Option<LoginHash>,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
@@ -78,6 +80,7 @@ pub(super) struct IntegrationCache {
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     lasting: Mutex<HashMap<IntegrationId, Lasting>>,
     quotas: Quotas,
+    sessions: Sessions,
     loads: Semaphore,
 }
 
@@ -93,6 +96,7 @@ impl IntegrationCache {
             ready: RwLock::default(),
             lasting: Mutex::default(),
             quotas: Quotas::default(),
+            sessions: Sessions::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
     }
@@ -207,6 +211,7 @@ impl IntegrationCache {
                 template_weight: 0,
                 prepared,
                 session,
+                login: None,
                 quota: Arc::default(),
                 integration,
             };
@@ -220,8 +225,11 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
+        let login =
+            prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
+        let session = login.map_or(session, |login| self.sessions.of(login));
         pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
+        PreparedIntegration { policy, template_weight, prepared, session, login, quota, pool, integration }
     }
 
     /// Compiles an integration, beside the async workers where its templates may take long.

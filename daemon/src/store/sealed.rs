@@ -27,7 +27,7 @@ struct Column {
 }
 
 /// Every column of the schema that holds sealed values.
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column {
         table: "intake_key",
         name: "sealed_secret",
@@ -61,6 +61,14 @@ const COLUMNS: [Column; 6] = [
         place: |company, id, _| refresh(company, id.into()),
     },
     Column {
+        table: "integration",
+        name: "sealed_token",
+        id: "id",
+        owner: "id",
+        version: "0",
+        place: |company, id, _| token(company, id.into()),
+    },
+    Column {
         table: "signing_secret",
         name: "sealed",
         id: "integration_id",
@@ -91,6 +99,11 @@ pub(super) fn config(company: CompanyId, id: IntegrationId) -> AdditionalData {
 /// The place of the refresh tokens that an integration's logins gave.
 pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> AdditionalData {
     AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
+}
+
+/// The place of the token that the last of these logins gave for calls.
+pub(super) fn token(company: CompanyId, id: IntegrationId) -> AdditionalData {
+    AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_token" }
 }
 
 /// The place of an integration's credentials, whether they are in use or still tried.
@@ -265,12 +278,13 @@ mod tests {
                 intake_secret(company, key),
                 config(company, id),
                 refresh(company, id),
+                token(company, id),
                 credentials(company, id),
                 signing_secret(company, id, 1),
                 signing_secret(company, id, 2),
             ]
         };
         let all: BTreeSet<_> = places(7).iter().chain(&places(8)).map(ToString::to_string).collect();
-        assert_eq!(all.len(), 12, "{all:#?}");
+        assert_eq!(all.len(), 14, "{all:#?}");
     }
 }

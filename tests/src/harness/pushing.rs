@@ -121,16 +121,12 @@ impl Transport for Network<'_> {
         Ok(Arc::clone(self.token.insert(Arc::new(got?))))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
+        Ok((self.refresh.clone().unwrap_or_else(|| own.clone()), None))
     }
 
-    async fn end_refresh(
-        &mut self,
-        _own: &SecretString,
-        given: Option<&SecretString>,
-    ) -> Result<(), Failure> {
-        if let Some(given) = given {
+    async fn end_refresh(&mut self, _own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {
+        if let Some(given) = given.and_then(|token| token.refresh.as_ref()) {
             *self.refresh = Some(given.clone());
         }
         Ok(())
