@@ -10,6 +10,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
+    account_hold::HeldAccount,
     exchange::{Exchange, answer, record, sent},
     integration_cache::PreparedIntegration,
     membership::DaemonLease,
@@ -175,6 +176,8 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    /// Dropped behind all else that it has of the account.
+    account: Option<HeldAccount>,
     /// The token that the target refused.
     refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
@@ -202,6 +205,7 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            account: None,
             refused: None,
             lease: None,
             is_beside: false,
@@ -240,6 +244,19 @@ impl<'a> Network<'a> {
 }
 
 impl Network<'_> {
+    /// From here on no other daemon calls the account, until this attempt ends.
+    async fn hold_account(&mut self) {
+        if self.account.is_none() && !self.is_late() {
+            self.account = self.ready.quota.hold(self.ready.integration.lane()).await;
+        }
+    }
+
+    /// Whether this daemon is not trusted any more with what it claimed, and nothing of it was sent. A login may have been.
+    fn is_late(&self) -> bool {
+        let has_begun = self.made.iter().any(|exchange| !exchange.call.is_secret());
+        !has_begun && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon))
+    }
+
     /// Goes on with what another login has given meanwhile, or logs in.
     async fn take_turn(
         &mut self,
@@ -262,11 +279,21 @@ impl Transport for Network<'_> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
+        if self.ready.quota.has_window() {
+            self.hold_account().await;
+        }
         let turn = self.ready.quota.turn().await;
-        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
-        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+        // It may have waited for its turn, for another daemon or for another push of the same person, for longer than the
+        // lease is trusted.
+        if self.is_late() {
             self.is_void = true;
             return Err(lease_ran_out());
+        }
+        // So it may have been told by the daemon that called the account before.
+        if let Some(failure) =
+            self.ready.quota.spent().filter(|_| self.made.is_empty() && self.lease.is_some())
+        {
+            return Err(failure);
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
         let (mut span, call) = traced(self.trace, call);
@@ -305,6 +332,9 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        if ready.quota.has_window() {
+            self.hold_account().await;
+        }
         // Those that log in alike have the same credentials, whatever their versions.
         let version = if ready.login.is_some() { 0 } else { ready.integration.version };
         self.refused = refused.map(|token| token.secret.clone());
@@ -354,6 +384,7 @@ impl Transport for Network<'_> {
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first.
         self.person = None;
+        self.hold_account().await;
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }

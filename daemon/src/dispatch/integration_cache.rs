@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     beside::{is_light_to_prepare, unrendered},
+    membership::DaemonLease,
     quota::{Quota, Quotas},
     session::{Session, Sessions, login_hash},
 };
@@ -29,7 +30,7 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store, integration::refresh::LoginHash},
+    store::{Error, Store, account::AccountHash, integration::refresh::LoginHash},
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -86,16 +87,18 @@ pub(super) struct IntegrationCache {
 
 impl IntegrationCache {
     /// An empty cache.
-    pub(super) fn new(store: Store, compute: Compute, brand: String, now: Moment) -> Self {
+    pub(super) fn new(store: Store, compute: Compute, brand: String, lease: Arc<DaemonLease>) -> Self {
+        let began = (Instant::now(), lease.now());
+        let quotas = Quotas::among(store.clone(), lease);
         Self {
             store,
             compute,
             brand,
-            began: (Instant::now(), now),
+            began,
             others: Mutex::default(),
             ready: RwLock::default(),
             lasting: Mutex::default(),
-            quotas: Quotas::default(),
+            quotas,
             sessions: Sessions::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
@@ -171,6 +174,11 @@ impl IntegrationCache {
         self.quotas.meet_others(until);
     }
 
+    /// Gives an account away that another daemon asked for, which this one took under that term.
+    pub(super) async fn give_account(&self, account: AccountHash, term: i64) {
+        self.quotas.give(account, term).await;
+    }
+
     /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows nothing of the calls
     /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
     /// is not known, and at stake is one window.
@@ -225,8 +233,7 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
-        let login =
-            prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
+        let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
         let session = login.map_or(session, |login| self.sessions.of(login));
         pool.resize(policy.concurrency as usize);
         PreparedIntegration { policy, template_weight, prepared, session, login, quota, pool, integration }

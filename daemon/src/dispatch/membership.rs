@@ -21,8 +21,9 @@ use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
+        account::AccountHash,
         key_rotation::{KeysInUse, MissingKey},
-        queue::daemons::{Beat, Waits, Wake},
+        queue::daemons::{Beat, Messages, Waits, Wake},
     },
     telemetry,
 };
@@ -103,12 +104,16 @@ impl DaemonLease {
     }
 }
 
+/// An account that others have calls to make to, and under which term this daemon took it.
+pub(super) type AskedAccount = (AccountHash, i64);
+
 /// Renews the lease and listens to the other daemons.
 #[derive(Debug)]
 pub(super) struct Membership {
     store: Store,
     lease: Arc<DaemonLease>,
     events: mpsc::UnboundedSender<Event>,
+    asked: mpsc::UnboundedSender<AskedAccount>,
     /// What this daemon wants to tell the others.
     outbox: mpsc::UnboundedReceiver<Wake>,
     living: Vec<i64>,
@@ -125,6 +130,7 @@ impl Membership {
     pub(super) async fn enroll(
         store: Store,
         events: mpsc::UnboundedSender<Event>,
+        asked: mpsc::UnboundedSender<AskedAccount>,
         outbox: mpsc::UnboundedReceiver<Wake>,
         is_sole: bool,
     ) -> Result<Self, Error> {
@@ -140,6 +146,7 @@ impl Membership {
             store,
             lease: Arc::new(lease),
             events,
+            asked,
             outbox,
             living: Vec::new(),
             seq: 0,
@@ -150,6 +157,7 @@ impl Membership {
         if is_sole {
             membership.store.remove_expired(id, true).await?;
         }
+        membership.store.forget_accounts().await?;
         membership.beat().await?;
         Ok(membership)
     }
@@ -292,9 +300,15 @@ impl Membership {
             .filter(|daemon| **daemon != me)
             .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
             .collect();
-        for (daemon, seq, wake) in self.store.hear(&from).await? {
+        let Messages { wakes, asked } = self.store.hear(me, &from).await?;
+        for (daemon, seq, wake) in wakes {
             self.heard.insert(daemon, seq);
             self.send(Event::Wake(wake));
+        }
+        for account in asked {
+            if self.asked.send(account).is_err() {
+                tracing::debug!("nothing is given away any more");
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::{
     telemetry::Traces,
 };
 
+mod account_hold;
 mod attempt;
 mod beside;
 mod coming_back;
@@ -38,6 +39,7 @@ mod session;
 mod tasks;
 mod traced;
 
+use account_hold::give_what_is_asked;
 pub use coming_back::{continue_job, continue_sweep};
 use crash_suspects::CrashSuspects;
 use engine::Engine;
@@ -102,11 +104,14 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let (events, heard) = mpsc::unbounded_channel();
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
+    // Each is taken at once: a task of its own sees to it.
+    let (asks, asked) = mpsc::unbounded_channel();
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let hurry = Arc::new(Notify::new());
-    let membership = Membership::enroll(store.beating(), events.clone(), letters, is_sole).await?;
+    let membership = Membership::enroll(store.beating(), events.clone(), asks, letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
+    let integrations =
+        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, Arc::clone(&lease)));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
@@ -120,12 +125,14 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         max_retry_after,
     });
     let notifier = Notifier(Arc::clone(&pusher));
+    let tasks = Tasks { tracker: pushes.clone(), abandon: abandon.clone() };
+    let giving = give_what_is_asked(asked, Arc::clone(&integrations), tasks.clone());
     let engine = Engine {
         store: store.clone(),
         lease: Arc::clone(&lease),
         integrations,
         pusher,
-        tasks: Tasks { tracker: pushes.clone(), abandon: abandon.clone() },
+        tasks,
         events: events.clone(),
         outbox,
         hurry: Arc::clone(&hurry),
@@ -150,6 +157,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     };
     dispatch.notifier.spawn(notifier.run(dispatch.claiming.clone()));
     dispatch.membership.spawn(membership.run(dispatch.beating.clone()));
+    dispatch.membership.spawn(giving);
     let scheduler = Scheduler { store: store.clone(), lease: Arc::clone(&dispatch.lease), sweep_interval };
     dispatch.scheduler.spawn(scheduler.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, hurry, events));

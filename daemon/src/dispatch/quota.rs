@@ -1,8 +1,11 @@
-//! A target's quota: how many calls of an account may be made, over all pushes and integrations of this daemon.
+//! A target's quota: how many calls of an account may be made, over all pushes and integrations. One daemon at a time makes
+//! them (`account_hold`).
 
 use std::{
     collections::{HashMap, VecDeque},
+    iter::repeat_n,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -11,8 +14,19 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::person_lock::PersonLocks;
-use crate::{connectors::Pace, domain::outcome::Failure};
+use super::{
+    account_hold::{AccountHold, HeldAccount, report},
+    membership::DaemonLease,
+    person_lock::PersonLocks,
+};
+use crate::{
+    connectors::Pace,
+    domain::{lane::LaneId, outcome::Failure},
+    store::{
+        Store,
+        account::{AccountHash, AccountMemory, Before},
+    },
+};
 
 /// What an account takes. Integrations may share it.
 #[derive(Debug, Default)]
@@ -23,6 +37,8 @@ pub(super) struct Quota {
     pub(super) people: PersonLocks,
     /// Until when pushes fail, and how, as what the target counts for all its callers is all but used.
     spent: Mutex<Option<(Instant, Failure)>>,
+    /// None where no other daemon could call it.
+    hold: Option<AccountHold>,
 }
 
 /// The calls that a target takes in its window.
@@ -50,6 +66,29 @@ impl Drop for Turn {
     }
 }
 
+impl Window {
+    /// How long ago calls ended that count.
+    fn ended(&self) -> Vec<Duration> {
+        let others = *self.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = |at: &Instant| at.elapsed() < self.pace.per;
+        if let Some(until) = others.filter(counts) {
+            return vec![until.elapsed(); self.pace.calls as usize];
+        }
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.iter().flatten().copied().filter(counts).map(|at| at.elapsed()).collect()
+    }
+
+    /// The calls of the window ended so long ago: another daemon made them, and has counted those that this one made before.
+    fn take_in(&self, ages: &[Duration]) {
+        let now = Instant::now();
+        let mut made: Vec<_> = ages.iter().map(|age| now.checked_sub(*age)).collect();
+        made.sort();
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        made.drain(..made.len().saturating_sub(ended.len()));
+        *ended = repeat_n(None, ended.len() - made.len()).chain(made).collect();
+    }
+}
+
 impl Quota {
     /// A quota. Its window begins full if others may have called until some time: what they did is not known here.
     fn new(pace: Option<Pace>, others_until: Option<Instant>) -> Self {
@@ -59,7 +98,54 @@ impl Quota {
             let ended = Mutex::new(vec![None; calls].into());
             Arc::new(Window { pace, room, ended, others_until: Mutex::new(others_until) })
         });
-        Self { window, people: PersonLocks::new(others_until), spent: Mutex::default() }
+        Self { window, people: PersonLocks::new(others_until), spent: Mutex::default(), hold: None }
+    }
+
+    /// Whether the target counts calls.
+    pub(super) fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Waits until no other daemon calls the account. None where none could. Whoever waits for a person or a turn, or for a
+    /// login that takes one, has it before: nobody waits for it with what those need who must end first.
+    pub(super) async fn hold(&self, lane: LaneId) -> Option<HeldAccount> {
+        let hold = self.hold.as_ref()?;
+        match hold.at_once() {
+            Some(held) => Some(held),
+            None => Box::pin(hold.wait(lane, |before| self.take_in(before))).await,
+        }
+    }
+
+    /// What another daemon is to know of it.
+    fn memory(&self) -> AccountMemory {
+        let ended = self.window.as_ref().map(|window| window.ended()).unwrap_or_default();
+        AccountMemory {
+            ended,
+            last_push: self.people.last_push().map(|at| at.elapsed()),
+            spent: self.spent(),
+        }
+    }
+
+    /// Takes in what another daemon knew.
+    fn take_in(&self, before: Before) {
+        let ago = |age| Instant::now().checked_sub(age);
+        match before {
+            Before::Own => {}
+            Before::Given(AccountMemory { ended, last_push, spent }) => {
+                if let Some(window) = &self.window {
+                    window.take_in(&ended);
+                }
+                if let Some(at) = last_push.and_then(ago) {
+                    self.people.meet_others(at);
+                }
+                self.rest(spent);
+            }
+            Before::Unknown(age) => {
+                if let Some(until) = ago(age) {
+                    self.meet_others(until);
+                }
+            }
+        }
     }
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
@@ -84,7 +170,8 @@ impl Quota {
     fn meet_others(&self, until: Instant) {
         self.people.meet_others(until);
         if let Some(window) = &self.window {
-            *window.others_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            let mut others = window.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *others = Some(until).max(*others);
         }
     }
 
@@ -103,17 +190,38 @@ impl Quota {
     }
 }
 
-/// An account and what it is paced at, without the credentials that it is known by.
-type AccountHash = [u8; 32];
-
-/// The quotas of the accounts that integrations of this daemon push to.
+/// The quotas of the accounts that integrations of this daemon push to, each by the hash of the account and what it is paced
+/// at.
 #[derive(Debug, Default)]
-pub(super) struct Quotas(Mutex<HashMap<AccountHash, Weak<Quota>>>);
+pub(super) struct Quotas {
+    accounts: Mutex<HashMap<AccountHash, Weak<Quota>>>,
+    /// Where daemons agree who calls an account; none where there is but one.
+    daemons: Option<(Store, Arc<DaemonLease>)>,
+}
 
 impl Quotas {
+    /// Those of one daemon among others.
+    pub(super) fn among(store: Store, lease: Arc<DaemonLease>) -> Self {
+        Self { accounts: Mutex::default(), daemons: Some((store, lease)) }
+    }
+
+    /// Gives an account away that another daemon asked for, which this one took under that term.
+    pub(super) async fn give(&self, account: AccountHash, term: i64) {
+        let known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&account).cloned();
+        let quota = known.and_then(|quota| quota.upgrade());
+        if let Some(quota) = &quota
+            && let Some(hold) = &quota.hold
+        {
+            hold.give(term, || quota.memory()).await;
+        } else if let Some((store, lease)) = &self.daemons {
+            // No integration is pushed to there any more.
+            report(store.give_account(&account, lease.id(), term, None).await);
+        }
+    }
+
     /// Other daemons may have pushed to any account until then.
     pub(super) fn meet_others(&self, until: Instant) {
-        let quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let quotas = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         quotas.values().filter_map(Weak::upgrade).for_each(|quota| quota.meet_others(until));
     }
 
@@ -126,13 +234,15 @@ impl Quotas {
         pace: Option<Pace>,
         others_until: Option<Instant>,
     ) -> Arc<Quota> {
-        let account = Sha256::digest(format!("{connector}\n{pace:?}\n{account}")).into();
-        let mut quotas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let account: AccountHash = Sha256::digest(format!("{connector}\n{pace:?}\n{account}")).into();
+        let mut quotas = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(quota) = quotas.get(&account).and_then(Weak::upgrade) {
             return quota;
         }
         quotas.retain(|_, quota| quota.strong_count() > 0);
-        let quota = Arc::new(Quota::new(pace, others_until));
+        let hold = self.daemons.as_ref();
+        let hold = hold.map(|(store, lease)| AccountHold::new(account, store.clone(), Arc::clone(lease)));
+        let quota = Arc::new(Quota { hold, ..Quota::new(pace, others_until) });
         quotas.insert(account, Arc::downgrade(&quota));
         quota
     }
@@ -140,8 +250,6 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::domain::outcome::FailureClass;
 
@@ -245,6 +353,46 @@ mod tests {
         assert!(is_there_room(&of("pipedrive", "token")).await);
         drop(first);
         let _new = of("airtable", "base");
-        assert_eq!(quotas.0.lock().unwrap().len(), 1, "what nobody uses is forgotten");
+        assert_eq!(quotas.accounts.lock().unwrap().len(), 1, "what nobody uses is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_window_goes_from_daemon_to_daemon_with_the_calls_that_count() {
+        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
+        let first = quota(3, hour);
+        for _ in 0..2 {
+            drop(first.turn().await);
+        }
+        let memory = first.memory();
+        assert_eq!((memory.ended.len(), memory.last_push), (2, None));
+        let of = |ended: &[Duration]| {
+            let next = quota(3, hour);
+            next.take_in(Before::Given(AccountMemory { ended: ended.to_vec(), ..AccountMemory::default() }));
+            next
+        };
+        let next = of(&memory.ended);
+        assert!(is_there_room(&next).await, "there was room for one more");
+        assert!(!is_there_room(&next).await);
+        assert!(!is_there_room(&of(&[second; 9])).await, "a window has no more places than it has");
+        assert!(is_there_room(&of(&[hour * 2, second, second])).await, "what is over counts no more");
+
+        // So does what is left of the day's quota.
+        let failure = Failure::new(FailureClass::Throttled, "spent");
+        first.rest(Some(Failure { retry_after: Some(hour), ..failure.clone() }));
+        next.take_in(Before::Given(first.memory()));
+        assert_eq!(next.spent().unwrap().error, failure.error);
+        first.rest(None);
+        next.take_in(Before::Given(first.memory()));
+        assert_eq!(next.spent(), None);
+
+        // What is not known fills it, for whoever gets it later, too.
+        let unknown = quota(3, hour);
+        unknown.take_in(Before::Unknown(second));
+        assert!(!is_there_room(&unknown).await);
+        assert_eq!(unknown.memory().ended.len(), 3);
+        assert!(unknown.memory().last_push.is_some_and(|age| age >= second));
+        let long_ago = quota(3, hour);
+        long_ago.take_in(Before::Unknown(hour * 2));
+        assert!(is_there_room(&long_ago).await);
     }
 }

@@ -16,7 +16,6 @@ use crate::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
         integration::{EventKind, Integration, SigningSecret},
-        moment::Moment,
     },
     push::Pool,
 };
@@ -58,7 +57,7 @@ impl Scene {
                 store.clone(),
                 compute,
                 "Test".into(),
-                Moment::EPOCH,
+                Arc::new(DaemonLease::of(1)),
             )),
             store,
             events,

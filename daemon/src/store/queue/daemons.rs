@@ -11,7 +11,9 @@ use uuid::Uuid;
 use crate::{
     domain::{delivery::LaneKind, ids::CompanyId, lane::LaneId, moment::Moment},
     store::{
-        DueHint, Error, Store, heard,
+        DueHint, Error, Store,
+        account::AccountHash,
+        heard,
         key_rotation::{KeysInUse, read_keys},
     },
 };
@@ -59,6 +61,15 @@ pub struct Wake {
     /// Probes wait for the daemons whose lanes they are of.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probes: bool,
+}
+
+/// What a daemon hears.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// By daemon and seq, in order.
+    pub wakes: Vec<(i64, i64, Wake)>,
+    /// The accounts of this daemon's that others have calls to make to, and under which terms it took them.
+    pub asked: Vec<(AccountHash, i64)>,
 }
 
 impl Wake {
@@ -247,27 +258,36 @@ impl Store {
         heard(db, answer)
     }
 
-    /// What the others published behind what is known already, by daemon and seq.
-    pub async fn hear(&self, known: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
+    /// What the others published behind what is known already, by daemon and seq, and what they want of this one.
+    pub async fn hear(&self, daemon: i64, known: &[(i64, i64)]) -> Result<Messages, Error> {
         let (daemons, seqs): (Vec<i64>, Vec<i64>) = known.iter().copied().unzip();
         let query = sqlx::query!(
-            r#"SELECT w.daemon_id AS "daemon!", w.seq AS "seq!", w.body AS "body!"
+            r#"SELECT w.daemon_id AS "daemon?", w.seq AS "seq?", w.body AS "body?", NULL::bytea AS "account?"
                FROM unnest($1::bigint[], $2::bigint[]) u(daemon_id, seq)
                JOIN LATERAL (
                    SELECT * FROM wake WHERE daemon_id = u.daemon_id AND seq > u.seq ORDER BY seq LIMIT 200
-               ) w ON true ORDER BY 1, 2"#,
+               ) w ON true
+               UNION ALL
+               SELECT NULL, h.term, NULL, h.account FROM account_hold h WHERE h.daemon_id = $3 AND EXISTS (
+                   SELECT FROM account_wait a WHERE a.account = h.account AND a.daemon_id <> $3
+                   AND EXISTS (SELECT FROM daemon d WHERE d.id = a.daemon_id))
+               ORDER BY 1, 2"#,
             &daemons,
-            &seqs
+            &seqs,
+            daemon
         );
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
-        heard(db, answer)?
-            .into_iter()
-            .map(|row| {
-                let wake = serde_json::from_value(row.body).map_err(|_| Error::Corrupt("wake"))?;
-                Ok((row.daemon, row.seq, wake))
-            })
-            .collect()
+        let mut all = Messages::default();
+        for row in heard(db, answer)? {
+            if let (Some(daemon), Some(seq), Some(body)) = (row.daemon, row.seq, row.body) {
+                let wake = serde_json::from_value(body).map_err(|_| Error::Corrupt("wake"))?;
+                all.wakes.push((daemon, seq, wake));
+            }
+            let account = row.account.and_then(|account| AccountHash::try_from(account).ok());
+            all.asked.extend(account.zip(row.seq));
+        }
+        Ok(all)
     }
 
     /// Removes what was published more than a minute ago.
