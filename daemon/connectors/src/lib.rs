@@ -48,7 +48,7 @@ pub use call::{
 };
 pub use config::{ConfigField, Problem, joined};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
-pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
+pub use runtime::{Conversation, Driven, RefreshTurn, Transport, drive, log_in, probe};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -98,7 +98,7 @@ pub trait Prepared: Send + Sync {
     }
     /// What a good answer says of a quota that the target counts for all its callers and that is all but used: then
     /// later pushes fail so, without a call, until the failure's wait has passed.
-    fn spent(&self, response: &Response) -> Option<Failure> {
+    fn exhausted(&self, response: &Response) -> Option<Failure> {
         let _ = response;
         None
     }

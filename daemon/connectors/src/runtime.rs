@@ -57,10 +57,9 @@ pub trait Transport: Send {
     /// A token that is not the refused one. [`log_in`] gets one where none is at hand.
     async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>>;
 
-    /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other login
-    /// with it begins before [`Transport::end_refresh`]. Where another login has given a token meanwhile, that is returned,
-    /// too, and none is begun.
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>)>;
+    /// Begins a login with a refresh token, the newest that came from this one of the credentials. No other login with it
+    /// begins before [`Transport::end_refresh`].
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn>;
 
     /// Ends that login. What it gave is kept before anything else happens: the refresh token that was used is worth
     /// nothing any more, and the tokens that it gave may be refused from now on.
@@ -69,6 +68,15 @@ pub trait Transport: Send {
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
     async fn lock_person(&mut self, person: &str) -> bool;
+}
+
+/// What becomes of a login with a refresh token.
+#[derive(Debug)]
+pub enum RefreshTurn {
+    /// It is begun, with this refresh token.
+    Begun(SecretString),
+    /// It is not: another login has given this token meanwhile.
+    Given(Token),
 }
 
 /// What a push came to.
@@ -136,10 +144,10 @@ pub async fn probe(
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
 pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token> {
     let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
-    let (refresh, given) = transport.begin_refresh(own).await?;
-    if let Some(token) = given {
-        return Ok(token);
-    }
+    let refresh = match transport.begin_refresh(own).await? {
+        RefreshTurn::Begun(refresh) => refresh,
+        RefreshTurn::Given(token) => return Ok(token),
+    };
     let is_other = |it: &SecretString| it.expose_secret() != refresh.expose_secret();
     let token = got(transport, login, now, Some(&refresh)).await;
     let token = token.map(|token| Token { refresh: token.refresh.filter(is_other), ..token });

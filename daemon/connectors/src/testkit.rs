@@ -17,8 +17,8 @@ pub(super) use leads::{
 };
 
 use super::{
-    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, Report, Request, Response,
-    Result, Token, Transport, runtime,
+    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, RefreshTurn, Report,
+    Request, Response, Result, Token, Transport, runtime,
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -139,8 +139,8 @@ impl Transport for Script {
         Ok(Arc::clone(&self.token))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>)> {
-        Ok((own.clone(), None))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn> {
+        Ok(RefreshTurn::Begun(own.clone()))
     }
 
     async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<()> {

@@ -11,8 +11,8 @@ use tonic::{Request, Response};
 use super::{Control, Reply, check, unchecked, words};
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
-        config::shorten, drive,
+        self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, RefreshTurn, Token,
+        Transport, config::shorten, drive,
     },
     domain::{
         ids::{AttemptId, CompanyId},
@@ -121,8 +121,8 @@ impl Transport for Recorder {
         Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None, is_kept: false }))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
-        Ok((own.clone(), None))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(own.clone()))
     }
 
     async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<(), Failure> {

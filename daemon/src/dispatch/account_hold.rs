@@ -9,7 +9,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    mem,
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,21 +23,21 @@ use tokio::{
 };
 
 use super::{
+    holding::{AccountTask, Holding},
     integration_cache::IntegrationCache,
-    membership::{AskedAccount, DaemonLease},
     pusher::settled,
     tasks::Tasks,
 };
 use crate::{
     domain::lane::LaneId,
-    store::{
-        Change, Error, Store,
-        account::{AccountHash, AccountMemory, Before, TakenAccount},
-    },
+    store::account::{AccountHash, AccountMemory, PriorCalls, TakenAccount},
     telemetry,
 };
 
-/// How often a daemon looks whether it has got the account: first, and from a second on.
+#[cfg(test)]
+mod tests;
+
+/// How often a daemon looks whether it has got the account: first, and from a second on, unless it hears that it may have it.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOK_LATER: Duration = Duration::from_secs(1);
 /// So long a daemon that has pushes for an account keeps it at the least: giving it away makes both wait.
@@ -53,20 +57,33 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct AccountHold {
     account: AccountHash,
-    store: Store,
-    lease: Arc<DaemonLease>,
+    holding: Holding,
     /// Attempts read it for as long as they run.
     taken: Arc<RwLock<Option<Taken>>>,
     /// Whoever takes the account or gives it away has this. An attempt that has the account never waits for it.
     changing: Mutex<()>,
     /// How many pushes of each lane wait for it.
     waiting: StdMutex<HashMap<LaneId, usize>>,
+    /// They may stand in the line.
+    is_in_line: AtomicBool,
+    /// The lanes of which it was shown that they wait.
+    shown: StdMutex<Vec<LaneId>>,
 }
 
 /// No other daemon calls the account until this is dropped.
 #[derive(Debug)]
 pub(super) struct HeldAccount {
     _taken: OwnedRwLockReadGuard<Option<Taken>>,
+}
+
+/// What a wait for an account came to.
+#[derive(Debug)]
+pub(super) enum Hold {
+    Held(HeldAccount),
+    /// Nobody else could call it, or the database does not let it be known: a limit is worth no lead.
+    Without,
+    /// The daemon stops: what is not begun is given back.
+    Stopping,
 }
 
 /// A push that waits.
@@ -77,45 +94,63 @@ struct WaitingPush<'a> {
 
 impl Drop for WaitingPush<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.hold.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let AccountHold { account, holding, waiting, is_in_line, .. } = self.hold;
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = waiting.get_mut(&self.lane) {
             *count -= 1;
             if *count == 0 {
                 waiting.remove(&self.lane);
             }
         }
+        if waiting.is_empty() && is_in_line.load(Ordering::Relaxed) {
+            holding.own.leave_line(*account);
+        }
     }
 }
 
 impl AccountHold {
-    pub(super) fn new(account: AccountHash, store: Store, lease: Arc<DaemonLease>) -> Self {
-        let (taken, changing, waiting) = (Arc::default(), Mutex::default(), StdMutex::default());
-        Self { account, store, lease, taken, changing, waiting }
+    pub(super) fn new(account: AccountHash, holding: Holding) -> Self {
+        Self {
+            account,
+            holding,
+            taken: Arc::default(),
+            changing: Mutex::default(),
+            waiting: StdMutex::default(),
+            is_in_line: AtomicBool::default(),
+            shown: StdMutex::default(),
+        }
     }
 
     /// A daemon that was taken for dead has lost its accounts with all else. Before it knows, its lease is not trusted.
     fn is_own(&self, taken: Option<Taken>) -> bool {
-        taken.is_some_and(|taken| !taken.is_given && taken.daemon == self.lease.id())
+        taken.is_some_and(|taken| !taken.is_given && taken.daemon == self.holding.lease.id())
     }
 
     /// The account, if this daemon has it and nobody asked for it.
     pub(super) fn at_once(&self) -> Option<HeldAccount> {
         let taken = Arc::clone(&self.taken).try_read_owned().ok()?;
-        (self.is_own(*taken) && self.lease.is_trusted()).then_some(HeldAccount { _taken: taken })
+        (self.is_own(*taken) && self.holding.lease.is_trusted()).then_some(HeldAccount { _taken: taken })
     }
 
-    /// Waits until this daemon has the account; `take_in` hears what is known of it elsewhere. None if the database does not
-    /// let it: a limit is worth no lead.
-    pub(super) async fn wait(&self, lane: LaneId, take_in: impl Fn(Before)) -> Option<HeldAccount> {
+    /// Waits until this daemon has the account; `import` hears what is known of it elsewhere.
+    pub(super) async fn wait(&self, lane: LaneId, may_stop: bool, import: impl Fn(PriorCalls)) -> Hold {
+        let waits = self.wait_in_line(lane, import);
+        if may_stop {
+            return self.holding.own.unless_stopping(waits).await.unwrap_or(Hold::Stopping);
+        }
+        waits.await
+    }
+
+    async fn wait_in_line(&self, lane: LaneId, import: impl Fn(PriorCalls)) -> Hold {
         let _waiting = self.start_waiting(lane);
         loop {
-            if !self.lease.is_trusted() {
+            if !self.holding.lease.is_trusted() {
                 sleep(LOOK).await;
                 continue;
             }
             let taken = Arc::clone(&self.taken).read_owned().await;
             if self.is_own(*taken) {
-                return Some(HeldAccount { _taken: taken });
+                return Hold::Held(HeldAccount { _taken: taken });
             }
             drop(taken);
             let _changing = self.changing.lock().await;
@@ -124,11 +159,14 @@ impl AccountHold {
             if self.is_own(last) {
                 continue;
             }
-            let (daemon, TakenAccount { term, before }) = self.take(last).await?;
+            let Some((daemon, TakenAccount { term, prior })) = self.take(last).await else {
+                return Hold::Without;
+            };
             let mut taken = Arc::clone(&self.taken).write_owned().await;
-            take_in(before);
+            import(prior);
             *taken = Some(Taken { daemon, term, since: Instant::now(), is_given: false });
-            return Some(HeldAccount { _taken: taken.downgrade() });
+            self.holding.own.add(self.account, daemon, term);
+            return Hold::Held(HeldAccount { _taken: taken.downgrade() });
         }
     }
 
@@ -143,27 +181,30 @@ impl AccountHold {
     }
 
     async fn take(&self, last: Option<Taken>) -> Option<(i64, TakenAccount)> {
-        let (began, mut shown) = (Instant::now(), Vec::new());
+        let Holding { rows, lease, own, .. } = &self.holding;
+        let began = Instant::now();
         loop {
             // What is taken under an id that is void is another's at once.
-            if !self.lease.is_trusted() {
+            if !lease.is_trusted() {
                 sleep(LOOK).await;
                 continue;
             }
-            let (daemon, lanes) = (self.lease.id(), self.waiting());
+            let (daemon, lanes) = (lease.id(), self.waiting());
             let known = last.filter(|taken| taken.daemon == daemon).map(|taken| taken.term);
-            match settled(self.store.take_account(&self.account, daemon, known, &lanes).await).await {
+            self.is_in_line.store(true, Ordering::Relaxed);
+            match settled(rows.take(&self.account, daemon, known, &lanes).await).await {
                 None => {}
                 Some(Ok(Some(taken))) => {
-                    self.show(&shown);
+                    self.end_line();
                     return Some((daemon, taken));
                 }
                 Some(Ok(None)) if began.elapsed() < LOOK_LATER => sleep(LOOK).await,
                 Some(Ok(None)) => {
-                    let new: Vec<_> = lanes.into_iter().filter(|lane| !shown.contains(lane)).collect();
-                    self.show(&new);
-                    shown.extend(new);
-                    sleep(LOOK_LATER).await;
+                    self.show(lanes);
+                    tokio::select! {
+                        () = own.may_take() => {}
+                        () = sleep(LOOK_LATER) => {}
+                    }
                 }
                 Some(Err(error)) => {
                     tracing::error!(
@@ -177,16 +218,40 @@ impl AccountHold {
         }
     }
 
-    /// Whoever watches these integrations sees whether they wait for the account.
-    fn show(&self, lanes: &[LaneId]) {
-        lanes.iter().for_each(|lane| self.store.wake_ups().changed(Change { lane: *lane, config: false }));
+    /// Whoever watches these integrations sees that they wait.
+    fn show(&self, lanes: Vec<LaneId>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<_> = lanes.into_iter().filter(|lane| !shown.contains(lane)).collect();
+        self.holding.show(&new);
+        shown.extend(new);
+    }
+
+    /// They do not wait any more.
+    fn end_line(&self) {
+        self.is_in_line.store(false, Ordering::Relaxed);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.holding.show(&mem::take(&mut *shown));
+    }
+
+    /// Stands in the line no more, if nobody waits any more.
+    pub(super) async fn leave_line(&self) {
+        let _changing = self.changing.lock().await;
+        if self.waiting().is_empty() {
+            self.holding.leave_line(&self.account).await;
+            self.end_line();
+        }
     }
 
     /// Gives the account to whoever is next in the line, with what is known of it, once no attempt needs it any more. It was
-    /// asked for under this term.
+    /// asked for under this term, or is another's since.
     pub(super) async fn give(&self, term: i64, memory: impl FnOnce() -> AccountMemory) {
         // Who asks is heard all the time.
         let Ok(_changing) = self.changing.try_lock() else { return };
+        let Holding { lease, own, .. } = &self.holding;
+        // That was before it was taken last.
+        if own.term(&self.account, lease.id()).is_some_and(|newer| newer > term) {
+            return;
+        }
         if self.taken.try_write().is_err() {
             let since = self.taken.read().await.map(|taken| taken.since);
             sleep_until(since.map_or_else(Instant::now, |since| since + SLICE)).await;
@@ -197,30 +262,22 @@ impl AccountHold {
         if let Some(taken) = &mut *taken {
             taken.is_given = true;
         }
-        report(self.store.give_account(&self.account, self.lease.id(), term, memory.as_ref()).await);
+        own.remove(&self.account);
+        self.holding.give(&self.account, term, memory.as_ref()).await;
     }
 }
 
-/// Gives away what others ask for, until nobody tells of it any more: while the daemon stops, too, as the last of its pushes
-/// may take long.
-pub(super) async fn give_what_is_asked(
-    mut asked: mpsc::UnboundedReceiver<AskedAccount>,
+/// Gives away what others ask for, and leaves lines in which nobody stands, until nobody tells of it any more: while the
+/// daemon stops, too, as the last of its pushes may take long. First of all, logins that earlier versions made are joined.
+pub(super) async fn see_to_accounts(
+    mut asked: mpsc::UnboundedReceiver<AccountTask>,
     integrations: Arc<IntegrationCache>,
     tasks: Tasks,
 ) {
-    while let Some((account, term)) = asked.recv().await {
+    let joining = Arc::clone(&integrations);
+    tasks.spawn("logins of an earlier version", async move { joining.join_logins().await });
+    while let Some(task) = asked.recv().await {
         let integrations = Arc::clone(&integrations);
-        tasks.spawn("handover of an account", async move { integrations.give_account(account, term).await });
-    }
-}
-
-/// What is not given away is asked for again.
-pub(super) fn report(given: Result<(), Error>) {
-    if let Err(error) = given {
-        tracing::warn!(
-            event = "account_not_given",
-            error = telemetry::causes(&error),
-            "an account that another daemon asked for could not be given away; trying again"
-        );
+        tasks.spawn("handover of an account", async move { integrations.see_to_account(task).await });
     }
 }

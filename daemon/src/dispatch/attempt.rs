@@ -1,6 +1,7 @@
 //! Carrying out one attempt: the connector's push over the network, and what is written of it.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,19 +11,21 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
-    account_hold::HeldAccount,
+    account_hold::{HeldAccount, Hold},
     exchange::{Exchange, answer, record, sent},
     integration_cache::PreparedIntegration,
     membership::DaemonLease,
     person_lock::PersonLock,
     pusher::{cannot_be_loaded, settled},
+    quota::Turn,
     scrub::Secrets,
-    session,
+    session::{parse_token, serialize_token},
     traced::traced,
 };
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, Token, Transport, drive, log_in,
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, RefreshTurn, Report, Token, Transport,
+        drive, log_in,
     },
     domain::{
         ids::{DeliveryId, LeadId},
@@ -95,7 +98,7 @@ pub(super) async fn attempt(
     is_beside: bool,
 ) -> Option<AttemptResult> {
     let started = Instant::now();
-    let prepared = match (&ready.prepared, ready.quota.spent()) {
+    let prepared = match (&ready.prepared, ready.quota.exhausted()) {
         (Err(failure), _) => return Some(AttemptResult::nothing(failure.clone())),
         (Ok(_), Some(failure)) => return Some(AttemptResult::nothing(failure)),
         (Ok(prepared), None) => prepared.as_ref(),
@@ -176,8 +179,11 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    /// Its turn at the quota, for the next call.
+    turn: Option<Turn>,
     /// Dropped behind all else that it has of the account.
     account: Option<HeldAccount>,
+    has_asked_for_account: bool,
     /// The token that the target refused.
     refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
@@ -205,7 +211,9 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            turn: None,
             account: None,
+            has_asked_for_account: false,
             refused: None,
             lease: None,
             is_beside: false,
@@ -244,32 +252,46 @@ impl<'a> Network<'a> {
 }
 
 impl Network<'_> {
-    /// From here on no other daemon calls the account, until this attempt ends.
+    /// From here on no other daemon calls the account, until this attempt ends. It asks once: one that has locked a person
+    /// without the account must not wait for it, as whoever gives it away waits for those who wait for that person.
     async fn hold_account(&mut self) {
-        if self.account.is_none() && !self.is_late() {
-            self.account = self.ready.quota.hold(self.ready.integration.lane()).await;
+        if mem::replace(&mut self.has_asked_for_account, true) || !self.may_go_on() {
+            return;
+        }
+        // What has begun, or was not claimed, has the grace of a stop.
+        let may_stop = self.lease.is_some() && !self.has_begun();
+        match self.ready.quota.hold(self.ready.integration.lane(), may_stop).await {
+            Hold::Held(held) => self.account = Some(held),
+            Hold::Stopping => self.is_void = true,
+            Hold::Without => {}
         }
     }
 
-    /// Whether this daemon is not trusted any more with what it claimed, and nothing of it was sent. A login may have been.
+    /// Whether anything of it was sent. A login is nothing of it.
+    fn has_begun(&self) -> bool {
+        self.made.iter().any(|exchange| !exchange.call.is_secret())
+    }
+
+    /// Whether anything may be sent or locked. If not, it never may again: another daemon may have what is pushed.
+    fn may_go_on(&mut self) -> bool {
+        self.is_void |= self.is_late();
+        !self.is_void
+    }
+
+    /// Whether this daemon is not trusted any more with what it claimed, and nothing of it was sent.
     fn is_late(&self) -> bool {
-        let has_begun = self.made.iter().any(|exchange| !exchange.call.is_secret());
-        !has_begun && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon))
+        !self.has_begun() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon))
     }
 
     /// Goes on with what another login has given meanwhile, or logs in.
-    async fn take_turn(
-        &mut self,
-        own: &SecretString,
-        turn: LoginTurn,
-    ) -> Result<(SecretString, Option<Token>), Failure> {
-        let read = |text| session::kept(text, self.refused.as_ref(), self.now);
+    async fn take_turn(&mut self, own: &SecretString, turn: LoginTurn) -> Result<RefreshTurn, Failure> {
+        let read = |text| parse_token(text, self.refused.as_ref(), self.now);
         // One that cannot be read is got anew.
-        let token = turn.token.as_ref().and_then(|text| read(text).ok().flatten());
-        if token.is_some() {
-            self.end_refresh(own, None).await?;
-        }
-        Ok((turn.refresh, token))
+        let Some(token) = turn.token.as_ref().and_then(|text| read(text).ok().flatten()) else {
+            return Ok(RefreshTurn::Begun(turn.refresh));
+        };
+        self.end_refresh(own, None).await?;
+        Ok(RefreshTurn::Given(token))
     }
 }
 
@@ -282,16 +304,18 @@ impl Transport for Network<'_> {
         if self.ready.quota.has_window() {
             self.hold_account().await;
         }
-        let turn = self.ready.quota.turn().await;
+        let turn = match self.turn.take() {
+            None if self.may_go_on() => self.ready.quota.turn().await,
+            turn => turn,
+        };
         // It may have waited for its turn, for another daemon or for another push of the same person, for longer than the
         // lease is trusted.
-        if self.is_late() {
-            self.is_void = true;
+        if !self.may_go_on() {
             return Err(lease_ran_out());
         }
         // So it may have been told by the daemon that called the account before.
         if let Some(failure) =
-            self.ready.quota.spent().filter(|_| self.made.is_empty() && self.lease.is_some())
+            self.ready.quota.exhausted().filter(|_| self.made.is_empty() && self.lease.is_some())
         {
             return Err(failure);
         }
@@ -303,7 +327,7 @@ impl Transport for Network<'_> {
             && response.is_good()
             && !call.is_secret()
         {
-            self.ready.quota.rest(prepared.spent(response));
+            self.ready.quota.set_exhausted(prepared.exhausted(response));
         }
         match &answer {
             Ok(response) => span.set("http.response.status_code", i64::from(response.status)),
@@ -335,6 +359,9 @@ impl Transport for Network<'_> {
         if ready.quota.has_window() {
             self.hold_account().await;
         }
+        if !self.may_go_on() {
+            return Err(lease_ran_out());
+        }
         // Those that log in alike have the same credentials, whatever their versions.
         let version = if ready.login.is_some() { 0 } else { ready.integration.version };
         self.refused = refused.map(|token| token.secret.clone());
@@ -347,8 +374,12 @@ impl Transport for Network<'_> {
         ready.session.token(version, refused, now, get).await
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
-        let Some(login) = self.ready.login else { return Ok((own.clone(), None)) };
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        let Some(login) = self.ready.login else { return Ok(RefreshTurn::Begun(own.clone())) };
+        // The turn at the login would run out while it waits for one at the quota.
+        if self.turn.is_none() {
+            self.turn = self.ready.quota.turn().await;
+        }
         let lane = self.ready.integration.lane();
         let until = Instant::now() + REFRESH_WAIT;
         loop {
@@ -370,7 +401,7 @@ impl Transport for Network<'_> {
         let Some(login) = self.ready.login else { return Ok(()) };
         let lane = self.ready.integration.lane();
         let to_given = |token: &Token| {
-            session::to_keep(token).map(|text| LoginGiven { refresh: token.refresh.clone(), token: text })
+            serialize_token(token).map(|text| LoginGiven { refresh: token.refresh.clone(), token: text })
         };
         let given = given.map(to_given).transpose().map_err(|error| cannot_be_loaded(&error))?;
         loop {
@@ -382,10 +413,14 @@ impl Transport for Network<'_> {
     }
 
     async fn lock_person(&mut self, person: &str) -> bool {
-        // One who is locked already is let go first.
-        self.person = None;
+        // One who is locked already is let go first; nobody waits for a person while others wait for a turn.
+        (self.person, self.turn) = (None, None);
         self.hold_account().await;
-        self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
+        // The next call says why.
+        if !self.may_go_on() {
+            return false;
+        }
+        self.person.insert(self.ready.quota.people().alone(person).await).recently_pushed()
     }
 }
 
@@ -395,23 +430,4 @@ pub(super) fn unkept(error: &Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
-
-    /// How large the future is that a function returns.
-    fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn the_future_of_a_push_is_small() {
-        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest);
-        let own = future_size(|(client, store, ready, request): Inputs| {
-            attempt(client, store, ready, request, Past::default(), false)
-        });
-        let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
-        // Each push copies it several times before it runs: what is rare or large is boxed.
-        assert!(own <= 1536 && whole <= 6144, "an attempt takes {own} bytes, a push {whole}");
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::{
     sync::{RwLock, Semaphore},
@@ -14,7 +15,7 @@ use tokio::{
 
 use super::{
     beside::{is_light_to_prepare, unrendered},
-    membership::DaemonLease,
+    holding::{AccountTask, Holding},
     quota::{Quota, Quotas},
     session::{Session, Sessions, login_hash},
 };
@@ -30,7 +31,8 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store, account::AccountHash, integration::refresh::LoginHash},
+    store::{Error, Store, integration::refresh::LoginHash},
+    telemetry,
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -46,9 +48,16 @@ pub(super) struct PreparedIntegration {
     pub(super) session: Arc<Session>,
     /// What its login is known by, if that has a refresh token.
     pub(super) login: Option<LoginHash>,
-    pub(super) quota: Arc<Quota>,
+    pub(super) quota: Quota,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
+}
+
+impl PreparedIntegration {
+    /// The refresh token of its credentials.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.prepared.as_ref().ok()?.login()?.refresh_token()
+    }
 }
 
 impl fmt::Debug for PreparedIntegration {
@@ -87,9 +96,9 @@ pub(super) struct IntegrationCache {
 
 impl IntegrationCache {
     /// An empty cache.
-    pub(super) fn new(store: Store, compute: Compute, brand: String, lease: Arc<DaemonLease>) -> Self {
-        let began = (Instant::now(), lease.now());
-        let quotas = Quotas::among(store.clone(), lease);
+    pub(super) fn new(store: Store, compute: Compute, brand: String, holding: Holding) -> Self {
+        let began = (Instant::now(), holding.lease.now());
+        let quotas = Quotas::among(holding);
         Self {
             store,
             compute,
@@ -144,6 +153,9 @@ impl IntegrationCache {
             // The next push tries it again.
             return Ok(Some(ready));
         }
+        if let Some((login, own)) = ready.login.zip(ready.refresh_token()) {
+            self.store.join_login(id, &login, own).await?;
+        }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -153,6 +165,24 @@ impl IntegrationCache {
             integrations.insert(id.integration, Arc::clone(&ready));
         }
         Ok(Some(ready))
+    }
+
+    /// Says of the integrations how they log in that only a daemon of an earlier version has loaded: who logs in alike finds
+    /// what they were given.
+    pub(super) async fn join_logins(&self) {
+        let joined = async {
+            for lane in self.store.unjoined_logins().await? {
+                self.load(lane).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = joined.await {
+            tracing::warn!(
+                event = "logins_not_joined",
+                error = telemetry::causes(&error),
+                "what earlier logins gave is shared once their integrations are pushed to"
+            );
+        }
     }
 
     /// An integration as it would be with other credentials, with a login and connections of its own.
@@ -169,14 +199,14 @@ impl IntegrationCache {
 
     /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
     /// target. It lets no window begin anew.
-    pub(super) fn meet_others(&self, until: Instant) {
+    pub(super) fn assume_others_called_until(&self, until: Instant) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        self.quotas.meet_others(until);
+        self.quotas.assume_others_called_until(until);
     }
 
-    /// Gives an account away that another daemon asked for, which this one took under that term.
-    pub(super) async fn give_account(&self, account: AccountHash, term: i64) {
-        self.quotas.give(account, term).await;
+    /// Does what is to be done about an account.
+    pub(super) async fn see_to_account(&self, task: AccountTask) {
+        self.quotas.see_to(task).await;
     }
 
     /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -220,7 +250,7 @@ impl IntegrationCache {
                 prepared,
                 session,
                 login: None,
-                quota: Arc::default(),
+                quota: Quota::default(),
                 integration,
             };
         };
@@ -231,7 +261,7 @@ impl IntegrationCache {
             // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
             policy.concurrency = policy.concurrency.min(pace.calls);
         }
-        let account = connector.account(&integration.config, &integration.credentials);
+        let account = account(connector, &integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
         let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
         let session = login.map_or(session, |login| self.sessions.of(login));
@@ -256,5 +286,29 @@ impl IntegrationCache {
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
         prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
+    }
+}
+
+/// What the account is known by whose quota is kept, in whatever order the keys of its credentials were given.
+fn account(connector: &dyn Connector, config: &Value, credentials: &Value) -> String {
+    let mut credentials = credentials.clone();
+    credentials.sort_all_objects();
+    connector.account(config, &credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_keys_of_credentials_makes_no_other_account() {
+        let pipedrive = connectors::find("pipedrive").unwrap();
+        let account =
+            |credentials: &str| account(pipedrive, &json!({}), &serde_json::from_str(credentials).unwrap());
+        let one = account(r#"{ "client_id": "a", "client_secret": "b" }"#);
+        assert_eq!(account(r#"{ "client_secret": "b", "client_id": "a" }"#), one);
+        assert_ne!(account(r#"{ "client_secret": "a", "client_id": "b" }"#), one);
     }
 }

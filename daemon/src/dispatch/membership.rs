@@ -16,12 +16,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::engine::Event;
+use super::{engine::Event, holding::AccountNews};
 use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
-        account::AccountHash,
         key_rotation::{KeysInUse, MissingKey},
         queue::daemons::{Beat, Messages, Waits, Wake},
     },
@@ -93,6 +92,12 @@ impl DaemonLease {
         }
     }
 
+    /// Another life under this id, as if somebody had taken this daemon for dead.
+    #[cfg(test)]
+    pub(super) fn restart(&self, id: i64) {
+        self.id.store(id, Ordering::Release);
+    }
+
     /// As if it had not been renewed for long.
     #[cfg(test)]
     pub(super) fn lapse(&self) {
@@ -104,16 +109,13 @@ impl DaemonLease {
     }
 }
 
-/// An account that others have calls to make to, and under which term this daemon took it.
-pub(super) type AskedAccount = (AccountHash, i64);
-
 /// Renews the lease and listens to the other daemons.
 #[derive(Debug)]
 pub(super) struct Membership {
     store: Store,
     lease: Arc<DaemonLease>,
     events: mpsc::UnboundedSender<Event>,
-    asked: mpsc::UnboundedSender<AskedAccount>,
+    account_news: AccountNews,
     /// What this daemon wants to tell the others.
     outbox: mpsc::UnboundedReceiver<Wake>,
     living: Vec<i64>,
@@ -130,7 +132,7 @@ impl Membership {
     pub(super) async fn enroll(
         store: Store,
         events: mpsc::UnboundedSender<Event>,
-        asked: mpsc::UnboundedSender<AskedAccount>,
+        account_news: AccountNews,
         outbox: mpsc::UnboundedReceiver<Wake>,
         is_sole: bool,
     ) -> Result<Self, Error> {
@@ -146,7 +148,7 @@ impl Membership {
             store,
             lease: Arc::new(lease),
             events,
-            asked,
+            account_news,
             outbox,
             living: Vec::new(),
             seq: 0,
@@ -218,6 +220,7 @@ impl Membership {
         self.take_up(waits).await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
+            self.give_lost().await?;
         }
         Ok(())
     }
@@ -300,15 +303,23 @@ impl Membership {
             .filter(|daemon| **daemon != me)
             .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
             .collect();
-        let Messages { wakes, asked } = self.store.hear(me, &from).await?;
+        let Messages { wakes, asked, may_take } = self.store.hear(me, &from).await?;
         for (daemon, seq, wake) in wakes {
             self.heard.insert(daemon, seq);
             self.send(Event::Wake(wake));
         }
-        for account in asked {
-            if self.asked.send(account).is_err() {
-                tracing::debug!("nothing is given away any more");
-            }
+        self.account_news.give(asked);
+        if may_take {
+            self.account_news.may_take();
+        }
+        Ok(())
+    }
+
+    /// Lets accounts go that another daemon took, as it had waited for too long.
+    async fn give_lost(&self) -> Result<(), Error> {
+        let held = self.account_news.held(self.lease.id());
+        if !held.is_empty() {
+            self.account_news.give(self.store.lost_accounts(self.lease.id(), &held).await?);
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ mod engine;
 mod exchange;
 mod finisher;
 mod handover;
+mod holding;
 mod integration_cache;
 mod lanes;
 mod look_ups;
@@ -39,10 +40,11 @@ mod session;
 mod tasks;
 mod traced;
 
-use account_hold::give_what_is_asked;
+use account_hold::see_to_accounts;
 pub use coming_back::{continue_job, continue_sweep};
 use crash_suspects::CrashSuspects;
 use engine::Engine;
+use holding::{AccountNews, Holding};
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
 use membership::{DaemonLease, Membership};
@@ -105,13 +107,15 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
     // Each is taken at once: a task of its own sees to it.
-    let (asks, asked) = mpsc::unbounded_channel();
+    let claiming = CancellationToken::new();
+    let (accounts, account_news, asked) = AccountNews::new(claiming.clone());
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let hurry = Arc::new(Notify::new());
-    let membership = Membership::enroll(store.beating(), events.clone(), asks, letters, is_sole).await?;
+    let membership =
+        Membership::enroll(store.beating(), events.clone(), account_news, letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations =
-        Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, Arc::clone(&lease)));
+    let holding = Holding::new(&store, Arc::clone(&lease), accounts);
+    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, holding));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
@@ -126,7 +130,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     });
     let notifier = Notifier(Arc::clone(&pusher));
     let tasks = Tasks { tracker: pushes.clone(), abandon: abandon.clone() };
-    let giving = give_what_is_asked(asked, Arc::clone(&integrations), tasks.clone());
+    let giving = see_to_accounts(asked, Arc::clone(&integrations), tasks.clone());
     let engine = Engine {
         store: store.clone(),
         lease: Arc::clone(&lease),
@@ -144,7 +148,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let dispatch = Dispatch {
         store: store.clone(),
         lease,
-        claiming: CancellationToken::new(),
+        claiming,
         beating: CancellationToken::new(),
         engine: TaskTracker::new(),
         pushes,

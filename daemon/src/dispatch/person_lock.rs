@@ -60,7 +60,7 @@ impl PersonLocks {
     }
 
     /// Other daemons may have pushed for anybody until then.
-    pub(super) fn meet_others(&self, until: Instant) {
+    pub(super) fn assume_others_pushed_until(&self, until: Instant) {
         let mut others = self.others_until.lock().unwrap_or_else(PoisonError::into_inner);
         *others = Some(until).max(*others);
     }
@@ -122,7 +122,7 @@ mod tests {
         assert!(PersonLocks::new(Some(Instant::now())).alone("ada").await.recently_pushed());
         assert!(!PersonLocks::new(Instant::now().checked_sub(RECENT)).alone("ada").await.recently_pushed());
         let people = PersonLocks::default();
-        people.meet_others(Instant::now());
+        people.assume_others_pushed_until(Instant::now());
         assert!(people.alone("ada").await.recently_pushed());
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let others_until = Some(Instant::now());
         let people = PersonLocks::new(others_until);
         assert_eq!(people.last_push(), others_until);
-        people.meet_others(Instant::now().checked_sub(RECENT).unwrap());
+        people.assume_others_pushed_until(Instant::now().checked_sub(RECENT).unwrap());
         assert_eq!(people.last_push(), others_until, "the latest counts");
         let ada = people.alone("ada").await;
         assert!(people.last_push() > others_until, "she is being pushed");

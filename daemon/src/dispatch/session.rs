@@ -58,14 +58,14 @@ struct KeptToken {
 }
 
 /// A token to be sealed and kept.
-pub(super) fn to_keep(token: &Token) -> Result<SecretString, Error> {
+pub(super) fn serialize_token(token: &Token) -> Result<SecretString, Error> {
     let secret = token.secret.expose_secret().to_owned();
     let kept = KeptToken { secret, expires_at: token.expires_at, base: token.base.clone() };
     serde_json::to_string(&kept).map(SecretString::from).map_err(|_| Error::Corrupt("token"))
 }
 
 /// A token that was kept, if it is good for a while and another than the one that was refused.
-pub(super) fn kept(
+pub(super) fn parse_token(
     text: &SecretString,
     refused: Option<&SecretString>,
     now: Moment,
@@ -181,14 +181,14 @@ mod tests {
         let base = Some("https://eu.example.com/".parse().unwrap());
         let token =
             Token { secret: "first".into(), expires_at: Some(1000), base, refresh: None, is_kept: false };
-        let text = to_keep(&token).unwrap();
+        let text = serialize_token(&token).unwrap();
         let at = Moment::from_seconds;
-        let read = kept(&text, Some(&"another".into()), at(900)).unwrap().unwrap();
+        let read = parse_token(&text, Some(&"another".into()), at(900)).unwrap().unwrap();
         assert_eq!((read.secret.expose_secret(), read.expires_at), ("first", Some(1000)));
         assert_eq!((read.base, read.is_kept), (token.base, true));
-        assert!(kept(&text, Some(&"first".into()), at(900)).unwrap().is_none(), "it was refused");
-        assert!(kept(&text, None, at(950)).unwrap().is_none(), "it is about to run out");
-        assert!(kept(&"{}".into(), None, at(0)).is_err());
+        assert!(parse_token(&text, Some(&"first".into()), at(900)).unwrap().is_none(), "it was refused");
+        assert!(parse_token(&text, None, at(950)).unwrap().is_none(), "it is about to run out");
+        assert!(parse_token(&"{}".into(), None, at(0)).is_err());
     }
 
     #[tokio::test]

@@ -21,7 +21,8 @@ pub type AccountHash = [u8; 32];
 /// How long, in seconds, an account that was given away waits for the daemon that is first in the line: longer than daemons
 /// go without looking.
 const KEPT_FOR_SECONDS: f64 = 3.0;
-/// Longer, in seconds, than any push takes. A daemon that lives and does not give an account away is not waited for longer.
+/// A daemon that lives and does not give an account away is not waited for longer than this, in seconds, from when it has the
+/// account and is asked for it. Its pushes may take as long, where many stand behind each other.
 const ASKED_MAX_SECONDS: f64 = 600.0;
 
 /// What a daemon knows of an account when it gives it away.
@@ -32,12 +33,12 @@ pub struct AccountMemory {
     /// How long ago a push for somebody ended; none if none did of late.
     pub last_push: Option<Duration>,
     /// How pushes fail, and for how long yet, as what the account may call in a day is all but used.
-    pub spent: Option<Failure>,
+    pub exhausted: Option<Failure>,
 }
 
-/// What is known of the time before, by whoever takes an account.
+/// What is known of the calls that were made before, by whoever takes an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Before {
+pub enum PriorCalls {
     /// What this daemon knows itself: no other had the account.
     Own,
     /// What the daemon knew that gave it away.
@@ -50,7 +51,7 @@ pub enum Before {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenAccount {
     pub term: i64,
-    pub before: Before,
+    pub prior: PriorCalls,
 }
 
 /// What a daemon finds that looks for an account.
@@ -80,15 +81,25 @@ impl Store {
         known: Option<i64>,
         lanes: &[LaneId],
     ) -> Result<Option<TakenAccount>, Error> {
+        self.unless_silent(self.take_or_wait(account, daemon, known, lanes)).await
+    }
+
+    async fn take_or_wait(
+        &self,
+        account: &AccountHash,
+        daemon: i64,
+        known: Option<i64>,
+        lanes: &[LaneId],
+    ) -> Result<Option<TakenAccount>, Error> {
         let Some(found) = self.find_account(account, daemon).await? else {
             let made = sqlx::query_scalar!(
-                "INSERT INTO account_hold (account, daemon_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING term",
+                "INSERT INTO account_hold (account_hash, daemon_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING term",
                 &account[..],
                 daemon,
             )
             .fetch_optional(&self.pool)
             .await?;
-            return Ok(made.map(|term| TakenAccount { term, before: Before::Own }));
+            return Ok(made.map(|term| TakenAccount { term, prior: PriorCalls::Own }));
         };
         if found.is_free {
             let is_known = found.is_own && known == Some(found.term);
@@ -99,8 +110,8 @@ impl Store {
         // Whoever waits looks often, and writes only what is not there yet.
         if found.asked.as_ref() != Some(&waiting) {
             sqlx::query!(
-                "INSERT INTO account_wait (account, daemon_id, integrations) VALUES ($1, $2, $3)
-                 ON CONFLICT (account, daemon_id) DO UPDATE SET integrations = EXCLUDED.integrations",
+                "INSERT INTO account_wait (account_hash, daemon_id, integrations) VALUES ($1, $2, $3)
+                 ON CONFLICT (account_hash, daemon_id) DO UPDATE SET integrations = EXCLUDED.integrations",
                 &account[..],
                 daemon,
                 &waiting,
@@ -116,7 +127,7 @@ impl Store {
             FoundAccount,
             r#"WITH line AS (
                 SELECT w.daemon_id, w.asked_at, w.integrations FROM account_wait w
-                WHERE w.account = $1 AND EXISTS (SELECT FROM daemon d WHERE d.id = w.daemon_id))
+                WHERE w.account_hash = $1 AND EXISTS (SELECT FROM daemon d WHERE d.id = w.daemon_id))
             SELECT h.term, coalesce(h.daemon_id = $2, false) AS "is_own!",
                 CASE WHEN h.daemon_id IS NULL THEN
                     coalesce((SELECT daemon_id FROM line ORDER BY asked_at, daemon_id LIMIT 1), $2) = $2
@@ -125,10 +136,10 @@ impl Store {
                     h.daemon_id = $2
                     OR NOT EXISTS (SELECT FROM daemon d WHERE d.id = h.daemon_id)
                     OR EXISTS (SELECT FROM line WHERE daemon_id = $2
-                        AND asked_at < clock_timestamp() - $4 * interval '1 second')
+                        AND greatest(asked_at, h.taken_at) < clock_timestamp() - $4 * interval '1 second')
                 END AS "is_free!",
                 (SELECT integrations FROM line WHERE daemon_id = $2) AS asked
-            FROM account_hold h WHERE h.account = $1"#,
+            FROM account_hold h WHERE h.account_hash = $1"#,
             &account[..],
             daemon,
             KEPT_FOR_SECONDS,
@@ -149,21 +160,22 @@ impl Store {
         is_known: bool,
     ) -> Result<Option<TakenAccount>, Error> {
         let row = sqlx::query!(
-            r#"WITH before AS MATERIALIZED (
-                SELECT given_at, ended_ms, last_push_ms, spent_ms, spent_error FROM account_hold WHERE account = $1
+            r#"WITH prior AS MATERIALIZED (
+                SELECT given_at, ended_ms, last_push_ms, exhausted_ms, exhausted_error FROM account_hold
+                WHERE account_hash = $1
             ), taken AS (
-                UPDATE account_hold SET daemon_id = $2, term = term + 1, given_at = NULL
-                WHERE account = $1 AND term = $3 RETURNING term
+                UPDATE account_hold SET daemon_id = $2, term = term + 1, given_at = NULL, taken_at = clock_timestamp()
+                WHERE account_hash = $1 AND term = $3 RETURNING term
             ), heard AS (
-                DELETE FROM account_wait w WHERE w.account = $1 AND EXISTS (SELECT FROM taken)
+                DELETE FROM account_wait w WHERE w.account_hash = $1 AND EXISTS (SELECT FROM taken)
                 AND (w.daemon_id = $2 OR w.asked_at < coalesce(
-                    (SELECT o.asked_at FROM account_wait o, before WHERE o.account = $1 AND o.daemon_id = $2
-                        AND before.given_at IS NOT NULL),
-                    (SELECT given_at FROM before)))
+                    (SELECT o.asked_at FROM account_wait o, prior WHERE o.account_hash = $1 AND o.daemon_id = $2
+                        AND prior.given_at IS NOT NULL),
+                    (SELECT given_at FROM prior)))
             )
-            SELECT t.term, b.ended_ms, b.last_push_ms, b.spent_ms, b.spent_error,
-                floor(extract(epoch FROM clock_timestamp() - b.given_at) * 1000)::bigint AS given_ms
-            FROM taken t, before b"#,
+            SELECT t.term, p.ended_ms, p.last_push_ms, p.exhausted_ms, p.exhausted_error,
+                floor(extract(epoch FROM clock_timestamp() - p.given_at) * 1000)::bigint AS given_ms
+            FROM taken t, prior p"#,
             &account[..],
             daemon,
             found.term,
@@ -172,19 +184,19 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let since = |ms: i32, given: i64| from_ms(i64::from(ms) + given);
-        let before = match (row.given_ms, row.ended_ms) {
-            _ if is_known => Before::Own,
-            (Some(given), Some(ended)) => Before::Given(AccountMemory {
+        let prior = match (row.given_ms, row.ended_ms) {
+            _ if is_known => PriorCalls::Own,
+            (Some(given), Some(ended)) => PriorCalls::Given(AccountMemory {
                 ended: ended.into_iter().map(|ms| since(ms, given)).collect(),
                 last_push: row.last_push_ms.map(|ms| since(ms, given)),
-                spent: row.spent_ms.zip(row.spent_error).map(|(ms, error)| Failure {
+                exhausted: row.exhausted_ms.zip(row.exhausted_error).map(|(ms, error)| Failure {
                     retry_after: Some(from_ms(i64::from(ms) - given)),
                     ..Failure::new(FailureClass::Throttled, error)
                 }),
             }),
-            (given, _) => Before::Unknown(from_ms(given.unwrap_or(0))),
+            (given, _) => PriorCalls::Unknown(from_ms(given.unwrap_or(0))),
         };
-        Ok(Some(TakenAccount { term: row.term, before }))
+        Ok(Some(TakenAccount { term: row.term, prior }))
     }
 
     /// Gives an account away that this daemon took under this term, with what it knows of it.
@@ -196,25 +208,56 @@ impl Store {
         memory: Option<&AccountMemory>,
     ) -> Result<(), Error> {
         let ended: Option<Vec<i32>> = memory.map(|memory| memory.ended.iter().copied().map(to_ms).collect());
-        let spent = memory.and_then(|memory| memory.spent.as_ref());
-        sqlx::query!(
+        let exhausted = memory.and_then(|memory| memory.exhausted.as_ref());
+        let given = sqlx::query!(
             "UPDATE account_hold SET daemon_id = NULL, term = term + 1, given_at = clock_timestamp(), ended_ms = $4,
-                 last_push_ms = $5, spent_ms = $6, spent_error = $7
-             WHERE account = $1 AND daemon_id = $2 AND term = $3",
+                 last_push_ms = $5, exhausted_ms = $6, exhausted_error = $7
+             WHERE account_hash = $1 AND daemon_id = $2 AND term = $3",
             &account[..],
             daemon,
             term,
             ended.as_deref(),
             memory.and_then(|memory| memory.last_push).map(to_ms),
-            spent.map(|failure| to_ms(failure.retry_after.unwrap_or_default())),
-            spent.map(|failure| failure.error.as_str()),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+            exhausted.map(|failure| to_ms(failure.retry_after.unwrap_or_default())),
+            exhausted.map(|failure| failure.error.as_str()),
+        );
+        self.unless_silent(async { Ok(given.execute(&self.pool).await?) }).await.map(drop)
     }
 
-    /// Forgets the accounts that nobody has called for an hour, and who waits no more. What daemons had that are gone is given
+    /// Nobody of a daemon waits for an account any more.
+    pub async fn leave_account_line(&self, account: &AccountHash, daemon: i64) -> Result<(), Error> {
+        let left = sqlx::query!(
+            "DELETE FROM account_wait WHERE account_hash = $1 AND daemon_id = $2",
+            &account[..],
+            daemon,
+        );
+        self.unless_silent(async { Ok(left.execute(&self.pool).await?) }).await.map(drop)
+    }
+
+    /// Which of the accounts that a daemon takes for its own, each under a term, are so no more: another took them, as it had
+    /// waited for too long.
+    pub async fn lost_accounts(
+        &self,
+        daemon: i64,
+        held: &[(AccountHash, i64)],
+    ) -> Result<Vec<(AccountHash, i64)>, Error> {
+        let (accounts, terms): (Vec<_>, Vec<_>) =
+            held.iter().map(|(account, term)| (account.to_vec(), *term)).unzip();
+        let lost = sqlx::query!(
+            r#"SELECT u.account_hash AS "account_hash!", u.term AS "term!"
+               FROM unnest($2::bytea[], $3::bigint[]) u(account_hash, term)
+               WHERE NOT EXISTS (SELECT FROM account_hold h
+                   WHERE h.account_hash = u.account_hash AND h.daemon_id = $1 AND h.term = u.term)"#,
+            daemon,
+            &accounts,
+            &terms,
+        );
+        let rows = self.unless_silent(async { Ok(lost.fetch_all(&self.pool).await?) }).await?;
+        let lost = rows.into_iter().filter_map(|row| Some((row.account_hash.try_into().ok()?, row.term)));
+        Ok(lost.collect())
+    }
+
+    /// Forgets the accounts that nobody has called for an hour, and who waits no more, or for nobody. What daemons had that are gone is given
     /// away as of now: until when they called is not known.
     pub async fn forget_accounts(&self) -> Result<(), Error> {
         let work = async {
@@ -222,13 +265,16 @@ impl Store {
             sqlx::query!(
                 "WITH gone AS (
                     UPDATE account_hold SET daemon_id = NULL, term = term + 1, given_at = clock_timestamp(), ended_ms = NULL
-                    WHERE account IN (SELECT account FROM account_hold h WHERE h.daemon_id IS NOT NULL
+                    WHERE account_hash IN (SELECT account_hash FROM account_hold h WHERE h.daemon_id IS NOT NULL
                         AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = h.daemon_id) FOR UPDATE SKIP LOCKED)
                 ), heard AS (
-                    DELETE FROM account_wait WHERE (account, daemon_id) IN (SELECT account, daemon_id FROM account_wait w
-                        WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = w.daemon_id) FOR UPDATE SKIP LOCKED)
+                    DELETE FROM account_wait WHERE (account_hash, daemon_id) IN (
+                        SELECT account_hash, daemon_id FROM account_wait w
+                        WHERE NOT EXISTS (SELECT FROM daemon d WHERE d.id = w.daemon_id)
+                            OR NOT EXISTS (SELECT FROM account_hold h WHERE h.account_hash = w.account_hash)
+                        FOR UPDATE SKIP LOCKED)
                 )
-                DELETE FROM account_hold WHERE account IN (SELECT account FROM account_hold
+                DELETE FROM account_hold WHERE account_hash IN (SELECT account_hash FROM account_hold
                     WHERE given_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)"
             )
             .execute(&self.pool)

@@ -25,6 +25,10 @@ async fn daemons_hear_what_they_have_not_heard_and_so_much_at_a_time() {
     assert_eq!(heard(&[(bench.daemon, 2), (other, 1)]).await, [(bench.daemon, 3), (other, 2), (other, 3)]);
     assert_eq!(heard(&[(other, 3)]).await, []);
     assert_eq!(heard(&[]).await, []);
+    // One that nobody can read keeps those behind it from nobody.
+    let spoil = format!("UPDATE wake SET body = '{{\"due\": 1}}' WHERE daemon_id = {other} AND seq = 2");
+    bench.sql(&spoil).await;
+    assert_eq!(heard(&[(other, 1)]).await, [(other, 2), (other, 3)]);
     let told = bench.store.hear(bench.daemon, &[(other, 2)]).await.unwrap().wakes.remove(0).2;
     assert_eq!((told.changes().collect::<Vec<_>>(), told.hints().count()), (vec![lane], 0));
     bench

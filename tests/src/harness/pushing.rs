@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
     connectors::{
-        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive, log_in,
+        self, Answer, Call, Driven, Ids, Login, Prepared, Push, RefreshTurn, Report, Token, Transport, drive,
+        log_in,
     },
     domain::{
         address::EgressPolicy,
@@ -121,8 +122,8 @@ impl Transport for Network<'_> {
         Ok(Arc::clone(self.token.insert(Arc::new(got?))))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
-        Ok((self.refresh.clone().unwrap_or_else(|| own.clone()), None))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(self.refresh.clone().unwrap_or_else(|| own.clone())))
     }
 
     async fn end_refresh(&mut self, _own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {

@@ -232,8 +232,8 @@ impl Transport for Slow {
         Err(Failure::new(FailureClass::Credentials, "none"))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<(SecretString, Option<Token>), Failure> {
-        Ok((own.clone(), None))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(own.clone()))
     }
 
     async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<(), Failure> {

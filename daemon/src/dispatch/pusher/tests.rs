@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     connectors::{Abilities, Conversation, Pace, Prepared, Push},
-    dispatch::{quota::Quotas, session::Session},
+    dispatch::{holding::Holding, quota::Quotas, session::Session},
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
@@ -57,7 +57,7 @@ impl Scene {
                 store.clone(),
                 compute,
                 "Test".into(),
-                Arc::new(DaemonLease::of(1)),
+                Holding::unheard(&store, Arc::new(DaemonLease::of(1))),
             )),
             store,
             events,

@@ -1,23 +1,26 @@
 //! Logins with a refresh token: what a target's login gave last stands in for the token of the credentials.
 //!
-//! Refresh tokens may rotate: each is kept under the token of the credentials that it came from, so that credentials which
-//! are only tried, or put back, find theirs. One daemon at a time logs in: a token that is used twice may cost all of them.
-//! Integrations that log in with the same credentials do so together, whoever they are of: all of them get what one of
-//! them is given, the token for calls too, as a login may end the one before.
-
-use std::cmp::Reverse;
+//! A login is known by a hash of all that it sends, and has a row: integrations that log in with the same credentials find
+//! there what the last of them was given, whoever they are of, the token for calls too, as a login may end the one before.
+//! One daemon at a time logs in: a token that is used twice may cost all of them.
+//!
+//! A daemon of a version before this knows nothing of that row. It goes by the integration's own, where the newest token
+//! stands under that of the credentials that it came from: there it is kept too. Such a daemon ends a login with no time in
+//! `refreshing_until`, which nobody else does: then what stands there is the newest.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     domain::{ids::CompanyId, lane::LaneId},
+    secrets::AdditionalData,
     store::{Error, Store, sealed},
     telemetry,
 };
 
-/// So many tokens of earlier credentials are kept.
+/// So many tokens of earlier credentials are kept with an integration.
 const KEPT_MAX: usize = 4;
 /// So long, in seconds, a login may take before another daemon takes its turn.
 const TURN_SECONDS: f64 = 60.0;
@@ -46,16 +49,25 @@ pub struct LoginGiven {
     pub token: SecretString,
 }
 
-/// An integration that logs in so.
-struct Sibling {
-    lane: LaneId,
+/// The row of a login.
+struct LoginRow {
     sealed_refresh: Option<Vec<u8>>,
     sealed_token: Option<Vec<u8>>,
-    /// It was the last to log in so, not with other credentials.
-    is_current: bool,
-    /// When what a login gave was kept there.
-    login_at: Option<jiff::Timestamp>,
     is_busy: bool,
+}
+
+/// What an integration's own row says.
+struct OwnRow {
+    sealed_refresh: Option<Vec<u8>>,
+    /// Its credentials are these, and a daemon logs in with them.
+    is_busy: bool,
+    /// They are, and a daemon of an earlier version was the last that did.
+    is_newest: bool,
+}
+
+/// Half of the hash tells logins apart as well.
+fn login_id(login: &LoginHash) -> Uuid {
+    Uuid::from_u128(u128::from_be_bytes(*login.first_chunk().unwrap_or(&[0; 16])))
 }
 
 fn name_of(own: &SecretString) -> String {
@@ -63,67 +75,136 @@ fn name_of(own: &SecretString) -> String {
 }
 
 impl Store {
+    /// From here on the integration logs in so. What it was given before it did is all others' too.
+    pub async fn join_login(&self, lane: LaneId, login: &LoginHash, own: &SecretString) -> Result<(), Error> {
+        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
+        let is_joined = sqlx::query_scalar!(
+            r#"SELECT coalesce(login = $3 AND refreshing_until IS NOT NULL, false) AS "is_joined!"
+               FROM integration WHERE company_id = $1 AND id = $2"#,
+            company,
+            integration,
+            id,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        if is_joined != Some(false) {
+            return Ok(());
+        }
+        let mut tx = self.begin_aside().await?;
+        let mut row = lock_login(&mut tx, id).await?;
+        let own_row = match lock_own_row(&mut tx, lane, id).await {
+            Ok(Some(own_row)) => own_row,
+            // A row that somebody holds keeps no push waiting: it is as well the next time that it is read.
+            Ok(None) | Err(Error::Locked) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match self.import_refresh(&mut tx, id, &mut row, lane, &own_row, own).await {
+            // Whoever logs in is told so.
+            Err(error) if error.blames_values() => {
+                unreadable(&sealed::refresh(lane.company, lane.integration), &error);
+                return Ok(());
+            }
+            imported => imported?,
+        }
+        sqlx::query!(
+            "UPDATE integration SET login = $3, refreshing_until = coalesce(refreshing_until, clock_timestamp())
+             WHERE company_id = $1 AND id = $2",
+            company,
+            integration,
+            id,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The integrations that log in with a refresh token, as far as that is known of them, and of which no daemon has said
+    /// yet how: those that only a daemon of an earlier version has loaded.
+    pub async fn unjoined_logins(&self) -> Result<Vec<LaneId>, Error> {
+        let rows = sqlx::query!(
+            "SELECT company_id, id FROM integration
+             WHERE sealed_refresh IS NOT NULL AND login IS NULL AND deleted_at IS NULL ORDER BY 1, 2"
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| LaneId::new(CompanyId(row.company_id), row.id)).collect())
+    }
+
     /// Begins a login with the newest token that came from this one of the credentials; with itself if there is none. None
-    /// if somebody else is logging in so.
+    /// if somebody else is logging in so. The credentials may only be tried: then the integration's row is another's.
     pub async fn begin_refresh(
         &self,
         lane: LaneId,
         login: &LoginHash,
         own: &SecretString,
     ) -> Result<Option<LoginTurn>, Error> {
+        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
         let mut tx = self.begin_aside().await?;
-        lock_login(&mut tx, login).await?;
-        let siblings = siblings(&mut tx, lane, login).await?;
-        if siblings.iter().any(|sibling| sibling.is_busy) {
+        let mut row = lock_login(&mut tx, id).await?;
+        if row.is_busy {
             return Ok(None);
         }
-        // A daemon of an earlier version goes by this row alone.
-        let begun = sqlx::query!(
-            "UPDATE integration SET refreshing_until = clock_timestamp() + $3 * interval '1 second', login = $4,
-                 sealed_token = CASE WHEN login = $4 THEN sealed_token END
-             WHERE company_id = $1 AND id = $2 AND (refreshing_until IS NULL OR refreshing_until < clock_timestamp())",
-            lane.company.0,
-            lane.integration.uuid(),
+        let own_row = lock_own_row(&mut tx, lane, id).await?;
+        let Some(own_row) = own_row.filter(|own_row| !own_row.is_busy) else { return Ok(None) };
+        self.import_refresh(&mut tx, id, &mut row, lane, &own_row, own).await?;
+        sqlx::query!(
+            "WITH own AS (
+                 UPDATE integration SET refreshing_until = clock_timestamp() + $4 * interval '1 second'
+                 WHERE company_id = $1 AND id = $2 AND login = $3
+             )
+             UPDATE login SET refreshing_until = clock_timestamp() + $4 * interval '1 second' WHERE id = $3",
+            company,
+            integration,
+            id,
             TURN_SECONDS,
-            &login[..],
         )
         .execute(&mut *tx)
         .await?;
-        if begun.rows_affected() == 0 {
-            return Ok(None);
-        }
-        let turn = self.turn(siblings, lane, own)?;
+        let refresh = row.sealed_refresh.map(|value| self.open_text(&sealed::login_refresh(id), &value));
+        let turn = LoginTurn {
+            refresh: refresh.transpose()?.unwrap_or_else(|| own.clone()),
+            // One that cannot be read is got anew.
+            token: row.sealed_token.and_then(|value| {
+                let place = sealed::login_token(id);
+                self.open_text(&place, &value).inspect_err(|error| unreadable(&place, error)).ok()
+            }),
+        };
         tx.commit().await?;
         Ok(Some(turn))
     }
 
-    /// What is newest: where somebody held a row while a login ended, what it gave was not kept there. Of rows of one login an
-    /// integration's own goes first, as a daemon of an earlier version writes no other.
-    fn turn(&self, mut siblings: Vec<Sibling>, lane: LaneId, own: &SecretString) -> Result<LoginTurn, Error> {
-        siblings.sort_by_key(|sibling| Reverse((sibling.is_current, sibling.login_at, sibling.lane == lane)));
-        let (mut refresh, mut token) = (None, None);
-        for Sibling { lane: other, sealed_refresh, sealed_token, is_current, .. } in siblings {
-            let kept = match self.open_refresh(other, sealed_refresh.as_deref()) {
-                // What cannot be read at another integration is nothing to this one.
-                Err(error) if other != lane => {
-                    unreadable(other, &error);
-                    continue;
-                }
-                kept => kept?,
-            };
-            let newest = kept.into_iter().find(|(name, _)| *name == name_of(own));
-            refresh = refresh.or(newest.map(|(_, token)| SecretString::from(token)));
-            if let Some(value) = sealed_token.filter(|_| is_current && token.is_none()) {
-                // A token for calls that cannot be read is got anew.
-                let opened = self.open_text(&sealed::token(other.company, other.integration), &value);
-                token = opened.inspect_err(|error| unreadable(other, error)).ok();
-            }
+    /// Takes over what stands with the integration, if it is newer, or all that there is.
+    async fn import_refresh(
+        &self,
+        db: &mut PgConnection,
+        login: Uuid,
+        row: &mut LoginRow,
+        lane: LaneId,
+        own_row: &OwnRow,
+        own: &SecretString,
+    ) -> Result<(), Error> {
+        if !own_row.is_newest && row.sealed_refresh.is_some() {
+            return Ok(());
         }
-        Ok(LoginTurn { refresh: refresh.unwrap_or_else(|| own.clone()), token })
+        let kept = self.open_refresh(lane, own_row.sealed_refresh.as_deref())?;
+        let Some((_, newest)) = kept.into_iter().find(|(name, _)| *name == name_of(own)) else {
+            return Ok(());
+        };
+        row.sealed_refresh = Some(self.seal(db, &sealed::login_refresh(login), newest.as_bytes()).await?);
+        row.sealed_token = None;
+        sqlx::query!(
+            "UPDATE login SET sealed_refresh = $2, sealed_token = NULL WHERE id = $1",
+            login,
+            row.sealed_refresh.as_deref(),
+        )
+        .execute(db)
+        .await?;
+        Ok(())
     }
 
-    /// Ends a login, with what it gave if it was good. Siblings whose rows somebody holds are left out: a token that is kept
-    /// too late is lost.
+    /// Ends a login, with what it gave if it was good. The integration's row, if somebody holds it, is left as it is: a token
+    /// that is kept too late is lost.
     pub async fn end_refresh(
         &self,
         lane: LaneId,
@@ -131,80 +212,74 @@ impl Store {
         own: &SecretString,
         given: Option<&LoginGiven>,
     ) -> Result<(), Error> {
-        let LaneId { company, integration } = lane;
+        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
         let mut tx = self.begin_aside().await?;
+        let (mut refresh, mut token) = (None, None);
         if let Some(given) = given {
-            lock_login(&mut tx, login).await?;
-            let row = sqlx::query!(
-                "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE",
-                company.0,
-                integration.uuid(),
-            )
-            .fetch_optional(&mut *tx)
-            .await?;
-            let others = sqlx::query!(
-                "SELECT company_id, id, sealed_refresh FROM integration
-                 WHERE login = $3 AND deleted_at IS NULL AND NOT (company_id = $1 AND id = $2)
-                 ORDER BY 1, 2 FOR NO KEY UPDATE SKIP LOCKED",
-                company.0,
-                integration.uuid(),
-                &login[..],
-            )
-            .fetch_all(&mut *tx)
-            .await?;
-            let others = others
-                .into_iter()
-                .map(|row| (LaneId::new(CompanyId(row.company_id), row.id), row.sealed_refresh));
-            for (lane, sealed) in row.map(|row| (lane, row.sealed_refresh)).into_iter().chain(others) {
-                self.keep_login(&mut tx, lane, sealed.as_deref(), own, given).await?;
-            }
+            let plain = given.token.expose_secret().as_bytes();
+            token = Some(self.seal(&mut tx, &sealed::login_token(id), plain).await?);
+        }
+        let newest = given.and_then(|given| given.refresh.as_ref());
+        if let Some(newest) = newest {
+            let plain = newest.expose_secret().as_bytes();
+            refresh = Some(self.seal(&mut tx, &sealed::login_refresh(id), plain).await?);
         }
         sqlx::query!(
-            "UPDATE integration SET refreshing_until = NULL WHERE company_id = $1 AND id = $2",
-            company.0,
-            integration.uuid(),
+            "UPDATE login SET refreshing_until = clock_timestamp(), sealed_refresh = coalesce($2, sealed_refresh),
+                 sealed_token = coalesce($3, sealed_token)
+             WHERE id = $1",
+            id,
+            refresh,
+            token,
         )
         .execute(&mut *tx)
         .await?;
+        let own_row = sqlx::query_scalar!(
+            "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED",
+            company,
+            integration,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(kept) = own_row {
+            let kept = match newest {
+                Some(newest) => Some(self.keep_copy(&mut tx, lane, kept.as_deref(), own, newest).await?),
+                None => None,
+            };
+            sqlx::query!(
+                "UPDATE integration SET sealed_refresh = coalesce($4, sealed_refresh),
+                     refreshing_until = CASE WHEN login = $3 THEN clock_timestamp() ELSE refreshing_until END
+                 WHERE company_id = $1 AND id = $2",
+                company,
+                integration,
+                id,
+                kept,
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
         tx.commit().await?;
         Ok(())
     }
 
-    /// Keeps what a login gave with an integration that logs in so.
-    async fn keep_login(
+    /// The newest tokens of an integration with this one, sealed.
+    async fn keep_copy(
         &self,
         db: &mut PgConnection,
         lane: LaneId,
-        sealed_refresh: Option<&[u8]>,
+        kept: Option<&[u8]>,
         own: &SecretString,
-        given: &LoginGiven,
-    ) -> Result<(), Error> {
-        let LaneId { company, integration } = lane;
-        let mut refresh = None;
-        if let Some(given) = &given.refresh {
-            // What cannot be read is worth less than the only token that there is now.
-            let opened = self.open_refresh(lane, sealed_refresh);
-            let mut kept = opened.inspect_err(|error| unreadable(lane, error)).unwrap_or_default();
-            kept.retain(|(name, _)| *name != name_of(own));
-            kept.push((name_of(own), given.expose_secret().to_owned()));
-            kept.drain(..kept.len().saturating_sub(KEPT_MAX));
-            let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-            refresh = Some(self.seal(db, &sealed::refresh(company, integration), &plain).await?);
-        }
-        let plain = given.token.expose_secret().as_bytes();
-        let token = self.seal(db, &sealed::token(company, integration), plain).await?;
-        sqlx::query!(
-            "UPDATE integration SET sealed_refresh = coalesce($3, sealed_refresh), sealed_token = $4,
-                 login_at = now()
-             WHERE company_id = $1 AND id = $2",
-            company.0,
-            integration.uuid(),
-            refresh,
-            token,
-        )
-        .execute(db)
-        .await?;
-        Ok(())
+        newest: &SecretString,
+    ) -> Result<Vec<u8>, Error> {
+        let place = sealed::refresh(lane.company, lane.integration);
+        // What cannot be read is worth less than the only token that there is now.
+        let opened = self.open_refresh(lane, kept);
+        let mut kept = opened.inspect_err(|error| unreadable(&place, error)).unwrap_or_default();
+        kept.retain(|(name, _)| *name != name_of(own));
+        kept.push((name_of(own), newest.expose_secret().to_owned()));
+        kept.drain(..kept.len().saturating_sub(KEPT_MAX));
+        let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
+        self.seal(db, &place, &plain).await
     }
 
     fn open_refresh(&self, lane: LaneId, value: Option<&[u8]>) -> Result<KeptTokens, Error> {
@@ -212,44 +287,50 @@ impl Store {
         let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), value)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
     }
+
+    /// Forgets the logins that no integration has. Those of credentials that were only tried are kept for a day.
+    pub(super) async fn forget_logins(&self) -> Result<(), Error> {
+        sqlx::query!(
+            "DELETE FROM login WHERE id IN (
+                 SELECT id FROM login l WHERE refreshing_until < clock_timestamp() - interval '1 day'
+                     AND NOT EXISTS (SELECT FROM integration i WHERE i.login = l.id) FOR UPDATE SKIP LOCKED)"
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
 }
 
-fn unreadable(lane: LaneId, error: &Error) {
+fn unreadable(place: &AdditionalData, error: &Error) {
     tracing::warn!(
         event = "login_unreadable",
-        integration = %lane.integration,
+        %place,
         error = telemetry::causes(error),
         "what an earlier login gave cannot be read"
     );
 }
 
 /// Until the transaction ends nobody else begins or ends such a login.
-async fn lock_login(db: &mut PgConnection, login: &LoginHash) -> Result<(), Error> {
-    let [a, b, c, d, e, f, g, h, ..] = *login;
-    let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", lock).execute(db).await?;
-    Ok(())
+async fn lock_login(db: &mut PgConnection, login: Uuid) -> Result<LoginRow, Error> {
+    let row = sqlx::query_as!(
+        LoginRow,
+        r#"INSERT INTO login AS l (id, refreshing_until) VALUES ($1, clock_timestamp())
+           ON CONFLICT (id) DO UPDATE SET refreshing_until = l.refreshing_until
+           RETURNING sealed_refresh, sealed_token, refreshing_until > clock_timestamp() AS "is_busy!""#,
+        login,
+    );
+    Ok(row.fetch_one(db).await?)
 }
 
-/// An integration and all that log in as it does.
-async fn siblings(db: &mut PgConnection, lane: LaneId, login: &LoginHash) -> Result<Vec<Sibling>, Error> {
-    let rows = sqlx::query!(
-        r#"SELECT company_id, id, sealed_refresh, sealed_token, login IS NOT DISTINCT FROM $3 AS "is_current!",
-               login_at, coalesce(refreshing_until > clock_timestamp(), false) AS "is_busy!"
-           FROM integration WHERE company_id = $1 AND id = $2 OR login = $3 AND deleted_at IS NULL"#,
+async fn lock_own_row(db: &mut PgConnection, lane: LaneId, login: Uuid) -> Result<Option<OwnRow>, Error> {
+    let row = sqlx::query_as!(
+        OwnRow,
+        r#"SELECT sealed_refresh, coalesce(login = $3 AND refreshing_until > clock_timestamp(), false) AS "is_busy!",
+               coalesce(login = $3, false) AND refreshing_until IS NULL AS "is_newest!"
+           FROM integration WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE"#,
         lane.company.0,
         lane.integration.uuid(),
-        &login[..],
-    )
-    .fetch_all(db)
-    .await?;
-    let siblings = rows.into_iter().map(|row| Sibling {
-        lane: LaneId::new(CompanyId(row.company_id), row.id),
-        sealed_refresh: row.sealed_refresh,
-        sealed_token: row.sealed_token,
-        is_current: row.is_current,
-        login_at: row.login_at.map(jiff_sqlx::Timestamp::to_jiff),
-        is_busy: row.is_busy,
-    });
-    Ok(siblings.collect())
+        login,
+    );
+    Ok(row.fetch_optional(db).await?)
 }
