@@ -48,6 +48,7 @@ mod selections;
 mod server;
 mod snoozes;
 mod sweeps;
+mod takeovers;
 mod targets;
 mod tokens;
 mod wakes;

@@ -1,0 +1,80 @@
+//! What two daemons reach for in one moment, one of them has: the second one's statement began before the first one's ended.
+
+use sqlx::AssertSqlSafe;
+
+use super::bench::{Bench, wait_for_lock};
+
+/// Whoever has this lock holds up the updates of a table that is waited on.
+const HELD_UP: &str = "SELECT pg_advisory_xact_lock(7)";
+
+impl Bench {
+    /// Has each update of a table wait, once it has its snapshot and before it reads a row.
+    async fn hold_up(&self, table: &str) {
+        self.sql(&format!(
+            "CREATE FUNCTION hold_up_{table}() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
+             CREATE TRIGGER hold_up BEFORE UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION hold_up_{table}()"
+        ))
+        .await;
+    }
+
+    /// How many are taken by a statement that began before another daemon took all of the table.
+    async fn taken_late(&self, table: &str, other: i64, take: impl Future<Output = usize>) -> usize {
+        let mut first = self.pool.begin().await.unwrap();
+        sqlx::raw_sql("SET LOCAL session_replication_role = replica").execute(&mut *first).await.unwrap();
+        sqlx::raw_sql(HELD_UP).execute(&mut *first).await.unwrap();
+        let beside = async {
+            wait_for_lock(&self.pool).await;
+            let sql = AssertSqlSafe(format!("UPDATE {table} SET daemon_id = {other}"));
+            sqlx::raw_sql(sql).execute(&mut *first).await.unwrap();
+            first.commit().await.unwrap();
+        };
+        tokio::join!(take, beside).0
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_the_dead_has_one_heir() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let claim = bench.claim_one().await.claim;
+    bench.store.leave(bench.daemon).await.unwrap();
+    let [heir, other] = [bench.store.enroll(600.0).await.unwrap(), bench.store.enroll(600.0).await.unwrap()];
+    bench.hold_up("claim").await;
+    let adopt = async || bench.store.adopt(heir, &[claim]).await.unwrap().len();
+    assert_eq!(bench.taken_late("claim", other, adopt()).await, 0);
+    bench.store.leave(other).await.unwrap();
+    assert_eq!(adopt().await, 1);
+}
+
+#[tokio::test]
+async fn a_notice_is_sent_by_one() {
+    let bench = Bench::new().await;
+    let other = bench.store.enroll(600.0).await.unwrap();
+    bench.sql("UPDATE integration SET notices = true; UPDATE integration_stat SET failing = true").await;
+    let pager = bench.integration(bench.company, "pager").await;
+    bench.sql(&format!("UPDATE integration SET notices = true WHERE id = '{}'", pager.uuid())).await;
+    assert!(bench.store.watch_notices().await.unwrap() > 0);
+    bench.hold_up("notice").await;
+    let take = async || bench.store.take_notices(bench.daemon, &[], 10).await.unwrap().len();
+    assert_eq!(bench.taken_late("notice", other, take()).await, 0);
+    bench.store.leave(other).await.unwrap();
+    assert_eq!(take().await, 1);
+}
+
+#[tokio::test]
+async fn a_test_of_an_integration_is_carried_out_by_one() {
+    let bench = Bench::new().await;
+    let other = bench.store.enroll(600.0).await.unwrap();
+    bench
+        .sql(
+            "INSERT INTO probe (company_id, id, integration_id, operator)
+             SELECT company_id, gen_random_uuid(), id, 'ann' FROM integration LIMIT 1",
+        )
+        .await;
+    bench.hold_up("probe").await;
+    let take = async || bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.len();
+    assert_eq!(bench.taken_late("probe", other, take()).await, 0);
+    bench.store.leave(other).await.unwrap();
+    assert_eq!(take().await, 1);
+}
