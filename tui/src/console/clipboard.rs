@@ -133,10 +133,16 @@ impl Clip {
 
 /// The machine's clipboard: its program gets one text after the other, and the last one last. One text may wait; the next
 /// takes its place.
-#[derive(Default)]
 pub(super) struct Clipboard {
     given: JoinSet<Copied>,
     waiting: Option<(Clip, Program)>,
+    patience: Duration,
+}
+
+impl Default for Clipboard {
+    fn default() -> Self {
+        Self { given: JoinSet::new(), waiting: None, patience: PATIENCE }
+    }
 }
 
 impl Clipboard {
@@ -151,8 +157,9 @@ impl Clipboard {
     }
 
     fn start(&mut self, clip: Clip, program: Program) {
+        let patience = self.patience;
         self.given.spawn(async move {
-            let taken = match give(program, &clip.text).await {
+            let taken = match give(program, &clip.text, patience).await {
                 Ok(()) => Taken::By(program.0),
                 Err(error) => Taken::Not(program.0, error),
             };
@@ -180,7 +187,7 @@ impl Clipboard {
     /// Waits for what is under way and what waits behind it, and says what failed.
     pub(super) async fn finish(&mut self) -> Vec<String> {
         let mut errors = Vec::new();
-        let ended = timeout(PATIENCE, async {
+        let ended = timeout(self.patience, async {
             while self.is_busy() {
                 errors.extend(self.next().await.outcome.err());
             }
@@ -196,7 +203,7 @@ impl Clipboard {
 
 /// Gives a text to a program, which must have taken it when it ends: such programs go on in the background. It is in a group
 /// of its own, so that Ctrl-C on the terminal is not for it, and is waited for whatever becomes of it.
-async fn give((name, arguments): Program, text: &str) -> io::Result<()> {
+async fn give((name, arguments): Program, text: &str, patience: Duration) -> io::Result<()> {
     let mut command = Command::new(name);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
@@ -210,7 +217,7 @@ async fn give((name, arguments): Program, text: &str) -> io::Result<()> {
         let status = child.wait().await?;
         if status.success() { written } else { Err(io::Error::other(status.to_string())) }
     };
-    if let Ok(taken) = timeout(PATIENCE, taken).await {
+    if let Ok(taken) = timeout(patience, taken).await {
         group.0 = None;
         return taken;
     }
@@ -279,6 +286,13 @@ mod tests {
         ("sh", Box::leak(Box::new(["-c", &*line.leak()])))
     }
 
+    /// So long nothing takes that is to end by itself, whatever else the machine has to do.
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    fn patient() -> Clipboard {
+        Clipboard { patience: PATIENT, ..Clipboard::default() }
+    }
+
     fn clip(text: &str) -> Clip {
         Clip { what: "it".to_owned(), text: Zeroizing::new(text.to_owned()), is_in_tmux: false }
     }
@@ -287,10 +301,10 @@ mod tests {
     async fn a_program_has_taken_a_text_or_it_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("copied");
-        give(shell(format!("cat > '{}'", path.display())), "né\n").await.unwrap();
+        give(shell(format!("cat > '{}'", path.display())), "né\n", PATIENT).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "né\n");
-        assert!(give(("false", &[]), "").await.is_err());
-        assert!(give(("no-such-program-here", &[]), "x").await.is_err());
+        assert!(give(("false", &[]), "", PATIENT).await.is_err());
+        assert!(give(("no-such-program-here", &[]), "x", PATIENT).await.is_err());
     }
 
     #[tokio::test]
@@ -302,7 +316,7 @@ mod tests {
         for (rest, kind) in
             [("exec sleep 60", io::ErrorKind::TimedOut), ("exec 0<&-; exit 3", io::ErrorKind::Other)]
         {
-            let error = give(shell(format!("echo $$ > '{}'; {rest}", path.display())), &long).await;
+            let error = give(shell(format!("echo $$ > '{}'; {rest}", path.display())), &long, PATIENCE).await;
             assert_eq!(error.unwrap_err().kind(), kind, "{rest}");
             let process = format!("/proc/{}", fs::read_to_string(&path).unwrap().trim());
             assert!(!Path::new(&process).exists(), "{rest}: it is left");
@@ -317,7 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("group");
         let line = format!("cut -d ' ' -f 1,5 /proc/$$/stat > '{}'; cat", path.display());
-        give(shell(line), "x").await.unwrap();
+        give(shell(line), "x", PATIENT).await.unwrap();
         let ids = fs::read_to_string(&path).unwrap();
         let (process, group) = ids.trim().split_once(' ').unwrap();
         assert_eq!(process, group, "it leads a group of its own");
@@ -328,7 +342,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("copied");
         let program = shell(format!("cat >> '{}'", path.display()));
-        let mut clipboard = Clipboard::default();
+        let mut clipboard = patient();
         assert!(clipboard.give(clip("1"), program).is_none() && clipboard.give(clip("2"), program).is_none());
         let overtaken = clipboard.give(clip("3"), program).unwrap().outcome.unwrap();
         assert!(overtaken.ends_with("(OSC 52), not to sh: something else was copied next"), "{overtaken}");
@@ -346,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_fails_at_the_end_is_said() {
-        let mut clipboard = Clipboard::default();
+        let mut clipboard = patient();
         clipboard.give(clip("x"), ("true", &[]));
         clipboard.give(clip(""), ("false", &[]));
         let errors = clipboard.finish().await;
@@ -358,35 +372,40 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
         let mut clipboard = Clipboard::default();
-        clipboard.give(clip("x"), shell("sleep 1; cat > /dev/null".to_owned()));
-        clipboard.give(clip(""), shell(format!("echo $$ > '{}'; sleep 60; true", path.display())));
-        let started = std::time::Instant::now();
-        assert_eq!(clipboard.finish().await, [LEFT]);
-        assert!(started.elapsed() < Duration::from_millis(2900), "{:?}", started.elapsed());
+        clipboard.give(clip("x"), shell("sleep 600".to_owned()));
+        clipboard.give(clip(""), shell(format!("echo $$ > '{}'; sleep 600; true", path.display())));
+        // Whoever gave each of them its own time would hear of both.
+        assert_eq!(clipboard.finish().await.last().map(String::as_str), Some(LEFT));
         assert!(!clipboard.is_busy());
-        has_ended(fs::read_to_string(&path).unwrap().trim()).await;
+        if let Ok(second) = fs::read_to_string(&path) {
+            has_ended(second.trim()).await;
+        }
     }
 
     #[tokio::test]
     async fn what_a_program_has_started_ends_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
-        let line = format!("sleep 60 & echo $! > '{}'; wait; true", path.display());
-        let error = give(shell(line), "x").await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let line = format!("sleep 600 & echo $! > '{}.new'; mv '{0}.new' '{0}'; wait; true", path.display());
+        tokio::select! {
+            ended = give(shell(line), "x", PATIENT) => panic!("{ended:?}"),
+            () = until(|| path.exists()) => {}
+        }
         has_ended(fs::read_to_string(&path).unwrap().trim()).await;
+    }
+
+    /// Waits until something is so.
+    async fn until(is_so: impl Fn() -> bool) {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until this process runs no more. It may be left as a zombie where nobody reaps orphans.
     async fn has_ended(process: &str) {
-        for _ in 0..200 {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-            if stat.is_empty() || stat.contains(") Z ") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{process} runs still");
+        let path = format!("/proc/{process}/stat");
+        let is_gone = || fs::read_to_string(&path).map_or(true, |stat| stat.contains(") Z "));
+        timeout(PATIENT, until(is_gone)).await.unwrap();
     }
 
     #[test]
