@@ -71,9 +71,10 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         first.scanned(start, scan.first, pages);
+        // What a scan from the middle did not find may stand in front of it.
+        let is_partial = start > 0;
         if scan.count == 0 || scan.count < RECENT_MAX && !is_quiet {
-            // What a scan from the middle did not find may stand in front of it.
-            return Ok(scan.count > 0 || start > 0);
+            return Ok(scan.count > 0 || is_partial);
         }
         while self.move_some_people(&begin).await? > 0 {}
         // What they add to the index is merged at once, and no search has to read it beside the index.
@@ -83,7 +84,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(false)
+        Ok(is_partial)
     }
 
     async fn move_some_people(&self, begin: &str) -> Result<u64, Error> {
