@@ -368,7 +368,7 @@ mod tests {
     }
 
     /// The mebibytes that are told of while these bytes pass.
-    fn told(every: Duration, passed: &[u64]) -> Vec<String> {
+    fn reported(every: Duration, passed: &[u64]) -> Vec<String> {
         use dump::DumpWatch as _;
         use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -388,8 +388,8 @@ mod tests {
     fn progress_is_told_as_bytes_pass_and_not_more_often_than_it_is_read() {
         let passed = [64 << 10, 1 << 20, 5 << 30];
         let each = ["mebibytes=0", "mebibytes=1", "mebibytes=5120"];
-        assert_eq!(told(Duration::ZERO, &passed), each);
-        assert!(told(PROGRESS_EVERY, &passed).is_empty());
+        assert_eq!(reported(Duration::ZERO, &passed), each);
+        assert!(reported(PROGRESS_EVERY, &passed).is_empty());
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A value of the domain as the API's value of the same word.
-macro_rules! told {
+macro_rules! reported {
     ($($name:ident: $domain:ty => $api:ident;)*) => {$(
         pub(super) fn $name(value: $domain) -> v1::$api {
             v1::$api::from_word(value.as_str()).unwrap_or_default()
@@ -35,7 +35,7 @@ macro_rules! told {
     )*};
 }
 
-told! {
+reported! {
     attempt_trigger: Trigger => AttemptTrigger;
     event: EventKind => Event;
     badge: Badge => Badge;

@@ -26,9 +26,9 @@ const MIGRATION_LOCK_WAIT: &str = "300ms";
 /// Intake flushes on one, dispatch uses a few, operators the rest.
 pub(crate) const CONNECTIONS_MAX: u32 = 16;
 
-/// There is one finisher, and one heart.
+/// There is one finisher, and one beat at a time.
 const PINNED_MAX: u32 = 1;
-/// There is one flusher; the second connection is there when the first one breaks.
+/// One is kept; the second connection is there when the first one breaks.
 const APART_MAX: u32 = 2;
 /// Operators read there, nobody else.
 const REPLICA_MAX: u32 = 8;

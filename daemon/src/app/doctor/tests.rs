@@ -18,7 +18,7 @@ fn found() -> Inspected {
 }
 
 /// What is told of a database beyond that its schema is up to date.
-fn told(change: impl FnOnce(&mut Inspected)) -> String {
+fn reported(change: impl FnOnce(&mut Inspected)) -> String {
     let (mut report, mut found) = (DoctorReport::default(), found());
     change(&mut found);
     judge(&mut report, &found);
@@ -56,7 +56,7 @@ fn of_a_database_is_said_what_is_wrong_and_what_to_do() {
         ),
     ];
     for (change, expected) in cases {
-        assert_eq!(told(change), expected);
+        assert_eq!(reported(change), expected);
     }
 }
 

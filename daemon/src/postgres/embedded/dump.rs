@@ -176,9 +176,9 @@ async fn pass(
 mod tests {
     use super::*;
 
-    struct Heard<'a>(&'a mut Vec<u64>);
+    struct Recorded<'a>(&'a mut Vec<u64>);
 
-    impl DumpWatch for Heard<'_> {
+    impl DumpWatch for Recorded<'_> {
         fn passed(&mut self, bytes: u64) {
             self.0.push(bytes);
         }
@@ -188,7 +188,7 @@ mod tests {
     async fn all_bytes_pass_and_each_chunk_is_heard_of() {
         let whole: Vec<u8> = (0..3 * CHUNK + 5).map(|n| n.to_le_bytes()[0]).collect();
         let (mut written, mut heard) = (Vec::new(), Vec::new());
-        let passed = pass(&mut &whole[..], &mut written, Heard(&mut heard)).await.unwrap();
+        let passed = pass(&mut &whole[..], &mut written, Recorded(&mut heard)).await.unwrap();
         assert_eq!((passed, written == whole), (whole.len() as u64, true));
         let chunk = CHUNK as u64;
         assert_eq!(heard, [chunk, 2 * chunk, 3 * chunk, 3 * chunk + 5]);
