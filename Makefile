@@ -3,13 +3,13 @@
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; scripts/bench console
-queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked -p leadlined --test store queue:: -- --nocapture
-faults: ; SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- --nocapture --test-threads=1
+queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked --workspace --test store queue:: -- --nocapture
+faults: ; SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test faults -- --nocapture --test-threads=1
 attack: ; scripts/attack
-failover: ; scripts/install-missing --programs pgbouncer && LEADLINE_POOLER_REQUIRED=1 SQLX_OFFLINE=true cargo test --quiet --locked -p leadline-tests --test faults -- failover:: --nocapture --test-threads=1
-storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e a_storm:: -- --nocapture
-ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e ledger:: -- --nocapture
-browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked -p leadline-tests --test e2e browser:: -- --nocapture
+failover: ; scripts/install-missing --programs pgbouncer && LEADLINE_POOLER_REQUIRED=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test faults -- failover:: --nocapture --test-threads=1
+storm: ; LEADLINE_STORM_LEADS=1000 SQLX_OFFLINE=true cargo test --locked --workspace --test e2e a_storm:: -- --nocapture
+ledger: ; LEADLINE_LEDGER_LEADS=10000 SQLX_OFFLINE=true cargo test --locked --workspace --test e2e ledger:: -- --nocapture
+browser-check: ; LEADLINE_BROWSER_REQUIRED=1 SQLX_OFFLINE=true cargo test --locked --workspace --test e2e browser:: -- --nocapture
 vendor-check: ; scripts/vendor-check $(SPECIFICATIONS)
 client-check: ; scripts/client-check
 book: ; scripts/book
