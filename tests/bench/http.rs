@@ -39,6 +39,8 @@ pub(crate) const SLOW: Duration = Duration::from_millis(50);
 struct State {
     count: AtomicUsize,
     connections: AtomicUsize,
+    /// Connections by the path of their first push, which is its integration's.
+    by_path: Mutex<HashMap<String, usize>>,
     handshakes: AtomicUsize,
     slow: AtomicUsize,
     slow_most: AtomicUsize,
@@ -81,6 +83,11 @@ impl Receiver {
     /// How many connections were opened so far.
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many one integration opened at most, since this was asked last.
+    pub(crate) fn connections_most(&self) -> usize {
+        std::mem::take(&mut *self.state.by_path.lock().unwrap()).into_values().max().unwrap_or_default()
     }
 
     /// How many of them took a whole handshake.
@@ -141,8 +148,12 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<Stat
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut is_new = true;
     while let Some((head, body)) = read_message(&mut stream, &mut buffer).await {
         let path = head.split(' ').nth(1).unwrap_or_default();
+        if std::mem::take(&mut is_new) {
+            *state.by_path.lock().unwrap().entry(path.to_owned()).or_default() += 1;
+        }
         state.count.fetch_add(1, Ordering::Relaxed);
         if let Some(arrivals) = state.arrivals.lock().unwrap().as_mut() {
             let arrival = Arrival { at: Instant::now(), wall: SystemTime::now() };

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -15,7 +16,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::cpu::{self, Cpu};
+use super::{
+    cpu::{self, Cpu},
+    metrics::Metrics,
+};
 
 /// What each integration may have in flight, so that the lane is not what limits a single one.
 pub(crate) const CONCURRENCY: u32 = 64;
@@ -28,6 +32,8 @@ pub(crate) struct Leadline {
     /// What the server is asked with between two looks. It stays open: what a connection used that has ended would be
     /// counted as the server's own.
     asking: OnceCell<Mutex<PgConnection>>,
+    /// How often it was asked, a transaction each.
+    asked: AtomicU64,
 }
 
 /// Where leads of one company go in.
@@ -38,27 +44,26 @@ pub(crate) struct Target {
     pub(crate) integrations: Vec<String>,
 }
 
-/// How many claims there were so far, by the bounds of the metric's buckets in seconds.
-pub(crate) struct Claims(Vec<(f64, f64)>);
-
-impl Claims {
-    /// How long 99 of a hundred claims took at most since the earlier look, in milliseconds: the bound of the bucket
-    /// that the hundredth is counted in.
-    pub(crate) fn p99_since(&self, earlier: &Self) -> f64 {
-        let before =
-            |bound: f64| earlier.0.iter().find(|(at, _)| *at == bound).map_or(0.0, |(_, count)| *count);
-        let since: Vec<_> = self.0.iter().map(|(bound, count)| (*bound, count - before(*bound))).collect();
-        let all = since.iter().map(|(_, count)| *count).fold(0.0, f64::max);
-        assert!(all > 0.0, "no claim was measured");
-        let bound = since.iter().find(|(_, count)| *count >= 0.99 * all).map(|(bound, _)| *bound);
-        bound.unwrap() * 1e3
-    }
-}
-
 /// What PostgreSQL has written.
 pub(crate) struct Written {
+    pub(crate) at: Instant,
     pub(crate) wal: f64,
+    /// Without those in which the benchmark asked.
     pub(crate) transactions: f64,
+    pub(crate) rows: Rows,
+}
+
+/// Rows that came, went and changed so far.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Rows {
+    /// Deliveries made.
+    pub(crate) made: i64,
+    /// Due rows that were claimed or given up.
+    claimed: i64,
+    attempts: i64,
+    pub(crate) updates: i64,
+    /// Updates of deliveries that touched no index.
+    pub(crate) in_place: i64,
 }
 
 impl Leadline {
@@ -73,7 +78,7 @@ impl Leadline {
             args.push("--admin-listen=127.0.0.1:0");
         }
         let daemons = vec![ChildDaemon::start_of(executable, None, &args, env).await];
-        Self { daemons, asking: OnceCell::new() }
+        Self { daemons, asking: OnceCell::new(), asked: AtomicU64::new(0) }
     }
 
     /// One more daemon on the same database.
@@ -114,7 +119,9 @@ impl Leadline {
         PgConnection::connect(&self.database_url()).await.unwrap()
     }
 
+    /// For one statement.
     async fn asking(&self) -> MutexGuard<'_, PgConnection> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.asking.get_or_init(async || Mutex::new(self.database().await)).await.lock().await
     }
 
@@ -149,16 +156,55 @@ impl Leadline {
         fs::read_to_string(&log).unwrap_or_else(|error| format!("{}: {error}", log.display()))
     }
 
-    /// Bytes of WAL and transactions so far.
+    /// What PostgreSQL has written so far.
     pub(crate) async fn written(&self) -> Written {
-        let (wal, transactions) = sqlx::query_as(
+        // A connection counts for itself, and tells so once a second.
+        let tell = sqlx::query("SELECT pg_stat_force_next_flush()");
+        tell.execute(&mut *self.asking().await).await.unwrap();
+        let asked = self.asked.load(Ordering::Relaxed) as f64;
+        let (wal, transactions): (f64, f64) = sqlx::query_as(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, xact_commit::float8
              FROM pg_stat_database WHERE datname = current_database()",
         )
         .fetch_one(&mut *self.asking().await)
         .await
         .unwrap();
-        Written { wal, transactions }
+        Written { at: Instant::now(), wal, transactions: transactions - asked, rows: self.rows().await }
+    }
+
+    /// The same once everything of so many deliveries since then is counted: a connection that has nothing more to do
+    /// tells what it did up to ten seconds later.
+    pub(crate) async fn written_since(&self, before: &Written, deliveries: usize) -> Written {
+        let (expected, since) = (deliveries as i64, Instant::now());
+        // The log is known at once, and the waiting writes its own.
+        let wal = self.written().await.wal;
+        loop {
+            let rows = self.rows().await;
+            let (made, claimed) = (rows.made - before.rows.made, rows.claimed - before.rows.claimed);
+            let attempts = rows.attempts - before.rows.attempts;
+            if made.min(claimed).min(attempts) >= expected {
+                return Written { wal, ..self.written().await };
+            }
+            assert!(
+                since.elapsed() < STUCK,
+                "of {expected} deliveries the server counted {made} made, {claimed} claimed and {attempts} attempts"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn rows(&self) -> Rows {
+        sqlx::query_as(
+            "SELECT sum(n_tup_ins) FILTER (WHERE relname = 'delivery')::bigint AS made,
+                 sum(n_tup_del) FILTER (WHERE relname = 'due')::bigint AS claimed,
+                 sum(n_tup_ins) FILTER (WHERE relname LIKE 'attempt%')::bigint AS attempts,
+                 sum(n_tup_upd) FILTER (WHERE relname = 'delivery')::bigint AS updates,
+                 sum(n_tup_hot_upd) FILTER (WHERE relname = 'delivery')::bigint AS in_place
+             FROM pg_stat_user_tables",
+        )
+        .fetch_one(&mut *self.asking().await)
+        .await
+        .unwrap()
     }
 
     pub(crate) async fn cpu(&self) -> Cpu {
@@ -175,16 +221,13 @@ impl Leadline {
         cpu::memory_mib(self.pids()[0]).unwrap()
     }
 
-    /// How many claims there were, by how long they took at most.
-    pub(crate) async fn claims(&self) -> Claims {
-        let metrics = leadline_tests::http().get(self.daemons[0].admin_url("/metrics")).send().await.unwrap();
-        let metrics = metrics.text().await.unwrap();
-        let buckets = metrics.lines().filter_map(|line| {
-            let rest = line.strip_prefix("leadline_claim_seconds_bucket{le=\"")?;
-            let (bound, count) = rest.split_once("\"} ")?;
-            Some((bound.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
-        });
-        Claims(buckets.collect())
+    /// What the first daemon has counted so far; nothing of a version without such a page.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        if !self.daemons[0].dir().join("admin.addr").exists() {
+            return Metrics::default();
+        }
+        let answer = leadline_tests::http().get(self.daemons[0].admin_url("/metrics")).send().await.unwrap();
+        Metrics::parse(&answer.text().await.unwrap())
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -233,16 +276,17 @@ impl Leadline {
     /// Waits until the people of all leads are in the index for searches, so that what this writes belongs to the load
     /// that it is of.
     pub(crate) async fn wait_until_indexed(&self) {
-        let mut asking = self.asking().await;
         // Versions to compare with may have no such table.
         let is_known: bool = sqlx::query_scalar("SELECT to_regclass('lead_recent') IS NOT NULL")
-            .fetch_one(&mut *asking)
+            .fetch_one(&mut *self.asking().await)
             .await
             .unwrap();
         let waits = "SELECT EXISTS (SELECT FROM lead_recent)";
         loop {
             let asked = Instant::now();
-            if !is_known || !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *asking).await.unwrap() {
+            if !is_known
+                || !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *self.asking().await).await.unwrap()
+            {
                 return;
             }
             sleep(Duration::from_millis(100).max(10 * asked.elapsed())).await;

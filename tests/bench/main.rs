@@ -15,6 +15,7 @@ mod figures;
 mod http;
 mod leadline;
 mod load;
+mod metrics;
 mod scenes;
 
 use std::{

@@ -56,7 +56,7 @@ impl Street {
 
     /// Measures once more, and tells the ratio to what was without the trouble.
     async fn beside(&self, before: &Latency, time: Duration, report: &mut Report) {
-        let claims = self.leadline.claims().await;
+        let metrics = self.leadline.metrics().await;
         let beside = self.trickle(time).await;
         report.figure("due → arrival p50 of others, alone", before.due.quantile(0.5), "ms");
         report.figure("due → arrival p50 of others, beside it", beside.due.quantile(0.5), "ms");
@@ -64,7 +64,7 @@ impl Street {
         report.figure("due → arrival p99 of others, beside it", beside.due.quantile(0.99), "ms");
         let ratio = beside.due.quantile(0.99) / before.due.quantile(0.99);
         report.held_to(Budget::AtMost(1.5), "p99, beside over alone", ratio, "ratio");
-        let claims = self.leadline.claims().await.p99_since(&claims);
+        let claims = self.leadline.metrics().await.p99(&metrics, "leadline_claim_seconds") * 1e3;
         report.held_to(Budget::AtMost(20.0), "claims p99", claims, "ms");
     }
 }

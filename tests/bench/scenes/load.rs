@@ -6,6 +6,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::gates::Counted;
 use crate::{
     Options, Report, baseline,
     figures::Budget,
@@ -116,19 +117,23 @@ impl Run<'_> {
         let Self { leadline, receiver, target, bytes, goals, is_ours } = self;
         let fan_out = target.integrations.len();
         leadline.wait_until_indexed().await;
+        receiver.connections_most();
         let (cpu, arrived, opened) = (leadline.cpu().await, receiver.count(), receiver.connections());
-        let written = leadline.written().await;
+        let (metrics, written) = (leadline.metrics().await, leadline.written().await);
         // To read each body costs the receiver more than to count it.
         if options.is_short {
             receiver.tell_apart();
         }
         let run = load::flood(leadline, target, CLIENTS, *bytes, options.time).await;
         leadline.wait_until_indexed().await;
-        let (used, after) = (leadline.cpu().await.since(&cpu), leadline.written().await);
+        let used = leadline.cpu().await.since(&cpu);
+        let expected = run.leads * fan_out;
+        let after = leadline.written_since(&written, expected).await;
+        let metrics = (&metrics, &leadline.metrics().await);
         let deliveries = (receiver.count() - arrived) as f64;
-        let opened = receiver.connections() - opened;
+        let counted = Counted::new(fan_out, deliveries, run.drained, metrics, (&written, &after));
+        let (opened, most_opened) = (receiver.connections() - opened, receiver.connections_most());
         let rate = deliveries / run.drained.as_secs_f64();
-        let transactions = (after.transactions - written.transactions) / deliveries;
         report.figure("leads accepted", run.leads_per_second(), "leads/s");
         let (rate_goal, cpu_goal) = goals.unzip();
         report.held_to(
@@ -140,28 +145,20 @@ impl Run<'_> {
         report.figure("accept p50", run.latency(0.50), "ms");
         report.figure("accept p99", run.latency(0.99), "ms");
         report.cpu(&used, deliveries, cpu_goal);
-        let wal = (after.wal - written.wal) / deliveries;
+        let wal = counted.wal_each();
         report.held_to(goals.map(|_| Budget::AtMost(1200.0)), "WAL per delivery", wal, "bytes");
-        report.figure("transactions per 1000 deliveries", transactions * 1e3, "");
+        counted.report(report);
         report.figure("connections that the receiver saw", opened as f64, "");
+        report.figure("  of one integration, at most", most_opened as f64, "");
         report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
         // What must be true at any speed.
         if *is_ours {
-            let expected = run.leads * fan_out;
             assert_eq!(deliveries as usize, expected, "as many arrive as were taken in");
-            let concurrency = fan_out * CONCURRENCY as usize;
-            assert!(opened <= concurrency, "{opened} connections for {concurrency} pushes at once");
-            let most = 0.2 + 0.4 / fan_out as f64;
-            assert!(
-                transactions < most,
-                "{transactions} transactions for each delivery: too little is shared"
-            );
-            // What a lead and its entry in the index of people write, shared by its deliveries, and what each delivery does;
-            // whole pages and larger bodies are beside it.
+            let limit = CONCURRENCY as usize;
+            assert!(most_opened <= limit, "{most_opened} connections where {limit} pushes may be in flight");
             if options.is_short {
+                counted.hold();
                 assert_eq!(receiver.told_apart(), (expected, 0), "each push once, none lost");
-                let most = 2_600.0 + 4_500.0 / fan_out as f64;
-                assert!(wal < most, "{wal} bytes of WAL for each delivery, where {most} are too many");
             }
         }
         let cpu = (used.daemon + used.postgres()) * 1000.0 / deliveries;
@@ -183,7 +180,8 @@ pub(super) async fn trickle(executable: &Path, options: &Options, report: &mut R
         leadline.wait_until_indexed().await;
         let (before, written) = (leadline.cpu().await, leadline.written().await);
         let latency = load::trickle(&leadline, &target, rate, options.time, &receiver).await;
-        let (used, after) = (leadline.cpu().await.since(&before), leadline.written().await);
+        let used = leadline.cpu().await.since(&before);
+        let after = leadline.written_since(&written, latency.leads).await;
         let leads = latency.leads as f64;
         report.latency(&latency, latencies);
         report.cpu(&used, leads, cpu);

@@ -2,6 +2,7 @@
 
 mod daemons;
 mod fair;
+mod gates;
 mod idle;
 mod intake;
 mod load;
