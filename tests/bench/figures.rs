@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{cpu::Used, load::Latency};
+use super::{cpu::Used, http::Arrived, load::Latency};
 
 /// What a figure should be. A time never fails a run: machines differ.
 #[derive(Clone, Copy)]
@@ -42,11 +42,17 @@ struct Figure {
 /// The figures of one daemon in the order in which they were taken. Prints each as it is measured.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// Whether it is held that what must be true is true: of another version it is told at most.
+    pub(crate) is_held: bool,
     section: String,
     figures: Vec<Figure>,
 }
 
 impl Report {
+    pub(crate) fn new(is_held: bool) -> Self {
+        Self { is_held, ..Self::default() }
+    }
+
     pub(crate) fn section(&mut self, title: &str) {
         println!("\n{title}");
         title.clone_into(&mut self.section);
@@ -149,6 +155,16 @@ impl Report {
         }
     }
 
+    /// That of so many deliveries each arrived once. A delivery may be pushed twice where a target's answer comes late or
+    /// a daemon dies: none of what is counted here does.
+    pub(crate) fn each_once(&mut self, expected: usize, arrived: Arrived) {
+        self.figure("lost", expected.saturating_sub(arrived.different) as f64, "");
+        self.figure("pushed twice", arrived.again as f64, "");
+        if self.is_held {
+            assert_eq!(arrived, Arrived { different: expected, again: 0 }, "each delivery arrives once");
+        }
+    }
+
     /// Latencies; `budgets` are those of due → arrival, p50 and p99.
     pub(crate) fn latency(&mut self, latency: &Latency, budgets: Option<(f64, f64)>) {
         for (name, sample, budgets) in [
@@ -161,5 +177,6 @@ impl Report {
             self.held_to(p50, &format!("{name} p50"), sample.quantile(0.50), "ms");
             self.held_to(p99, &format!("{name} p99"), sample.quantile(0.99), "ms");
         }
+        self.each_once(latency.leads, latency.arrived);
     }
 }

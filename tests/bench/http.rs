@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    ops::Add,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,15 +18,39 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// When a push arrived.
+/// When a lead arrived first, and how often it did.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) at: Instant,
     pub(crate) wall: SystemTime,
+    pub(crate) times: usize,
 }
 
-/// Answers 200 to whatever it reads, counts it, and notes when each lead arrived if told to. Below `/slow` it takes
-/// [`SLOW`], below `/hang` it never answers.
+/// How many different deliveries arrived, and how many pushes came beside the first of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    pub(crate) different: usize,
+    pub(crate) again: usize,
+}
+
+impl Arrived {
+    /// Of how often each arrived.
+    pub(crate) fn of(times: impl Iterator<Item = usize>) -> Self {
+        let add = |sum: Self, times| Self { different: sum.different + 1, again: sum.again + times - 1 };
+        times.fold(Self::default(), add)
+    }
+}
+
+impl Add for Arrived {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { different: self.different + other.different, again: self.again + other.again }
+    }
+}
+
+/// Answers 200 to whatever it reads, counts how often each delivery came, and notes when each lead arrived at `/` if told
+/// to. Below `/slow` it takes [`SLOW`], below `/hang` it never answers, so that what comes there may come again.
 pub(crate) struct Receiver {
     hosts: Vec<SocketAddr>,
     state: Arc<State>,
@@ -45,8 +70,8 @@ struct State {
     slow: AtomicUsize,
     slow_most: AtomicUsize,
     arrivals: Mutex<Option<HashMap<String, Arrival>>>,
-    /// How often each lead arrived at each path.
-    pushes: Mutex<Option<HashMap<(String, String), usize>>>,
+    /// How often each delivery came, by its id.
+    deliveries: Mutex<HashMap<ulid::Ulid, usize>>,
 }
 
 impl Receiver {
@@ -100,7 +125,7 @@ impl Receiver {
         self.state.slow_most.load(Ordering::Relaxed)
     }
 
-    /// Notes arrivals by lead from now on.
+    /// Notes arrivals at `/` by lead from now on.
     pub(crate) fn note(&self) {
         *self.state.arrivals.lock().unwrap() = Some(HashMap::new());
     }
@@ -115,15 +140,10 @@ impl Receiver {
         self.state.arrivals.lock().unwrap().take().unwrap_or_default()
     }
 
-    /// Tells pushes apart from now on.
-    pub(crate) fn tell_apart(&self) {
-        *self.state.pushes.lock().unwrap() = Some(HashMap::new());
-    }
-
-    /// How many different pushes came, and how many came again.
-    pub(crate) fn told_apart(&self) -> (usize, usize) {
-        let pushes = self.state.pushes.lock().unwrap().take().unwrap_or_default();
-        (pushes.len(), pushes.values().map(|times| times - 1).sum())
+    /// What of deliveries arrived since this was asked last. One that had arrived before then is a new one.
+    pub(crate) fn arrived(&self) -> Arrived {
+        let deliveries = std::mem::take(&mut *self.state.deliveries.lock().unwrap());
+        Arrived::of(deliveries.into_values())
     }
 }
 
@@ -155,12 +175,16 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State
             *state.by_path.lock().unwrap().entry(path.to_owned()).or_default() += 1;
         }
         state.count.fetch_add(1, Ordering::Relaxed);
-        if let Some(arrivals) = state.arrivals.lock().unwrap().as_mut() {
-            let arrival = Arrival { at: Instant::now(), wall: SystemTime::now() };
-            arrivals.insert(uuid_in(&body), arrival);
+        if path == "/"
+            && let Some(arrivals) = state.arrivals.lock().unwrap().as_mut()
+        {
+            let first = Arrival { at: Instant::now(), wall: SystemTime::now(), times: 0 };
+            arrivals.entry(uuid_in(&body)).or_insert(first).times += 1;
         }
-        if let Some(pushes) = state.pushes.lock().unwrap().as_mut() {
-            *pushes.entry((path.to_owned(), uuid_in(&body))).or_default() += 1;
+        if !path.starts_with("/hang")
+            && let Some(id) = header(&head, "webhook-id").and_then(|id| id.parse().ok())
+        {
+            *state.deliveries.lock().unwrap().entry(id).or_default() += 1;
         }
         if path.starts_with("/slow") {
             let now = state.slow.fetch_add(1, Ordering::Relaxed) + 1;
@@ -174,6 +198,11 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State
             return;
         }
     }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers.find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 fn uuid_in(body: &[u8]) -> String {
@@ -216,11 +245,7 @@ async fn read_message(
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-            let length = head
-                .lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-                .map_or(0, |(_, value)| value.trim().parse().unwrap());
+            let length = header(&head, "content-length").map_or(0, |value| value.parse().unwrap());
             if buffer.len() >= end + 4 + length {
                 let body = buffer[end + 4..end + 4 + length].to_vec();
                 buffer.drain(..end + 4 + length);

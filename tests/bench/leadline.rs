@@ -1,6 +1,7 @@
 //! The daemons under load: real child processes with a cluster of their own, driven over their own interfaces.
 
 use std::{
+    collections::HashMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -294,8 +295,8 @@ impl Leadline {
     }
 
     /// When the deliveries of a company's leads came to be due, in milliseconds since 1970: those after a time.
-    pub(crate) async fn due_times(&self, company: i64, since: f64) -> Vec<(String, f64)> {
-        sqlx::query_as(
+    pub(crate) async fn due_times(&self, company: i64, since: f64) -> HashMap<String, f64> {
+        let times: Vec<(String, f64)> = sqlx::query_as(
             "SELECT l.uuid, extract(epoch FROM d.created_at)::float8 * 1000
              FROM delivery d JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
              WHERE d.company_id = $1 AND d.created_at > 'epoch'::timestamptz + $2 * interval '1 millisecond'",
@@ -304,6 +305,7 @@ impl Leadline {
         .bind(since)
         .fetch_all(&mut *self.asking().await)
         .await
-        .unwrap()
+        .unwrap();
+        times.into_iter().collect()
     }
 }

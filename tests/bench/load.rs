@@ -2,14 +2,20 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     baseline::{lead, long_lead},
     figures::Sample,
-    http::{Client, Receiver},
+    http::{Arrived, Client, Receiver},
     leadline::{Leadline, Target},
 };
+
+/// What has not arrived so long after the last post is lost.
+const LATEST: Duration = Duration::from_secs(30);
 
 /// What a flood came to.
 pub(crate) struct Flood {
@@ -74,6 +80,7 @@ pub(crate) struct Latency {
     /// From the answer to the sender to the arrival: below nothing where the push was faster.
     pub(crate) answered: Sample,
     pub(crate) leads: usize,
+    pub(crate) arrived: Arrived,
 }
 
 /// Posts at a steady rate to a company with one integration, and compares each lead's times.
@@ -110,28 +117,34 @@ pub(crate) async fn trickle(
         });
     }
     let posts: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-    while receiver.noted_count() < posts.len() {
-        sleep(Duration::from_millis(20)).await;
+    let all = async {
+        while receiver.noted_count() < posts.len() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if timeout(LATEST, all).await.is_err() {
+        println!("  {} of {} leads arrived", receiver.noted_count(), posts.len());
     }
     // What they came to is written a moment later.
     sleep(Duration::from_millis(100)).await;
-    let arrivals = receiver.noted();
-    let answered = posts.iter().map(|(uuid, posted, took)| {
-        let arrived = arrivals[uuid].at;
-        millis(arrived.saturating_duration_since(*posted)) - millis(*took)
-    });
-    let post = posts.iter().map(|(uuid, posted, _)| millis(arrivals[uuid].at - *posted));
-    let due = leadline.due_times(target.company, since).await;
-    let due = due.into_iter().filter_map(|(uuid, due)| {
-        let arrived = arrivals.get(&uuid)?.wall.duration_since(UNIX_EPOCH).ok()?;
-        Some(millis(arrived) - due)
-    });
+    let (arrivals, due_times) = (receiver.noted(), leadline.due_times(target.company, since).await);
+    let (mut accept, mut post, mut due, mut answered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (uuid, posted, took) in &posts {
+        accept.push(millis(*took));
+        // What is lost is in no latency, but in the count.
+        let Some(arrived) = arrivals.get(uuid) else { continue };
+        let until_arrival = millis(arrived.at.saturating_duration_since(*posted));
+        post.push(until_arrival);
+        answered.push(until_arrival - millis(*took));
+        due.push(millis(arrived.wall.duration_since(UNIX_EPOCH).unwrap()) - due_times[uuid]);
+    }
     Latency {
-        accept: Sample::new(posts.iter().map(|(_, _, took)| millis(*took)).collect()),
-        post: Sample::new(post.collect()),
-        due: Sample::new(due.collect()),
-        answered: Sample::new(answered.collect()),
+        accept: Sample::new(accept),
+        post: Sample::new(post),
+        due: Sample::new(due),
+        answered: Sample::new(answered),
         leads: posts.len(),
+        arrived: Arrived::of(arrivals.values().map(|arrival| arrival.times)),
     }
 }
 

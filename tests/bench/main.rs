@@ -117,9 +117,9 @@ async fn compare(ours: &Path, theirs: &Path, options: &Options) -> serde_json::V
 
 /// Runs the scenes. Of another version it is not held that it keeps to what must be true of this one.
 async fn run(executable: &Path, options: &Options, is_ours: bool) -> Report {
-    let mut report = Report::default();
+    let mut report = Report::new(is_ours);
     for scene in &options.scenes {
-        scenes::play(scene, executable, options, is_ours, &mut report).await;
+        scenes::play(scene, executable, options, &mut report).await;
     }
     report
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     Options, Report,
     figures::Budget,
-    http::Receiver,
+    http::{Arrived, Receiver},
     leadline::{CONCURRENCY, Leadline, Target},
     load::{self, Latency},
 };
@@ -58,6 +58,7 @@ impl Street {
     async fn beside(&self, before: &Latency, time: Duration, report: &mut Report) {
         let metrics = self.leadline.metrics().await;
         let beside = self.trickle(time).await;
+        report.each_once(before.leads + beside.leads, before.arrived + beside.arrived);
         report.figure("due → arrival p50 of others, alone", before.due.quantile(0.5), "ms");
         report.figure("due → arrival p50 of others, beside it", beside.due.quantile(0.5), "ms");
         report.figure("due → arrival p99 of others, alone", before.due.quantile(0.99), "ms");
@@ -92,6 +93,7 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
         insert.execute(&mut database).await.unwrap();
     }
     database.execute("CHECKPOINT").await.unwrap();
+    street.receiver.arrived();
     // One lead tells the daemon of the lane.
     let arrived = street.receiver.count();
     load_one(&street.leadline, &hog).await;
@@ -112,12 +114,16 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
         ..Default::default()
     };
     street.leadline.operator().await.integrations().update_integration(update).await.unwrap();
-    while street.receiver.count() < arrived + 5000 {
+    while street.receiver.count() < arrived + (rows as usize / 10).min(5000) {
         sleep(Duration::from_millis(20)).await;
     }
     street.beside(&before, options.time, report).await;
     let pushed = (street.receiver.count() - arrived) as f64;
     report.figure("deliveries meanwhile", pushed / started.elapsed().as_secs_f64(), "deliveries/s");
+    // The backlog is longer than the scene, so none of it can be missed.
+    let again = street.receiver.arrived().again;
+    report.figure("of the backlog pushed twice", again as f64, "");
+    assert!(!report.is_held || again == 0, "{again} deliveries of the backlog were pushed twice");
 }
 
 /// A lead into a company whose deliveries nobody waits for.
@@ -149,7 +155,6 @@ pub(super) async fn hung(executable: &Path, options: &Options, report: &mut Repo
 /// A reader holds a snapshot while leads go on, so that nothing of what dies is cleaned up.
 pub(super) async fn snapshot(executable: &Path, options: &Options, report: &mut Report) {
     let held = options.hold;
-    report.section(&format!("a snapshot held for {} s", held.as_secs()));
     let street = Street::start(executable).await;
     let before = street.trickle(options.time).await;
     let mut reader = street.leadline.database().await;
@@ -158,12 +163,17 @@ pub(super) async fn snapshot(executable: &Path, options: &Options, report: &mut 
     let until = Instant::now() + held;
     let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", street.receiver.address())).collect();
     let crowd = street.leadline.company(2, &urls, CONCURRENCY).await;
-    let mut leads = 0;
+    let (mut leads, mut arrived) = (0, Arrived::default());
+    street.receiver.arrived();
     while Instant::now() < until {
         let run = load::flood(&street.leadline, &crowd, 4, 1000, Duration::from_secs(5).min(held)).await;
         leads += run.leads;
+        arrived = arrived + street.receiver.arrived();
     }
+    report.section(&format!("what was pushed while a snapshot was held for {} s", held.as_secs()));
     report.figure("deliveries meanwhile", (leads * 5) as f64, "");
+    report.each_once(leads * 5, arrived);
+    report.section(&format!("a snapshot held for {} s", held.as_secs()));
     street.beside(&before, options.time, report).await;
     tx.rollback().await.unwrap();
 }

@@ -14,12 +14,15 @@ pub(super) async fn rest(executable: &Path, options: &Options, report: &mut Repo
     report.section(&format!("{} integrations, nothing to do", COMPANIES * INTEGRATIONS as i64));
     let leadline = Leadline::start(executable).await;
     let receiver = Receiver::start().await;
+    let mut expected = 0;
     for company in 1..=COMPANIES {
         let url = |n| format!("http://{}/{company}/{n}", receiver.address());
         let urls: Vec<_> = (0..INTEGRATIONS).map(url).collect();
         let target = leadline.company(company, &urls, 4).await;
-        crate::load::flood(&leadline, &target, 1, 1000, Duration::from_millis(1)).await;
+        let run = crate::load::flood(&leadline, &target, 1, 1000, Duration::from_millis(1)).await;
+        expected += run.leads * INTEGRATIONS;
     }
+    report.each_once(expected, receiver.arrived());
     // Connections that nobody uses are closed, and the server has written what it does later.
     sleep(Duration::from_secs(if options.is_short { 1 } else { 45 })).await;
     let (before, woken) = (leadline.cpu().await, leadline.wakeups());

@@ -31,6 +31,16 @@ async fn disabled(leadline: &Leadline) -> Target {
     target
 }
 
+/// That so many leads are there with a delivery for each integration.
+async fn all_kept(server: &Leadline, leads: usize, target: &Target) {
+    let kept: (i64, i64) =
+        sqlx::query_as("SELECT (SELECT count(*) FROM lead), (SELECT count(*) FROM delivery)")
+            .fetch_one(&mut server.database().await)
+            .await
+            .unwrap();
+    assert_eq!(kept, (leads as i64, (leads * target.integrations.len()) as i64), "all is kept");
+}
+
 /// Batches of leads into disabled integrations.
 pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Report) {
     let leads = options.rows.unwrap_or(100_000) as usize;
@@ -65,6 +75,7 @@ pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Rep
     let accepted: usize = tasks.join_all().await.into_iter().sum();
     let (took, used) = (started.elapsed(), server.cpu().await.since(&before));
     assert_eq!(accepted, leads / BATCHES * BATCHES, "every line is accepted");
+    all_kept(&server, accepted, &target).await;
     let rate = accepted as f64 / took.as_secs_f64();
     report.held_to(Budget::AtLeast(10_000.0), "leads accepted", rate, "leads/s");
     let per = 1000.0 / accepted as f64;
@@ -103,6 +114,7 @@ pub(super) async fn import(executable: &Path, options: &Options, report: &mut Re
         }
     };
     assert!(status.success(), "the import failed");
+    all_kept(&server, rows as usize, &target).await;
     report.figure("rows imported", rows as f64 / started.elapsed().as_secs_f64(), "rows/s");
     report.figure("memory of leadline, at most", most, "MiB");
     report.figure("memory of leadlined, at most", daemon_most, "MiB");

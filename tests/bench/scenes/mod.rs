@@ -13,17 +13,11 @@ use std::path::Path;
 
 use super::{Options, Report};
 
-/// Plays a scene with daemons of its own. `is_ours`: it is held that it keeps to what must be true.
-pub(super) async fn play(
-    scene: &str,
-    executable: &Path,
-    options: &Options,
-    is_ours: bool,
-    report: &mut Report,
-) {
+/// Plays a scene with daemons of its own.
+pub(super) async fn play(scene: &str, executable: &Path, options: &Options, report: &mut Report) {
     match scene {
-        "load" => load::flood(executable, options, is_ours, report).await,
-        "variants" => load::variants(executable, options, is_ours, report).await,
+        "load" => load::flood(executable, options, report).await,
+        "variants" => load::variants(executable, options, report).await,
         "trickle" => load::trickle(executable, options, report).await,
         "fair" => fair::backlog(executable, options, report).await,
         "hung" => fair::hung(executable, options, report).await,

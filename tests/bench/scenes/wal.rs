@@ -26,9 +26,11 @@ pub(super) async fn written(executable: &Path, options: &Options, report: &mut R
         let target = leadline.company(company, &urls, CONCURRENCY).await;
         report.section(&format!("{CLIENTS} closed-loop clients, fan-out {fan_out}: the WAL"));
         let (from, arrived) = (position(&mut database).await, receiver.count());
-        let before = updates(&mut database).await;
-        load::flood(&leadline, &target, CLIENTS, SMALL, options.time).await;
+        let (before, written) = (updates(&mut database).await, leadline.written().await);
+        receiver.arrived();
+        let run = load::flood(&leadline, &target, CLIENTS, SMALL, options.time).await;
         let deliveries = (receiver.count() - arrived) as f64;
+        report.each_once(run.leads * fan_out, receiver.arrived());
         let to = position(&mut database).await;
         let rows = records(&mut database, &from, &to).await;
         let sum = |of: fn(&Record) -> i64| rows.iter().map(of).sum::<i64>() as f64 / deliveries;
@@ -41,6 +43,7 @@ pub(super) async fn written(executable: &Path, options: &Options, report: &mut R
         }
         let rest: i64 = rows.iter().skip(NAMED).map(|row| row.bytes).sum();
         report.figure("  the rest", rest as f64 / deliveries, "bytes");
+        leadline.written_since(&written, run.leads * fan_out).await;
         for (table, after) in updates(&mut database).await {
             let before = before.get(&table).copied().unwrap_or_default();
             let (all, hot) = (after.0 - before.0, after.1 - before.1);
