@@ -1,6 +1,9 @@
 //! Load: clients that post without a pause, and others that post at a steady rate.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::{
     task::JoinSet,
@@ -8,10 +11,10 @@ use tokio::{
 };
 
 use super::{
-    baseline::{lead, long_lead},
     figures::Sample,
     http::{Arrived, Client, Receiver},
     leadline::{Leadline, Target},
+    leads::{Leads, lead},
 };
 
 /// What has not arrived so long after the last post is lost.
@@ -44,15 +47,16 @@ pub(crate) async fn flood(
     bytes: usize,
     time: Duration,
 ) -> Flood {
+    let leads = Arc::new(Leads::of(bytes));
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for (_, address) in (0..clients).zip(leadline.intakes().into_iter().cycle()) {
-        let key = target.key.clone();
+        let (key, leads) = (target.key.clone(), Arc::clone(&leads));
         tasks.spawn(async move {
             let mut client = Client::connect(address, "/v1/leads", &key).await;
             let mut latencies = Vec::new();
             while started.elapsed() < time {
-                let body = body(bytes);
+                let body = leads.next(&ulid::Ulid::generate().to_string());
                 let posted = Instant::now();
                 assert_eq!(client.post(&body).await, 202);
                 latencies.push(millis(posted.elapsed()));
@@ -65,11 +69,6 @@ pub(crate) async fn flood(
     leadline.wait_until_drained().await;
     let drained = started.elapsed();
     Flood { leads: latencies.len(), drained, accepted_in, latency: Sample::new(latencies) }
-}
-
-fn body(bytes: usize) -> String {
-    let uuid = ulid::Ulid::generate().to_string();
-    if bytes > 2000 { long_lead(&uuid, bytes - 1000) } else { lead(&uuid) }
 }
 
 /// Milliseconds of a trickle.

@@ -14,6 +14,7 @@ mod cpu;
 mod figures;
 mod http;
 mod leadline;
+mod leads;
 mod load;
 mod metrics;
 mod scenes;

@@ -131,7 +131,7 @@ async fn load_one(leadline: &Leadline, target: &Target) {
     let address = leadline.intakes()[0];
     let mut client = crate::http::Client::connect(address, "/v1/leads", &target.key).await;
     let uuid = ulid::Ulid::generate().to_string();
-    assert_eq!(client.post(&crate::baseline::lead(&uuid)).await, 202);
+    assert_eq!(client.post(&crate::leads::lead(&uuid)).await, 202);
 }
 
 /// Nineteen of twenty lanes hang, each with as many pushes as it may have.

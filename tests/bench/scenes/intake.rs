@@ -7,12 +7,11 @@ use leadline_tests::{leadline, request_id};
 use tokio::{process::Command, task::JoinSet, time::Instant};
 
 use crate::{
-    Options, Report,
-    baseline::lead,
-    cpu,
+    Options, Report, cpu,
     figures::Budget,
     http::Receiver,
     leadline::{CONCURRENCY, Leadline, Target},
+    leads::lead,
 };
 
 /// How many batches are sent side by side.
