@@ -143,16 +143,25 @@ impl Sample {
 
 /// What many scenes measure.
 impl Report {
-    /// CPU for each thousand deliveries, held to so many seconds if that is a goal.
+    /// CPU for each thousand deliveries, held to so many seconds if that is a goal. Roles that are not seen in the third
+    /// place are left out.
     pub(crate) fn cpu(&mut self, used: &Used, deliveries: f64, budget: Option<f64>) {
         let per = 1000.0 / deliveries;
         let budget = budget.map(Budget::AtMost);
-        self.held_to(budget, "CPU per 1000 deliveries", (used.daemon + used.postgres()) * per, "s");
-        self.figure("  of leadlined", used.daemon * per, "s");
-        self.figure("  of PostgreSQL", used.postgres() * per, "s");
-        for (role, seconds) in &used.roles {
-            self.figure(&format!("    {role}"), seconds * per, "s");
+        self.held_to(budget, "CPU per 1000 deliveries", used.all().seconds * per, "s");
+        self.figure("  of leadlined", used.daemon.seconds * per, "s");
+        self.figure("  of PostgreSQL", used.postgres().seconds * per, "s");
+        for (role, taken) in &used.roles {
+            if taken.seconds * per >= 0.0005 {
+                self.figure(&format!("    {role}"), taken.seconds * per, "s");
+            }
         }
+    }
+
+    /// Memory: what the daemon had at most so far, and what its server has.
+    pub(crate) fn memory(&mut self, (daemon, server): (f64, f64)) {
+        self.figure("memory of leadlined, at most", daemon, "MiB");
+        self.figure("memory of PostgreSQL, what is shared once", server, "MiB");
     }
 
     /// That of so many deliveries each arrived once. A delivery may be pushed twice where a target's answer comes late or

@@ -212,14 +212,9 @@ impl Leadline {
         Cpu::now(&self.pids(), &self.cluster(), &mut *self.asking().await).await
     }
 
-    /// How often the threads of daemons and cluster have woken so far.
-    pub(crate) fn wakeups(&self) -> (u64, u64) {
-        cpu::wakeups(&self.pids(), &self.cluster())
-    }
-
-    /// Resident memory of the first daemon.
-    pub(crate) fn memory_mib(&self) -> f64 {
-        cpu::memory_mib(self.pids()[0]).unwrap()
+    /// What the first daemon had resident at most so far, and what its server has, in MiB.
+    pub(crate) fn memory_mib(&self) -> (f64, f64) {
+        (cpu::peak_mib(self.pids()[0]).unwrap(), cpu::server_mib(&self.cluster()))
     }
 
     /// What the first daemon has counted so far; nothing of a version without such a page.

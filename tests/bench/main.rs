@@ -31,8 +31,8 @@ use leadline_tests::leadlined;
 /// What is asked for on the command line.
 struct Options {
     is_short: bool,
-    /// How long a load lasts.
-    time: Duration,
+    /// How long what is measured lasts; each scene has its own idea if this is none.
+    seconds: Option<u64>,
     /// How often each version runs where two are compared.
     rounds: usize,
     /// How much there is of what a scene has much of; each has its own idea if this is none.
@@ -48,7 +48,7 @@ impl Options {
     fn read() -> Self {
         let mut options = Self {
             is_short: false,
-            time: Duration::from_secs(10),
+            seconds: None,
             rounds: 3,
             rows: None,
             hold: Duration::from_secs(20),
@@ -60,8 +60,8 @@ impl Options {
             let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
             let number = |text: String| text.parse::<u64>().unwrap();
             match &*arg {
-                "--short" => (options.is_short, options.time) = (true, Duration::from_secs(2)),
-                "--seconds" => options.time = Duration::from_secs(number(value())),
+                "--short" => (options.is_short, options.seconds) = (true, Some(2)),
+                "--seconds" => options.seconds = Some(number(value())),
                 "--rounds" => options.rounds = number(value()) as usize,
                 "--rows" => options.rows = Some(number(value()) as i64),
                 "--hold" => options.hold = Duration::from_secs(number(value())),
@@ -76,6 +76,15 @@ impl Options {
             options.scenes.extend(default.iter().map(|scene| (*scene).to_owned()));
         }
         options
+    }
+
+    /// How long a load lasts.
+    fn time(&self) -> Duration {
+        self.time_or(10)
+    }
+
+    fn time_or(&self, seconds: u64) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(seconds))
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) async fn share(executable: &Path, options: &Options, report: &mut Rep
             leadline.company(2, &[format!("http://{}/slow", receiver.address())], LIMIT as u32).await;
         let before = leadline.cpu().await;
         let (run, few) = tokio::join!(
-            load::flood(&leadline, &target, CLIENTS, SMALL, options.time),
-            load::flood(&leadline, &limited, 1, SMALL, options.time / 10),
+            load::flood(&leadline, &target, CLIENTS, SMALL, options.time()),
+            load::flood(&leadline, &limited, 1, SMALL, options.time() / 10),
         );
         let used = leadline.cpu().await.since(&before);
         let expected = run.leads * 5 + few.leads;

@@ -84,7 +84,7 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
     let hog = street.leadline.company(2, &urls, 4).await;
     // The event of which the backlog is.
     load_one(&street.leadline, &hog).await;
-    let before = street.trickle(options.time).await;
+    let before = street.trickle(options.time()).await;
     let mut database = street.leadline.database().await;
     for (n, integration) in hog.integrations.iter().enumerate() {
         let integration: ulid::Ulid = integration.parse().unwrap();
@@ -100,8 +100,8 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
     while street.receiver.count() < arrived + 100 {
         sleep(Duration::from_millis(20)).await;
     }
-    street.beside(&before, options.time, report).await;
-    report.figure("memory of leadlined", street.leadline.memory_mib(), "MiB");
+    street.beside(&before, options.time(), report).await;
+    report.memory(street.leadline.memory_mib());
     report.figure("most pushes of the lanes at once", street.receiver.slow_most() as f64, "");
     report.section(&format!("{rows} due, the lane that owns 90 % is pushed as fast as it goes"));
     let (arrived, started) = (street.receiver.count(), Instant::now());
@@ -117,7 +117,7 @@ pub(super) async fn backlog(executable: &Path, options: &Options, report: &mut R
     while street.receiver.count() < arrived + (rows as usize / 10).min(5000) {
         sleep(Duration::from_millis(20)).await;
     }
-    street.beside(&before, options.time, report).await;
+    street.beside(&before, options.time(), report).await;
     let pushed = (street.receiver.count() - arrived) as f64;
     report.figure("deliveries meanwhile", pushed / started.elapsed().as_secs_f64(), "deliveries/s");
     // The backlog is longer than the scene, so none of it can be missed.
@@ -138,7 +138,7 @@ async fn load_one(leadline: &Leadline, target: &Target) {
 pub(super) async fn hung(executable: &Path, options: &Options, report: &mut Report) {
     report.section("19 of 20 lanes hang");
     let street = Street::start(executable).await;
-    let before = street.trickle(options.time).await;
+    let before = street.trickle(options.time()).await;
     let hang = |n| format!("http://{}/hang/{n}", street.receiver.address());
     let urls: Vec<_> = (0..19).map(hang).collect();
     let hung = street.leadline.company(2, &urls, CONCURRENCY).await;
@@ -149,14 +149,14 @@ pub(super) async fn hung(executable: &Path, options: &Options, report: &mut Repo
     while street.receiver.count() < arrived + 19 * CONCURRENCY as usize {
         sleep(Duration::from_millis(20)).await;
     }
-    street.beside(&before, options.time, report).await;
+    street.beside(&before, options.time(), report).await;
 }
 
 /// A reader holds a snapshot while leads go on, so that nothing of what dies is cleaned up.
 pub(super) async fn snapshot(executable: &Path, options: &Options, report: &mut Report) {
     let held = options.hold;
     let street = Street::start(executable).await;
-    let before = street.trickle(options.time).await;
+    let before = street.trickle(options.time()).await;
     let mut reader = street.leadline.database().await;
     let mut tx = reader.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     tx.execute("SELECT count(*) FROM due").await.unwrap();
@@ -174,6 +174,6 @@ pub(super) async fn snapshot(executable: &Path, options: &Options, report: &mut 
     report.figure("deliveries meanwhile", (leads * 5) as f64, "");
     report.each_once(leads * 5, arrived);
     report.section(&format!("a snapshot held for {} s", held.as_secs()));
-    street.beside(&before, options.time, report).await;
+    street.beside(&before, options.time(), report).await;
     tx.rollback().await.unwrap();
 }

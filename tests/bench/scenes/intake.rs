@@ -78,8 +78,8 @@ pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Rep
     let rate = accepted as f64 / took.as_secs_f64();
     report.held_to(Budget::AtLeast(10_000.0), "leads accepted", rate, "leads/s");
     let per = 1000.0 / accepted as f64;
-    report.figure("CPU per 1000 leads", (used.daemon + used.postgres()) * per, "s");
-    report.figure("memory of leadlined", server.memory_mib(), "MiB");
+    report.figure("CPU per 1000 leads", used.all().seconds * per, "s");
+    report.memory(server.memory_mib());
     server.stop().await;
 }
 
@@ -96,26 +96,22 @@ pub(super) async fn import(executable: &Path, options: &Options, report: &mut Re
         writeln!(text, "{}", lead(&ulid::Ulid::generate().to_string())).unwrap();
     }
     fs::write(&file, text).unwrap();
-    let mut daemon_most = server.memory_mib();
     let started = Instant::now();
     let mut command = Command::new(leadline());
     command.arg("--server").arg(format!("unix:{}", server.socket().display()));
     command.args(["lead", "import", "--company", &target.company.to_string()]).arg(&file);
     let mut child = command.kill_on_drop(true).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let (pid, mut most) = (child.id().unwrap(), 0.0_f64);
+    let (pid, mut most) = (child.id().unwrap(), 0.0);
     let status = loop {
-        match tokio::time::timeout(Duration::from_millis(100), child.wait()).await {
+        match tokio::time::timeout(Duration::from_millis(20), child.wait()).await {
             Ok(status) => break status.unwrap(),
-            Err(_) => {
-                most = most.max(cpu::memory_mib(pid).unwrap_or_default());
-                daemon_most = daemon_most.max(server.memory_mib());
-            }
+            Err(_) => most = cpu::peak_mib(pid).unwrap_or(most),
         }
     };
     assert!(status.success(), "the import failed");
     all_kept(&server, rows as usize, &target).await;
     report.figure("rows imported", rows as f64 / started.elapsed().as_secs_f64(), "rows/s");
     report.figure("memory of leadline, at most", most, "MiB");
-    report.figure("memory of leadlined, at most", daemon_most, "MiB");
+    report.memory(server.memory_mib());
     server.stop().await;
 }

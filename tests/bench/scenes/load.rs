@@ -26,9 +26,9 @@ pub(super) async fn flood(executable: &Path, options: &Options, report: &mut Rep
     let leadline = Leadline::start(executable).await;
     let receiver = Receiver::start().await;
     report.section("Floor, measured in this run");
-    let insert = baseline::batched_insert(&leadline.database_url(), CLIENTS, options.time / 4).await;
+    let insert = baseline::batched_insert(&leadline.database_url(), CLIENTS, options.time() / 4).await;
     report.figure("bare batched INSERT, lead-sized rows", insert, "rows/s");
-    let post = baseline::post_loop(receiver.address(), CLIENTS, options.time / 4).await;
+    let post = baseline::post_loop(receiver.address(), CLIENTS, options.time() / 4).await;
     report.figure("bare HTTP POST loop, the same body", post, "posts/s");
     for (company, (fan_out, rate, cpu)) in
         (1..).zip([(1, 5000.0, 0.20), (5, 8000.0, 0.12), (20, 9000.0, 0.10)])
@@ -121,7 +121,7 @@ impl Run<'_> {
         receiver.connections_most();
         let (cpu, arrived, opened) = (leadline.cpu().await, receiver.count(), receiver.connections());
         let (metrics, written) = (leadline.metrics().await, leadline.written().await);
-        let run = load::flood(leadline, target, CLIENTS, *bytes, options.time).await;
+        let run = load::flood(leadline, target, CLIENTS, *bytes, options.time()).await;
         leadline.wait_until_indexed().await;
         let used = leadline.cpu().await.since(&cpu);
         let expected = run.leads * fan_out;
@@ -147,7 +147,7 @@ impl Run<'_> {
         counted.report(report);
         report.figure("connections that the receiver saw", opened as f64, "");
         report.figure("  of one integration, at most", most_opened as f64, "");
-        report.figure("memory of leadlined", leadline.memory_mib(), "MiB");
+        report.memory(leadline.memory_mib());
         // What must be true at any speed.
         report.each_once(expected, receiver.arrived());
         if report.is_held {
@@ -157,7 +157,7 @@ impl Run<'_> {
                 counted.hold();
             }
         }
-        let cpu = (used.daemon + used.postgres()) * 1000.0 / deliveries;
+        let cpu = used.all().seconds * 1000.0 / deliveries;
         Measured { leads: run.leads_per_second(), deliveries: rate, cpu }
     }
 }
@@ -168,14 +168,14 @@ pub(super) async fn trickle(executable: &Path, options: &Options, report: &mut R
     let receiver = Receiver::start().await;
     let urls = [format!("http://{}/", receiver.address())];
     let target = leadline.company(1, &urls, CONCURRENCY).await;
-    load::trickle(&leadline, &target, 100.0, options.time / 10, &receiver).await;
+    load::trickle(&leadline, &target, 100.0, options.time() / 10, &receiver).await;
     for (rate, latencies, cpu) in
         [(20.0, None, None), (100.0, Some((2.0, 5.0)), Some(2.0)), (1000.0, None, None)]
     {
         report.section(&format!("{rate} leads/s, fan-out 1"));
         leadline.wait_until_indexed().await;
         let (before, written) = (leadline.cpu().await, leadline.written().await);
-        let latency = load::trickle(&leadline, &target, rate, options.time, &receiver).await;
+        let latency = load::trickle(&leadline, &target, rate, options.time(), &receiver).await;
         let used = leadline.cpu().await.since(&before);
         let after = leadline.written_since(&written, latency.leads).await;
         let leads = latency.leads as f64;

@@ -28,7 +28,7 @@ pub(super) async fn written(executable: &Path, options: &Options, report: &mut R
         let (from, arrived) = (position(&mut database).await, receiver.count());
         let (before, written) = (updates(&mut database).await, leadline.written().await);
         receiver.arrived();
-        let run = load::flood(&leadline, &target, CLIENTS, SMALL, options.time).await;
+        let run = load::flood(&leadline, &target, CLIENTS, SMALL, options.time()).await;
         let deliveries = (receiver.count() - arrived) as f64;
         report.each_once(run.leads * fan_out, receiver.arrived());
         let to = position(&mut database).await;
