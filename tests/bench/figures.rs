@@ -1,6 +1,6 @@
 //! How figures are printed and compared, and quantiles.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -39,6 +39,22 @@ struct Figure {
     budget: Option<Budget>,
 }
 
+impl Figure {
+    fn print(&self) {
+        let Self { name, value, unit, budget, .. } = self;
+        let digits = match value.abs() {
+            value if value >= 100.0 => 0,
+            value if value >= 1.0 => 2,
+            _ => 3,
+        };
+        let kept = budget.map_or_else(String::new, |budget| match budget.missed_by(*value) {
+            0.0 => format!("   budget {} kept", budget.value()),
+            missed => format!("   budget {} missed by {:.0} %", budget.value(), missed * 100.0),
+        });
+        println!("  {name:<42} {value:>10.digits$} {unit}{kept}");
+    }
+}
+
 /// The figures of one daemon in the order in which they were taken. Prints each as it is measured.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -71,18 +87,10 @@ impl Report {
         unit: &'static str,
     ) {
         let budget = budget.into();
-        let digits = match value.abs() {
-            value if value >= 100.0 => 0,
-            value if value >= 1.0 => 2,
-            _ => 3,
-        };
-        let kept = budget.map_or_else(String::new, |budget| match budget.missed_by(value) {
-            0.0 => format!("   budget {} kept", budget.value()),
-            missed => format!("   budget {} missed by {:.0} %", budget.value(), missed * 100.0),
-        });
-        println!("  {name:<42} {value:>10.digits$} {unit}{kept}");
         let (section, name) = (self.section.clone(), name.to_owned());
-        self.figures.push(Figure { section, name, value, unit, budget });
+        let figure = Figure { section, name, value, unit, budget };
+        figure.print();
+        self.figures.push(figure);
     }
 
     /// All figures.
@@ -93,28 +101,52 @@ impl Report {
         });
         Value::from_iter(rows)
     }
+
+    /// The medians of several runs, in the order of the first.
+    pub(crate) fn median_of(runs: &[Self]) -> Self {
+        let mut values: HashMap<(&str, &str), Vec<f64>> = HashMap::new();
+        let mut order = Vec::new();
+        for figure in runs.iter().flat_map(|run| &run.figures) {
+            let of = values.entry((&figure.section, &figure.name)).or_default();
+            if of.is_empty() {
+                order.push(figure);
+            }
+            of.push(figure.value);
+        }
+        let figures = order.into_iter().map(|it| Figure {
+            section: it.section.clone(),
+            name: it.name.clone(),
+            value: Sample::new(values.remove(&(&*it.section, &*it.name)).unwrap_or_default()).median(),
+            ..*it
+        });
+        Self { figures: figures.collect(), ..Self::default() }
+    }
+
+    /// Prints all of it once more.
+    pub(crate) fn print(&self) {
+        let mut section = "";
+        for figure in &self.figures {
+            if figure.section != section {
+                section = &figure.section;
+                println!("\n{section}");
+            }
+            figure.print();
+        }
+    }
 }
 
-/// Prints the medians of two daemons' runs side by side, and the first over the second. Gives the same as JSON.
-pub(crate) fn compare(ours: &[Report], theirs: &[Report]) -> Value {
+/// Prints two daemons' medians side by side, and the first over the second. Gives the same as JSON.
+pub(crate) fn compare(ours: &Report, theirs: &Report) -> Value {
     println!("\n{:<34} {:<42} {:>10} {:>10} {:>7}", "median of the runs", "", "this", "that", "ratio");
-    let theirs = medians(theirs);
-    let rows = medians(ours).into_iter().map(|((section, name), ours)| {
-        let theirs = theirs.get(&(section.clone(), name.clone())).copied();
-        if let Some(theirs) = theirs {
-            println!("{section:<34} {name:<42} {ours:>10.3} {theirs:>10.3} {:>7.2}", ours / theirs);
+    let rows = ours.figures.iter().map(|Figure { section, name, value: this, .. }| {
+        let is_same = |it: &&Figure| it.section == *section && it.name == *name;
+        let that = theirs.figures.iter().find(is_same).map(|it| it.value);
+        if let Some(that) = that {
+            println!("{section:<34} {name:<42} {this:>10.3} {that:>10.3} {:>7.2}", this / that);
         }
-        json!({ "section": section, "name": name, "this": ours, "that": theirs })
+        json!({ "section": section, "name": name, "this": this, "that": that })
     });
     Value::from_iter(rows)
-}
-
-fn medians(reports: &[Report]) -> BTreeMap<(String, String), f64> {
-    let mut values: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-    for it in reports.iter().flat_map(|report| &report.figures) {
-        values.entry((it.section.clone(), it.name.clone())).or_default().push(it.value);
-    }
-    values.into_iter().map(|(key, values)| (key, Sample::new(values).median())).collect()
 }
 
 /// Milliseconds, sorted when asked.

@@ -27,13 +27,14 @@ use std::{
 
 use figures::Report;
 use leadline_tests::leadlined;
+use serde_json::{Value, json};
 
 /// What is asked for on the command line.
 struct Options {
     is_short: bool,
     /// How long what is measured lasts; each scene has its own idea if this is none.
     seconds: Option<u64>,
-    /// How often each version runs where two are compared.
+    /// How often everything runs: figures are medians.
     rounds: usize,
     /// How much there is of what a scene has much of; each has its own idea if this is none.
     rows: Option<i64>,
@@ -49,7 +50,7 @@ impl Options {
         let mut options = Self {
             is_short: false,
             seconds: None,
-            rounds: 3,
+            rounds: if compared().is_some() { 3 } else { 1 },
             rows: None,
             hold: Duration::from_secs(20),
             json: None,
@@ -91,7 +92,7 @@ impl Options {
 fn main() {
     let options = Options::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("cores: {}", std::thread::available_parallelism().map_or(0, usize::from));
+    println!("cores: {}", cores());
     // Before minutes are spent on what cannot be written down.
     if let Some(path) = &options.json
         && let Err(error) = fs::write(path, "")
@@ -102,10 +103,11 @@ fn main() {
     runtime.block_on(async {
         let ours = env::var_os("LEADLINE_BENCH_DAEMON");
         let ours = ours.as_deref().map_or_else(|| leadlined(), Path::new);
-        let json = match env::var_os("LEADLINE_BENCH_COMPARE") {
-            Some(theirs) if !options.is_short => compare(ours, Path::new(&theirs), &options).await,
-            _ => run(ours, &options, true).await.json(),
+        let figures = match compared() {
+            Some(theirs) if !options.is_short => compare(ours, &theirs, &options).await,
+            _ => repeat(ours, &options).await.json(),
         };
+        let json = json(&options, figures);
         println!("\n{json}");
         if let Some(path) = &options.json {
             fs::write(path, json.to_string()).unwrap();
@@ -113,8 +115,55 @@ fn main() {
     });
 }
 
+/// The executable of another version, which runs about with this one.
+fn compared() -> Option<PathBuf> {
+    env::var_os("LEADLINE_BENCH_COMPARE").map(PathBuf::from)
+}
+
+/// Figures with what they are of: two files can be told apart later.
+fn json(options: &Options, figures: Value) -> Value {
+    json!({
+        "commit": said_by("git", &["rev-parse", "HEAD"]),
+        "compared_with": env::var("LEADLINE_BENCH_COMPARE_COMMIT").ok(),
+        "date": said_by("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+        "cores": cores(),
+        "scenes": options.scenes,
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "figures": figures,
+    })
+}
+
+/// One line of a command's output; `unknown` where there is no such command, or nothing for it to say.
+fn said_by(command: &str, args: &[&str]) -> String {
+    let output = std::process::Command::new(command).args(args).output();
+    let output = output.ok().filter(|output| output.status.success());
+    output.map_or_else(|| "unknown".to_owned(), |it| String::from_utf8_lossy(&it.stdout).trim().to_owned())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}
+
+/// Runs so often, and gives the medians.
+async fn repeat(ours: &Path, options: &Options) -> Report {
+    let mut runs = Vec::new();
+    for round in 1..=options.rounds {
+        if options.rounds > 1 {
+            println!("\n== Round {round} of {}", options.rounds);
+        }
+        runs.push(run(ours, options, true).await);
+    }
+    let medians = Report::median_of(&runs);
+    if options.rounds > 1 {
+        println!("\n== Medians of {} rounds", options.rounds);
+        medians.print();
+    }
+    medians
+}
+
 /// Runs about, so that what else the machine does meets both.
-async fn compare(ours: &Path, theirs: &Path, options: &Options) -> serde_json::Value {
+async fn compare(ours: &Path, theirs: &Path, options: &Options) -> Value {
     let (mut this, mut that) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
         println!("\n== Round {round} of {}, this version", options.rounds);
@@ -122,7 +171,7 @@ async fn compare(ours: &Path, theirs: &Path, options: &Options) -> serde_json::V
         println!("\n== Round {round} of {}, that version", options.rounds);
         that.push(run(theirs, options, false).await);
     }
-    figures::compare(&this, &that)
+    figures::compare(&Report::median_of(&this), &Report::median_of(&that))
 }
 
 /// Runs the scenes. Of another version it is not held that it keeps to what must be true of this one.
