@@ -14,6 +14,8 @@ use crate::{
     leads::lead,
 };
 
+/// What the command and the daemon may have resident for a file of any length, in MiB.
+const MEMORY: f64 = 64.0;
 /// How many batches are sent side by side.
 const BATCHES: usize = 4;
 
@@ -111,7 +113,13 @@ pub(super) async fn import(executable: &Path, options: &Options, report: &mut Re
     assert!(status.success(), "the import failed");
     all_kept(&server, rows as usize, &target).await;
     report.figure("rows imported", rows as f64 / started.elapsed().as_secs_f64(), "rows/s");
-    report.figure("memory of leadline, at most", most, "MiB");
-    report.memory(server.memory_mib());
+    let (daemon_most, server_memory) = server.memory_mib();
+    report.held_to(Budget::AtMost(MEMORY), "memory of leadline, at most", most, "MiB");
+    report.memory((daemon_most, server_memory));
+    // An executable for debugging is larger than that by itself.
+    if report.is_held && !cfg!(debug_assertions) {
+        let is_bounded = most.max(daemon_most) < MEMORY;
+        assert!(is_bounded, "{most:.0} MiB of leadline and {daemon_most:.0} of leadlined for {rows} rows");
+    }
     server.stop().await;
 }
