@@ -175,12 +175,12 @@ impl Sample {
 
 /// What many scenes measure.
 impl Report {
-    /// CPU for each thousand deliveries, held to so many seconds if that is a goal. Roles that are not seen in the third
+    /// CPU for each thousand of what there were so many of, held to so many seconds if that is a goal. Roles that are not seen in the third
     /// place are left out.
-    pub(crate) fn cpu(&mut self, used: &Used, deliveries: f64, budget: Option<f64>) {
-        let per = 1000.0 / deliveries;
+    pub(crate) fn cpu(&mut self, used: &Used, (count, what): (f64, &str), budget: Option<f64>) {
+        let per = 1000.0 / count;
         let budget = budget.map(Budget::AtMost);
-        self.held_to(budget, "CPU per 1000 deliveries", used.all().seconds * per, "s");
+        self.held_to(budget, &format!("CPU per 1000 {what}"), used.all().seconds * per, "s");
         self.figure("  of leadlined", used.daemon.seconds * per, "s");
         self.figure("  of PostgreSQL", used.postgres().seconds * per, "s");
         for (role, taken) in &used.roles {

@@ -39,7 +39,7 @@ pub(super) async fn share(executable: &Path, options: &Options, report: &mut Rep
         let expected = run.leads * 5 + few.leads;
         let rate = expected as f64 / run.drained.as_secs_f64();
         report.figure("deliveries", rate, "deliveries/s");
-        report.cpu(&used, expected as f64, None);
+        report.cpu(&used, (expected as f64, "deliveries"), None);
         if count == 1 {
             alone = rate;
         }

@@ -19,10 +19,11 @@ const MEMORY: f64 = 64.0;
 /// How many batches are sent side by side.
 const BATCHES: usize = 4;
 
-/// A company whose five integrations are disabled.
-async fn disabled(leadline: &Leadline) -> Target {
+/// A company whose integrations are disabled.
+async fn disabled(leadline: &Leadline, integrations: usize) -> Target {
     let receiver = Receiver::start().await;
-    let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", receiver.address())).collect();
+    let url = |n| format!("http://{}/{n}", receiver.address());
+    let urls: Vec<_> = (0..integrations).map(url).collect();
     let target = leadline.company(1, &urls, CONCURRENCY).await;
     for integration in &target.integrations {
         let request =
@@ -42,12 +43,20 @@ async fn all_kept(server: &Leadline, leads: usize, target: &Target) {
     assert_eq!(kept, (leads as i64, (leads * target.integrations.len()) as i64), "all is kept");
 }
 
-/// Batches of leads into disabled integrations.
+/// Batches of leads into one, two and five disabled integrations.
 pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Report) {
     let leads = options.rows.unwrap_or(100_000) as usize;
-    report.section(&format!("{leads} leads in {BATCHES} batches, 5 disabled integrations"));
+    for integrations in [1, 2, 5] {
+        let s = if integrations == 1 { "" } else { "s" };
+        report
+            .section(&format!("{leads} leads in {BATCHES} batches, {integrations} disabled integration{s}"));
+        batch_into(executable, leads, integrations, report).await;
+    }
+}
+
+async fn batch_into(executable: &Path, leads: usize, integrations: usize, report: &mut Report) {
     let server = Leadline::start(executable).await;
-    let target = disabled(&server).await;
+    let target = disabled(&server, integrations).await;
     let url = format!("http://{}/v1/leads/batch", server.intakes()[0]);
     let bodies: Vec<String> = (0..BATCHES)
         .map(|_| {
@@ -79,8 +88,7 @@ pub(super) async fn batch(executable: &Path, options: &Options, report: &mut Rep
     all_kept(&server, accepted, &target).await;
     let rate = accepted as f64 / took.as_secs_f64();
     report.held_to(Budget::AtLeast(10_000.0), "leads accepted", rate, "leads/s");
-    let per = 1000.0 / accepted as f64;
-    report.figure("CPU per 1000 leads", used.all().seconds * per, "s");
+    report.cpu(&used, (accepted as f64, "leads"), None);
     report.memory(server.memory_mib());
     server.stop().await;
 }
@@ -90,7 +98,7 @@ pub(super) async fn import(executable: &Path, options: &Options, report: &mut Re
     let rows = options.rows.unwrap_or(100_000);
     report.section(&format!("a file of {rows} leads imported"));
     let server = Leadline::start(executable).await;
-    let target = disabled(&server).await;
+    let target = disabled(&server, 5).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("leads.ndjson");
     let mut text = String::new();

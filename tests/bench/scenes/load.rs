@@ -141,7 +141,7 @@ impl Run<'_> {
         );
         report.figure("accept p50", run.latency(0.50), "ms");
         report.figure("accept p99", run.latency(0.99), "ms");
-        report.cpu(&used, deliveries, cpu_goal);
+        report.cpu(&used, (deliveries, "deliveries"), cpu_goal);
         let wal = counted.wal_each();
         report.held_to(goals.map(|_| Budget::AtMost(1200.0)), "WAL per delivery", wal, "bytes");
         counted.report(report);
@@ -180,7 +180,7 @@ pub(super) async fn trickle(executable: &Path, options: &Options, report: &mut R
         let after = leadline.written_since(&written, latency.leads).await;
         let leads = latency.leads as f64;
         report.latency(&latency, latencies);
-        report.cpu(&used, leads, cpu);
+        report.cpu(&used, (leads, "deliveries"), cpu);
         let transactions = after.transactions - written.transactions;
         report.figure("transactions per 1000 deliveries", transactions / leads * 1e3, "");
     }
