@@ -73,7 +73,7 @@ impl Options {
             }
         }
         if options.scenes.is_empty() {
-            let default = if options.is_short { &["load"][..] } else { &["load", "trickle"] };
+            let default = if options.is_short { &["load"][..] } else { &["load", "trickle", "variants"] };
             options.scenes.extend(default.iter().map(|scene| (*scene).to_owned()));
         }
         options
