@@ -213,6 +213,7 @@ impl Report {
             ("due → arrival", &latency.due, budgets),
             ("answered → received", &latency.answered, None),
             ("POST → arrival", &latency.post, None),
+            ("planned → arrival", &latency.planned, None),
         ] {
             let (p50, p99) = budgets.map(|(p50, p99)| (Budget::AtMost(p50), Budget::AtMost(p99))).unzip();
             self.held_to(p50, &format!("{name} p50"), sample.quantile(0.50), "ms");

@@ -1,6 +1,7 @@
 //! Load: clients that post without a pause, and others that post at a steady rate.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +13,7 @@ use tokio::{
 
 use super::{
     figures::Sample,
-    http::{Arrived, Client, Receiver},
+    http::{Arrival, Arrived, Client, Receiver},
     leadline::{Leadline, Target},
     leads::{Leads, lead},
 };
@@ -76,6 +77,9 @@ pub(crate) struct Latency {
     pub(crate) accept: Sample,
     pub(crate) post: Sample,
     pub(crate) due: Sample,
+    /// From when a lead was to be posted: a post that a late answer held up is as late as that made it, which a look from
+    /// the post on would not see. The timer's own millisecond is in it.
+    pub(crate) planned: Sample,
     /// From the answer to the sender to the arrival: below nothing where the push was faster.
     pub(crate) answered: Sample,
     pub(crate) leads: usize,
@@ -109,13 +113,13 @@ pub(crate) async fn trickle(
                 let body = lead(&uuid);
                 let posted = Instant::now();
                 assert_eq!(client.post(&body).await, 202);
-                posts.push((uuid, posted, posted.elapsed()));
+                posts.push(Post { uuid, planned: next, posted, took: posted.elapsed() });
                 next += every;
             }
             posts
         });
     }
-    let posts: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    let posts: Vec<Post> = tasks.join_all().await.into_iter().flatten().collect();
     let all = async {
         while receiver.noted_count() < posts.len() {
             sleep(Duration::from_millis(20)).await;
@@ -126,21 +130,35 @@ pub(crate) async fn trickle(
     }
     // What they came to is written a moment later.
     sleep(Duration::from_millis(100)).await;
-    let (arrivals, due_times) = (receiver.noted(), leadline.due_times(target.company, since).await);
-    let (mut accept, mut post, mut due, mut answered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (uuid, posted, took) in &posts {
-        accept.push(millis(*took));
+    compare(&posts, &receiver.noted(), &leadline.due_times(target.company, since).await)
+}
+
+/// One post of a trickle.
+struct Post {
+    uuid: String,
+    planned: Instant,
+    posted: Instant,
+    took: Duration,
+}
+
+fn compare(posts: &[Post], arrivals: &HashMap<String, Arrival>, due_times: &HashMap<String, f64>) -> Latency {
+    let (mut accept, mut post, mut due) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut planned, mut answered) = (Vec::new(), Vec::new());
+    for it in posts {
+        accept.push(millis(it.took));
         // What is lost is in no latency, but in the count.
-        let Some(arrived) = arrivals.get(uuid) else { continue };
-        let until_arrival = millis(arrived.at.saturating_duration_since(*posted));
+        let Some(arrived) = arrivals.get(&it.uuid) else { continue };
+        let until_arrival = millis(arrived.at.saturating_duration_since(it.posted));
         post.push(until_arrival);
-        answered.push(until_arrival - millis(*took));
-        due.push(millis(arrived.wall.duration_since(UNIX_EPOCH).unwrap()) - due_times[uuid]);
+        planned.push(millis(arrived.at.saturating_duration_since(it.planned)));
+        answered.push(until_arrival - millis(it.took));
+        due.push(millis(arrived.wall.duration_since(UNIX_EPOCH).unwrap()) - due_times[&it.uuid]);
     }
     Latency {
         accept: Sample::new(accept),
         post: Sample::new(post),
         due: Sample::new(due),
+        planned: Sample::new(planned),
         answered: Sample::new(answered),
         leads: posts.len(),
         arrived: Arrived::of(arrivals.values().map(|arrival| arrival.times)),
