@@ -1,6 +1,9 @@
 //! What people look at, on a large database: lists, cards, failures and searches. Plans of what is slow are shown.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use leadline_proto::v1::{
     self, activity_service_client::ActivityServiceClient, failure_service_client::FailureServiceClient,
@@ -61,52 +64,122 @@ async fn fill(leadline: &Leadline, leads: i64) {
 /// Looks so often at each, and tells how long it took.
 async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
     let operator = leadline.operator().await;
-    let mut deliveries = operator.deliveries();
     let dead = v1::DeliveryFilter { states: vec![v1::DeliveryState::Dead.into()], ..Default::default() };
-    let page = deliveries.list_deliveries(listing(dead.clone())).await.unwrap().into_inner();
-    let one = page.deliveries[0].clone();
-    let uuid: ulid::Ulid =
-        sqlx::query_scalar::<_, uuid::Uuid>("SELECT id FROM lead ORDER BY id DESC OFFSET 7 LIMIT 1")
-            .fetch_one(&mut leadline.database().await)
-            .await
-            .unwrap()
-            .into();
-    let undelivered = v1::DeliveryFilter { undelivered: true, ..Default::default() };
-    let lane = v1::DeliveryFilter { integration: one.integration_id.clone(), ..Default::default() };
-    for (name, filter) in [("dead", dead), ("undelivered", undelivered), ("of an integration", lane)] {
-        let call = || async { operator.deliveries().list_deliveries(listing(filter.clone())).await };
-        timed(report, times, &format!("list of deliveries, {name}"), call).await;
-    }
-    timed(report, times, "card of a delivery", || async {
-        operator.deliveries().get_delivery(v1::GetDeliveryRequest { id: one.id.clone() }).await
-    })
-    .await;
+    let page = operator.deliveries().list_deliveries(listing(dead)).await.unwrap().into_inner();
+    let one = &page.deliveries[0];
+    delivery_lists(&operator, one, times, report).await;
+    attempt_lists(&operator, one, times, report).await;
+    cards(leadline, &operator, one, times, report).await;
     for company in COMPANIES_ASKED {
-        let request = || v1::ListLeadsRequest { company: company.into(), ..Default::default() };
-        timed(report, times, &format!("list of leads{}", of(company)), || async {
-            operator.leads().list_leads(request()).await
-        })
-        .await;
+        for (name, state) in [("", v1::LeadState::Unspecified), (", unsynced", v1::LeadState::Unsynced)] {
+            let request = || v1::ListLeadsRequest {
+                company: company.into(),
+                state: state.into(),
+                ..Default::default()
+            };
+            timed(report, times, &format!("list of leads{name}{}", of(company)), || async {
+                operator.leads().list_leads(request()).await
+            })
+            .await;
+        }
         let request = || v1::ListActivityRequest { company: company.into(), ..Default::default() };
         timed(report, times, &format!("activity{}", of(company)), || async {
             ActivityServiceClient::new(leadline.channel().await).list_activity(request()).await
         })
         .await;
-    }
-    timed(report, times, "card of a lead", || async {
-        operator.leads().get_lead(v1::GetLeadRequest { uuid: uuid.to_string(), company: String::new() }).await
-    })
-    .await;
-    let request =
-        || v1::ListAttemptsRequest { integration: one.integration_id.clone(), ..Default::default() };
-    timed(report, times, "attempts of an integration", || async {
-        operator.attempts().list_attempts(request()).await
-    })
-    .await;
-    for company in COMPANIES_ASKED {
         timed(report, times, &format!("failures{}", of(company)), || async {
             let request = v1::ListFailuresRequest { company: company.into(), ..Default::default() };
             FailureServiceClient::new(leadline.channel().await).list_failures(request).await
+        })
+        .await;
+    }
+    timed(report, times, "integrations", || async {
+        operator.integrations().list_integrations(v1::ListIntegrationsRequest::default()).await
+    })
+    .await;
+    searches(&operator, times, report).await;
+}
+
+async fn delivery_lists(operator: &Operator, one: &v1::Delivery, times: usize, report: &mut Report) {
+    use v1::{DeliveryFilter, DeliveryState, FailureClass};
+    let none = DeliveryFilter::default;
+    let in_state = |state: DeliveryState| DeliveryFilter { states: vec![state.into()], ..none() };
+    let of_class = |class: FailureClass| DeliveryFilter { failure_class: class.into(), ..none() };
+    let says = |error: &str| DeliveryFilter { error: error.into(), ..none() };
+    for (name, filter) in [
+        ("dead", in_state(DeliveryState::Dead)),
+        ("skipped", in_state(DeliveryState::Skipped)),
+        ("undelivered", DeliveryFilter { undelivered: true, ..none() }),
+        ("of an integration", DeliveryFilter { integration: one.integration_id.clone(), ..none() }),
+        ("of a class that many have", of_class(FailureClass::Rejected)),
+        ("of a class that few have", of_class(FailureClass::Credentials)),
+        ("of an error that few have", says("guest_name")),
+        ("of an error that none has", says("quetzalcoatl")),
+    ] {
+        let call = || async { operator.deliveries().list_deliveries(listing(filter.clone())).await };
+        timed(report, times, &format!("list of deliveries, {name}"), call).await;
+    }
+}
+
+async fn attempt_lists(operator: &Operator, one: &v1::Delivery, times: usize, report: &mut Report) {
+    let none = v1::ListAttemptsRequest::default;
+    let class = || vec![v1::FailureClass::Credentials.into()];
+    let day = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    let day = v1::Window { since: Some(day.into()), until: None };
+    for (name, request) in [
+        ("of an integration", v1::ListAttemptsRequest { integration: one.integration_id.clone(), ..none() }),
+        ("of a class that few have", v1::ListAttemptsRequest { failure_classes: class(), ..none() }),
+        (
+            "of that class, of a day",
+            v1::ListAttemptsRequest { failure_classes: class(), at: Some(day), ..none() },
+        ),
+        ("answered with 500", v1::ListAttemptsRequest { status_code: 500, ..none() }),
+        (
+            "answered with 500, of a day",
+            v1::ListAttemptsRequest { status_code: 500, at: Some(day), ..none() },
+        ),
+    ] {
+        let call = || async { operator.attempts().list_attempts(request.clone()).await };
+        timed(report, times, &format!("attempts {name}"), call).await;
+    }
+}
+
+async fn cards(
+    leadline: &Leadline,
+    operator: &Operator,
+    one: &v1::Delivery,
+    times: usize,
+    report: &mut Report,
+) {
+    timed(report, times, "card of a delivery", || async {
+        operator.deliveries().get_delivery(v1::GetDeliveryRequest { id: one.id.clone() }).await
+    })
+    .await;
+    let uuid = sqlx::query_scalar::<_, uuid::Uuid>("SELECT id FROM lead ORDER BY id DESC OFFSET 7 LIMIT 1");
+    let uuid = ulid::Ulid::from(uuid.fetch_one(&mut leadline.database().await).await.unwrap()).to_string();
+    timed(report, times, "card of a lead", || async {
+        operator.leads().get_lead(v1::GetLeadRequest { uuid: uuid.clone(), company: String::new() }).await
+    })
+    .await;
+    timed(report, times, "card of an integration", || async {
+        let integration = one.integration_id.clone();
+        operator.integrations().get_integration(v1::GetIntegrationRequest { integration }).await
+    })
+    .await;
+    let request = v1::ListAttemptsRequest { delivery: one.id.clone(), ..Default::default() };
+    let attempts = operator.attempts().list_attempts(request).await.unwrap().into_inner().attempts;
+    timed(report, times, "card of an attempt", || async {
+        operator.attempts().get_attempt(v1::GetAttemptRequest { id: attempts[0].id.clone() }).await
+    })
+    .await;
+    for company in COMPANIES_ASKED {
+        let mut failures = FailureServiceClient::new(leadline.channel().await);
+        let request = v1::ListFailuresRequest { company: company.into(), ..Default::default() };
+        let page = failures.list_failures(request).await.unwrap().into_inner();
+        timed(report, times, &format!("card of a failure{}", of(company)), || async {
+            let cause = page.failures[0].cause.clone();
+            let request = v1::GetFailureRequest { cause, company: company.into() };
+            FailureServiceClient::new(leadline.channel().await).get_failure(request).await
         })
         .await;
     }
@@ -117,11 +190,6 @@ async fn looks(leadline: &Leadline, times: usize, report: &mut Report) {
         })
         .await;
     }
-    timed(report, times, "integrations", || async {
-        operator.integrations().list_integrations(v1::ListIntegrationsRequest::default()).await
-    })
-    .await;
-    searches(&operator, times, report).await;
 }
 
 async fn searches(operator: &Operator, times: usize, report: &mut Report) {
