@@ -86,7 +86,7 @@ impl DeliveryService for Service {
         let end = FakeDaemon::DEAD.min(first + request.page_size as usize);
         let deliveries = (first..end).map(|id| delivery(&id.to_string())).collect();
         let next_page_token = if end < FakeDaemon::DEAD { end.to_string() } else { String::new() };
-        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
+        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token, ..Default::default() }))
     }
 
     async fn get_delivery(

@@ -44,10 +44,12 @@ impl AttemptService for Control {
         let (limit, after) = check::page(request.page_size, &request.page_token)?;
         let after = check::behind(after)?;
         let filter = AttemptFilter { after, ..self.attempt_filter(&request).await? };
-        let attempts = self.store.for_lists().await.attempt_list(&filter, limit).await?;
-        let next_page_token = words::next_page(&attempts, limit, |attempt| attempt.id.to_string());
-        let attempts = attempts.into_iter().map(v1::Attempt::from).collect();
-        Ok(Response::new(v1::ListAttemptsResponse { attempts, next_page_token }))
+        let page = self.store.for_lists().await.attempt_list(&filter, limit).await?;
+        Ok(Response::new(v1::ListAttemptsResponse {
+            next_page_token: words::next_of(&page, limit, |attempt| attempt.id),
+            searched_back_to: page.stopped.map(|place| convert::time(place.made_at().into())),
+            attempts: page.rows.into_iter().map(v1::Attempt::from).collect(),
+        }))
     }
 
     async fn get_attempt(&self, request: Request<v1::GetAttemptRequest>) -> Reply<v1::GetAttemptResponse> {

@@ -35,11 +35,12 @@ impl DeliveryService for Control {
         let asked = request.filter.unwrap_or_default();
         let filter = self.delivery_filter(&asked).await?;
         let order = if asked.undelivered { Order::OldestFirst } else { Order::NewestFirst };
-        let deliveries =
-            self.store.for_lists().await.delivery_views(&filter, order, after, Some(limit)).await?;
-        let next_page_token = words::next_page(&deliveries, limit, |delivery| delivery.id.to_string());
-        let deliveries = deliveries.into_iter().map(v1::Delivery::from).collect();
-        Ok(Response::new(v1::ListDeliveriesResponse { deliveries, next_page_token }))
+        let page = self.store.for_lists().await.delivery_page(&filter, order, after, limit).await?;
+        Ok(Response::new(v1::ListDeliveriesResponse {
+            next_page_token: words::next_of(&page, limit, |delivery| delivery.id),
+            searched_back_to: page.stopped.map(|place| convert::time(place.made_at().into())),
+            deliveries: page.rows.into_iter().map(v1::Delivery::from).collect(),
+        }))
     }
 
     async fn get_delivery(&self, request: Request<v1::GetDeliveryRequest>) -> Reply<v1::GetDeliveryResponse> {

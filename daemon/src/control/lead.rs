@@ -7,7 +7,7 @@ use leadline_proto::v1::{self, lead_service_server::LeadService};
 use serde_json::{json, value::RawValue};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{Control, Reply, check, import::ImportReplies, mutate, status, words};
+use super::{Control, Reply, check, convert, import::ImportReplies, mutate, status, words};
 use crate::{
     domain::{
         evidence::Evidence,
@@ -37,10 +37,12 @@ impl LeadService for Control {
         let company = check::optional(&request.company);
         let store = self.store.for_lists().await;
         let after = behind(&store, company, token).await?;
-        let leads = store.lead_views(company, state, after, limit).await?;
-        let next_page_token = words::next_page(&leads, limit, |lead| lead.place().to_string());
-        let leads = leads.into_iter().map(v1::Lead::from).collect();
-        Ok(Response::new(v1::ListLeadsResponse { leads, next_page_token }))
+        let page = store.lead_views(company, state, after, limit).await?;
+        Ok(Response::new(v1::ListLeadsResponse {
+            next_page_token: words::next_of(&page, limit, |lead| lead.place()),
+            searched_back_to: page.stopped.map(|place| convert::time(place.received_at)),
+            leads: page.rows.into_iter().map(v1::Lead::from).collect(),
+        }))
     }
 
     async fn get_lead(&self, request: Request<v1::GetLeadRequest>) -> Reply<v1::GetLeadResponse> {

@@ -72,6 +72,7 @@ impl From<Queue> for v1::Queue {
             oldest_due_at: queue.oldest_due_at.map(time),
             oldest_undelivered_at: queue.oldest_undelivered_at.map(time),
             lanes: count(queue.lanes),
+            is_estimate: queue.is_estimate,
         }
     }
 }

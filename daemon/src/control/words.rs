@@ -1,5 +1,7 @@
 //! The domain's words as the API's enums, and back. Pure.
 
+use std::fmt::Display;
+
 use leadline_proto::v1;
 
 use super::check;
@@ -23,7 +25,7 @@ use crate::{
         signing::SignatureKind,
         why::NextAct,
     },
-    store::operator::command::Refusal,
+    store::{bounded::ListPage, operator::command::Refusal},
 };
 
 /// A value of the domain as the API's value of the same word.
@@ -128,6 +130,14 @@ pub(super) fn next_page<T>(rows: &[T], limit: i64, id: impl Fn(&T) -> String) ->
     match rows.last() {
         Some(last) if i64::try_from(rows.len()).is_ok_and(|count| count >= limit) => id(last),
         _ => String::new(),
+    }
+}
+
+/// The token of what lies behind a page that may have stopped before it was full.
+pub(super) fn next_of<T, P: Display>(page: &ListPage<T, P>, limit: i64, place: impl Fn(&T) -> P) -> String {
+    match &page.stopped {
+        Some(place) => place.to_string(),
+        None => next_page(&page.rows, limit, |row| place(row).to_string()),
     }
 }
 
@@ -261,5 +271,8 @@ mod tests {
         assert_eq!(next_page(&[1, 2], 2, id), "2");
         assert_eq!(next_page(&[1, 2], 3, id), "");
         assert_eq!(next_page(&[], 3, id), "");
+        let stopped = ListPage { rows: vec![1], stopped: Some(7) };
+        assert_eq!(next_of(&stopped, 3, |row| *row), "7", "what lies behind was not looked at");
+        assert_eq!(next_of(&ListPage { rows: vec![1], stopped: None }, 1, |row| *row), "1");
     }
 }

@@ -78,7 +78,7 @@ impl Store {
             after: filter.behind.0,
             ..AttemptFilter::default()
         };
-        let attempts = self.attempt_list(&attempts, limit).await?;
+        let attempts = self.attempt_list(&attempts, limit).await?.rows;
         let acts = AuditFilter {
             company: filter.company,
             until: filter.before,

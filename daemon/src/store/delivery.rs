@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod calls;
 pub(in crate::store) mod erase;
 mod filter;
+mod looked_for;
 pub(in crate::store) mod partitions;
 pub mod read;
 mod removal;

@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub mod activity;
+pub mod bounded;
 pub mod company;
 pub mod delivery;
 pub mod failure;

@@ -6,12 +6,14 @@ use jiff_sqlx::Timestamp;
 use ulid::Ulid;
 use uuid::Uuid;
 
-use super::{Error, Store};
+use super::{Error, Store, bounded::EXACT_MAX};
 use crate::domain::ids::CompanyId;
 
 /// What rates are measured over.
 pub const SPAN: Duration = Duration::from_secs(60);
 
+/// So many pages of a long queue tell about how much is in it.
+const SAMPLE: f32 = 200.0;
 /// Of so many keys it is told that their posts are refused.
 const REFUSED: i64 = 20;
 
@@ -66,6 +68,8 @@ pub struct Queue {
     pub oldest_due_at: Option<jiff::Timestamp>,
     pub oldest_undelivered_at: Option<jiff::Timestamp>,
     pub lanes: i64,
+    /// Whether there are more than are counted, so that what is due, later and held are about so many.
+    pub is_estimate: bool,
 }
 
 /// What happened in the last [`SPAN`].
@@ -163,29 +167,92 @@ impl Store {
 
     async fn queue_depth(&self) -> Result<Queue, Error> {
         let row = sqlx::query!(
-            r#"SELECT q.due AS "due!", q.later AS "later!", q.oldest AS "oldest?: Timestamp", q.lanes AS "lanes!",
-                   (SELECT count(*) FROM in_flight f JOIN daemon m ON m.id = f.daemon_id) AS "running!",
-                   (SELECT count(*) FROM undelivered WHERE state = 'held') AS "held!",
+            r#"SELECT (SELECT count(*) FROM in_flight f JOIN daemon m ON m.id = f.daemon_id) AS "running!",
+                   (SELECT count(*) FROM (SELECT FROM undelivered WHERE state = 'held' LIMIT $1::bigint + 1) h) AS "held!",
+                   (SELECT reltuples::bigint FROM pg_class WHERE oid = 'undelivered_held'::regclass) AS "held_about!",
                    (SELECT coalesce(sum(dead), 0)::bigint FROM integration_stat) AS "dead!",
                    -- The first of each integration: their ids tell when they came to be.
                    (SELECT min(u.since) FROM integration i CROSS JOIN LATERAL (
                         SELECT since FROM undelivered u WHERE u.company_id = i.company_id AND u.integration_id = i.id
-                        ORDER BY u.delivery_id LIMIT 1) u) AS "undelivered?: Timestamp"
-               FROM (SELECT count(*) FILTER (WHERE due_at <= now()) AS due, count(*) FILTER (WHERE due_at > now()) AS later,
-                            min(due_at) FILTER (WHERE due_at <= now()) AS oldest, count(DISTINCT integration_id) AS lanes
-                     FROM due) q"#,
+                        ORDER BY u.delivery_id LIMIT 1) u) AS "undelivered?: Timestamp""#,
+            EXACT_MAX,
         )
         .fetch_one(&self.pool)
         .await?;
+        let queue = match self.short_queue().await? {
+            Some(queue) => queue,
+            None => self.long_queue().await?,
+        };
+        let held_more = row.held > EXACT_MAX;
         Ok(Queue {
+            running: row.running,
+            held: if held_more { row.held.max(row.held_about) } else { row.held },
+            dead: row.dead,
+            oldest_undelivered_at: row.undelivered.map(Timestamp::to_jiff),
+            is_estimate: queue.is_estimate || held_more,
+            ..queue
+        })
+    }
+
+    /// What is in the queue, counted; none where that is too much.
+    async fn short_queue(&self) -> Result<Option<Queue>, Error> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) FILTER (WHERE due_at <= now()) AS "due!", count(*) FILTER (WHERE due_at > now()) AS "later!",
+                      min(due_at) FILTER (WHERE due_at <= now()) AS "oldest?: Timestamp",
+                      count(DISTINCT integration_id) AS "lanes!"
+               FROM (SELECT due_at, integration_id FROM due LIMIT $1::bigint + 1) q"#,
+            EXACT_MAX,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let queue = Queue {
             due: row.due,
             later: row.later,
-            running: row.running,
-            held: row.held,
-            dead: row.dead,
+            running: 0,
+            held: 0,
+            dead: 0,
             oldest_due_at: row.oldest.map(Timestamp::to_jiff),
-            oldest_undelivered_at: row.undelivered.map(Timestamp::to_jiff),
+            oldest_undelivered_at: None,
             lanes: row.lanes,
+            is_estimate: false,
+        };
+        Ok((row.due + row.later <= EXACT_MAX).then_some(queue))
+    }
+
+    /// The same where it is long: about how much, from some of its pages; the oldest from the front of each lane.
+    async fn long_queue(&self) -> Result<Queue, Error> {
+        let pages = sqlx::query_scalar!(
+            r#"SELECT (pg_relation_size('due') / current_setting('block_size')::bigint)::real AS "pages!""#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let share = (SAMPLE / pages.max(1.0)).min(1.0);
+        let row = sqlx::query!(
+            r#"SELECT count(*) FILTER (WHERE due_at <= now()) AS "due!", count(*) FILTER (WHERE due_at > now()) AS "later!"
+               FROM due TABLESAMPLE SYSTEM ($1)"#,
+            share * 100.0,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let fronts = sqlx::query!(
+            r#"SELECT min(q.due_at) FILTER (WHERE q.due_at <= now()) AS "oldest?: Timestamp", count(DISTINCT i.id) AS "lanes!"
+               FROM integration i CROSS JOIN (VALUES (0::smallint), (1::smallint)) k(kind)
+               CROSS JOIN LATERAL (SELECT due_at FROM due q WHERE q.integration_id = i.id AND q.kind = k.kind
+                   ORDER BY due_at LIMIT 1) q"#,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let about = |count: i64| (count as f64 / f64::from(share)).round() as i64;
+        Ok(Queue {
+            due: about(row.due),
+            later: about(row.later),
+            running: 0,
+            held: 0,
+            dead: 0,
+            oldest_due_at: fronts.oldest.map(Timestamp::to_jiff),
+            oldest_undelivered_at: None,
+            lanes: fronts.lanes,
+            is_estimate: share < 1.0,
         })
     }
 

@@ -156,7 +156,7 @@ async fn each_restriction_of_attempts_restricts_alone_and_with_each_other() {
     let mut arms = of_whom(&crowd, &rows);
     arms.extend(of_what(&rows));
     let list = async |filter: AttemptFilter| {
-        let attempts = crowd.bench.store.attempt_list(&filter, 500).await.unwrap();
+        let attempts = crowd.bench.store.attempt_list(&filter, 500).await.unwrap().rows;
         attempts.into_iter().map(|attempt| attempt.id.uuid()).collect::<Vec<_>>()
     };
     check_arms(&arms, &rows, |row| row.id, list).await;
@@ -166,12 +166,12 @@ async fn each_restriction_of_attempts_restricts_alone_and_with_each_other() {
 async fn attempts_are_found_however_old_they_are_page_by_page() {
     let crowd = crowd().await;
     let store = &crowd.bench.store;
-    let all = store.attempt_list(&AttemptFilter::default(), 500).await.unwrap();
+    let all = store.attempt_list(&AttemptFilter::default(), 500).await.unwrap().rows;
     let all: Vec<AttemptId> = all.into_iter().map(|attempt| attempt.id).collect();
     let mut read: Vec<AttemptId> = Vec::new();
     loop {
         let filter = AttemptFilter { after: read.last().copied(), ..AttemptFilter::default() };
-        let page = store.attempt_list(&filter, 3).await.unwrap();
+        let page = store.attempt_list(&filter, 3).await.unwrap().rows;
         read.extend(page.iter().map(|attempt| attempt.id));
         if page.len() < 3 {
             break;
@@ -199,9 +199,9 @@ async fn what_another_company_has_under_an_id_is_not_found_with_ones_own() {
     let lead = crowd.leads[0];
     let theirs =
         AttemptFilter { company: Some(crowd.other_company), lead: Some(lead), ..AttemptFilter::default() };
-    assert!(store.attempt_list(&theirs, 10).await.unwrap().is_empty());
+    assert!(store.attempt_list(&theirs, 10).await.unwrap().rows.is_empty());
     let own = AttemptFilter { company: Some(crowd.bench.company), ..theirs };
-    let attempts = store.attempt_list(&own, 10).await.unwrap();
+    let attempts = store.attempt_list(&own, 10).await.unwrap().rows;
     assert_eq!(attempts.len(), 2, "one at each integration");
     let (id, delivery) = (attempts[0].id, attempts[0].delivery.unwrap());
     let of = AttemptsOf::Delivery(crowd.other_company, delivery);
@@ -238,7 +238,7 @@ async fn attempts_of_a_deleted_integration_are_found_by_nobody() {
         AttemptFilter { lead, ..AttemptFilter::default() },
         AttemptFilter { delivery: finished.delivery, ..AttemptFilter::default() },
     ] {
-        let found = store.attempt_list(&filter, 500).await.unwrap();
+        let found = store.attempt_list(&filter, 500).await.unwrap().rows;
         let of_deleted = |id: IntegrationId| id == crowd.bench.crm;
         assert!(found.iter().all(|attempt| !of_deleted(attempt.integration)), "{filter:?}");
     }

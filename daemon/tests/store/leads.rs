@@ -104,7 +104,7 @@ async fn leads_are_listed_with_who_they_are_and_how_far_they_are() {
     let other = bench.lead_of("Tom Hill", "tom@example.com", "").await;
     bench.push(&leadlined::domain::delivery::Transition::Delivered).await;
     let list = async |company, state, after| {
-        let leads = bench.store.lead_views(company, state, after, 10).await.unwrap();
+        let leads = bench.store.lead_views(company, state, after, 10).await.unwrap().rows;
         leads.iter().map(|lead| lead.id).collect::<Vec<_>>()
     };
     // Not in the order of the uuids: senders may give any.
@@ -145,7 +145,7 @@ async fn pages_of_leads_hold_while_leads_come_in() {
     let last = bench.pending().await.id;
     let (mut read, mut after) = (Vec::new(), None);
     loop {
-        let page = bench.store.lead_views(None, None, after, 1).await.unwrap();
+        let page = bench.store.lead_views(None, None, after, 1).await.unwrap().rows;
         let Some(one) = page.first() else { break };
         read.push((one.company, one.id));
         after = Some(one.place().to_string().parse().unwrap());

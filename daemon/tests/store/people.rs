@@ -209,7 +209,7 @@ async fn each_restriction_of_leads_restricts_alone_and_with_each_other() {
     ));
     let list = async |filter: LeadFilter| {
         let leads = crowd.bench.store.lead_views(filter.company.as_deref(), filter.state, filter.after, 100);
-        leads.await.unwrap().into_iter().map(|lead| lead.id.uuid()).collect::<Vec<_>>()
+        leads.await.unwrap().rows.into_iter().map(|lead| lead.id.uuid()).collect::<Vec<_>>()
     };
     check_arms(&arms, &rows, |row| row.id, list).await;
 }

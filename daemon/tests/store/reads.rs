@@ -71,7 +71,7 @@ async fn attempts_are_listed_running_ones_included() {
     bench.sql("UPDATE due SET due_at = now()").await;
     let running = bench.claim_one().await;
     let list = async |filter: AttemptFilter| {
-        let attempts = bench.store.attempt_list(&filter, 10).await.unwrap();
+        let attempts = bench.store.attempt_list(&filter, 10).await.unwrap().rows;
         attempts.into_iter().map(|attempt| attempt.id).collect::<Vec<_>>()
     };
     let mut both = vec![first.id, running.attempt];

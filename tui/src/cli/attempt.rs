@@ -7,9 +7,10 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page, input,
     moment::moment,
-    note_more,
     output_types::{Attempt, AttemptShown, shapes},
+    read_on::{Listed, Way, read_on},
 };
+use crate::moment::reported as time;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -89,17 +90,15 @@ impl Verb {
         let client = context.client().await?;
         match self {
             Self::List { filter, page } => {
-                let request = v1::ListAttemptsRequest {
-                    page_size: page.limit,
-                    page_token: page.token(),
-                    ..filter.into_proto()
+                let filter = filter.into_proto();
+                let ask = async |page_size, page_token| {
+                    let request = v1::ListAttemptsRequest { page_size, page_token, ..filter.clone() };
+                    let answer = client.list_attempts(request).await?;
+                    let reached = time(answer.searched_back_to);
+                    Ok(Listed { rows: answer.attempts, next: answer.next_page_token, reached })
                 };
-                let answer = client.list_attempts(request).await?;
-                let more = answer.next_page_token;
-                let attempts: Vec<Attempt> = shapes(answer.attempts);
-                context.out.list(&attempts)?;
-                note_more(context, &more);
-                Ok(())
+                let print = |attempts| context.out.list::<Attempt>(&shapes(attempts));
+                read_on(context, page, Way::Back, ask, print).await
             }
             Self::Show { id } => {
                 let answer = client.get_attempt(v1::GetAttemptRequest { id }).await?;

@@ -10,10 +10,11 @@ use super::{
     input,
     input::proto_time,
     moment::moment,
-    note_more,
     output_types::{Delivery, DeliveryShown, shapes},
+    read_on::{Listed, Way, read_on},
     wait,
 };
+use crate::moment::reported as time;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -173,15 +174,17 @@ impl Verb {
         match self {
             Self::List { filter, undelivered, page } => {
                 let client = context.client().await?;
-                let filter = Some(filter.into_proto(undelivered));
-                let request =
-                    v1::ListDeliveriesRequest { filter, page_size: page.limit, page_token: page.token() };
-                let answer = client.list_deliveries(request).await?;
-                let more = answer.next_page_token;
-                let deliveries: Vec<Delivery> = shapes(answer.deliveries);
-                context.out.list(&deliveries)?;
-                note_more(context, &more);
-                Ok(())
+                let filter = filter.into_proto(undelivered);
+                let ask = async |page_size, page_token| {
+                    let filter = Some(filter.clone());
+                    let request = v1::ListDeliveriesRequest { filter, page_size, page_token };
+                    let answer = client.list_deliveries(request).await?;
+                    let reached = time(answer.searched_back_to);
+                    Ok(Listed { rows: answer.deliveries, next: answer.next_page_token, reached })
+                };
+                let way = if undelivered { Way::Forward } else { Way::Back };
+                let print = |deliveries| context.out.list::<Delivery>(&shapes(deliveries));
+                read_on(context, page, way, ask, print).await
             }
             Self::Show { id } => {
                 let client = context.client().await?;

@@ -11,6 +11,7 @@ use super::{
     input, note_more,
     output_types::{Erased, ErasedPerson, Found, FoundAnywhere, Lead, LeadShown, Revealed, Trace, shapes},
     push,
+    read_on::{Listed, Way, read_on},
 };
 use crate::moment::reported as time;
 #[derive(Debug, Subcommand)]
@@ -138,18 +139,16 @@ impl Verb {
         match self {
             Self::Push(push) => push.run(context).await,
             Self::List { company, state, page } => {
-                let request = v1::ListLeadsRequest {
-                    company: company.unwrap_or_default(),
-                    page_size: page.limit,
-                    page_token: page.token(),
-                    state: state.unwrap_or_default().into(),
+                let (company, state) = (company.unwrap_or_default(), state.unwrap_or_default().into());
+                let ask = async |page_size, page_token| {
+                    let company = company.clone();
+                    let request = v1::ListLeadsRequest { company, page_size, page_token, state };
+                    let answer = client.list_leads(request).await?;
+                    let reached = time(answer.searched_back_to);
+                    Ok(Listed { rows: answer.leads, next: answer.next_page_token, reached })
                 };
-                let answer = client.list_leads(request).await?;
-                let more = answer.next_page_token;
-                let leads: Vec<Lead> = shapes(answer.leads);
-                context.out.list(&leads)?;
-                note_more(context, &more);
-                Ok(())
+                let print = |leads| context.out.list::<Lead>(&shapes(leads));
+                read_on(context, page, Way::Back, ask, print).await
             }
             Self::Show { uuid, company } => {
                 let company = company.unwrap_or_default();

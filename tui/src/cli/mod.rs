@@ -27,6 +27,7 @@ mod output_types;
 mod preview;
 mod progress;
 mod push;
+mod read_on;
 #[cfg(test)]
 mod reference;
 mod rotation;

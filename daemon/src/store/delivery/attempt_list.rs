@@ -1,8 +1,10 @@
 //! Attempts of many integrations: one short scan for each, merged, so that neither the number of attempts nor that of
-//! integrations with nothing new costs anything.
+//! integrations with nothing new costs anything. What came of them no index knows: those that came to something are looked
+//! for, as far as a page may look.
 
+use async_trait::async_trait;
 use jiff_sqlx::ToSqlx as _;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::attempts::{AttemptRow, AttemptView, COLUMNS, JOINS, merged};
@@ -11,7 +13,11 @@ use crate::{
         ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
         outcome::FailureClass,
     },
-    store::{Error, Store},
+    store::{
+        Error, Store,
+        bounded::{self, IdRange, KeySource, ListPage},
+        delivery::read::Order,
+    },
 };
 
 /// Which attempts; what is none or empty does not restrict.
@@ -83,6 +89,18 @@ impl AttemptFilter {
             && self.until.is_none_or(|until| attempt.started_at < until)
     }
 
+    /// Whether an attempt must have come to something that its keys do not tell. Those of a delivery or a lead are few.
+    fn is_looked_for(&self) -> bool {
+        let (delivered, failed) = (AttemptState::Delivered, AttemptState::Failed);
+        let is_one_outcome = self.takes(delivered) != self.takes(failed);
+        let is_any = self.classes.is_empty() && self.status.is_none() && !is_one_outcome;
+        !is_any && self.delivery.is_none() && self.lead.is_none()
+    }
+
+    fn takes(&self, state: AttemptState) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
     /// When the newest that it may find started.
     fn newest(&self, now: jiff::Timestamp) -> jiff::Timestamp {
         let after = self.after.map(|id| jiff::Timestamp::from(id.made_at()));
@@ -101,6 +119,11 @@ impl AttemptFilter {
         if let Some(after) = self.after {
             sql.push(" AND a.id < ").push_bind(after.uuid());
         }
+        self.push_outcome(sql);
+    }
+
+    /// Restricts attempts that are called `a` by what came of them.
+    fn push_outcome(&self, sql: &mut QueryBuilder<Postgres>) {
         if !self.classes.is_empty() {
             let classes: Vec<_> = self.classes.iter().map(|class| class.as_str()).collect();
             sql.push(" AND a.class = ANY(").push_bind(classes).push(")");
@@ -108,8 +131,7 @@ impl AttemptFilter {
         if let Some(status) = self.status {
             sql.push(" AND a.status_code = ").push_bind(status);
         }
-        let takes = |state| self.states.is_empty() || self.states.contains(&state);
-        match (takes(AttemptState::Delivered), takes(AttemptState::Failed)) {
+        match (self.takes(AttemptState::Delivered), self.takes(AttemptState::Failed)) {
             (true, false) => sql.push(" AND a.delivered"),
             (false, true) => sql.push(" AND NOT a.delivered"),
             _ => sql,
@@ -154,9 +176,85 @@ impl AttemptFilter {
     }
 }
 
+/// What the index of a lane has of an attempt.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+struct AttemptKey {
+    company_id: i64,
+    integration_id: Uuid,
+    id: Uuid,
+    started_at: jiff_sqlx::Timestamp,
+}
+
+/// Keys as a statement takes them.
+fn push_keys(sql: &mut QueryBuilder<Postgres>, keys: &[AttemptKey]) {
+    sql.push("unnest(").push_bind(keys.iter().map(|key| key.company_id).collect::<Vec<_>>());
+    sql.push("::bigint[], ").push_bind(keys.iter().map(|key| key.integration_id).collect::<Vec<_>>());
+    sql.push("::uuid[], ").push_bind(keys.iter().map(|key| key.id).collect::<Vec<_>>());
+    sql.push("::uuid[], ").push_bind(keys.iter().map(|key| key.started_at).collect::<Vec<_>>());
+    sql.push("::timestamptz[]) k(company_id, integration_id, id, started_at)");
+}
+
+/// The attempt of each of these keys, as `a`: looked up one by one, in the partition of its day alone.
+const OF_KEY: &str = " CROSS JOIN LATERAL (SELECT a.* FROM attempt a WHERE a.company_id = k.company_id \
+                      AND a.integration_id = k.integration_id AND a.id = k.id AND a.started_at = k.started_at OFFSET 0) a";
+
+/// The finished attempts that a filter looks through.
+struct AttemptKeys<'a> {
+    filter: &'a AttemptFilter,
+    db: &'a mut PgConnection,
+}
+
+#[async_trait]
+impl KeySource for AttemptKeys<'_> {
+    type Key = AttemptKey;
+
+    fn id(key: &AttemptKey) -> Uuid {
+        key.id
+    }
+
+    async fn first(&mut self, _: IdRange, _: Order) -> Result<Option<Uuid>, Error> {
+        // Every day has an index of its own: to look into all of them costs more than to begin now.
+        Ok(None)
+    }
+
+    async fn keys(&mut self, range: IdRange, _: Order, most: i64) -> Result<Vec<AttemptKey>, Error> {
+        let (from, until) = range.times();
+        let mut sql = QueryBuilder::new("SELECT k.* FROM integration i CROSS JOIN LATERAL (");
+        sql.push("SELECT a.company_id, a.integration_id, a.id, a.started_at FROM attempt a");
+        sql.push(" WHERE a.company_id = i.company_id AND a.integration_id = i.id");
+        sql.push(" AND a.id >= ").push_bind(range.low()).push(" AND a.id < ").push_bind(range.high());
+        let from = from.saturating_sub(ID_SLACK).unwrap_or(from);
+        let until = until.saturating_add(ID_SLACK).unwrap_or(until);
+        let from = self.filter.since.map_or(from, |since| since.max(from));
+        let until = self.filter.until.map_or(until, |before| before.min(until));
+        sql.push(" AND a.started_at >= ").push_bind(from.to_sqlx());
+        sql.push(" AND a.started_at < ").push_bind(until.to_sqlx());
+        sql.push(" ORDER BY a.id DESC LIMIT ").push_bind(most);
+        sql.push(") k WHERE i.deleted_at IS NULL");
+        self.filter.push_lane(&mut sql);
+        sql.push(" LIMIT ").push_bind(most);
+        Ok(sql.build_query_as().persistent(false).fetch_all(&mut *self.db).await?)
+    }
+
+    async fn asked_for(&mut self, keys: Vec<AttemptKey>) -> Result<Vec<AttemptKey>, Error> {
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        let mut sql = QueryBuilder::new("SELECT k.* FROM ");
+        push_keys(&mut sql, &keys);
+        sql.push(OF_KEY).push(" WHERE true");
+        self.filter.push_outcome(&mut sql);
+        Ok(sql.build_query_as().persistent(false).fetch_all(&mut *self.db).await?)
+    }
+}
+
 impl Store {
     /// Attempts of a filter, newest first, those in flight included.
-    pub async fn attempt_list(&self, filter: &AttemptFilter, limit: i64) -> Result<Vec<AttemptView>, Error> {
+    pub async fn attempt_list(
+        &self,
+        filter: &AttemptFilter,
+        limit: i64,
+    ) -> Result<ListPage<AttemptView, AttemptId>, Error> {
         // The running ones first: one that finishes in between is then in both lists, never in none.
         let mut running = if filter.takes_running() {
             self.running_attempts(None, filter.delivery, None).await?
@@ -165,8 +263,21 @@ impl Store {
         };
         running.retain(|attempt| filter.finds(attempt));
         if !filter.takes_finished() {
-            return Ok(merged(running, Vec::new(), limit));
+            return Ok(ListPage::whole(merged(running, Vec::new(), limit)));
         }
+        if !filter.is_looked_for() {
+            return Ok(ListPage::whole(merged(running, self.newest_attempts(filter, limit).await?, limit)));
+        }
+        let found = self.attempts_looked_for(filter, limit).await?;
+        let stopped = found.stopped;
+        running.retain(|attempt| stopped.is_none_or(|place| attempt.id >= place));
+        let rows = merged(running, found.rows, limit);
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        Ok(ListPage { rows, stopped: stopped.filter(|_| !is_full) })
+    }
+
+    /// The newest finished attempts, whatever came of them.
+    async fn newest_attempts(&self, filter: &AttemptFilter, limit: i64) -> Result<Vec<AttemptView>, Error> {
         let newest = filter.newest(jiff::Timestamp::now());
         let narrow = filter.delivery.is_some() || filter.lead.is_some() || !filter.integrations.is_empty();
         let windows = if narrow { &WINDOWS[WINDOWS.len() - 1..] } else { &WINDOWS[..] };
@@ -182,6 +293,37 @@ impl Store {
                 break;
             }
         }
-        Ok(merged(running, found, limit))
+        Ok(found)
+    }
+
+    /// Finished attempts that came to what a filter asks for, as far as a page may look.
+    async fn attempts_looked_for(
+        &self,
+        filter: &AttemptFilter,
+        limit: i64,
+    ) -> Result<ListPage<AttemptView, AttemptId>, Error> {
+        let newest = filter.newest(jiff::Timestamp::now());
+        let days = jiff::SignedDuration::from_hours(WINDOWS[WINDOWS.len() - 1]);
+        let oldest = newest.saturating_sub(days).unwrap_or(jiff::Timestamp::MIN);
+        let oldest = filter.since.map_or(oldest, |since| since.max(oldest));
+        let slack = |at: jiff::Timestamp, by| at.saturating_add(by).unwrap_or(at);
+        let range = IdRange::made(slack(oldest, -ID_SLACK), slack(newest, ID_SLACK));
+        let range = range.behind(Order::NewestFirst, filter.after.map(AttemptId::uuid));
+        let mut tx = bounded::begin(&self.pool).await?;
+        let mut keys = AttemptKeys { filter, db: &mut tx };
+        let wanted = usize::try_from(limit).unwrap_or_default();
+        let page = bounded::look_through_ids(&mut keys, range, Order::NewestFirst, wanted).await?;
+        tx.rollback().await?;
+        let stopped = page.stopped.map(AttemptId::from);
+        if page.rows.is_empty() {
+            return Ok(ListPage { rows: Vec::new(), stopped });
+        }
+        let mut sql = QueryBuilder::new(COLUMNS);
+        sql.push(" FROM ");
+        push_keys(&mut sql, &page.rows);
+        sql.push(OF_KEY).push(" ").push(JOINS).push(" ORDER BY a.id DESC");
+        let rows: Vec<AttemptRow> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        let rows = rows.into_iter().map(AttemptView::try_from).collect::<Result<_, _>>()?;
+        Ok(ListPage { rows, stopped })
     }
 }

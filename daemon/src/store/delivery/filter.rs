@@ -82,7 +82,7 @@ impl Span {
 
 /// Where the ids of a filter are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IdSource {
+pub(super) enum IdSource {
     /// Held and dead ones, an ordered scan of the key for each integration.
     Undelivered,
     /// Dead ones of a cause, an ordered scan of its index.
@@ -114,7 +114,7 @@ impl DeliveryFilter {
     }
 
     /// What is named or of one lead is found by that; what may be final, among all.
-    fn sources(&self) -> Vec<IdSource> {
+    pub(super) fn sources(&self) -> Vec<IdSource> {
         let is_named = self.ids.is_some() || self.lead.is_some() || self.job.is_some();
         if self.cause.is_some() && !is_named {
             return vec![IdSource::Cause];
@@ -199,7 +199,7 @@ impl DeliveryFilter {
     }
 
     /// What stands in the queue, in claims, or in neither because it waits for an earlier one.
-    fn push_pending(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
+    pub(super) fn push_pending(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
         sql.push("SELECT p.company_id, p.id FROM (");
         // Those of a deleted integration would fill a page that shows none of them.
         sql.push("(SELECT q.company_id, q.integration_id, q.delivery_id AS id FROM due q");
@@ -240,15 +240,22 @@ impl DeliveryFilter {
 
     fn push_any(&self, sql: &mut QueryBuilder<Postgres>, span: Span) {
         sql.push("SELECT x.company_id, x.id FROM company c CROSS JOIN LATERAL (SELECT d.company_id, d.id FROM delivery d");
+        self.push_asked_for(sql);
+        sql.push(" AND d.company_id = c.id");
+        span.push_end(sql, "d.id");
+        sql.push(") x");
+        if let Some(company) = self.company {
+            sql.push(" WHERE c.id = ").push_bind(company.0);
+        }
+        sql.push(" ORDER BY x.id").push(span.direction()).push(" LIMIT ").push_bind(span.limit);
+    }
+
+    /// Joins and conditions, the first behind `WHERE`, by which a delivery that is called `d` is asked for.
+    pub(super) fn push_asked_for(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push(" JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id");
         self.push_last_failure(sql);
-        sql.push(" WHERE d.company_id = c.id AND i.deleted_at IS NULL");
-        if let Some(integration) = self.integration {
-            sql.push(" AND d.integration_id = ").push_bind(integration.uuid());
-        }
-        if self.enabled_only {
-            sql.push(" AND i.enabled");
-        }
+        sql.push(" WHERE i.deleted_at IS NULL");
+        self.push_lane(sql);
         if !self.states.is_empty() {
             sql.push(" AND d.state = ANY(").push_bind(self.state_words()).push(")");
         }
@@ -270,12 +277,6 @@ impl DeliveryFilter {
         }
         self.push_failure_conditions(sql);
         self.push_delivery_conditions(sql);
-        span.push_end(sql, "d.id");
-        sql.push(") x");
-        if let Some(company) = self.company {
-            sql.push(" WHERE c.id = ").push_bind(company.0);
-        }
-        sql.push(" ORDER BY x.id").push(span.direction()).push(" LIMIT ").push_bind(span.limit);
     }
 
     /// Class and error of the last attempt as `f`, if they are asked for. What is dead keeps them for longer than its
@@ -286,8 +287,11 @@ impl DeliveryFilter {
         }
         sql.push(" JOIN LATERAL (SELECT class, error FROM undelivered u WHERE u.company_id = d.company_id");
         sql.push(" AND u.integration_id = d.integration_id AND u.delivery_id = d.id AND u.state = 'dead'");
+        // What was delivered or never tried has not failed, and no attempt is older than its delivery: no other day's
+        // attempts are searched for it.
         sql.push(" UNION ALL SELECT class, error FROM attempt a WHERE a.company_id = d.company_id");
-        sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts LIMIT 1) f ON true");
+        sql.push(" AND a.delivery_id = d.id AND a.number = d.attempts AND d.attempts > 0");
+        sql.push(" AND d.state <> 'delivered' AND a.started_at >= d.created_at - interval '1 hour' LIMIT 1) f ON true");
     }
 
     /// What is dead tells what it died of; of what is held the last attempt tells.
@@ -323,7 +327,7 @@ impl DeliveryFilter {
     }
 
     /// Restricts integrations, called `i`.
-    fn push_lane(&self, sql: &mut QueryBuilder<Postgres>) {
+    pub(super) fn push_lane(&self, sql: &mut QueryBuilder<Postgres>) {
         if let Some(company) = self.company {
             sql.push(" AND i.company_id = ").push_bind(company.0);
         }
@@ -341,7 +345,7 @@ impl DeliveryFilter {
     }
 
     /// Whether something is asked for that only the delivery or its lead tells.
-    fn needs_delivery(&self) -> bool {
+    pub(super) fn needs_delivery(&self) -> bool {
         self.ids.is_some()
             || self.lead.is_some()
             || self.job.is_some()

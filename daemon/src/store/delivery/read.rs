@@ -8,8 +8,8 @@ use serde_json::Value;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::filter::Span;
 pub use super::filter::{DeliveryFilter, Order};
+use super::{filter::Span, looked_for::push_keys};
 use crate::{
     domain::{
         cause::CauseId,
@@ -195,6 +195,22 @@ impl Store {
         // Not kept as a prepared statement: a generic plan cannot know which filter is a narrow one.
         let mut query = over_page(filter, Span { order, after, limit }, VIEWS);
         let rows: Vec<DeliveryRow> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        self.shown(rows).await
+    }
+
+    /// The deliveries of these companies and ids.
+    pub(super) async fn delivery_views_of(
+        &self,
+        keys: &[(i64, Uuid)],
+        order: Order,
+    ) -> Result<Vec<DeliveryView>, Error> {
+        let mut sql = QueryBuilder::new("WITH page AS MATERIALIZED (SELECT k.company_id, k.id FROM ");
+        push_keys(&mut sql, keys);
+        sql.push(") ").push(VIEWS).push(if order == Order::NewestFirst { " DESC" } else { "" });
+        self.shown(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?).await
+    }
+
+    async fn shown(&self, rows: Vec<DeliveryRow>) -> Result<Vec<DeliveryView>, Error> {
         let mut deliveries = rows.into_iter().map(DeliveryView::try_from).collect::<Result<Vec<_>, _>>()?;
         self.fill_in_schedule(&mut deliveries).await?;
         Ok(deliveries)

@@ -13,7 +13,9 @@ use crate::{
         outcome::FailureClass,
     },
     store::{
-        Error, Store, known,
+        Error, Store,
+        bounded::EXACT_MAX,
+        known,
         operator::{
             audit::{AuditView, ChangeWindow},
             command::Refusal,
@@ -21,8 +23,6 @@ use crate::{
     },
 };
 
-/// Of a cause with more deliveries than this, each counts as a lead, and its quote each time.
-const EXACT_MAX: i64 = 10_000;
 /// How many deliveries that wait for their retry are looked at.
 const RETRYING_MAX: i64 = 500;
 /// How many changes are named beside a cause.
@@ -286,13 +286,14 @@ impl Store {
         Ok(())
     }
 
-    /// How many leads, and what they come to, each once; of causes that are small enough to count.
+    /// How many leads, and what they come to, each once; of causes that are small enough to count, and that come to
+    /// twice as many together. Of the others each delivery counts as a lead, and its quote each time.
     async fn fill_in_leads(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
-        let mut left = 5 * EXACT_MAX;
+        let mut left = 2 * EXACT_MAX;
         let mut ids = Vec::new();
         for one in page.iter().filter(|one| one.dead > 0 && one.dead <= EXACT_MAX) {
-            left -= one.dead;
-            if left >= 0 {
+            if one.dead <= left {
+                left -= one.dead;
                 ids.push(one.cause.0);
             }
         }

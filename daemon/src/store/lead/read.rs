@@ -1,5 +1,6 @@
 //! Leads as operators see them.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
@@ -15,6 +16,7 @@ use crate::{
     },
     store::{
         Error, Store,
+        bounded::{self, ListPage, PageScan, STRETCH, Stretch},
         company::find_optional_company,
         delivery::read::{DeliveryFilter, DeliveryView, Order},
         lead::place::LeadPlace,
@@ -78,10 +80,84 @@ pub(in crate::store) async fn find_lead(
     }
 }
 
-/// A lead on a page.
+/// A lead that was looked at.
 struct LeadRow {
     company_id: i64,
     id: Uuid,
+    received_at: jiff_sqlx::Timestamp,
+    is_asked_for: bool,
+}
+
+impl LeadRow {
+    fn place(&self) -> LeadPlace {
+        LeadPlace {
+            received_at: self.received_at.to_jiff(),
+            company: CompanyId(self.company_id),
+            lead: self.id.into(),
+        }
+    }
+}
+
+/// Leads of a company or of all, among which those of a state are looked for.
+struct LeadsOfState<'a> {
+    db: &'a mut PgConnection,
+    company: Option<CompanyId>,
+    state: Option<LeadState>,
+    /// How many are looked at at once.
+    most: usize,
+}
+
+#[async_trait]
+impl PageScan for LeadsOfState<'_> {
+    type Row = LeadRow;
+    type Place = LeadPlace;
+
+    async fn scan(&mut self, after: LeadPlace) -> Result<Stretch<LeadRow, LeadPlace>, Error> {
+        let rows = leads_behind(self.db, self.company, self.state, after, self.most).await?;
+        let looked = rows.len();
+        let upto = rows.last().filter(|_| looked == self.most).map(LeadRow::place);
+        let found = rows.into_iter().filter(|row| row.is_asked_for).collect();
+        Ok(Stretch { found, looked, upto })
+    }
+}
+
+/// The next leads behind a place, so many at most, and whether each is in a state.
+async fn leads_behind(
+    db: &mut PgConnection,
+    company: Option<CompanyId>,
+    state: Option<LeadState>,
+    after: LeadPlace,
+    most: usize,
+) -> Result<Vec<LeadRow>, Error> {
+    // The index in which they stand in this order, a company's or everybody's, is walked from the place on: `LIMIT` keeps
+    // the planner from sorting leads, `OFFSET 0` from reading all deliveries.
+    let rows = sqlx::query_as!(
+        LeadRow,
+        r#"SELECT l.company_id, l.id, l.received_at AS "received_at: jiff_sqlx::Timestamp",
+                  coalesce($5 = d.state, true) AS "is_asked_for!"
+           FROM (
+               SELECT company_id, id, received_at FROM lead
+               WHERE (received_at, company_id, id) < ($1, $2, $3) AND received_at <= $1
+                 AND ($4::bigint IS NULL OR company_id = $4)
+               ORDER BY received_at DESC, company_id DESC, id DESC LIMIT $6
+           ) l
+           LEFT JOIN LATERAL (
+               SELECT CASE WHEN count(*) FILTER (WHERE state = 'delivered') = 0 THEN 'unsynced'
+                           WHEN count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) = 0 THEN 'complete'
+                           ELSE 'pushed' END AS state
+               FROM delivery WHERE company_id = l.company_id AND lead_id = l.id AND $5::text IS NOT NULL OFFSET 0
+           ) d ON true
+           ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC"#,
+        after.received_at.to_sqlx() as _,
+        after.company.0,
+        after.lead.uuid(),
+        company.map(|id| id.0),
+        state.map(LeadState::as_str),
+        i64::try_from(most).unwrap_or(i64::MAX),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
 }
 
 impl LeadView {
@@ -127,49 +203,27 @@ impl Store {
         Ok(uuids)
     }
 
-    /// Leads of a company or of all, newest first, those behind `after` only.
+    /// Leads of a company or of all, newest first, those behind `after` only. No index knows how far leads are: those of a
+    /// state are looked for, as far as a page may look.
     pub async fn lead_views(
         &self,
         company: Option<&str>,
         state: Option<LeadState>,
         after: Option<LeadPlace>,
         limit: i64,
-    ) -> Result<Vec<LeadView>, Refusal> {
-        let mut db = self.pool.acquire().await?;
-        let company = find_optional_company(&mut db, company).await?.map(|id| id.0);
-        let after = after.unwrap_or_else(LeadPlace::first);
-        // The index in which they stand in this order, a company's or everybody's, is walked from the place on, until there
-        // are enough: `OFFSET 0` keeps the planner from sorting leads instead.
-        let rows = sqlx::query_as!(
-            LeadRow,
-            "SELECT l.company_id, l.id
-             FROM (
-                 SELECT company_id, id FROM lead
-                 WHERE (received_at, company_id, id) < ($1, $2, $3) AND received_at <= $1
-                   AND ($4::bigint IS NULL OR company_id = $4)
-                 ORDER BY received_at DESC, company_id DESC, id DESC OFFSET 0
-             ) l
-             CROSS JOIN LATERAL (
-                 SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
-                        count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
-                 FROM delivery WHERE company_id = l.company_id AND lead_id = l.id OFFSET 0
-             ) d
-             WHERE $5::text IS NULL OR $5 = CASE WHEN d.delivered = 0 THEN 'unsynced'
-                 WHEN d.open = 0 THEN 'complete' ELSE 'pushed' END
-             LIMIT $6",
-            after.received_at.to_sqlx() as _,
-            after.company.0,
-            after.lead.uuid(),
-            company,
-            state.map(LeadState::as_str),
-            limit,
-        )
-        .fetch_all(&mut *db)
-        .await?;
-        drop(db);
+    ) -> Result<ListPage<LeadView, LeadPlace>, Refusal> {
+        let mut tx = bounded::begin(&self.pool).await?;
+        let company = find_optional_company(&mut tx, company).await?;
+        let wanted = usize::try_from(limit).unwrap_or_default();
+        let most = if state.is_some() { STRETCH } else { wanted };
+        let from = after.unwrap_or_else(LeadPlace::first);
+        let mut leads = LeadsOfState { db: &mut tx, company, state, most };
+        let page = bounded::look_through(&mut leads, wanted, from).await?;
+        // One that was cut off ended the transaction.
+        tx.rollback().await.map_err(Error::from)?;
         // What is shown beside a lead is looked up for those of the page alone.
-        let ids: Vec<_> = rows.into_iter().map(|row| (row.company_id, row.id)).collect();
-        Ok(self.leads_by_ids(&ids).await?)
+        let ids: Vec<_> = page.rows.into_iter().map(|row| (row.company_id, row.id)).collect();
+        Ok(ListPage { rows: self.leads_by_ids(&ids).await?, stopped: page.stopped })
     }
 
     /// What became of the lead that a uuid means.

@@ -124,6 +124,8 @@ struct Queue {
     lanes: u64,
     oldest_due_at: Option<Timestamp>,
     oldest_undelivered_at: Option<Timestamp>,
+    /// There are more than are counted: due, later and held are about so many.
+    is_estimate: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +168,7 @@ impl From<v1::GetSystemResponse> for System {
                 lanes: queue.lanes,
                 oldest_due_at: time(queue.oldest_due_at),
                 oldest_undelivered_at: time(queue.oldest_undelivered_at),
+                is_estimate: queue.is_estimate,
             },
             rates: it.rates.unwrap_or_default().into(),
             database: it.database.unwrap_or_default().into(),

@@ -40,7 +40,8 @@ fn paged(app: &mut App, effects: Vec<Effect>, all: usize) {
                 let from: usize = after.parse().unwrap_or_default();
                 let rows = page(from, 200.min(all - from));
                 let next = from + rows.len();
-                Answer::Deliveries { rows, next: if next < all { next.to_string() } else { String::new() } }
+                let next = if next < all { next.to_string() } else { String::new() };
+                Answer::Deliveries { rows, next, reached: None }
             }
             other => answer(other),
         };

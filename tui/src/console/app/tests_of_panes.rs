@@ -238,3 +238,37 @@ fn what_cannot_be_marked_says_so() {
         assert_eq!(last(&app), said, "{keys}");
     }
 }
+
+#[test]
+fn a_list_that_was_not_looked_through_says_how_far_and_never_that_there_is_nothing() {
+    let mut app = live(120, 36);
+    press(&mut app, "enter");
+    let page = |rows, second: Option<i64>| Answer::Deliveries {
+        rows,
+        next: second.map(|second| second.to_string()).unwrap_or_default(),
+        reached: second.map(|second| jiff::Timestamp::from_second(second).unwrap()),
+    };
+    let listed = |effects: &[Effect]| {
+        let asked = asked(effects).into_iter();
+        let of = |(ticket, query)| match query {
+            Query::Deliveries { after, .. } => Some((ticket, after)),
+            _ => None,
+        };
+        asked.filter_map(of).next().unwrap()
+    };
+    let (ticket, _) = listed(&press(&mut app, "v"));
+    answered(&mut app, ticket, page(Vec::new(), Some(1_795_000_000)));
+    let text = shown(&app);
+    assert!(text.contains("Not delivered 0  looked back to 11-18 "), "{text}");
+    assert!(text.contains("None was found back to 11-18 "), "{text}");
+    assert!(text.contains("o looks further back.") && !text.contains("has been delivered"), "{text}");
+    // A page more is behind that, wherever the first one stops when it is read again.
+    let (ticket, _) = listed(&press(&mut app, "o"));
+    let effects = answered(&mut app, ticket, page(Vec::new(), Some(1_795_000_000)));
+    let (ticket, after) = listed(&effects);
+    assert_eq!(after, "1795000000");
+    answered(&mut app, ticket, page(Vec::new(), None));
+    let text = shown(&app);
+    assert!(text.contains("Everything that came here has been delivered."), "{text}");
+    assert!(!text.contains("looked back"), "{text}");
+}

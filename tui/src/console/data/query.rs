@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::attempt::Attempt;
 use super::integration::{Figures, Proposal};
 use super::lead::Searched;
@@ -191,16 +193,27 @@ pub struct Field {
     pub words: Vec<String>,
 }
 
+/// What an answer has of a list that comes in pages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// The token of the page behind it, empty for none.
+    pub next: String,
+    /// How far it was looked, where the page stopped before it was full.
+    pub reached: Option<Timestamp>,
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The attempt as it is now, and what went over the wire.
     Detail(Box<(Attempt, Detail)>),
     Estimate(Estimate),
-    /// With the token of the next page, empty behind the last.
+    /// With the token of the next page, empty behind the last, and how far it was looked where that is not all yet.
     Deliveries {
         rows: Vec<Delivery>,
         next: String,
+        reached: Option<Timestamp>,
     },
     Attempts(Vec<Attempt>),
     Leads {
@@ -240,17 +253,19 @@ pub enum Answer {
 
 impl Answer {
     /// A page of deliveries, if it is one.
-    pub fn deliveries(&self) -> Option<(Vec<Delivery>, String)> {
+    pub fn deliveries(&self) -> Option<Page<Delivery>> {
         match self {
-            Self::Deliveries { rows, next } => Some((rows.clone(), next.clone())),
+            Self::Deliveries { rows, next, reached } => {
+                Some(Page { rows: rows.clone(), next: next.clone(), reached: *reached })
+            }
             _ => None,
         }
     }
 
     /// A page of jobs, if it is one.
-    pub fn jobs(&self) -> Option<(Vec<Job>, String)> {
+    pub fn jobs(&self) -> Option<Page<Job>> {
         match self {
-            Self::Jobs { rows, next } => Some((rows.clone(), next.clone())),
+            Self::Jobs { rows, next } => Some(Page { rows: rows.clone(), next: next.clone(), reached: None }),
             _ => None,
         }
     }

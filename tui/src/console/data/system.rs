@@ -84,6 +84,8 @@ pub struct System {
     pub running: u64,
     pub held: u64,
     pub dead: u64,
+    /// Whether due, later and held are about so many.
+    pub is_estimate: bool,
     pub oldest_due_at: Option<Timestamp>,
     pub oldest_undelivered_at: Option<Timestamp>,
     /// Of the last minutes.

@@ -10,8 +10,8 @@ use leadline_proto::v1;
 use super::{Failure, change, convert};
 use crate::console::data::integration::Figures;
 use crate::console::data::lead::{Explained, Searched};
-use crate::console::data::query::{FlowTest, Preview, Which};
-use crate::console::data::{Answer, CompanyPage, LeadPage, Query};
+use crate::console::data::query::{FlowTest, Page, Preview, Which};
+use crate::console::data::{Answer, CompanyPage, Delivery, LeadPage, Query};
 use crate::moment::reported;
 /// How many rows of a list are asked for at once.
 const PAGE: u32 = 200;
@@ -143,7 +143,32 @@ fn reference(company: i64) -> String {
     if company == 0 { String::new() } else { company.to_string() }
 }
 
+/// Deliveries in these states. What waits, is held or dead stands in small tables, what was skipped among all deliveries: so
+/// that nothing waits until that is found, it stands behind the others.
 async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answer, Failure> {
+    const SKIPPED: &str = "skipped";
+    let open: Vec<_> = which.states.iter().copied().filter(|state| *state != SKIPPED).collect();
+    if open.is_empty() || open.len() == which.states.len() {
+        let Page { rows, next, reached } = deliveries_page(client, which, after).await?;
+        return Ok(Answer::Deliveries { rows, next, reached });
+    }
+    let (mut rows, token) = match after.strip_prefix(SKIPPED) {
+        Some(token) => (Vec::new(), token.to_owned()),
+        None => {
+            let page = deliveries_page(client, Which { states: open, ..which.clone() }, after).await?;
+            if !page.next.is_empty() {
+                return Ok(Answer::Deliveries { rows: page.rows, next: page.next, reached: page.reached });
+            }
+            (page.rows, String::new())
+        }
+    };
+    let page = deliveries_page(client, Which { states: vec![SKIPPED], ..which }, token).await?;
+    rows.extend(page.rows);
+    let next = if page.next.is_empty() { page.next } else { format!("{SKIPPED}{}", page.next) };
+    Ok(Answer::Deliveries { rows, next, reached: page.reached })
+}
+
+async fn deliveries_page(client: &Client, which: Which, after: String) -> Result<Page<Delivery>, Failure> {
     let states =
         which.states.iter().filter_map(|word| v1::DeliveryState::from_word(word)).map(i32::from).collect();
     let filter = v1::DeliveryFilter {
@@ -157,7 +182,7 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
     let request = v1::ListDeliveriesRequest { filter: Some(filter), page_size: PAGE, page_token: after };
     let reply = client.list_deliveries(request).await?;
     let rows = reply.deliveries.into_iter().map(convert::delivery).collect();
-    Ok(Answer::Deliveries { rows, next: reply.next_page_token })
+    Ok(Page { rows, next: reply.next_page_token, reached: reported(reply.searched_back_to) })
 }
 
 /// What the text finds; without one, the newest leads.

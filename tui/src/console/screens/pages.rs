@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::console::app::shared::Tone;
+use jiff::Timestamp;
+
+use crate::console::app::shared::{Setup, Tone};
+use crate::console::data::query::Page;
 use crate::console::data::{Answer, Query};
-use crate::console::keymap::{Action, Keymap};
+use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch};
 use crate::console::widgets::table::Row;
+use crate::console::widgets::time;
 
 /// So many pages at most are shown: what is further behind is for a filter, or for a command.
 const MOST: usize = 25;
-
-/// What an answer has of a list: rows, and the token of the page behind them, empty for none.
-pub type Page<T> = (Vec<T>, String);
 
 /// A list that is read page by page.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Pages<T> {
     wanted: usize,
     /// The page behind those that are shown.
     next: String,
+    /// How far it was looked, where that is not all yet.
+    reached: Option<Timestamp>,
     is_loaded: bool,
 }
 
@@ -37,6 +40,7 @@ impl<T> Default for Pages<T> {
             read: 0,
             wanted: 1,
             next: String::new(),
+            reached: None,
             is_loaded: false,
         }
     }
@@ -106,7 +110,7 @@ impl<T: Row + Clone> Pages<T> {
         if !self.fetch.take(event, read) {
             return None;
         }
-        let (rows, next) = self.fetch.value.take()?;
+        let Page { rows, next, reached } = self.fetch.value.take()?;
         // What came in meanwhile has moved the rest by as many places.
         let known: BTreeSet<&str> = self.rows.iter().map(Row::id).collect();
         let new: Vec<T> = rows.into_iter().filter(|row| !known.contains(row.id())).collect();
@@ -117,7 +121,7 @@ impl<T: Row + Clone> Pages<T> {
             return None;
         }
         self.wanted = self.read.max(1);
-        (self.next, self.is_loaded) = (next, true);
+        (self.next, self.reached, self.is_loaded) = (next, reached, true);
         Some(std::mem::take(&mut self.rows))
     }
 }
@@ -131,10 +135,26 @@ pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
 }
 
 /// What stands behind the count in the head of a list's pane.
-pub fn note<T: Row + Clone>(pages: &Pages<T>, keymap: &Keymap) -> String {
-    match (pages.has_more(), pages.is_full()) {
-        (false, _) => String::new(),
-        (true, false) => format!("  more{}", keymap.hint(Action::Older, ": ", "")),
-        (true, true) => "  and more, for a filter or a command".to_owned(),
+pub fn note<T: Row + Clone>(pages: &Pages<T>, setup: &Setup) -> String {
+    let reached = pages.reached.map(|at| time::stamp(at, &setup.zone));
+    match (pages.has_more(), pages.is_full(), reached) {
+        (false, ..) => String::new(),
+        (true, false, None) => format!("  more{}", setup.keymap.hint(Action::Older, ": ", "")),
+        (true, true, None) => "  and more, for a filter or a command".to_owned(),
+        (true, false, Some(at)) => {
+            format!("  looked back to {at}{}", setup.keymap.hint(Action::Older, "; ", " looks further"))
+        }
+        (true, true, Some(at)) => format!("  looked back to {at}; a command looks further"),
+    }
+}
+
+/// What stands where a list has no row: that there is none, unless it was not looked far enough to know.
+pub fn none_found<T: Row + Clone>(pages: &Pages<T>, setup: &Setup, none: &str) -> String {
+    match pages.reached.filter(|_| pages.has_more()) {
+        None => none.to_owned(),
+        Some(at) => {
+            let further = setup.keymap.hint(Action::Older, "\n", " looks further back.");
+            format!("None was found back to {}.{further}", time::stamp(at, &setup.zone))
+        }
     }
 }

@@ -75,6 +75,7 @@ pub(in crate::console::net) fn system(it: v1::GetSystemResponse) -> System {
         running: queue.running,
         held: queue.held,
         dead: queue.dead,
+        is_estimate: queue.is_estimate,
         oldest_due_at: time(queue.oldest_due_at),
         oldest_undelivered_at: time(queue.oldest_undelivered_at),
         leads: rates.leads,

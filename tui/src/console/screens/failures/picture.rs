@@ -10,7 +10,7 @@ use crate::console::data::cause::Remedy;
 use crate::console::keymap::{Action, Keymap};
 use crate::console::screen::View;
 use crate::console::screens::integration::DELIVERIES;
-use crate::console::screens::pages::note;
+use crate::console::screens::pages::{none_found, note};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
 use crate::console::widgets::draw::{pane, trouble};
@@ -69,7 +69,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
     let title = vec![
         theme.span(Role::Strong, "Leads of this cause"),
         theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, view.shared.now)),
-        theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)),
+        theme.span(Role::Quiet, note(&it.listed, &view.shared.setup)),
         trouble(it.listed.error(), area.width, theme),
     ];
     let block = pane(title, it.pane == Pane::Leads, theme);
@@ -78,8 +78,9 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
     if it.pane == Pane::Leads {
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
-    let empty = if it.of.is_none() { "No cause is selected." } else { "None of them is dead any more." };
-    it.deliveries.draw(&DELIVERIES, &view.look_at(it.listed.error()), empty, frame, inner);
+    let none = if it.of.is_none() { "No cause is selected." } else { "None of them is dead any more." };
+    let empty = none_found(&it.listed, &view.shared.setup, none);
+    it.deliveries.draw(&DELIVERIES, &view.look_at(it.listed.error()), &empty, frame, inner);
 }
 
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {

@@ -11,7 +11,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
 use crate::console::screens::overview::{gates, pushed, retry};
-use crate::console::screens::pages::note;
+use crate::console::screens::pages::{none_found, note};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
 use crate::console::widgets::draw::{badge, counted, fresh, pane, safe, trouble};
@@ -116,8 +116,9 @@ fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
     let mut look = view.look_at(it.listed.error().filter(|_| it.shows_deliveries));
     (look.is_one_company, look.is_one_integration) = (true, true);
     if it.shows_deliveries {
-        let empty = "Everything that came here has been delivered.";
-        it.deliveries.draw(&DELIVERIES, &look, empty, frame, inner);
+        let none = "Everything that came here has been delivered.";
+        let empty = none_found(&it.listed, &view.shared.setup, none);
+        it.deliveries.draw(&DELIVERIES, &look, &empty, frame, inner);
     } else {
         let keymap = &view.shared.setup.keymap;
         let how = keymap.hint(Action::Layout, "\n", " shows what waits, is held or was skipped, and why.");
@@ -132,7 +133,7 @@ fn title(it: &IntegrationScreen, view: View<'_>, width: u16) -> Vec<Span<'static
     if it.shows_deliveries {
         spans.push(theme.span(Role::Strong, "Not delivered"));
         spans.push(theme.span(Role::Quiet, it.deliveries.note(&DELIVERIES, now)));
-        spans.push(theme.span(Role::Quiet, note(&it.listed, &view.shared.setup.keymap)));
+        spans.push(theme.span(Role::Quiet, note(&it.listed, &view.shared.setup)));
         spans.push(trouble(it.listed.error(), width, theme));
     } else {
         spans.push(theme.span(Role::Strong, "Attempts"));

@@ -20,7 +20,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::pages::{Pages, marked, note};
+use crate::console::screens::pages::{Pages, marked, none_found, note};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe, trouble};
@@ -293,7 +293,7 @@ impl Screen for JobsScreen {
         let title = vec![
             theme.span(Role::Strong, what),
             theme.span(Role::Quiet, self.jobs.note(&COLUMNS, now)),
-            theme.span(Role::Quiet, note(&self.pages, &view.shared.setup.keymap)),
+            theme.span(Role::Quiet, note(&self.pages, &view.shared.setup)),
             trouble(self.pages.error(), area.width, theme),
         ];
         let block = pane(title, !self.is_below, theme);
@@ -308,7 +308,7 @@ impl Screen for JobsScreen {
         let title = vec![
             theme.span(Role::Strong, "What it touched"),
             theme.span(Role::Quiet, self.deliveries.note(&DELIVERIES, now)),
-            theme.span(Role::Quiet, note(&self.listed, &view.shared.setup.keymap)),
+            theme.span(Role::Quiet, note(&self.listed, &view.shared.setup)),
             trouble(self.listed.error(), area.width, theme),
             Span::raw(about.map(|about| format!("  {}", safe(&about, room, theme))).unwrap_or_default()),
         ];
@@ -316,9 +316,10 @@ impl Screen for JobsScreen {
         let inner = block.inner(bottom);
         frame.render_widget(block, bottom);
         self.rows.set(usize::from(inner.height).saturating_sub(1));
-        let empty =
+        let none =
             if self.jobs.rows.is_empty() { "No job is selected." } else { "It brought nothing back yet." };
-        self.deliveries.draw(&DELIVERIES, &view.look_at(self.listed.error()), empty, frame, inner);
+        let empty = none_found(&self.listed, &view.shared.setup, none);
+        self.deliveries.draw(&DELIVERIES, &view.look_at(self.listed.error()), &empty, frame, inner);
     }
 
     fn back(&mut self) -> bool {

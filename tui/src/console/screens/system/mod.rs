@@ -265,6 +265,12 @@ impl Screen for SystemScreen {
     }
 }
 
+/// What waits: up to ten thousand are counted.
+fn counted(it: &System, count: u64) -> String {
+    let about = if it.is_estimate && count > 10_000 { "about " } else { "" };
+    format!("{about}{count}")
+}
+
 fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc {
     let now = view.shared.now;
     let mut doc = Doc::default();
@@ -279,10 +285,10 @@ fn describe(system: Option<&System>, error: Option<&str>, view: View<'_>) -> Doc
     };
     let ago = |at: Option<Timestamp>| at.map_or_else(|| "nothing".to_owned(), |at| time::ago(now, at));
     doc.section("queue");
-    doc.field("due", &format!("{}   the oldest: {}", it.due, ago(it.oldest_due_at)));
+    doc.field("due", &format!("{}   the oldest: {}", counted(it, it.due), ago(it.oldest_due_at)));
     doc.field("running", &it.running.to_string());
-    doc.field("later", &it.later.to_string());
-    doc.field("held", &it.held.to_string());
+    doc.field("later", &counted(it, it.later));
+    doc.field("held", &counted(it, it.held));
     doc.field("dead", &format!("{}   the oldest held or dead: {}", it.dead, ago(it.oldest_undelivered_at)));
     doc.section("how fast");
     let minutes = (it.span_seconds / 60).max(1);
