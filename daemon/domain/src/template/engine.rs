@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, sync::LazyLock};
 
+use jiff::fmt::{strtime, temporal::Pieces};
 use minijinja::{
     Environment, Error, ErrorKind, Expression, State, UndefinedBehavior, Value,
     value::{Object, ObjectRepr, ValueKind},
@@ -18,6 +19,7 @@ use crate::{integration::EventKind, json::Json, json::JsonText, money};
 /// The filters there are.
 pub(super) const FILTERS: &[&str] = &[
     "money",
+    "date",
     "upper",
     "lower",
     "capitalize",
@@ -38,12 +40,15 @@ pub(super) const FILTERS: &[&str] = &[
 const FUEL: u64 = 20_000;
 /// Parts that `split` makes at most.
 const MAX_PARTS: usize = 1000;
+/// The longest pattern of a date, in bytes.
+const MAX_PATTERN: usize = 64;
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Chainable);
     engine.set_fuel(Some(FUEL));
     engine.add_filter("money", in_money);
+    engine.add_filter("date", as_date);
     engine.add_filter("upper", |value: Value| on_text(&value, str::to_uppercase));
     engine.add_filter("lower", |value: Value| on_text(&value, str::to_lowercase));
     engine.add_filter("trim", |value: Value| on_text(&value, |text| text.trim().to_owned()));
@@ -217,6 +222,29 @@ fn in_money(state: &State<'_, '_>, value: Value, currency: Option<String>) -> Re
     let quoted = || state.lookup("quote")?.get_attr("currency").ok()?.as_str().map(str::to_owned);
     let currency = currency.or_else(quoted).unwrap_or_default();
     Ok(Value::from_object(ExactNumber(money::decimal(pence, &currency).into())))
+}
+
+/// Of a date, or of a time by the clock that it came with, the day: as vendors' fields want it, or as a pattern writes it.
+fn as_date(value: Value, pattern: Option<String>) -> Result<Value, Error> {
+    if is_absent(&value) || value.as_str().is_some_and(|text| text.trim().is_empty()) {
+        return Ok(Value::UNDEFINED);
+    }
+    let wanted = || refused("date wants a date or a time, as 2026-09-12 or 2026-09-12T14:00:00+01:00");
+    let pieces = value.as_str().and_then(|text| Pieces::parse(text.trim()).ok()).ok_or_else(wanted)?;
+    let pattern = pattern.as_deref().unwrap_or("%Y-%m-%d");
+    if pattern.len() > MAX_PATTERN {
+        return Err(refused(format!("the pattern of a date may have {MAX_PATTERN} bytes")));
+    }
+    let written = match (pieces.time(), pieces.to_numeric_offset()) {
+        (Some(time), Some(offset)) => {
+            let time = offset.to_time_zone().to_zoned(pieces.date().to_datetime(time));
+            strtime::format(pattern, &time.map_err(|_| wanted())?)
+        }
+        (Some(time), None) => strtime::format(pattern, pieces.date().to_datetime(time)),
+        (None, _) => strtime::format(pattern, pieces.date()),
+    };
+    let written = written.map_err(|error| refused(format!("this cannot be written as {pattern:?}: {error}")));
+    Ok(Value::from(written?))
 }
 
 fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {
