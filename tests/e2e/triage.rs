@@ -1,6 +1,6 @@
 //! What triage asks: who is it, what fails and why, what became of it, what happens now.
 
-use leadline_fakes::{Behaviour, sample_lead};
+use leadline_fakes::{Behaviour, Fake, pipedrive::Pipedrive, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
@@ -163,6 +163,37 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     let json = cli.run(&["lead", "evidence", uuid, "--format", "json"]).await.json();
     assert_eq!(json["deliveries"][0]["attempts"][0]["status_code"], 422, "{json}");
     scene.end().await;
+}
+
+#[tokio::test]
+async fn evidence_tells_each_call_of_a_push_and_where_its_records_are_seen() {
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    let login = json!({ "api_token": "pipedrive-good" });
+    let scene =
+        Scene::set().connector("pipedrive", json!({ "base_url": fake.url() }), login).start().await;
+    let lead = lead_of(1, "Sarah Patel", "sarah@example.com", "+44 7700 900123");
+    scene.post_lead(&lead).await;
+    scene.wait_for_states(&["delivered"]).await;
+    let uuid = uuid_of(&lead);
+    let json = scene.cli.json(&["lead", "evidence", uuid, "--format", "json"]).await;
+    let delivery = &json["deliveries"][0];
+    let calls = delivery["attempts"][0]["calls"].as_array().unwrap();
+    let posts: Vec<&Value> = calls.iter().filter(|call| call["method"] == "POST").collect();
+    assert!(calls.len() > posts.len() && posts.len() == 3, "a search, then person, deal and note: {json}");
+    for (call, sent) in posts.iter().zip(["sarah@example.com", "person_id", "deal_id"]) {
+        let (body, answer) = (call["request_body"].as_str().unwrap(), call["response_body"].as_str().unwrap());
+        assert!(body.contains(sent) && answer.contains("\"success\":true"), "{call}");
+        assert!(call["started_at"].as_str() >= delivery["attempts"][0]["started_at"].as_str(), "{call}");
+    }
+    let deal = fake.with(|pipedrive| *pipedrive.deals.keys().next().unwrap());
+    let records = delivery["records"].as_array().unwrap();
+    let record = records.iter().find(|record| record["kind"] == "deal").unwrap();
+    assert_eq!(record["id"], deal.to_string(), "{json}");
+    let told = scene.cli.run(&["lead", "evidence", uuid]).await.stdout;
+    assert_eq!(told.matches("\nSent:\n").count(), 3, "{told}");
+    assert_eq!(told.matches("\nAnswer:\n").count(), calls.len(), "{told}");
+    scene.end().await;
+    fake.stop().await;
 }
 
 /// What is listed of the cause that killed the first three leads.

@@ -57,6 +57,8 @@ pub struct DeliveryEvidence {
 pub struct RecordEvidence {
     pub kind: String,
     pub id: String,
+    /// Where people see it, if that is known.
+    pub url: Option<String>,
 }
 
 /// One try.
@@ -75,7 +77,7 @@ pub struct AttemptEvidence {
     pub url: Option<String>,
     pub status_code: Option<i16>,
     pub response_body: Option<String>,
-    /// Each call of an attempt that took several, as it was made.
+    /// Each call as it was made.
     pub calls: Vec<CallEvidence>,
 }
 
@@ -85,7 +87,12 @@ pub struct CallEvidence {
     pub method: String,
     pub url: String,
     pub status: Option<u16>,
+    pub started_at: Timestamp,
     pub duration_ms: u32,
+    /// None if it held credentials, or is told of an earlier attempt.
+    pub request_body: Option<String>,
+    /// The number of the attempt that sent this body first.
+    pub sent_by_attempt: Option<i32>,
     pub response_body: Option<String>,
     /// Why nothing came back.
     pub error: Option<String>,
@@ -105,11 +112,14 @@ impl Evidence {
             for call in &mut attempt.calls {
                 call.url = privacy::url(&call.url);
                 call.error.iter_mut().for_each(|text| *text = privacy::text(text, values));
-                call.response_body.iter_mut().for_each(|body| *body = privacy::body(body.as_bytes()));
+                let bodies = call.request_body.iter_mut().chain(&mut call.response_body);
+                bodies.for_each(|body| *body = privacy::body(body.as_bytes()));
             }
         }
         for delivery in &mut self.deliveries {
             delivery.reason.iter_mut().for_each(|text| *text = privacy::text(text, values));
+            let urls = delivery.records.iter_mut().filter_map(|record| record.url.as_mut());
+            urls.for_each(|url| *url = privacy::url(url));
         }
         self.masked = true;
         self
@@ -143,6 +153,24 @@ impl Evidence {
 }
 
 impl DeliveryEvidence {
+    /// A repeat sends the same bytes: a body stays with the attempt that sent it first, and the others name that one.
+    #[must_use]
+    pub fn with_bodies_once(mut self) -> Self {
+        for at in 1..self.attempts.len() {
+            let (before, [attempt, ..]) = self.attempts.split_at_mut(at) else { break };
+            for (place, call) in attempt.calls.iter_mut().enumerate() {
+                let is_same = |old: &&AttemptEvidence| {
+                    let body = old.calls.get(place).and_then(|old| old.request_body.as_ref());
+                    body.is_some_and(|body| !body.is_empty() && Some(body) == call.request_body.as_ref())
+                };
+                if let Some(number) = before.iter().find(is_same).map(|old| old.number) {
+                    (call.request_body, call.sent_by_attempt) = (None, Some(number));
+                }
+            }
+        }
+        self
+    }
+
     fn push_markdown(&self, text: &mut String) {
         push(
             text,
@@ -156,7 +184,8 @@ impl DeliveryEvidence {
             push(text, format_args!("- Reason: {}\n", inline(reason)));
         }
         for record in &self.records {
-            push(text, format_args!("- Record: {} {}\n", record.kind, inline(&record.id)));
+            let url = record.url.as_deref().map(|url| format!(", {}", inline(url))).unwrap_or_default();
+            push(text, format_args!("- Record: {} {}{url}\n", record.kind, inline(&record.id)));
         }
         for attempt in &self.attempts {
             attempt.push_markdown(text);
@@ -171,23 +200,37 @@ impl AttemptEvidence {
         let by = self.operator.as_deref().map(|name| format!(" by {}", inline(name))).unwrap_or_default();
         let took = self.duration_ms.map(|millis| format!(", {millis} ms")).unwrap_or_default();
         push(text, format_args!("- {} {}{by}{took}, `{}`\n", self.started_at, self.trigger, self.id));
-        for call in &self.calls {
-            let came = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-            let line =
-                format_args!("- {} {} → {came}, {} ms\n", call.method, inline(&call.url), call.duration_ms);
-            push(text, line);
-        }
-        if let (true, Some(method), Some(url)) = (self.calls.is_empty(), &self.method, &self.url) {
-            let status = self.status_code.map(|code| format!(" → {code}")).unwrap_or_default();
-            push(text, format_args!("- {method} {}{status}\n", inline(url)));
-        }
         if let Some(error) = &self.error {
             push(text, format_args!("- Error: {}\n", inline(error)));
         }
-        if let Some(body) = self.response_body.as_deref().filter(|body| !body.is_empty()) {
-            let fence = "`".repeat(longest_run(body).max(2) + 1);
-            push(text, format_args!("\n{fence}\n{}\n{fence}\n", body.trim_end()));
+        for call in &self.calls {
+            call.push_markdown(text);
         }
+    }
+}
+
+impl CallEvidence {
+    fn push_markdown(&self, text: &mut String) {
+        let came = self.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let (method, url, millis) = (&self.method, inline(&self.url), self.duration_ms);
+        push(text, format_args!("\n{} {method} {url} → {came}, {millis} ms\n", self.started_at));
+        if let Some(error) = &self.error {
+            push(text, format_args!("\nError: {}\n", inline(error)));
+        }
+        match (self.sent_by_attempt, &self.request_body) {
+            (Some(number), _) => push(text, format_args!("\nSent: as in attempt {number}\n")),
+            (None, Some(body)) => push_body(text, "Sent", body),
+            (None, None) => text.push_str("\nSent: credentials, which are not kept\n"),
+        }
+        push_body(text, "Answer", self.response_body.as_deref().unwrap_or_default());
+    }
+}
+
+/// A body between fences that it cannot close.
+fn push_body(text: &mut String, what: &str, body: &str) {
+    if !body.is_empty() {
+        let fence = "`".repeat(longest_run(body).max(2) + 1);
+        push(text, format_args!("\n{what}:\n\n{fence}\n{}\n{fence}\n", body.trim_end()));
     }
 }
 
@@ -214,6 +257,20 @@ mod tests {
     use super::*;
     use crate::json::Json;
 
+    fn call(body: &str) -> CallEvidence {
+        CallEvidence {
+            method: "POST".into(),
+            url: "https://crm.example.com/sarah@example.com".into(),
+            status: Some(422),
+            started_at: Timestamp::UNIX_EPOCH,
+            duration_ms: 11,
+            request_body: Some(r#"{"name":"Sarah O'Brien"}"#.into()),
+            sent_by_attempt: None,
+            response_body: Some(body.into()),
+            error: None,
+        }
+    }
+
     fn evidence(body: &str) -> Evidence {
         let attempt = AttemptEvidence {
             id: "01J8H6KQH4YG3XR8RWM6T6XFQA".into(),
@@ -229,7 +286,7 @@ mod tests {
             url: Some("https://crm.example.com/sarah@example.com".into()),
             status_code: Some(422),
             response_body: Some(body.into()),
-            calls: Vec::new(),
+            calls: vec![call(body)],
         };
         let delivery = DeliveryEvidence {
             id: "01J8H6KQH4YG3XR8RWM6T6XFQD".into(),
@@ -241,7 +298,11 @@ mod tests {
             reason: Some("exhausted".into()),
             created_at: Timestamp::UNIX_EPOCH,
             finished_at: Some(Timestamp::UNIX_EPOCH),
-            records: vec![RecordEvidence { kind: "contact".into(), id: "151".into() }],
+            records: vec![RecordEvidence {
+                kind: "contact".into(),
+                id: "151".into(),
+                url: Some("https://crm.example.com/contact/151".into()),
+            }],
             attempts: vec![attempt],
         };
         Evidence {
@@ -276,13 +337,22 @@ mod tests {
 - Delivery: `01J8H6KQH4YG3XR8RWM6T6XFQD`, lead.created, since 1970-01-01T00:00:00Z
 - Final: 1970-01-01T00:00:00Z
 - Reason: `exhausted`
-- Record: contact `151`
+- Record: contact `151`, `https://crm.example.com/contact/151`
 
 ### Attempt 1: failed (rejected)
 
 - 1970-01-01T00:00:00Z first, 12 ms, `01J8H6KQH4YG3XR8RWM6T6XFQA`
-- POST `https://crm.example.com/sarah@example.com` → 422
 - Error: `422: Sarah is refused`
+
+1970-01-01T00:00:00Z POST `https://crm.example.com/sarah@example.com` → 422, 11 ms
+
+Sent:
+
+```
+{\"name\":\"Sarah O'Brien\"}
+```
+
+Answer:
 
 ````
 ```
@@ -297,20 +367,24 @@ mod tests {
         let event =
             Json::parse(br#"{"lead": {"name": "Sarah O'Brien", "email": "sarah@example.com"}}"#).unwrap();
         let mut whole = evidence("dear Sarah O'Brien <sarah@example.com>, call +44 7700 900999");
-        let call = CallEvidence {
-            method: "PATCH".into(),
-            url: "https://crm.example.com/sarah@example.com".into(),
+        let lost = CallEvidence {
             status: None,
-            duration_ms: 7,
-            response_body: Some("Sarah O'Brien".into()),
+            response_body: None,
             error: Some("no answer of sarah@example.com".into()),
+            ..call("")
         };
-        whole.deliveries[0].attempts[0].calls = vec![call];
-        assert!(
-            whole
-                .markdown()
-                .contains("- PATCH `https://crm.example.com/sarah@example.com` → no answer, 7 ms\n")
-        );
+        let login = CallEvidence { request_body: None, ..call("{}") };
+        let first = &mut whole.deliveries[0].attempts[0];
+        first.calls.extend([lost, login]);
+        let repeat = AttemptEvidence { number: 2, ..first.clone() };
+        whole.deliveries[0].attempts.push(repeat);
+        whole.deliveries = whole.deliveries.into_iter().map(DeliveryEvidence::with_bodies_once).collect();
+        let told = whole.markdown();
+        for part in ["→ no answer, 11 ms\n\nError: `no answer of", "Sent: credentials, which are not kept\n"] {
+            assert_eq!(told.matches(part).count(), 2, "{part}: {told}");
+        }
+        assert_eq!(told.matches("\"name\":").count(), 2, "a repeat sends the same: {told}");
+        assert_eq!(told.matches("Sent: as in attempt 1\n").count(), 2, "{told}");
         let masked = whole.mask(&Values::of(&event));
         for text in [masked.markdown(), serde_json::to_string(&masked).unwrap()] {
             let text = text.to_lowercase();

@@ -101,7 +101,9 @@ impl LeadService for Control {
     async fn get_evidence(&self, request: Request<v1::GetEvidenceRequest>) -> Reply<v1::GetEvidenceResponse> {
         let request = request.into_inner();
         let company = check::optional(&request.company);
-        let evidence = self.store.for_lists().await.evidence(company, &request.uuid, request.mask).await?;
+        let (lead, evidence, values) = self.store.for_lists().await.evidence(company, &request.uuid).await?;
+        let evidence = self.with_records(lead, evidence).await?;
+        let evidence = if request.mask { evidence.mask(&values) } else { evidence };
         let (document, content_type) = match v1::EvidenceFormat::try_from(request.format) {
             Ok(v1::EvidenceFormat::Unspecified | v1::EvidenceFormat::Markdown) => {
                 (evidence.markdown().into_bytes(), "text/markdown")
@@ -279,6 +281,7 @@ impl Export {
         let Some((evidence, events)) = self.control.store.kept_of_lead(*company, *lead).await? else {
             return Ok(Some(format!("{comma}null").into_bytes()));
         };
+        let evidence = self.control.with_records(*lead, evidence).await?;
         let raw =
             |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
         let kept = ExportedLead { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };

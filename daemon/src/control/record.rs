@@ -6,6 +6,7 @@ use super::Control;
 use crate::{
     connectors::{self, Record},
     domain::{
+        evidence::{Evidence, RecordEvidence},
         ids::{CompanyId, DeliveryId, IntegrationId, LeadId},
         lane::LaneId,
     },
@@ -13,6 +14,24 @@ use crate::{
 };
 
 impl Control {
+    /// Evidence of a lead with what the targets made of it, where its deliveries tell.
+    pub(super) async fn with_records(&self, lead: LeadId, mut evidence: Evidence) -> Result<Evidence, Error> {
+        for delivery in &mut evidence.deliveries {
+            let (Ok(integration), Ok(id)) = (delivery.integration_id.parse(), delivery.id.parse()) else {
+                continue;
+            };
+            let company = CompanyId(evidence.company_id);
+            let found = self.records(company, lead, Some((integration, id))).await?;
+            let told = |it: v1::Record| RecordEvidence {
+                kind: it.kind,
+                id: it.id,
+                url: Some(it.url).filter(|url| !url.is_empty()),
+            };
+            delivery.records = found.into_iter().map(told).collect();
+        }
+        Ok(evidence)
+    }
+
     /// The things that the targets of a lead made of it: of all its integrations, or of one delivery.
     pub(super) async fn records(
         &self,

@@ -61,7 +61,12 @@ fn evidence_shape() -> Value {
             "attempts": [{
                 "id": "id", "number": "integer", "trigger": "text", "state": "text", "operator": null,
                 "started_at": "time", "duration_ms": "integer", "failure_class": "text", "error": "text",
-                "method": "text", "url": "text", "status_code": "integer", "response_body": "text", "calls": [],
+                "method": "text", "url": "text", "status_code": "integer", "response_body": "text",
+                "calls": [{
+                    "method": "text", "url": "text", "status": "integer", "started_at": "time",
+                    "duration_ms": "integer", "request_body": "text", "sent_by_attempt": null, "response_body": "text",
+                    "error": null,
+                }],
             }],
         }],
     })

@@ -1,13 +1,11 @@
 //! Everything that happened to a lead, read for a document.
 
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     domain::{
         cause::Values,
-        evidence::{
-            AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence, RecordEvidence,
-        },
+        evidence::{AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence},
         ids::{CompanyId, EventId, LeadId},
         json::Json,
     },
@@ -27,15 +25,18 @@ use crate::{
 const ATTEMPTS_MAX: i64 = 200;
 
 impl Store {
-    /// What happened to the lead that a uuid means; with `mask`, its own values by their form.
-    pub async fn evidence(&self, company: Option<&str>, uuid: &str, mask: bool) -> Result<Evidence, Refusal> {
+    /// What happened to the lead that a uuid means, without the records, and its own values, by which it is masked.
+    pub async fn evidence(
+        &self,
+        company: Option<&str>,
+        uuid: &str,
+    ) -> Result<(LeadId, Evidence, Values), Refusal> {
         let status = self.lead_view(company, uuid).await?;
         let values = Values::of(&Json::parse(&status.event).unwrap_or(Json::Null));
-        let evidence = self.evidence_of(status).await?;
-        Ok(if mask { evidence.mask(&values) } else { evidence })
+        Ok((status.lead.id, self.evidence_of(status).await?, values))
     }
 
-    /// What happened to a lead, and its events as they were kept, oldest first; none if it is gone.
+    /// What happened to a lead, without the records, and its events as they were kept, oldest first; none if it is gone.
     pub async fn kept_of_lead(
         &self,
         company: CompanyId,
@@ -67,7 +68,7 @@ impl Store {
         let events = events.collect();
         let mut deliveries = Vec::with_capacity(status.deliveries.len());
         for delivery in status.deliveries.into_iter().rev() {
-            deliveries.push(self.delivery_evidence(lead.id, delivery).await?);
+            deliveries.push(self.delivery_evidence(delivery).await?);
         }
         Ok(Evidence {
             lead: lead.uuid,
@@ -85,40 +86,33 @@ impl Store {
         })
     }
 
-    async fn delivery_evidence(
-        &self,
-        lead: LeadId,
-        delivery: DeliveryView,
-    ) -> Result<DeliveryEvidence, Error> {
+    async fn delivery_evidence(&self, delivery: DeliveryView) -> Result<DeliveryEvidence, Error> {
         let of = AttemptsOf::Delivery(delivery.company, delivery.id);
         let mut attempts = Vec::new();
         for attempt in self.attempts(of, None, ATTEMPTS_MAX).await?.into_iter().rev() {
             attempts.push(self.attempt_evidence(attempt).await?);
         }
-        let row = sqlx::query!(
-            "SELECT i.connector, v.ids AS \"ids?\" FROM integration i
-             LEFT JOIN vendor_id v ON v.company_id = i.company_id AND v.integration_id = i.id AND v.lead_id = $3
-             WHERE i.company_id = $1 AND i.id = $2",
+        let connector = sqlx::query_scalar!(
+            "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
             delivery.company.0,
             delivery.integration.uuid(),
-            lead.uuid(),
         )
         .fetch_optional(&self.pool)
         .await?;
-        let (connector, ids) = row.map(|row| (row.connector, row.ids)).unwrap_or_default();
         Ok(DeliveryEvidence {
             id: delivery.id.to_string(),
             integration_id: delivery.integration.to_string(),
             integration: delivery.integration_name,
-            connector,
+            connector: connector.unwrap_or_default(),
             event: delivery.event.as_str().to_owned(),
             state: delivery.state.to_string(),
             reason: delivery.reason,
             created_at: delivery.created_at,
             finished_at: delivery.finished_at,
-            records: ids.map(records).unwrap_or_default(),
+            records: Vec::new(),
             attempts,
-        })
+        }
+        .with_bodies_once())
     }
 
     async fn attempt_evidence(&self, attempt: AttemptView) -> Result<AttemptEvidence, Error> {
@@ -148,31 +142,22 @@ impl Store {
             url: detail.url,
             status_code: finished.and_then(|finished| finished.status_code),
             response_body: Some(body).filter(|body| !body.is_empty()),
-            calls: if detail.calls.len() > 1 {
-                detail.calls.into_iter().map(call).collect()
-            } else {
-                Vec::new()
-            },
+            calls: detail.calls.into_iter().map(|made| call(made, attempt.started_at)).collect(),
         })
     }
 }
 
-/// What a target calls the lead's things now; names that begin with an underscore are the connector's own notes, and
-/// those that end in a delivery's id say what is done of it.
-fn records(ids: Value) -> Vec<RecordEvidence> {
-    let Value::Object(ids) = ids else { return Vec::new() };
-    let shown = ids.into_iter().filter(|(kind, _)| !kind.starts_with('_') && !kind.contains('.'));
-    let text = |id: Value| id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned);
-    shown.map(|(kind, id)| RecordEvidence { kind, id: text(id) }).collect()
-}
-
-/// A call as a document tells it.
-fn call(call: CallRecord) -> CallEvidence {
+/// A call of an attempt that started at a time, as a document tells it.
+fn call(call: CallRecord, started_at: Timestamp) -> CallEvidence {
+    let after = SignedDuration::from_millis(call.after_ms.into());
     CallEvidence {
         method: call.method,
         url: call.url,
         status: call.status,
+        started_at: started_at.checked_add(after).unwrap_or(started_at),
         duration_ms: call.duration_ms,
+        request_body: call.request_body,
+        sent_by_attempt: None,
         response_body: call.response_body,
         error: call.error,
     }
