@@ -169,9 +169,9 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
 async fn evidence_tells_each_call_of_a_push_and_where_its_records_are_seen() {
     let fake = Fake::start(Pipedrive::default()).await.unwrap();
     let login = json!({ "api_token": "pipedrive-good" });
-    let scene =
-        Scene::set().connector("pipedrive", json!({ "base_url": fake.url() }), login).start().await;
-    let lead = lead_of(1, "Sarah Patel", "sarah@example.com", "+44 7700 900123");
+    let scene = Scene::set().connector("pipedrive", json!({ "base_url": fake.url() }), login).start().await;
+    let mut lead = lead_of(1, "Sarah Patel", "sarah@example.com", "+44 7700 900123");
+    lead["lead"]["profile"] = json!({ "notes": "x".repeat(20_000) });
     scene.post_lead(&lead).await;
     scene.wait_for_states(&["delivered"]).await;
     let uuid = uuid_of(&lead);
@@ -180,18 +180,27 @@ async fn evidence_tells_each_call_of_a_push_and_where_its_records_are_seen() {
     let calls = delivery["attempts"][0]["calls"].as_array().unwrap();
     let posts: Vec<&Value> = calls.iter().filter(|call| call["method"] == "POST").collect();
     assert!(calls.len() > posts.len() && posts.len() == 3, "a search, then person, deal and note: {json}");
-    for (call, sent) in posts.iter().zip(["sarah@example.com", "person_id", "deal_id"]) {
-        let (body, answer) = (call["request_body"].as_str().unwrap(), call["response_body"].as_str().unwrap());
+    for (call, sent) in posts.iter().zip(["sarah@example.com", "person_id", "content"]) {
+        let (body, answer) =
+            (call["request_body"].as_str().unwrap(), call["response_body"].as_str().unwrap());
         assert!(body.contains(sent) && answer.contains("\"success\":true"), "{call}");
-        assert!(call["started_at"].as_str() >= delivery["attempts"][0]["started_at"].as_str(), "{call}");
+        assert!(call["started_at"].is_string(), "{call}");
     }
     let deal = fake.with(|pipedrive| *pipedrive.deals.keys().next().unwrap());
     let records = delivery["records"].as_array().unwrap();
     let record = records.iter().find(|record| record["kind"] == "deal").unwrap();
     assert_eq!(record["id"], deal.to_string(), "{json}");
+    assert!(record["url"].as_str().is_some_and(|url| url.ends_with(&format!("/deal/{deal}"))), "{record}");
     let told = scene.cli.run(&["lead", "evidence", uuid]).await.stdout;
-    assert_eq!(told.matches("\nSent:\n").count(), 3, "{told}");
-    assert_eq!(told.matches("\nAnswer:\n").count(), calls.len(), "{told}");
+    assert_eq!(told.matches("\nSent:\n").count(), 2, "{told}");
+    let whole = posts[2]["request_bytes"].as_u64().unwrap();
+    assert!(whole > 20_000 && posts[2]["request_body"].as_str().unwrap().len() == 16 * 1024, "{whole}");
+    assert!(told.contains(&format!("\nSent (of {whole} bytes the first are kept):\n")), "{told}");
+    let shown = scene.cli.json(&["attempt", "list", "--integration", &scene.integration]).await;
+    let shown = scene.cli.json(&["attempt", "show", shown[0]["id"].as_str().unwrap()]).await;
+    let last = shown["calls"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["request_bytes"], whole, "{last}");
+    assert_eq!(told.matches("\nAnswer").count(), calls.len(), "{told}");
     scene.end().await;
     fake.stop().await;
 }

@@ -94,6 +94,9 @@ pub struct CallEvidence {
     /// The number of the attempt that sent this body first.
     pub sent_by_attempt: Option<i32>,
     pub response_body: Option<String>,
+    /// How many bytes were sent, and came back, where less is kept.
+    pub request_bytes: Option<u64>,
+    pub response_bytes: Option<u64>,
     /// Why nothing came back.
     pub error: Option<String>,
 }
@@ -219,18 +222,19 @@ impl CallEvidence {
         }
         match (self.sent_by_attempt, &self.request_body) {
             (Some(number), _) => push(text, format_args!("\nSent: as in attempt {number}\n")),
-            (None, Some(body)) => push_body(text, "Sent", body),
+            (None, Some(body)) => push_body(text, "Sent", body, self.request_bytes),
             (None, None) => text.push_str("\nSent: credentials, which are not kept\n"),
         }
-        push_body(text, "Answer", self.response_body.as_deref().unwrap_or_default());
+        push_body(text, "Answer", self.response_body.as_deref().unwrap_or_default(), self.response_bytes);
     }
 }
 
-/// A body between fences that it cannot close.
-fn push_body(text: &mut String, what: &str, body: &str) {
+/// A body between fences that it cannot close; of how many bytes it is the beginning, if it is not kept whole.
+fn push_body(text: &mut String, what: &str, body: &str, of: Option<u64>) {
     if !body.is_empty() {
         let fence = "`".repeat(longest_run(body).max(2) + 1);
-        push(text, format_args!("\n{what}:\n\n{fence}\n{}\n{fence}\n", body.trim_end()));
+        let of = of.map(|bytes| format!(" (of {bytes} bytes the first are kept)")).unwrap_or_default();
+        push(text, format_args!("\n{what}{of}:\n\n{fence}\n{}\n{fence}\n", body.trim_end()));
     }
 }
 
@@ -267,6 +271,8 @@ mod tests {
             request_body: Some(r#"{"name":"Sarah O'Brien"}"#.into()),
             sent_by_attempt: None,
             response_body: Some(body.into()),
+            request_bytes: None,
+            response_bytes: None,
             error: None,
         }
     }
@@ -373,14 +379,18 @@ Answer:
             error: Some("no answer of sarah@example.com".into()),
             ..call("")
         };
-        let login = CallEvidence { request_body: None, ..call("{}") };
+        let login = CallEvidence { request_body: None, response_bytes: Some(5000), ..call("{}") };
         let first = &mut whole.deliveries[0].attempts[0];
         first.calls.extend([lost, login]);
         let repeat = AttemptEvidence { number: 2, ..first.clone() };
         whole.deliveries[0].attempts.push(repeat);
         whole.deliveries = whole.deliveries.into_iter().map(DeliveryEvidence::with_bodies_once).collect();
         let told = whole.markdown();
-        for part in ["→ no answer, 11 ms\n\nError: `no answer of", "Sent: credentials, which are not kept\n"] {
+        for part in [
+            "→ no answer, 11 ms\n\nError: `no answer of",
+            "Sent: credentials, which are not kept\n",
+            "Answer (of 5000 bytes the first are kept):\n",
+        ] {
             assert_eq!(told.matches(part).count(), 2, "{part}: {told}");
         }
         assert_eq!(told.matches("\"name\":").count(), 2, "a repeat sends the same: {told}");

@@ -306,7 +306,13 @@ pub(super) fn attempt_answer(
     let headers = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(name, value)| v1::Header { name, value }).collect()
     };
+    // What an older version wrote tells no sizes.
+    let whole = |bytes: u64, kept: Option<&String>| {
+        bytes.max(kept.and_then(|kept| u64::try_from(kept.len()).ok()).unwrap_or_default())
+    };
     let call = |call: CallRecord| v1::AttemptCall {
+        request_bytes: whole(call.request_bytes, call.request_body.as_ref()),
+        response_bytes: whole(call.response_bytes, call.response_body.as_ref()),
         method: call.method,
         url: call.url,
         request_headers: headers(call.request_headers),

@@ -362,20 +362,21 @@ pub(super) fn unkept(error: &Error) -> Failure {
 fn record(exchange: &Exchange, secrets: &Secrets) -> CallRecord {
     let sent = headers_and_place(&exchange.call);
     let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-    let body = match &exchange.call {
-        Call::Http(request) if request.is_secret => None,
-        Call::Http(request) => Some(text(&request.body, SENT_MAX)),
-        Call::Mail(mail) => Some(text(&mail.message, SENT_MAX)),
+    let whole = match &exchange.call {
+        Call::Http(request) if request.is_secret => b"",
+        Call::Http(request) => &request.body[..],
+        Call::Mail(mail) => &mail.message[..],
     };
-    let (response, error) = match &exchange.answer {
-        Ok(response) => (Some(response), None),
-        Err(error) => (None, Some(secrets.scrub_text(&error.message))),
-    };
+    let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let response = exchange.answer.as_ref().ok();
+    let error = exchange.answer.as_ref().err().map(|error| secrets.scrub_text(&error.message));
     CallRecord {
         method: sent.method,
         url: sent.url,
         request_headers: sent.headers,
-        request_body: body,
+        request_body: (!exchange.call.is_secret()).then(|| text(whole, SENT_MAX)),
+        request_bytes: count(whole.len()),
+        response_bytes: response.map_or(0, |response| count(response.body.len())),
         status: response.map(|response| response.status),
         response_headers: response.map(kept_headers).unwrap_or_default(),
         response_body: response.map(|response| text(&response.body, KEPT_MAX)),
@@ -385,9 +386,11 @@ fn record(exchange: &Exchange, secrets: &Secrets) -> CallRecord {
     }
 }
 
-/// The beginning of a body as text that JSON in a database can hold.
+/// The beginning of a body as text that JSON in a database can hold; no character is cut in two.
 fn text(body: &[u8], max: usize) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(max)]).replace('\0', "")
+    let is_end = |at: &usize| body.get(*at).is_none_or(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let end = (0..=body.len().min(max)).rev().find(is_end).unwrap_or_default();
+    String::from_utf8_lossy(&body[..end]).replace('\0', "\u{fffd}")
 }
 
 fn sent(call: &Call) -> Sent {
@@ -463,6 +466,20 @@ fn json(pairs: &[(String, String)]) -> String {
 mod tests {
     use super::*;
     use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
+
+    #[test]
+    fn what_is_kept_of_a_body_ends_with_a_whole_character() {
+        for (body, max, kept) in [
+            ("short", 16, "short"),
+            ("caf\u{e9}s", 4, "caf"),
+            ("caf\u{e9}s", 5, "caf\u{e9}"),
+            ("\u{1f492}\u{1f492}", 7, "\u{1f492}"),
+            ("a\0b", 16, "a\u{fffd}b"),
+            ("", 16, ""),
+        ] {
+            assert_eq!(text(body.as_bytes(), max), kept, "{body:?}");
+        }
+    }
 
     /// How large the future is that a function returns.
     fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {

@@ -51,6 +51,9 @@ fn failure(failure: &Value) -> Value {
 }
 
 fn evidence_shape() -> Value {
+    let call = json!({ "method": "text", "url": "text", "status": "integer", "started_at": "time",
+        "duration_ms": "integer", "request_body": "text", "sent_by_attempt": null, "response_body": "text",
+        "request_bytes": null, "response_bytes": null, "error": null });
     json!({
         "lead": "id", "company_id": "integer", "company": "text", "state": "text", "received_at": "time",
         "updated_at": null, "name": "text", "email": "text", "phone": "text", "masked": "bool",
@@ -62,11 +65,7 @@ fn evidence_shape() -> Value {
                 "id": "id", "number": "integer", "trigger": "text", "state": "text", "operator": null,
                 "started_at": "time", "duration_ms": "integer", "failure_class": "text", "error": "text",
                 "method": "text", "url": "text", "status_code": "integer", "response_body": "text",
-                "calls": [{
-                    "method": "text", "url": "text", "status": "integer", "started_at": "time",
-                    "duration_ms": "integer", "request_body": "text", "sent_by_attempt": null, "response_body": "text",
-                    "error": null,
-                }],
+                "calls": [call],
             }],
         }],
     })

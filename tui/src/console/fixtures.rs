@@ -178,6 +178,7 @@ pub(crate) fn detail() -> Detail {
             header("x-leadline-signature", "sha256=5b1e"),
         ],
         request_body: br#"{"event":"lead.created","lead":{"name":"Sarah Patel","guest_count":120},"quote":{"total_pence":1250000}}"#.to_vec(),
+        request_bytes: 104,
         status: Some(503),
         response_headers: vec![header("content-type", "application/json")],
         response_body: br#"{"status":"error","message":"upstream is down for maintenance"}"#.to_vec(),

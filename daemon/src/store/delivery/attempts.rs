@@ -383,6 +383,8 @@ fn only_call(
         url: detail.url.clone().unwrap_or_default(),
         request_headers: detail.request_headers.clone(),
         request_body: Some(text(&detail.request_body)),
+        request_bytes: u64::try_from(detail.request_body.len()).unwrap_or_default(),
+        response_bytes: u64::try_from(detail.response_bytes).unwrap_or_default(),
         status: status.and_then(|status| u16::try_from(status).ok()),
         response_headers: detail.response_headers.clone(),
         response_body: status.map(|_| text(&detail.response_body)),

@@ -12,6 +12,11 @@ pub struct CallRecord {
     pub request_headers: Vec<(String, String)>,
     /// None if it held credentials.
     pub request_body: Option<String>,
+    /// How many bytes were sent and came back; 0 where an older version wrote it.
+    #[serde(default)]
+    pub request_bytes: u64,
+    #[serde(default)]
+    pub response_bytes: u64,
     /// None if nothing came back, as for headers and body of the response.
     pub status: Option<u16>,
     pub response_headers: Vec<(String, String)>,
@@ -49,5 +54,10 @@ mod tests {
         assert_eq!(read(serde_json::from_str(&text).unwrap()).unwrap(), [call]);
         assert_eq!((stored(&[]), read(None).unwrap()), (None, Vec::new()));
         assert!(read(Some(serde_json::json!([{"method": 1}]))).is_err());
+        let older = serde_json::json!([{
+            "method": "POST", "url": "https://x.example", "request_headers": [], "request_body": "{}", "status": 200,
+            "response_headers": [], "response_body": "ok", "after_ms": 0, "duration_ms": 1, "error": null
+        }]);
+        assert_eq!(read(Some(older)).unwrap()[0].request_bytes, 0);
     }
 }

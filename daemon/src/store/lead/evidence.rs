@@ -150,12 +150,18 @@ impl Store {
 /// A call of an attempt that started at a time, as a document tells it.
 fn call(call: CallRecord, started_at: Timestamp) -> CallEvidence {
     let after = SignedDuration::from_millis(call.after_ms.into());
+    let cut = |bytes: u64, body: &Option<String>| {
+        let kept = body.as_ref().and_then(|body| u64::try_from(body.len()).ok());
+        Some(bytes).filter(|bytes| kept.is_some_and(|kept| kept < *bytes))
+    };
     CallEvidence {
         method: call.method,
         url: call.url,
         status: call.status,
         started_at: started_at.checked_add(after).unwrap_or(started_at),
         duration_ms: call.duration_ms,
+        request_bytes: cut(call.request_bytes, &call.request_body),
+        response_bytes: cut(call.response_bytes, &call.response_body),
         request_body: call.request_body,
         sent_by_attempt: None,
         response_body: call.response_body,

@@ -317,9 +317,9 @@ pub fn attempt_json(it: &crate::console::data::Attempt, detail: Option<&Detail>)
         json!({
             "method": call.method, "url": call.url, "status": call.status, "duration_ms": call.duration_ms,
             "request_headers": headers(&call.request_headers),
-            "request_body": String::from_utf8_lossy(&call.request_body),
+            "request_body": String::from_utf8_lossy(&call.request_body), "request_bytes": call.request_bytes,
             "response_headers": headers(&call.response_headers),
-            "response_body": String::from_utf8_lossy(&call.response_body),
+            "response_body": String::from_utf8_lossy(&call.response_body), "response_bytes": call.response_bytes,
         })
     };
     let calls = detail.map(|detail| detail.calls.iter().map(call).collect::<Vec<_>>());
@@ -342,7 +342,8 @@ pub fn integration_json(it: &Integration) -> Value {
     })
 }
 
-/// The request as a command line. What identifies us is left out: it is shortened anyway, and must not spread.
+/// The request as a command line, whose body is not part of it where it is not kept whole. What identifies us is left out:
+/// it is shortened anyway, and must not spread.
 fn curl(call: &Call) -> String {
     let private = |name: &str| {
         let name = name.to_lowercase();
@@ -353,6 +354,14 @@ fn curl(call: &Call) -> String {
         !private(name) && !["host", "content-length"].contains(&name.to_lowercase().as_str())
     });
     parts.extend(named.map(|(name, value)| format!("-H {}", quote(&format!("{name}: {value}")))));
+    if call.is_cut() {
+        let (kept, bytes) = (call.request_body.len(), call.request_bytes);
+        // Sent as it is, half a body would be refused, or taken for a whole one.
+        return format!(
+            "# of the body's {bytes} bytes the first {kept} are kept: put the whole one into body.txt\n{} \\\n  --data-binary @body.txt",
+            parts.join(" \\\n  ")
+        );
+    }
     if !call.request_body.is_empty() {
         parts.push(format!("--data-binary {}", quote(&String::from_utf8_lossy(&call.request_body))));
     }
@@ -380,5 +389,10 @@ mod tests {
         let expected = "curl -X POST 'https://x.test/a?b=c' \\\n  -H 'content-type: application/json' \\\n  \
                         --data-binary '{\"n\":\"O'\\''Neil $(x)\"}'";
         assert_eq!(curl(&call), expected);
+        let cut = Call { request_bytes: 20_000, ..call };
+        let expected = "# of the body's 20000 bytes the first 19 are kept: put the whole one into body.txt\n\
+                        curl -X POST 'https://x.test/a?b=c' \\\n  -H 'content-type: application/json' \\\n  \
+                        --data-binary @body.txt";
+        assert_eq!(curl(&cut), expected);
     }
 }

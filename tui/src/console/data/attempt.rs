@@ -72,6 +72,8 @@ pub struct Call {
     pub url: String,
     pub request_headers: Vec<(String, String)>,
     pub request_body: Vec<u8>,
+    /// How many bytes were sent; the body may hold fewer.
+    pub request_bytes: u64,
     pub status: Option<u32>,
     pub response_headers: Vec<(String, String)>,
     pub response_body: Vec<u8>,
@@ -79,6 +81,13 @@ pub struct Call {
     pub response_bytes: u64,
     pub duration_ms: Option<u32>,
     pub error: String,
+}
+
+impl Call {
+    /// Whether the beginning alone is kept of what was sent.
+    pub fn is_cut(&self) -> bool {
+        (self.request_body.len() as u64) < self.request_bytes
+    }
 }
 
 /// What was sent in an attempt and what came back, call by call.

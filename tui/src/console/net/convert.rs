@@ -109,16 +109,16 @@ fn pairs(headers: Vec<v1::Header>) -> Vec<(String, String)> {
 }
 
 fn call(it: v1::AttemptCall) -> Call {
-    let response_body = it.response_body.unwrap_or_default();
     Call {
         method: it.method,
         url: it.url,
         request_headers: pairs(it.request_headers),
         request_body: it.request_body.unwrap_or_default().into(),
+        request_bytes: it.request_bytes,
         status: it.status,
         response_headers: pairs(it.response_headers),
-        response_bytes: response_body.len() as u64,
-        response_body: response_body.into(),
+        response_body: it.response_body.unwrap_or_default().into(),
+        response_bytes: it.response_bytes,
         duration_ms: it.duration.map(millis),
         error: it.error,
     }
@@ -126,12 +126,14 @@ fn call(it: v1::AttemptCall) -> Call {
 
 pub(super) fn detail(attempt: &Attempt, it: v1::AttemptDetail) -> Detail {
     let earlier = it.calls.len().saturating_sub(1);
+    let sent = it.calls.last().map_or(0, |last| last.request_bytes);
     let mut calls: Vec<Call> = it.calls.into_iter().take(earlier).map(call).collect();
     // The last one's answer is told whole.
     calls.push(Call {
         method: it.method,
         url: it.url,
         request_headers: pairs(it.request_headers),
+        request_bytes: sent.max(it.request_body.len() as u64),
         request_body: it.request_body,
         status: attempt.status,
         response_headers: pairs(it.response_headers),

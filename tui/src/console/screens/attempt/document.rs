@@ -114,11 +114,20 @@ fn of(at: usize, all: usize) -> String {
 }
 
 fn request(doc: &mut Doc, at: usize, all: usize, call: &Call) {
-    doc.section(&format!("request{}  {}", of(at, all), size(call.request_body.len() as u64)));
+    doc.section(&format!("request{}  {}", of(at, all), size(call.request_bytes)));
     doc.push(Kind::Strong, format!("{} {}", call.method, call.url).trim());
     headers(doc, &call.request_headers);
     doc.gap();
     doc.body(&call.request_body);
+    cut(doc, &call.request_body, call.request_bytes);
+}
+
+/// That less is kept of a body than there was.
+fn cut(doc: &mut Doc, body: &[u8], bytes: u64) {
+    let kept = body.len() as u64;
+    if kept < bytes {
+        doc.push(Kind::Quiet, &format!("(the first {} are kept)", size(kept)));
+    }
 }
 
 fn response(doc: &mut Doc, at: usize, all: usize, call: &Call) {
@@ -131,10 +140,7 @@ fn response(doc: &mut Doc, at: usize, all: usize, call: &Call) {
     doc.section(&format!("response{}{status}  {}", of(at, all), size(call.response_bytes)));
     // The body says why; the headers seldom do.
     doc.body(&call.response_body);
-    let kept = call.response_body.len() as u64;
-    if kept < call.response_bytes {
-        doc.push(Kind::Quiet, &format!("(the first {} are kept)", size(kept)));
-    }
+    cut(doc, &call.response_body, call.response_bytes);
     doc.gap();
     headers(doc, &call.response_headers);
 }
@@ -187,4 +193,26 @@ fn text(detail: &Detail, part: fn(&mut Doc, usize, usize, &Call)) -> String {
     }
     doc.0.retain(|line| line.kind != Kind::Section);
     doc.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_kept_whole_is_said_of_both_bodies() {
+        let call = Call {
+            request_body: vec![b'x'; 16 * 1024],
+            request_bytes: 40 * 1024,
+            response_body: vec![b'y'; 4096],
+            response_bytes: 5000,
+            ..Call::default()
+        };
+        let mut doc = Doc::default();
+        request(&mut doc, 0, 1, &call);
+        response(&mut doc, 0, 1, &call);
+        let said: Vec<String> =
+            doc.text().lines().filter(|line| line.starts_with("(the first")).map(str::to_owned).collect();
+        assert_eq!(said, ["(the first 16 KiB are kept)", "(the first 4096 B are kept)"]);
+    }
 }
