@@ -26,7 +26,12 @@ fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> 
 
 /// The lines as the mapping wants them.
 fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> {
-    let mut lines = told::lines_of(event, push.telling);
+    // A part of the campaign that is mapped is told by itself, or not at all.
+    let mut rest = event.clone();
+    for rule in mapping.rules().iter().filter(|rule| rule.field.starts_with("lead.utm.")) {
+        rest.take_at(&rule.field);
+    }
+    let mut lines = told::lines_of(&rest, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
         // What is the sender's own is told by its name.
@@ -61,7 +66,7 @@ fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>>
     Ok(lines.into_iter().map(cleaned).collect())
 }
 
-/// What happened, in a line: `New lead: Sarah Patel, wedding on 2026-09-12`.
+/// What happened, in a line: `New lead: Sarah Patel, wedding on 12 September 2026`.
 pub(super) fn headline(event: &Json, push: &Push<'_>) -> String {
     let at = |path: &str| {
         event.at(path).filter(|value| !value.is_null()).map(crm::text).filter(|text| !text.trim().is_empty())
@@ -73,8 +78,7 @@ pub(super) fn headline(event: &Json, push: &Push<'_>) -> String {
         EventKind::Notice(notice) => return title(notice),
     };
     let who = at("lead.name").or_else(|| at("lead.email")).unwrap_or_else(|| "no name".to_owned());
-    let date = at("lead.event_date");
-    let date = date.map(|date| push.telling.locale.map_or_else(|| date.clone(), |locale| locale.day(&date)));
+    let date = at("lead.event_date").map(|date| push.telling.locale().day(&date));
     let occasion = match (at("lead.event_type").map(|kind| kind.replace('_', " ")), date) {
         (Some(kind), Some(date)) => format!(", {kind} on {date}"),
         (Some(kind), None) => format!(", {kind}"),
@@ -97,7 +101,7 @@ fn notice(event: &Json, telling: &Telling) -> String {
         ("Company", at("company.name")),
         ("Integration", at("integration.name")),
         ("Connector", at("integration.connector")),
-        ("At", at("at").map(|at| told::time(&at, telling))),
+        ("At", at("at").map(|at| told::time(&at, None, telling))),
     ];
     let lines: Vec<Line> =
         lines.into_iter().filter_map(|(label, value)| Some(Line::new(label, clean(&value?)))).collect();
@@ -189,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_campaign_is_renamed_or_left_out_alone() {
+        let event = Json::parse(br#"{"lead":{"name":"Ann","utm":{"source":"google","medium":"cpc","term":"barn"}}}"#);
+        let (event, none) = (event.unwrap(), Bytes::new());
+        for (mapping, expected) in [
+            (json!({"lead.utm.term": null}), "Name: Ann\nCampaign: google / cpc"),
+            (json!({"lead.utm.term": "Keyword"}), "Name: Ann\nCampaign: google / cpc\nKeyword: barn"),
+            (json!({"lead.utm.content": "Advert"}), "Name: Ann\nCampaign: google / cpc / barn"),
+            (json!({"lead.utm": "From"}), "Name: Ann\nFrom: google / cpc / barn"),
+            (json!({"lead.utm": null}), "Name: Ann"),
+        ] {
+            let mapping = Mapping::parse(&mapping).unwrap();
+            assert_eq!(super::body(&mapping, &event, &push(&none), |_| true).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn which_lead_it_is_stays_whole_whatever_its_line_is_called() {
         let page = format!("https://example.com/{}/U1", "a".repeat(200));
         let event = format!(
@@ -217,10 +237,10 @@ mod tests {
         }
         let bare = Json::parse(br#"{"lead":{"email":"a@b.c","event_date":"2026-09-12"}}"#).unwrap();
         let body = Bytes::new();
-        assert_eq!(headline(&bare, &push(&body)), "New lead: a@b.c, 2026-09-12");
-        let telling = Telling::of(None, Some("en-GB"), None);
+        assert_eq!(headline(&bare, &push(&body)), "New lead: a@b.c, 12 September 2026");
+        let telling = Telling::of(None, Some("de-DE"), None);
         let chosen = Push { telling: &telling, ..push(&body) };
-        assert_eq!(headline(&bare, &chosen), "New lead: a@b.c, 12 September 2026");
+        assert_eq!(headline(&bare, &chosen), "New lead: a@b.c, 12.09.2026");
     }
 
     #[test]
@@ -234,7 +254,7 @@ mod tests {
         assert_eq!(headline(&event, &push), "Leadline: integration failing");
         assert_eq!(
             body(&Mapping::default(), &event, &push, |_| true).unwrap(),
-            "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 2026-11-21T12:00:00Z"
+            "Integration \"CRM\" is failing.\n\nCompany: The Old Barn\nIntegration: CRM\n    At: never\nConnector: hubspot\nAt: 21 November 2026, 12:00 (UTC)"
         );
     }
 

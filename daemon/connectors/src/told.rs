@@ -21,8 +21,24 @@ const CHANGE_TEXT_MAX: usize = 120;
 const PAGE_MAX: usize = 1_000;
 /// No value is cut to less than this so that a text fits, in UTF-16 units.
 const SHORTEST: usize = 100;
-/// What is told elsewhere, or is no news to a person.
-const SILENT: [&str; 6] = ["event", "version", "event_id", "test", "company", "lead.uuid"];
+/// What has no line of its own.
+const SILENT: [&str; 10] = [
+    // What happened is said above the lines; the rest of it is for programs.
+    "event",
+    "version",
+    "event_id",
+    "test",
+    // Who is told: its name stands for a venue that has none.
+    "company",
+    // The last line says it, or leads there.
+    "lead.uuid",
+    // The name is made of both.
+    "lead.profile.first_name",
+    "lead.profile.last_name",
+    // By these the sender's own programs know them, and no reader can look them up.
+    "quote.uuid",
+    "location.id",
+];
 
 /// A line that tells of a lead: what it is called, and what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,10 +107,8 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
         Some("false") => Some("no".to_owned()),
         _ => None,
     };
-    let utm: Vec<String> = ["source", "medium", "campaign", "term", "content"]
-        .iter()
-        .filter_map(|part| at(&format!("lead.utm.{part}")))
-        .collect();
+    let utm = ["source", "medium", "campaign", "term", "content"];
+    let utm: Vec<String> = utm.iter().filter_map(|part| at(&format!("lead.utm.{part}"))).collect();
     let utm = Some(utm.join(" / ")).filter(|utm| !utm.is_empty());
     let times = viewing(at("viewing.starts_at"), at("viewing.ends_at"), telling);
     let plain = |label: &'static str, field: &'static str| (label, field, at(field));
@@ -111,6 +125,8 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
         ("Event type", "lead.event_type", at("lead.event_type").map(|kind| kind.replace('_', " "))),
         ("Event date", "lead.event_date", at("lead.event_date").map(|date| locale.day(&date))),
         plain("Guests", "lead.guest_count"),
+        ("Subtotal", "quote.subtotal_pence", price("quote.subtotal_pence")),
+        ("Rules", "quote.rules_pence", price("quote.rules_pence")),
         ("Quote total", "quote quote.total_pence", price("quote.total_pence")),
         ("Of it VAT", "quote.vat_pence", price("quote.vat_pence")),
         ("Items", "quote.items", items(event, amount)),
@@ -120,7 +136,7 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
         plain("Notes", "lead.profile.notes"),
         ("Consent", "lead.gdpr_consent", consent),
         plain("Source", "lead.source_url"),
-        ("Campaign", "lead.utm lead.utm.source lead.utm.medium lead.utm.campaign", utm),
+        ("Campaign", "lead.utm", utm),
     ];
     let mut lines = Vec::new();
     for (label, fields, value) in told {
@@ -189,36 +205,33 @@ fn items(event: &Json, amount: impl Fn(i128) -> String) -> Option<String> {
 
 /// `4 September 2026, 14:00 to 15:00 (+01:00)`, by the sender's clock; by the company's, with its zone, where it has one.
 fn viewing(starts: Option<String>, ends: Option<String>, telling: &Telling) -> Option<String> {
-    let starts = starts?;
-    let Some(start) = moment(&starts) else {
+    let Some(starts) = starts else { return Some(format!("until {}", time(&ends?, None, telling))) };
+    if moment(&starts, telling).is_none() {
         return Some(ends.map_or_else(|| starts.clone(), |end| format!("{starts} to {end}")));
-    };
-    let start = telling.zone.clone().map_or_else(|| start.clone(), |zone| start.with_time_zone(zone));
-    let (locale, zone) = (telling.locale(), start.time_zone().clone());
+    }
+    Some(time(&starts, ends, telling))
+}
+
+/// A time as people of a company read it, with when it ends; what is none stays as it is.
+pub(super) fn time(text: &str, ends: Option<String>, telling: &Telling) -> String {
+    let Some(start) = moment(text, telling) else { return text.to_owned() };
+    let (locale, zone) = (telling.locale(), start.time_zone());
     let whole = format!("{}, {}", locale.day, locale.time);
-    let end = ends.and_then(|end| moment(&end)).map(|end| {
+    let end = ends.and_then(|end| moment(&end, telling)).map(|end| {
         let end = end.with_time_zone(zone.clone());
         let wanted = if end.date() == start.date() { locale.time } else { &whole };
         format!(" to {}", end.strftime(wanted))
     });
-    let named = zone.iana_name().filter(|_| telling.zone.is_some());
-    let place = named.map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
-    Some(format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default()))
+    let place = zone.iana_name().map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
+    format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default())
 }
 
-/// A time as people of a company read it; what is none stays as it is.
-pub(super) fn time(text: &str, telling: &Telling) -> String {
-    let Some((zone, time)) = telling.zone.clone().zip(moment(text)) else { return text.to_owned() };
-    let (locale, time) = (telling.locale(), time.with_time_zone(zone));
-    let place = time.time_zone().iana_name().unwrap_or_default().to_owned();
-    format!("{} ({place})", time.strftime(&format!("{}, {}", locale.day, locale.time)))
-}
-
-/// A time with its offset.
-fn moment(text: &str) -> Option<Zoned> {
+/// A time with its offset, by the company's clock where it has one.
+fn moment(text: &str, telling: &Telling) -> Option<Zoned> {
     let pieces = jiff::fmt::temporal::Pieces::parse(text.trim()).ok()?;
     let time = pieces.date().to_datetime(pieces.time()?);
-    pieces.to_numeric_offset()?.to_time_zone().to_zoned(time).ok()
+    let time = pieces.to_numeric_offset()?.to_time_zone().to_zoned(time).ok()?;
+    Some(telling.zone.clone().map_or_else(|| time.clone(), |zone| time.with_time_zone(zone)))
 }
 
 /// Lines joined to a text that fits: the longest values are cut first, so that none pushes out what stands behind it. Where
@@ -282,6 +295,8 @@ fn html_within(event: &Json, push: &Push<'_>, max: usize) -> String {
 mod tests {
     use bytes::Bytes;
 
+    use leadline_domain::fields::{Leaf, Shape};
+
     use super::*;
     use crate::testkit::push;
 
@@ -316,6 +331,37 @@ mod tests {
         );
     }
 
+    /// A lead with a value of its own in every field.
+    fn whole() -> Json {
+        let mut event = Json::parse(b"{}").unwrap();
+        for (n, field) in (1_000_i128..).zip(fields::FIELDS) {
+            let value = match field.shape {
+                Shape::Object => continue,
+                Shape::List => Json::parse(br#"[{"name": "Hire"}]"#).unwrap(),
+                Shape::Leaf(Leaf::Text) => Json::string(&format!("text {n}")),
+                Shape::Leaf(Leaf::Integer) => Json::integer(n),
+                Shape::Leaf(Leaf::Truth) => Json::Bool(true),
+                Shape::Leaf(Leaf::Date) => Json::string("2026-09-12"),
+                Shape::Leaf(Leaf::Time) => Json::string(&format!("2026-09-04T14:{:02}:00+01:00", n % 60)),
+            };
+            event.set_at(field.name, value);
+        }
+        event
+    }
+
+    #[test]
+    fn every_canonical_field_is_told_or_silent() {
+        let silent = |name: &str| SILENT.iter().any(|silent| fields::covers(silent, name));
+        let told_of = |event: &Json| plain(event, &push(&Bytes::new()), |_| true);
+        let all = told_of(&whole());
+        for field in fields::FIELDS.iter().filter(|field| field.shape != Shape::Object) {
+            let mut without = whole();
+            without.take_at(field.name);
+            assert!(silent(field.name) || told_of(&without) != all, "{} is told nowhere:\n{all}", field.name);
+        }
+        assert!(all.contains("Subtotal: 10.") && all.contains("Rules: 10.") && !all.contains("first name"), "{all}");
+    }
+
     #[test]
     fn what_a_sender_adds_is_bounded() {
         let own: Vec<String> = (0..60).map(|n| format!("\"f{n}\":\"{}\"", "x".repeat(5_000))).collect();
@@ -338,12 +384,16 @@ mod tests {
                 Some("2026-09-04T23:30:00Z"),
                 "4 September 2026, 23:00 to 5 September 2026, 00:30 (+01:00)",
             ),
-            ("2026-09-04T14:00:00Z", None, "4 September 2026, 14:00 (+00:00)"),
+            ("2026-09-04T14:00:00Z", None, "4 September 2026, 14:00 (UTC)"),
             ("tomorrow", Some("later"), "tomorrow to later"),
         ] {
             let told = viewing(Some(start.to_owned()), end.map(str::to_owned), &Telling::default());
             assert_eq!(told.as_deref(), Some(expected));
         }
+        let end = |text: &str| viewing(None, Some(text.to_owned()), &Telling::default());
+        assert_eq!(end("2026-09-04T15:30:00+01:00").as_deref(), Some("until 4 September 2026, 15:30 (+01:00)"));
+        assert_eq!(end("late").as_deref(), Some("until late"));
+        assert_eq!(viewing(None, None, &Telling::default()), None);
         for (zone, locale, expected) in [
             ("Europe/London", "en-GB", "4 September 2026, 14:00 to 15:30 (Europe/London)"),
             ("America/New_York", "en-US", "September 4, 2026, 9:00 AM to 10:30 AM (America/New_York)"),
@@ -356,8 +406,10 @@ mod tests {
             assert_eq!(told.as_deref(), Some(expected));
         }
         let berlin = Telling::of(Some("Europe/Berlin"), None, None);
-        assert_eq!(time("2026-11-21T12:00:00Z", &berlin), "21 November 2026, 13:00 (Europe/Berlin)");
-        assert_eq!(time("2026-11-21T12:00:00Z", &Telling::default()), "2026-11-21T12:00:00Z");
+        assert_eq!(time("2026-11-21T12:00:00Z", None, &berlin), "21 November 2026, 13:00 (Europe/Berlin)");
+        let nobody_chose = time("2026-11-21T12:00:00Z", None, &Telling::default());
+        assert_eq!(nobody_chose, "21 November 2026, 12:00 (UTC)");
+        assert_eq!(time("soon", None, &berlin), "soon");
     }
 
     #[test]

@@ -136,7 +136,7 @@ async fn people_are_told_of_each_change_once_and_nothing_in_it_is_markup() {
         let mail = mail.replace("\r\n", "\n");
         let (before, after) = mail.split_once(&notice).unwrap_or_else(|| panic!("{mail}"));
         assert_eq!(before, format!("{headline}\nFor {COMPANY}\n\n"));
-        assert!(after.ends_with("Z\n\nSent by Leadline.") && after.lines().count() == 3, "{mail}");
+        assert!(after.ends_with(" (UTC)\n\nSent by Leadline.") && after.lines().count() == 3, "{mail}");
     }
     let markup = scene.slack.with(|slack| slack.markup());
     assert!(markup.len() == 3 && markup.iter().all(|text| !text.contains('<')), "{markup:?}");

@@ -24,7 +24,12 @@ fn shown(call: &Call) -> Value {
     let Call::Http(request) = call else { return Value::Null };
     let body = serde_json::from_slice(&request.body)
         .unwrap_or_else(|_| json!(String::from_utf8_lossy(&request.body)));
-    json!({ "method": request.method.as_str(), "url": request.shown_url, "body": body })
+    let mut told = json!({ "method": request.method.as_str(), "url": request.url.as_str(), "body": body });
+    // What holds a credential is shown shortened.
+    if request.shown_url != request.url.as_str() {
+        told["shown"] = json!(request.shown_url);
+    }
+    told
 }
 
 impl Played {
