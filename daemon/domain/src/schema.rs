@@ -6,10 +6,13 @@ mod kind;
 mod propose;
 
 use super::{
-    mapping::{Mapping, Rule},
+    fields,
+    json::Json,
+    mapping::{As, Mapping, Rule},
     nearest::unknown,
     outcome::Failure,
 };
+use kind::kind_of_value;
 pub use kind::{EVENT_TYPES, Kind, kind_brought};
 pub use propose::{Proposal, propose};
 
@@ -77,6 +80,17 @@ impl Takes {
             Self::Nothing => false,
         }
     }
+
+    /// As what a mapping can make a value that does not fit.
+    fn wanted(self) -> Option<As> {
+        match self {
+            Self::Text => Some(As::Text),
+            Self::Number => Some(As::Number),
+            Self::Truth => Some(As::Boolean),
+            Self::Date | Self::Day => Some(As::Date),
+            Self::Any | Self::Scalar | Self::Time | Self::Choice | Self::Nothing => None,
+        }
+    }
 }
 
 impl TargetField {
@@ -134,9 +148,29 @@ impl TargetField {
         if let Some(own) = kind_brought(rule).filter(|own| !is_compared && is_wrong(own)) {
             return Some(format!("{}: {target} is of type {}, and this is {own}", rule.field, self.kind));
         }
+        if let Some(why) = self.unfit_value(rule) {
+            return Some(format!("{}: {target} is of type {}, and {why}", rule.field, self.kind));
+        }
         let missing = self.missing_choices(rule);
         (!missing.is_empty())
             .then(|| format!("{}: {target} has no option {}", rule.field, missing.join(", ")))
+    }
+
+    /// Why a value does not fit whose kind the mapping leaves open: one that is the same for every lead, or a sender's own.
+    fn unfit_value(&self, rule: &Rule) -> Option<String> {
+        // What the target chooses from is compared with that, and what it refers to is no value of a lead.
+        let is_compared = matches!(self.takes, Takes::Choice | Takes::Nothing) || rule.kind().is_some();
+        let fits = |value: &Json| kind_of_value(value).is_none_or(|own| self.takes.fits(own));
+        let mut fixed = rule.fixed_values().map(Json::from).filter(|_| !is_compared);
+        if let Some(value) = fixed.find(|value| !fits(value)) {
+            let way = self.takes.wanted().filter(|way| fits(&way.of(value.clone())));
+            let advice = way.map(|way| format!(": add \"as\": \"{}\"", way.as_str())).unwrap_or_default();
+            let own = kind_of_value(&value).map(|own| own.to_string()).unwrap_or_default();
+            return Some(format!("{value} is {own}{advice}"));
+        }
+        let is_own = !rule.is_computed() && fields::find(&rule.field).is_none();
+        let way = self.takes.wanted().filter(|way| is_own && *way != As::Text)?;
+        Some(format!("what a sender adds may be anything: add \"as\": \"{}\"", way.as_str()))
     }
 
     /// Whether its choices are the words true and false, which is how a checkbox is told that takes nothing but text.
@@ -277,6 +311,50 @@ mod tests {
         );
         assert_eq!(owned_by(&mut targets, &["OwnerId"], Ok(Vec::new())), None);
         assert_eq!(targets[0].takes, Takes::Choice);
+    }
+
+    #[test]
+    fn constants_and_what_senders_add_are_compared_too() {
+        let of = |takes: Takes, rule: Value| {
+            let mapping = Mapping::parse(&rule).unwrap();
+            findings(&mapping, "field", &[TargetField::new("x", "thing", takes)])
+        };
+        let own = |more: &str| format!("lead.budget: x is of type thing, and {more}");
+        for (takes, rule, expected) in [
+            (Takes::Number, json!({"value": "123"}), r#"x: x is of type thing, and "123" is a text: add "as": "number""#),
+            (Takes::Number, json!({"value": "many"}), r#"x: x is of type thing, and "many" is a text"#),
+            (Takes::Number, json!({"value": 123}), ""),
+            (Takes::Number, json!({"value": "123", "as": "number"}), ""),
+            (Takes::Truth, json!({"value": "yes"}), r#"x: x is of type thing, and "yes" is a text: add "as": "boolean""#),
+            (Takes::Truth, json!({"value": true}), ""),
+            (Takes::Text, json!({"value": 7}), r#"x: x is of type thing, and 7 is a number: add "as": "text""#),
+            (Takes::Text, json!({"value": "2026-09-12"}), ""),
+            (Takes::Date, json!({"value": "2026-09-12"}), ""),
+            (
+                Takes::Date,
+                json!({"value": "2026-09-12T14:00:00Z"}),
+                r#"x: x is of type thing, and "2026-09-12T14:00:00Z" is a date with a time: add "as": "date""#,
+            ),
+            (Takes::Day, json!({"value": "2026-09-12T14:00:00Z"}), ""),
+            // Whom it refers to is told by an id of the vendor's.
+            (Takes::Nothing, json!({"value": "005A"}), ""),
+            (Takes::Any, json!({"value": "123"}), ""),
+        ] {
+            let found = of(takes, json!({ "x": rule }));
+            assert_eq!(found.join("; "), expected, "{takes:?}, {rule}");
+        }
+        for (takes, rule, expected) in [
+            (Takes::Number, json!("x"), own(r#"what a sender adds may be anything: add "as": "number""#)),
+            (Takes::Truth, json!("x"), own(r#"what a sender adds may be anything: add "as": "boolean""#)),
+            (Takes::Date, json!("x"), own(r#"what a sender adds may be anything: add "as": "date""#)),
+            (Takes::Number, json!({"to": "x", "as": "integer"}), String::new()),
+            (Takes::Number, json!({"to": "x", "values": {"a": "1"}}), own(r#""1" is a text: add "as": "number""#)),
+            (Takes::Text, json!("x"), String::new()),
+            (Takes::Any, json!("x"), String::new()),
+        ] {
+            let found = of(takes, json!({ "lead.budget": rule }));
+            assert_eq!(found.join("; "), expected, "{takes:?}, {rule}");
+        }
     }
 
     #[test]

@@ -166,8 +166,14 @@ impl Part {
 }
 
 impl As {
+    /// As a mapping has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        AS.iter().find(|(_, own)| *own == self).map_or("", |(name, _)| name)
+    }
+
     /// The value, made so where it can be: what cannot stays as it is, for the target to refuse by name.
-    fn of(self, value: Json) -> Json {
+    pub(crate) fn of(self, value: Json) -> Json {
         let text = value.as_str().map(|text| text.trim().to_owned());
         let made = match (self, text) {
             (Self::Text, None) if !value.is_null() => Some(Json::string(&value.to_string())),

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use jiff::{civil::Date, fmt::temporal::Pieces};
+
 use crate::{
     fields::{self, Leaf, Shape},
+    json::Json,
     mapping::{As, Rule},
 };
 
@@ -45,6 +48,19 @@ pub fn kind_brought(rule: &Rule) -> Option<Kind> {
         Some(As::Date) => Some(Kind::Date),
         None if rule.is_computed() || fields::find(&rule.field).is_none() => None,
         None => Some(kind_of(&rule.field)),
+    }
+}
+
+/// The kind of a value that is the same for every lead; none where it is of no kind that leads have.
+pub(super) fn kind_of_value(value: &Json) -> Option<Kind> {
+    let text = value.as_str();
+    match (value, text.as_deref()) {
+        (Json::Number(_), _) => Some(Kind::Number),
+        (Json::Bool(_), _) => Some(Kind::Truth),
+        (_, Some(text)) if text.len() == 10 && text.parse::<Date>().is_ok() => Some(Kind::Date),
+        (_, Some(text)) if Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some()) => Some(Kind::Time),
+        (_, Some(_)) => Some(Kind::Text),
+        _ => None,
     }
 }
 
