@@ -41,6 +41,38 @@ async fn push(pushing: &mut Pushing, lead: &Value) {
     assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered);
 }
 
+/// A record of one lead is called as the lead was whole, however often an update says half of that.
+#[tokio::test]
+async fn half_a_name_never_takes_the_place_of_the_whole() {
+    let mapping = json!({ "lead.uuid": "ref", "lead.email": "email", "lead.name": "name", "lead.guest_count": "guests" });
+    for connector in ["airtable", "google_sheets", "rest"] {
+        let account = open_account(connector).await.unwrap();
+        account.with(|account| account.lift_quotas());
+        let mut made = account.connection();
+        // What a body template writes is its operator's.
+        let is_templated = made.config.as_object_mut().unwrap().remove("body").is_some();
+        let mapping = if is_templated { mapping.clone() } else { Value::Null };
+        let mut pushing = Pushing::new(connector, made.config, made.credentials, mapping, TIMEOUT);
+        let mut lead = enquiry(1, "Sarah Patel");
+        for (kind, name, guests, expected) in [
+            (EventKind::Created, "Sarah Patel", 80, "Sarah Patel"),
+            (EventKind::Updated, "Patel", 80, "Sarah Patel"),
+            (EventKind::Updated, "patel", 99, "Sarah Patel"),
+            (EventKind::Updated, "sarah@example.com", 99, "Sarah Patel"),
+            (EventKind::Updated, "Sarah Jones", 99, "Sarah Jones"),
+            (EventKind::Updated, "Patel", 99, "Patel"),
+        ] {
+            lead["lead"]["name"] = json!(name);
+            lead["lead"]["guest_count"] = json!(guests);
+            assert_eq!(pushing.attempt(&mut Bringing::new(kind, &lead)).await, Outcome::Delivered, "{connector}");
+            let records = account.records();
+            let [record] = &records[..] else { panic!("{connector}: {records:?}") };
+            assert_eq!(record.fields.get("name").map(String::as_str), Some(expected), "{connector}: {name}");
+            assert_eq!(record.fields.get("guests"), Some(&guests.to_string()), "{connector}: {name}");
+        }
+    }
+}
+
 /// Who gave an address alone is called by the first word that comes; a word says nothing of who has a name.
 #[tokio::test]
 async fn a_word_names_only_whom_nobody_has_named() {

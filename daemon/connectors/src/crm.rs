@@ -6,7 +6,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Conversation, Push, Result, config::Problem, written::has_members};
+use super::{
+    Conversation, Push, Result,
+    config::Problem,
+    written::{self, has_members},
+};
 pub use crate::told::{html_note, plain};
 use leadline_domain::{
     fanout::has_consent,
@@ -245,16 +249,39 @@ pub fn is_made_name(event: &Json) -> bool {
     !name.is_empty() && name == at("lead.email")
 }
 
-/// Takes out of the fields a name that was made from the address.
-pub fn drop_made_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
-    if !is_made_name(event) {
-        return;
-    }
+/// Takes the name out of the fields.
+fn drop_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping) {
     for (rule, target) in mapping.targets() {
         if rule.field == "lead.name" && !rule.is_computed() {
             fields.retain(|(name, _)| name != target);
         }
     }
+}
+
+/// Under which prints of the words are kept that a lead was called by, where they were several.
+const WORDS: &str = "_name";
+
+fn words(event: &Json) -> Vec<String> {
+    let name = event.at("lead.name").map(text).unwrap_or_default().to_lowercase();
+    name.split_whitespace().map(|word| written::print(WORDS, &Json::string(word))).collect()
+}
+
+/// Takes out of the fields a name that says less than what was written of the lead: half of a whole one, or none.
+pub fn drop_lesser_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json, push: &Push<'_>) {
+    let whole = push.ids.get(WORDS).map_or("", String::as_str);
+    let is_half = matches!(&words(event)[..], [word] if whole.contains(word));
+    if is_half || is_made_name(event) {
+        drop_name(fields, mapping);
+    }
+}
+
+/// Keeps what [`drop_lesser_name`] goes by.
+pub async fn keep_name(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+    let words = words(&event(push)?);
+    if words.len() > 1 {
+        ctx.keep(&[(WORDS, &words.concat())]).await;
+    }
+    Ok(())
 }
 
 /// What of a plan not every record gets: one that is made for the lead, and one that has no name.
@@ -271,7 +298,7 @@ const NAMES: [&str; 2] = ["lead.profile.first_name", "lead.profile.last_name"];
 pub fn person_fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>> {
     let mut fields = fields(mapping, event, push)?;
     if is_made_name(event) {
-        drop_made_name(&mut fields, mapping, event);
+        drop_name(&mut fields, mapping);
     } else {
         add_names(&mut fields, mapping, event);
     }

@@ -86,6 +86,6 @@ fn add_prints(path: &str, fields: &Json, refused: &[String], prints: &mut String
     }
 }
 
-fn print(name: &str, value: &Json) -> String {
+pub(super) fn print(name: &str, value: &Json) -> String {
     hex::encode(Json::object([(name, value.clone())]).digest()).chars().take(PRINT).collect()
 }

@@ -12,12 +12,14 @@ const NEW: &str = "new";
 pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json> {
     let event = crm::event(push)?;
     let (mut fields, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
-    let mut told = crm::fields(mapping, &event, push)?;
+    let all = crm::fields(mapping, &event, push)?;
+    let mut told = all.clone();
     if push.event == EventKind::Updated {
-        crm::drop_made_name(&mut told, mapping, &event);
+        crm::drop_lesser_name(&mut told, mapping, &event, push);
     }
-    for (column, value) in told {
-        let part = if column != key && mapping.is_for_new(&column) { &mut new } else { &mut fields };
+    for (column, value) in all {
+        let is_said = told.iter().any(|(name, _)| *name == column) && !mapping.is_for_new(&column);
+        let part = if column == key || is_said { &mut fields } else { &mut new };
         if column != key || !value.is_null() {
             part.insert(usize::MAX, &column, cell(value, column == key));
         }
@@ -64,6 +66,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     if let Some(id) = id_in(&answer) {
         ctx.keep(&[("record", &id)]).await;
         written::keep(&all, ctx).await;
+        crm::keep_name(push, ctx).await?;
     }
     Ok(())
 }

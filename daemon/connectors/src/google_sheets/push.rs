@@ -35,7 +35,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
         return Err(crm::unrenderable(format!("{KEY}: is empty, and rows are found by it")));
     };
     let all = fields.clone();
-    crm::drop_made_name(&mut fields, &ready.mapping, &event);
+    crm::drop_lesser_name(&mut fields, &ready.mapping, &event, push);
     fields.retain(|(column, _)| *column == ready.key || !ready.mapping.is_for_new(column));
     let made = all.into_iter().filter(|field| !fields.contains(field)).collect();
     let cells = |fields: Vec<(String, Json)>| {
@@ -106,6 +106,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     };
     ctx.keep(&[("row", &row), (COLUMN, &column), (SHEET, &head.sheet)]).await;
     written::keep(&all, ctx).await;
+    crm::keep_name(push, ctx).await?;
     ctx.id(&overwritten).into_iter().for_each(|lost| ctx.note(lost));
     Ok(())
 }

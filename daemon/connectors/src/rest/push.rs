@@ -19,7 +19,7 @@ impl Ready {
             let answer = ctx.send(self.send(push, method, target, Some(id))?).await?;
             // What the CRM has deleted is looked for, and made anew.
             if !answer.is_one_of(&[404, 410]) {
-                return self.conclude(&answer, ctx).await;
+                return self.conclude(push, &answer, ctx).await;
             }
             there = None;
         }
@@ -39,7 +39,7 @@ impl Ready {
             _ => self.send(push, &self.settings.method, &self.settings.target, None)?,
         };
         let answer = ctx.send(request).await?;
-        self.conclude(&answer, ctx).await
+        self.conclude(push, &answer, ctx).await
     }
 
     fn look_up(&self, find: &Find, push: &Push<'_>) -> Result<Request> {
@@ -111,11 +111,11 @@ impl Ready {
     }
 
     /// What the push came to.
-    async fn conclude(&self, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
+    async fn conclude(&self, push: &Push<'_>, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
         if let Some(id) = self.accepted(answer, ctx)? {
             ctx.keep(&[(ID, &id)]).await;
         }
-        Ok(())
+        crm::keep_name(push, ctx).await
     }
 }
 

@@ -132,7 +132,11 @@ impl Settings {
             Body::Mapped(mapping) => {
                 let event = crm::event(push)?;
                 let mut body = Json::Object(Vec::new());
-                for (path, value) in crm::fields(mapping, &event, push)? {
+                let mut fields = crm::fields(mapping, &event, push)?;
+                if self.update.is_some() && push.event == EventKind::Updated {
+                    crm::drop_lesser_name(&mut fields, mapping, &event, push);
+                }
+                for (path, value) in fields {
                     body.set_at(&path, value);
                 }
                 Ok(body.to_bytes())
