@@ -114,7 +114,17 @@ async fn who_has_another_address_since_an_update_is_put_there() {
 /// What a look finds wrong with these settings.
 async fn findings(account: &dyn OpenAccount, settings: Value) -> Vec<String> {
     let report = pushing(account, &settings).probe(ProbeKind::Mapping).await;
-    let ours = ["list_ids", "groups", "marketing_permissions", "campaign_"];
+    let ours = [
+        "list_id",
+        "groups",
+        "marketing_permissions",
+        "campaign_",
+        "lead_source",
+        "reopen_status",
+        "closed_statuses",
+        "assignment_rule",
+        "confirm_template_id",
+    ];
     let findings = report.findings.into_iter();
     findings.filter(|told| ours.iter().any(|key| told.starts_with(key))).collect()
 }
@@ -155,6 +165,22 @@ async fn a_look_names_what_is_not_there() {
         findings(&*account, json!({ "campaign_id": "701000000000009AAA" })).await,
         ["campaign_id: there is no campaign 701000000000009AAA that this user may see"]
     );
+}
+
+/// Settings that name what the account's own picklists, rules, lists and templates have, and what they do not.
+#[tokio::test]
+async fn a_look_compares_settings_with_what_the_account_has() {
+    let mut tried = 0;
+    for (name, open) in VENDORS {
+        let account = open().await.unwrap();
+        account.with(|account| account.lift_quotas());
+        for (good, bad, expected) in account.with(|account| account.misnamed()) {
+            tried += 1;
+            assert_eq!(findings(&*account, good).await, [""; 0], "{name}");
+            assert_eq!(findings(&*account, bad).await, expected, "{name}");
+        }
+    }
+    assert_eq!(tried, 6);
 }
 
 #[tokio::test]

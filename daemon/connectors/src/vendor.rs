@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Call, Conversation, Push, Request, Response, Result, crm, reading};
 use leadline_domain::{
+    integration::ProbeKind,
     json::Json,
     outcome::{Failure, FailureClass},
 };
@@ -62,6 +63,23 @@ impl Vendor {
             return Err((self.failure)(answer, now));
         }
         answer.json().ok_or_else(|| unread(self.name, answer, "JSON"))
+    }
+
+    /// The JSON of what a setting names. Where it is not there, a look at the mapping says so and goes on.
+    pub(super) async fn named(
+        &self,
+        ctx: &mut Conversation<'_>,
+        kind: ProbeKind,
+        key: &str,
+        call: impl Into<Call>,
+    ) -> Result<Value> {
+        match self.json(ctx, call).await {
+            Err(failure) if kind == ProbeKind::Mapping && failure.class == FailureClass::Rejected => {
+                ctx.found.findings.push(format!("{key}: {}", failure.error));
+                Ok(Value::Null)
+            }
+            answer => answer,
+        }
     }
 
     /// What is listed under a path, as `data/items`, in the answer to a call that changes nothing. Null is an empty list. An

@@ -210,6 +210,32 @@ pub fn choices(list: &Value, value: &str, label: &str) -> Vec<FieldChoice> {
     list.as_array().into_iter().flatten().filter_map(choice).collect()
 }
 
+/// What is wrong with settings that name choices of fields, each by its key, the field and the words: what the field does
+/// not have, where the target tells its choices. `is_default` says which of them nobody chose.
+#[must_use]
+pub fn unknown_choices(
+    targets: &[TargetField],
+    settings: &[(&str, &str, &[String])],
+    is_default: impl Fn(&str, &str) -> bool,
+) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (key, field, words) in settings {
+        let Some(target) = targets.iter().find(|target| target.is_called(field)) else { continue };
+        let is_it = |choice: &FieldChoice, word: &String| {
+            let own = choice.value.as_str().unwrap_or_default();
+            own.eq_ignore_ascii_case(word) || choice.label.eq_ignore_ascii_case(word)
+        };
+        let is_there = |word: &String| target.choices.iter().any(|choice| is_it(choice, word));
+        let labels: Vec<&str> = target.choices.iter().map(|choice| choice.label.as_str()).collect();
+        let missing = words.iter().filter(|word| !labels.is_empty() && !is_there(word));
+        let chosen = missing.filter(|word| !is_default(key, word));
+        findings.extend(chosen.map(|word| {
+            format!("{key}: {} has no option {word}; it has {}", target.label, labels.join(", "))
+        }));
+    }
+    findings
+}
+
 /// Lets whose records are to be be compared with who there is. Where that cannot be read, a sentence says so.
 pub fn owned_by(
     targets: &mut [TargetField],
@@ -298,6 +324,21 @@ mod tests {
                 "lead.gdpr_consent: agrees is of type enumeration, and this is true or false",
                 "lead.vip: vip is of type enumeration, and this is true or false"
             ]
+        );
+    }
+
+    #[test]
+    fn what_settings_name_is_compared_with_the_choices() {
+        let list = json!([{ "v": "New", "l": "New" }, { "v": "lost", "l": "Lost Lead" }]);
+        let targets =
+            [TargetField::new("Status", "picklist", Takes::Text).choosing(&list, "v", "l"), TargetField::new("Source", "text", Takes::Text)];
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let (status, source) = (words(&["new", "Lost lead", "Junk", "Gone"]), words(&["Web"]));
+        let settings: [(&str, &str, &[String]); 3] =
+            [("closed", "Status", &status), ("source", "Source", &source), ("other", "Nowhere", &source)];
+        assert_eq!(
+            unknown_choices(&targets, &settings, |key, word| (key, word) == ("closed", "Junk")),
+            ["closed: Status has no option Gone; it has New, Lost Lead"]
         );
     }
 

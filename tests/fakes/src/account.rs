@@ -122,6 +122,9 @@ pub enum Rule {
     Duplicate,
 }
 
+/// Settings that name what an account has, others that do not, and what a look finds of these.
+pub type Misnamed = (Value, Value, Vec<&'static str>);
+
 /// An account at a vendor.
 pub trait Account {
     /// The connector that pushes to it.
@@ -182,6 +185,10 @@ pub trait Account {
     /// The field that phones go to, where a mapping may write it to new records alone.
     fn phone_of_new(&self) -> Option<&'static str> {
         None
+    }
+    /// Settings that name what the account has, others that do not, and what a look finds of these.
+    fn misnamed(&self) -> Vec<Misnamed> {
+        Vec::new()
     }
     /// Settings that put people somewhere beside their record, and where: lists, campaigns, groups, tags.
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {

@@ -94,6 +94,11 @@ impl Brevo {
                     None => refusal(404, "document_not_found", "List ID does not exist"),
                 }
             }
+            ("GET", ["v3", "smtp", "templates", id]) => match *id {
+                "3" => answer(200, &json!({"id": 3, "name": "Confirm", "doiTemplate": true})),
+                "4" => answer(200, &json!({"id": 4, "name": "Newsletter", "doiTemplate": false})),
+                _ => refusal(404, "document_not_found", "Template ID does not exist"),
+            },
             ("GET", ["v3", "contacts", email]) => match self.id_of(email) {
                 Some(id) => self.shown(id),
                 None => refusal(404, "document_not_found", "Contact does not exist"),

@@ -67,6 +67,12 @@ pub struct Zoho {
     next: u64,
 }
 
+/// What an administrator left of the picklists that every account has.
+const PICKLISTS: [(&str, &[&str]); 2] = [
+    ("Lead_Source", &["Web", "Trade Show"]),
+    ("Lead_Status", &["Not Contacted", "Contacted", "Junk Lead", "Lost Lead"]),
+];
+
 impl Default for Zoho {
     fn default() -> Self {
         let fields = [
@@ -149,6 +155,10 @@ impl Zoho {
             ("GET", ["crm", "v8", "settings", "fields"]) if route.asked("module") == "Leads" => {
                 self.describe()
             }
+            ("GET", ["crm", "v8", "settings", "automation", "assignment_rules"]) => Reply::json(
+                200,
+                &json!({"assignment_rules": [{"id": "4876876000000387001", "name": "By venue"}]}),
+            ),
             ("GET", ["crm", "v8", "settings", "tags"]) => {
                 Reply::json(200, &json!({"tags": [{"name": "Barn"}]}))
             }
@@ -192,7 +202,11 @@ impl Zoho {
             let is_written = *kind != "formula";
             let operations = json!({"web_create": is_written, "web_update": is_written, "api_create": is_written,
                 "api_update": is_written});
-            json!({"api_name": name, "data_type": kind, "read_only": false, "field_read_only": false,
+            let words =
+                PICKLISTS.iter().filter(|(field, _)| field == name).flat_map(|(_, words)| words.iter());
+            let words: Vec<Value> =
+                words.map(|word| json!({"actual_value": word, "display_value": word})).collect();
+            json!({"api_name": name, "data_type": kind, "pick_list_values": words, "read_only": false, "field_read_only": false,
                 "operation_type": operations, "system_mandatory": self.required.contains(name)})
         };
         let fields: Vec<Value> = self.fields.iter().map(field).collect();

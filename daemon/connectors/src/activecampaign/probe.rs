@@ -4,19 +4,21 @@ use super::{Ready, VENDOR, config};
 use crate::prelude::*;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+    let host = ready.url.host_str().unwrap_or_default();
+    let mut user = Value::Null;
     if kind != ProbeKind::Mapping {
-        let user = VENDOR.json(ctx, ready.get(&["users", "me"], &[])).await?;
-        let user = word(&user["user"], "username").unwrap_or("?").to_owned();
-        let host = ready.url.host_str().unwrap_or_default();
+        user = VENDOR.json(ctx, ready.get(&["users", "me"], &[])).await?;
         ctx.found.account = Some(host.to_owned());
-        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.list], &[])).await?;
-        let list = word(&list["list"], "name").unwrap_or("?").to_owned();
-        ctx.found.account = Some(format!("{host}, list {list} (as {user})"));
+    }
+    let list = VENDOR.named(ctx, kind, "list_id", ready.get(&["lists", &ready.list], &[])).await?;
+    if let (Some(account), Some(list)) = (&mut ctx.found.account, word(&list["list"], "name")) {
+        *account = format!("{host}, list {list} (as {})", word(&user["user"], "username").unwrap_or("?"));
     }
     let fields = ready.fields(ctx).await?;
     let custom = fields.iter().filter_map(|field| custom(&ready.mapping, field));
     ctx.found.targets = config::OWN.map(own).into_iter().chain(custom).collect();
-    ctx.found.findings = schema::findings(&ready.mapping, "custom field", &ctx.found.targets);
+    let findings = schema::findings(&ready.mapping, "custom field", &ctx.found.targets);
+    ctx.found.findings.extend(findings);
     Ok(())
 }
 

@@ -7,24 +7,35 @@ use crate::prelude::*;
 const LISTS: usize = 50;
 
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
-    if kind != ProbeKind::Mapping {
-        let mut names = Vec::new();
-        for list in ready.lists.iter().take(LISTS) {
-            let list = list.to_string();
-            let answer = ctx.send(ready.request(Method::GET, &["contacts", "lists", &list])).await?;
-            if answer.status == 404 {
+    let mut names = Vec::new();
+    for list in ready.lists.iter().take(LISTS) {
+        let list = list.to_string();
+        let answer = ctx.send(ready.request(Method::GET, &["contacts", "lists", &list])).await?;
+        match (answer.status, kind) {
+            (404, ProbeKind::Mapping) => ctx.found.findings.push(format!("list_ids: there is no list {list}")),
+            (404, _) => {
                 let error = format!("{NAME}: there is no list {list}; correct list_ids");
                 return Err(Failure::new(FailureClass::Rejected, error));
             }
-            names.push(word(&VENDOR.read(&answer, ctx.now)?, "name").unwrap_or("?").to_owned());
+            _ => names.push(word(&VENDOR.read(&answer, ctx.now)?, "name").unwrap_or("?").to_owned()),
         }
+    }
+    if let Some(confirmation) = &ready.confirmation {
+        let (key, template) = ("confirm_template_id", confirmation.template.to_string());
+        let look = ready.request(Method::GET, &["smtp", "templates", &template]);
+        let found = VENDOR.named(ctx, ProbeKind::Mapping, key, look).await?;
+        let finding = (found["doiTemplate"] == false)
+            .then(|| format!("{key}: template {template} is none for double opt-in"));
+        ctx.found.findings.extend(finding);
+    }
+    if kind != ProbeKind::Mapping {
         let account = VENDOR.json(ctx, ready.request(Method::GET, &["account"])).await?;
         let company = word(&account, "companyName").or_else(|| word(&account, "email")).unwrap_or("?");
         ctx.found.account = Some(format!("{company}, {}", names.join(", ")));
     }
     let schema = VENDOR.json(ctx, ready.request(Method::GET, &["contacts", "attributes"])).await?;
     ctx.found.targets = schema["attributes"].as_array().into_iter().flatten().filter_map(attribute).collect();
-    ctx.found.findings = schema::findings(&ready.mapping, "attribute", &ctx.found.targets);
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "attribute", &ctx.found.targets));
     Ok(())
 }
 

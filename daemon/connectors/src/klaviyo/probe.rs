@@ -9,18 +9,21 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let account = VENDOR.json(ctx, ready.get(&["accounts"], &wanted)).await?;
         let name = account.pointer("/data/0/attributes/contact_information/organization_name");
         let name = name.and_then(|name| name.as_str()).unwrap_or("?").to_owned();
-        ctx.found.account = Some(name.clone());
-        let wanted = [("fields[list]", "name,opt_in_process")];
-        let list = VENDOR.json(ctx, ready.get(&["lists", &ready.settings.list_id], &wanted)).await?;
-        let list = &list["data"]["attributes"];
-        let opt_in = match list["opt_in_process"].as_str() {
-            Some("single_opt_in") => " (subscribes at once)",
-            Some("double_opt_in") => " (asks for confirmation)",
-            _ => "",
-        };
-        ctx.found.account = Some(format!("{name}, list {}{opt_in}", list["name"].as_str().unwrap_or("?")));
+        ctx.found.account = Some(name);
+    }
+    let wanted = [("fields[list]", "name,opt_in_process")];
+    let list = ready.get(&["lists", &ready.settings.list_id], &wanted);
+    let list = VENDOR.named(ctx, kind, "list_id", list).await?;
+    let list = &list["data"]["attributes"];
+    let opt_in = match list["opt_in_process"].as_str() {
+        Some("single_opt_in") => " (subscribes at once)",
+        Some("double_opt_in") => " (asks for confirmation)",
+        _ => "",
+    };
+    if let Some(name) = &mut ctx.found.account {
+        *name = format!("{name}, list {}{opt_in}", list["name"].as_str().unwrap_or("?"));
     }
     // An account's properties come to be when they are first written, so there is no list of them to compare with.
-    ctx.found.findings = config::slips(&ready.mapping);
+    ctx.found.findings.extend(config::slips(&ready.mapping));
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Looks at an organization: what it is called, and the mapped and required fields of its Leads.
 
-use super::{Ready, VENDOR, config::NAMES};
-use crate::prelude::*;
+use super::{
+    Ready, VENDOR,
+    config::{Config, NAMES},
+};
+use crate::{config::Settings as _, leads, prelude::*};
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
@@ -24,6 +27,13 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let finding = format!("tags: they take the scope ZohoCRM.settings.tags.ALL: {}", failure.error);
         ctx.found.findings.push(finding);
     }
+    if let Some(rule) = &ready.settings.assignment_rule {
+        let path = ["settings", "automation", "assignment_rules"];
+        let rules = VENDOR.listed(ctx, ready.get(&path, &[("module", "Leads")]), "assignment_rules").await;
+        let missing = rules.is_ok_and(|rules| !rules.iter().any(|one| one["id"] == rule.0));
+        let finding = missing.then(|| format!("assignment_rule: Leads have no rule {}", rule.0));
+        ctx.found.findings.extend(finding);
+    }
     let schema = VENDOR.json(ctx, ready.get(&["settings", "fields"], &[("module", "Leads")])).await;
     match schema {
         Ok(schema) => {
@@ -38,6 +48,11 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
                 ctx.found.findings.extend(schema::owned_by(&mut ctx.found.targets, &OWNER, users));
             }
             ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &ctx.found.targets));
+            let config = &ready.settings;
+            let statuses = ("Lead_Status", &config.reopen_status, &config.closed_statuses);
+            let source = ("Lead_Source", &config.lead_source);
+            let unknown = leads::unknown_words(&ctx.found.targets, Config::FIELDS, source, statuses);
+            ctx.found.findings.extend(unknown);
         }
         Err(failure) if failure.class == FailureClass::Credentials && kind != ProbeKind::Mapping => {
             ctx.found.findings.push(format!("the mapping was not checked: {}", failure.error));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{ActiveCampaign, Field, throttled};
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap},
     receiver::Reply,
     vendor::Quota,
 };
@@ -63,6 +63,11 @@ impl Account for ActiveCampaign {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("phone")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        let gone = "list_id: activecampaign 404 No Result found for SubscriberList with id 99";
+        vec![(json!({}), json!({"list_id": "99"}), vec![gone])]
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {

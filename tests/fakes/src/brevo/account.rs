@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Brevo;
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap, members},
     receiver::Reply,
     vendor::Quota,
 };
@@ -54,6 +54,18 @@ impl Account for Brevo {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("SMS")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        let page = "https://example.com/thanks";
+        let confirming =
+            |template: u64| json!({"confirm_template_id": template, "confirm_redirect_url": page});
+        let mut wrong = confirming(4);
+        wrong["list_ids"] = json!("3, 99");
+        let (unlisted, kind) =
+            ("list_ids: there is no list 99", "confirm_template_id: template 4 is none for double opt-in");
+        let gone = "confirm_template_id: brevo document_not_found Template ID does not exist";
+        vec![(confirming(3), wrong, vec![unlisted, kind]), (json!({}), confirming(5), vec![gone])]
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Klaviyo, Profile, throttled};
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap, members},
     receiver::Reply,
     vendor::Quota,
 };
@@ -74,6 +74,11 @@ impl Account for Klaviyo {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("phone_number")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        let gone = "list_id: klaviyo not_found A list with id NoList does not exist.";
+        vec![(json!({}), json!({"list_id": "NoList"}), vec![gone])]
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{CAMPAIGN, Salesforce, locked_row, over_limit};
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap},
     receiver::Reply,
 };
 
@@ -75,6 +75,20 @@ impl Account for Salesforce {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("Phone")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        vec![(
+            json!({"reopen_status": "Working - Contacted", "assignment_rule": "01Q000000000001"}),
+            json!({"lead_source": "Fair", "reopen_status": "Working", "closed_statuses": "Unqualified, Dead",
+                "assignment_rule": "01Q000000000009"}),
+            vec![
+                "lead_source: LeadSource has no option Fair; it has Web, Phone Inquiry",
+                "reopen_status: Status has no option Working; it has Open - Not Contacted, Working - Contacted, Closed - Not Converted",
+                "closed_statuses: Status has no option Dead; it has Open - Not Contacted, Working - Contacted, Closed - Not Converted",
+                "assignment_rule: Leads have no rule 01Q000000000009",
+            ],
+        )]
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {

@@ -15,6 +15,12 @@ const LIMITS: [(&str, usize); 6] = [
     ("Description", 32_000),
 ];
 
+/// What the picklists have that take other words, too.
+const OPEN: [(&str, &[&str]); 2] = [
+    ("LeadSource", &["Web", "Phone Inquiry"]),
+    ("Status", &["Open - Not Contacted", "Working - Contacted", "Closed - Not Converted"]),
+];
+
 /// What the restricted picklists take.
 const RESTRICTED: [&str; 3] = ["Trade Show", "Wedding Fair", "Other"];
 
@@ -75,7 +81,9 @@ impl Salesforce {
                 let is_restricted = *kind == "restricted";
                 let kind = if is_restricted { "picklist" } else { *kind };
                 let choice = |word: &&str| json!({ "value": word, "label": word, "active": true });
-                let choices: Vec<Value> = RESTRICTED.iter().filter(|_| is_restricted).map(choice).collect();
+                let open = OPEN.iter().filter(|(field, _)| field == name).flat_map(|(_, words)| words.iter());
+                let choices: Vec<Value> =
+                    RESTRICTED.iter().filter(|_| is_restricted).chain(open).map(choice).collect();
                 json!({ "name": name, "label": name, "type": kind, "restrictedPicklist": is_restricted,
                     "picklistValues": choices, "createable": !is_own, "updateable": !is_own,
                     "nillable": !(is_own || self.required.contains(name)), "defaultedOnCreate": is_own,

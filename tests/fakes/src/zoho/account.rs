@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Lead, Zoho, too_many};
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap, members},
     receiver::Reply,
 };
 
@@ -82,6 +82,17 @@ impl Account for Zoho {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("Phone")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        vec![(
+            json!({"reopen_status": "Not Contacted", "assignment_rule": "4876876000000387001"}),
+            json!({"reopen_status": "Open", "assignment_rule": "7"}),
+            vec![
+                "assignment_rule: Leads have no rule 7",
+                "reopen_status: Lead_Status has no option Open; it has Not Contacted, Contacted, Junk Lead, Lost Lead",
+            ],
+        )]
     }
 
     fn putting(&self) -> Option<(Value, &'static [&'static str])> {
