@@ -38,7 +38,6 @@ async fn an_update_tells_people_what_it_changed() {
     let mut told_by = 0;
     for (connector, _) in VENDORS {
         let Some((account, mut pushing)) = teller(connector).await else { continue };
-        told_by += 1;
         let lead = lead();
         for (event, guests) in [(EventKind::Created, 80), (EventKind::Updated, 120)] {
             let mut bringing = Bringing::new(event, &with(lead.clone(), guests));
@@ -49,6 +48,11 @@ async fn an_update_tells_people_what_it_changed() {
             };
             // Mail is quoted-printable.
             let told = told.replace("\r", "").replace("=\n", "").replace("=E2=86=92", "→");
+            // A row and a profile have values, and tell nobody of them.
+            if !told.contains("Guests:") {
+                break;
+            }
+            told_by += usize::from(event == EventKind::Created);
             assert_eq!(told.contains("Guests changed:"), event == EventKind::Updated, "{connector}: {told}");
             assert_eq!(told.contains("80 → 120"), event == EventKind::Updated, "{connector}: {told}");
         }
@@ -62,7 +66,7 @@ async fn a_long_value_pushes_out_no_line_behind_it() {
     let mut told_by = 0;
     for (connector, _) in VENDORS {
         let Some((account, mut pushing)) = teller(connector).await else { continue };
-        told_by += 1;
+        let mut is_teller = false;
         // As long as a text may be that a sender gives.
         let long = [("a line\n", 8_000), ("a word ", 9_000), ("x\n", 21_000), ("\\", 30_000)];
         for notes in long.map(|(text, times)| text.repeat(times)) {
@@ -76,10 +80,15 @@ async fn a_long_value_pushes_out_no_line_behind_it() {
                 Some(text) => text,
                 None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
             };
+            if !told.contains("Guests:") {
+                break;
+            }
+            is_teller = true;
             for behind in ["Consent", "favourite", "violets"] {
                 assert!(told.contains(behind), "{connector}: {behind} is cut away in {} bytes", told.len());
             }
         }
+        told_by += usize::from(is_teller);
     }
     assert_eq!(told_by, 10, "CRMs, chats and mail");
 }

@@ -122,8 +122,10 @@ impl Request {
     /// With this query.
     #[must_use]
     pub fn query(mut self, pairs: &[(&str, &str)]) -> Self {
-        self.url.query_pairs_mut().extend_pairs(pairs);
-        self.shown_url = self.url.to_string();
+        if !pairs.is_empty() {
+            self.url.query_pairs_mut().extend_pairs(pairs);
+            self.shown_url = self.url.to_string();
+        }
         self
     }
 

@@ -211,6 +211,12 @@ impl Settings for () {
     fn read(_: &mut SettingsReader<'_>) -> Self {}
 }
 
+/// Whether a word is one that a setting has by default, between commas.
+pub(crate) fn is_default<T: Settings>(key: &str, word: &str) -> bool {
+    let has = |field: &ConfigField| field.default.split(", ").any(|own| own == word);
+    T::FIELDS.iter().any(|field| field.name == key && has(field))
+}
+
 /// Makes a struct whose fields are the keys of a configuration; their comments are the help.
 macro_rules! settings {
     ($(#[$about:meta])* $vis:vis struct $name:ident {

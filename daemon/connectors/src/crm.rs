@@ -6,16 +6,14 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{
-    Conversation, Push, Result,
-    config::Problem,
-    written::{self, has_members},
-};
+use super::{Conversation, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
+pub use leadline_domain::names::{half as half_name, is_made as is_made_name, is_part_of};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
+    names,
     outcome::{Failure, FailureClass},
     template::Context,
 };
@@ -233,51 +231,23 @@ pub fn cut_bytes(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
-/// The first word of a name and the rest; the rest is empty for a single word.
-#[must_use]
-pub fn split_name(name: &str) -> (&str, &str) {
-    let name = name.trim();
-    name.split_once(char::is_whitespace).map_or((name, ""), |(first, rest)| (first, rest.trim_start()))
-}
-
-/// Whether the lead's name was made from its address because the sender gave none. It names nobody, so it is never
-/// written over what a record that exists is called.
-#[must_use]
-pub fn is_made_name(event: &Json) -> bool {
-    let at = |path: &str| event.at(path).and_then(Json::as_str).unwrap_or_default().trim().to_lowercase();
-    let name = at("lead.name");
-    !name.is_empty() && name == at("lead.email")
-}
-
-/// Takes the name out of the fields.
-fn drop_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping) {
-    for (rule, target) in mapping.targets() {
-        if rule.field == "lead.name" && !rule.is_computed() {
-            fields.retain(|(name, _)| name != target);
-        }
-    }
-}
-
 /// Under which prints of the words are kept that a lead was called by, where they were several.
 const WORDS: &str = "_name";
 
-fn words(event: &Json) -> Vec<String> {
-    let name = event.at("lead.name").map(text).unwrap_or_default().to_lowercase();
-    name.split_whitespace().map(|word| written::print(WORDS, &Json::string(word))).collect()
+fn name_prints(event: &Json) -> Vec<String> {
+    names::words(event).map(|word| written::print(WORDS, &Json::string(&word))).collect()
 }
 
-/// Takes out of the fields a name that says less than what was written of the lead: half of a whole one, or none.
-pub fn drop_lesser_name(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json, push: &Push<'_>) {
+/// Where a name goes that says less than what was written of the lead, half of a whole one or none: nowhere over that.
+pub fn lesser_name<'a>(mapping: &'a Mapping, event: &Json, push: &Push<'_>) -> Vec<&'a str> {
     let whole = push.ids.get(WORDS).map_or("", String::as_str);
-    let is_half = matches!(&words(event)[..], [word] if whole.contains(word));
-    if is_half || is_made_name(event) {
-        drop_name(fields, mapping);
-    }
+    let is_half = matches!(&name_prints(event)[..], [word] if whole.contains(word));
+    if is_half || is_made_name(event) { names::targets(mapping) } else { Vec::new() }
 }
 
-/// Keeps what [`drop_lesser_name`] goes by.
+/// Keeps what [`lesser_name`] goes by.
 pub async fn keep_name(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
-    let words = words(&event(push)?);
+    let words = name_prints(&event(push)?);
     if words.len() > 1 {
         ctx.keep(&[(WORDS, &words.concat())]).await;
     }
@@ -290,17 +260,15 @@ const HALF: &str = "half";
 /// What of a lead's texts a plan leaves out.
 const NOTES: &str = "notes";
 const EXTRAS: [&str; 3] = [NEW, HALF, NOTES];
-/// A person's first and last name, where a lead says them apart.
-const NAMES: [&str; 2] = ["lead.profile.first_name", "lead.profile.last_name"];
 
 /// The fields of a person, by target. First and last name come from the lead's name where it has none of its own; a name
 /// that was made from the address names nobody.
 pub fn person_fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(String, Json)>> {
     let mut fields = fields(mapping, event, push)?;
     if is_made_name(event) {
-        drop_name(&mut fields, mapping);
+        fields.retain(|(name, _)| !names::targets(mapping).contains(&name.as_str()));
     } else {
-        add_names(&mut fields, mapping, event);
+        names::add_to(&mut fields, mapping, event);
     }
     Ok(fields)
 }
@@ -374,29 +342,6 @@ pub fn take_extras(plan: &mut Json, there: Option<&Value>, read: fn(&str) -> boo
     let new = new.into_iter().filter(|_| there.is_none());
     let half = half.into_iter().filter(|(_, value)| !has_name && !value.is_null());
     new.chain(half).map(|(name, value)| (name.decode().into_owned(), value)).collect()
-}
-
-/// Where the name goes if it is one word: which half of somebody's name that is, nobody can tell.
-pub fn half_name<'a>(mapping: &'a Mapping, event: &Json) -> Vec<&'a str> {
-    let text = |field: &str| event.at(field).map(text).unwrap_or_default();
-    let is_word = text("lead.name").split_whitespace().count() == 1;
-    let is_name = |rule: &Rule| {
-        let is_part = NAMES.contains(&rule.field.as_str()) && text(&rule.field).trim().is_empty();
-        !rule.is_computed() && (rule.field == "lead.name" || is_part)
-    };
-    mapping.targets().filter(|(rule, _)| is_word && is_name(rule)).map(|(_, target)| target).collect()
-}
-
-fn add_names(fields: &mut Vec<(String, Json)>, mapping: &Mapping, event: &Json) {
-    let Some(name) = event.at("lead.name").and_then(Json::as_str) else { return };
-    let (first, rest) = split_name(&name);
-    for (field, part) in NAMES.into_iter().zip([first, rest]) {
-        for (_, target) in mapping.targets().filter(|(rule, _)| rule.field == field) {
-            if !part.is_empty() && !fields.iter().any(|(name, _)| name == target) {
-                fields.push((target.to_owned(), Json::string(part)));
-            }
-        }
-    }
 }
 
 /// What a deal is called: `Wedding – Sarah Patel – 2026-09-12`, within so many UTF-16 units.
@@ -496,18 +441,6 @@ mod tests {
                 names.join(" ")
             };
             assert_eq!([taken(None), taken(Some(&nobody)), taken(Some(&named))], [new, there, ""], "{lead}");
-        }
-    }
-
-    #[test]
-    fn names_are_split_at_the_first_word() {
-        for (name, expected) in [
-            ("Sarah Patel", ("Sarah", "Patel")),
-            (" Ada  von Lovelace ", ("Ada", "von Lovelace")),
-            ("Cher", ("Cher", "")),
-            ("", ("", "")),
-        ] {
-            assert_eq!(split_name(name), expected);
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Conversation, Push, Result,
-    config::{ConfigField, List},
+    config::List,
     crm,
     plan::plan,
     summary,
@@ -17,7 +17,6 @@ use leadline_domain::{
     json::Json,
     mapping::Mapping,
     outcome::{Failure, FailureClass},
-    schema::{self, TargetField},
 };
 
 /// The longest note that is read back when a push is repeated, in bytes.
@@ -26,23 +25,6 @@ const NOTE_MAX: usize = 30_000;
 const FRAME: usize = 64;
 /// The longest title of a note, in UTF-16 units.
 const TITLE_MAX: usize = 120;
-
-/// What is wrong with the settings that name a source and statuses, which are these fields. A default that an account does
-/// not have harms nobody.
-pub(super) fn unknown_words(
-    targets: &[TargetField],
-    own: &[ConfigField],
-    (source_field, source): (&str, &String),
-    (status_field, reopen, closed): (&str, &Option<String>, &List),
-) -> Vec<String> {
-    let default = |key: &str| own.iter().find(|field| field.name == key).map_or("", |field| field.default);
-    let settings = [
-        ("lead_source", source_field, std::slice::from_ref(source)),
-        ("reopen_status", status_field, reopen.as_slice()),
-        ("closed_statuses", status_field, closed.0.as_slice()),
-    ];
-    schema::unknown_choices(targets, &settings, |key, word| default(key).split(", ").any(|own| own == word))
-}
 
 /// How the id of an owner is written: under which name, and as what.
 pub(super) type WriteOwner = fn(&str) -> (&'static str, Json);

@@ -85,7 +85,7 @@ pub trait Prepared: Send + Sync {
     }
     /// What it does beside bringing events.
     fn abilities(&self) -> Abilities {
-        Abilities::default()
+        Abilities::RECORDS
     }
     /// The things that the target made, out of what is kept of them: `contact` → `12345`.
     fn records(&self, things: &Ids, account: Option<&str>) -> Vec<Record> {
@@ -133,8 +133,7 @@ pub enum Probes {
 }
 
 impl Abilities {
-    const RECORDS: Self = Self { keeps_ids: true, tells_changes: false, probes: Probes::AccessAndMapping };
-    const RECORDS_FOR_PEOPLE: Self = Self { tells_changes: true, ..Self::RECORDS };
+    const RECORDS: Self = Self { keeps_ids: true, tells_changes: true, probes: Probes::AccessAndMapping };
     const MESSAGES: Self = Self { keeps_ids: false, tells_changes: true, probes: Probes::Access };
 
     fn can_probe(self, kind: ProbeKind) -> bool {

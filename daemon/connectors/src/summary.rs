@@ -28,9 +28,8 @@ fn lines(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> 
 fn mapped(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<Line>> {
     // A part of the campaign that is mapped is told by itself, or not at all.
     let mut rest = event.clone();
-    for rule in mapping.rules().iter().filter(|rule| rule.field.starts_with("lead.utm.")) {
-        rest.take_at(&rule.field);
-    }
+    let parts = mapping.rules().iter().filter(|rule| rule.field.starts_with("lead.utm."));
+    parts.for_each(|rule| drop(rest.take_at(&rule.field)));
     let mut lines = told::lines_of(&rest, push.telling);
     let context = Context::new(event, push.event, push.id);
     for rule in mapping.rules() {
@@ -101,7 +100,7 @@ fn notice(event: &Json, telling: &Telling) -> String {
         ("Company", at("company.name")),
         ("Integration", at("integration.name")),
         ("Connector", at("integration.connector")),
-        ("At", at("at").map(|at| told::time(&at, None, telling))),
+        ("At", at("at").map(|at| telling.time(&at, None))),
     ];
     let lines: Vec<Line> =
         lines.into_iter().filter_map(|(label, value)| Some(Line::new(label, clean(&value?)))).collect();
@@ -194,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_part_of_the_campaign_is_renamed_or_left_out_alone() {
-        let event = Json::parse(br#"{"lead":{"name":"Ann","utm":{"source":"google","medium":"cpc","term":"barn"}}}"#);
+        let event =
+            Json::parse(br#"{"lead":{"name":"Ann","utm":{"source":"google","medium":"cpc","term":"barn"}}}"#);
         let (event, none) = (event.unwrap(), Bytes::new());
         for (mapping, expected) in [
             (json!({"lead.utm.term": null}), "Name: Ann\nCampaign: google / cpc"),

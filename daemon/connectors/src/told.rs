@@ -1,11 +1,10 @@
 //! The lead told to a person: every field that came, in the order in which somebody who sells reads, amounts and times as
 //! a person writes them, and what the sender added of its own at the end.
 
-use jiff::Zoned;
-
 use super::{
     Push,
     crm::{cut, escape_html, text, units},
+    vendor::{Terms, named},
 };
 use leadline_domain::{fields, integration::EventKind, json::Json, telling::Telling};
 
@@ -21,24 +20,11 @@ const CHANGE_TEXT_MAX: usize = 120;
 const PAGE_MAX: usize = 1_000;
 /// No value is cut to less than this so that a text fits, in UTF-16 units.
 const SHORTEST: usize = 100;
-/// What has no line of its own.
-const SILENT: [&str; 10] = [
-    // What happened is said above the lines; the rest of it is for programs.
-    "event",
-    "version",
-    "event_id",
-    "test",
-    // Who is told: its name stands for a venue that has none.
-    "company",
-    // The last line says it, or leads there.
-    "lead.uuid",
-    // The name is made of both.
-    "lead.profile.first_name",
-    "lead.profile.last_name",
-    // By these the sender's own programs know them, and no reader can look them up.
-    "quote.uuid",
-    "location.id",
-];
+/// What has no line of its own. What happened is said above the lines, and the rest of it is for programs; the company is
+/// who is told, and its name stands for a venue that has none; the last line says the uuid, or leads to it; the name is made
+/// of its two halves; and by the ids the sender's own programs know quote and place, which no reader can look up.
+const SILENT: Terms = "event version event_id test company lead.uuid lead.profile.first_name lead.profile.last_name \
+    quote.uuid location.id";
 
 /// A line that tells of a lead: what it is called, and what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,11 +88,8 @@ pub(super) fn lines_of(event: &Json, telling: &Telling) -> Vec<Line> {
     let locale = telling.locale();
     let amount = |minor| locale.amount(minor, &at("quote.currency").unwrap_or_default());
     let price = |path: &str| event.at(path)?.as_integer().map(amount);
-    let consent = match event.at("lead.gdpr_consent").map(text).as_deref() {
-        Some("true") => Some("yes".to_owned()),
-        Some("false") => Some("no".to_owned()),
-        _ => None,
-    };
+    let consent = at("lead.gdpr_consent").filter(|told| named("true false", told));
+    let consent = consent.map(|told| if told == "true" { "yes" } else { "no" }.to_owned());
     let utm = ["source", "medium", "campaign", "term", "content"];
     let utm: Vec<String> = utm.iter().filter_map(|part| at(&format!("lead.utm.{part}"))).collect();
     let utm = Some(utm.join(" / ")).filter(|utm| !utm.is_empty());
@@ -167,7 +150,7 @@ fn gather(value: &Json, path: &str, own: &mut Vec<Line>) {
     for (key, value) in members {
         let key = key.decode();
         let at = if path.is_empty() { key.into_owned() } else { format!("{path}.{key}") };
-        if SILENT.contains(&at.as_str()) {
+        if named(SILENT, &at) {
             continue;
         }
         match (fields::find(&at), value) {
@@ -203,35 +186,12 @@ fn items(event: &Json, amount: impl Fn(i128) -> String) -> Option<String> {
     Some(lines.join("\n")).filter(|lines| !lines.is_empty())
 }
 
-/// `4 September 2026, 14:00 to 15:00 (+01:00)`, by the sender's clock; by the company's, with its zone, where it has one.
+/// When it is, by the sender's clock or the company's, as far as it is known.
 fn viewing(starts: Option<String>, ends: Option<String>, telling: &Telling) -> Option<String> {
-    let Some(starts) = starts else { return Some(format!("until {}", time(&ends?, None, telling))) };
-    if moment(&starts, telling).is_none() {
-        return Some(ends.map_or_else(|| starts.clone(), |end| format!("{starts} to {end}")));
+    match starts {
+        Some(starts) => Some(telling.time(&starts, ends.as_deref())),
+        None => Some(format!("until {}", telling.time(&ends?, None))),
     }
-    Some(time(&starts, ends, telling))
-}
-
-/// A time as people of a company read it, with when it ends; what is none stays as it is.
-pub(super) fn time(text: &str, ends: Option<String>, telling: &Telling) -> String {
-    let Some(start) = moment(text, telling) else { return text.to_owned() };
-    let (locale, zone) = (telling.locale(), start.time_zone());
-    let whole = format!("{}, {}", locale.day, locale.time);
-    let end = ends.and_then(|end| moment(&end, telling)).map(|end| {
-        let end = end.with_time_zone(zone.clone());
-        let wanted = if end.date() == start.date() { locale.time } else { &whole };
-        format!(" to {}", end.strftime(wanted))
-    });
-    let place = zone.iana_name().map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
-    format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default())
-}
-
-/// A time with its offset, by the company's clock where it has one.
-fn moment(text: &str, telling: &Telling) -> Option<Zoned> {
-    let pieces = jiff::fmt::temporal::Pieces::parse(text.trim()).ok()?;
-    let time = pieces.date().to_datetime(pieces.time()?);
-    let time = pieces.to_numeric_offset()?.to_time_zone().to_zoned(time).ok()?;
-    Some(telling.zone.clone().map_or_else(|| time.clone(), |zone| time.with_time_zone(zone)))
 }
 
 /// Lines joined to a text that fits: the longest values are cut first, so that none pushes out what stands behind it. Where
@@ -351,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_canonical_field_is_told_or_silent() {
-        let silent = |name: &str| SILENT.iter().any(|silent| fields::covers(silent, name));
+        let silent = |name: &str| SILENT.split(' ').any(|silent| fields::covers(silent, name));
         let told_of = |event: &Json| plain(event, &push(&Bytes::new()), |_| true);
         let all = told_of(&whole());
         for field in fields::FIELDS.iter().filter(|field| field.shape != Shape::Object) {
@@ -359,7 +319,10 @@ mod tests {
             without.take_at(field.name);
             assert!(silent(field.name) || told_of(&without) != all, "{} is told nowhere:\n{all}", field.name);
         }
-        assert!(all.contains("Subtotal: 10.") && all.contains("Rules: 10.") && !all.contains("first name"), "{all}");
+        assert!(
+            all.contains("Subtotal: 10.") && all.contains("Rules: 10.") && !all.contains("first name"),
+            "{all}"
+        );
     }
 
     #[test]
@@ -372,44 +335,15 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_a_person_writes_them() {
-        for (start, end, expected) in [
-            (
-                "2026-09-04T14:00:00+01:00",
-                Some("2026-09-04T15:30:00+01:00"),
-                "4 September 2026, 14:00 to 15:30 (+01:00)",
-            ),
-            (
-                "2026-09-04T23:00:00+01:00",
-                Some("2026-09-04T23:30:00Z"),
-                "4 September 2026, 23:00 to 5 September 2026, 00:30 (+01:00)",
-            ),
-            ("2026-09-04T14:00:00Z", None, "4 September 2026, 14:00 (UTC)"),
-            ("tomorrow", Some("later"), "tomorrow to later"),
-        ] {
-            let told = viewing(Some(start.to_owned()), end.map(str::to_owned), &Telling::default());
-            assert_eq!(told.as_deref(), Some(expected));
-        }
-        let end = |text: &str| viewing(None, Some(text.to_owned()), &Telling::default());
-        assert_eq!(end("2026-09-04T15:30:00+01:00").as_deref(), Some("until 4 September 2026, 15:30 (+01:00)"));
-        assert_eq!(end("late").as_deref(), Some("until late"));
-        assert_eq!(viewing(None, None, &Telling::default()), None);
-        for (zone, locale, expected) in [
-            ("Europe/London", "en-GB", "4 September 2026, 14:00 to 15:30 (Europe/London)"),
-            ("America/New_York", "en-US", "September 4, 2026, 9:00 AM to 10:30 AM (America/New_York)"),
-            ("Europe/Berlin", "de-DE", "04.09.2026, 15:00 to 16:30 (Europe/Berlin)"),
-            ("Pacific/Auckland", "sv-SE", "2026-09-05, 01:00 to 02:30 (Pacific/Auckland)"),
-        ] {
-            let telling = Telling::of(Some(zone), Some(locale), None);
-            let at = |text: &str| Some(text.to_owned());
-            let told = viewing(at("2026-09-04T13:00:00Z"), at("2026-09-04T14:30:00Z"), &telling);
-            assert_eq!(told.as_deref(), Some(expected));
-        }
-        let berlin = Telling::of(Some("Europe/Berlin"), None, None);
-        assert_eq!(time("2026-11-21T12:00:00Z", None, &berlin), "21 November 2026, 13:00 (Europe/Berlin)");
-        let nobody_chose = time("2026-11-21T12:00:00Z", None, &Telling::default());
-        assert_eq!(nobody_chose, "21 November 2026, 12:00 (UTC)");
-        assert_eq!(time("soon", None, &berlin), "soon");
+    fn a_viewing_of_which_one_end_is_known_is_told() {
+        let told = |starts: Option<&str>, ends: Option<&str>| {
+            viewing(starts.map(str::to_owned), ends.map(str::to_owned), &Telling::default())
+        };
+        let (start, end) = (Some("2026-09-04T14:00:00+01:00"), Some("2026-09-04T15:30:00+01:00"));
+        assert_eq!(told(start, end).as_deref(), Some("4 September 2026, 14:00 to 15:30 (+01:00)"));
+        assert_eq!(told(start, None).as_deref(), Some("4 September 2026, 14:00 (+01:00)"));
+        assert_eq!(told(None, end).as_deref(), Some("until 4 September 2026, 15:30 (+01:00)"));
+        assert_eq!((told(None, Some("late")).as_deref(), told(None, None)), (Some("until late"), None));
     }
 
     #[test]

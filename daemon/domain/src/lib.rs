@@ -22,6 +22,7 @@ pub mod lead;
 pub mod mapping;
 pub mod moment;
 pub mod money;
+pub mod names;
 pub mod nearest;
 pub mod notice;
 pub mod origins;

@@ -330,8 +330,10 @@ mod tests {
     #[test]
     fn what_settings_name_is_compared_with_the_choices() {
         let list = json!([{ "v": "New", "l": "New" }, { "v": "lost", "l": "Lost Lead" }]);
-        let targets =
-            [TargetField::new("Status", "picklist", Takes::Text).choosing(&list, "v", "l"), TargetField::new("Source", "text", Takes::Text)];
+        let targets = [
+            TargetField::new("Status", "picklist", Takes::Text).choosing(&list, "v", "l"),
+            TargetField::new("Source", "text", Takes::Text),
+        ];
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let (status, source) = (words(&["new", "Lost lead", "Junk", "Gone"]), words(&["Web"]));
         let settings: [(&str, &str, &[String]); 3] =
@@ -362,13 +364,25 @@ mod tests {
         };
         let own = |more: &str| format!("lead.budget: x is of type thing, and {more}");
         for (takes, rule, expected) in [
-            (Takes::Number, json!({"value": "123"}), r#"x: x is of type thing, and "123" is a text: add "as": "number""#),
+            (
+                Takes::Number,
+                json!({"value": "123"}),
+                r#"x: x is of type thing, and "123" is a text: add "as": "number""#,
+            ),
             (Takes::Number, json!({"value": "many"}), r#"x: x is of type thing, and "many" is a text"#),
             (Takes::Number, json!({"value": 123}), ""),
             (Takes::Number, json!({"value": "123", "as": "number"}), ""),
-            (Takes::Truth, json!({"value": "yes"}), r#"x: x is of type thing, and "yes" is a text: add "as": "boolean""#),
+            (
+                Takes::Truth,
+                json!({"value": "yes"}),
+                r#"x: x is of type thing, and "yes" is a text: add "as": "boolean""#,
+            ),
             (Takes::Truth, json!({"value": true}), ""),
-            (Takes::Text, json!({"value": 7}), r#"x: x is of type thing, and 7 is a number: add "as": "text""#),
+            (
+                Takes::Text,
+                json!({"value": 7}),
+                r#"x: x is of type thing, and 7 is a number: add "as": "text""#,
+            ),
             (Takes::Text, json!({"value": "2026-09-12"}), ""),
             (Takes::Date, json!({"value": "2026-09-12"}), ""),
             (
@@ -389,7 +403,11 @@ mod tests {
             (Takes::Truth, json!("x"), own(r#"what a sender adds may be anything: add "as": "boolean""#)),
             (Takes::Date, json!("x"), own(r#"what a sender adds may be anything: add "as": "date""#)),
             (Takes::Number, json!({"to": "x", "as": "integer"}), String::new()),
-            (Takes::Number, json!({"to": "x", "values": {"a": "1"}}), own(r#""1" is a text: add "as": "number""#)),
+            (
+                Takes::Number,
+                json!({"to": "x", "values": {"a": "1"}}),
+                own(r#""1" is a text: add "as": "number""#),
+            ),
             (Takes::Text, json!("x"), String::new()),
             (Takes::Any, json!("x"), String::new()),
         ] {

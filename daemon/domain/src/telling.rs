@@ -2,7 +2,9 @@
 //! lead.
 
 use jiff::{
+    Zoned,
     civil::Date,
+    fmt::temporal::Pieces,
     tz::{TimeZone, TimeZoneDatabase},
 };
 use url::Url;
@@ -101,6 +103,31 @@ impl Telling {
     #[must_use]
     pub fn locale(&self) -> Locale {
         self.locale.unwrap_or(LOCALES[0])
+    }
+
+    /// `4 September 2026, 14:00 to 15:00 (+01:00)`, by the clock that the time came with; by the company's, with its zone,
+    /// where it has one. What is no time stays as it is.
+    #[must_use]
+    pub fn time(&self, text: &str, ends: Option<&str>) -> String {
+        let Some(start) = self.moment(text) else {
+            return ends.map_or_else(|| text.to_owned(), |end| format!("{text} to {end}"));
+        };
+        let (locale, zone) = (self.locale(), start.time_zone());
+        let whole = format!("{}, {}", locale.day, locale.time);
+        let end = ends.and_then(|end| self.moment(end)).map(|end| {
+            let end = end.with_time_zone(zone.clone());
+            let wanted = if end.date() == start.date() { locale.time } else { &whole };
+            format!(" to {}", end.strftime(wanted))
+        });
+        let place = zone.iana_name().map_or_else(|| start.strftime("%:z").to_string(), str::to_owned);
+        format!("{}{} ({place})", start.strftime(&whole), end.unwrap_or_default())
+    }
+
+    fn moment(&self, text: &str) -> Option<Zoned> {
+        let pieces = Pieces::parse(text.trim()).ok()?;
+        let time = pieces.date().to_datetime(pieces.time()?);
+        let time = pieces.to_numeric_offset()?.to_time_zone().to_zoned(time).ok()?;
+        Some(self.zone.clone().map_or_else(|| time.clone(), |zone| time.with_time_zone(zone)))
     }
 
     /// Where people open a lead.
@@ -234,6 +261,38 @@ mod tests {
             assert_eq!(own.amount(minor, currency), expected);
         }
         assert_eq!(own.day("soon"), "soon");
+    }
+
+    #[test]
+    fn times_are_written_as_a_person_writes_them() {
+        for (start, end, expected) in [
+            (
+                "2026-09-04T14:00:00+01:00",
+                Some("2026-09-04T15:30:00+01:00"),
+                "4 September 2026, 14:00 to 15:30 (+01:00)",
+            ),
+            (
+                "2026-09-04T23:00:00+01:00",
+                Some("2026-09-04T23:30:00Z"),
+                "4 September 2026, 23:00 to 5 September 2026, 00:30 (+01:00)",
+            ),
+            ("2026-09-04T14:00:00Z", None, "4 September 2026, 14:00 (UTC)"),
+            ("tomorrow", Some("later"), "tomorrow to later"),
+            ("soon", None, "soon"),
+        ] {
+            assert_eq!(Telling::default().time(start, end), expected);
+        }
+        for (zone, locale, expected) in [
+            ("Europe/London", "en-GB", "4 September 2026, 14:00 to 15:30 (Europe/London)"),
+            ("America/New_York", "en-US", "September 4, 2026, 9:00 AM to 10:30 AM (America/New_York)"),
+            ("Europe/Berlin", "de-DE", "04.09.2026, 15:00 to 16:30 (Europe/Berlin)"),
+            ("Pacific/Auckland", "sv-SE", "2026-09-05, 01:00 to 02:30 (Pacific/Auckland)"),
+        ] {
+            let telling = Telling::of(Some(zone), Some(locale), None);
+            assert_eq!(telling.time("2026-09-04T13:00:00Z", Some("2026-09-04T14:30:00Z")), expected);
+        }
+        let berlin = Telling::of(Some("Europe/Berlin"), None, None);
+        assert_eq!(berlin.time("2026-11-21T12:00:00Z", None), "21 November 2026, 13:00 (Europe/Berlin)");
     }
 
     #[test]

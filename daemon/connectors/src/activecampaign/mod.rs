@@ -68,10 +68,6 @@ impl Prepared for Ready {
         push::plan(&self.mapping, push).map(|plan| Some(crm::kept(plan)))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS_FOR_PEOPLE
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.token, "api_token")?;
         crm::consented(NAME, push)?;
@@ -99,8 +95,7 @@ impl Prepared for Ready {
 
 impl Ready {
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
-        let request = self.request(Method::GET, path);
-        if query.is_empty() { request } else { request.query(query) }
+        self.request(Method::GET, path).query(query)
     }
 
     /// A call whose body is one thing under its name: `{"note": {…}}`.

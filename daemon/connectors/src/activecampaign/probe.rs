@@ -17,8 +17,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     let fields = ready.fields(ctx).await?;
     let custom = fields.iter().filter_map(|field| custom(&ready.mapping, field));
     ctx.found.targets = config::OWN.map(own).into_iter().chain(custom).collect();
-    let findings = schema::findings(&ready.mapping, "custom field", &ctx.found.targets);
-    ctx.found.findings.extend(findings);
+    ctx.found.findings.extend(schema::findings(&ready.mapping, "custom field", &ctx.found.targets));
     Ok(())
 }
 

@@ -82,10 +82,6 @@ impl Prepared for Ready {
         push::row(&self.mapping, &self.key, push).map(|row| Some(crm::kept(row)))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         push::bring(self, push, ctx).await
     }

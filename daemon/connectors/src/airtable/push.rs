@@ -12,14 +12,11 @@ const NEW: &str = "new";
 pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json> {
     let event = crm::event(push)?;
     let (mut fields, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
-    let all = crm::fields(mapping, &event, push)?;
-    let mut told = all.clone();
-    if push.event == EventKind::Updated {
-        crm::drop_lesser_name(&mut told, mapping, &event, push);
-    }
-    for (column, value) in all {
-        let is_said = told.iter().any(|(name, _)| *name == column) && !mapping.is_for_new(&column);
-        let part = if column == key || is_said { &mut fields } else { &mut new };
+    let mut lesser = crm::lesser_name(mapping, &event, push);
+    lesser.retain(|_| push.event == EventKind::Updated);
+    for (column, value) in crm::fields(mapping, &event, push)? {
+        let is_for_new = mapping.is_for_new(&column) || lesser.contains(&column.as_str());
+        let part = if column != key && is_for_new { &mut new } else { &mut fields };
         if column != key || !value.is_null() {
             part.insert(usize::MAX, &column, cell(value, column == key));
         }

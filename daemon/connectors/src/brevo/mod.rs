@@ -85,10 +85,6 @@ impl Prepared for Ready {
         push::render(self, push).map(Some)
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.key, "api_key")?;
         push::bring(self, push, ctx).await

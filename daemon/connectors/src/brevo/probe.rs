@@ -12,7 +12,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let list = list.to_string();
         let answer = ctx.send(ready.request(Method::GET, &["contacts", "lists", &list])).await?;
         match (answer.status, kind) {
-            (404, ProbeKind::Mapping) => ctx.found.findings.push(format!("list_ids: there is no list {list}")),
+            (404, ProbeKind::Mapping) => {
+                ctx.found.findings.push(format!("list_ids: there is no list {list}"))
+            }
             (404, _) => {
                 let error = format!("{NAME}: there is no list {list}; correct list_ids");
                 return Err(Failure::new(FailureClass::Rejected, error));
@@ -24,9 +26,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         let (key, template) = ("confirm_template_id", confirmation.template.to_string());
         let look = ready.request(Method::GET, &["smtp", "templates", &template]);
         let found = VENDOR.named(ctx, ProbeKind::Mapping, key, look).await?;
-        let finding = (found["doiTemplate"] == false)
-            .then(|| format!("{key}: template {template} is none for double opt-in"));
-        ctx.found.findings.extend(finding);
+        if found["doiTemplate"] == false {
+            ctx.found.findings.push(format!("{key}: template {template} is none for double opt-in"));
+        }
     }
     if kind != ProbeKind::Mapping {
         let account = VENDOR.json(ctx, ready.request(Method::GET, &["account"])).await?;

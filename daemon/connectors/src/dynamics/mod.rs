@@ -78,10 +78,6 @@ impl Prepared for Ready {
         Ok(Some(plan.bytes()))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS_FOR_PEOPLE
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.login, "client_secret")?;
         Enquiry { crm: self, push, plan: LeadPlan::read(push, ctx)? }.bring(ctx).await

@@ -35,8 +35,9 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
         return Err(crm::unrenderable(format!("{KEY}: is empty, and rows are found by it")));
     };
     let all = fields.clone();
-    crm::drop_lesser_name(&mut fields, &ready.mapping, &event, push);
-    fields.retain(|(column, _)| *column == ready.key || !ready.mapping.is_for_new(column));
+    let lesser = crm::lesser_name(&ready.mapping, &event, push);
+    let is_for_new = |column: &str| ready.mapping.is_for_new(column) || lesser.contains(&column);
+    fields.retain(|(column, _)| *column == ready.key || !is_for_new(column));
     let made = all.into_iter().filter(|field| !fields.contains(field)).collect();
     let cells = |fields: Vec<(String, Json)>| {
         let mut cells = Json::Object(Vec::new());

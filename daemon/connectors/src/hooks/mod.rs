@@ -151,6 +151,10 @@ struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let url = needed(&self.url, HOOK_URL)?;
         let body = push::marked(push)?;

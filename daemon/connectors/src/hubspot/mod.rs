@@ -84,10 +84,6 @@ impl Prepared for Ready {
         Plan::make(self, push).map(|plan| Some(plan.bytes()))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS_FOR_PEOPLE
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let plan = Plan::read(push, ctx)?;
         needed(&self.login, "token")?;

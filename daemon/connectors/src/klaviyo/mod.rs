@@ -68,10 +68,6 @@ impl Prepared for Ready {
         push::plan(&self.mapping, &self.settings, push).map(|plan| Some(crm::kept(plan)))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.key, "api_key")?;
         crm::consented(NAME, push)?;

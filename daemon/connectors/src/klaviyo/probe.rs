@@ -12,8 +12,8 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         ctx.found.account = Some(name);
     }
     let wanted = [("fields[list]", "name,opt_in_process")];
-    let list = ready.get(&["lists", &ready.settings.list_id], &wanted);
-    let list = VENDOR.named(ctx, kind, "list_id", list).await?;
+    let list =
+        VENDOR.named(ctx, kind, "list_id", ready.get(&["lists", &ready.settings.list_id], &wanted)).await?;
     let list = &list["data"]["attributes"];
     let opt_in = match list["opt_in_process"].as_str() {
         Some("single_opt_in") => " (subscribes at once)",

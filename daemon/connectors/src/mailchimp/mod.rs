@@ -107,10 +107,6 @@ impl Prepared for Ready {
         self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(crm::kept(plan)))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.bring(push, ctx).await
     }

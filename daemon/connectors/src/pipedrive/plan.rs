@@ -113,7 +113,7 @@ impl Plan {
         let mut changes = self.person.clone();
         self.leave_to_new("person.", &mut changes);
         let name = changes.get("name").map(crm::text).unwrap_or_default();
-        if self.is_made_name || is_part_of(&name, there["name"].as_str().unwrap_or_default()) {
+        if self.is_made_name || crm::is_part_of(&name, there["name"].as_str().unwrap_or_default()) {
             changes.take_at("name");
         }
         if let Some(emails) = added(&there["emails"], &self.email, str::to_lowercase) {
@@ -163,13 +163,6 @@ impl Plan {
             record.take_at(&placed(name));
         }
     }
-}
-
-/// Whether a name says less than the one that is there: `Sarah` of `Sarah Patel`.
-fn is_part_of(name: &str, there: &str) -> bool {
-    let words = |name: &str| name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
-    let (name, there) = (words(name), words(there));
-    name.iter().all(|word| there.contains(word))
 }
 
 /// Puts a value where it belongs: the account's own fields have a place of their own.

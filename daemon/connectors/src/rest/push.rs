@@ -2,7 +2,7 @@
 
 use super::{
     Ready,
-    settings::{Find, ID_IN_PATH},
+    settings::{Body, Find, ID_IN_PATH},
 };
 use crate::{RequestHeader, prelude::*, webhook::url::UrlTemplate};
 use leadline_domain::template::{Context, percent_encode};
@@ -115,7 +115,7 @@ impl Ready {
         if let Some(id) = self.accepted(answer, ctx)? {
             ctx.keep(&[(ID, &id)]).await;
         }
-        crm::keep_name(push, ctx).await
+        if matches!(self.settings.body, Body::Mapped(_)) { crm::keep_name(push, ctx).await } else { Ok(()) }
     }
 }
 

@@ -132,11 +132,12 @@ impl Settings {
             Body::Mapped(mapping) => {
                 let event = crm::event(push)?;
                 let mut body = Json::Object(Vec::new());
-                let mut fields = crm::fields(mapping, &event, push)?;
-                if self.update.is_some() && push.event == EventKind::Updated {
-                    crm::drop_lesser_name(&mut fields, mapping, &event, push);
-                }
-                for (path, value) in fields {
+                let mut lesser = crm::lesser_name(mapping, &event, push);
+                // What a PUT leaves out may be emptied.
+                let is_patch = self.update.as_ref().is_some_and(|(method, _)| method == Method::PATCH);
+                lesser.retain(|_| is_patch && push.event == EventKind::Updated);
+                let fields = crm::fields(mapping, &event, push)?.into_iter();
+                for (path, value) in fields.filter(|(path, _)| !lesser.contains(&path.as_str())) {
                     body.set_at(&path, value);
                 }
                 Ok(body.to_bytes())

@@ -88,10 +88,6 @@ impl Prepared for Ready {
         Ok(Some(plan.bytes()))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS_FOR_PEOPLE
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.login, "client_id")?;
         let may_join = self.config.campaign_id.is_some() && ctx.may_join(push, "lead", None).await;

@@ -1,7 +1,7 @@
 //! Looks at an organization: what it is called, whether Leads may be made, and the mapped and required fields.
 
 use super::{Ready, VENDOR, config::Config, quoted};
-use crate::{config::Settings as _, leads, prelude::*};
+use crate::{config::is_default, prelude::*};
 use leadline_domain::schema::FieldChoice;
 
 /// What every new Lead is given, mapped or not.
@@ -53,16 +53,19 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     }
     ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &ctx.found.targets));
     let config = &ready.config;
-    let statuses = ("Status", &config.reopen_status, &config.closed_statuses);
-    let source = ("LeadSource", &config.lead_source);
-    ctx.found.findings.extend(leads::unknown_words(&ctx.found.targets, Config::FIELDS, source, statuses));
+    let named = [
+        ("lead_source", "LeadSource", std::slice::from_ref(&config.lead_source)),
+        ("reopen_status", "Status", config.reopen_status.as_slice()),
+        ("closed_statuses", "Status", &config.closed_statuses.0),
+    ];
+    ctx.found.findings.extend(schema::unknown_choices(&ctx.found.targets, &named, is_default::<Config>));
     let rule = config.assignment_rule.as_ref().and_then(|rule| rule.0.to_str().ok());
     if let Some(rule) = rule.filter(|rule| rule.starts_with("01Q")) {
         // Salesforce answers with the long form of an id, whichever was asked for.
         let soql = format!("SELECT Id FROM AssignmentRule WHERE SobjectType = 'Lead' AND Id = '{rule}'");
-        let found = VENDOR.listed(ctx, ready.query(&soql), "records").await;
-        let missing = found.is_ok_and(|found| found.is_empty());
-        ctx.found.findings.extend(missing.then(|| format!("assignment_rule: Leads have no rule {rule}")));
+        if VENDOR.listed(ctx, ready.query(&soql), "records").await.is_ok_and(|found| found.is_empty()) {
+            ctx.found.findings.push(format!("assignment_rule: Leads have no rule {rule}"));
+        }
     }
     ctx.found.findings.extend(ready.external().and_then(|external| external_finding(external, &lead)));
     if let Some(campaign) = &ready.config.campaign_id {

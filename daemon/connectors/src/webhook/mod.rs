@@ -93,6 +93,10 @@ pub(super) struct Ready {
 
 #[async_trait]
 impl Prepared for Ready {
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let answer = ctx.send(self.request(push)?).await?;
         error::read(&answer, self.settings.success.as_ref(), ctx)

@@ -68,10 +68,6 @@ impl Prepared for Ready {
         Ok(Some(plan.bytes()))
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities::RECORDS_FOR_PEOPLE
-    }
-
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         needed(&self.app, "refresh_token")?;
         let may_join = !self.settings.tags.0.is_empty() && ctx.may_join(push, "lead", None).await;
@@ -129,8 +125,7 @@ impl Login for Ready {
 
 impl Ready {
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
-        let request = self.request(Method::GET, path);
-        if query.is_empty() { request } else { request.query(query) }
+        self.request(Method::GET, path).query(query)
     }
 
     /// A call that writes one record, with more beside it.

@@ -4,7 +4,7 @@ use super::{
     Ready, VENDOR,
     config::{Config, NAMES},
 };
-use crate::{config::Settings as _, leads, prelude::*};
+use crate::{config::is_default, prelude::*};
 
 /// What every new Lead is given, mapped or not.
 const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
@@ -30,9 +30,9 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     if let Some(rule) = &ready.settings.assignment_rule {
         let path = ["settings", "automation", "assignment_rules"];
         let rules = VENDOR.listed(ctx, ready.get(&path, &[("module", "Leads")]), "assignment_rules").await;
-        let missing = rules.is_ok_and(|rules| !rules.iter().any(|one| one["id"] == rule.0));
-        let finding = missing.then(|| format!("assignment_rule: Leads have no rule {}", rule.0));
-        ctx.found.findings.extend(finding);
+        if rules.is_ok_and(|rules| !rules.iter().any(|one| one["id"] == rule.0)) {
+            ctx.found.findings.push(format!("assignment_rule: Leads have no rule {}", rule.0));
+        }
     }
     let schema = VENDOR.json(ctx, ready.get(&["settings", "fields"], &[("module", "Leads")])).await;
     match schema {
@@ -49,10 +49,13 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
             }
             ctx.found.findings.extend(schema::findings(&ready.mapping, "field", &ctx.found.targets));
             let config = &ready.settings;
-            let statuses = ("Lead_Status", &config.reopen_status, &config.closed_statuses);
-            let source = ("Lead_Source", &config.lead_source);
-            let unknown = leads::unknown_words(&ctx.found.targets, Config::FIELDS, source, statuses);
-            ctx.found.findings.extend(unknown);
+            let named = [
+                ("lead_source", "Lead_Source", std::slice::from_ref(&config.lead_source)),
+                ("reopen_status", "Lead_Status", config.reopen_status.as_slice()),
+                ("closed_statuses", "Lead_Status", &config.closed_statuses.0),
+            ];
+            let targets = &ctx.found.targets;
+            ctx.found.findings.extend(schema::unknown_choices(targets, &named, is_default::<Config>));
         }
         Err(failure) if failure.class == FailureClass::Credentials && kind != ProbeKind::Mapping => {
             ctx.found.findings.push(format!("the mapping was not checked: {}", failure.error));

@@ -58,7 +58,9 @@ pub(super) fn kind_of_value(value: &Json) -> Option<Kind> {
         (Json::Number(_), _) => Some(Kind::Number),
         (Json::Bool(_), _) => Some(Kind::Truth),
         (_, Some(text)) if text.len() == 10 && text.parse::<Date>().is_ok() => Some(Kind::Date),
-        (_, Some(text)) if Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some()) => Some(Kind::Time),
+        (_, Some(text)) if Pieces::parse(text).is_ok_and(|pieces| pieces.time().is_some()) => {
+            Some(Kind::Time)
+        }
         (_, Some(_)) => Some(Kind::Text),
         _ => None,
     }
