@@ -23,6 +23,7 @@ use accounts::{mailchimp, pipedrive, salesforce};
 
 mod accounts;
 mod matrix;
+mod ways;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -51,6 +52,9 @@ async fn half_a_name_never_takes_the_place_of_the_whole() {
         let mut made = account.connection();
         // What a body template writes is its operator's.
         let is_templated = made.config.as_object_mut().unwrap().remove("body").is_some();
+        if is_templated {
+            made.config["update_method"] = json!("PATCH");
+        }
         let mapping = if is_templated { mapping.clone() } else { Value::Null };
         let mut pushing = Pushing::new(connector, made.config, made.credentials, mapping, TIMEOUT);
         let mut lead = enquiry(1, "Sarah Patel");
@@ -64,7 +68,11 @@ async fn half_a_name_never_takes_the_place_of_the_whole() {
         ] {
             lead["lead"]["name"] = json!(name);
             lead["lead"]["guest_count"] = json!(guests);
-            assert_eq!(pushing.attempt(&mut Bringing::new(kind, &lead)).await, Outcome::Delivered, "{connector}");
+            assert_eq!(
+                pushing.attempt(&mut Bringing::new(kind, &lead)).await,
+                Outcome::Delivered,
+                "{connector}"
+            );
             let records = account.records();
             let [record] = &records[..] else { panic!("{connector}: {records:?}") };
             assert_eq!(record.fields.get("name").map(String::as_str), Some(expected), "{connector}: {name}");
