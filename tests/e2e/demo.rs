@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use leadline_fakes::VENDORS;
 use leadline_tests::leadline;
 use tokio::process::Command;
 
@@ -26,4 +27,20 @@ async fn without_a_terminal_the_demo_ends_when_every_vendor_has_every_lead_once(
     ] {
         assert!(reported.contains(line), "{line} is not told:\n{reported}");
     }
+    let (_, held) = reported.split_once("what the vendors hold:\n").unwrap();
+    let mut told = 0;
+    for (connector, open) in VENDORS {
+        if open().await.unwrap().with(|account| account.is_told()) {
+            continue;
+        }
+        told += 1;
+        let line = held.lines().find(|line| line.split_whitespace().next() == Some(connector));
+        let line = line.unwrap_or_else(|| panic!("{connector} is not told:\n{reported}"));
+        let kinds: Vec<&str> = line.trim_start_matches(connector).split(", ").map(str::trim).collect();
+        assert!(
+            kinds.iter().all(|kind| kind.starts_with("3 ")),
+            "{connector} has not every lead once: {line}"
+        );
+    }
+    assert_eq!(told, 12, "{reported}");
 }

@@ -55,6 +55,27 @@ async fn leads_without_consent_are_skipped_and_never_leave() {
 }
 
 #[tokio::test]
+async fn the_note_of_an_update_begins_with_what_it_changed() {
+    let (scene, fake) = scene(json!({"notes": "yes"})).await;
+    let of = |guests: usize| {
+        move |lead: &mut Value| {
+            lead["lead"]["uuid"] = "01J8H6KQH4YG3XR8RWM6T6XFQ1".into();
+            lead["lead"]["gdpr_consent"] = true.into();
+            lead["lead"]["email"] = "ada@example.com".into();
+            lead["lead"]["guest_count"] = guests.into();
+        }
+    };
+    scene.post(1, of(80)).await;
+    scene.wait_for(1, "delivered").await;
+    scene.post(1, of(99)).await;
+    scene.wait_for(2, "delivered").await;
+    let notes = fake.with(|vendor| vendor.member("ada@example.com").unwrap().notes.clone());
+    assert!(notes.len() == 2 && notes[1].contains("\nGuests changed: 80 → 99\n"), "{notes:?}");
+    scene.end().await;
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn who_took_back_consent_is_not_subscribed_by_an_older_event() {
     let (scene, fake) = scene(json!({})).await;
     let of = |consent: bool| {

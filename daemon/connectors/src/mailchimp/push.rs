@@ -98,7 +98,10 @@ impl Ready {
         let fields = plan.at(FIELDS).cloned().unwrap_or(Json::Null);
         let answer = without_refused(&fields, ("merge field ", ["", ""]), error::flaws, put, ctx).await?;
         done(&answer, ctx.now)?;
-        let web_id = answer.json().as_ref().and_then(|member| id_of(&member["web_id"]));
+        let member = answer.json().unwrap_or_default();
+        let away = word(&member, "status").filter(|status| named("unsubscribed cleaned archived", status));
+        away.into_iter().for_each(|status| ctx.note(format!("not subscribed, as Mailchimp says {status}")));
+        let web_id = id_of(&member["web_id"]);
         let web_id = web_id.as_deref().map(|id| (WEB_ID, id));
         let hash = hash_of(plan);
         ctx.keep(&[("member", hash.as_str())].into_iter().chain(web_id).collect::<Vec<_>>()).await;
