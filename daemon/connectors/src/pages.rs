@@ -23,16 +23,38 @@ fn row(field: &ConfigField) -> String {
         (false, default) if field.kind == SettingKind::Text => format!("`{default}`"),
         (false, default) => default.to_owned(),
     };
-    let help = field.help.replace('|', "\\|");
-    // What looks like an address or a tag is shown as it stands.
-    let help: Vec<String> = help
-        .split(' ')
-        .map(|word| {
-            let is_code = word.contains("{{") || word.contains('<') || word.contains("://");
-            if is_code { format!("`{word}`") } else { word.to_owned() }
-        })
-        .collect();
-    format!("| `{}` | {is} | {default} | {} |\n", field.name, help.join(" "))
+    format!("| `{}` | {is} | {default} | {} |\n", field.name, told(field.help))
+}
+
+/// A help text as a cell: what looks like an address, a tag or a placeholder is shown as it stands, blanks within it too.
+fn told(help: &str) -> String {
+    let help = help.replace('|', "\\|");
+    let (mut told, mut words) = (Vec::new(), help.split(' '));
+    while let Some(word) = words.next() {
+        let mut word = word.to_owned();
+        while word.matches("{{").count() > word.matches("}}").count()
+            && let Some(more) = words.next()
+        {
+            word = format!("{word} {more}");
+        }
+        let code = word.trim_end_matches([',', ';', ':', ')']);
+        let is_code = ["{{", "<", "://"].iter().any(|mark| code.contains(mark));
+        told.push(if is_code { format!("`{code}`{}", &word[code.len()..]) } else { word });
+    }
+    told.join(" ")
+}
+
+#[test]
+fn what_stands_as_it_is_keeps_its_blanks_and_no_punctuation() {
+    for (help, expected) in [
+        ("as /leads?ref={{ lead.uuid }}", "as `/leads?ref={{ lead.uuid }}`"),
+        ("by {{ lead.uuid }}/{{ lead.email }} or not", "by `{{ lead.uuid }}/{{ lead.email }}` or not"),
+        ("My Domain, https://a.example; else", "My Domain, `https://a.example`; else"),
+        ("as https://a.example/… , with ?x=…", "as `https://a.example/…` , with ?x=…"),
+        ("an unclosed {{ lead.uuid", "an unclosed `{{ lead.uuid`"),
+    ] {
+        assert_eq!(told(help), expected);
+    }
 }
 
 fn table(head: &str, fields: &[ConfigField]) -> String {

@@ -5,7 +5,7 @@ use crate::prelude::*;
 settings! {
     /// What we log in with.
     pub(crate) struct Credentials {
-        /// The webhook's URL, as https://discord.com/api/webhooks/… , with ?thread_id=… where it posts to a thread
+        /// The webhook's URL, as https://discord.com/api/webhooks/…, with ?thread_id=… where it posts to a thread
         webhook_url: Required<SecretString>,
     }
 }
