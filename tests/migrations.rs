@@ -206,6 +206,26 @@ async fn readings_that_were_lines_of_the_audit_are_counted_by_the_hour() {
     assert_eq!(names(&pool, "SELECT action FROM audit").await, ["Reveal"]);
 }
 
+/// What a target said of a person goes from the audit, which nothing else takes out of it.
+#[tokio::test]
+async fn resets_that_were_audited_with_an_error_are_kept_without_it() {
+    let pool = Database::empty().await.pool().await;
+    setup::MIGRATIONS.run_to(18, &pool).await.unwrap();
+    let audited = r#"INSERT INTO audit (company_id, id, operator, action, target, before, after) VALUES
+        (7, '01890000-0000-7000-8000-000000000211', 'ann', 'ResetIntegration', 'integration 01J8H6KQH4YG3XR8RWM6T6XFQE',
+         '{"failure_count": 2, "last_error": "zeb@example.com is known"}', '{"failure_count": 0, "last_error": null}'),
+        (7, '01890000-0000-7000-8000-000000000212', 'ann', 'ResetIntegration', 'integration 01J8H6KQH4YG3XR8RWM6T6XFQE',
+         NULL, NULL),
+        (7, '01890000-0000-7000-8000-000000000213', 'ann', 'UpdateFlow', 'flow 01J8H6KQH4YG3XR8RWM6T6XFQE',
+         '{"name": "big"}', '{"name": "large"}')"#;
+    sqlx::query(audited).execute(&pool).await.unwrap();
+    setup::MIGRATIONS.run_to(21, &pool).await.unwrap();
+    assert_eq!(
+        names(&pool, "SELECT format('%s %s', before, after) FROM audit ORDER BY id").await,
+        [r#"{"failure_count": 2} {"failure_count": 0}"#, " ", r#"{"name": "big"} {"name": "large"}"#,]
+    );
+}
+
 /// A database in use may hold every reason that the first version wrote as a sentence.
 #[tokio::test]
 async fn reasons_that_were_sentences_become_codes() {

@@ -198,6 +198,34 @@ async fn an_erased_person_is_nowhere_and_the_counts_stay() {
     }
 }
 
+/// What is kept of commands, for good or for a repeat, names nobody: it needs no erasing.
+#[tokio::test]
+async fn commands_keep_nobody_in_the_audit_or_in_their_answers() {
+    let quoting = "sarah@example.com of Sarah Patel is not valid, call +447700900123";
+    let scene =
+        Scene::set().behaviour(Behaviour::RefuseAll(422, quoting.into())).webhook("hook", "/").start().await;
+    post_lead(&scene.daemon.url("/v1/leads"), &scene.key, LEAD).await;
+    scene.wait_for_states(&["dead"]).await;
+    let reset = scene.cli.json(&["integration", "reset", "hook"]).await;
+    assert!(reset["lifted"]["last_error"].as_str().unwrap().contains("Sarah Patel"), "{reset}");
+    let retried = scene.cli.json(&["delivery", "retry", "--integration", "hook", "--no-wait"]).await;
+    assert_eq!(retried["count"], 1, "{retried}");
+    wait_until("it has failed again", async || scene.operator.finished(&scene.integration).await.len() == 2)
+        .await;
+    scene.wait_for_states(&["dead"]).await;
+    let skipped = scene.cli.json(&["delivery", "skip", "--integration", "hook", "--yes"]).await;
+    assert_eq!(skipped["count"], 1, "{skipped}");
+    scene.daemon.database().settled().await;
+    let kept = "SELECT string_agg(a::text, chr(10)) FROM audit a \
+                UNION ALL SELECT string_agg(r::text, chr(10)) FROM request r";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&scene.pool).await.unwrap();
+    assert!(kept[0].contains("ResetIntegration"), "{kept:?}");
+    assert_eq!(kept.iter().flat_map(|text| of_person(text)).collect::<Vec<_>>(), [""; 0]);
+    scene.cli.json(&["lead", "erase", UUID, "--yes"]).await;
+    assert_eq!(personal(&scene.daemon).await, [""; 0]);
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn an_erased_address_makes_a_new_lead() {
     let Scene { daemon, cli, key, .. } = Scene::set().no_webhook().start().await;

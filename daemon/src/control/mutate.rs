@@ -6,7 +6,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::{
     Control, Reply,
-    access::{Caller, refusal},
+    access::{Caller, refusal, without_people},
     check, status,
 };
 use crate::{
@@ -75,6 +75,9 @@ mutating! {
 
 /// The answer to a mutation, which a repeat gets again.
 pub(super) trait Repeatable: prost::Message + Default + Clone {
+    /// The message's name, by which it is known what of it may name a person.
+    const NAME: &'static str;
+
     /// What a repeat gets: no secrets, and a word that they were shown.
     fn repeated(&self) -> Self {
         self.clone()
@@ -83,7 +86,9 @@ pub(super) trait Repeatable: prost::Message + Default + Clone {
 
 macro_rules! repeatable {
     ($($answer:ident)*) => {
-        $(impl Repeatable for v1::$answer {})*
+        $(impl Repeatable for v1::$answer {
+            const NAME: &'static str = stringify!($answer);
+        })*
     };
 }
 
@@ -125,18 +130,24 @@ repeatable! {
 }
 
 impl Repeatable for v1::CreateTokenResponse {
+    const NAME: &'static str = "CreateTokenResponse";
+
     fn repeated(&self) -> Self {
         Self { token: String::new(), secret_already_shown: true, ..self.clone() }
     }
 }
 
 impl Repeatable for v1::CreateIntakeKeyResponse {
+    const NAME: &'static str = "CreateIntakeKeyResponse";
+
     fn repeated(&self) -> Self {
         Self { id: self.id.clone(), secret_already_shown: true, ..Self::default() }
     }
 }
 
 impl Repeatable for v1::CreateIntegrationResponse {
+    const NAME: &'static str = "CreateIntegrationResponse";
+
     fn repeated(&self) -> Self {
         Self {
             integration: self.integration.clone(),
@@ -147,6 +158,8 @@ impl Repeatable for v1::CreateIntegrationResponse {
 }
 
 impl Repeatable for v1::RotateSecretResponse {
+    const NAME: &'static str = "RotateSecretResponse";
+
     fn repeated(&self) -> Self {
         Self {
             integration: self.integration.clone(),
@@ -210,7 +223,8 @@ impl Control {
             Begun::Repeat(answer) => return repeat(&answer),
         };
         let (command, answer) = work(command).await?;
-        command.answer(call, &answer.repeated().encode_to_vec()).await?;
+        let kept = without_people(A::NAME, &answer.repeated().encode_to_vec())?;
+        command.answer(call, &kept).await?;
         // A count of what is skipped may have become another.
         self.skipped.forget();
         tracing::info!(

@@ -30,6 +30,7 @@ mod shield;
 pub use caller::GroupRole;
 pub(super) use caller::{Caller, Identity, Peer, Users};
 pub use rules::Damaged;
+pub(super) use shield::without_people;
 
 use self::{
     frames::{Failing, rewritten},

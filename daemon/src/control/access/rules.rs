@@ -112,6 +112,11 @@ impl Rules {
         self.methods.get(path).map(AccessRule::Method)
     }
 
+    /// A message of ours.
+    pub(super) fn message(&self, name: &str) -> Option<MessageDescriptor> {
+        self.options.role.parent_pool().get_message_by_name(&format!("{PACKAGE}.{name}"))
+    }
+
     /// Every method of ours, by name.
     pub(super) fn methods(&self) -> impl Iterator<Item = &Method> {
         self.methods.values()

@@ -10,7 +10,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Valu
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::{Code, Status};
 
-use super::{Caller, Gate, frames::Rewrite, refusal};
+use super::{Caller, Gate, frames::Rewrite, refusal, rules::Rules};
 use crate::{
     control::status,
     domain::{cause::Values, privacy},
@@ -99,6 +99,36 @@ impl Rewrite for ShieldedReplies {
 
 fn unreadable() -> Status {
     status::refused(Code::Internal, "UNREADABLE", "the answer cannot be read: see the daemon's log")
+}
+
+/// An answer without what may name a person, as it is kept for a repeat: kept so, it needs no erasing.
+pub(in crate::control) fn without_people(name: &str, answer: &[u8]) -> Result<Vec<u8>, Status> {
+    let rules = Rules::shared().map_err(|_| unreadable())?;
+    let descriptor = rules.message(name).ok_or_else(unreadable)?;
+    let mut answer = DynamicMessage::decode(descriptor, answer).map_err(|_| unreadable())?;
+    forget_people(&rules, &mut answer);
+    Ok(answer.encode_to_vec())
+}
+
+fn forget_people(rules: &Rules, message: &mut DynamicMessage) {
+    let mut personal = Vec::new();
+    for (field, value) in message.fields_mut() {
+        if rules.personal(&field).is_some() {
+            personal.push(field);
+            continue;
+        }
+        match value {
+            Value::Message(inner) => forget_people(rules, inner),
+            Value::List(items) => {
+                items
+                    .iter_mut()
+                    .filter_map(Value::as_message_mut)
+                    .for_each(|inner| forget_people(rules, inner));
+            }
+            _ => {}
+        }
+    }
+    personal.iter().for_each(|field| message.clear_field(field));
 }
 
 /// What is another's is as if it were not there.
@@ -219,5 +249,31 @@ mod tests {
         assert!(!keep_own(&mut dynamic("EnableIntegrationResponse", &shown), 7));
         assert_eq!(foreign().message(), "there is no such thing");
         assert_eq!(unreadable().message(), "the answer cannot be read: see the daemon's log");
+    }
+    #[test]
+    fn an_answer_that_is_kept_names_nobody() {
+        let health = v1::Health { last_error: "zeb@example.com".into(), dead: 3, ..Default::default() };
+        let integration = v1::Integration { name: "crm".into(), health: Some(health), ..Default::default() };
+        let lifted =
+            v1::Lifted { failure_count: 2, last_error: "zeb@example.com".into(), ..Default::default() };
+        let answer = v1::ResetIntegrationResponse { integration: Some(integration), lifted: Some(lifted) };
+        let kept = without_people("ResetIntegrationResponse", &answer.encode_to_vec()).unwrap();
+        let kept = v1::ResetIntegrationResponse::decode(&*kept).unwrap();
+        let (integration, lifted) = (kept.integration.unwrap(), kept.lifted.unwrap());
+        let health = integration.health.unwrap();
+        assert_eq!((&*integration.name, health.dead, lifted.failure_count), ("crm", 3, 2));
+        assert_eq!((&*health.last_error, &*lifted.last_error), ("", ""));
+
+        let delivery = v1::Delivery {
+            id: "01".into(),
+            lead_name: "Zeb".into(),
+            lead_email: "zeb@example.com".into(),
+            ..Default::default()
+        };
+        let answer = v1::HoldDeliveriesResponse { count: 1, running: 0, sample: vec![delivery] };
+        let kept = without_people("HoldDeliveriesResponse", &answer.encode_to_vec()).unwrap();
+        let kept = v1::HoldDeliveriesResponse::decode(&*kept).unwrap();
+        let bare = v1::Delivery { id: "01".into(), ..Default::default() };
+        assert_eq!(kept, v1::HoldDeliveriesResponse { count: 1, running: 0, sample: vec![bare] });
     }
 }

@@ -167,7 +167,7 @@ impl IntegrationService for Control {
     ) -> Reply<v1::ResetIntegrationResponse> {
         self.mutate(request, |mut command, request| async move {
             let (lane, lifted) = command.reset_integration(&request.integration).await?;
-            let after = json!({ "failure_count": 0, "last_error": null });
+            let after = json!({ "failure_count": 0 });
             let target = format!("integration {}", lane.integration);
             command.audit(lane.company, &target, Some(lifted.audited()), Some(after)).await?;
             let view = command.integration_view(lane).await?;

@@ -27,13 +27,13 @@ pub struct Lifted {
 }
 
 impl Lifted {
-    /// It as the audit keeps it.
+    /// It as the audit keeps it: without the error, in which a target may quote a person.
     #[must_use]
     pub fn audited(&self) -> Value {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         json!({
-            "failure_count": self.failure_count, "last_error": self.last_error,
-            "throttled_until": time(self.throttled_until), "breaker_until": time(self.breaker_until),
+            "failure_count": self.failure_count, "throttled_until": time(self.throttled_until),
+            "breaker_until": time(self.breaker_until),
         })
     }
 }
