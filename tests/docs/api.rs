@@ -24,7 +24,7 @@ fn calls(rpcs: &[Rpc]) -> String {
 
 fn fields(fields: &[Field]) -> String {
     let mut table = String::from("| Field | Type | Means |\n|---|---|---|\n");
-    for Field { name, label, kind, comment } in fields {
+    for Field { name, label, kind, comment, .. } in fields {
         let kind = kind.strip_prefix("google.protobuf.").unwrap_or(kind);
         table.push_str(&format!("| `{name}` | {} | {} |\n", format!("{label} {kind}").trim(), cell(comment)));
     }

@@ -4,6 +4,7 @@
 mod doors;
 mod pages;
 mod people;
+pub(crate) mod reads;
 pub(crate) mod walk;
 
 use std::{

@@ -16,7 +16,13 @@ use leadlined::connectors;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{access::walk::everything_read, traces::Collector};
+use crate::{
+    access::{
+        reads::{Subjects, everything_read},
+        show,
+    },
+    traces::Collector,
+};
 
 /// What a daemon logs at most.
 const EVERYTHING: [&str; 1] = ["--log-level=trace"];
@@ -129,8 +135,11 @@ async fn everything_to_read(
         ("ATTEMPT", attempts),
         ("DELIVERY", deliveries),
     ]);
-    let (answered, told) = everything_read(&daemon.control().await, &ids, lead).await;
+    let asked = Subjects { ids, texts: vec![("uuid", lead), ("lead", lead), ("text", "sample")] };
+    let told = everything_read(&show(daemon.control().await, None), &asked).await;
+    let answered = told.values().map(Vec::len).sum::<usize>();
     assert!(answered > 10 * integrations.len(), "only {answered} calls had anything to say");
+    let told = told.into_values().flatten().collect::<String>();
     let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("leadline_integration_attempts_total{"), "{metrics}");
     told + &metrics

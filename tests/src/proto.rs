@@ -42,6 +42,8 @@ pub struct Field {
     /// `repeated`, `optional` or nothing.
     pub label: String,
     pub kind: String,
+    /// Whether it says what of a person may stand in it.
+    pub is_personal: bool,
     pub comment: String,
 }
 
@@ -128,7 +130,14 @@ fn rpc(line: &str, comment: String) -> Rpc {
 fn field(line: &str, comment: String) -> Option<Field> {
     let left: Vec<&str> = line.split(" = ").next().unwrap().split_whitespace().collect();
     let [label @ .., kind, name] = &left[..] else { return None };
-    Some(Field { name: (*name).to_owned(), label: label.join(" "), kind: (*kind).to_owned(), comment })
+    let is_personal = line.contains("[(personal) = ");
+    Some(Field {
+        name: (*name).to_owned(),
+        label: label.join(" "),
+        kind: (*kind).to_owned(),
+        is_personal,
+        comment,
+    })
 }
 
 #[cfg(test)]
@@ -139,7 +148,7 @@ mod tests {
     fn proto_files_are_read_right() {
         let text = "// About\n// it.\nsyntax = \"proto3\";\nservice AService {\n  // Says.\n  \
                     rpc GetA(GetARequest) returns (stream GetAResponse) {\n    option (role) = ROLE_VIEWER;\n  }\n}\n\n\
-                    // Asks.\nmessage GetARequest {\n  // One.\n  repeated string ids = 1 [(x) = Y];\n}\n\n\
+                    // Asks.\nmessage GetARequest {\n  // One.\n  repeated string ids = 1 [(personal) = Y];\n}\n\n\
                     enum AState {\n  // None.\n  A_STATE_UNSPECIFIED = 0;\n}\n";
         let proto = read("a.proto".to_owned(), text);
         assert_eq!(proto.about, "About it.");
@@ -153,6 +162,7 @@ mod tests {
             (&*field.name, &*field.label, &*field.kind, &*field.comment),
             ("ids", "repeated", "string", "One.")
         );
+        assert!(field.is_personal);
         let value = &proto.enums[0].values[0];
         assert_eq!((&*value.name, value.number, &*value.comment), ("A_STATE_UNSPECIFIED", 0, "None."));
     }

@@ -182,6 +182,68 @@ fn every_refusal_has_a_reason() {
     check("a status is made by status::told or status::refused, with a reason", &findings);
 }
 
+/// Texts of answers in which nothing of a person stands, by what they are called, and why.
+const IMPERSONAL: [(&str, &str); 11] = [
+    (
+        "id action attempt_id cause company_name connector created_by currency cursor daemon_version delivery_id \
+         integration_id integration_name job_id key key_id kind lead method next_page_token operator path prefix pushed \
+         removed sample_delivery_id target target_name uuid uuids version",
+        "ids, and names of things and of operators",
+    ),
+    (
+        "Company Connector ConfigField FailureIntegration Flow Form Header Integration JobIntegration Token .name",
+        "so too",
+    ),
+    ("PushLeadsResponse TestFlowResponse .sample", "uuids of leads"),
+    (
+        "account allow_origins brand config constants field findings form honeypot lead_url locale map mapping redirect \
+         rule time_zone warnings when why",
+        "what operators set up, and what is found of it; ExplainDelivery masks its own `why`",
+    ),
+    (
+        "advice amount column content_type default_value help meant may_call pointer summary words",
+        "our own words",
+    ),
+    ("Refused.body", "masked when it is stored"),
+    ("detail", "our words on a refused post, without its values"),
+    ("before after", "the audit is kept for good, so that nothing personal is written there"),
+    ("Failure.text", "an error without what differs from lead to lead"),
+    ("document", "masked by itself: `mask` is forced"),
+    ("signing_secret token", "secrets that are shown once, to admins"),
+];
+/// Calls that are there to tell who somebody is.
+const TELLING: [&str; 2] = ["ExportPersonResponse", "RevealResponse"];
+
+/// The answers that `message` is a part of are masked by what its fields say of themselves: each says it, or stands in
+/// `IMPERSONAL`.
+#[test]
+fn every_text_of_an_answer_says_whether_it_is_personal() {
+    let messages: BTreeMap<_, _> =
+        protos().into_iter().flat_map(|proto| proto.messages).map(|it| (it.name.clone(), it)).collect();
+    let mut open: Vec<String> = messages.keys().filter(|name| name.ends_with("Response")).cloned().collect();
+    let (mut seen, mut findings) = (Vec::new(), Vec::new());
+    let is_excused = |message: &str, field: &str| {
+        IMPERSONAL.iter().any(|(names, _)| {
+            let shared = names.split_once(" .").filter(|(_, name)| *name == field);
+            shared.is_some_and(|(messages, _)| messages.split_whitespace().any(|name| name == message))
+                || names.split_whitespace().any(|name| name == field || name == format!("{message}.{field}"))
+        })
+    };
+    while let Some(name) = open.pop() {
+        let Some(message) = messages.get(&name).filter(|_| !seen.contains(&name)) else { continue };
+        for Field { name: field, kind, is_personal, .. } in &message.fields {
+            let is_text = ["string", "bytes"].contains(&kind.as_str());
+            if is_text && !is_personal && !is_excused(&name, field) && !TELLING.contains(&&*name) {
+                findings.push(format!("{name}.{field}"));
+            }
+            open.push(kind.clone());
+        }
+        seen.push(name);
+    }
+    assert!(seen.len() > 100, "{}", seen.len());
+    check("a text of an answer says `personal`, or why not (IMPERSONAL)", &findings);
+}
+
 #[test]
 fn lists_have_pages() {
     let messages: Vec<_> = protos().into_iter().flat_map(|proto| proto.messages).collect();

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use leadline_proto::v1;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, check, unchecked, words};
+use super::{Control, Reply, check, mutate, unchecked, words};
 use crate::{
     connectors::{
         self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
@@ -27,7 +27,12 @@ impl Control {
         &self,
         request: Request<v1::PreviewIntegrationRequest>,
     ) -> Reply<v1::PreviewIntegrationResponse> {
+        let caller = mutate::caller(&request)?;
+        let may_shape = caller.masked && caller.role > v1::Role::Viewer;
         let request = request.into_inner();
+        if may_shape && !request.lead.is_empty() {
+            Err(only_the_sample())?;
+        }
         let lane = self.store.find_integration(None, &request.integration).await?;
         let company = lane.company;
         let integration = self.store.integration(lane).await?;
@@ -87,6 +92,14 @@ impl Control {
         let found = self.store.lead_view(Some(&company.to_string()), lead).await?;
         Ok(lead::pushed_as(&found.event, kind))
     }
+}
+
+/// Who may change a mapping has a preview say of masked people whatever they ask: a letter of a name by the form of a word.
+fn only_the_sample() -> Refusal {
+    Refusal::Invalid(
+        "lead: people are masked for you, and a mapping of yours could tell who they are: preview the sample"
+            .to_owned(),
+    )
 }
 
 /// What happened, as far as the push is told.

@@ -1,76 +1,145 @@
 //! People are masked for viewers, whatever they ask; whoever may look at one leaves a line in the audit.
 
+use std::collections::BTreeMap;
+
 use leadline_fakes::{Behaviour, Receiver};
 use leadline_proto::v1::{
-    self, Role, activity_service_client::ActivityServiceClient, attempt_service_client::AttemptServiceClient,
-    delivery_service_client::DeliveryServiceClient, failure_service_client::FailureServiceClient,
+    self, Role, delivery_service_client::DeliveryServiceClient, flow_service_client::FlowServiceClient,
     integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
     token_service_client::TokenServiceClient,
 };
-use leadline_tests::{Cli, Operator, Scene, post_lead, request_id, wait_until};
+use leadline_tests::{Cli, Daemon, Operator, Scene, post_lead, request_id, wait_until};
 use serde_json::json;
 use tonic::Code;
 
-use super::{Authority, connect, daemon, leads, show, token, tokens, walk::reason};
+use super::{
+    Authority, Wire, connect, daemon, leads,
+    reads::{Subjects, everything_read, reads_of, searches},
+    show, token, tokens,
+    walk::{call, job_of, path, reason},
+    wire,
+};
 
 /// What must not be seen, in small letters.
 const SECRETS: [&str; 5] = ["zebulon", "quackenbush", "zeb@example", "7700900999", "lighthouse keeper"];
 
 /// Fails if an answer shows the person.
 fn closed(what: &str, answer: &impl prost::Message) {
-    let bytes = answer.encode_to_vec();
-    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    closed_text(what, &String::from_utf8_lossy(&answer.encode_to_vec()));
+}
+
+fn closed_text(what: &str, text: &str) {
+    let text = text.to_lowercase();
     for secret in SECRETS {
         assert!(!text.contains(secret), "{what} shows {secret}: {text}");
     }
 }
 
-/// What else may show a person: attempts, deliveries, failures, the trace, activity, the integration, and each stream.
-async fn everything_else_is_closed(wire: &super::Wire, crm: &str, uuid: &str, delivery: String) {
-    let mut attempts = AttemptServiceClient::new(wire.clone());
-    let listed = attempts.list_attempts(v1::ListAttemptsRequest::default()).await.unwrap().into_inner();
-    closed("attempts", &listed);
-    let asked = v1::GetAttemptRequest { id: listed.attempts[0].id.clone() };
-    closed("attempt", attempts.get_attempt(asked).await.unwrap().get_ref());
-    let mut deliveries = DeliveryServiceClient::new(wire.clone());
-    closed(
-        "deliveries",
-        deliveries.list_deliveries(v1::ListDeliveriesRequest::default()).await.unwrap().get_ref(),
-    );
-    let asked = v1::GetDeliveryRequest { id: delivery.clone() };
-    closed("delivery", deliveries.get_delivery(asked).await.unwrap().get_ref());
-    let asked = v1::ExplainDeliveryRequest { id: delivery };
-    closed("why", DeliveryServiceClient::new(wire.clone()).explain_delivery(asked).await.unwrap().get_ref());
-    let failures =
-        FailureServiceClient::new(wire.clone()).list_failures(v1::ListFailuresRequest::default()).await;
-    closed("failures", failures.unwrap().get_ref());
-    let asked = v1::TraceLeadRequest { uuid: uuid.to_owned(), ..Default::default() };
-    closed("trace", LeadServiceClient::new(wire.clone()).trace_lead(asked).await.unwrap().get_ref());
-    let mut activity = ActivityServiceClient::new(wire.clone());
-    closed("activity", activity.list_activity(v1::ListActivityRequest::default()).await.unwrap().get_ref());
-    let mut stream = activity.watch_activity(v1::WatchActivityRequest::default()).await.unwrap().into_inner();
-    closed("watched activity", &stream.message().await.unwrap().unwrap());
-    let asked = v1::GetIntegrationRequest { integration: crm.to_owned() };
-    let shown = IntegrationServiceClient::new(wire.clone()).get_integration(asked).await.unwrap();
-    closed("integration", shown.get_ref());
-    let mut watch = IntegrationServiceClient::new(wire.clone());
-    let mut stream =
-        watch.watch_integrations(v1::WatchIntegrationsRequest::default()).await.unwrap().into_inner();
-    closed("watch", &stream.message().await.unwrap().unwrap());
-    let asked = v1::WatchAttemptsRequest { integration: crm.to_owned() };
-    let mut stream = attempts.watch_attempts(asked).await.unwrap().into_inner();
-    closed("watched attempts", &stream.message().await.unwrap().unwrap());
-    let asked = v1::PreviewIntegrationRequest {
+/// Everything that is there to be asked about, of every kind; `names` has the uuid of the lead and what else texts name.
+async fn things(daemon: &Daemon, operator: &Operator, crm: &str) -> BTreeMap<&'static str, Vec<String>> {
+    let cli = Cli::new(daemon.socket());
+    cli.json(&["flow", "create", "--company", "7", "--name", "big", "--when", "true", "--then", crm]).await;
+    cli.json(&["form", "create", "--company", "7", "--name", "page"]).await;
+    let job = job_of(operator, crm).await;
+    wait_until("it has failed again", async || operator.finished(crm).await.len() > 1).await;
+    let list = async |noun: &str| {
+        let listed = cli.json(&[noun, "list", "--company", "7"]).await;
+        vec![listed[0]["id"].as_str().unwrap().to_owned()]
+    };
+    let attempts: Vec<_> = operator.finished(crm).await;
+    BTreeMap::from([
+        ("COMPANY", vec!["7".to_owned()]),
+        ("INTEGRATION", vec![crm.to_owned()]),
+        ("DELIVERY", vec![attempts[0].delivery_id.clone()]),
+        ("ATTEMPT", attempts.iter().map(|it| it.id.clone()).collect()),
+        ("JOB", vec![job]),
+        ("FLOW", list("flow").await),
+        ("FORM", list("form").await),
+        ("INTAKE_KEY", list("intake-key").await),
+    ])
+}
+
+/// Fails if anything that a role may read shows the person, or was not asked.
+async fn everything_is_closed(wire: &Wire, role: Role, asked: &Subjects<'_>) {
+    let told = everything_read(wire, asked).await;
+    for (method, answers) in &told {
+        for answer in answers {
+            closed_text(method, answer);
+        }
+    }
+    // Not for whoever sees people masked.
+    let silent = ["FindLeadsAnywhere", "TestFlow"];
+    let missed: Vec<_> = reads_of(role)
+        .into_iter()
+        .filter(|name| !told.contains_key(name) && !silent.contains(&&**name))
+        .collect();
+    assert!(missed.is_empty(), "no answer as {role:?}: {missed:?}");
+    assert!(told.len() > 35, "{:?}", told.keys());
+}
+
+/// Who would read people letter by letter is turned away: by a text of errors, by a condition, by a mapping.
+async fn nobody_is_guessed(wire: &Wire, role: Role, crm: &str, uuid: &str) {
+    let may = reason_of(role);
+    let mut tried = 0;
+    for (method, request) in searches("zebulon") {
+        let told = call(wire, path(&method), request).await.unwrap_err();
+        let is_list = method.name() == "ListDeliveries";
+        assert_eq!(told.code(), Code::PermissionDenied, "{}: {told:?}", method.name());
+        assert_eq!(reason(&told), if is_list { "PEOPLE_MASKED" } else { may }, "{}", method.name());
+        tried += 1;
+    }
+    assert!(tried >= 5, "{tried}");
+    let mut flows = FlowServiceClient::new(wire.clone());
+    for asked in [
+        v1::TestFlowRequest { flow: "big".into(), ..Default::default() },
+        v1::TestFlowRequest {
+            flow: "big".into(),
+            when: "lead.email.startsWith('z')".into(),
+            ..Default::default()
+        },
+        v1::TestFlowRequest {
+            company: "7".into(),
+            when: "lead.name.contains('Z')".into(),
+            ..Default::default()
+        },
+    ] {
+        let told = flows.test_flow(asked).await.unwrap_err();
+        assert_eq!((told.code(), &*reason(&told)), (Code::PermissionDenied, may), "{told:?}");
+    }
+    let mapping = json!({ "email": { "value": "{{ lead.email }}" } }).to_string();
+    let preview = |mapping| v1::PreviewIntegrationRequest {
         integration: crm.to_owned(),
         lead: uuid.to_owned(),
+        mapping,
         ..Default::default()
     };
-    let preview = IntegrationServiceClient::new(wire.clone()).preview_integration(asked).await.unwrap();
-    closed("preview", preview.get_ref());
+    let mut integrations = IntegrationServiceClient::new(wire.clone());
+    let told = integrations.preview_integration(preview(Some(mapping))).await.unwrap_err();
+    if role == Role::Viewer {
+        assert_eq!(reason(&told), "NEEDS_ROLE", "{told:?}");
+        return;
+    }
+    let saved = integrations.preview_integration(preview(None)).await.unwrap_err();
+    for told in [told, saved] {
+        assert_eq!(
+            (told.code(), told.message()),
+            (
+                Code::InvalidArgument,
+                "lead: people are masked for you, and a mapping of yours could tell who they are: preview the sample"
+            )
+        );
+    }
+    let who = TokenServiceClient::new(wire.clone()).who_am_i(v1::WhoAmIRequest {}).await.unwrap();
+    assert!(!who.get_ref().may_call.iter().any(|name| name == "TestFlow"), "{who:?}");
+}
+
+/// Why somebody is turned away from what an operator may do who sees people.
+fn reason_of(role: Role) -> &'static str {
+    if role == Role::Viewer { "NEEDS_ROLE" } else { "PEOPLE_MASKED" }
 }
 
 /// Parts of what leads say would list people.
-async fn no_search_goes_through_what_leads_say(seen: &mut LeadServiceClient<super::Wire>, uuid: &str) {
+async fn no_search_goes_through_what_leads_say(seen: &mut LeadServiceClient<Wire>, uuid: &str) {
     for text in ["lighthouse", "zeb@example.com", uuid] {
         let asked = v1::FindLeadsAnywhereRequest { text: text.to_owned(), ..Default::default() };
         let refused = seen.find_leads_anywhere(asked).await.unwrap_err();
@@ -86,7 +155,7 @@ async fn no_search_goes_through_what_leads_say(seen: &mut LeadServiceClient<supe
 }
 
 /// Shuts the breaker and the throttle of an integration, which say why in the target's words.
-async fn both_gates_are_shut(daemon: &leadline_tests::Daemon, operator: &Operator, crm: &str) {
+async fn both_gates_are_shut(daemon: &Daemon, operator: &Operator, crm: &str) {
     let shut = "UPDATE integration SET throttled_until = now() + interval '1 hour';
         UPDATE integration_stat SET last_class = 'throttled', streak = 20, trips = 1, breaker_error = last_error,
             breaker_until = now() + interval '1 hour'";
@@ -97,7 +166,7 @@ async fn both_gates_are_shut(daemon: &leadline_tests::Daemon, operator: &Operato
 }
 
 /// A viewer finds by what is whole, and looks through nothing that leads say.
-async fn only_whole_words_find(seen: &mut LeadServiceClient<super::Wire>, uuid: &str) {
+async fn only_whole_words_find(seen: &mut LeadServiceClient<Wire>, uuid: &str) {
     let find = |text: &str| v1::FindLeadsRequest { text: text.to_owned(), ..Default::default() };
     let part = seen.find_leads(find("zebu")).await.unwrap_err();
     assert_eq!(
@@ -125,32 +194,53 @@ async fn only_whole_words_find(seen: &mut LeadServiceClient<super::Wire>, uuid: 
     );
 }
 
+/// A daemon where a delivery of one person is dead at an integration whose target quotes them.
+struct Quoted {
+    authority: Authority,
+    daemon: Daemon,
+    operator: Operator,
+    receiver: Receiver,
+    crm: String,
+    uuid: String,
+}
+
+impl Quoted {
+    async fn start() -> Self {
+        let authority = Authority::new();
+        let daemon = daemon(&authority).await;
+        let operator = Operator::new(daemon.control().await);
+        let error = "Zebulon Quackenbush <zeb@example.com> is known, call +44 7700900999";
+        let receiver = Receiver::start(Behaviour::RefuseAll(422, error.to_owned())).await.unwrap();
+        let key = operator.company(7).await;
+        let more = json!({ "headers": { "X-Person": { "value": "{{ lead.name }}", "public": true } } });
+        let url = receiver.url("/people/{{ lead.email }}");
+        let crm = operator.webhook(7, "crm", &url, more).await.integration.unwrap().id;
+        let lead = json!({ "lead": { "name": "Zebulon Quackenbush", "email": "zeb@example.com",
+            "phone": "+447700900999", "event_type": "wedding", "event_date": "2027-05-01", "guest_count": 80,
+            "gdpr_consent": true, "message": "I am a lighthouse keeper" } });
+        let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
+        assert_eq!(status, 202, "{posted}");
+        let uuid = posted["lead"].as_str().unwrap().to_owned();
+        wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
+        Self { authority, daemon, operator, receiver, crm, uuid }
+    }
+
+    async fn wire(&self, role: Role, masked: bool) -> Wire {
+        let (_, token) = token(&self.daemon, role, "", masked).await;
+        wire(&self.daemon, &self.authority.file(), None, Some(&token)).await
+    }
+
+    async fn end(self) {
+        self.daemon.stop().await;
+        self.receiver.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
-    let authority = Authority::new();
-    let daemon = daemon(&authority).await;
-    let operator = Operator::new(daemon.control().await);
-    let error = "Zebulon Quackenbush <zeb@example.com> is known, call +44 7700900999";
-    let receiver = Receiver::start(Behaviour::RefuseAll(422, error.to_owned())).await.unwrap();
-    let key = operator.company(7).await;
-    let more = json!({ "headers": { "X-Person": { "value": "{{ lead.name }}", "public": true } } });
-    let url = receiver.url("/people/{{ lead.email }}");
-    let crm = operator.webhook(7, "crm", &url, more).await.integration.unwrap().id;
-    let lead = json!({ "lead": { "name": "Zebulon Quackenbush", "email": "zeb@example.com", "phone": "+447700900999",
-        "event_type": "wedding", "event_date": "2027-05-01", "guest_count": 80, "gdpr_consent": true,
-        "message": "I am a lighthouse keeper" } });
-    let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
-    assert_eq!(status, 202, "{posted}");
-    let uuid = posted["lead"].as_str().unwrap().to_owned();
-    let delivery = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
-    wait_until("a delivery is dead", async || operator.badge(&crm).await == "failing").await;
-
-    both_gates_are_shut(&daemon, &operator, &crm).await;
-    let channel = connect(&daemon, &authority.file(), None).await.unwrap();
-    let (_, viewer) = token(&daemon, Role::Viewer, "", false).await;
-    let wire = show(channel.clone(), Some(&viewer));
-    let mut seen = leads(&wire);
-    closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
+    let scene = Quoted::start().await;
+    let uuid = scene.uuid.clone();
+    let mut seen = leads(&scene.wire(Role::Viewer, false).await);
     let asked = v1::GetLeadRequest { uuid: uuid.clone(), ..Default::default() };
     let got = seen.get_lead(asked).await.unwrap().into_inner();
     closed("get", &got);
@@ -161,18 +251,18 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
         closed("evidence", seen.get_evidence(asked).await.unwrap().get_ref());
     }
     only_whole_words_find(&mut seen, &uuid).await;
-    everything_else_is_closed(&wire, &crm, &uuid, delivery).await;
     let reveal = v1::RevealRequest { uuid: uuid.clone(), ..Default::default() };
     assert_eq!(seen.reveal(reveal.clone()).await.unwrap_err().code(), Code::PermissionDenied);
 
     // An operator from whom people are masked sees one at a time, and each look is told.
-    let (_, masked) = token(&daemon, Role::Operator, "7", true).await;
+    let (_, masked) = token(&scene.daemon, Role::Operator, "7", true).await;
+    let channel = connect(&scene.daemon, &scene.authority.file(), None).await.unwrap();
     let mut seen = leads(&show(channel, Some(&masked)));
     closed("list", seen.list_leads(v1::ListLeadsRequest::default()).await.unwrap().get_ref());
     no_search_goes_through_what_leads_say(&mut seen, &uuid).await;
     let revealed = seen.reveal(reveal).await.unwrap().into_inner();
     assert_eq!((&*revealed.name, &*revealed.email), ("Zebulon Quackenbush", "zeb@example.com"));
-    let audit = Cli::new(daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
+    let audit = Cli::new(scene.daemon.socket()).json(&["audit", "list", "--limit", "1"]).await;
     let line = &audit[0];
     assert_eq!(
         (&line["action"], &line["operator"]),
@@ -180,13 +270,59 @@ async fn a_viewer_sees_nobody_and_an_operator_who_reveals_leaves_a_line() {
         "{line}"
     );
     assert!(line["target"].as_str().unwrap().starts_with("lead "), "{line}");
-    daemon.stop().await;
-    receiver.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn nothing_that_may_be_read_shows_a_person_before_and_after_a_reset() {
+    let scene = Quoted::start().await;
+    let crm = &scene.crm;
+    let ids = things(&scene.daemon, &scene.operator, crm).await;
+    let causes = Cli::new(scene.daemon.socket()).json(&["failure", "list"]).await;
+    let cause = causes[0]["cause"].as_str().unwrap();
+    let texts =
+        vec![("uuid", &*scene.uuid), ("lead", &*scene.uuid), ("cause", cause), ("text", "zeb@example.com")];
+    let asked = Subjects { ids, texts };
+    both_gates_are_shut(&scene.daemon, &scene.operator, crm).await;
+    let viewer = scene.wire(Role::Viewer, false).await;
+    everything_is_closed(&viewer, Role::Viewer, &asked).await;
+    let operator = scene.wire(Role::Operator, true).await;
+    let reset = v1::ResetIntegrationRequest { request_id: request_id(), integration: crm.clone() };
+    let mut integrations = IntegrationServiceClient::new(operator.clone());
+    for kind in ["reset", "its repeat"] {
+        let answer = integrations.reset_integration(reset.clone()).await.unwrap();
+        closed(kind, answer.get_ref());
+    }
+    everything_is_closed(&viewer, Role::Viewer, &asked).await;
+    everything_is_closed(&operator, Role::Operator, &asked).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn whoever_sees_people_masked_cannot_guess_them_either() {
+    let scene = Quoted::start().await;
+    let cli = Cli::new(scene.daemon.socket());
+    let crm = &scene.crm;
+    cli.json(&["flow", "create", "--company", "7", "--name", "big", "--when", "true", "--then", crm]).await;
+    for (role, masked) in [(Role::Viewer, false), (Role::Operator, true)] {
+        let wire = scene.wire(role, masked).await;
+        nobody_is_guessed(&wire, role, crm, &scene.uuid).await;
+    }
+    // Whoever sees people may ask all of it.
+    let wire = scene.wire(Role::Operator, false).await;
+    let asked = v1::TestFlowRequest { flow: "big".into(), ..Default::default() };
+    let tested = FlowServiceClient::new(wire.clone()).test_flow(asked).await.unwrap().into_inner();
+    assert_eq!((tested.tested, tested.sent), (1, 1));
+    let filter = v1::DeliveryFilter { error: "zebulon".into(), ..Default::default() };
+    let asked = v1::ListDeliveriesRequest { filter: Some(filter), ..Default::default() };
+    let found = DeliveryServiceClient::new(wire).list_deliveries(asked).await.unwrap().into_inner();
+    assert_eq!(found.deliveries.len(), 1);
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_lead_that_is_read_with_an_intake_key_leaves_a_line() {
-    let daemon = leadline_tests::Daemon::start().await;
+    let daemon = Daemon::start().await;
     let key = Operator::new(daemon.control().await).company(7).await;
     let lead = leadline_fakes::sample_lead(1).to_string();
     let (_, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead).await;

@@ -14,7 +14,7 @@ use prost_reflect::{
     MethodDescriptor, Value,
 };
 use serde_json::json;
-use tonic::{Code, Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic::{Code, Request, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
 use super::{Authority, Wire, connect, connect_from, daemon, show, token, tokens, wire};
@@ -61,15 +61,15 @@ impl prost::Message for Raw {
     fn clear(&mut self) {}
 }
 
-fn pool() -> DescriptorPool {
+pub(super) fn pool() -> DescriptorPool {
     DescriptorPool::decode(leadline_proto::DESCRIPTORS).unwrap()
 }
 
-pub(crate) fn methods() -> Vec<MethodDescriptor> {
+pub(super) fn methods() -> Vec<MethodDescriptor> {
     pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
 }
 
-pub(crate) fn path(method: &MethodDescriptor) -> PathAndQuery {
+pub(super) fn path(method: &MethodDescriptor) -> PathAndQuery {
     format!("/{}/{}", method.parent_service().full_name(), method.name()).parse().unwrap()
 }
 
@@ -82,7 +82,7 @@ fn paths() -> Vec<PathAndQuery> {
 }
 
 /// Calls a method with these bytes and reads the first answer; nothing if none comes for a while.
-async fn call(wire: &Wire, path: PathAndQuery, bytes: Vec<u8>) -> Result<Bytes, tonic::Status> {
+pub(super) async fn call(wire: &Wire, path: PathAndQuery, bytes: Vec<u8>) -> Result<Bytes, tonic::Status> {
     let mut grpc = Grpc::new(wire.clone());
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<Raw, Raw>::default();
@@ -95,7 +95,7 @@ async fn call(wire: &Wire, path: PathAndQuery, bytes: Vec<u8>) -> Result<Bytes, 
 }
 
 /// The machine reason of a refusal.
-pub(super) fn reason(status: &tonic::Status) -> String {
+pub(crate) fn reason(status: &tonic::Status) -> String {
     let details = tonic_types::StatusExt::get_error_details(status);
     let info = details.error_info().unwrap_or_else(|| panic!("no reason: {status:?}"));
     assert_eq!(info.domain, "leadline");
@@ -262,7 +262,7 @@ pub(super) async fn two_companies(daemon: &Daemon, receiver: &Receiver) -> BTree
 }
 
 /// A job that pushes again what is dead at an integration.
-async fn job_of(operator: &Operator, integration: &str) -> String {
+pub(super) async fn job_of(operator: &Operator, integration: &str) -> String {
     let filter = v1::DeliveryFilter { integration: integration.to_owned(), ..Default::default() };
     let request =
         v1::RetryDeliveriesRequest { request_id: request_id(), filter: Some(filter), ..Default::default() };
@@ -282,76 +282,43 @@ async fn anothers_lead_is_not_there(wire: &Wire, lead: &str) {
     }
 }
 
-/// Everything that the calls answer which only read, with nothing named and with each of these things: `ids` has what there
-/// is of a kind, `lead` the uuid of one. Answers how many calls had something to say.
-pub(crate) async fn everything_read(
-    channel: &Channel,
-    ids: &BTreeMap<&'static str, Vec<String>>,
-    lead: &str,
-) -> (usize, String) {
-    const READS: [&str; 6] = ["List", "Get", "Find", "Trace", "Explain", "Who"];
-    let pool = pool();
-    let refers_to = pool.get_extension_by_name("leadline.control.v1.refers_to").unwrap();
-    let kinds = pool.get_enum_by_name("leadline.control.v1.Reference").unwrap();
-    let (mut answered, mut told) = (0, String::new());
-    for method in methods().iter().filter(|it| READS.iter().any(|read| it.name().starts_with(read))) {
-        let mut requests = vec![DynamicMessage::new(method.input())];
-        for way in references(&method.input(), &refers_to, &mut Vec::new()) {
-            let number = way.last().unwrap().options().get_extension(&refers_to).as_enum_number().unwrap();
-            let kind = kinds.get_value(number).unwrap().name().replace("REFERENCE_", "");
-            for id in ids.get(&*kind).into_iter().flatten() {
-                let mut request = DynamicMessage::new(method.input());
-                set_below(&mut request, &way, Value::String(id.clone()));
-                requests.push(request);
-            }
-        }
-        for mut request in requests {
-            for (name, value) in [("uuid", lead), ("text", "a")] {
-                if method.input().get_field_by_name(name).is_some() {
-                    request.set_field_by_name(name, Value::String(value.to_owned()));
-                }
-            }
-            let mut grpc = Grpc::new(channel.clone());
-            grpc.ready().await.unwrap();
-            let codec = ProstCodec::<Raw, Raw>::default();
-            let request = Request::new(Raw(request.encode_to_vec().into()));
-            // What names nothing is refused by some.
-            let Ok(answer) = grpc.unary(request, path(method), codec).await else { continue };
-            let answer = answer.into_inner().0;
-            answered += usize::from(!answer.is_empty());
-            told += &String::from_utf8_lossy(&answer);
-        }
-    }
-    (answered, told)
-}
-
 /// The ways to each field of a request that names something, through messages in it.
-fn references(
+pub(super) fn references(
     message: &MessageDescriptor,
     refers_to: &ExtensionDescriptor,
     above: &mut Vec<FieldDescriptor>,
 ) -> Vec<Vec<FieldDescriptor>> {
-    let mut ways = Vec::new();
+    let names = |field: &FieldDescriptor| {
+        field.options().get_extension(refers_to).as_enum_number().unwrap_or_default() != 0
+    };
+    ways(message, &names, above)
+}
+
+/// The ways to each field of a request that is of a kind, through messages in it.
+pub(super) fn ways(
+    message: &MessageDescriptor,
+    is_meant: &dyn Fn(&FieldDescriptor) -> bool,
+    above: &mut Vec<FieldDescriptor>,
+) -> Vec<Vec<FieldDescriptor>> {
+    let mut found = Vec::new();
     for field in message.fields() {
         above.push(field.clone());
         match field.kind() {
             // One that holds itself ends nowhere.
             Kind::Message(inner) if above.iter().filter(|it| **it == field).count() == 1 => {
-                ways.extend(references(&inner, refers_to, above));
+                found.extend(ways(&inner, is_meant, above));
             }
             Kind::Message(_) => {}
-            _ if field.options().get_extension(refers_to).as_enum_number().unwrap_or_default() != 0 => {
-                ways.push(above.clone());
-            }
+            _ if is_meant(&field) => found.push(above.clone()),
             _ => {}
         }
         above.pop();
     }
-    ways
+    found
 }
 
 /// Sets the field at the end of a way.
-fn set_below(message: &mut DynamicMessage, way: &[FieldDescriptor], value: Value) {
+pub(super) fn set_below(message: &mut DynamicMessage, way: &[FieldDescriptor], value: Value) {
     match way {
         [field] => message.set_field(field, if field.is_list() { Value::List(vec![value]) } else { value }),
         [field, rest @ ..] => {

@@ -59,6 +59,7 @@ impl Gate {
             method.role != Role::Unspecified
                 && caller.role >= method.role
                 && !(method.spans_companies && caller.company.is_some())
+                && !(method.tells_of_people && caller.masked)
         };
         let mut names: Vec<_> = self.rules.methods().filter(may).map(|method| method.name.clone()).collect();
         names.sort_unstable();
@@ -128,6 +129,9 @@ impl Gate {
         }
         if let Some((_, company)) = caller.company.as_ref().filter(|_| method.spans_companies) {
             return Err(refusal::spans_companies(&method.name, company, &caller));
+        }
+        if method.tells_of_people && caller.masked {
+            return Err(refusal::tells_of_people(&method.name, &caller));
         }
         if Requests::are_read(&caller, method.has_finer_needs) {
             let requests = Requests {

@@ -58,6 +58,13 @@ impl Requests {
         Box::pin(async move {
             let fields: Vec<_> = message.descriptor().fields().collect();
             for field in fields {
+                if self.caller.masked
+                    && message.has_field(&field)
+                    && self.gate.rules.is_not_for_masked(&field)
+                {
+                    let what = format!("{} by {}", self.method, field.name());
+                    return Err(refusal::tells_of_people(&what, &self.caller));
+                }
                 if self.caller.masked && self.gate.rules.is_forced(&field) {
                     message.set_field(&field, Value::Bool(true));
                 }

@@ -74,6 +74,13 @@ pub(super) fn spans_companies(what: &str, company: &str, caller: &Caller) -> Sta
     status::refused(Code::PermissionDenied, "SPANS_COMPANIES", message)
 }
 
+/// The answer would tell, piece by piece, who people are that the caller sees masked.
+pub(super) fn tells_of_people(what: &str, caller: &Caller) -> Status {
+    let operator = &caller.operator;
+    let message = format!("{what} could tell who people are, and they are masked for {operator}");
+    status::refused(Code::PermissionDenied, "PEOPLE_MASKED", message)
+}
+
 /// There is no rule for the call, so nobody may make it.
 pub(super) fn no_rule(path: &str) -> Status {
     status::refused(Code::Unimplemented, "NO_METHOD", format!("there is no method {path}"))
@@ -121,6 +128,11 @@ mod tests {
                 spans_companies("GetSystem", "The Mill", &caller),
                 Code::PermissionDenied,
                 "GetSystem is about all companies, and token mara sees \"The Mill\" only",
+            ),
+            (
+                tells_of_people("ListDeliveries by error", &caller),
+                Code::PermissionDenied,
+                "ListDeliveries by error could tell who people are, and they are masked for token mara",
             ),
             (no_rule("/x.Y/Z"), Code::Unimplemented, "there is no method /x.Y/Z"),
             (nobody(), Code::PermissionDenied, "nobody is at the other end"),

@@ -39,6 +39,8 @@ pub(super) struct Method {
     pub(super) role: Role,
     /// It is about all companies at once.
     pub(super) spans_companies: bool,
+    /// Its answer tells of people, whatever is masked in it.
+    pub(super) tells_of_people: bool,
     /// Whether a field of its request needs a higher role than it does.
     pub(super) has_finer_needs: bool,
     pub(super) input: MessageDescriptor,
@@ -53,6 +55,8 @@ struct Options {
     needs: ExtensionDescriptor,
     personal: ExtensionDescriptor,
     forced: ExtensionDescriptor,
+    tells_of_people: ExtensionDescriptor,
+    not_if_masked: ExtensionDescriptor,
 }
 
 /// What holds for a call.
@@ -86,6 +90,8 @@ impl Rules {
             needs: option("needs")?,
             personal: option("personal")?,
             forced: option("forced_for_viewers")?,
+            tells_of_people: option("tells_of_people")?,
+            not_if_masked: option("not_if_masked")?,
         };
         let mut rules = Self { methods: HashMap::new(), options };
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
@@ -95,6 +101,7 @@ impl Rules {
                 name: method.name().to_owned(),
                 role: Role::try_from(number(&said, &rules.options.role)).unwrap_or_default(),
                 spans_companies: is_set(&said, &rules.options.spans),
+                tells_of_people: is_set(&said, &rules.options.tells_of_people),
                 has_finer_needs: method.input().fields().any(|field| rules.needs(&field).is_some()),
                 input: method.input(),
                 output: method.output(),
@@ -141,6 +148,11 @@ impl Rules {
         let personal = number(&field.options(), &self.options.personal);
         let personal = Personal::try_from(personal).unwrap_or(Personal::Value);
         (personal != Personal::Unspecified).then_some(personal)
+    }
+
+    /// Whether whoever sees people masked may not set this field of a request: by it they would find what is masked.
+    pub(super) fn is_not_for_masked(&self, field: &FieldDescriptor) -> bool {
+        is_set(&field.options(), &self.options.not_if_masked)
     }
 
     /// Whether a flag of a request is always set for whoever sees people masked.
