@@ -19,17 +19,24 @@ pub(super) fn read(path: &Path) -> Result<ConfigSettings, ConfigError> {
         let line = before.matches('\n').count() + 1;
         ConfigError::File { path: path.to_owned(), why: format!("line {line}: {}", error.message()) }
     })?;
-    let has_password = settings.database_url.as_ref().is_some_and(has_password);
+    let urls = [&settings.database_url, &settings.read_url];
+    let has_password = urls.into_iter().flatten().any(has_password);
     if has_password && is_open(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))? {
         return Err(ConfigError::Open(path.to_owned()));
     }
     Ok(settings)
 }
 
-/// Whether a URL has a password in it.
+/// Whether a URL has a password in it, before its host or among what follows it.
 fn has_password(url: &SecretString) -> bool {
-    let singles = single_urls(url.expose_secret());
-    singles.iter().any(|url| Url::parse(url).is_ok_and(|url| url.password().is_some()))
+    let is_secret = |url: Url| {
+        url.password().is_some() || url.query_pairs().any(|(key, _)| key.to_lowercase().contains("password"))
+    };
+    single_urls(url.expose_secret()).iter().any(|url| match Url::parse(url) {
+        Ok(url) => is_secret(url),
+        // It is refused later; a slip in it does not make its password less of one.
+        Err(_) => url.contains('@') || url.contains("password"),
+    })
 }
 
 /// Whether everybody may read a file. A group that was given it is meant to.

@@ -69,8 +69,13 @@ fn traces_go_to_a_collector_beside_the_daemon() {
     let args = ["--otlp-endpoint", "http://127.0.0.1:4317", "--otlp-share", "0.1"];
     let traces = read_args(&args).unwrap().traces.unwrap();
     assert_eq!(traces, TraceSettings { endpoint: "http://127.0.0.1:4317".to_owned(), share: 0.1 });
-    for bad in ["127.0.0.1:4317", "https://otel.example.com:4317", "http://127.0.0.1", "http://h:1/v1/traces"]
-    {
+    for bad in [
+        "127.0.0.1:4317",
+        "https://otel.example.com:4317",
+        "http://127.0.0.1",
+        "http://h:1/v1/traces",
+        "http://:hunter2@h:1",
+    ] {
         let error = read_args(&["--otlp-endpoint", bad]).unwrap_err();
         let told = "write http:// with a host and a port, such as http://127.0.0.1:4317: run a collector beside the daemon";
         assert_eq!(error, format!("--otlp-endpoint {bad:?}: {told}"));
@@ -143,11 +148,22 @@ fn files_with_passwords_are_not_for_everybody() {
     };
     let read_file = |flag| read_args(&[flag, file.to_str().unwrap()]);
     let refusal = format!("others may read {shown}, which holds a password: chmod 600 {shown}");
-    set("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o644);
-    assert_eq!(read_file("--config").unwrap_err(), refusal);
+    let main = "database_url = 'postgres://ann@localhost/leads'\n";
+    for secret in [
+        "database_url = 'postgres://ann:hunter2@localhost/leads'\n".to_owned(),
+        "database_url = 'postgres://ann@localhost/leads?password=hunter2'\n".to_owned(),
+        "database_url = 'postgres://ann@a,b:5433/leads?sslmode=disable&password=hunter2'\n".to_owned(),
+        format!("{main}read_url = 'postgres://ann:hunter2@localhost/leads'\n"),
+        format!("{main}read_url = 'postgres://ann@localhost/leads?pass%77ord=hunter2'\n"),
+        "database_url = 'postgres://ann:hunter2@loc alhost/leads'\n".to_owned(),
+    ] {
+        set(&secret, 0o644);
+        assert_eq!(read_file("--config").unwrap_err(), refusal, "{secret}");
+    }
     for (text, mode) in [
         ("database_url = 'postgres://ann:hunter2@localhost/leads'\n", 0o640),
-        ("database_url = 'postgres://ann@localhost/leads'\n", 0o644),
+        (main, 0o644),
+        ("database_url = 'postgres://ann@localhost/leads?sslmode=disable'\n", 0o644),
     ] {
         set(text, mode);
         read_file("--config").unwrap();

@@ -68,7 +68,8 @@ pub(super) fn replica(
 /// A collector of traces. It runs beside the daemon, so nobody between them needs TLS.
 pub(super) fn collector(text: &str) -> Result<(), SettingError> {
     let url = url::Url::parse(text).map_err(|_| SettingError::Collector)?;
-    let is_bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+    let is_bare =
+        url.path() == "/" && url.query().is_none() && url.username().is_empty() && url.password().is_none();
     let is_right = url.scheme() == "http" && url.host().is_some() && url.port().is_some() && is_bare;
     if is_right { Ok(()) } else { Err(SettingError::Collector) }
 }
