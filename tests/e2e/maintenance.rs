@@ -353,14 +353,24 @@ fn the_master_key_may_be_a_credential_of_systemd() {
 #[test]
 fn the_unit_may_do_little() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("packaging/leadlined.service");
+    let text = fs::read_to_string(&unit).unwrap();
+    for line in ["Type=notify", "WatchdogSec=30"] {
+        assert!(text.lines().any(|said| said == line), "the unit does not say {line}");
+    }
     let security = Command::new("systemd-analyze")
         .args(["security", "--offline=yes", "--threshold=15", "--no-pager"])
         .arg(unit)
         .output();
-    match security {
+    let missing = match security {
         // An older one does not look at files.
-        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("--offline") => {}
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-        Err(error) => println!("left out, because there is no systemd-analyze: {error}"),
-    }
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("--offline") => {
+            "systemd-analyze is too old".to_owned()
+        }
+        Ok(output) => {
+            return assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        Err(error) => format!("there is no systemd-analyze: {error}"),
+    };
+    assert!(std::env::var_os("LEADLINE_SYSTEMD_REQUIRED").is_none(), "{missing}");
+    println!("left out, because {missing}");
 }
