@@ -20,7 +20,7 @@ struct Column {
     name: &'static str,
     /// What tells rows of a company apart.
     id: &'static str,
-    /// Whose place it is sealed for: a new credential takes the place of the integration's.
+    /// Whose place it is sealed for: a new credential is tried for its integration.
     owner: &'static str,
     version: &'static str,
     place: fn(CompanyId, Uuid, i32) -> AdditionalData,
@@ -74,7 +74,7 @@ const COLUMNS: [Column; 6] = [
         id: "id",
         owner: "integration_id",
         version: "0",
-        place: |company, id, _| credentials(company, id.into()),
+        place: |company, id, _| candidate(company, id.into()),
     },
 ];
 
@@ -93,7 +93,13 @@ pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> AdditionalData {
     AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
 }
 
-/// The place of an integration's credentials, whether they are in use or still tried.
+/// The place of new credentials that are tried: what is there opens in no other, so that nothing but a probe's success puts
+/// them in force.
+pub(super) fn candidate(company: CompanyId, id: IntegrationId) -> AdditionalData {
+    AdditionalData { company: company.0, table: "probe", row: id.to_string(), column: "sealed_candidate" }
+}
+
+/// The place of an integration's credentials that are in use.
 pub(super) fn credentials(company: CompanyId, id: IntegrationId) -> AdditionalData {
     AdditionalData {
         company: company.0,
@@ -266,11 +272,12 @@ mod tests {
                 config(company, id),
                 refresh(company, id),
                 credentials(company, id),
+                candidate(company, id),
                 signing_secret(company, id, 1),
                 signing_secret(company, id, 2),
             ]
         };
         let all: BTreeSet<_> = places(7).iter().chain(&places(8)).map(ToString::to_string).collect();
-        assert_eq!(all.len(), 12, "{all:#?}");
+        assert_eq!(all.len(), 14, "{all:#?}");
     }
 }

@@ -278,6 +278,34 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!(bench.count("attempt WHERE trigger = 'test'").await, 1, "it ends once");
 }
 
+/// Whoever writes the database puts no credentials in force that no target has taken.
+#[tokio::test]
+async fn credentials_that_are_still_tried_open_nowhere_else() {
+    let bench = Bench::new().await;
+    let mut command = bench.command().await;
+    let candidate = json!({"token": "new"});
+    command.request_probe(bench.lane(), ProbeKind::Credentials, Some(&candidate)).await.unwrap();
+    command.commit().await.unwrap();
+    bench.sql("UPDATE integration i SET sealed_credentials = p.sealed_candidate, credentials_for = '', version = i.version + 1 FROM probe p").await;
+    assert!(bench.store.integration(bench.lane()).await.is_err());
+    // Once it is tried it stands there, sealed for that place, and in the place of one that is tried it is read as a daemon
+    // of the version before had it.
+    let taken = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
+    let result = AttemptResult::without_call(Outcome::Delivered);
+    bench.store.finish_probe(&taken, &result, 1, None, "").await.unwrap();
+    let integration = bench.store.integration(bench.lane()).await.unwrap().unwrap();
+    assert_eq!(integration.credentials, candidate);
+    let mut command = bench.command().await;
+    command
+        .request_probe(bench.lane(), ProbeKind::Credentials, Some(&json!({"token": "newer"})))
+        .await
+        .unwrap();
+    command.commit().await.unwrap();
+    bench.sql("UPDATE probe p SET sealed_candidate = i.sealed_credentials FROM integration i").await;
+    let taken = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
+    assert_eq!(taken.candidate.unwrap().expose_secret(), &candidate.to_string());
+}
+
 #[tokio::test]
 async fn a_probe_of_what_is_gone_is_dropped() {
     let bench = Bench::new().await;

@@ -13,8 +13,9 @@ WITH gone AS (
         findings = CASE WHEN $20 THEN $22 ELSE i.findings END,
         proposals = CASE WHEN $20 THEN $26 ELSE i.proposals END,
         checked_at = CASE WHEN $20 THEN now() ELSE i.checked_at END,
+        -- Sealed anew for its new place.
         sealed_credentials = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
-            THEN gone.sealed_candidate ELSE i.sealed_credentials END,
+            THEN $27 ELSE i.sealed_credentials END,
         credentials_for = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
             THEN $25 ELSE i.credentials_for END,
         version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -110,7 +110,10 @@ impl Command {
         let id = AttemptId::generate();
         let LaneId { company, integration } = lane;
         let sealed = match candidate {
-            Some(credentials) => Some(self.seal_credentials(company, integration, credentials).await?),
+            Some(credentials) => {
+                let place = sealed::candidate(company, integration);
+                Some(self.seal(&place, credentials.to_string().as_bytes()).await?)
+            }
             None => None,
         };
         sqlx::query!(
@@ -199,7 +202,11 @@ impl Store {
         let lane = LaneId::new(CompanyId(row.company_id), row.integration_id);
         let candidate = match row.sealed_candidate {
             Some(value) => {
-                let plain = self.sealer.open(&sealed::credentials(lane.company, lane.integration), &value)?;
+                let opened = self.sealer.open(&sealed::candidate(lane.company, lane.integration), &value);
+                // A daemon of the version before sealed it as what is in use.
+                let before =
+                    || self.sealer.open(&sealed::credentials(lane.company, lane.integration), &value);
+                let plain = opened.or_else(|error| before().map_err(|_| error))?;
                 let text = String::from_utf8(plain.to_vec()).map_err(|_| Error::Corrupt("credentials"))?;
                 Some(SecretString::from(text))
             }
@@ -253,6 +260,13 @@ impl Store {
         let (sent, answer, failure) =
             (result.sent.as_ref(), result.answer.as_ref(), result.outcome.failure());
         let mut tx = self.pool.begin().await?;
+        let in_force = match &probe.candidate {
+            Some(candidate) if failure.is_none() => {
+                let place = sealed::credentials(probe.lane.company, probe.lane.integration);
+                Some(self.seal(&mut tx, &place, candidate.expose_secret().as_bytes()).await?)
+            }
+            _ => None,
+        };
         let is_good = sqlx::query_file_scalar!(
             "src/store/integration/finish_probe.sql",
             probe.lane.company.0,
@@ -281,6 +295,7 @@ impl Store {
             result.note.as_deref(),
             origins,
             found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
+            in_force,
         )
         .fetch_optional(&mut *tx)
         .await?;
