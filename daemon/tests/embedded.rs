@@ -17,7 +17,10 @@ use std::{
 #[path = "../../tests/src/harness/wait.rs"]
 mod wait;
 
-use leadlined::postgres::{data_dir::DataDir, embedded::Cluster};
+use leadlined::postgres::{
+    data_dir::DataDir,
+    embedded::{Cluster, dump::begin_restore},
+};
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 use wait::wait_until;
 
@@ -231,10 +234,27 @@ async fn links_in_the_servers_directory_lead_nowhere_and_its_account_may_not_con
         }
         symlink(&victim, &link).unwrap();
     }
+    let is_untouched = || {
+        let after = fs::metadata(&victim).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "root's");
+        assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+    };
+    // In the place of what root reads there, a link has the start refused.
+    let version = fs::read(home.join("data/PG_VERSION")).unwrap();
+    for name in ["data/PG_VERSION", "data/postmaster.pid"] {
+        let link = home.join(name);
+        if link.exists() {
+            fs::remove_file(&link).unwrap();
+        }
+        symlink(&victim, &link).unwrap();
+        assert!(Cluster::start(&data).await.is_err(), "{name}");
+        is_untouched();
+        fs::remove_file(&link).unwrap();
+        fs::write(home.join("data/PG_VERSION"), &version).unwrap();
+        fs::set_permissions(home.join("data/PG_VERSION"), fs::Permissions::from_mode(0o644)).unwrap();
+    }
     let cluster = Cluster::start(&data).await.unwrap();
-    let after = fs::metadata(&victim).unwrap();
-    assert_eq!(fs::read_to_string(&victim).unwrap(), "root's");
-    assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+    is_untouched();
 
     let (account, us) = (fs::metadata(&home).unwrap(), before.uid());
     if account.uid() != us {
@@ -251,4 +271,16 @@ async fn links_in_the_servers_directory_lead_nowhere_and_its_account_may_not_con
         }
     }
     cluster.stop().await.unwrap();
+    // A restore removes what stands in the place of the cluster, and nothing behind it, also where nothing is behind it.
+    let there = home.join("data");
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::rename(&victim, elsewhere.join("victim")).unwrap();
+    fs::rename(&there, home.join("aside")).unwrap();
+    for behind in [&elsewhere, &temp.path().join("nowhere")] {
+        symlink(behind, &there).unwrap();
+        begin_restore(&data).unwrap();
+        assert!(fs::symlink_metadata(&there).is_err(), "the link to {} is gone", behind.display());
+        assert_eq!(fs::read_to_string(elsewhere.join("victim")).unwrap(), "root's");
+    }
 }

@@ -1,8 +1,8 @@
 //! What somebody may try who copied a post on its way, against a running daemon.
 
-use leadline_fakes::{Behaviour, sample_lead};
+use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{Scene, http, request_id, wait_until};
+use leadline_tests::{Cli, Daemon, Operator, Scene, http, request_id, wait_until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -78,6 +78,57 @@ async fn secrets_that_somebody_swaps_in_the_database_open_nowhere_and_their_push
     assert!(tested.stdout.contains("cannot be loaded"), "{tested:?}");
     assert_eq!(scene.receiver.count(), 0, "nothing was signed with another's secret, nor sent without");
     scene.end().await;
+}
+
+#[tokio::test]
+async fn sealed_values_of_another_company_or_column_open_nowhere() {
+    let daemon = Daemon::start().await;
+    let operator = Operator::new(daemon.control().await);
+    let cli = Cli::new(daemon.socket());
+    let receiver = Receiver::start(Behaviour::Good).await.unwrap();
+    let config = json!({"base_url": receiver.url(""), "method": "POST", "path": "/leads", "auth": "query"});
+    let mut integrations = Vec::new();
+    for company in [7, 8] {
+        operator.company(company).await;
+        let credentials = json!({"key": format!("the key of {company}")});
+        integrations.push(operator.connect(company, "rest", config.clone(), credentials).await.id);
+    }
+    let pool = daemon.database().pool().await;
+    let run = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        sqlx::raw_sql("UPDATE integration SET version = version + 1").execute(&pool).await.unwrap();
+    };
+    run("CREATE TABLE before AS SELECT id, sealed_config, sealed_credentials FROM integration").await;
+    let whole: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM before WHERE sealed_config IS NOT NULL AND sealed_credentials IS NOT NULL",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(whole, 2, "there is something to exchange");
+    for swap in [
+        "UPDATE integration i SET sealed_config = o.sealed_config FROM before o WHERE o.id <> i.id",
+        "UPDATE integration i SET sealed_credentials = o.sealed_credentials FROM before o WHERE o.id <> i.id",
+        "UPDATE integration SET sealed_config = sealed_credentials",
+        "UPDATE integration SET sealed_credentials = sealed_config",
+    ] {
+        run(swap).await;
+        let pushed = receiver.count();
+        for id in &integrations {
+            let tested = cli.run(&["integration", "test", id]).await;
+            assert!(tested.code == 1 && tested.stdout.contains("cannot be loaded"), "{swap}: {tested:?}");
+        }
+        assert_eq!(receiver.count(), pushed, "{swap}");
+        run("UPDATE integration i SET sealed_config = b.sealed_config, sealed_credentials = b.sealed_credentials
+             FROM before b WHERE b.id = i.id")
+        .await;
+        for id in &integrations {
+            let tested = cli.run(&["integration", "test", id]).await;
+            assert_eq!(tested.code, 0, "{tested:?}");
+        }
+    }
+    daemon.stop().await;
+    receiver.stop().await;
 }
 
 fn unix_now() -> i64 {

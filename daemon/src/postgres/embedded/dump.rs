@@ -88,7 +88,13 @@ pub fn begin_restore(data: &DataDir) -> Result<(), EmbeddedError> {
     let note = layout.restore_note();
     let begin = || {
         fs::write(&note, "")?;
-        if layout.data.exists() { fs::remove_dir_all(&layout.data) } else { Ok(()) }
+        // Of a link that the server's account put there only the link goes.
+        match fs::symlink_metadata(&layout.data) {
+            Ok(there) if there.is_dir() => fs::remove_dir_all(&layout.data),
+            Ok(_) => fs::remove_file(&layout.data),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     };
     begin().map_err(|error| EmbeddedError::Files(note.clone(), error))
 }
