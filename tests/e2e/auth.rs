@@ -12,7 +12,7 @@ use tonic::{Code, Request, client::Grpc, codegen::http::uri::PathAndQuery, trans
 use tonic_prost::ProstCodec;
 
 /// A user without rights on every system that has root.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Every method of the control API by its path.
 fn methods() -> Vec<PathAndQuery> {
@@ -46,7 +46,7 @@ async fn call(channel: &Channel, path: PathAndQuery) -> (Code, Option<String>) {
 }
 
 /// A socket beside the daemon's whose connections reach the daemon as another user's.
-async fn relay(dir: &Path, socket: &Path, uid: u32) -> Child {
+pub(crate) async fn relay(dir: &Path, socket: &Path, uid: u32) -> Child {
     // Neither the build's folder nor the daemon's socket need be open to that user.
     let executable = dir.join("relay");
     fs::copy(env!("CARGO_BIN_EXE_relay"), &executable).unwrap();

@@ -12,7 +12,7 @@ use std::{
 use futures::{Stream, StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
     time::sleep,
@@ -21,9 +21,12 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::{access::Peer, authority::AnyAuthority};
+use super::{Listeners, access::Peer, authority::AnyAuthority};
 use crate::{
-    doors::tls::{Tls, TlsConnection},
+    doors::{
+        security::{Attempted, AttemptedBy, Security},
+        tls::{Tls, TlsConnection, refuses_client},
+    },
     telemetry,
 };
 
@@ -52,26 +55,31 @@ pub(super) enum Connection {
 
 /// Everything that connects, from the socket and, if there is such a door, from the network.
 pub(super) fn connections(
-    socket: UnixListener,
-    remote: Option<Remote>,
+    listeners: Listeners,
+    security: Arc<Security>,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> + use<> {
-    let local = UnixListenerStream::new(socket).map(|stream| {
+    let local = UnixListenerStream::new(listeners.socket).map(|stream| {
         stream.map(|stream| {
             let user = stream.peer_cred().ok().map(|peer| (peer.uid(), peer.gid()));
             Connection::Local(AnyAuthority::new(stream), Peer::Local(user))
         })
     });
     let (sender, receiver) = mpsc::channel(1);
-    if let Some(remote) = remote {
-        tasks.spawn(accept(remote, sender, stop));
+    if let Some(remote) = listeners.remote {
+        tasks.spawn(accept(remote, security, sender, stop));
     }
     stream::select(local, ReceiverStream::new(receiver).map(Ok))
 }
 
 /// Takes connections from the network and shakes hands with each beside the others.
-async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: CancellationToken) {
+async fn accept(
+    remote: Remote,
+    security: Arc<Security>,
+    sender: mpsc::Sender<Connection>,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(REMOTE_MAX));
     let mut handshakes = JoinSet::new();
     let accepting = async {
@@ -80,8 +88,8 @@ async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: Cancella
             match remote.listener.accept().await {
                 Ok((stream, address)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
-                        let (tls, sender) = (Arc::clone(&remote.tls), sender.clone());
-                        handshakes.spawn(greet(stream, address, tls, place, sender));
+                        let tls = (Arc::clone(&remote.tls), Arc::clone(&security));
+                        handshakes.spawn(greet(stream, address, tls, place, sender.clone()));
                     }
                     Err(_) => {
                         tracing::warn!(event = "control_full", %address, "all places of the control API are taken")
@@ -104,7 +112,7 @@ async fn accept(remote: Remote, sender: mpsc::Sender<Connection>, stop: Cancella
 async fn greet(
     stream: TcpStream,
     address: SocketAddr,
-    tls: Arc<Tls>,
+    (tls, security): (Arc<Tls>, Arc<Security>),
     place: OwnedSemaphorePermit,
     sender: mpsc::Sender<Connection>,
 ) {
@@ -120,7 +128,12 @@ async fn greet(
                 tracing::debug!(%address, "a control connection came too late");
             }
         }
-        Err(error) => tracing::debug!(%address, error = telemetry::causes(&error), "no TLS came about"),
+        Err(error) => {
+            if refuses_client(&error) {
+                security.note(Attempted::ForeignCertificate, address.ip(), AttemptedBy::default());
+            }
+            tracing::debug!(%address, error = telemetry::causes(&error), "no TLS came about");
+        }
     }
 }
 

@@ -214,8 +214,7 @@ pub async fn serve(
     // Published clients still ask for the version before.
     let (reflection, reflection_before) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let mut accepting = JoinSet::new();
-    let connections =
-        connection::connections(listeners.socket, listeners.remote, &mut accepting, stop.clone());
+    let connections = connection::connections(listeners, gate.security(), &mut accepting, stop.clone());
     // tonic takes in at most 4 MB a message unless told otherwise, and sets no limit to what goes out.
     Server::builder()
         .layer(GateLayer(gate))

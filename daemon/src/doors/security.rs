@@ -1,4 +1,4 @@
-//! What somebody tries who should not: counted, logged with the client's address and without anybody's data, and slowed
+//! What somebody tries who should not: counted, logged with the client's address or user and without anybody's data, and slowed
 //! down. A flood of it writes few lines.
 
 use std::{
@@ -37,12 +37,17 @@ pub enum Attempted {
     UnknownForm,
     NoToken,
     WrongToken,
+    ForeignUser,
+    BeyondRole,
+    ForeignCompany,
+    MaskedPeople,
+    ForeignCertificate,
 }
 
 impl Attempted {
     /// All of them, for the catalogue of metrics.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::WrongKey,
         Self::WrongSignature,
         Self::ReadWithoutRight,
@@ -50,6 +55,11 @@ impl Attempted {
         Self::UnknownForm,
         Self::NoToken,
         Self::WrongToken,
+        Self::ForeignUser,
+        Self::BeyondRole,
+        Self::ForeignCompany,
+        Self::MaskedPeople,
+        Self::ForeignCertificate,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -61,6 +71,11 @@ impl Attempted {
             Self::UnknownForm => "unknown form",
             Self::NoToken => "control call without a token",
             Self::WrongToken => "wrong control token",
+            Self::ForeignUser => "control call by a user who is no operator",
+            Self::BeyondRole => "control call beyond its role",
+            Self::ForeignCompany => "control call beyond its company",
+            Self::MaskedPeople => "control call for people who are masked",
+            Self::ForeignCertificate => "missing or foreign client certificate",
         }
     }
 }
@@ -68,12 +83,14 @@ impl Attempted {
 /// Who tried it, as far as what was shown tells: ids as people read them, never a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptedBy {
-    /// Of a wrong key only what it says itself.
+    /// Of a wrong key only what it says itself; of a token the only one that it opens.
     pub company: Option<i64>,
     /// An intake key or form that there is.
     pub key: Option<String>,
-    /// A token that there was.
+    /// A token that there is or was.
     pub token: Option<String>,
+    /// A user of the machine.
+    pub uid: Option<u32>,
 }
 
 /// What becomes of a client's next wrong key.
@@ -114,7 +131,7 @@ impl WrongKeys {
 }
 
 /// What counts as the same thing again: what a key says of itself does not make it another.
-type Attempt = (IpAddr, Attempted, Option<String>, Option<String>);
+type Attempt = (Option<IpAddr>, Attempted, Option<String>, Option<String>, Option<u32>);
 
 #[derive(Debug)]
 struct Seen {
@@ -123,14 +140,16 @@ struct Seen {
 }
 
 impl Security {
-    /// Notes that a client tried something.
-    pub fn note(&self, what: Attempted, client: IpAddr, by: AttemptedBy) {
+    /// Notes that a client tried something; on the socket it has no address.
+    pub fn note(&self, what: Attempted, client: impl Into<Option<IpAddr>>, by: AttemptedBy) {
         metrics::counter!("leadline_security_total", "what" => what.as_str()).increment(1);
-        let AttemptedBy { company, key, token } = by;
-        let attempt = (client, what, key.clone(), token.clone());
+        let client = client.into();
+        let AttemptedBy { company, key, token, uid } = by;
+        let attempt = (client, what, key.clone(), token.clone(), uid);
         if let Some(times) = self.lately(|lately| lately.note(attempt, Instant::now())) {
+            let client = client.map_or_else(|| "socket".to_owned(), |client| client.to_string());
             tracing::warn!(
-                target: telemetry::SECURITY, event = "security_attempt", %client, company, key, token, times, "{}",
+                target: telemetry::SECURITY, event = "security_attempt", %client, company, key, token, uid, times, "{}",
                 what.as_str()
             );
         }
@@ -225,12 +244,13 @@ mod tests {
     #[test]
     fn a_flood_writes_few_lines_and_they_count_it() {
         let (mut lately, start) = (Lately::default(), Instant::now());
-        let tried = |n| (client(n), Attempted::WrongKey, None, None);
+        let tried = |n| (Some(client(n)), Attempted::WrongKey, None, None, None);
         assert_eq!(lately.note(tried(1), start), Some(1));
         for _ in 0..1500 {
             assert_eq!(lately.note(tried(1), start), None);
         }
-        let unsigned = |key: &str| (client(1), Attempted::WrongSignature, Some(key.to_owned()), None);
+        let unsigned =
+            |key: &str| (Some(client(1)), Attempted::WrongSignature, Some(key.to_owned()), None, None);
         assert_eq!(lately.note(unsigned("one"), start), Some(1), "another thing");
         assert_eq!(lately.note(unsigned("other"), start), Some(1), "another key");
         assert_eq!(lately.note(unsigned("one"), start), None);
@@ -262,7 +282,7 @@ mod tests {
         let cap = u32::try_from(CLIENTS_CAP).unwrap();
         for n in 0..2 * cap {
             assert!((lately.wrong(of(n), start) - 1.0).abs() < f64::EPSILON);
-            lately.note((of(n), Attempted::WrongKey, None, None), start);
+            lately.note((Some(of(n)), Attempted::WrongKey, None, None, None), start);
         }
         assert_eq!(lately.wrong_keys.len(), CLIENTS_CAP);
         assert!(lately.seen.len() <= CLIENTS_CAP);
@@ -288,6 +308,11 @@ mod tests {
             (Attempted::UnknownForm, "unknown form"),
             (Attempted::NoToken, "control call without a token"),
             (Attempted::WrongToken, "wrong control token"),
+            (Attempted::ForeignUser, "control call by a user who is no operator"),
+            (Attempted::BeyondRole, "control call beyond its role"),
+            (Attempted::ForeignCompany, "control call beyond its company"),
+            (Attempted::MaskedPeople, "control call for people who are masked"),
+            (Attempted::ForeignCertificate, "missing or foreign client certificate"),
         ] {
             assert_eq!(what.as_str(), name);
         }

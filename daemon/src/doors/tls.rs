@@ -210,6 +210,13 @@ impl Tls {
     }
 }
 
+/// Whether no TLS came about because the client showed no certificate, or none of the authority's.
+#[must_use]
+pub fn refuses_client(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)))
+}
+
 /// How to shake hands: with the certificate that is current, and with whom the authority of clients certified.
 fn server_config(
     current: &Arc<Current>,

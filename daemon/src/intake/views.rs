@@ -152,7 +152,11 @@ impl KeyMatch {
 
     /// Whose it is, for the security log.
     pub(super) fn holder(&self) -> AttemptedBy {
-        AttemptedBy { company: Some(self.view.id.0), key: Some(self.key_id().to_string()), token: None }
+        AttemptedBy {
+            company: Some(self.view.id.0),
+            key: Some(self.key_id().to_string()),
+            ..AttemptedBy::default()
+        }
     }
 
     /// The first characters of the key.

@@ -167,7 +167,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let security = Security::default();
             for n in 1..=9 {
-                let (client, by) = (std::net::Ipv4Addr::new(203, 0, 113, n).into(), AttemptedBy::default());
+                let (client, by) = (std::net::IpAddr::from([203, 0, 113, n]), AttemptedBy::default());
                 security.note(Attempted::WrongKey, client, by.clone());
                 security.note(Attempted::WrongKey, client, by);
             }

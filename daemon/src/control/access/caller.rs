@@ -1,6 +1,9 @@
 //! Who calls: on the unix socket the system says which user it is, elsewhere a token does.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use leadline_proto::v1::Role;
 use tonic::Status;
@@ -18,6 +21,24 @@ pub(in crate::control) enum Peer {
     Local(Option<(u32, u32)>),
     /// Over the network, with TLS.
     Remote(SocketAddr),
+}
+
+impl Peer {
+    /// Which user of the machine it is, on the socket.
+    pub(super) fn uid(self) -> Option<u32> {
+        match self {
+            Self::Local(user) => user.map(|(uid, _)| uid),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Where it calls from, over the network.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(address) => Some(address.ip()),
+        }
+    }
 }
 
 /// What tells one caller from another, whatever they are called.

@@ -2,7 +2,6 @@
 //! every method, health and reflection included, and goes by the rules in the `.proto` files.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -66,12 +65,33 @@ impl Gate {
         names
     }
 
+    /// Where what somebody tries is noted.
+    pub(super) fn security(&self) -> Arc<Security> {
+        Arc::clone(&self.security)
+    }
+
+    /// Notes that a known caller tried what it may not.
+    fn note(&self, what: Attempted, peer: Option<Peer>, caller: &Caller) {
+        let (token, uid) = match caller.identity {
+            Identity::Token(token) => (Some(token.to_string()), None),
+            Identity::User(uid) => (None, Some(uid)),
+        };
+        let company = caller.company.as_ref().map(|(company, _)| company.0);
+        self.security.note(
+            what,
+            peer.and_then(Peer::address),
+            AttemptedBy { company, token, uid, ..AttemptedBy::default() },
+        );
+    }
+
     /// Who calls.
     async fn caller(&self, peer: Option<Peer>, shown: Option<&HeaderValue>) -> Result<Caller, Status> {
         match (peer, shown) {
-            (Some(Peer::Local(user)), None) => self.users.caller(user).await,
-            (Some(Peer::Local(_)), Some(shown)) => self.by_token(shown, None).await,
-            (Some(Peer::Remote(address)), Some(shown)) => self.by_token(shown, Some(address)).await,
+            (Some(peer @ Peer::Local(user)), None) => self.users.caller(user).await.inspect_err(|_| {
+                let by = AttemptedBy { uid: peer.uid(), ..AttemptedBy::default() };
+                self.security.note(Attempted::ForeignUser, None, by);
+            }),
+            (Some(peer), Some(shown)) => self.by_token(shown, peer).await,
             (Some(Peer::Remote(address)), None) => {
                 self.security.note(Attempted::NoToken, address.ip(), AttemptedBy::default());
                 Err(refusal::no_token())
@@ -80,8 +100,8 @@ impl Gate {
         }
     }
 
-    async fn by_token(&self, shown: &HeaderValue, address: Option<SocketAddr>) -> Result<Caller, Status> {
-        let client = address.map(|address| address.ip());
+    async fn by_token(&self, shown: &HeaderValue, peer: Peer) -> Result<Caller, Status> {
+        let client = peer.address();
         let patience = client.map_or(Patience::Full, |client| self.security.patience(client));
         if patience == Patience::None {
             return Err(refusal::too_many());
@@ -95,12 +115,16 @@ impl Gate {
         if let Some(caller) = token.map(Caller::of_token) {
             return Ok(caller);
         }
-        let Some(client) = client else { return Err(refusal::bad_token()) };
         let token = match &hash {
             Some(hash) => self.store.token_of_hash(hash).await?,
             None => None,
         };
-        let by = AttemptedBy { token: token.map(|id| id.to_string()), ..AttemptedBy::default() };
+        let token = token.map(|id| id.to_string());
+        let by = AttemptedBy { token, uid: peer.uid(), ..AttemptedBy::default() };
+        let Some(client) = client else {
+            self.security.note(Attempted::WrongToken, None, by);
+            return Err(refusal::bad_token());
+        };
         if let Patience::Short(wait) = self.security.wrong(Attempted::WrongToken, client, by) {
             tokio::time::sleep(wait).await;
         }
@@ -125,18 +149,22 @@ impl Gate {
             Some(AccessRule::Method(method)) => method,
         };
         if caller.role < method.role {
+            self.note(Attempted::BeyondRole, peer, &caller);
             return Err(refusal::needs_role(&method.name, method.role, &caller));
         }
         if let Some((_, company)) = caller.company.as_ref().filter(|_| method.spans_companies) {
+            self.note(Attempted::ForeignCompany, peer, &caller);
             return Err(refusal::spans_companies(&method.name, company, &caller));
         }
         if method.tells_of_people && caller.masked {
+            self.note(Attempted::MaskedPeople, peer, &caller);
             return Err(refusal::tells_of_people(&method.name, &caller));
         }
         if Requests::are_read(&caller, method.has_finer_needs) {
             let requests = Requests {
                 gate: self.clone(),
                 caller: caller.clone(),
+                peer,
                 method: method.name.clone(),
                 input: method.input.clone(),
             };

@@ -11,10 +11,11 @@ use tonic::{Code, Status};
 use ulid::Ulid;
 use uuid::Uuid;
 
-use super::{Caller, Gate, frames::Rewrite, refusal};
+use super::{Caller, Gate, Peer, frames::Rewrite, refusal};
 use crate::{
     control::status,
     domain::ids::{CompanyId, DeliveryId},
+    doors::security::Attempted,
     store::{Store, operator::command::Refusal, token::Owned},
 };
 
@@ -22,6 +23,7 @@ use crate::{
 pub(super) struct Requests {
     pub(super) gate: Gate,
     pub(super) caller: Caller,
+    pub(super) peer: Option<Peer>,
     pub(super) method: String,
     pub(super) input: MessageDescriptor,
 }
@@ -48,6 +50,7 @@ impl Requests {
         for (field, _) in message.fields() {
             if let Some(needed) = self.gate.rules.needs(&field).filter(|needed| *needed > self.caller.role) {
                 let what = format!("{} with {}", self.method, field.name());
+                self.gate.note(Attempted::BeyondRole, self.peer, &self.caller);
                 return Err(refusal::needs_role(&what, needed, &self.caller));
             }
         }
@@ -63,6 +66,7 @@ impl Requests {
                     && self.gate.rules.is_not_for_masked(&field)
                 {
                     let what = format!("{} by {}", self.method, field.name());
+                    self.gate.note(Attempted::MaskedPeople, self.peer, &self.caller);
                     return Err(refusal::tells_of_people(&what, &self.caller));
                 }
                 if self.caller.masked && self.gate.rules.is_forced(&field) {
