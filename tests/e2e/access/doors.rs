@@ -5,13 +5,15 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, Role, token_service_client::TokenServiceClient};
-use leadline_tests::{Cli, Daemon, Database, Operator, leadline, wait_until};
+use leadline_tests::{Cli, Daemon, Database, Operator, leadline, request_id, wait_until};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, process::Command};
+use tokio::{net::TcpStream, process::Command, task::JoinSet};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
 use super::{Authority, connect, remote, show, token};
 
@@ -93,6 +95,45 @@ async fn control_over_the_network_may_ask_for_a_certificate_beside_the_token() {
     };
     wait_until("whom the new authority certified is let in", async || is_let_in(&strangers).await).await;
     assert!(!is_let_in(&ours).await, "and nobody else any more");
+    daemon.stop().await;
+}
+
+/// One broken script behind an address that many share does not lock the others out.
+#[tokio::test]
+async fn a_token_that_is_known_is_let_in_whatever_others_of_its_address_show() {
+    let authority = Authority::new();
+    let daemon = super::daemon(&authority).await;
+    let (id, good) = token(&daemon, Role::Viewer, "", false).await;
+    let channel = connect(&daemon, &authority.file(), None).await.unwrap();
+    let who = async |shown: &str| {
+        let mut tokens = TokenServiceClient::new(show(channel.clone(), Some(shown)));
+        tokens.who_am_i(v1::WhoAmIRequest {}).await
+    };
+    who(&good).await.unwrap();
+    let (mut guessers, stop) = (JoinSet::new(), CancellationToken::new());
+    for guesser in 0..80 {
+        let (channel, stop) = (channel.clone(), stop.clone());
+        guessers.spawn(async move {
+            let wrong = format!("llt_wrong{guesser}");
+            let mut tokens = TokenServiceClient::new(show(channel, Some(&wrong)));
+            while !stop.is_cancelled() {
+                tokens.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+            }
+        });
+    }
+    wait_until("tokens that are not known are not looked up any more", async || {
+        who("llt_another").await.unwrap_err().code() == Code::ResourceExhausted
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(who(&good).await.unwrap().into_inner().operator, "token viewer");
+    }
+    // Known is not good for good.
+    let revoke = v1::RevokeTokenRequest { request_id: request_id(), id };
+    super::tokens(&daemon).await.revoke_token(revoke).await.unwrap();
+    assert_eq!(who(&good).await.unwrap_err().code(), Code::Unauthenticated);
+    stop.cancel();
+    guessers.join_all().await;
     daemon.stop().await;
 }
 
