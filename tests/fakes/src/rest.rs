@@ -106,13 +106,19 @@ impl Vendor for Rest {
                 answer(200, &json!({"items": items}))
             }
             ("POST", ["leads"]) => self.create(request, &route.body),
-            ("PUT", ["leads", id]) => match id.parse().ok().and_then(|id: u64| self.leads.get_mut(&id)) {
-                Some(lead) => {
-                    *lead = route.body.clone();
-                    answer(200, &json!({"status": "ok"}))
+            ("PUT" | "PATCH", ["leads", id]) => {
+                match id.parse().ok().and_then(|id: u64| self.leads.get_mut(&id)) {
+                    Some(lead) => {
+                        // A PUT says all of it, a PATCH what is new.
+                        let kept = if method == "PATCH" { lead.take() } else { json!({}) };
+                        let mut whole = kept.as_object().cloned().unwrap_or_default();
+                        whole.extend(route.body.as_object().cloned().unwrap_or_default());
+                        *lead = Value::Object(whole);
+                        answer(200, &json!({"status": "ok"}))
+                    }
+                    None => answer(404, &json!({"status": "error", "error": {"message": "no such lead"}})),
                 }
-                None => answer(404, &json!({"status": "error", "error": {"message": "no such lead"}})),
-            },
+            }
             _ => answer(404, &json!({"status": "error", "error": {"message": "nothing is here"}})),
         }
     }

@@ -32,9 +32,8 @@ impl Account for Mailchimp {
                 .with("tags", member.tags.iter().cloned().collect::<Vec<_>>().join(", "))
                 .with("choices", chosen(member))
         });
-        let notes = self.members.values().flat_map(|member| {
-            (0..member.notes.len())
-                .map(|n| Record::new("note", format!("{n} of {}", member.email), &member.email))
+        let notes = self.members.iter().flat_map(|(id, member)| {
+            (0..member.notes.len()).map(move |n| Record::new("note", format!("{n} of {id}"), &member.email))
         });
         members.chain(notes).collect()
     }
