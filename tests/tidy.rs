@@ -271,12 +271,18 @@ fn is_name(c: char) -> bool {
 fn whether_a_lane_may_push_is_asked_of_one_function() {
     let mut findings = Vec::new();
     for (path, text) in files("daemon/src", ".rs").into_iter().chain(files("daemon/src", ".sql")) {
-        if text.contains("NOT i.awaits_cut_over") || text.contains("paused_at IS NULL") {
+        let own = [
+            "NOT i.awaits_cut_over",
+            "paused_at IS NULL",
+            "throttled_until > now()",
+            "throttled_until <= now()",
+        ];
+        if own.iter().any(|condition| text.contains(condition)) {
             findings.push(path);
         }
     }
     check(
-        "lane_is_open and lane_may_push say whether a lane may push, not conditions of one's own",
+        "lane_is_open, lane_may_push and throttle_ahead say whether a lane may push, not conditions of one's own",
         &findings,
     );
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, form_service_client::FormServiceClient};
 use leadline_tests::{Daemon, http, post_lead, request_id};
-use leadlined::domain::signing;
+use leadlined::domain::{moment::Moment, signing};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
@@ -233,7 +233,8 @@ async fn a_signed_post_is_remembered_by_the_database() {
     let body = lead.to_string();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
     let post = async |daemon: &Daemon, id: &str| {
-        let signature = signing::standard(&key.signing_secret, id, now, body.as_bytes());
+        let signature =
+            signing::standard(&key.signing_secret, id, Moment::from_seconds(now), body.as_bytes());
         let request = http()
             .post(daemon.url("/v1/leads"))
             .bearer_auth(&key.key)

@@ -195,7 +195,7 @@ async fn a_login_is_renewed_when_its_token_is_refused() {
         pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(2))).await,
         Outcome::Delivered
     );
-    pushing.now += 1800;
+    pushing.now = pushing.now + Duration::from_secs(1800);
     assert_eq!(
         pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(3))).await,
         Outcome::Delivered

@@ -78,6 +78,10 @@ async fn a_paused_company_takes_leads_in_and_pushes_none() {
     assert!(paused["paused_at"].is_string());
     let card = cli.json(&["integration", "show", "hook"]).await;
     assert_eq!((&card["company_paused_at"], &card["badge"]), (&paused["paused_at"], &json!("ok")));
+    assert_eq!(
+        (&card["waits"]["for"], &card["lane"]["waits_for"]),
+        (&json!("company paused"), &card["waits"]["for"])
+    );
     let [held, skipped, left] = [
         scene.post(&sample_lead(1)).await,
         scene.post(&sample_lead(2)).await,

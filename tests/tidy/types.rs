@@ -33,6 +33,7 @@ fn errors_are_types() {
     check("an enum or a struct says why, not a String", &findings);
     assert!(fails_with_text("fn a() -> Result<Vec<String>, String> {"));
     assert!(fails_with_text("fn a() -> Result<    Vec<String>,    String,> {"));
+    assert!(fails_with_text("fn a() -> Result<Self, Vec<String>> {"));
     assert!(!fails_with_text("fn b() -> Result<HashMap<i64, String>, Error> {"));
 }
 
@@ -87,7 +88,7 @@ fn names_a_flag(line: &str) -> bool {
     })
 }
 
-/// Whether a `Result` of a text has a `String` for its error.
+/// Whether a `Result` of a text has a `String` for its error, or several.
 fn fails_with_text(line: &str) -> bool {
     line.match_indices("Result<").any(|(at, start)| {
         let (inside, mut depth) = (&line[at + start.len()..], 0);
@@ -96,7 +97,8 @@ fn fails_with_text(line: &str) -> bool {
             depth < 0
         });
         let inside = end.map(|end| inside[..end].trim_end().trim_end_matches(',').trim_end());
-        let error = inside.and_then(|inside| inside.strip_suffix("String"));
+        let error = inside
+            .and_then(|inside| ["Vec<String>", "String"].iter().find_map(|text| inside.strip_suffix(text)));
         error.is_some_and(|before| before.trim_end().ends_with(','))
     })
 }
@@ -104,15 +106,39 @@ fn fails_with_text(line: &str) -> bool {
 /// A time without a unit is taken for another: moments are `Moment` or `jiff::Timestamp`, spans `Duration`.
 #[test]
 fn times_are_types() {
-    let names =
-        ["now", "at", "due_at", "started_at", "created_at", "claimed_at", "watermark", "until", "micros"];
-    none_says("a time is a Moment, a Timestamp or a Duration", |path, line| {
-        let is_named = |name: &&str| {
-            let field = format!("{name}: i64");
-            line.match_indices(&field).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric()))
-        };
-        path.starts_with("daemon/src") && names.iter().any(is_named)
-    });
+    let names = [
+        "now",
+        "at",
+        "due_at",
+        "started_at",
+        "created_at",
+        "claimed_at",
+        "expires_at",
+        "watermark",
+        "until",
+        "since",
+        "timestamp",
+        "now_unix",
+    ];
+    let says_one = |line: &str| {
+        names.iter().any(|name| {
+            [format!("{name}: i64"), format!("{name}: Option<i64>")].iter().any(|field| {
+                let is_whole = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric());
+                line.match_indices(field.as_str()).any(|(at, _)| is_whole(at))
+            })
+        })
+    };
+    assert!(says_one("fn failure(response: &Response, _now: i64) -> Failure {"));
+    assert!(says_one("    pub expires_at: Option<i64>,"));
+    assert!(!says_one("    format: i64,"));
+    let sources = daemon().chain(files("daemon/connectors/src", ".rs"));
+    let findings: Vec<_> = sources
+        .flat_map(|(path, text)| {
+            let lines = product(&text).filter(|line| says_one(line));
+            lines.map(|line| format!("{path}: {}", line.trim())).collect::<Vec<_>>()
+        })
+        .collect();
+    check("a time is a Moment, a Timestamp or a Duration", &findings);
 }
 
 /// A lane is one thing: its two ids are not handed on side by side as a pair.

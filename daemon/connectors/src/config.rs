@@ -70,8 +70,8 @@ impl Problem {
     }
 
     /// Several sentences about the same.
-    pub(crate) fn all(key: &str, texts: impl IntoIterator<Item = String>) -> Vec<Self> {
-        texts.into_iter().map(|text| Self::at(key, text)).collect()
+    pub(crate) fn all(key: &str, texts: impl IntoIterator<Item: Display>) -> Vec<Self> {
+        texts.into_iter().map(|text| Self::at(key, text.to_string())).collect()
     }
 }
 

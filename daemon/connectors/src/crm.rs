@@ -13,6 +13,7 @@ use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
+    moment::Moment,
     names,
     outcome::{Failure, FailureClass},
     template::Context,
@@ -157,10 +158,10 @@ pub fn unread_plan(ctx: &mut Conversation<'_>) -> Failure {
     unrenderable("what was rendered earlier cannot be read")
 }
 
-/// A time in seconds since 1970 as vendors read it: `2026-11-21T12:00:00Z`.
+/// A time as vendors read it, to the second: `2026-11-21T12:00:00Z`.
 #[must_use]
-pub fn utc(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+pub fn utc(at: Moment) -> String {
+    jiff::Timestamp::from(Moment::from_seconds(at.as_seconds())).to_string()
 }
 
 /// The event of a push, as a tree.

@@ -60,6 +60,7 @@ use url::Url;
 
 use leadline_domain::{
     integration::{EventKind, Policy, ProbeKind},
+    moment::Moment,
     outcome::{Failure, Outcome},
     schema::TargetField,
     telling::Telling,
@@ -147,14 +148,14 @@ impl Abilities {
 
 /// A login that gives tokens. The runtime puts them into calls, shares them among pushes and renews them.
 pub trait Login: Send + Sync {
-    /// The call that gets a token. `now` is in seconds since 1970; `refresh` is the newest refresh token, if it has one.
-    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request>;
+    /// The call that gets a token. `refresh` is the newest refresh token, if it has one.
+    fn request(&self, now: Moment, refresh: Option<&SecretString>) -> Result<Request>;
     /// The refresh token of the credentials. A login may answer with another that replaces it.
     fn refresh_token(&self) -> Option<&SecretString> {
         None
     }
     /// Reads what the login answered.
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token>;
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token>;
     /// The word before the token in `Authorization`.
     fn scheme(&self) -> &'static str {
         "Bearer"
@@ -242,16 +243,16 @@ pub struct Push<'a> {
     pub is_repeat: bool,
     /// Under which other ids the same event may be there already.
     pub same: &'a [String],
-    /// No attempt that may have reached the target began before, in seconds since 1970.
-    pub since: i64,
+    /// No attempt that may have reached the target began before.
+    pub since: Moment,
     /// What was kept of earlier pushes of this lead to this integration.
     pub ids: &'a Ids,
     /// The event as it was before an update, where that is known and told to people.
     pub before: Option<&'a Bytes>,
     /// How the company's people are told things.
     pub telling: &'a Telling,
-    /// Seconds since 1970, by the database's clock.
-    pub now: i64,
+    /// By the database's clock.
+    pub now: Moment,
 }
 
 impl Push<'_> {
@@ -270,8 +271,8 @@ impl Push<'_> {
 #[derive(Clone, Debug)]
 pub struct Token {
     pub secret: SecretString,
-    /// When it runs out, in seconds since 1970; none if the target does not say.
-    pub expires_at: Option<i64>,
+    /// When it runs out; none if the target does not say.
+    pub expires_at: Option<Moment>,
     /// Where to call from now on, if the target says.
     pub base: Option<Url>,
     /// The refresh token that takes the place of the one that was used, if the target gave another.

@@ -1,5 +1,7 @@
 //! Logins over OAuth 2: the answer of a token endpoint, in every vendor's dialect.
 
+use std::time::Duration;
+
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,7 +15,10 @@ use super::{
     webhook,
 };
 use crate::reading;
-use leadline_domain::outcome::{Failure, FailureClass};
+use leadline_domain::{
+    moment::Moment,
+    outcome::{Failure, FailureClass},
+};
 
 /// What we log in with: a token that lasts, or an app that gets one whenever the last has run out.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl TokenLogin {
 }
 
 impl Login for AppLogin {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
+    fn request(&self, _now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         Ok(self.grant.request(refresh))
     }
 
@@ -60,7 +65,7 @@ impl Login for AppLogin {
         self.grant.refresh_token.as_ref()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token> {
         token(self.vendor, answer, self.base, now)
     }
 }
@@ -163,7 +168,7 @@ fn token_url(text: &str) -> Result<Url, Problem> {
 }
 
 /// The token in an answer. `base` is the member that says where to call from now on.
-pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Result<Token> {
+pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: Moment) -> Result<Token> {
     let response = answer.as_ref().map_err(reading::unanswered)?;
     let body = response.json().unwrap_or(Value::Null);
     if !response.is_good() {
@@ -182,10 +187,10 @@ pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Resu
         return Err(Failure::new(class, error));
     };
     let lives = &body["expires_in"];
-    let lives = lives.as_i64().or_else(|| lives.as_str()?.parse().ok()).filter(|seconds| *seconds > 0);
+    let lives = lives.as_u64().or_else(|| lives.as_str()?.parse().ok()).filter(|seconds| *seconds > 0);
     Ok(Token {
         secret: secret.to_owned().into(),
-        expires_at: lives.map(|seconds| now.saturating_add(seconds)),
+        expires_at: lives.map(|seconds| now + Duration::from_secs(seconds)),
         base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
         refresh: word(&body, "refresh_token").map(SecretString::from),
     })

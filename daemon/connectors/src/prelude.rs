@@ -29,6 +29,7 @@ pub(crate) use leadline_domain::{
     integration::{EventKind, ProbeKind},
     json::Json,
     mapping::Mapping,
+    moment::Moment,
     outcome::{Failure, FailureClass},
     schema::{self, Takes, TargetField},
 };

@@ -1,20 +1,23 @@
 //! The default reading of an answer: which failure class a status means, where the connector knows no better.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
 use super::{Answer, CallError, CallErrorKind, Conversation, Response};
-use leadline_domain::outcome::{Failure, FailureClass, Outcome};
+use leadline_domain::{
+    moment::Moment,
+    outcome::{Failure, FailureClass, Outcome},
+};
 
 /// The longest wait that a target may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest part of a body that an error quotes, in characters.
 const MAX_QUOTE: usize = 200;
 
-/// What a call came to. `now` is in seconds since 1970, for a `Retry-After` that is a date.
+/// What a call came to. `now` is for a `Retry-After` that is a date.
 #[must_use]
-pub fn read(answer: &Answer, now: i64) -> Outcome {
+pub fn read(answer: &Answer, now: Moment) -> Outcome {
     match answer {
         Ok(response) if response.is_good() => Outcome::Delivered,
         Ok(response) => Outcome::Failed(failure(response, now)),
@@ -34,7 +37,7 @@ pub fn unanswered(error: &CallError) -> Failure {
 }
 
 /// What an answer that is not a success means, going by its status.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let wait = retry_after(response, now);
     let class = match response.status {
         300..=399 => FailureClass::Blocked,
@@ -86,14 +89,14 @@ pub fn describe(response: &Response) -> String {
 
 /// How long the target asks us to wait: seconds or a date, at most a day; nonsense counts as nothing.
 #[must_use]
-pub fn retry_after(response: &Response, now: i64) -> Option<Duration> {
+pub fn retry_after(response: &Response, now: Moment) -> Option<Duration> {
     let value = response.header("retry-after")?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         value.parse().map_or(MAX_WAIT, Duration::from_secs)
     } else {
         let at: SystemTime = httpdate::parse_http_date(value).ok()?;
-        let now = UNIX_EPOCH + Duration::from_secs(u64::try_from(now).ok()?);
-        at.duration_since(now).unwrap_or_default()
+        // The date is to the second.
+        at.duration_since(Moment::from_seconds(now.as_seconds()).system_time()).unwrap_or_default()
     };
     Some(wait.min(MAX_WAIT))
 }
@@ -127,7 +130,7 @@ mod tests {
     use crate::CallError;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT
-    const NOW: i64 = 784_111_777;
+    const NOW: Moment = Moment::from_seconds(784_111_777);
 
     fn answered(status: u16, headers: &[(&str, &str)], body: &str) -> Outcome {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -35,6 +35,7 @@ use super::{
 };
 use leadline_domain::{
     integration::{EventKind, ProbeKind},
+    moment::Moment,
     outcome::{Failure, FailureClass, Outcome},
 };
 
@@ -119,7 +120,7 @@ pub async fn probe(
     prepared: &dyn Prepared,
     transport: &mut dyn Transport,
     kind: ProbeKind,
-    now: i64,
+    now: Moment,
 ) -> Option<Report> {
     if !prepared.abilities().can_probe(kind) {
         return None;
@@ -138,7 +139,7 @@ pub async fn probe(
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
-pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token> {
+pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: Moment) -> Result<Token> {
     let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
     let refresh = transport.begin_refresh(own).await?;
     let token = got(transport, login, now, Some(&refresh)).await;
@@ -151,7 +152,7 @@ pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) 
 async fn got(
     transport: &mut dyn Transport,
     login: &dyn Login,
-    now: i64,
+    now: Moment,
     refresh: Option<&SecretString>,
 ) -> Result<Token> {
     let answer = transport.call(&Call::from(login.request(now, refresh)?)).await?;
@@ -177,7 +178,7 @@ pub struct Conversation<'a> {
     /// Why it is over, where that is not for the connector to say.
     end: &'a OnceLock<Failure>,
     /// Seconds since 1970, by the database's clock.
-    pub(super) now: i64,
+    pub(super) now: Moment,
     /// What a probe has found so far. Boxed, as the future of each push would hold its room.
     pub(super) found: Box<Found>,
 }
@@ -187,7 +188,7 @@ impl<'a> Conversation<'a> {
         prepared: &'a dyn Prepared,
         transport: &'a mut dyn Transport,
         ids: Ids,
-        now: i64,
+        now: Moment,
         end: &'a OnceLock<Failure>,
     ) -> Self {
         Self {

@@ -23,14 +23,15 @@ use leadline_domain::{
     address::EgressPolicy,
     ids::{CompanyId, IntegrationId},
     integration::{EventKind, Integration, ProbeKind},
+    moment::Moment,
     outcome::{Failure, FailureClass, Outcome},
     telling::Telling,
 };
 
 /// A lead that no push came before.
 pub(super) static NO_IDS: Ids = Ids::new();
-/// When the tests' pushes happen, in seconds since 1970.
-pub(super) const NOW: i64 = 1_795_000_000;
+/// When the tests' pushes happen.
+pub(super) const NOW: Moment = Moment::from_seconds(1_795_000_000);
 
 /// An integration that is ready to be prepared.
 pub(super) fn integration(connector: &str, config: Value, credentials: Value, mapping: Value) -> Integration {

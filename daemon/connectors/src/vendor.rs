@@ -8,6 +8,7 @@ use super::{Call, Conversation, Push, Request, Response, Result, crm, reading};
 use leadline_domain::{
     integration::ProbeKind,
     json::Json,
+    moment::Moment,
     outcome::{Failure, FailureClass},
 };
 
@@ -29,7 +30,7 @@ pub(super) type FoundId = Result<Option<String>>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vendor {
     pub(super) name: &'static str,
-    pub(super) failure: fn(&Response, i64) -> Failure,
+    pub(super) failure: fn(&Response, Moment) -> Failure,
 }
 
 impl Vendor {
@@ -40,12 +41,12 @@ impl Vendor {
     }
 
     /// An answer, if it is a good one.
-    pub(super) fn checked(&self, answer: Response, now: i64) -> Result<Response> {
+    pub(super) fn checked(&self, answer: Response, now: Moment) -> Result<Response> {
         if answer.is_good() { Ok(answer) } else { Err((self.failure)(&answer, now)) }
     }
 
     /// The id under a path, as `data/id`, in the answer to a call that made something.
-    pub(super) fn made(&self, answer: Response, id: &str, now: i64) -> Result<String> {
+    pub(super) fn made(&self, answer: Response, id: &str, now: Moment) -> Result<String> {
         let answer = self.checked(answer, now)?;
         let made = answer.json().as_ref().and_then(|body| id_of(body.pointer(&format!("/{id}"))?));
         made.ok_or_else(|| unreadable(self.name, &answer, id))
@@ -58,7 +59,7 @@ impl Vendor {
     }
 
     /// The JSON of such an answer.
-    pub(super) fn read(&self, answer: &Response, now: i64) -> Result<Value> {
+    pub(super) fn read(&self, answer: &Response, now: Moment) -> Result<Value> {
         if !answer.is_good() {
             return Err((self.failure)(answer, now));
         }
@@ -84,7 +85,7 @@ impl Vendor {
 
     /// What is listed under a path, as `data/items`, in the answer to a call that changes nothing. Null is an empty list. An
     /// answer without any says nothing of what is there: whoever took it for nothing would make it a second time.
-    pub(super) fn entries(&self, answer: &Response, list: &str, now: i64) -> Result<Vec<Value>> {
+    pub(super) fn entries(&self, answer: &Response, list: &str, now: Moment) -> Result<Vec<Value>> {
         match self.read(answer, now)?.pointer_mut(&format!("/{list}")).map(Value::take) {
             Some(Value::Array(entries)) => Ok(entries),
             Some(Value::Null) => Ok(Vec::new()),
@@ -248,7 +249,7 @@ pub(super) fn told(vendor: &str, class: FailureClass, code: &str, message: &str)
 pub(super) fn refusal(
     vendor: &str,
     response: &Response,
-    now: i64,
+    now: Moment,
     [code, message]: [&str; 2],
     class: Option<FailureClass>,
     wait: Duration,
@@ -265,7 +266,7 @@ pub(super) fn refusal(
 }
 
 /// What the status says, where the body says nothing that we know. A success that cannot be read is no success yet.
-pub(super) fn by_status(vendor: &str, response: &Response, now: i64) -> Failure {
+pub(super) fn by_status(vendor: &str, response: &Response, now: Moment) -> Failure {
     let mut failure = reading::failure(response, now);
     failure.error = reading::one_line(&format!("{vendor} {}", failure.error), ERROR_MAX);
     failure
@@ -296,7 +297,7 @@ pub(super) fn lagging(vendor: &str, what: &str) -> Failure {
 }
 
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.
-pub(super) fn waiting(failure: Failure, response: &Response, now: i64, or: Duration) -> Failure {
+pub(super) fn waiting(failure: Failure, response: &Response, now: Moment, or: Duration) -> Failure {
     let asked = reading::retry_after(response, now).unwrap_or_default();
     Failure { class: FailureClass::Throttled, retry_after: Some(asked.max(or)), ..failure }
 }

@@ -3,7 +3,7 @@
 mod targets;
 mod values;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, error::Error, fmt};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,6 +46,31 @@ pub struct OwnColumn {
     pub meant: Option<&'static str>,
 }
 
+/// What is wrong with how a file is to be imported, in a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportProblem {
+    /// What of the wish it is about: `map`, `set` or `key`; empty for a column.
+    pub part: &'static str,
+    pub text: String,
+}
+
+impl ImportProblem {
+    const fn of(part: &'static str, text: String) -> Self {
+        Self { part, text }
+    }
+}
+
+impl fmt::Display for ImportProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            "" => f.write_str(&self.text),
+            part => write!(f, "{part}: {}", self.text),
+        }
+    }
+}
+
+impl Error for ImportProblem {}
+
 /// How the lines of a file become events.
 #[derive(Debug)]
 pub struct Import {
@@ -76,7 +101,7 @@ struct LeadKey {
 
 impl Import {
     /// Reads how to import; says everything that is wrong with it.
-    pub fn read(wish: &Wish<'_>) -> Result<Self, Vec<String>> {
+    pub fn read(wish: &Wish<'_>) -> Result<Self, Vec<ImportProblem>> {
         let mut problems = Vec::new();
         let mut import = Self {
             is_rows: !wish.columns.is_empty(),
@@ -93,7 +118,8 @@ impl Import {
             let meets = |other: &String| covers(other, field) || covers(field, other);
             if let Some(twin) = import.rules[..index].iter().find(|rule| rule.to.as_ref().is_some_and(meets))
             {
-                problems.push(format!("map: {} and {from} both go to {field}; give each its own", twin.from));
+                let text = format!("{} and {from} both go to {field}; give each its own", twin.from);
+                problems.push(ImportProblem::of("map", text));
             }
         }
         for (field, value) in wish.set.as_object().into_iter().flatten() {
@@ -103,20 +129,20 @@ impl Import {
                     let value = typed(&name, value.clone(), wish.order).unwrap_or(value);
                     import.set.push((name, value));
                 }
-                Err(problem) => problems.push(format!("set: {problem}")),
+                Err(problem) => problems.push(ImportProblem::of("set", problem.to_string())),
             }
         }
         import.read_key(wish, &mut problems);
         if problems.is_empty() { Ok(import) } else { Err(problems) }
     }
 
-    fn read_map(&mut self, wish: &Wish<'_>, problems: &mut Vec<String>) {
+    fn read_map(&mut self, wish: &Wish<'_>, problems: &mut Vec<ImportProblem>) {
         let columns: HashSet<&str> = wish.columns.iter().map(String::as_str).collect();
         for (from, to) in wish.map.as_object().into_iter().flatten() {
             let is_known = !self.is_rows || columns.contains(from.as_str());
             if !is_known {
                 let reported = unknown("column", from, wish.columns.iter().map(String::as_str));
-                problems.push(format!("map: {reported}"));
+                problems.push(ImportProblem::of("map", reported));
             }
             let to = match to {
                 Value::Null => Ok(None),
@@ -126,20 +152,20 @@ impl Import {
             match to {
                 Ok(to) if is_known => self.rules.push(ColumnRule { from: from.clone(), to }),
                 Ok(_) => {}
-                Err(problem) => problems.push(format!("map: {from}: {problem}")),
+                Err(problem) => problems.push(ImportProblem::of("map", format!("{from}: {problem}"))),
             }
         }
     }
 
     /// Columns that the map does not name go by their own names.
-    fn read_columns(&mut self, wish: &Wish<'_>, problems: &mut Vec<String>) {
+    fn read_columns(&mut self, wish: &Wish<'_>, problems: &mut Vec<ImportProblem>) {
         for column in wish.columns.iter().filter(|column| wish.map.get(column.as_str()).is_none()) {
             let field = match field_called(column) {
                 Some(field) => field.to_owned(),
                 None if wish.strict => {
-                    problems.push(format!(
+                    problems.push(ImportProblem::of("", format!(
                         "column {column:?} is called like no field: add it to the map, with null to leave it out"
-                    ));
+                    )));
                     continue;
                 }
                 None => match own_field(column) {
@@ -149,10 +175,10 @@ impl Import {
                         field
                     }
                     None => {
-                        problems.push(format!(
+                        problems.push(ImportProblem::of("", format!(
                             "column {column:?} cannot be a field of its own: add it to the map, with null to leave it \
                              out"
-                        ));
+                        )));
                         continue;
                     }
                 },
@@ -161,13 +187,13 @@ impl Import {
         }
     }
 
-    fn read_key(&mut self, wish: &Wish<'_>, problems: &mut Vec<String>) {
+    fn read_key(&mut self, wish: &Wish<'_>, problems: &mut Vec<ImportProblem>) {
         if wish.key.is_empty() {
             return;
         }
         if self.is_rows && !wish.columns.iter().any(|column| column == wish.key) {
             let reported = unknown("column", wish.key, wish.columns.iter().map(String::as_str));
-            problems.push(format!("key: {reported}"));
+            problems.push(ImportProblem::of("key", reported));
         }
         let goes_to =
             self.rules.iter().find(|rule| rule.from == wish.key).and_then(|rule| rule.to.as_deref());

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     ids::{CompanyId, IntegrationId},
     lane::LaneId,
+    moment::Moment,
     notice::Notice,
     origins,
     telling::Telling,
@@ -125,8 +126,8 @@ impl Integration {
 pub struct SigningSecret {
     pub version: i32,
     pub secret: SecretString,
-    /// When its grace ends, in seconds since 1970; none for the current one.
-    pub expires_at: Option<i64>,
+    /// When its grace ends; none for the current one.
+    pub expires_at: Option<Moment>,
     /// It takes over when an operator cuts over.
     pub staged: bool,
 }

@@ -69,7 +69,8 @@ impl JobState {
 /// What is known of one lane of a job that is running.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JobRun {
-    pub is_enabled: bool,
+    /// Nobody's command keeps the lane.
+    pub is_open: bool,
     /// The pace that was asked for lets nothing go yet.
     pub is_paced: bool,
     /// Retries of the lane whose time has come.
@@ -81,11 +82,11 @@ pub struct JobRun {
 }
 
 impl JobRun {
-    /// Whether it brings the next ones back: a lane that is disabled, has enough to do or is ahead of its pace keeps the
-    /// rest waiting.
+    /// Whether it brings the next ones back: a lane that somebody's command keeps, that has enough to do or is ahead of its
+    /// pace keeps the rest waiting.
     #[must_use]
     pub fn may_go_on(self) -> bool {
-        self.is_enabled && !self.is_paced && !is_busy(self.waiting, self.batch)
+        self.is_open && !self.is_paced && !is_busy(self.waiting, self.batch)
     }
 
     /// How many deliveries it brings back now.
@@ -106,11 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_goes_on_while_it_is_enabled_and_has_little_to_do() {
-        let run = JobRun { is_enabled: true, is_paced: false, waiting: 4, batch: 10, per_second: None };
+    fn a_lane_goes_on_while_it_is_open_and_has_little_to_do() {
+        let run = JobRun { is_open: true, is_paced: false, waiting: 4, batch: 10, per_second: None };
         assert!(run.may_go_on());
         assert!(!JobRun { waiting: 5, ..run }.may_go_on());
-        assert!(!JobRun { is_enabled: false, ..run }.may_go_on());
+        assert!(!JobRun { is_open: false, ..run }.may_go_on());
         assert!(!JobRun { is_paced: true, ..run }.may_go_on());
         let slow = JobRun { per_second: Some(2.5), ..run };
         assert_eq!((run.step(), slow.step()), (10, 3));

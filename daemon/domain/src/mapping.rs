@@ -2,6 +2,8 @@
 
 mod rule;
 
+use std::{error::Error, fmt};
+
 use serde_json::Value;
 
 use super::{
@@ -11,6 +13,35 @@ use super::{
 };
 pub use rule::{As, Rule};
 
+/// What is wrong with a mapping, in a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingProblem {
+    /// The member that it is about; empty where the sentence names what it is about.
+    pub field: String,
+    pub text: String,
+}
+
+impl MappingProblem {
+    fn new(text: impl Into<String>) -> Self {
+        Self { field: String::new(), text: text.into() }
+    }
+
+    fn of(field: &str, text: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), text: text.into() }
+    }
+}
+
+impl fmt::Display for MappingProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.text),
+            field => write!(f, "{field}: {}", self.text),
+        }
+    }
+}
+
+impl Error for MappingProblem {}
+
 /// A checked mapping.
 #[derive(Debug, Default)]
 pub struct Mapping {
@@ -19,19 +50,19 @@ pub struct Mapping {
 
 impl Mapping {
     /// Reads a mapping whose targets are names of the integration's own; says everything that is wrong with it.
-    pub fn parse(mapping: &Value) -> Result<Self, Vec<String>> {
+    pub fn parse(mapping: &Value) -> Result<Self, Vec<MappingProblem>> {
         let (mapping, problems) = Self::read(mapping);
         if problems.is_empty() { Ok(mapping) } else { Err(problems) }
     }
 
     /// What can be read of a mapping, and everything that is wrong with the rest.
-    fn read(mapping: &Value) -> (Self, Vec<String>) {
+    fn read(mapping: &Value) -> (Self, Vec<MappingProblem>) {
         let members = match mapping {
             Value::Null => return Default::default(),
             Value::Object(members) => members,
             _ => {
-                let problem = "the mapping must be an object: {\"lead.phone\": \"tel\"}".to_owned();
-                return (Self::default(), vec![problem]);
+                let text = "the mapping must be an object: {\"lead.phone\": \"tel\"}";
+                return (Self::default(), vec![MappingProblem::new(text)]);
             }
         };
         let mut rules = Vec::new();
@@ -45,17 +76,17 @@ impl Mapping {
         for (index, rule) in rules.iter().enumerate() {
             if let Some(twin) = rules[..index].iter().find(|twin| twin.to.is_some() && twin.to == rule.to) {
                 let target = rule.to.as_deref().unwrap_or_default();
-                problems.push(format!(
+                problems.push(MappingProblem::new(format!(
                     "{} and {} both go to {target}; give each its own",
                     twin.field, rule.field
-                ));
+                )));
             }
         }
         (Self { rules }, problems)
     }
 
     /// Reads a mapping whose targets are dotted paths in the event itself, as the webhook family has it.
-    pub fn parse_within_event(mapping: &Value) -> Result<Self, Vec<String>> {
+    pub fn parse_within_event(mapping: &Value) -> Result<Self, Vec<MappingProblem>> {
         let (mut mapping, mut problems) = Self::read(mapping);
         problems.extend(mapping.rules.iter().filter_map(|rule| mapping.collision(rule)));
         if !problems.is_empty() {
@@ -112,11 +143,11 @@ impl Mapping {
     }
 
     /// Why a target cannot be: something that stays in the event is there already, or has to be on the way to it.
-    fn collision(&self, rule: &Rule) -> Option<String> {
+    fn collision(&self, rule: &Rule) -> Option<MappingProblem> {
         let target = rule.to.as_deref()?;
         let field = &rule.field;
         if target.split('.').any(str::is_empty) {
-            return Some(format!("{field}: the path {target:?} has an empty step"));
+            return Some(MappingProblem::of(field, format!("the path {target:?} has an empty step")));
         }
         let moves = |name: &str| self.rules.iter().any(|other| covers(&other.field, name));
         let kept = FIELDS.iter().filter(|field| !moves(field.name)).find(|field| match field.shape {
@@ -124,7 +155,8 @@ impl Mapping {
             Shape::Leaf(_) | Shape::List => covers(field.name, target),
         });
         if let Some(kept) = kept {
-            return Some(format!("{field}: {} stands at {target}; map that elsewhere or to null", kept.name));
+            let text = format!("{} stands at {target}; map that elsewhere or to null", kept.name);
+            return Some(MappingProblem::of(field, text));
         }
         self.rules.iter().find_map(|outer| {
             let to = outer.to.as_deref().filter(|to| *to != target && covers(to, target))?;
@@ -132,7 +164,8 @@ impl Mapping {
             if is_object && !outer.is_computed() {
                 return None;
             }
-            Some(format!("{field}: {target} lies within {to}, where {} goes", outer.field))
+            let text = format!("{target} lies within {to}, where {} goes", outer.field);
+            Some(MappingProblem::of(field, text))
         })
     }
 

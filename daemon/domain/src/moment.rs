@@ -1,6 +1,9 @@
 //! Moments by the database's clock, the only one where a time decides something.
 
-use std::{ops::Add, time::Duration};
+use std::{
+    ops::Add,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,18 @@ impl Moment {
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+
+    /// So long before.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(time)))
+    }
+
+    /// As the standard library has it; what lies before 1970 is 1970.
+    #[must_use]
+    pub fn system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(u64::try_from(self.0).unwrap_or_default())
     }
 
     /// How long it is after another; nothing if it is not.
@@ -95,6 +110,9 @@ mod tests {
         assert_eq!(at.since(at + Duration::from_secs(2)), Duration::ZERO);
         assert_eq!(at + Duration::MAX, Moment::from_micros(i64::MAX));
         assert_eq!(Moment::from_micros(-1).as_seconds(), -1);
+        assert_eq!(at.before(Duration::from_secs(4)), Moment::from_seconds(6));
+        assert_eq!(at.system_time(), UNIX_EPOCH + Duration::from_secs(10));
+        assert_eq!(Moment::from_seconds(-1).system_time(), UNIX_EPOCH);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Which of an integration's signing secrets sign what: one, two during a rotation, never more.
 
-use super::integration::{EventKind, SigningSecret};
+use super::{
+    integration::{EventKind, SigningSecret},
+    moment::Moment,
+};
 
 /// Where an integration's signing secrets stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +46,11 @@ pub struct Signers<'a> {
     pub all: Vec<&'a SigningSecret>,
 }
 
-/// Who of these secrets, newest first, signs a push at a time in seconds since 1970; none if there is no secret.
+/// Who of these secrets, newest first, signs a push at a time; none if there is no secret.
 ///
 /// A test while a secret is staged is signed by that one alone: it shows whether the receiver knows it already.
 #[must_use]
-pub fn signers(secrets: &[SigningSecret], event: EventKind, now: i64) -> Option<Signers<'_>> {
+pub fn signers(secrets: &[SigningSecret], event: EventKind, now: Moment) -> Option<Signers<'_>> {
     let all: Vec<_> = secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > now)).collect();
     if event == EventKind::Test
         && let Some(staged) = all.iter().copied().find(|secret| secret.staged)
@@ -63,6 +66,7 @@ mod tests {
     use super::*;
 
     fn secret(version: i32, staged: bool, expires_at: Option<i64>) -> SigningSecret {
+        let expires_at = expires_at.map(Moment::from_seconds);
         SigningSecret { version, secret: "x".into(), expires_at, staged }
     }
 
@@ -81,12 +85,12 @@ mod tests {
             (&grace, EventKind::Test, 99, 2, vec![2, 1]),
             (&grace, EventKind::Created, 100, 2, vec![2]),
         ] {
-            let signers = signers(secrets, event, now).unwrap();
+            let signers = signers(secrets, event, Moment::from_seconds(now)).unwrap();
             let versions: Vec<_> = signers.all.iter().map(|secret| secret.version).collect();
             assert_eq!((signers.first.version, versions), (first, all), "{event:?} at {now}");
         }
-        assert!(signers(&[], EventKind::Created, 0).is_none());
-        assert!(signers(&[secret(1, false, Some(5))], EventKind::Created, 5).is_none());
+        assert!(signers(&[], EventKind::Created, Moment::EPOCH).is_none());
+        assert!(signers(&[secret(1, false, Some(5))], EventKind::Created, Moment::from_seconds(5)).is_none());
     }
 
     #[test]

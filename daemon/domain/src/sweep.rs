@@ -14,7 +14,8 @@ pub struct SweepRun {
     pub canary: Option<State>,
     /// Whether the canary arrived, so that the rest follows.
     pub is_passed: bool,
-    pub is_enabled: bool,
+    /// Nobody's command keeps the lane.
+    pub is_open: bool,
     pub breaker: breaker::BreakerState,
     /// Whether the lane has retries enough to do.
     pub is_busy: bool,
@@ -37,7 +38,8 @@ impl SweepRun {
         match (self.is_passed, self.canary) {
             (false, Some(State::Pending)) => SweepStep::Wait,
             (false, Some(State::Delivered)) | (true, _) => {
-                if !self.is_enabled || self.breaker != breaker::BreakerState::Closed {
+                // A canary that arrived before the lane was closed says nothing of the target once it is open again.
+                if !self.is_open || self.breaker != breaker::BreakerState::Closed {
                     SweepStep::End
                 } else if self.is_busy {
                     SweepStep::Wait
@@ -80,7 +82,7 @@ mod tests {
         let run = |canary| SweepRun {
             canary,
             is_passed: false,
-            is_enabled: true,
+            is_open: true,
             breaker: breaker::BreakerState::Closed,
             is_busy: false,
         };
@@ -103,7 +105,7 @@ mod tests {
         let run = SweepRun {
             canary: Some(State::Delivered),
             is_passed: true,
-            is_enabled: true,
+            is_open: true,
             breaker: breaker::BreakerState::Closed,
             is_busy: false,
         };
@@ -111,8 +113,8 @@ mod tests {
         for breaker in [breaker::BreakerState::Open, breaker::BreakerState::HalfOpen] {
             assert_eq!(SweepRun { breaker, is_busy: true, ..run }.next(), SweepStep::End);
         }
-        assert_eq!(SweepRun { is_enabled: false, ..run }.next(), SweepStep::End);
-        assert_eq!(SweepRun { is_enabled: false, is_passed: false, ..run }.next(), SweepStep::End);
+        assert_eq!(SweepRun { is_open: false, ..run }.next(), SweepStep::End);
+        assert_eq!(SweepRun { is_open: false, is_passed: false, ..run }.next(), SweepStep::End);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use super::{
     delivery::{Reason, State},
     ids::DeliveryId,
+    lane::{Keeper, LaneHolds},
+    moment::Moment,
     outcome::FailureClass,
 };
 
@@ -42,18 +44,6 @@ pub struct Facts {
     pub lane: LaneHolds,
     /// When the sweep comes back to a dead one.
     pub sweep_at: Option<Timestamp>,
-}
-
-/// What keeps an integration's lane from pushing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LaneHolds {
-    pub is_disabled: bool,
-    pub awaits_cut_over: bool,
-    pub paused_since: Option<Timestamp>,
-    /// Its target asked for it.
-    pub throttled_until: Option<Timestamp>,
-    /// The breaker lets no retry start before, and then one that finds out.
-    pub breaker_until: Option<Timestamp>,
 }
 
 /// Why a delivery stands where it does.
@@ -148,8 +138,7 @@ pub fn idle_reason(facts: &Facts) -> Option<Explanation> {
     if *state != State::Pending || running_since.is_some() {
         return None;
     }
-    let is_closed = lane.is_disabled || lane.awaits_cut_over || lane.paused_since.is_some();
-    if is_closed {
+    if lane.command().is_some() {
         return closed(facts);
     }
     behind.as_ref().is_some_and(|(_, state)| *state == State::Held).then(|| pending(facts))
@@ -209,82 +198,69 @@ fn pending(facts: &Facts) -> Explanation {
     }
 }
 
+/// A lane that somebody's command may keep, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandedLane {
+    pub company: i64,
+    /// The integration's name and id.
+    pub integration: String,
+    pub integration_id: String,
+    pub holds: LaneHolds,
+}
+
+/// Why nothing of a lane is pushed until somebody acts, as a clause; none if nobody's command keeps it.
+#[must_use]
+pub fn idle_lane(lane: &CommandedLane) -> Option<Explanation> {
+    let (text, next) = command(lane.holds.command()?, lane.company, &lane.integration, &lane.integration_id)?;
+    Some(Explanation::with(text, next))
+}
+
+/// Whose command keeps a lane, as a clause, and what ends that.
+fn command(keeper: Keeper, company: i64, name: &str, id: &str) -> Option<(String, NextStep)> {
+    match keeper {
+        Keeper::Disabled => {
+            Some((format!("integration {name:?} is disabled"), NextAct::EnableIntegration.on(id)))
+        }
+        Keeper::Paused(at) => Some((
+            format!("company {company} is paused since {}", moment(Some(at.into()))),
+            NextAct::ResumeCompany.on(&company.to_string()),
+        )),
+        Keeper::Rotation => Some((
+            format!("a rotation of the signing secret of {name:?} holds pushes"),
+            NextAct::CutOverSecret.on(id),
+        )),
+        Keeper::Throttled(_) | Keeper::BreakerOpen(_) | Keeper::BreakerHalfOpen => None,
+    }
+}
+
 /// What keeps the whole lane.
 fn closed(facts: &Facts) -> Option<Explanation> {
     let Facts { integration: name, integration_id: id, company, .. } = facts;
-    let since = moment(Some(facts.created_at));
-    let keep = facts.lane.keep(facts.due_at, facts.is_retry, facts.now)?;
-    Some(match keep {
-        Keeper::Disabled => Explanation::with(
-            format!("It waits since {since} because integration {name:?} is disabled"),
-            NextAct::EnableIntegration.on(id),
-        ),
-        Keeper::Paused(at) => Explanation::with(
-            format!("It waits because company {company} is paused since {}", moment(Some(at))),
-            NextAct::ResumeCompany.on(&company.to_string()),
-        ),
-        Keeper::Rotation => Explanation::with(
-            format!(
-                "It waits since {since} because a rotation of the signing secret of {name:?} holds pushes"
-            ),
-            NextAct::CutOverSecret.on(id),
-        ),
-        Keeper::Throttled(until) => Explanation::alone(format!(
-            "It waits until {} because {name:?} asked us to wait; then it is pushed by itself",
-            moment(Some(until))
-        )),
-        Keeper::BreakerOpen(until) => Explanation::with(
-            format!(
-                "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry \
-                 finds out, and what it finds decides for the others",
-                moment(Some(until))
-            ),
-            NextAct::RetryDelivery.on(&facts.id),
-        ),
-        Keeper::BreakerHalfOpen => Explanation::with(
-            format!(
-                "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the \
-                 target answers again, and the others follow"
-            ),
-            NextAct::RetryDelivery.on(&facts.id),
-        ),
-    })
-}
-
-/// What keeps a lane, and until when if that can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeper {
-    Disabled,
-    Paused(Timestamp),
-    Rotation,
-    Throttled(Timestamp),
-    BreakerOpen(Timestamp),
-    BreakerHalfOpen,
-}
-
-impl LaneHolds {
-    /// What keeps a delivery that is due at a time, as a retry or not.
-    fn keep(&self, due_at: Option<Timestamp>, is_retry: bool, now: Timestamp) -> Option<Keeper> {
-        let later = |until: Timestamp| due_at.map_or(until, |due_at| due_at.max(until));
-        if self.is_disabled {
-            return Some(Keeper::Disabled);
-        }
-        if let Some(at) = self.paused_since {
-            return Some(Keeper::Paused(at));
-        }
-        if self.awaits_cut_over {
-            return Some(Keeper::Rotation);
-        }
-        if let Some(until) = self.throttled_until.filter(|until| *until > now) {
-            return Some(Keeper::Throttled(later(until)));
-        }
-        let until = self.breaker_until.filter(|_| is_retry)?;
-        if until > now {
-            return Some(Keeper::BreakerOpen(later(until)));
-        }
-        // Before its time it waits for that.
-        due_at.filter(|due_at| *due_at <= now).map(|_| Keeper::BreakerHalfOpen)
+    let keep = facts.lane.keep(facts.due_at.map(Moment::from), facts.is_retry, facts.now.into())?;
+    if let Some((clause, next)) = command(keep, *company, name, id) {
+        let since = match keep {
+            Keeper::Paused(_) => String::new(),
+            _ => format!(" since {}", moment(Some(facts.created_at))),
+        };
+        return Some(Explanation::with(format!("It waits{since} because {clause}"), next));
     }
+    let text = match keep {
+        Keeper::Throttled(until) => format!(
+            "It waits until {} because {name:?} asked us to wait; then it is pushed by itself",
+            moment(Some(until.into()))
+        ),
+        Keeper::BreakerOpen(until) => format!(
+            "It waits because the breaker of {name:?} is open after too many failures in a row: at {} one retry \
+             finds out, and what it finds decides for the others",
+            moment(Some(until.into()))
+        ),
+        _ => format!(
+            "It waits because the breaker of {name:?} is half-open: one retry at a time finds out whether the \
+             target answers again, and the others follow"
+        ),
+    };
+    // An operator's retry lifts either, and goes ahead.
+    Some(Explanation::with(text, NextAct::RetryDelivery.on(&facts.id)))
 }
 
 /// What a pending delivery waits for, in few words, and when it is pushed at the earliest.
@@ -308,13 +284,16 @@ pub fn waiting(
     if let Some(earlier) = behind {
         return Waiting { reason: Some(Reason::WaitsFor(earlier).text()), due_at: None };
     }
-    let Some(keep) = lane.keep(due_at, is_retry, now) else { return Waiting { reason: None, due_at } };
+    let keep = lane.keep(due_at.map(Moment::from), is_retry, now.into());
+    let Some(keep) = keep else { return Waiting { reason: None, due_at } };
     let (reason, due_at) = match keep {
         Keeper::Disabled => (Reason::IntegrationDisabled.text(), None),
         Keeper::Paused(_) => ("company paused".to_owned(), None),
         Keeper::Rotation => (Reason::Rotation.text(), None),
-        Keeper::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until)),
-        Keeper::BreakerOpen(until) => ("breaker open: one retry finds out then".to_owned(), Some(until)),
+        Keeper::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until.into())),
+        Keeper::BreakerOpen(until) => {
+            ("breaker open: one retry finds out then".to_owned(), Some(until.into()))
+        }
         Keeper::BreakerHalfOpen => ("breaker half-open: one retry finds out".to_owned(), due_at),
     };
     Waiting { reason: Some(reason), due_at }

@@ -9,7 +9,9 @@ use crate::{
         ConfigField, Connector,
         config::{Common, Settings as _},
     },
-    domain::{breaker, delivery::State, lane::LaneStatus, moment::Moment, rotation::Rotation},
+    domain::{
+        breaker, delivery::State, lane::LaneStatus, moment::Moment, outcome::FailureClass, rotation::Rotation,
+    },
     store::{
         company::{Company, key::IntakeKey},
         delivery::{
@@ -25,6 +27,7 @@ use crate::{
         },
         lead::read::LeadView,
         operator::command::Refusal,
+        shown::Shown,
     },
 };
 
@@ -89,7 +92,11 @@ impl From<IntakeKey> for v1::IntakeKey {
             revoked_at: key.revoked_at.map(time),
             rate_per_second: key.rate_per_second,
             may_read: key.may_read,
-            signature: if key.require_signature { words::signature(key.signature).into() } else { 0 },
+            signature: if key.require_signature {
+                v1::SignatureKind::from_word(key.signature.as_str()).unwrap_or_default().into()
+            } else {
+                0
+            },
             allow_origins: key.allow_origins,
             last_used_at: key.last_used_at.map(time),
         }
@@ -98,18 +105,6 @@ impl From<IntakeKey> for v1::IntakeKey {
 
 impl From<IntegrationView> for v1::Integration {
     fn from(view: IntegrationView) -> Self {
-        let mut health = v1::Health::from(view.health);
-        let is_open =
-            health.breaker.as_ref().is_some_and(|breaker| breaker.state() == v1::BreakerState::Open);
-        if !view.enabled
-            || view.awaits_cut_over
-            || view.company_paused_at.is_some()
-            || health.throttled_until.is_some()
-            || is_open
-        {
-            // A gate is shut: what is due then is not pushed then.
-            health.next_retry_at = None;
-        }
         Self {
             id: view.id.to_string(),
             company_id: view.company.0,
@@ -118,11 +113,15 @@ impl From<IntegrationView> for v1::Integration {
             enabled: view.enabled,
             config: view.config.to_string(),
             mapping: view.mapping.to_string(),
-            events: view.events.iter().map(|event| words::event(*event).into()).collect(),
+            events: view
+                .events
+                .iter()
+                .map(|event| v1::Event::from_word(event.as_str()).unwrap_or_default().into())
+                .collect(),
             payload: v1::Payload::from_word(&view.payload).unwrap_or_default().into(),
-            routing: words::routing(view.routing).into(),
+            routing: v1::Routing::from_word(view.routing.as_str()).unwrap_or_default().into(),
             created_at: Some(time(view.created_at)),
-            health: Some(health),
+            health: Some(view.health.into()),
             rotation: words::rotation(Rotation::of(
                 view.staged_version.is_some(),
                 view.grace_until.is_some(),
@@ -189,12 +188,12 @@ impl From<Health> for v1::Health {
 }
 
 fn breaker(health: &Health) -> v1::Breaker {
-    let state = breaker::BreakerState::at(health.lane.breaker_until, health.lane.now);
+    let state = breaker::BreakerState::at(health.lane.holds.breaker_until, health.lane.now);
     let why = || breaker::why(health.streak, health.breaker_error.as_deref());
     v1::Breaker {
         state: words::breaker_state(state).into(),
         why: if state == breaker::BreakerState::Closed { String::new() } else { why() },
-        until: health.lane.breaker_until.filter(|_| state == breaker::BreakerState::Open).map(moment),
+        until: health.lane.holds.breaker_until.filter(|_| state == breaker::BreakerState::Open).map(moment),
     }
 }
 
@@ -230,6 +229,10 @@ impl From<LeadView> for v1::Lead {
     }
 }
 
+fn failure_class(class: Option<&Shown<FailureClass>>) -> i32 {
+    class.and_then(|class| v1::FailureClass::from_word(class.as_str())).unwrap_or_default().into()
+}
+
 impl From<DeliveryView> for v1::Delivery {
     fn from(delivery: DeliveryView) -> Self {
         Self {
@@ -238,8 +241,8 @@ impl From<DeliveryView> for v1::Delivery {
             lead: delivery.lead,
             integration_id: delivery.integration.to_string(),
             integration_name: delivery.integration_name,
-            event: words::event(delivery.event).into(),
-            state: words::delivery_state(delivery.state).into(),
+            event: v1::Event::from_word(delivery.event.as_str()).unwrap_or_default().into(),
+            state: v1::DeliveryState::from_word(delivery.state.as_str()).unwrap_or_default().into(),
             reason: delivery.reason.unwrap_or_default(),
             attempts: small(delivery.attempts),
             due_at: delivery.due_at.map(time),
@@ -249,7 +252,7 @@ impl From<DeliveryView> for v1::Delivery {
             company_name: delivery.company_name,
             lead_name: delivery.lead_name,
             lead_email: delivery.lead_email,
-            failure_class: delivery.class.map_or(v1::FailureClass::Unspecified, words::failure_class).into(),
+            failure_class: failure_class(delivery.class.as_ref()),
             error: delivery.error.unwrap_or_default(),
             cause: delivery.cause.map(|cause| cause.to_string()).unwrap_or_default(),
             job_id: delivery.job.map(|job| job.to_string()).unwrap_or_default(),
@@ -271,17 +274,14 @@ impl From<AttemptView> for v1::Attempt {
             lead: attempt.lead.unwrap_or_default(),
             integration_id: attempt.integration.to_string(),
             number: small(attempt.number),
-            trigger: words::attempt_trigger(attempt.trigger).into(),
+            trigger: v1::AttemptTrigger::from_word(attempt.trigger.as_str()).unwrap_or_default().into(),
             state: state.into(),
             status_code: finished.and_then(|finished| finished.status_code).map(|code| small(code.into())),
-            failure_class: finished
-                .and_then(|finished| finished.class)
-                .map_or(v1::FailureClass::Unspecified, words::failure_class)
-                .into(),
+            failure_class: failure_class(finished.and_then(|finished| finished.class.as_ref())),
             error: finished.and_then(|finished| finished.error.clone()).unwrap_or_default(),
             started_at: Some(time(attempt.started_at)),
             duration: finished.map(|finished| words::millis(small(finished.duration_ms))),
-            event: words::event(attempt.event).into(),
+            event: v1::Event::from_word(attempt.event.as_str()).unwrap_or_default().into(),
             company_id: attempt.company.0,
             company_name: attempt.company_name,
             integration_name: attempt.integration_name,
@@ -418,9 +418,9 @@ mod tests {
             lead_id: None,
             lead_name: String::new(),
             lead_email: String::new(),
-            event: EventKind::Test,
+            event: Shown::read(EventKind::Test.as_str(), EventKind::parse),
             number: 1,
-            trigger: Trigger::Test,
+            trigger: Shown::read(Trigger::Test.as_str(), Trigger::parse),
             operator: Some("mara".into()),
             started_at: jiff::Timestamp::UNIX_EPOCH,
             finished: None,
@@ -428,7 +428,7 @@ mod tests {
         let failed = |class: Option<FailureClass>| AttemptView {
             finished: Some(AttemptEnd {
                 delivered: class.is_none(),
-                class,
+                class: class.map(|class| Shown::read(class.as_str(), FailureClass::parse)),
                 error: None,
                 status_code: Some(500),
                 duration_ms: 3,

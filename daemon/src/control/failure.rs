@@ -110,10 +110,11 @@ impl From<FailureView> for v1::Failure {
             v1::Money { currency, minor, amount }
         });
         let trend = view.trend.into_iter().map(convert::trend_point);
+        let class = view.class.known();
         Self {
             cause: view.cause.to_string(),
             connector: view.connector,
-            failure_class: words::failure_class(view.class).into(),
+            failure_class: v1::FailureClass::from_word(view.class.as_str()).unwrap_or_default().into(),
             text: view.text,
             sample_error,
             sample_delivery_id,
@@ -127,8 +128,13 @@ impl From<FailureView> for v1::Failure {
             last_at: Some(convert::time(view.last_at)),
             trend: trend.collect(),
             changed_before: view.changed_before.into_iter().map(v1::AuditLine::from).collect(),
-            advice: cause::advice(view.class).to_owned(),
-            actions: cause::actions(view.class).iter().map(|action| action_of(*action).into()).collect(),
+            advice: class.map(cause::advice).unwrap_or_default().to_owned(),
+            actions: class
+                .map(cause::actions)
+                .unwrap_or_default()
+                .iter()
+                .map(|action| action_of(*action).into())
+                .collect(),
             snoozed_until: view.snoozed_until.map(convert::time),
         }
     }

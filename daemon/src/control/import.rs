@@ -88,7 +88,10 @@ impl Control {
             strict: start.strict,
             order,
         };
-        let import = Import::read(&wish).or_else(|problems| check::invalid(problems.join("; ")))?;
+        let import = Import::read(&wish).or_else(|problems| {
+            let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            check::invalid(texts.join("; "))
+        })?;
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
         let (keys, place) = (HashMap::new(), ImportStage::Start);

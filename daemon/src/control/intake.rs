@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leadline_proto::v1;
 
-use super::{Control, convert::time, words};
+use super::{Control, convert::time};
 use crate::{
     store::{
         Error,
@@ -100,7 +100,10 @@ impl From<TraceStep> for v1::TraceStep {
         };
         let kind = v1::TraceStepKind::from_word(step.what.as_str()).unwrap_or_default();
         let (delivery_state, attempt_state) = match step.state {
-            Some(StepState::Delivery(state)) => (words::delivery_state(state), v1::AttemptState::Unspecified),
+            Some(StepState::Delivery(state)) => {
+                let state = v1::DeliveryState::from_word(state.as_str()).unwrap_or_default();
+                (state, v1::AttemptState::Unspecified)
+            }
             Some(StepState::Arrived) => (v1::DeliveryState::Unspecified, v1::AttemptState::Delivered),
             Some(StepState::Failed) => (v1::DeliveryState::Unspecified, v1::AttemptState::Failed),
             None => Default::default(),
@@ -108,7 +111,11 @@ impl From<TraceStep> for v1::TraceStep {
         Self {
             at: Some(time(step.at)),
             kind: kind.into(),
-            event: step.event.map_or(v1::Event::Unspecified, words::event).into(),
+            event: step
+                .event
+                .and_then(|event| v1::Event::from_word(event.as_str()))
+                .unwrap_or_default()
+                .into(),
             delivery_id,
             integration_id,
             integration_name,

@@ -138,18 +138,19 @@ impl JobWatcher {
     /// Ends the watch of a job that goes no further until somebody acts.
     async fn refuse_to_wait(&self) -> Result<(), Refusal> {
         let (store, id) = (&self.control.store, self.id);
-        let Some(kept) = store.kept_of_job(id).await? else { return Ok(()) };
-        match why::idle_reason(&store.facts(kept).await?) {
-            None => Ok(()),
-            Some(why) => {
-                let message =
-                    format!("job {id} goes no further for now, as its delivery {kept}: {}", why.text);
-                Err(Known::new(RefusalReason::JobStandsStill, message)
-                    .about("job", id)
-                    .with_next(&why)
-                    .into())
+        let (subject, why) = match store.kept_of_job(id).await? {
+            Some(kept) => {
+                let why = why::idle_reason(&store.facts(kept).await?);
+                (format!("its delivery {kept}: "), why)
             }
-        }
+            None => {
+                let lane = store.closed_lane_of_job(id).await?;
+                (String::new(), lane.as_ref().and_then(why::idle_lane))
+            }
+        };
+        let Some(why) = why else { return Ok(()) };
+        let message = format!("job {id} goes no further for now, as {subject}{}", why.text);
+        Err(Known::new(RefusalReason::JobStandsStill, message).about("job", id).with_next(&why).into())
     }
 }
 
@@ -158,7 +159,7 @@ impl From<JobView> for v1::Job {
         let count = |number: i64| number.max(0).unsigned_abs();
         Self {
             id: job.id.to_string(),
-            state: words::job_state(job.state).into(),
+            state: v1::JobState::from_word(job.state.as_str()).unwrap_or_default().into(),
             operator: job.operator,
             total: count(job.total),
             released: count(job.released),
@@ -169,7 +170,7 @@ impl From<JobView> for v1::Job {
             created_at: Some(super::convert::time(job.created_at)),
             finished_at: job.finished_at.map(super::convert::time),
             re_render: job.re_render,
-            kind: words::job_kind(job.kind).into(),
+            kind: v1::JobKind::from_word(job.kind.as_str()).unwrap_or_default().into(),
             leads: job.leads.map(count),
             per_second: job.per_second,
             filter: job.scope.map(v1::JobFilter::from),

@@ -153,7 +153,7 @@ async fn first_call(
         }
     };
     let id = AttemptId::generate().to_string();
-    let now = jiff::Timestamp::now().as_second();
+    let now = jiff::Timestamp::now().into();
     let push = Push {
         id: &id,
         event,

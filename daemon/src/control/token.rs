@@ -143,7 +143,7 @@ impl From<TokenView> for v1::Token {
             company_id,
             company_name,
             name: token.name,
-            role: words::role(token.role).into(),
+            role: v1::Role::from_word(token.role.as_str()).unwrap_or_default().into(),
             masked: token.masked,
             prefix: token.prefix,
             created_at: Some(convert::time(token.created_at)),

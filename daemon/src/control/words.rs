@@ -10,13 +10,11 @@ use crate::{
     domain::{
         badge::Badge,
         breaker::BreakerState,
-        delivery::{LeadState, State, Trigger},
+        delivery::{LeadState, State},
         fanout::Routing,
         import::DateOrder,
         integration::EventKind,
-        job::{JobKind, JobState},
         lane::Wait,
-        notice::{Notice, NoticeState},
         outcome::FailureClass,
         payload,
         plan::Plan,
@@ -38,25 +36,18 @@ macro_rules! reported {
 }
 
 reported! {
-    attempt_trigger: Trigger => AttemptTrigger;
     event: EventKind => Event;
     badge: Badge => Badge;
     breaker_state: BreakerState => BreakerState;
     delivery_state: State => DeliveryState;
     failure_class: FailureClass => FailureClass;
     field_kind: SettingKind => ConfigFieldKind;
-    job_kind: JobKind => JobKind;
-    job_state: JobState => JobState;
     lane_wait: Wait => LaneWait;
     lead_state: LeadState => LeadState;
     next_act: NextAct => NextAct;
-    notice_event: Notice => NoticeEvent;
-    notice_state: NoticeState => NoticeState;
     plan: Plan => Plan;
     role: Role => Role;
     rotation: Rotation => Rotation;
-    routing: Routing => Routing;
-    signature: SignatureKind => SignatureKind;
 }
 
 /// What a request names, as the domain's value of the same word; none for what is unspecified.
@@ -177,6 +168,11 @@ pub(super) fn read_duration(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{
+        delivery::Trigger,
+        job::{JobKind, JobState},
+        notice::{Notice, NoticeState},
+    };
 
     #[test]
     fn every_word_has_a_value_and_comes_back() {
@@ -193,10 +189,13 @@ mod tests {
             assert_eq!(read_plan(plan(it) as i32).unwrap(), Some(it));
         }
         for it in [Routing::All, Routing::Flows] {
-            assert_eq!(read_routing(routing(it) as i32).unwrap(), Some(it));
+            assert_eq!(read_routing(v1::Routing::from_word(it.as_str()).unwrap() as i32).unwrap(), Some(it));
         }
         for it in [SignatureKind::Any, SignatureKind::Standard, SignatureKind::Simple] {
-            assert_eq!(read_signature(signature(it) as i32).unwrap(), Some(it));
+            assert_eq!(
+                read_signature(v1::SignatureKind::from_word(it.as_str()).unwrap() as i32).unwrap(),
+                Some(it)
+            );
         }
         for kind in [EventKind::Created, EventKind::Updated, EventKind::Test] {
             assert_eq!(read_event(event(kind) as i32).unwrap(), Some(kind));
@@ -212,33 +211,38 @@ mod tests {
 
     #[test]
     fn what_is_only_answered_has_a_value_too() {
-        let told: [i32; 22] = [
-            attempt_trigger(Trigger::First).into(),
-            attempt_trigger(Trigger::Retry).into(),
-            attempt_trigger(Trigger::Sweep).into(),
-            attempt_trigger(Trigger::Manual).into(),
-            attempt_trigger(Trigger::Test).into(),
+        let told: [i32; 15] = [
             breaker_state(BreakerState::Closed).into(),
             breaker_state(BreakerState::Open).into(),
             breaker_state(BreakerState::HalfOpen).into(),
             field_kind(SettingKind::Integer).into(),
             field_kind(SettingKind::Object).into(),
-            job_kind(JobKind::Push).into(),
-            job_kind(JobKind::Retry).into(),
-            job_kind(JobKind::Skip).into(),
-            job_state(JobState::Cancelled).into(),
-            job_state(JobState::Done).into(),
-            job_state(JobState::Running).into(),
             lane_wait(Wait::Breaker).into(),
             lane_wait(Wait::Concurrency).into(),
+            lane_wait(Wait::CutOver).into(),
+            lane_wait(Wait::Disabled).into(),
+            lane_wait(Wait::Paused).into(),
+            lane_wait(Wait::Rate).into(),
             lane_wait(Wait::Throttled).into(),
             rotation(Rotation::Grace).into(),
             rotation(Rotation::None).into(),
             rotation(Rotation::Staged).into(),
         ];
         assert!(!told.contains(&0), "{told:?}");
-        assert!(Notice::ALL.into_iter().all(|it| notice_event(it) != v1::NoticeEvent::Unspecified));
-        assert!(NoticeState::ALL.into_iter().all(|it| notice_state(it) != v1::NoticeState::Unspecified));
+        // What rows are shown with goes by its word alone.
+        let triggers = [Trigger::First, Trigger::Retry, Trigger::Sweep, Trigger::Manual, Trigger::Test];
+        assert!(triggers.iter().all(|it| v1::AttemptTrigger::from_word(it.as_str()).is_some()));
+        let kinds = [JobKind::Push, JobKind::Retry, JobKind::Skip];
+        assert!(kinds.iter().all(|it| v1::JobKind::from_word(it.as_str()).is_some()));
+        let states = [JobState::Cancelled, JobState::Done, JobState::Running];
+        assert!(states.iter().all(|it| v1::JobState::from_word(it.as_str()).is_some()));
+        assert!(Notice::ALL.iter().all(|it| v1::NoticeEvent::from_word(it.as_str()).is_some()));
+        assert!(NoticeState::ALL.iter().all(|it| v1::NoticeState::from_word(it.as_str()).is_some()));
+        assert!(
+            [Routing::All, Routing::Flows].iter().all(|it| v1::Routing::from_word(it.as_str()).is_some())
+        );
+        let signatures = [SignatureKind::Any, SignatureKind::Standard, SignatureKind::Simple];
+        assert!(signatures.iter().all(|it| v1::SignatureKind::from_word(it.as_str()).is_some()));
     }
 
     #[test]

@@ -114,11 +114,11 @@ pub(super) async fn attempt(
         rendered: request.rendered.as_ref(),
         is_repeat: request.is_repeat || !past.tried.is_empty(),
         same: &same,
-        since: began.chain([request.created_at]).min().unwrap_or(request.created_at).as_seconds(),
+        since: began.chain([request.created_at]).min().unwrap_or(request.created_at),
         ids: &past.ids,
         before: past.before.as_ref(),
         telling: &ready.integration.telling,
-        now: request.now.as_seconds(),
+        now: request.now,
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.abilities().keeps_ids);
     let keep = lead.map(|lead| IdKeeper { lead, past: &past });
@@ -157,7 +157,7 @@ pub(super) async fn probe(
     let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
         Err(failure) => Report::failed(failure.clone()),
-        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
+        Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now).await?,
     };
     Some((network.tried(report.outcome.clone(), started.elapsed(), None), report))
 }
@@ -310,7 +310,7 @@ impl Transport for Network<'_> {
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
         let get = async {
-            let got = log_in(self, login, now.as_seconds()).await;
+            let got = log_in(self, login, now).await;
             // Those who wait for it have made no call, and would not know what to take out.
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))

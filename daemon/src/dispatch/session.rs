@@ -49,7 +49,7 @@ impl Session {
         if let Some((made_for, token)) = &held.token
             && *made_for == version
             && !refused.is_some_and(|refused| Arc::ptr_eq(refused, token))
-            && token.expires_at.is_none_or(|at| Moment::from_seconds(at) > now + MARGIN)
+            && token.expires_at.is_none_or(|at| at > now + MARGIN)
         {
             return Ok(Arc::clone(token));
         }
@@ -87,7 +87,7 @@ mod tests {
         let login = async || {
             logins.set(logins.get() + 1);
             let secret = logins.get().to_string().into();
-            Ok(Token { secret, expires_at: Some(1000), base: None, refresh: None })
+            Ok(Token { secret, expires_at: Some(Moment::from_seconds(1000)), base: None, refresh: None })
         };
         let first = session.token(1, None, Moment::EPOCH, login()).await.unwrap();
         assert!(Arc::ptr_eq(&first, &session.token(1, None, Moment::EPOCH, login()).await.unwrap()));

@@ -30,6 +30,7 @@ use crate::{
             read::LeadStatus,
             save::{SaveKey, Saved},
         },
+        shown::Shown,
     },
 };
 
@@ -52,7 +53,7 @@ pub(super) struct Receipt {
 struct ReceiptDelivery {
     integration_id: String,
     delivery_id: String,
-    state: State,
+    state: Shown<State>,
     reason: Option<String>,
 }
 
@@ -128,7 +129,7 @@ pub(super) struct Post<'a> {
 impl Post<'_> {
     /// How it is signed as a key wants it; none if it is not.
     pub(super) fn signed(&self, matched: &KeyMatch) -> Option<Signed> {
-        matched.admits(self.headers, self.body, jiff::Timestamp::now().as_second())
+        matched.admits(self.headers, self.body, jiff::Timestamp::now().into())
     }
 }
 

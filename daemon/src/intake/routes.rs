@@ -312,7 +312,7 @@ fn may_read<S: IntakeStore>(
         app.security.note(Attempted::ReadWithoutRight, client.address, matched.holder());
         return Err(ProblemDetails::may_not_read());
     }
-    if matched.admits(headers, b"", jiff::Timestamp::now().as_second()).is_none() {
+    if matched.admits(headers, b"", jiff::Timestamp::now().into()).is_none() {
         app.security.note(Attempted::WrongSignature, client.address, matched.holder());
         return Err(matched.unsigned());
     }

@@ -10,7 +10,7 @@ use crate::{
         delivery::{LeadState, State},
         outcome::FailureClass,
     },
-    store::{delivery::read::DeliveryView, lead::read::LeadStatus},
+    store::{delivery::read::DeliveryView, lead::read::LeadStatus, shown::Shown},
 };
 
 /// The answer to `GET /v1/leads/{uuid}`.
@@ -30,7 +30,7 @@ struct ShownDelivery {
     lead: String,
     integration_id: String,
     event: String,
-    state: State,
+    state: Shown<State>,
     reason: Option<String>,
     attempts: i32,
     due_at: Option<Timestamp>,
@@ -38,7 +38,7 @@ struct ShownDelivery {
     company: String,
     lead_name: Option<String>,
     lead_email: Option<String>,
-    failure_class: Option<FailureClass>,
+    failure_class: Option<Shown<FailureClass>>,
     error: Option<String>,
     cause: Option<String>,
     job_id: Option<String>,

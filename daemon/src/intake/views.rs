@@ -21,6 +21,7 @@ use super::{
 use crate::{
     domain::{
         ids::{CompanyId, FormId, KeyId},
+        moment::Moment,
         signing::{self, SignatureKind},
     },
     doors::security::AttemptedBy,
@@ -193,7 +194,7 @@ impl KeyMatch {
     }
 
     /// How the body is signed; none if not as the key requires it.
-    pub(super) fn admits(&self, headers: &HeaderMap, body: &[u8], now_unix: i64) -> Option<Signed> {
+    pub(super) fn admits(&self, headers: &HeaderMap, body: &[u8], now: Moment) -> Option<Signed> {
         let Some((key, secret)) = self.key().and_then(|key| Some((key, key.signing_secret.as_ref()?))) else {
             return Some(Signed::No);
         };
@@ -205,7 +206,7 @@ impl KeyMatch {
                 timestamp: header("webhook-timestamp")?,
                 signature: header("webhook-signature")?,
             };
-            signing::verify_standard(secret, headers, body, now_unix)
+            signing::verify_standard(secret, headers, body, now)
                 .then(|| Signed::Standard(Sha256::digest(headers.id).into()))
         };
         let simple = || {

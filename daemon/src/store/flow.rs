@@ -17,9 +17,9 @@ use crate::{
         Error, Store,
         company::{Company, find_optional_company},
         integration::find_integration,
-        known,
         lead::place::LeadPlace,
         operator::command::{Command, Refusal},
+        shown::Shown,
     },
 };
 
@@ -68,7 +68,7 @@ pub struct StoredEvent {
     /// Where it stands among the leads.
     pub place: LeadPlace,
     pub uuid: String,
-    pub kind: EventKind,
+    pub kind: Shown<EventKind>,
     pub body: Bytes,
 }
 
@@ -226,16 +226,14 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let events = rows.into_iter().map(|row| {
-            Ok(StoredEvent {
-                lead: row.id.into(),
-                place: LeadPlace { received_at: row.received_at.to_jiff(), company, lead: row.id.into() },
-                uuid: row.uuid,
-                kind: known("event", &row.kind, EventKind::parse)?,
-                body: row.body.into(),
-            })
+        let events = rows.into_iter().map(|row| StoredEvent {
+            lead: row.id.into(),
+            place: LeadPlace { received_at: row.received_at.to_jiff(), company, lead: row.id.into() },
+            uuid: row.uuid,
+            kind: Shown::read(&row.kind, EventKind::parse),
+            body: row.body.into(),
         });
-        events.collect()
+        Ok(events.collect())
     }
 }
 

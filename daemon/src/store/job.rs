@@ -302,12 +302,13 @@ impl Store {
     /// How one lane of a job stands; none if it is not running there.
     pub async fn job_part(&self, lane: LaneId, job: JobId, batch: usize) -> Result<Option<JobPart>, Error> {
         let row = sqlx::query!(
-            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, i.enabled, j.per_second,
+            r#"SELECT j.kind, j.operator, j.filter, j.position, j.last_id, j.re_render, lane_is_open(i, c) AS "is_open!", j.per_second,
                    coalesce(j.paced_until > now(), false) AS "is_paced!",
                    (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = j.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $4) q) AS "waiting!"
                FROM job j JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
+               JOIN company c ON c.id = j.company_id
                WHERE j.company_id = $1 AND j.id = $2 AND j.integration_id = $3 AND j.state = 'running'"#,
             lane.company.0,
             job.uuid(),
@@ -332,7 +333,7 @@ impl Store {
         let waiting = usize::try_from(row.waiting).unwrap_or_default();
         Ok(Some(JobPart {
             run: JobRun {
-                is_enabled: row.enabled,
+                is_open: row.is_open,
                 is_paced: row.is_paced,
                 waiting,
                 batch,

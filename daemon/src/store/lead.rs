@@ -4,7 +4,7 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use crate::{
-    domain::delivery::Reason,
+    domain::delivery::{Reason, State},
     store::{
         Error, Store,
         lead::{
@@ -12,7 +12,7 @@ use crate::{
             tries::LeadTries,
         },
         queue::successors::write_update,
-        state,
+        shown::Shown,
     },
 };
 
@@ -95,13 +95,11 @@ pub(super) async fn accepted(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let deliveries = rows.into_iter().map(|row| {
-        Ok(AcceptedDelivery {
-            integration: row.integration_id.into(),
-            id: row.id.into(),
-            state: state(&row.state)?,
-            reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
-        })
+    let deliveries = rows.into_iter().map(|row| AcceptedDelivery {
+        integration: row.integration_id.into(),
+        id: row.id.into(),
+        state: Shown::read(&row.state, State::parse),
+        reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
     });
-    deliveries.collect()
+    Ok(deliveries.collect())
 }

@@ -35,6 +35,7 @@ mod pulse;
 pub mod queue;
 mod replica;
 pub mod sealed;
+pub mod shown;
 pub mod system;
 pub mod tend;
 pub mod token;

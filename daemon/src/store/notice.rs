@@ -12,7 +12,7 @@ use crate::{
         lane::LaneId,
         notice::{self, Notice, NoticeState, Subject, SubjectIntegration},
     },
-    store::{Error, Store, known, queue::finish::storable},
+    store::{Error, Store, known, queue::finish::storable, shown::Shown},
 };
 
 /// The subject of what is about a company itself.
@@ -44,9 +44,9 @@ pub struct NoticeView {
     pub company: CompanyId,
     pub id: NoticeId,
     pub integration: IntegrationId,
-    pub kind: Notice,
+    pub kind: Shown<Notice>,
     pub body: Vec<u8>,
-    pub state: NoticeState,
+    pub state: Shown<NoticeState>,
     pub attempts: i32,
     pub error: Option<String>,
     pub created_at: jiff::Timestamp,
@@ -185,21 +185,19 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let notices = rows.into_iter().map(|row| {
-            Ok(NoticeView {
-                company: CompanyId(row.company_id),
-                id: row.id.into(),
-                integration: row.integration_id.into(),
-                kind: known("notice", &row.kind, Notice::parse)?,
-                body: row.body,
-                state: known("notice state", &row.state, NoticeState::parse)?,
-                attempts: row.attempts,
-                error: row.error,
-                created_at: row.created_at.to_jiff(),
-                finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
-            })
+        let notices = rows.into_iter().map(|row| NoticeView {
+            company: CompanyId(row.company_id),
+            id: row.id.into(),
+            integration: row.integration_id.into(),
+            kind: Shown::read(&row.kind, Notice::parse),
+            body: row.body,
+            state: Shown::read(&row.state, NoticeState::parse),
+            attempts: row.attempts,
+            error: row.error,
+            created_at: row.created_at.to_jiff(),
+            finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
         });
-        notices.collect()
+        Ok(notices.collect())
     }
 }
 

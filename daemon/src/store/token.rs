@@ -9,8 +9,9 @@ use crate::{
         role::Role,
     },
     store::{
-        Error, Store, known,
+        Error, Store,
         operator::command::{Command, Refusal},
+        shown::Shown,
     },
 };
 
@@ -21,7 +22,7 @@ pub struct TokenView {
     /// The only company whose things it reaches, with its name.
     pub company: Option<(CompanyId, String)>,
     pub name: String,
-    pub role: Role,
+    pub role: Shown<Role>,
     pub masked: bool,
     pub prefix: String,
     pub created_at: jiff::Timestamp,
@@ -55,7 +56,7 @@ impl TryFrom<TokenRow> for TokenView {
             id: row.id.into(),
             company: row.company_id.map(|id| (CompanyId(id), row.company_name.unwrap_or_default())),
             name: row.name,
-            role: known("role", &row.role, Role::parse)?,
+            role: Shown::read(&row.role, Role::parse),
             masked: row.masked,
             prefix: row.prefix,
             created_at: row.created_at.to_jiff(),

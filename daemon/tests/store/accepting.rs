@@ -158,7 +158,7 @@ async fn an_update_stands_at_each_integration_by_itself() {
     update.deliveries[1].fate = Fate::Held(Reason::IntegrationDisabled);
     update.deliveries[2].fate = Fate::Skipped(Reason::NoFlow);
     let Reaccepted::Updated(written) = bench.store.accept_again(&update).await.unwrap() else { panic!() };
-    let told: Vec<_> = written.iter().map(|one| (one.state, one.reason.clone())).collect();
+    let told: Vec<_> = written.iter().map(|one| (one.state.known().unwrap(), one.reason.clone())).collect();
     let waits = format!("waits for {}", lead.deliveries[0]);
     assert_eq!(
         told,

@@ -90,6 +90,13 @@ pub(crate) async fn open(
 }
 
 /// Adds an integration that takes every lead.
+/// What commands close a lane, each with what opens it again.
+pub(crate) const COMMANDS: [(&str, &str); 3] = [
+    ("integration SET enabled = false", "integration SET enabled = true"),
+    ("integration SET awaits_cut_over = true", "integration SET awaits_cut_over = false"),
+    ("company SET paused_at = now()", "company SET paused_at = NULL"),
+];
+
 pub(crate) async fn add_integration(command: &mut Command, company: CompanyId, name: &str) -> IntegrationId {
     let (config, events) = (json!({}), [EventKind::Created, EventKind::Updated]);
     let new = NewIntegration {

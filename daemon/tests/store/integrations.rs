@@ -5,7 +5,7 @@ use leadlined::{
         fanout::Fate,
         ids::CompanyId,
         integration::{EventKind, ProbeKind},
-        lane::LaneId,
+        lane::{LaneId, Wait},
         outcome::Outcome,
     },
     store::{
@@ -22,7 +22,7 @@ use leadlined::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::bench::{Bench, dead};
+use super::bench::{Bench, COMMANDS, dead, retry};
 
 impl Bench {
     async fn another(&self, name: &str) -> CompanyId {
@@ -371,8 +371,38 @@ async fn a_reset_forgets_what_was_counted_and_waited_for() {
     );
     let health = bench.store.integration_view("crm").await.unwrap().health;
     assert_eq!((health.failure_count, health.streak, health.last_error), (0, 0, None));
-    assert_eq!((health.throttled_until, health.lane.breaker_until), (None, None));
+    assert_eq!((health.throttled_until, health.lane.holds.breaker_until), (None, None));
     assert_eq!(health.dead, 1, "who died is dead still");
+}
+
+#[tokio::test]
+async fn a_card_says_what_its_lane_waits_for_and_promises_no_retry_before() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    bench.push(&retry()).await;
+    let reported = async || {
+        let health = bench.store.integration_view("crm").await.unwrap().health;
+        let (wait, until) = health.lane.waits().unzip();
+        (wait, until.flatten().is_some(), health.next_retry_at.is_some())
+    };
+    assert_eq!(reported().await, (None, false, true));
+    for ((close, open), wait) in COMMANDS.into_iter().zip([Wait::Disabled, Wait::CutOver, Wait::Paused]) {
+        for due_at in ["now() + interval '1 hour'", "now() - interval '1 second'"] {
+            bench.sql(&format!("UPDATE due SET due_at = {due_at}; UPDATE {close}")).await;
+            assert_eq!(reported().await, (Some(wait), false, false), "{close} {due_at}");
+        }
+        bench.sql(&format!("UPDATE {open}; UPDATE due SET due_at = now() + interval '1 hour'")).await;
+    }
+    for (column, table, wait) in [
+        ("throttled_until", "integration", Wait::Throttled),
+        ("breaker_until", "integration_stat", Wait::Breaker),
+    ] {
+        bench.sql(&format!("UPDATE {table} SET {column} = now() + interval '1 hour'")).await;
+        assert_eq!(reported().await, (Some(wait), true, false), "{column}");
+        bench.sql(&format!("UPDATE {table} SET {column} = now() - interval '1 hour'")).await;
+        let is_half_open = wait == Wait::Breaker;
+        assert_eq!(reported().await, (is_half_open.then_some(wait), false, true), "{column}");
+    }
 }
 
 #[tokio::test]

@@ -205,7 +205,8 @@ async fn a_trace_tells_in_order_what_happened() {
     assert_eq!([count(StepKind::Delivery), count(StepKind::Final)], [2, 2]);
     let attempt = steps.iter().find(|step| step.what == StepKind::Attempt).unwrap();
     assert_eq!(attempt.state, Some(StepState::Failed));
-    assert!(steps.iter().all(|step| step.what != StepKind::Event || step.event == Some(EventKind::Updated)));
+    assert!(steps.iter().all(|step| step.what != StepKind::Event
+        || step.event.as_ref().is_some_and(|event| *event == EventKind::Updated)));
     assert!(bench.store.trace(None, &LeadId::generate().to_string()).await.is_err());
 }
 

@@ -51,5 +51,6 @@ mod sweeps;
 mod takeovers;
 mod targets;
 mod tokens;
+mod unknown_words;
 mod wakes;
 mod watching;

@@ -86,7 +86,7 @@ async fn a_notice_is_taken_by_one_daemon_and_tried_again_until_its_end() {
     end(another, NoticeEnd::Delivered).await;
     let shown = async || bench.store.notices(None, None, 1).await.unwrap().remove(0);
     assert_eq!(
-        (shown().await.state, shown().await.attempts),
+        (shown().await.state.known().unwrap(), shown().await.attempts),
         (NoticeState::Pending, 0),
         "that one may say nothing"
     );

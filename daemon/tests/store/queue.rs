@@ -22,7 +22,7 @@ use leadlined::{
         plan::Plan,
     },
     store::{
-        Store, SweepPolicy,
+        Error, Store, SweepPolicy,
         delivery::read::{DeliveryFilter, Order},
         job::JobWork,
         lead::{
@@ -62,9 +62,14 @@ use steps::{Held, Lapse, Move, PushEnd, Step, finished, step};
 const STEPS: std::ops::Range<usize> = 8..32;
 const LEASE_SECONDS: f64 = 600.0;
 
-/// How many cases are tried; `make queue-cases` tries ten thousand.
-fn cases() -> u32 {
-    std::env::var("LEADLINE_QUEUE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+/// How many cases are tried, if somebody says so; `make queue-cases` tries ten thousand.
+fn asked_cases() -> Option<u32> {
+    std::env::var("LEADLINE_QUEUE_CASES").ok().and_then(|cases| cases.parse().ok())
+}
+
+/// How long so many cases may take: a quarter of an hour for ten thousand.
+fn longest(cases: u32) -> Duration {
+    Duration::from_millis(90) * cases.max(1000)
 }
 
 /// One company with one integration, and the daemon that works on it.
@@ -308,7 +313,10 @@ impl Scene {
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
         for view in views {
-            assert!(matches!(view.state, State::Delivered | State::Dead | State::Skipped), "{view:?}");
+            assert!(
+                matches!(view.state.known(), Some(State::Delivered | State::Dead | State::Skipped)),
+                "{view:?}"
+            );
         }
         self.stop().await;
         self.store.leave(self.daemon).await.unwrap();
@@ -332,6 +340,8 @@ fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
 async fn open() -> (Store, PgPool) {
     // Planning takes longer than anything else here, and no table grows.
     let (store, pool, _) = bench::open(&[("plan_cache_mode", "force_generic_plan")]).await;
+    // A newer daemon's schema allows lines that this one does not know.
+    sqlx::query("ALTER TABLE due DROP CONSTRAINT due_kind_check").execute(&pool).await.unwrap();
     (store, pool)
 }
 
@@ -342,7 +352,7 @@ const WORKERS: u32 = 4;
 
 #[test]
 fn any_order_of_events_keeps_the_rules_of_the_queue() {
-    let (all, begun) = (cases(), AtomicU32::new(0));
+    let (all, begun) = (asked_cases().unwrap_or(64), AtomicU32::new(0));
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -360,7 +370,10 @@ fn any_order_of_events_keeps_the_rules_of_the_queue() {
             });
         }
     });
-    eprintln!("{all} cases in {} s", started.elapsed().as_secs());
+    let took = started.elapsed();
+    eprintln!("{all} cases in {} s", took.as_secs());
+    // Whoever asks for a number measures; the default run is held by no clock.
+    assert!(asked_cases().is_none() || took < longest(all), "{all} cases took {} s", took.as_secs());
 }
 
 fn try_cases(cases: u32) {

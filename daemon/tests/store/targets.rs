@@ -103,6 +103,31 @@ async fn whoever_lifts_a_pause_lifts_the_waits_that_it_asked_for_and_no_other() 
     check_invariants(&bench.pool).await;
 }
 
+/// A watermark cuts a lane anywhere only if no two rows of it are due at the same time.
+#[tokio::test]
+async fn waits_that_are_lifted_together_come_due_a_microsecond_apart() {
+    let mut bench = Bench::new().await;
+    let mut ids = Vec::new();
+    for seconds in [3600, 7200, 1800] {
+        ids.push(bench.pending().await.deliveries[0]);
+        let after = Duration::from_secs(seconds);
+        bench.push(&Transition::Retry { after, retries: 0, waits: 1, throttle: false }).await;
+    }
+    bench.in_trouble().await;
+    let mut command = bench.command().await;
+    command.reset_integration("crm").await.unwrap();
+    command.commit().await.unwrap();
+    let apart = "(SELECT array_agg(q.gap ORDER BY q.n) = ARRAY[NULL, '1 us', '1 us']::interval[] FROM (
+        SELECT row_number() OVER w AS n, due_at - lag(due_at) OVER w AS gap FROM due WINDOW w AS (ORDER BY due_at)) q)";
+    assert!(bench.holds(apart).await);
+    let as_in_lists =
+        "NOT EXISTS (SELECT FROM due q JOIN delivery d ON d.id = q.delivery_id WHERE d.due_at <> q.due_at)";
+    assert!(bench.holds(as_in_lists).await);
+    let claimed: Vec<_> = bench.claim(9).await.into_iter().map(|item| item.delivery).collect();
+    assert_eq!(claimed, [ids[2], ids[0], ids[1]], "in the order in which they waited");
+    check_invariants(&bench.pool).await;
+}
+
 #[tokio::test]
 async fn the_newest_logins_of_a_few_credentials_are_kept() {
     let bench = Bench::new().await;

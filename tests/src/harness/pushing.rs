@@ -12,6 +12,7 @@ use leadlined::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
         integration::{EventKind, Integration, ProbeKind, SigningSecret},
+        moment::Moment,
         outcome::{Failure, FailureClass, Outcome},
         telling::Telling,
     },
@@ -34,8 +35,8 @@ pub struct Pushing {
     pub telling: Telling,
     token: Option<Arc<Token>>,
     refresh: Option<SecretString>,
-    /// Seconds since 1970; tests let time pass by raising it.
-    pub now: i64,
+    /// Tests let time pass by raising it.
+    pub now: Moment,
     /// What the last attempt noted.
     pub note: Option<String>,
 }
@@ -50,7 +51,7 @@ pub struct Bringing {
     pub rendered: Option<Bytes>,
     pub is_repeat: bool,
     /// When the first attempt began.
-    since: Option<i64>,
+    since: Option<Moment>,
 }
 
 impl Bringing {
@@ -75,7 +76,7 @@ struct Network<'a> {
     pool: &'a Pool,
     timeout: Duration,
     cap: usize,
-    now: i64,
+    now: Moment,
     /// After so many answers the daemon dies.
     calls_left: usize,
     is_dead: bool,
@@ -109,7 +110,8 @@ impl Transport for Network<'_> {
         login: &dyn Login,
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
-        let is_good = |token: &&Arc<Token>| token.expires_at.is_none_or(|at| at - 60 > self.now);
+        let is_good =
+            |token: &&Arc<Token>| token.expires_at.is_none_or(|at| at > self.now + Duration::from_secs(60));
         if let Some(token) = self.token.as_ref().filter(|_| refused.is_none()).filter(is_good) {
             return Ok(Arc::clone(token));
         }
@@ -198,7 +200,7 @@ impl Pushing {
             telling: Telling::default(),
             token: None,
             refresh: None,
-            now: 1_795_000_000,
+            now: Moment::from_seconds(1_795_000_000),
             note: None,
         }
     }
@@ -298,8 +300,7 @@ impl Pushing {
         for _ in 1..attempts {
             match &outcome {
                 Outcome::Failed(failure) if failure.class.is_retried() => {
-                    let wait = failure.retry_after.unwrap_or_default().as_secs();
-                    self.now += i64::try_from(wait).unwrap();
+                    self.now = self.now + failure.retry_after.unwrap_or_default();
                 }
                 _ => break,
             }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::app::App;
 use super::app::shared::Setup;
-use super::data::{Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Integration, Query};
+use super::data::{Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Integration, Query, Wait};
 use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
@@ -48,7 +48,7 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         grace_until: None,
         secret_version: 1,
         staged_version: 0,
-        awaits_cut_over: false,
+        wait: if badge == Badge::Disabled { Wait::Disabled } else { Wait::Nothing },
         paused: false,
         has_credentials: true,
         findings: Vec::new(),

@@ -9,7 +9,7 @@ const FULL: Duration = Duration::from_secs(1);
 const QUOTED: usize = 5;
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().unwrap_or_default();
     let errors: Vec<&Value> = body["errors"].as_array().into_iter().flatten().collect();
     let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();

@@ -16,7 +16,7 @@ pub(super) fn is_done(response: &Response) -> bool {
 }
 
 /// What went wrong: by Airtable's code, else by the status.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let (code, message) = response.json().and_then(|body| code_of(&body)).unwrap_or_default();
     let is_spent = code == "PUBLIC_API_BILLING_LIMIT_EXCEEDED";
     let class = is_spent.then_some(FailureClass::Throttled);

@@ -16,7 +16,7 @@ const CLASSES: Classes = &[
 ];
 
 /// What went wrong.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().unwrap_or_default();
     let code = word(&body, "code").unwrap_or_default();
     let said = [code, word(&body, "message").unwrap_or_default()];

@@ -7,12 +7,12 @@ use crate::prelude::*;
 const SHUT_OUT: Duration = Duration::from_secs(60);
 
 /// What went wrong. What is quoted of the URL is taken out.
-pub(super) fn failure(response: &Response, url: &Url, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, url: &Url, now: Moment) -> Failure {
     let failure = read(response, now);
     Failure { error: hook_url::scrubbed(&failure.error, url), ..failure }
 }
 
-fn read(response: &Response, now: i64) -> Failure {
+fn read(response: &Response, now: Moment) -> Failure {
     let body = response.json().filter(|body| word(body, "message").is_some());
     let Some(body) = body else {
         // Nothing of Discord's own: its guard speaks HTML.

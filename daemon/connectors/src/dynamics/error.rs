@@ -43,7 +43,7 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
 }
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let error = error(response);
     let said = [code(&error), word(&error, "message").unwrap_or_default()];
     vendor::refusal(NAME, response, now, said, class_of(code(&error), CLASSES), FULL)

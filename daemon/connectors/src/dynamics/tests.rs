@@ -1,5 +1,7 @@
 //! What Dynamics 365 is sent, and how its answers are read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Dynamics, NAME, error};
@@ -181,7 +183,7 @@ fn a_login_asks_a_token_for_the_environment() {
     assert_eq!(said("scope"), Some("https://innkept.crm4.dynamics.com/.default"));
     let answer = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ0"}"#;
     let token = ready.login().unwrap().token(&Ok(response(200, &[], answer)), NOW).unwrap();
-    assert_eq!((token.expires_at, token.base), (Some(NOW + 3599), None));
+    assert_eq!((token.expires_at, token.base), (Some(NOW + Duration::from_secs(3599)), None));
     let refused =
         r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}"#;
     let failure = ready.login().unwrap().token(&Ok(response(401, &[], refused)), NOW).unwrap_err();

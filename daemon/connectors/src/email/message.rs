@@ -1,8 +1,6 @@
 //! A plain-text message as it goes over the wire: ASCII alone, so that every server takes it, and nothing that a lead
 //! contains can add a header.
 
-use std::time::UNIX_EPOCH;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{prelude::*, summary::one_line};
@@ -27,8 +25,7 @@ pub(crate) struct Mailbox {
 /// What a message says.
 pub(super) struct Message<'a> {
     pub(super) id: String,
-    /// Seconds since 1970.
-    pub(super) at: i64,
+    pub(super) at: Moment,
     pub(super) from: &'a Mailbox,
     pub(super) to: &'a [Mailbox],
     pub(super) reply_to: Option<&'a str>,
@@ -122,9 +119,8 @@ impl Message<'_> {
 }
 
 /// `Sat, 21 Nov 2026 11:34:19 +0000`
-fn date(at: i64) -> String {
-    let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or_default());
-    httpdate::fmt_http_date(at).replace("GMT", "+0000")
+fn date(at: Moment) -> String {
+    httpdate::fmt_http_date(at.system_time()).replace("GMT", "+0000")
 }
 
 fn is_plain(text: &str) -> bool {
@@ -243,7 +239,7 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_mail() {
-        assert_eq!(date(784_111_777), "Sun, 06 Nov 1994 08:49:37 +0000");
+        assert_eq!(date(Moment::from_seconds(784_111_777)), "Sun, 06 Nov 1994 08:49:37 +0000");
     }
 
     /// What a reader of mail makes of quoted-printable.

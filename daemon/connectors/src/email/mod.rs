@@ -136,7 +136,7 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
+    fn request(&self, _now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         self.login.request(refresh).ok_or_else(|| no_credentials("client_id"))
     }
 
@@ -144,7 +144,7 @@ impl super::Login for Ready {
         self.login.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token> {
         oauth::token("email", answer, "", now)
     }
 

@@ -97,9 +97,9 @@ impl Account {
     }
 
     /// The call that gets a token.
-    pub(super) fn log_in(&self, base: &Url, now: i64) -> Result<Request> {
+    pub(super) fn log_in(&self, base: &Url, now: Moment) -> Result<Request> {
         let claims = json!({ "iss": self.email, "scope": SCOPE, "aud": format!("{LOGIN}/token"),
-            "iat": now, "exp": now + ASSERTION_SECONDS });
+            "iat": now.as_seconds(), "exp": now.as_seconds() + ASSERTION_SECONDS });
         let assertion = oauth::assertion(&self.key, self.key_id.clone(), &claims)
             .map_err(|problem| Failure::new(FailureClass::Credentials, format!("{NAME}: {problem}")))?;
         let request = Request::at(Method::POST, base, &["token"]);

@@ -16,7 +16,7 @@ const CLASSES: Classes = &[
 const QUOTAS: Terms = "RATE_LIMIT_EXCEEDED rateLimitExceeded userRateLimitExceeded";
 
 /// What went wrong.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().unwrap_or_default();
     let error = &body["error"];
     let said = |key: &str| word(error, key).unwrap_or_default();

@@ -115,11 +115,11 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64, _refresh: Option<&SecretString>) -> Result<Request> {
+    fn request(&self, now: Moment, _refresh: Option<&SecretString>) -> Result<Request> {
         needed(&self.account, "private_key")?.log_in(&self.login_base, now)
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token> {
         oauth::token(NAME, answer, "", now)
     }
 }

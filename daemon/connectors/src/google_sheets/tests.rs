@@ -220,7 +220,7 @@ fn a_service_account_signs_its_login() {
     validation.set_audience(&["https://oauth2.googleapis.com/token"]);
     let public = DecodingKey::from_rsa_pem(PUBLIC.as_bytes()).unwrap();
     let read = jsonwebtoken::decode::<Value>(&pairs[1].1, &public, &validation).unwrap();
-    let expected = json!({"iss": "leadline@old-barn.iam.gserviceaccount.com", "iat": NOW, "exp": NOW + 3600,
+    let expected = json!({"iss": "leadline@old-barn.iam.gserviceaccount.com", "iat": NOW.as_seconds(), "exp": NOW.as_seconds() + 3600,
         "scope": "https://www.googleapis.com/auth/spreadsheets", "aud": "https://oauth2.googleapis.com/token"});
     assert_eq!((read.claims, read.header.kid.as_deref()), (expected, Some("0123abcd")));
 }

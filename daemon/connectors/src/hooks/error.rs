@@ -5,7 +5,7 @@ use crate::prelude::*;
 
 impl Product {
     /// None of them has a scheme of errors, so the status says what to do, and the words only what to look for.
-    pub(super) fn failure(&self, response: &Response, url: &Url, now: i64) -> Failure {
+    pub(super) fn failure(&self, response: &Response, url: &Url, now: Moment) -> Failure {
         let mut failure = reading::failure(response, now);
         failure.error = format!("{} {}", self.name, hook_url::scrubbed(&failure.error, url));
         match response.status {

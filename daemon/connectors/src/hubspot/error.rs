@@ -13,7 +13,7 @@ const SECONDLY_WAIT: Duration = Duration::from_secs(1);
 const QUOTED: usize = 5;
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().unwrap_or(Value::Null);
     let category = body["category"].as_str().or_else(|| body["errorType"].as_str()).unwrap_or_default();
     let message = body["message"].as_str().unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     }
 }
 
-fn throttled(response: &Response, body: &Value, category: &str, message: &str, now: i64) -> Failure {
+fn throttled(response: &Response, body: &Value, category: &str, message: &str, now: Moment) -> Failure {
     let policy = body["policyName"].as_str().unwrap_or_default();
     let wait = match policy {
         "DAILY" => DAILY_WAIT,

@@ -18,7 +18,7 @@ const CLASSES: Classes = &[
 ];
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let errors = errors(response);
     let code = errors.first().and_then(|error| word(error, "code")).unwrap_or_default();
     vendor::refusal(NAME, response, now, [code, &details(&errors)], class_of(code, CLASSES), FULL)

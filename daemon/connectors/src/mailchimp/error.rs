@@ -27,7 +27,7 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
 }
 
 /// What went wrong.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let by_status = vendor::by_status(NAME, response, now);
     let problem = response.json().filter(|body| word(body, "title").is_some());
     let Some(problem) = problem else {

@@ -122,7 +122,7 @@ impl Ready {
     }
 }
 
-fn done(answer: &Response, now: i64) -> Result<()> {
+fn done(answer: &Response, now: Moment) -> Result<()> {
     if error::is_done(answer) { Ok(()) } else { Err(error::failure(answer, now)) }
 }
 

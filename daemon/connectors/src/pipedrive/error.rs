@@ -12,7 +12,7 @@ const SHUT_OUT_WAIT: Duration = Duration::from_secs(10 * 60);
 const BURST_WAIT_SECONDS: u64 = 2;
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().filter(Value::is_object);
     match (response.status, &body) {
         (429, _) => throttled(response, body.as_ref(), now),
@@ -28,7 +28,7 @@ pub(super) fn failure(response: &Response, now: i64) -> Failure {
     }
 }
 
-fn refused(response: &Response, body: &Value, now: i64) -> Failure {
+fn refused(response: &Response, body: &Value, now: Moment) -> Failure {
     let code = body["code"].as_str().filter(|code| !code.is_empty());
     let said = body["error"].as_str().unwrap_or_default();
     let class = match response.status {
@@ -48,7 +48,7 @@ fn refused(response: &Response, body: &Value, now: i64) -> Failure {
     vendor::told(NAME, class, code.unwrap_or(&status), &format!("{said} {}", info.unwrap_or_default()))
 }
 
-fn throttled(response: &Response, body: Option<&Value>, now: i64) -> Failure {
+fn throttled(response: &Response, body: Option<&Value>, now: Moment) -> Failure {
     let number = |name: &str| response.number(name);
     let is_out =
         number("x-daily-ratelimit-token-remaining") == Some(0) || number("x-daily-requests-left") == Some(0);
@@ -110,8 +110,8 @@ pub(super) fn same_deal(
     deals.iter().find(is_ours).and_then(|deal| id_of(&deal["id"]))
 }
 
-fn added_since(deal: &Value, since: i64) -> bool {
+fn added_since(deal: &Value, since: Moment) -> bool {
     let added = deal["add_time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
     // A time that cannot be read must not make a second deal.
-    added.is_none_or(|added| added.as_second() >= since)
+    added.is_none_or(|added| Moment::from(added) >= since)
 }

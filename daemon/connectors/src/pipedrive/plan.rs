@@ -11,7 +11,7 @@ const TEXT_MAX: usize = 255;
 /// The longest note that is written, in characters: four bytes each stay within the longest string that is read back.
 const NOTE_MAX: usize = 16_000;
 /// Two clocks differ by less than this.
-const CLOCKS_DIFFER_SECONDS: i64 = 600;
+const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 
 plan! {
     /// A push, rendered.
@@ -23,8 +23,8 @@ plan! {
         pub(super) employer: Option<String>,
         /// The organization that the employer is.
         pub(super) organization: Option<String>,
-        /// A deal that was made earlier than this, in seconds since 1970, is another lead's.
-        pub(super) since: i64,
+        /// A deal that was made earlier than this is another lead's.
+        pub(super) since: Moment,
         phone: Option<String>,
         /// The person without its addresses and numbers.
         person: Json,
@@ -49,7 +49,7 @@ impl Plan {
                 .filter(|name| config.organizations == Flag::Yes && !name.is_empty())
                 .map(|name| crm::cut(&name, TEXT_MAX).into_owned()),
             organization: None,
-            since: push.since - CLOCKS_DIFFER_SECONDS,
+            since: push.since.before(CLOCKS_DIFFER),
             phone: None,
             person: Json::Object(Vec::new()),
             is_made_name: crm::is_made_name(&event),

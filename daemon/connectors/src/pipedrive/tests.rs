@@ -1,5 +1,7 @@
 //! What Pipedrive is sent, and how its answers are read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Pipedrive, error};
@@ -202,11 +204,11 @@ fn a_deal_is_another_leads_if_it_is_older_or_says_so() {
         super::Plan::make(&mapping, &crate::config::read_all(&config).0, &testkit::push(&body)).unwrap()
     };
     let title = "Wedding – Sarah Patel – 2026-09-12";
-    let time = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();
+    let time = |at: leadline_domain::moment::Moment| jiff::Timestamp::from(at).to_string();
     let uuid = "01j8h6kqh4yg3xr8rwm6t6xfqe";
     for (field, deal, is_ours) in [
-        (None, json!({ "title": title, "add_time": time(NOW - 60) }), true),
-        (None, json!({ "title": title, "add_time": time(NOW - 86_400) }), false),
+        (None, json!({ "title": title, "add_time": time(NOW.before(Duration::from_secs(60))) }), true),
+        (None, json!({ "title": title, "add_time": time(NOW.before(Duration::from_secs(86_400))) }), false),
         (None, json!({ "title": title }), true),
         (None, json!({ "title": "Lunch", "add_time": time(NOW) }), false),
         (Some(LEAD_FIELD), json!({ "title": "x", "custom_fields": { LEAD_FIELD: uuid } }), true),

@@ -5,7 +5,7 @@ use crate::prelude::*;
 
 impl Ready {
     /// The id that a look-up found, if it found one.
-    pub(super) fn found(&self, answer: &Response, now: i64) -> Result<Option<String>> {
+    pub(super) fn found(&self, answer: &Response, now: Moment) -> Result<Option<String>> {
         match &self.settings.find {
             _ if answer.status == 404 => Ok(None),
             Some(find) if answer.is_good() => match answer.json() {
@@ -69,7 +69,7 @@ impl Ready {
         pointed.unwrap_or_else(|| String::from_utf8_lossy(&response.body).into_owned())
     }
 
-    pub(super) fn failure(&self, response: &Response, now: i64) -> Failure {
+    pub(super) fn failure(&self, response: &Response, now: Moment) -> Failure {
         let by_status = vendor::by_status(NAME, response, now);
         if self.settings.error.is_none() || response.status < 400 {
             return by_status;

@@ -77,11 +77,11 @@ impl Prepared for Odd {
 }
 
 impl Login for Odd {
-    fn request(&self, _now: i64, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
+    fn request(&self, _now: Moment, _refresh: Option<&SecretString>) -> Result<Request, Failure> {
         Ok(get())
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token, Failure> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token, Failure> {
         Err(match reading::read(answer, now) {
             Outcome::Failed(failure) => failure,
             Outcome::Delivered => Failure::new(FailureClass::Unknown, "no token"),

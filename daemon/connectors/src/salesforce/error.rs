@@ -67,7 +67,7 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
 }
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     if response.status == 300 {
         let message = "more than one Lead has this external id: make the field unique";
         return vendor::told(NAME, FailureClass::Rejected, "300", message);

@@ -53,7 +53,7 @@ impl Login {
         &self,
         login_url: &Url,
         audience: &str,
-        now: i64,
+        now: Moment,
         refresh: Option<&SecretString>,
     ) -> Result<Request> {
         let request = Request::at(Method::POST, login_url, &["services", "oauth2", "token"]);
@@ -65,7 +65,7 @@ impl Login {
             }
             Grant::Key { key, username } => {
                 let claims = json!({ "iss": client_id, "sub": username, "aud": audience,
-                    "exp": now + ASSERTION_SECONDS });
+                    "exp": now.as_seconds() + ASSERTION_SECONDS });
                 let assertion = oauth::assertion(key, None, &claims).map_err(|problem| {
                     Failure::new(FailureClass::Credentials, format!("salesforce: {problem}"))
                 })?;

@@ -117,7 +117,7 @@ impl Prepared for Ready {
 }
 
 impl super::Login for Ready {
-    fn request(&self, now: i64, refresh: Option<&SecretString>) -> Result<Request> {
+    fn request(&self, now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         let login = needed(&self.login, "client_id")?;
         let audience = self.config.audience.clone().unwrap_or_else(|| login::audience(&self.login_url));
         login.request(&self.login_url, &audience, now, refresh)
@@ -127,7 +127,7 @@ impl super::Login for Ready {
         self.login.as_ref()?.refresh_token()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token> {
         let token = oauth::token(NAME, answer, "instance_url", now)?;
         Ok(Token { base: self.base.clone().or(token.base), ..token })
     }

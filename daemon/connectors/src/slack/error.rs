@@ -32,7 +32,7 @@ fn code(response: &Response) -> String {
 }
 
 /// Whether the message is there; what is quoted of the URL is taken out.
-pub(super) fn read(response: &Response, url: &Url, now: i64) -> Result<()> {
+pub(super) fn read(response: &Response, url: &Url, now: Moment) -> Result<()> {
     let code = code(response);
     let class = class_of(&code, CLASSES);
     if class.is_none() && response.is_good() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Call, NOW, Played, Response};
-use leadline_domain::{json::Json, outcome::Failure};
+use leadline_domain::{json::Json, moment::Moment, outcome::Failure};
 
 /// Fails with the calls that are made now, fit to replace the file if they are right.
 pub(crate) fn assert_golden(name: &str, golden: &str, played: &Played) {
@@ -87,7 +87,7 @@ pub(crate) fn differing(name: &str, fixture: &str, made: &str) -> Option<String>
 }
 
 /// Fails unless each error of the table is read as it says.
-pub(crate) fn assert_errors(table: &str, read: fn(&Response, i64) -> Failure) {
+pub(crate) fn assert_errors(table: &str, read: fn(&Response, Moment) -> Failure) {
     let rows: Vec<Value> = serde_json::from_str(table).unwrap();
     assert!(!rows.is_empty());
     for row in rows {
@@ -110,7 +110,7 @@ pub(crate) fn assert_errors(table: &str, read: fn(&Response, i64) -> Failure) {
 }
 
 /// What stands between us and a vendor refuses in words of its own, not in the vendor's JSON: the error quotes them.
-fn assert_quotes(read: fn(&Response, i64) -> Failure) {
+fn assert_quotes(read: fn(&Response, Moment) -> Failure) {
     for status in [400, 401, 403, 404, 409, 422, 429, 500, 502, 503] {
         let body = "says gateway 36;".into();
         let failure = read(&Response { status, headers: Vec::new(), body, truncated: false }, NOW);

@@ -56,7 +56,7 @@ impl Ready {
             Body::Template(template) if template.place() == Place::Text => Some("text/plain; charset=utf-8"),
             _ => Some("application/json"),
         };
-        let timestamp = push.now.to_string();
+        let timestamp = push.now.as_seconds().to_string();
         [
             content_type.map(|value| (header::CONTENT_TYPE, value)),
             Some((header::USER_AGENT, self.brand.user_agent.as_str())),

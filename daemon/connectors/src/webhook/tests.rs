@@ -26,7 +26,7 @@ use leadline_domain::{
 
 const EVENT: &str = r#"{"event":"lead.created","version":"v1","lead":{"uuid":"01j8h6kqh4yg3xr8rwm6t6xfqe","name":"Sarah Patel","email":"sarah@example.com","phone":null,"event_date":"2026-09-12","budget":1.10},"quote":{"total_pence":1269600},"company":{"id":7,"name":"The Old Barn"}}"#;
 const ID: &str = "01J8H6KQH4YG3XR8RWM6T6XFQE";
-const NOW: i64 = 1_614_265_330;
+const NOW: Moment = Moment::from_seconds(1_614_265_330);
 const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "a new secret that was brought";
 
@@ -52,7 +52,11 @@ fn integration(config: Value, mapping: Value) -> Integration {
         credentials_for: None,
         brand: None,
         telling: Telling::default(),
-        secrets: vec![secret(3, NEW, None), secret(2, OLD, Some(NOW + 1)), secret(1, "gone", Some(NOW))],
+        secrets: vec![
+            secret(3, NEW, None),
+            secret(2, OLD, Some(NOW + Duration::from_secs(1))),
+            secret(1, "gone", Some(NOW)),
+        ],
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
 }
 
 /// What is told of the record that was written.
-pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
+pub(super) fn done(response: &Response, now: Moment) -> Result<Value> {
     let mut entry = entry(response);
     if response.is_good() && entry["status"] == "success" {
         return Ok(entry["details"].take());
@@ -62,7 +62,7 @@ pub(super) fn done(response: &Response, now: i64) -> Result<Value> {
 }
 
 /// What a refusal means.
-pub(super) fn failure(response: &Response, now: i64) -> Failure {
+pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let entry = entry(response);
     let code = code(&entry);
     let is_refused = response.is_good() && !code.is_empty();

@@ -98,7 +98,7 @@ impl Prepared for Ready {
 }
 
 impl Login for Ready {
-    fn request(&self, _now: i64, refresh: Option<&SecretString>) -> Result<Request> {
+    fn request(&self, _now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         Ok(needed(&self.app, "refresh_token")?.request(refresh))
     }
 
@@ -106,7 +106,7 @@ impl Login for Ready {
         self.app.as_ref()?.refresh_token.as_ref()
     }
 
-    fn token(&self, answer: &Answer, now: i64) -> Result<Token> {
+    fn token(&self, answer: &Answer, now: Moment) -> Result<Token> {
         if let Some(failure) = answer.as_ref().ok().and_then(error::login_failure) {
             return Err(failure);
         }

@@ -120,6 +120,6 @@ impl Ready {
 }
 
 /// The records of an answer; none of them is 204.
-fn found(answer: &Response, now: i64) -> Result<Vec<Value>> {
+fn found(answer: &Response, now: Moment) -> Result<Vec<Value>> {
     if answer.status == 204 { Ok(Vec::new()) } else { VENDOR.entries(answer, "data", now) }
 }

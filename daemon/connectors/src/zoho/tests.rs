@@ -1,5 +1,7 @@
 //! What Zoho CRM is sent, and how its answers are read.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{NAME, Zoho, error};
@@ -256,7 +258,7 @@ fn a_login_gives_the_host_of_its_data_centre_and_its_own_kind_of_token() {
     let token = login.token(&Ok(response(200, &[], answer)), NOW).unwrap();
     assert_eq!(
         (token.base.as_ref().unwrap().as_str(), token.expires_at),
-        ("https://www.zohoapis.eu/", Some(NOW + 3600))
+        ("https://www.zohoapis.eu/", Some(NOW + Duration::from_secs(3600)))
     );
     let text = lead().to_string();
     let case = PushCase { token: Some(token), ..PushCase::created(&text) };

@@ -4,8 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-fn read(map: &Value, set: &Value, columns: &[String]) -> Result<Import, Vec<String>> {
+fn read(map: &Value, set: &Value, columns: &[String]) -> Result<Import, Vec<ImportProblem>> {
     Import::read(&Wish { map, set, columns, key: "", strict: true, order: None })
+}
+
+/// What is wrong, as it is told.
+fn texts(read: Result<Import, Vec<ImportProblem>>) -> Vec<String> {
+    read.unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 fn columns(names: &[&str]) -> Vec<String> {
@@ -58,7 +63,7 @@ fn everything_wrong_is_said_at_once() {
         json!({"lead.utm": {}, "lead.event_typ": "wedding", "lead.email.x": 1, "budget": 1, "lead..x": 1});
     let names = columns(&["Mail", "Name", "Day", "Tel", "Phone", "Budget"]);
     assert_eq!(
-        read(&map, &set, &names).unwrap_err(),
+        texts(read(&map, &set, &names)),
         [
             "map: Mail: unknown field lead.emial; did you mean lead.email?",
             "map: unknown column Nme; did you mean Name?",
@@ -100,7 +105,7 @@ fn columns_of_their_own_become_fields_of_the_lead() {
     assert_eq!(event.to_string(), r#"{"lead":{"email":"a@b.c","wedding_budget":"=1"}}"#);
     let names = columns(&["UTM", "???", "A b", "a-b"]);
     assert_eq!(
-        Import::read(&Wish { columns: &names, ..wish }).unwrap_err(),
+        texts(Import::read(&Wish { columns: &names, ..wish })),
         [
             "column \"UTM\" cannot be a field of its own: add it to the map, with null to leave it out",
             "column \"???\" cannot be a field of its own: add it to the map, with null to leave it out",
@@ -133,6 +138,6 @@ fn a_key_tells_leads_apart_whatever_else_the_line_says() {
     let of_number = id(&events, r#"{"order":{"no":17}}"#).unwrap();
     assert_eq!(of_number, id(&events, r#"{"order":{"no":17},"lead":{}}"#).unwrap());
     assert_eq!(id(&events, r#"{"order":{}}"#).unwrap_err()[0].pointer, "/order~1no");
-    let unknown = Import::read(&Wish { key: "Order", ..wish }).unwrap_err();
+    let unknown = texts(Import::read(&Wish { key: "Order", ..wish }));
     assert_eq!(unknown, ["key: unknown column Order"]);
 }

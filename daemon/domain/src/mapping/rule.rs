@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::MappingProblem;
 use crate::{
     fields::{self, FIELDS, Leaf, Shape},
     json::Json,
@@ -195,26 +196,23 @@ impl As {
 }
 
 /// The rules of one member of a mapping: several where its value is a list.
-pub(super) fn read_all(name: &str, value: &Value) -> Result<Vec<Rule>, Vec<String>> {
+pub(super) fn read_all(name: &str, value: &Value) -> Result<Vec<Rule>, Vec<MappingProblem>> {
     if let Some(constant) = constant(name, value) {
         return constant.map(|rule| vec![rule]);
     }
     if let Some(problem) = stranger(name) {
         return Err(vec![problem]);
     }
-    let named = |wrong: Vec<String>| wrong.into_iter().map(|wrong| format!("{name}: {wrong}"));
-    let Value::Array(several) = value else {
-        return read(name, value).map(|rule| vec![rule]).map_err(|wrong| named(wrong).collect());
-    };
+    let Value::Array(several) = value else { return read(name, value).map(|rule| vec![rule]) };
     if several.is_empty() {
-        return Err(vec![format!("{name}: the list is empty; use null to leave the field out")]);
+        return Err(vec![MappingProblem::of(name, "the list is empty; use null to leave the field out")]);
     }
     let mut rules = Vec::new();
     let mut problems = Vec::new();
     for one in several {
         match read(name, one) {
             Ok(rule) => rules.push(rule),
-            Err(wrong) => problems.extend(named(wrong)),
+            Err(wrong) => problems.extend(wrong),
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
@@ -222,7 +220,7 @@ pub(super) fn read_all(name: &str, value: &Value) -> Result<Vec<Rule>, Vec<Strin
 
 /// Why a name is no field: it is no canonical one, and is so near to one that it was meant, or stands nowhere where
 /// senders have their own.
-fn stranger(name: &str) -> Option<String> {
+fn stranger(name: &str) -> Option<MappingProblem> {
     if fields::find(name).is_some() {
         return None;
     }
@@ -230,23 +228,22 @@ fn stranger(name: &str) -> Option<String> {
         ROOTS.iter().any(|root| name.starts_with(root)) && name.split('.').all(|step| !step.is_empty());
     match nearest_within(name, SLIP, FIELDS.iter().map(|field| field.name)) {
         None if is_path => None,
-        Some(meant) => Some(format!("unknown field {name}; did you mean {meant}?")),
-        None => Some(unknown("field", name, FIELDS.iter().map(|field| field.name))),
+        Some(meant) => Some(MappingProblem::new(format!("unknown field {name}; did you mean {meant}?"))),
+        None => Some(MappingProblem::new(unknown("field", name, FIELDS.iter().map(|field| field.name)))),
     }
 }
 
 /// A constant or a template with the target for its name: `{"hubspot_owner_id": {"value": "12345"}}`.
-fn constant(name: &str, value: &Value) -> Option<Result<Rule, Vec<String>>> {
+fn constant(name: &str, value: &Value) -> Option<Result<Rule, Vec<MappingProblem>>> {
     let members = value.as_object()?;
     let is_field = fields::find(name).is_some() || ROOTS.iter().any(|root| name.starts_with(root));
     if is_field || members.contains_key("to") || !members.contains_key("value") {
         return None;
     }
-    let read = read(name, value);
-    Some(read.map_err(|wrong| wrong.into_iter().map(|wrong| format!("{name}: {wrong}")).collect()))
+    Some(read(name, value))
 }
 
-fn read(field: &str, value: &Value) -> Result<Rule, Vec<String>> {
+fn read(field: &str, value: &Value) -> Result<Rule, Vec<MappingProblem>> {
     let plain = |to| Rule {
         field: field.to_owned(),
         to,
@@ -262,16 +259,18 @@ fn read(field: &str, value: &Value) -> Result<Rule, Vec<String>> {
     match value {
         Value::Null => Ok(plain(None)),
         Value::String(text) => {
-            read_target(text).map(|to| plain(Some(to))).map_err(|error| vec![error.to_string()])
+            let target = read_target(text).map(|to| plain(Some(to)));
+            target.map_err(|error| vec![MappingProblem::of(field, error.to_string())])
         }
         Value::Object(members) => read_members(plain(Some(field.to_owned())), members),
         _ => {
-            Err(vec!["must be the target's name, an object with \"to\", or null to leave it out".to_owned()])
+            let text = "must be the target's name, an object with \"to\", or null to leave it out";
+            Err(vec![MappingProblem::of(field, text)])
         }
     }
 }
 
-fn read_members(mut rule: Rule, members: &Map<String, Value>) -> Result<Rule, Vec<String>> {
+fn read_members(mut rule: Rule, members: &Map<String, Value>) -> Result<Rule, Vec<MappingProblem>> {
     let mut problems = Vec::new();
     for (key, value) in members {
         let problem = match (key.as_str(), value) {
@@ -329,11 +328,11 @@ fn read_members(mut rule: Rule, members: &Map<String, Value>) -> Result<Rule, Ve
             ("new", _) => Some("\"new\" must be true or false".to_owned()),
             (key, _) => Some(unknown("key", key, KEYS)),
         };
-        problems.extend(problem);
+        problems.extend(problem.map(|text| MappingProblem::of(&rule.field, text)));
     }
     let is_text = fields::find(&rule.field).is_none_or(|field| field.shape == Shape::Leaf(Leaf::Text));
     if rule.part.is_some() && !is_text && matches!(rule.value, Source::Field) {
-        problems.push("\"part\" takes a part of a text, and this is none".to_owned());
+        problems.push(MappingProblem::of(&rule.field, "\"part\" takes a part of a text, and this is none"));
     }
     if problems.is_empty() { Ok(rule) } else { Err(problems) }
 }

@@ -6,6 +6,11 @@ fn at(second: i64) -> Option<Timestamp> {
     Timestamp::from_second(second).ok()
 }
 
+/// The same, of a lane.
+fn until(second: i64) -> Option<Moment> {
+    Some(Moment::from_seconds(second))
+}
+
 fn facts(state: State, change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = Facts {
         id: "D".into(),
@@ -109,8 +114,12 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
         f.due_at = at(90);
         f.lane = lane;
     };
-    let disabled =
-        LaneHolds { is_disabled: true, awaits_cut_over: true, paused_since: at(1), ..LaneHolds::default() };
+    let disabled = LaneHolds {
+        is_disabled: true,
+        awaits_cut_over: true,
+        paused_since: until(1),
+        ..LaneHolds::default()
+    };
     check(
         Pending,
         |f| due(f, disabled),
@@ -131,11 +140,11 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     );
     check(
         Pending,
-        |f| due(f, LaneHolds { throttled_until: at(160), ..LaneHolds::default() }),
+        |f| due(f, LaneHolds { throttled_until: until(160), ..LaneHolds::default() }),
         "It waits until 1970-01-01T00:02:40Z because \"crm\" asked us to wait; then it is pushed by itself",
-        &[],
+        &[(NextAct::RetryDelivery, "D")],
     );
-    let open = LaneHolds { breaker_until: at(160), ..LaneHolds::default() };
+    let open = LaneHolds { breaker_until: until(160), ..LaneHolds::default() };
     check(
         Pending,
         |f| {
@@ -149,7 +158,7 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     check(
         Pending,
         |f| {
-            due(f, LaneHolds { breaker_until: at(99), ..open });
+            due(f, LaneHolds { breaker_until: until(99), ..open });
             f.is_retry = true;
         },
         "It waits because the breaker of \"crm\" is half-open: one retry at a time finds out whether the target answers \
@@ -159,12 +168,6 @@ fn a_lane_that_is_closed_keeps_pending_ones() {
     check(
         Pending,
         |f| due(f, open),
-        "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room",
-        &[(NextAct::ShowIntegration, "I")],
-    );
-    check(
-        Pending,
-        |f| due(f, LaneHolds { throttled_until: at(100), ..LaneHolds::default() }),
         "It is due since 1970-01-01T00:01:30Z and is pushed as soon as the lane of \"crm\" has room",
         &[(NextAct::ShowIntegration, "I")],
     );
@@ -272,15 +275,15 @@ fn what_waits_for_somebody_to_act_is_idle() {
     type Change = fn(&mut Facts);
     let changes: [(Change, Option<(NextAct, &str)>); 8] = [
         (|_| {}, None),
-        (|it| it.lane.throttled_until = at(200), None),
-        (|it| it.lane.breaker_until = at(200), None),
+        (|it| it.lane.throttled_until = until(200), None),
+        (|it| it.lane.breaker_until = until(200), None),
         (|it| it.behind = Some(("E".into(), State::Pending)), None),
         (|it| it.behind = Some(("E".into(), State::Held)), Some((NextAct::ReleaseDelivery, "E"))),
         (|it| it.lane.is_disabled = true, Some((NextAct::EnableIntegration, "I"))),
         (|it| it.lane.awaits_cut_over = true, Some((NextAct::CutOverSecret, "I"))),
         (
             |it| {
-                it.lane.paused_since = at(1);
+                it.lane.paused_since = until(1);
                 it.behind = Some(("E".into(), State::Pending));
             },
             Some((NextAct::ResumeCompany, "7")),
@@ -300,17 +303,43 @@ fn what_waits_for_somebody_to_act_is_idle() {
 }
 
 #[test]
+fn a_lane_says_whose_command_keeps_it() {
+    let open = LaneHolds::default();
+    for (holds, expected) in [
+        (open, None),
+        (LaneHolds { throttled_until: until(200), breaker_until: until(200), ..open }, None),
+        (
+            LaneHolds { is_disabled: true, ..open },
+            Some(("integration \"crm\" is disabled", NextAct::EnableIntegration, "I")),
+        ),
+        (
+            LaneHolds { paused_since: until(1), awaits_cut_over: true, ..open },
+            Some(("company 7 is paused since 1970-01-01T00:00:01Z", NextAct::ResumeCompany, "7")),
+        ),
+        (
+            LaneHolds { awaits_cut_over: true, ..open },
+            Some(("a rotation of the signing secret of \"crm\" holds pushes", NextAct::CutOverSecret, "I")),
+        ),
+    ] {
+        let lane = CommandedLane { company: 7, integration: "crm".into(), integration_id: "I".into(), holds };
+        let expected =
+            expected.map(|(text, act, id)| Explanation { text: text.to_owned(), next: vec![act.on(id)] });
+        assert_eq!(idle_lane(&lane), expected, "{holds:?}");
+    }
+}
+
+#[test]
 fn a_list_says_of_what_waits_what_the_sentence_says() {
     let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
     let reported =
         |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
     let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
     let open = LaneHolds::default();
-    let disabled = LaneHolds { is_disabled: true, paused_since: at(1), awaits_cut_over: true, ..open };
+    let disabled = LaneHolds { is_disabled: true, paused_since: until(1), awaits_cut_over: true, ..open };
     let paused = LaneHolds { is_disabled: false, ..disabled };
-    let throttled = LaneHolds { throttled_until: at(200), breaker_until: at(300), ..open };
-    let broken = LaneHolds { throttled_until: at(100), ..throttled };
-    let half_open = LaneHolds { breaker_until: at(95), ..open };
+    let throttled = LaneHolds { throttled_until: until(200), breaker_until: until(300), ..open };
+    let broken = LaneHolds { throttled_until: None, ..throttled };
+    let half_open = LaneHolds { breaker_until: until(95), ..open };
     for (lane, behind, is_retry, waits) in [
         (open, None, true, expected(None, at(90))),
         (disabled, Some(id), true, expected(Some("waits for 01J8H6KQH4YG3XR8RWM6T6XFQE"), None)),

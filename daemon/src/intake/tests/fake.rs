@@ -40,6 +40,7 @@ use crate::{
             save::{SaveKey, Saved},
         },
         operator::reading::Reading,
+        shown::Shown,
     },
 };
 
@@ -199,7 +200,7 @@ fn committed(event: &NewEvent) -> Vec<AcceptedDelivery> {
     let shown = |one: &NewDelivery| AcceptedDelivery {
         integration: one.integration,
         id: one.id,
-        state: one.fate.state(),
+        state: one.fate.state().into(),
         reason: one.fate.reason().map(Reason::text),
     };
     event.deliveries.iter().map(shown).collect()
@@ -343,7 +344,7 @@ impl IntakeStore for Fake {
                 lead: event.uuid.clone(),
                 integration: one.integration,
                 integration_name: "hook".into(),
-                event: EventKind::Created,
+                event: Shown::read(EventKind::Created.as_str(), EventKind::parse),
                 due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
                 state: one.state,
                 reason: one.reason,

@@ -318,7 +318,12 @@ async fn a_key_is_not_told_the_uuid_of_another_keys_lead() {
 
 fn signed(id: &str, body: &str, secret: &str, at: i64) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let signature = crate::domain::signing::standard(secret, id, at, body.as_bytes());
+    let signature = crate::domain::signing::standard(
+        secret,
+        id,
+        crate::domain::moment::Moment::from_seconds(at),
+        body.as_bytes(),
+    );
     for (name, value) in
         [("webhook-id", id), ("webhook-timestamp", &at.to_string()), ("webhook-signature", &signature)]
     {

@@ -11,9 +11,9 @@ use crate::{
     store::{
         Error, Store,
         company::find_optional_company,
-        known,
         operator::command::{Command, Refusal},
         sealed,
+        shown::Shown,
     },
 };
 
@@ -25,7 +25,7 @@ pub struct IntakeKey {
     pub prefix: String,
     pub require_signature: bool,
     /// Which signature is taken, where one is required.
-    pub signature: SignatureKind,
+    pub signature: Shown<SignatureKind>,
     /// Whether it reads what became of leads, too.
     pub may_read: bool,
     /// The browser pages that may use it.
@@ -61,7 +61,7 @@ impl TryFrom<KeyRow> for IntakeKey {
             company: CompanyId(row.company_id),
             prefix: row.prefix,
             require_signature: row.require_signature,
-            signature: known("signature", &row.signature, SignatureKind::parse)?,
+            signature: Shown::read(&row.signature, SignatureKind::parse),
             may_read: row.may_read,
             allow_origins: row.allow_origins,
             rate_per_second: row.rate_per_second,

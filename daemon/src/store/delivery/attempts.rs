@@ -17,9 +17,9 @@ use crate::{
         outcome::FailureClass,
     },
     store::{
-        Error, Store, class,
+        Error, Store,
         delivery::calls::{self, CallRecord},
-        known,
+        shown::Shown,
     },
 };
 
@@ -39,9 +39,9 @@ pub struct AttemptView {
     /// Name and e-mail address; empty for a test and once erased.
     pub lead_name: String,
     pub lead_email: String,
-    pub event: EventKind,
+    pub event: Shown<EventKind>,
     pub number: i32,
-    pub trigger: Trigger,
+    pub trigger: Shown<Trigger>,
     pub operator: Option<String>,
     pub started_at: jiff::Timestamp,
     /// None while it runs.
@@ -52,7 +52,7 @@ pub struct AttemptView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptEnd {
     pub delivered: bool,
-    pub class: Option<FailureClass>,
+    pub class: Option<Shown<FailureClass>>,
     pub error: Option<String>,
     pub status_code: Option<i16>,
     pub duration_ms: i32,
@@ -111,7 +111,7 @@ impl TryFrom<AttemptRow> for AttemptView {
     type Error = Error;
 
     fn try_from(row: AttemptRow) -> Result<Self, Error> {
-        let class = class(row.class.as_deref())?;
+        let class = row.class.map(|class| Shown::read(&class, FailureClass::parse));
         let finished = row.delivered.map(|delivered| AttemptEnd {
             delivered,
             class,
@@ -130,9 +130,9 @@ impl TryFrom<AttemptRow> for AttemptView {
             lead_id: row.lead_id.map(LeadId::from),
             lead_name: row.lead_name.unwrap_or_default(),
             lead_email: row.lead_email.unwrap_or_default(),
-            event: known("event", &row.event, EventKind::parse)?,
+            event: Shown::read(&row.event, EventKind::parse),
             number: row.number,
-            trigger: known("trigger", &row.trigger, Trigger::parse)?,
+            trigger: Shown::read(&row.trigger, Trigger::parse),
             operator: row.operator,
             started_at: row.started_at.to_jiff(),
             finished,
@@ -416,9 +416,9 @@ mod tests {
             lead_id: None,
             lead_name: String::new(),
             lead_email: String::new(),
-            event: EventKind::Test,
+            event: Shown::read(EventKind::Test.as_str(), EventKind::parse),
             number: 1,
-            trigger: Trigger::Test,
+            trigger: Shown::read(Trigger::Test.as_str(), Trigger::parse),
             operator: None,
             started_at: jiff::Timestamp::UNIX_EPOCH,
             finished: finished.then_some(AttemptEnd {

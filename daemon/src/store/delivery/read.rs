@@ -18,7 +18,7 @@ use crate::{
         integration::EventKind,
         outcome::FailureClass,
     },
-    store::{Error, Store, class, known, operator::command::Refusal, state},
+    store::{Error, Store, operator::command::Refusal, shown::Shown, state},
 };
 
 /// A delivery, and when it is pushed next.
@@ -30,8 +30,8 @@ pub struct DeliveryView {
     pub lead: String,
     pub integration: IntegrationId,
     pub integration_name: String,
-    pub event: EventKind,
-    pub state: State,
+    pub event: Shown<EventKind>,
+    pub state: Shown<State>,
     pub reason: Option<String>,
     pub attempts: i32,
     pub due_at: Option<jiff::Timestamp>,
@@ -43,7 +43,7 @@ pub struct DeliveryView {
     pub lead_name: String,
     pub lead_email: String,
     /// What the last attempt failed of, or what a dead one died of.
-    pub class: Option<FailureClass>,
+    pub class: Option<Shown<FailureClass>>,
     pub error: Option<String>,
     /// What a dead one is grouped under.
     pub cause: Option<CauseId>,
@@ -164,8 +164,8 @@ impl TryFrom<DeliveryRow> for DeliveryView {
             lead: row.lead,
             integration: row.integration_id.into(),
             integration_name: row.integration_name,
-            event: known("event", &row.event, EventKind::parse)?,
-            state: state(&row.state)?,
+            event: Shown::read(&row.event, EventKind::parse),
+            state: Shown::read(&row.state, State::parse),
             reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
             attempts: row.attempts,
             due_at: row.due_at.map(Timestamp::to_jiff),
@@ -175,7 +175,7 @@ impl TryFrom<DeliveryRow> for DeliveryView {
             company_name: row.company_name,
             lead_name: row.lead_name.unwrap_or_default(),
             lead_email: row.lead_email.unwrap_or_default(),
-            class: class(row.class.as_deref())?,
+            class: row.class.map(|class| Shown::read(&class, FailureClass::parse)),
             error: row.error,
             cause: row.cause_id.map(CauseId),
             job: row.job_id.map(JobId::from),

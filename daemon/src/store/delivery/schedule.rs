@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff_sqlx::Timestamp;
 use uuid::Uuid;
 
 use super::read::DeliveryView;
@@ -10,9 +9,10 @@ use crate::{
     domain::{
         delivery::State,
         ids::DeliveryId,
-        why::{LaneHolds, Waiting, waiting},
+        lane::LaneHolds,
+        why::{Waiting, waiting},
     },
-    store::{Error, Store},
+    store::{Error, Store, moment},
 };
 
 impl Store {
@@ -27,7 +27,7 @@ impl Store {
         }
         // `OFFSET 0` keeps the probes by key what they are.
         let rows = sqlx::query!(
-            r#"SELECT d.id, now() AS "now!: Timestamp", i.enabled, i.awaits_cut_over, c.paused_at, i.throttled_until,
+            r#"SELECT d.id, now() AS "now!", i.enabled, i.awaits_cut_over, c.paused_at, throttle_ahead(i) AS throttled_until,
                    s.breaker_until, p.id AS "behind_id?", EXISTS (SELECT FROM due q WHERE q.integration_id = d.integration_id
                        AND q.kind = 1 AND q.due_at = d.due_at AND q.delivery_id = d.id) AS "is_retry!"
                FROM unnest($1::bigint[], $2::uuid[]) x(company_id, id)
@@ -44,16 +44,15 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let time = |at: Option<Timestamp>| at.map(Timestamp::to_jiff);
         let lanes: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         for delivery in deliveries.iter_mut().filter(|one| one.state == State::Pending && !one.running) {
             let Some(row) = lanes.get(&delivery.id.uuid()) else { continue };
             let lane = LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
-                paused_since: time(row.paused_at),
-                throttled_until: time(row.throttled_until),
-                breaker_until: time(row.breaker_until),
+                paused_since: row.paused_at.map(moment),
+                throttled_until: row.throttled_until.map(moment),
+                breaker_until: row.breaker_until.map(moment),
             };
             let behind = row.behind_id.map(DeliveryId::from);
             let Waiting { reason, due_at } =

@@ -6,9 +6,10 @@ use crate::{
     domain::{
         delivery::Reason,
         ids::{DeliveryId, IntegrationId, JobId},
-        why::{Facts, LaneHolds},
+        lane::LaneHolds,
+        why::{CommandedLane, Facts},
     },
-    store::{Error, Store, class, operator::command::Refusal, state},
+    store::{Error, Store, class, moment, operator::command::Refusal, state},
 };
 
 impl Store {
@@ -17,7 +18,8 @@ impl Store {
         // `OFFSET 0` keeps the probes by key what they are: a join may be planned as a read of all that there is.
         let row = sqlx::query!(
             r#"SELECT c.id AS company_id, c.paused_at, d.state, d.reason_code, d.reason_detail, d.created_at, d.finished_at, d.attempts,
-                      i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over, i.throttled_until,
+                      i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over,
+                      throttle_ahead(i) AS throttled_until,
                       u.since AS "since?", s.breaker_until, q.due_at AS "due_at?", q.kind AS "kind?",
                       CASE WHEN i.enabled AND u.due_at IS NOT NULL
                           AND s.sweep_at <= d.created_at + $2 * interval '1 second' THEN s.sweep_at END AS sweep_at,
@@ -69,9 +71,9 @@ impl Store {
             lane: LaneHolds {
                 is_disabled: !row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
-                paused_since: time(row.paused_at),
-                throttled_until: time(row.throttled_until),
-                breaker_until: time(row.breaker_until),
+                paused_since: row.paused_at.map(moment),
+                throttled_until: row.throttled_until.map(moment),
+                breaker_until: row.breaker_until.map(moment),
             },
             sweep_at: time(row.sweep_at),
         })
@@ -93,5 +95,33 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         Ok(kept.map(DeliveryId::from))
+    }
+
+    /// The first lane that a job has not been through yet, if somebody's command keeps every such lane.
+    pub async fn closed_lane_of_job(&self, id: JobId) -> Result<Option<CommandedLane>, Error> {
+        let lanes = sqlx::query!(
+            r#"SELECT i.company_id, i.id, i.name, i.enabled, i.awaits_cut_over, c.paused_at, lane_is_open(i, c) AS "is_open!"
+               FROM job j
+               JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id AND i.deleted_at IS NULL
+               JOIN company c ON c.id = j.company_id
+               WHERE j.id = $1 AND j.state = 'running' ORDER BY i.company_id, i.id"#,
+            id.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        if lanes.iter().any(|lane| lane.is_open) {
+            return Ok(None);
+        }
+        Ok(lanes.into_iter().next().map(|row| CommandedLane {
+            company: row.company_id,
+            integration: row.name,
+            integration_id: IntegrationId::from(row.id).to_string(),
+            holds: LaneHolds {
+                is_disabled: !row.enabled,
+                awaits_cut_over: row.awaits_cut_over,
+                paused_since: row.paused_at.map(moment),
+                ..LaneHolds::default()
+            },
+        }))
     }
 }

@@ -15,11 +15,11 @@ use crate::{
     store::{
         Error, Store,
         bounded::EXACT_MAX,
-        known,
         operator::{
             audit::{AuditView, ChangeWindow},
             command::Refusal,
         },
+        shown::Shown,
     },
 };
 
@@ -47,7 +47,7 @@ pub struct FailureFilter {
 pub struct FailureView {
     pub cause: CauseId,
     pub connector: String,
-    pub class: FailureClass,
+    pub class: Shown<FailureClass>,
     pub text: String,
     pub dead: i64,
     /// Only the first few hundred that wait for a retry are counted.
@@ -99,7 +99,7 @@ pub(super) struct Count {
     first_at: Timestamp,
     last_at: Timestamp,
     pub(super) connector: String,
-    pub(super) class: FailureClass,
+    pub(super) class: Shown<FailureClass>,
     pub(super) text: String,
     snoozed_until: Option<Timestamp>,
     sample: Option<(DeliveryId, String)>,
@@ -118,7 +118,7 @@ impl Store {
         counts.extend(self.retrying_counts(filter).await?);
         let mut all = grouped(counts);
         all.retain(|one| filter.since.is_none_or(|since| one.last_at >= since));
-        all.retain(|one| filter.classes.is_empty() || filter.classes.contains(&one.class));
+        all.retain(|one| filter.classes.is_empty() || filter.classes.iter().any(|class| one.class == *class));
         let is_snoozed = |one: &FailureView| one.snoozed_until.is_some_and(|until| until > now);
         let snoozed = all.iter().filter(|one| is_snoozed(one)).count();
         if !filter.include_snoozed {
@@ -155,25 +155,23 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let counts = rows.into_iter().map(|row| {
-            Ok(Count {
-                cause: row.cause_id,
-                company: row.company_id,
-                integration: row.integration_id,
-                currency: row.currency,
-                pence: row.pence,
-                dead: row.deliveries,
-                retrying: 0,
-                first_at: row.first_at.to_jiff(),
-                last_at: row.last_at.to_jiff(),
-                connector: row.connector,
-                class: known("failure class", &row.class, FailureClass::parse)?,
-                text: row.text,
-                snoozed_until: row.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
-                sample: None,
-            })
+        let counts = rows.into_iter().map(|row| Count {
+            cause: row.cause_id,
+            company: row.company_id,
+            integration: row.integration_id,
+            currency: row.currency,
+            pence: row.pence,
+            dead: row.deliveries,
+            retrying: 0,
+            first_at: row.first_at.to_jiff(),
+            last_at: row.last_at.to_jiff(),
+            connector: row.connector,
+            class: Shown::read(&row.class, FailureClass::parse),
+            text: row.text,
+            snoozed_until: row.snoozed_until.map(jiff_sqlx::Timestamp::to_jiff),
+            sample: None,
         });
-        counts.collect()
+        Ok(counts.collect())
     }
 
     /// What failed and waits for its next retry, each one a count of its own.
@@ -199,14 +197,15 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let counts = rows.into_iter().map(|row| {
+        let counts = rows.into_iter().filter_map(|row| {
             let event = Json::parse(&row.body).unwrap_or(Json::Null);
-            let class = known("failure class", &row.class, FailureClass::parse)?;
+            // Under which cause a newer daemon's class comes, that one says once it is dead.
+            let class = FailureClass::parse(&row.class)?;
             let error = row.error.unwrap_or_default();
             let text = cause::text(&row.connector, &error, &Values::of_cause(&event, &row.company));
             let (currency, pence) = super::money(&event).unwrap_or_default();
             let at = row.started_at.to_jiff();
-            Ok(Count {
+            Some(Count {
                 cause: CauseId::of(&row.connector, class, &text).0,
                 company: row.company_id,
                 integration: row.integration_id,
@@ -217,13 +216,13 @@ impl Store {
                 first_at: at,
                 last_at: at,
                 connector: row.connector,
-                class,
+                class: Shown::read(class.as_str(), FailureClass::parse),
                 text,
                 snoozed_until: None,
                 sample: Some((DeliveryId::from(row.id), error)),
             })
         });
-        let mut counts = counts.collect::<Result<Vec<Count>, Error>>()?;
+        let mut counts = counts.collect::<Vec<Count>>();
         counts.retain(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
         let snoozes = self.snoozes(counts.iter().map(|count| count.cause).collect()).await?;
         for count in &mut counts {

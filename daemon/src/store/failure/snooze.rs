@@ -14,6 +14,7 @@ use crate::{
             command::{Command, Refusal},
             refusal::{Known, RefusalReason},
         },
+        shown::Shown,
     },
 };
 
@@ -29,7 +30,7 @@ pub struct Snoozed {
 struct RetryingCause {
     company: CompanyId,
     connector: String,
-    class: FailureClass,
+    class: Shown<FailureClass>,
     text: String,
 }
 

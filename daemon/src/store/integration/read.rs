@@ -12,16 +12,17 @@ use crate::{
         fanout::Routing,
         ids::{CompanyId, DeliveryId, IntegrationId},
         integration::{EventKind, Policy},
-        lane::{LaneId, LaneStatus},
+        lane::{LaneHolds, LaneId, LaneStatus},
         moment::Moment,
         origins,
         outcome::FailureClass,
     },
     store::{
-        Error, Store, class, events,
+        Error, Store,
         integration::find_integration,
-        known, moment,
+        moment,
         operator::command::{Command, Refusal},
+        shown::Shown,
     },
 };
 
@@ -40,9 +41,9 @@ pub struct IntegrationView {
     /// The configuration as it is shown.
     pub config: Value,
     pub mapping: Value,
-    pub events: Vec<EventKind>,
+    pub events: Vec<Shown<EventKind>>,
     pub payload: String,
-    pub routing: Routing,
+    pub routing: Shown<Routing>,
     pub created_at: jiff::Timestamp,
     /// The version of the secret that signs now.
     pub secret_version: Option<i32>,
@@ -81,6 +82,7 @@ pub struct Health {
     pub throttled_until: Option<jiff::Timestamp>,
     /// What the target answered when it asked for that, where this is its last answer.
     pub throttle_error: Option<String>,
+    /// None while something is shut that it would wait for then.
     pub next_retry_at: Option<jiff::Timestamp>,
     pub sweep_at: Option<jiff::Timestamp>,
     /// Failures in a row, and the error that opened the breaker.
@@ -154,7 +156,7 @@ struct IntegrationRow {
 }
 
 impl IntegrationView {
-    fn of(row: IntegrationRow, policy: fn(&str, &Value) -> Policy) -> Result<Self, Error> {
+    fn of(row: IntegrationRow, policy: fn(&str, &Value) -> Policy) -> Self {
         let jiff = |at: Option<jiff_sqlx::Timestamp>| at.map(jiff_sqlx::Timestamp::to_jiff);
         // A delivery's id tells when it came to be.
         let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
@@ -162,15 +164,19 @@ impl IntegrationView {
         let policy = policy(&row.connector, &row.config);
         let lane = LaneStatus {
             now: moment(row.now),
-            is_enabled: row.enabled,
-            throttled_until: row.throttled_until.map(moment),
-            breaker_until: row.breaker_until.map(moment),
+            holds: LaneHolds {
+                is_disabled: !row.enabled,
+                awaits_cut_over: row.awaits_cut_over,
+                paused_since: row.company_paused_at.map(moment),
+                throttled_until: row.throttled_until.map(moment),
+                breaker_until: row.breaker_until.map(moment),
+            },
             due: [row.due_first, row.due_again],
             running: row.running,
             concurrency: policy.concurrency,
             rate_per_second: policy.rate_per_second,
         };
-        let last_class = class(row.last_class.as_deref())?;
+        let last_class = row.last_class.as_deref().and_then(FailureClass::parse);
         let badge = Badge::of(row.enabled, last_class, row.failing, row.next_retry_at.is_some());
         let is_asked_to_wait = row.throttled_until.is_some() && last_class == Some(FailureClass::Throttled);
         let throttle_error = row.last_error.clone().filter(|_| is_asked_to_wait);
@@ -181,7 +187,7 @@ impl IntegrationView {
             Some(sentence) => vec![sentence],
             None => serde_json::from_value(row.findings).unwrap_or_default(),
         };
-        Ok(Self {
+        Self {
             company: CompanyId(row.company_id),
             company_name: row.company_name,
             id: row.id.into(),
@@ -190,9 +196,9 @@ impl IntegrationView {
             enabled: row.enabled,
             config: row.config,
             mapping: row.mapping,
-            events: events(&row.events)?,
+            events: row.events.iter().map(|event| Shown::read(event, EventKind::parse)).collect(),
             payload: row.payload,
-            routing: known("routing", &row.routing, Routing::parse)?,
+            routing: Shown::read(&row.routing, Routing::parse),
             created_at: row.created_at.to_jiff(),
             secret_version: row.secret_version,
             grace_until: jiff(row.grace_until),
@@ -215,14 +221,15 @@ impl IntegrationView {
                 oldest_undelivered_at: since,
                 throttled_until: jiff(row.throttled_until),
                 throttle_error,
-                next_retry_at: jiff(row.next_retry_at),
+                next_retry_at: jiff(row.next_retry_at)
+                    .filter(|at| lane.holds.lets_retry((*at).into(), lane.now)),
                 sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
                 streak: row.streak,
                 breaker_error: row.breaker_error,
                 skipped: None,
                 lane,
             },
-        })
+        }
     }
 }
 
@@ -242,7 +249,7 @@ async fn views(
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect()
+    Ok(rows.into_iter().map(|row| IntegrationView::of(row, store.policy)).collect())
 }
 
 async fn one(db: &mut PgConnection, store: &Store, lane: LaneId) -> Result<IntegrationView, Refusal> {

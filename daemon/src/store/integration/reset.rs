@@ -46,7 +46,7 @@ impl Command {
         let LaneId { company, integration: id } = lane;
         let before = sqlx::query!(
             r#"SELECT s.failure_count, s.last_error,
-                   CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS "throttled_until: jiff_sqlx::Timestamp",
+                   throttle_ahead(i) AS "throttled_until: jiff_sqlx::Timestamp",
                    s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
                FROM integration i JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
                WHERE i.company_id = $1 AND i.id = $2 FOR NO KEY UPDATE OF i, s"#,
@@ -84,7 +84,7 @@ pub(in crate::store) async fn end_pauses(
 ) -> Result<Vec<Uuid>, Error> {
     let resumed = sqlx::query_scalar!(
         r#"WITH paused AS (
-               SELECT id FROM integration WHERE company_id = $1 AND id = ANY($2) AND throttled_until > now()
+               SELECT id FROM integration i WHERE company_id = $1 AND id = ANY($2) AND throttle_ahead(i) IS NOT NULL
                ORDER BY id FOR NO KEY UPDATE
            )
            UPDATE integration i SET throttled_until = NULL FROM paused

@@ -12,6 +12,7 @@ use crate::{
     store::{
         Error, Store,
         integration::LockedIntegration,
+        moment,
         operator::command::{Command, Refusal},
         sealed,
     },
@@ -49,7 +50,7 @@ pub(in crate::store) async fn live(
         Ok(SigningSecret {
             version: row.version,
             secret: open(store, company, integration, row.version, &row.sealed)?,
-            expires_at: row.expires_at.map(|at| at.to_jiff().as_second()),
+            expires_at: row.expires_at.map(moment),
             staged: row.staged,
         })
     })

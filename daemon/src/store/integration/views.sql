@@ -6,7 +6,7 @@ WITH running AS (
     GROUP BY f.integration_id)
 SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enabled, i.config, i.mapping,
        i.events, i.payload, i.routing, i.created_at,
-       CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS throttled_until,
+       throttle_ahead(i) AS throttled_until,
        s.last_pushed_at, s.failure_count, s.dead, s.last_error, s.last_error_at, s.last_class, s.failing,
        u.held AS "held!", u.oldest AS undelivered,
        q.count AS "queued!", q.oldest AS queued_oldest,

@@ -11,18 +11,18 @@ use crate::{
         job::{JobKind, JobState},
         lane::LaneId,
     },
-    store::{Error, Store, delivery::read::DeliveryFilter, known, operator::command::Refusal},
+    store::{Error, Store, delivery::read::DeliveryFilter, operator::command::Refusal, shown::Shown},
 };
 
 /// How far a job is.
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
-    pub kind: JobKind,
+    pub kind: Shown<JobKind>,
     pub operator: String,
     /// How many leads a push is about.
     pub leads: Option<i64>,
-    pub state: JobState,
+    pub state: Shown<JobState>,
     pub re_render: bool,
     /// So many deliveries a second at most for each integration.
     pub per_second: Option<f64>,
@@ -131,13 +131,17 @@ impl Store {
         let dead = count(State::Dead) + lanes.iter().map(|lane| lane.dead).sum::<i64>();
         let released: i64 = lanes.iter().map(|lane| lane.released).sum();
         let ended = lanes.iter().map(|lane| lane.finished_at).chain(counts.iter().map(|row| row.finished_at));
-        let states = lanes.iter().map(|lane| known("job state", &lane.state, JobState::parse));
-        let states = states.collect::<Result<Vec<_>, _>>()?;
-        let is_running = states.contains(&JobState::Running);
-        let kind = known("job", &first.kind, JobKind::parse)?;
-        let scope = match kind {
-            JobKind::Push => None,
-            JobKind::Retry | JobKind::Skip => Some(JobScope::of(first.filter.clone())?),
+        let states: Vec<_> = lanes.iter().map(|lane| Shown::read(&lane.state, JobState::parse)).collect();
+        let is_running = states.iter().any(|state| *state == JobState::Running);
+        // A lane that stands as only a newer daemon knows says how the whole job does.
+        let state = states.iter().find(|state| state.known().is_none()).cloned().unwrap_or_else(|| {
+            let known: Vec<_> = states.iter().filter_map(Shown::known).collect();
+            Shown::read(JobState::of_lanes(&known, pending.unsigned_abs()).as_str(), JobState::parse)
+        });
+        let kind = Shown::read(&first.kind, JobKind::parse);
+        let scope = match kind.known() {
+            Some(JobKind::Push) | None => None,
+            Some(JobKind::Retry | JobKind::Skip) => JobScope::of(first.filter.clone()).ok(),
         };
         Ok(Some(JobView {
             id,
@@ -147,7 +151,7 @@ impl Store {
             operator: first.operator.clone(),
             re_render: first.re_render,
             per_second: first.per_second,
-            state: JobState::of_lanes(&states, pending.unsigned_abs()),
+            state,
             total: lanes.iter().map(|lane| lane.total).sum(),
             released,
             left_alone: lanes.iter().map(|lane| lane.left_alone).sum(),

@@ -134,9 +134,7 @@ impl Store {
             operator: attempt.operator,
             started_at: attempt.started_at,
             duration_ms: finished.map(|finished| finished.duration_ms),
-            failure_class: finished
-                .and_then(|finished| finished.class)
-                .map(|class| class.as_str().to_owned()),
+            failure_class: finished.and_then(|finished| Some(finished.class.as_ref()?.to_string())),
             error: finished.and_then(|finished| finished.error.clone()),
             method: detail.method,
             url: detail.url,

@@ -28,6 +28,7 @@ use crate::{
         known,
         queue::enqueue::enqueue,
         sealed,
+        shown::Shown,
     },
 };
 
@@ -134,7 +135,7 @@ impl NewEvent {
 pub struct AcceptedDelivery {
     pub integration: IntegrationId,
     pub id: DeliveryId,
-    pub state: State,
+    pub state: Shown<State>,
     pub reason: Option<String>,
 }
 
@@ -143,7 +144,7 @@ impl From<&NewDelivery> for AcceptedDelivery {
         Self {
             integration: delivery.integration,
             id: delivery.id,
-            state: delivery.fate.state(),
+            state: delivery.fate.state().into(),
             reason: delivery.fate.reason().map(Reason::text),
         }
     }

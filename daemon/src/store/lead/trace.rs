@@ -12,9 +12,9 @@ use crate::{
         Store,
         company::find_optional_company,
         delivery::read::DeliveryView,
-        known,
         lead::read::{LeadStatus, LeadView, find_lead},
         operator::command::Refusal,
+        shown::Shown,
     },
 };
 
@@ -48,9 +48,9 @@ impl StepKind {
 }
 
 /// How a delivery stood, or what an attempt came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepState {
-    Delivery(State),
+    Delivery(Shown<State>),
     Arrived,
     Failed,
 }
@@ -60,7 +60,7 @@ pub enum StepState {
 pub struct TraceStep {
     pub at: Timestamp,
     pub what: StepKind,
-    pub event: Option<EventKind>,
+    pub event: Option<Shown<EventKind>>,
     pub delivery: Option<(DeliveryId, IntegrationId, String)>,
     pub attempt: Option<(AttemptId, i32)>,
     pub state: Option<StepState>,
@@ -75,7 +75,7 @@ impl TraceStep {
 
     fn of(at: Timestamp, what: StepKind, delivery: &DeliveryView) -> Self {
         Self {
-            event: Some(delivery.event),
+            event: Some(delivery.event.clone()),
             delivery: Some((delivery.id, delivery.integration, delivery.integration_name.clone())),
             ..Self::new(at, what)
         }
@@ -110,7 +110,7 @@ impl Store {
         let LeadStatus { lead, deliveries, .. } = self.lead_view(Some(&company.0.to_string()), uuid).await?;
         let mut steps = vec![TraceStep::new(lead.received_at, StepKind::Received)];
         for event in events {
-            let kind = known("event", &event.kind, EventKind::parse)?;
+            let kind = Shown::read(&event.kind, EventKind::parse);
             if kind != EventKind::Created {
                 let step = TraceStep::new(EventId::from(event.id).made_at().into(), StepKind::Event);
                 steps.push(TraceStep { event: Some(kind), ..step });
@@ -157,7 +157,7 @@ impl Store {
 /// How a delivery came to be, and how it ended if it has.
 fn steps_of(delivery: &DeliveryView) -> Vec<TraceStep> {
     let begun = TraceStep::of(delivery.created_at, StepKind::Delivery, delivery);
-    let state = Some(StepState::Delivery(delivery.state));
+    let state = Some(StepState::Delivery(delivery.state.clone()));
     match delivery.finished_at {
         Some(at) => {
             let ended = TraceStep::of(at, StepKind::Final, delivery);

@@ -115,7 +115,7 @@ impl Store {
             "INSERT INTO request (operator, id, fingerprint, answer) VALUES ($1, $2, $3, '')
              ON CONFLICT (operator, id) DO UPDATE
              SET fingerprint = excluded.fingerprint, answer = excluded.answer, at = now()
-             WHERE request.at < now() - interval '24 hours'",
+             WHERE NOT is_repeatable(request)",
             call.operator,
             call.request_id,
             &call.fingerprint[..],
@@ -164,17 +164,16 @@ impl Store {
 
     /// Forgets the requests of which no repeat is expected any more.
     pub async fn forget_requests(&self) -> Result<u64, Error> {
-        let gone = sqlx::query!("DELETE FROM request WHERE at < now() - interval '24 hours'")
-            .execute(&self.pool)
-            .await?;
+        let gone =
+            sqlx::query!("DELETE FROM request r WHERE NOT is_repeatable(r)").execute(&self.pool).await?;
         Ok(gone.rows_affected())
     }
 }
 
 async fn answered(db: &mut PgConnection, call: &Mutation) -> Result<Option<Vec<u8>>, Refusal> {
     let first = sqlx::query!(
-        "SELECT fingerprint, answer FROM request
-         WHERE operator = $1 AND id = $2 AND at >= now() - interval '24 hours'",
+        "SELECT fingerprint, answer FROM request r
+         WHERE operator = $1 AND id = $2 AND is_repeatable(r)",
         call.operator,
         call.request_id,
     )

@@ -205,7 +205,7 @@ impl Store {
     /// What a lane must heed beside its integration's configuration.
     pub async fn stops(&self, lane: LaneId) -> Result<Stops, Error> {
         let row = sqlx::query!(
-            r#"SELECT CASE WHEN i.throttled_until > now() THEN i.throttled_until END AS "throttled_until: jiff_sqlx::Timestamp",
+            r#"SELECT throttle_ahead(i) AS "throttled_until: jiff_sqlx::Timestamp",
                    s.breaker_until AS "breaker_until: jiff_sqlx::Timestamp"
                FROM integration i JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id
                WHERE i.company_id = $1 AND i.id = $2"#,

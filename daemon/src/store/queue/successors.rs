@@ -99,7 +99,7 @@ pub(in crate::store) async fn write_update(
     let answers = added.into_iter().map(|one| AcceptedDelivery {
         integration: one.delivery.integration,
         id: one.delivery.id,
-        state: one.state(),
+        state: one.state().into(),
         reason: one.reason.map(|reason| reason.text()),
     });
     Ok((answers.collect(), hints))

@@ -100,12 +100,13 @@ impl Store {
     /// How the run of a lane stands; none if there is none.
     pub async fn sweep_run(&self, lane: LaneId, batch: usize) -> Result<Option<SweepRun>, Error> {
         let row = sqlx::query!(
-            r#"SELECT w.is_passed, d.state AS "state?", i.enabled, s.breaker_until AS "breaker_until: Timestamp",
+            r#"SELECT w.is_passed, d.state AS "state?", lane_is_open(i, c) AS "is_open!", s.breaker_until AS "breaker_until: Timestamp",
                    now() AS "now!: Timestamp", (SELECT count(*) FROM (SELECT FROM due q
                        WHERE q.integration_id = w.integration_id AND q.kind = 1 AND q.due_at <= now()
                        LIMIT $3) q) AS "waiting!"
                FROM sweep w
                JOIN integration i ON i.company_id = w.company_id AND i.id = w.integration_id
+               JOIN company c ON c.id = w.company_id
                JOIN integration_stat s ON s.company_id = w.company_id AND s.integration_id = w.integration_id
                LEFT JOIN delivery d ON d.company_id = w.company_id AND d.id = w.canary_id
                WHERE w.company_id = $1 AND w.integration_id = $2"#,
@@ -120,7 +121,7 @@ impl Store {
         Ok(Some(SweepRun {
             canary: row.state.as_deref().map(state).transpose()?,
             is_passed: row.is_passed,
-            is_enabled: row.enabled,
+            is_open: row.is_open,
             breaker: breaker::BreakerState::at(row.breaker_until.map(moment), moment(row.now)),
             is_busy: is_busy(waiting, batch),
         }))

@@ -13,8 +13,8 @@ impl Scene {
         let target = targets[n % targets.len()].clone();
         let mut command = self.command().await;
         match command.retry(self.company, &[target], options).await {
-            // An update of its lead is on its way.
-            Err(Refusal::State(_)) => return,
+            // An update of its lead is on its way, or what is to be rendered anew is of a kind that nobody knows yet.
+            Err(Refusal::State(_) | Refusal::Store(Error::UnknownWord { .. })) => return,
             retried => drop(retried.unwrap()),
         }
         command.commit().await.unwrap();

@@ -37,7 +37,7 @@ pub(super) enum Step {
     Mend,
     /// One stands nowhere, and is found.
     Strand(usize),
-    /// One is queued in words that nobody knows yet.
+    /// One is queued in a word that nobody knows yet: a trigger, a line or an event.
     Strange(usize),
     /// An operator opens the lane and pushes what waits.
     Lift,

@@ -109,7 +109,7 @@ impl Row for Integration {
 impl From<v1::Integration> for Integration {
     fn from(it: v1::Integration) -> Self {
         let health = it.health.clone().unwrap_or_default();
-        let waits = Waits::of(&it, &health);
+        let waits = Waits::of(&health);
         Self {
             waits,
             rotation: it.rotation().word(),
@@ -156,36 +156,26 @@ impl From<v1::Integration> for Integration {
     }
 }
 
-/// The gate that is shut: why nothing, or no retry, is pushed there now. Of several, the one that
-/// counts whatever becomes of the others.
+/// What the lane waits for, as the daemon says it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Waits {
-    /// disabled | company paused | cut over | throttled | breaker
+    /// disabled | company paused | cut over | throttled | concurrency | rate | breaker
     #[serde(rename = "for")]
-    gate: &'static str,
+    wait: &'static str,
     until: Option<Timestamp>,
     why: Option<String>,
 }
 
 impl Waits {
-    fn of(it: &v1::Integration, health: &v1::Health) -> Option<Self> {
-        let gate = |gate| Some(Self { gate, until: None, why: None });
-        let breaker = health.breaker.clone().unwrap_or_default();
-        let is_closed = matches!(breaker.state(), v1::BreakerState::Closed | v1::BreakerState::Unspecified);
-        match () {
-            () if !it.enabled => gate("disabled"),
-            () if it.company_paused_at.is_some() => gate("company paused"),
-            () if it.awaits_cut_over => gate("cut over"),
-            () if health.throttled_until.is_some() => Some(Self {
-                gate: "throttled",
-                until: time(health.throttled_until),
-                why: text(health.throttle_why.clone()),
-            }),
-            () if !is_closed => {
-                Some(Self { gate: "breaker", until: time(breaker.until), why: text(breaker.why) })
-            }
-            () => None,
-        }
+    fn of(health: &v1::Health) -> Option<Self> {
+        let lane = health.lane.as_ref()?;
+        let wait = lane.waits_for();
+        let why = match wait {
+            v1::LaneWait::Throttled => text(health.throttle_why.clone()),
+            v1::LaneWait::Breaker => text(health.breaker.clone().unwrap_or_default().why),
+            _ => None,
+        };
+        Some(Self { wait: word(wait.word())?, until: time(lane.waits_until), why })
     }
 }
 
@@ -362,4 +352,40 @@ pub(crate) enum Change {
     Changed { integration: Box<Integration> },
     /// An integration is gone.
     Removed { id: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_lane_waits_for_is_the_daemons_word() {
+        let waits = |wait: v1::LaneWait, until| {
+            let lane = v1::Lane { waits_for: wait.into(), waits_until: until, ..Default::default() };
+            let breaker = v1::Breaker { why: "20 failed".to_owned(), ..Default::default() };
+            let health = v1::Health {
+                lane: Some(lane),
+                breaker: Some(breaker),
+                throttle_why: "429".to_owned(),
+                ..Default::default()
+            };
+            serde_json::to_value(Waits::of(&health)).unwrap()
+        };
+        let at = Some(prost_types::Timestamp { seconds: 60, nanos: 0 });
+        for (wait, word, why) in [
+            (v1::LaneWait::Disabled, "disabled", None),
+            (v1::LaneWait::Paused, "company paused", None),
+            (v1::LaneWait::CutOver, "cut over", None),
+            (v1::LaneWait::Throttled, "throttled", Some("429")),
+            (v1::LaneWait::Concurrency, "concurrency", None),
+            (v1::LaneWait::Rate, "rate", None),
+            (v1::LaneWait::Breaker, "breaker", Some("20 failed")),
+        ] {
+            let expected = json!({ "for": word, "until": "1970-01-01T00:01:00Z", "why": why });
+            assert_eq!(waits(wait, at), expected);
+        }
+        assert_eq!(waits(v1::LaneWait::Unspecified, None), json!(null));
+    }
 }

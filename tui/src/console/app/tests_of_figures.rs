@@ -7,7 +7,7 @@ use super::App;
 use super::pictures::shown;
 use super::tests::{last, selected};
 use super::tests_of_lists::asked;
-use crate::console::data::{Integration, Query};
+use crate::console::data::{Integration, Query, Wait};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
 use crate::console::keymap::Press;
 use crate::console::msg::{Effect, Msg};
@@ -133,7 +133,7 @@ fn of_two_gates_the_one_that_counts_is_told_first_and_none_once_it_is_open() {
     assert!(shown(&app).contains("breaker tries one: 20 pushes"), "{}", shown(&app));
     app.update(fixtures::ago(-3601), Msg::Tick);
     assert!(!shown(&app).contains("throttled"), "{}", shown(&app));
-    it.enabled = false;
+    it.wait = Wait::Disabled;
     feed(&mut app, Msg::Changes { changed: vec![it], removed: vec![] });
     assert!(!shown(&app).contains("breaker"), "an operator keeps it: {}", shown(&app));
 }

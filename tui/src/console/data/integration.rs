@@ -56,6 +56,37 @@ impl Badge {
     }
 }
 
+/// What a lane waits for; times stand beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing, or what no operator has to know: room, its rate, a word this console does not know.
+    #[default]
+    Nothing,
+    Disabled,
+    CompanyPaused,
+    CutOver,
+    /// The target, or the breaker: each says until when by itself.
+    Target,
+}
+
+impl Wait {
+    /// Reads the daemon's word.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "disabled" => Self::Disabled,
+            "company paused" => Self::CompanyPaused,
+            "cut over" => Self::CutOver,
+            "throttled" | "breaker" => Self::Target,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Whether somebody's command keeps it, whatever else does.
+    pub const fn is_command(self) -> bool {
+        matches!(self, Self::Disabled | Self::CompanyPaused | Self::CutOver)
+    }
+}
+
 /// One configured target with its health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integration {
@@ -86,9 +117,9 @@ pub struct Integration {
     pub secret_version: u32,
     /// The version of the secret that waits for a cut over; 0 for none.
     pub staged_version: u32,
-    /// Nothing is pushed until then.
-    pub awaits_cut_over: bool,
-    /// Nothing is pushed for its company.
+    /// What its lane waits for.
+    pub wait: Wait,
+    /// Whether its company is paused.
     pub paused: bool,
     pub has_credentials: bool,
     /// What the last check of the mapping found wrong, a sentence each.
@@ -143,10 +174,31 @@ impl Integration {
 
     /// Why nothing is pushed although it is enabled.
     pub const fn pause_label(&self) -> Option<&'static str> {
-        match (self.paused, self.awaits_cut_over) {
-            (true, _) => Some("company paused"),
-            (false, true) => Some("until cut over"),
-            (false, false) => None,
+        match self.wait {
+            Wait::CompanyPaused => Some("company paused"),
+            Wait::CutOver => Some("until cut over"),
+            Wait::Disabled | Wait::Target | Wait::Nothing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemons_word_says_what_keeps_a_lane() {
+        for (word, wait, is_command) in [
+            ("disabled", Wait::Disabled, true),
+            ("company paused", Wait::CompanyPaused, true),
+            ("cut over", Wait::CutOver, true),
+            ("throttled", Wait::Target, false),
+            ("breaker", Wait::Target, false),
+            ("rate", Wait::Nothing, false),
+            ("of tomorrow", Wait::Nothing, false),
+            ("", Wait::Nothing, false),
+        ] {
+            assert_eq!((Wait::parse(word), wait.is_command()), (wait, is_command), "{word}");
         }
     }
 }

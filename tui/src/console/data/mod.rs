@@ -20,7 +20,7 @@ pub use change::{Done, Entry, Estimate, Held, Mutation, Secret, Target};
 pub use company::{Company, CompanyPage, Flow};
 pub use delivery::{Delivery, DeliveryState};
 pub use elsewhere::Elsewhere;
-pub use integration::{Badge, Integration};
+pub use integration::{Badge, Integration, Wait};
 pub use lead::{Lead, LeadPage, Step};
 pub use query::{Answer, Query};
 pub use session::{Remembered, Session};

@@ -18,7 +18,7 @@ use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::What;
 use crate::console::data::{
     Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Delivery, DeliveryState, Detail, Flow,
-    Integration, Lead, Step, Who,
+    Integration, Lead, Step, Wait, Who,
 };
 use crate::moment::reported as time;
 
@@ -30,6 +30,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
     let routing = it.routing().word().to_owned();
     let health = it.health.unwrap_or_default();
     let breaker = health.breaker.clone().unwrap_or_default();
+    let wait = Wait::parse(health.lane.as_ref().map_or("", |lane| lane.waits_for().word()));
     Integration {
         id: it.id,
         name: it.name,
@@ -53,7 +54,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         grace_until: time(it.grace_until),
         secret_version: it.secret_version,
         staged_version: it.staged_secret_version,
-        awaits_cut_over: it.awaits_cut_over,
+        wait,
         paused: it.company_paused_at.is_some(),
         has_credentials: it.has_credentials,
         findings: it.findings,

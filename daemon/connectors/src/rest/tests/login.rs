@@ -77,8 +77,14 @@ fn a_token_is_got_used_and_renewed() {
     assert!(other.headers.iter().any(|header| header.value == "Basic bWU6cyZ0"));
 
     let read = |status, body: &str| ready.login().unwrap().token(&Ok(response(status, &[], body)), NOW);
-    assert_eq!(read(200, r#"{"access_token":"t1","expires_in":3600}"#).unwrap().expires_at, Some(NOW + 3600));
-    assert_eq!(read(200, r#"{"access_token":"t1","expires_in":"60"}"#).unwrap().expires_at, Some(NOW + 60));
+    assert_eq!(
+        read(200, r#"{"access_token":"t1","expires_in":3600}"#).unwrap().expires_at,
+        Some(NOW + Duration::from_secs(3600))
+    );
+    assert_eq!(
+        read(200, r#"{"access_token":"t1","expires_in":"60"}"#).unwrap().expires_at,
+        Some(NOW + Duration::from_secs(60))
+    );
     let token = read(201, r#"{"access_token":"t1"}"#).unwrap();
     assert_eq!(token.expires_at, None);
     for (status, body, class, error) in [

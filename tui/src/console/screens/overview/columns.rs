@@ -8,7 +8,7 @@ use ratatui::text::Span;
 use serde_json::json;
 
 use crate::columns::integration;
-use crate::console::data::{Badge, Integration};
+use crate::console::data::{Badge, Integration, Wait};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{counted, line_width, short_error};
@@ -134,7 +134,7 @@ impl Gate<'_> {
 
 /// The gates that are shut, the one that counts first; none where an operator keeps it from pushing.
 pub fn gates(now: Timestamp, it: &Integration) -> Vec<Gate<'_>> {
-    if !it.enabled || it.pause_label().is_some() {
+    if it.wait.is_command() {
         return Vec::new();
     }
     let ahead = |until: Option<Timestamp>| until.filter(|until| *until > now);
@@ -166,7 +166,7 @@ pub fn retry(now: Timestamp, it: &Integration) -> String {
     if let Some(label) = it.pause_label() {
         return label.to_owned();
     }
-    if !it.enabled {
+    if it.wait == Wait::Disabled {
         return "when enabled".to_owned();
     }
     match (ahead(it.throttled_until), it.breaker.is_empty(), it.next_retry_at) {
