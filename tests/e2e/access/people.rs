@@ -278,7 +278,13 @@ async fn nothing_that_may_be_read_shows_a_person_before_and_after_a_reset() {
     let scene = Quoted::start().await;
     let crm = &scene.crm;
     let ids = things(&scene.daemon, &scene.operator, crm).await;
-    let causes = Cli::new(scene.daemon.socket()).json(&["failure", "list"]).await;
+    let cli = Cli::new(scene.daemon.socket());
+    // A cause is named behind the attempt.
+    wait_until("the failure has a cause", async || {
+        cli.json(&["failure", "list"]).await[0]["cause"].is_string()
+    })
+    .await;
+    let causes = cli.json(&["failure", "list"]).await;
     let cause = causes[0]["cause"].as_str().unwrap();
     let texts =
         vec![("uuid", &*scene.uuid), ("lead", &*scene.uuid), ("cause", cause), ("text", "zeb@example.com")];

@@ -77,7 +77,7 @@ fn system_shape() -> Value {
         "daemons": [{ "id": "integer", "version": "text", "started_at": "time", "lease_until": "time",
             "running": "integer", "lanes": "integer" }],
         "queue": { "due": "integer", "later": "integer", "running": "integer", "held": "integer", "dead": "integer",
-            "lanes": "integer", "oldest_due_at": null, "oldest_undelivered_at": "time" },
+            "lanes": "integer", "oldest_due_at": null, "oldest_undelivered_at": "time", "is_estimate": "bool" },
         "rates": { "span_seconds": "number", "leads": "integer", "attempts": "integer", "failed": "integer",
             "p50_ms": "number", "p95_ms": "number", "p99_ms": "number" },
         "database": { "version": "text", "schema_version": "integer", "bytes": "integer", "connections": "integer",
