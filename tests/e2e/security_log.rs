@@ -86,6 +86,25 @@ fn control_port(daemon: &ChildDaemon) -> u16 {
     address.trim().rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
+/// Another user of the machine calls, without a token and with one that nobody made; what is to be told of that.
+async fn a_stranger_calls(daemon: &ChildDaemon) -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap()) != 0 {
+        eprintln!("left out: only root can be another user");
+        return Vec::new();
+    }
+    let _relay = relay(dir.path(), &daemon.socket(), NOBODY).await;
+    let stranger = control(&dir.path().join("relay.sock")).await;
+    let wrong = LeadServiceClient::new(show(stranger.clone(), Some("llt_unknown")));
+    for mut leads in [LeadServiceClient::new(show(stranger, None)), wrong] {
+        assert!(leads.list_leads(v1::ListLeadsRequest::default()).await.is_err());
+    }
+    vec![
+        json!(["control call by a user who is no operator", null, null, NOBODY, 1]),
+        json!(["wrong control token", null, null, NOBODY, 1]),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_attempt_names_company_key_or_token_and_no_secret() {
     let (authority, database) = (Authority::new(), Database::create().await);
@@ -141,19 +160,7 @@ async fn each_attempt_names_company_key_or_token_and_no_secret() {
         ["control call for people who are masked", 7, null, known, 1],
     ]);
     let expected = expected.as_array_mut().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap()) == 0 {
-        let _relay = relay(dir.path(), &daemon.socket(), NOBODY).await;
-        let stranger = control(&dir.path().join("relay.sock")).await;
-        let wrong = LeadServiceClient::new(show(stranger.clone(), Some("llt_unknown")));
-        for mut leads in [LeadServiceClient::new(show(stranger, None)), wrong] {
-            assert!(leads.list_leads(v1::ListLeadsRequest::default()).await.is_err());
-        }
-        expected.push(json!(["control call by a user who is no operator", null, null, NOBODY, 1]));
-        expected.push(json!(["wrong control token", null, null, NOBODY, 1]));
-    } else {
-        eprintln!("left out: only root can be another user");
-    }
+    expected.extend(a_stranger_calls(&daemon).await);
     wait_until("all of it is logged", async || attempts(&daemon).len() >= expected.len()).await;
     assert_eq!(json!(attempts(&daemon)), json!(expected));
     assert_eq!(daemon.stop().await, Some(0));

@@ -6,14 +6,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Conversation, Push, Result, config::Problem, written, written::has_members};
+use super::{Conversation, Moment, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
 pub use leadline_domain::names::{half as half_name, is_made as is_made_name, is_part_of};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
     mapping::{Mapping, Rule},
-    moment::Moment,
     names,
     outcome::{Failure, FailureClass},
     template::Context,

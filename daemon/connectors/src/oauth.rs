@@ -9,16 +9,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Answer, Login, Request, Result, Token,
+    Answer, Login, Moment, Request, Result, Token,
     config::{self, Problem, parsed},
     vendor::{self, word},
     webhook,
 };
 use crate::reading;
-use leadline_domain::{
-    moment::Moment,
-    outcome::{Failure, FailureClass},
-};
+use leadline_domain::outcome::{Failure, FailureClass};
 
 /// What we log in with: a token that lasts, or an app that gets one whenever the last has run out.
 #[derive(Debug)]

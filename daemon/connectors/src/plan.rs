@@ -35,10 +35,9 @@ part!(Json, Self::clone, |kept| Some(kept.clone()));
 part!(Value, |own| Json::from(own), |kept| Some(crm::value(kept)));
 part!(String, |own| Json::string(own), |kept| kept.as_str().map(Cow::into_owned));
 part!(bool, |own| Json::Bool(*own), |kept| Some(*kept == Json::Bool(true)));
+part!(i64, |own| Json::integer((*own).into()), |kept| kept.as_integer()?.try_into().ok());
 // To the second.
-part!(Moment, |own| Json::integer(own.as_seconds().into()), |kept| {
-    Some(Moment::from_seconds(kept.as_integer()?.try_into().ok()?))
-});
+part!(Moment, |own| i64::kept(&own.as_seconds()), |kept| i64::read(kept).map(Moment::from_seconds));
 
 impl<T: PlanPart> PlanPart for Option<T> {
     fn kept(&self) -> Json {

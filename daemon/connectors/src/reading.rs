@@ -4,11 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use super::{Answer, CallError, CallErrorKind, Conversation, Response};
-use leadline_domain::{
-    moment::Moment,
-    outcome::{Failure, FailureClass, Outcome},
-};
+use super::{Answer, CallError, CallErrorKind, Conversation, Moment, Response};
+use leadline_domain::outcome::{Failure, FailureClass, Outcome};
 
 /// The longest wait that a target may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);

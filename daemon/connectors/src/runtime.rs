@@ -31,11 +31,10 @@ use futures::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    Answer, Call, Found, Ids, Login, Prepared, Push, Report, Response, Result, SITE, Token, reading,
+    Answer, Call, Found, Ids, Login, Moment, Prepared, Push, Report, Response, Result, SITE, Token, reading,
 };
 use leadline_domain::{
     integration::{EventKind, ProbeKind},
-    moment::Moment,
     outcome::{Failure, FailureClass, Outcome},
 };
 

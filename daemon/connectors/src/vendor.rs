@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Call, Conversation, Push, Request, Response, Result, crm, reading};
+use super::{Call, Conversation, Moment, Push, Request, Response, Result, crm, reading};
 use leadline_domain::{
     integration::ProbeKind,
     json::Json,
-    moment::Moment,
     outcome::{Failure, FailureClass},
 };
 

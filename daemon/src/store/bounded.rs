@@ -337,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn pages_come_to_all_that_is_asked_for_in_order_each_within_bounds() {
         let few = |id: u128| (id & 0xffff) % 7000 == 3;
-        let (none, many) = (|_: u128| false, |id: u128| id % 2 == 0);
+        let (none, many) = (|_: u128| false, |id: u128| id.is_multiple_of(2));
         let lone = || [0, 5].into_iter().chain(each(9_000_000_000, 40));
         for (what, mut rows, pages) in [
             ("sparse", Rows::of(each(60_000, 21_000), few), 4),

@@ -36,6 +36,7 @@ mod naming;
 mod notices;
 mod operators;
 mod people;
+mod probes;
 mod pushes;
 mod queue;
 mod readings;

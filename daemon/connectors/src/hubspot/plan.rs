@@ -43,8 +43,7 @@ impl Plan {
         let (mut properties, [new, half, notes]) = crm::person(&ready.mapping, &event, push, limit, written)?;
         properties.insert(usize::MAX, "email", Json::string(&email));
         let body = crm::html_note(&event, push, TEXT_MAX - FRAME);
-        let note =
-            json!({ "hs_timestamp": (push.now.as_seconds() * 1000).to_string(), "hs_note_body": body });
+        let note = json!({ "hs_timestamp": format!("{}000", push.now.as_seconds()), "hs_note_body": body });
         let deal = if ready.place.is_set() { deal(&event, push) } else { Value::Null };
         let company = if ready.employs { company::of_lead(&event) } else { Value::Null };
         Ok(Self { email, properties, new, half, note, deal, company, notes })

@@ -162,20 +162,7 @@ impl IntegrationView {
         let oldest = [row.undelivered, row.queued_oldest, row.running_oldest].into_iter().flatten().min();
         let since = oldest.map(|id| DeliveryId::from(id).made_at().into());
         let policy = policy(&row.connector, &row.config);
-        let lane = LaneStatus {
-            now: moment(row.now),
-            holds: LaneHolds {
-                is_disabled: !row.enabled,
-                awaits_cut_over: row.awaits_cut_over,
-                paused_since: row.company_paused_at.map(moment),
-                throttled_until: row.throttled_until.map(moment),
-                breaker_until: row.breaker_until.map(moment),
-            },
-            due: [row.due_first, row.due_again],
-            running: row.running,
-            concurrency: policy.concurrency,
-            rate_per_second: policy.rate_per_second,
-        };
+        let lane = lane_status(&row, &policy);
         let last_class = row.last_class.as_deref().and_then(FailureClass::parse);
         let badge = Badge::of(row.enabled, last_class, row.failing, row.next_retry_at.is_some());
         let is_asked_to_wait = row.throttled_until.is_some() && last_class == Some(FailureClass::Throttled);
@@ -230,6 +217,24 @@ impl IntegrationView {
                 lane,
             },
         }
+    }
+}
+
+/// What the lane of an integration stands at.
+fn lane_status(row: &IntegrationRow, policy: &Policy) -> LaneStatus {
+    LaneStatus {
+        now: moment(row.now),
+        holds: LaneHolds {
+            is_disabled: !row.enabled,
+            awaits_cut_over: row.awaits_cut_over,
+            paused_since: row.company_paused_at.map(moment),
+            throttled_until: row.throttled_until.map(moment),
+            breaker_until: row.breaker_until.map(moment),
+        },
+        due: [row.due_first, row.due_again],
+        running: row.running,
+        concurrency: policy.concurrency,
+        rate_per_second: policy.rate_per_second,
     }
 }
 

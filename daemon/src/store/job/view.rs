@@ -133,11 +133,7 @@ impl Store {
         let ended = lanes.iter().map(|lane| lane.finished_at).chain(counts.iter().map(|row| row.finished_at));
         let states: Vec<_> = lanes.iter().map(|lane| Shown::read(&lane.state, JobState::parse)).collect();
         let is_running = states.iter().any(|state| *state == JobState::Running);
-        // A lane that stands as only a newer daemon knows says how the whole job does.
-        let state = states.iter().find(|state| state.known().is_none()).cloned().unwrap_or_else(|| {
-            let known: Vec<_> = states.iter().filter_map(Shown::known).collect();
-            Shown::read(JobState::of_lanes(&known, pending.unsigned_abs()).as_str(), JobState::parse)
-        });
+        let state = state_of(&states, pending.unsigned_abs());
         let kind = Shown::read(&first.kind, JobKind::parse);
         let scope = match kind.known() {
             Some(JobKind::Push) | None => None,
@@ -175,4 +171,12 @@ impl Store {
                 .collect(),
         }))
     }
+}
+
+/// How a job stands whose lanes stand so. One that stands as only a newer daemon knows says how the whole job does.
+fn state_of(lanes: &[Shown<JobState>], pending: u64) -> Shown<JobState> {
+    lanes.iter().find(|state| state.known().is_none()).cloned().unwrap_or_else(|| {
+        let known: Vec<_> = lanes.iter().filter_map(Shown::known).collect();
+        Shown::read(JobState::of_lanes(&known, pending).as_str(), JobState::parse)
+    })
 }
