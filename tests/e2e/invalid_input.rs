@@ -276,11 +276,13 @@ impl Scene {
         answer.get_mut().message().await.map(drop)
     }
 
-    /// What is there once everything asked for is through.
+    /// What is there once everything asked for is through, but for what waits for a lane that a call has closed.
     async fn contents(&self) -> String {
         wait_until("nothing is under way", async || {
             let idle = "SELECT NOT EXISTS (SELECT FROM probe) AND NOT EXISTS (SELECT FROM claim)
-                        AND NOT EXISTS (SELECT FROM job WHERE state = 'running')
+                        AND NOT EXISTS (SELECT FROM job j JOIN company c ON c.id = j.company_id
+                            JOIN integration i ON i.company_id = j.company_id AND i.id = j.integration_id
+                            WHERE j.state = 'running' AND lane_is_open(i, c))
                         AND NOT EXISTS (SELECT FROM integration WHERE deleted_at IS NOT NULL)";
             sqlx::query_scalar(idle).fetch_one(&self.pool).await.unwrap()
         })

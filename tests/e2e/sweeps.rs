@@ -86,7 +86,8 @@ async fn of_two_daemons_one_sweeps_a_lane() {
     .fetch_all(&pool)
     .await
     .unwrap();
-    assert!(gaps.iter().all(|gap| *gap >= 0.3), "two visits at once: {gaps:?}");
+    // Two that visit at once do so within milliseconds; how late one visit begins is the machine's.
+    assert!(gaps.iter().all(|gap| *gap >= 0.05), "two visits at once: {gaps:?}");
     scene.receiver.set(Behaviour::Good);
     scene.wait_for_states(&["delivered"; 3]).await;
     scene.end().await;
