@@ -188,6 +188,7 @@ pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: i64) -> Resu
         expires_at: lives.map(|seconds| now.saturating_add(seconds)),
         base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
         refresh: word(&body, "refresh_token").map(SecretString::from),
+        is_kept: false,
     })
 }
 

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
+use secrecy::SecretString;
 use serde_json::Value;
 
 pub(super) use golden::{assert_errors, assert_golden, assert_goldens, differing, seen};
@@ -16,8 +17,8 @@ pub(super) use leads::{
 };
 
 use super::{
-    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, Report, Request, Response,
-    Result, Token, Transport, runtime,
+    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, RefreshTurn, Report,
+    Request, Response, Result, Token, Transport, runtime,
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -108,6 +109,7 @@ impl Script {
             expires_at: None,
             base: None,
             refresh: None,
+            is_kept: false,
         };
         Self {
             answers: answers.into_iter().collect(),
@@ -135,6 +137,14 @@ impl Transport for Script {
     async fn token(&mut self, _: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>> {
         self.renewals += usize::from(refused.is_some());
         Ok(Arc::clone(&self.token))
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn> {
+        Ok(RefreshTurn::Begun(own.clone()))
+    }
+
+    async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<()> {
+        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

@@ -15,12 +15,15 @@ use super::{
     membership::DaemonLease,
     person_lock::PersonLock,
     pusher::{cannot_be_loaded, settled},
+    quota::Turn,
     scrub::Secrets,
+    session::{parse_token, serialize_token},
     traced::traced,
 };
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, Token, Transport, drive, log_in,
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, RefreshTurn, Report, Token, Transport,
+        drive, log_in,
     },
     domain::{
         ids::{DeliveryId, LeadId},
@@ -30,7 +33,12 @@ use crate::{
         trace::TraceContext,
     },
     push::{Client, PROBE_CAP, PUSH_CAP},
-    store::{Error, Store, delivery::vendor_id::Past, queue::finish::AttemptResult},
+    store::{
+        Error, Store,
+        delivery::vendor_id::Past,
+        integration::refresh::{LoginGiven, LoginTurn},
+        queue::finish::AttemptResult,
+    },
     telemetry::Traces,
 };
 
@@ -169,6 +177,12 @@ struct Network<'a> {
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
+    /// Its turn at the quota, for the next call.
+    turn: Option<Turn>,
+    /// Which turn it has at the login.
+    login_turn: i64,
+    /// The token that the target refused.
+    refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
     is_beside: bool,
     is_void: bool,
@@ -194,6 +208,9 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            turn: None,
+            login_turn: 0,
+            refused: None,
             lease: None,
             is_beside: false,
             is_void: false,
@@ -230,13 +247,30 @@ impl<'a> Network<'a> {
     }
 }
 
+impl Network<'_> {
+    /// Goes on with what another login has given meanwhile, or logs in.
+    async fn take_turn(&mut self, own: &SecretString, turn: LoginTurn) -> Result<RefreshTurn, Failure> {
+        self.login_turn = turn.number;
+        let read = |text| parse_token(text, self.refused.as_ref(), self.now);
+        // One that cannot be read is got anew.
+        let Some(token) = turn.token.as_ref().and_then(|text| read(text).ok().flatten()) else {
+            return Ok(RefreshTurn::Begun(turn.refresh));
+        };
+        self.end_refresh(own, None).await?;
+        Ok(RefreshTurn::Given(token))
+    }
+}
+
 #[async_trait]
 impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
-        let turn = self.ready.quota.turn().await;
+        let turn = match self.turn.take() {
+            None => self.ready.quota.turn().await,
+            turn => turn,
+        };
         // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
         if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
             self.is_void = true;
@@ -279,22 +313,30 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        // Those that log in alike have the same credentials, whatever their versions.
+        let version = if ready.login.is_some() { 0 } else { ready.integration.version };
+        self.refused = refused.map(|token| token.secret.clone());
         let get = async {
             let got = log_in(self, login, now.as_seconds()).await;
             // Those who wait for it have made no call, and would not know what to take out.
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
         };
-        ready.session.token(ready.integration.version, refused, now, get).await
+        ready.session.token(version, refused, now, get).await
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        let integration = &self.ready.integration;
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        let Some(login) = self.ready.login else { return Ok(RefreshTurn::Begun(own.clone())) };
+        // The turn at the login would run out while it waits for one at the quota.
+        if self.turn.is_none() {
+            self.turn = self.ready.quota.turn().await;
+        }
+        let lane = self.ready.integration.lane();
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.lane(), own).await;
+            let begun = self.store.begin_refresh(lane, &login, own).await;
             match settled(begun).await {
-                Some(Ok(Some(newest))) => return Ok(newest),
+                Some(Ok(Some(turn))) => return self.take_turn(own, turn).await,
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
                 Some(Ok(None)) => {
                     let error = "another daemon is logging in to this target and does not end";
@@ -306,10 +348,15 @@ impl Transport for Network<'_> {
         }
     }
 
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
-        let integration = &self.ready.integration;
+    async fn end_refresh(&mut self, own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {
+        let Some(login) = self.ready.login else { return Ok(()) };
+        let lane = self.ready.integration.lane();
+        let to_given = |token: &Token| {
+            serialize_token(token).map(|text| LoginGiven { refresh: token.refresh.clone(), token: text })
+        };
+        let given = given.map(to_given).transpose().map_err(|error| cannot_be_loaded(&error))?;
         loop {
-            let ended = self.store.end_refresh(integration.lane(), own, given).await;
+            let ended = self.store.end_refresh(lane, &login, own, self.login_turn, given.as_ref()).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }
@@ -317,8 +364,8 @@ impl Transport for Network<'_> {
     }
 
     async fn lock_person(&mut self, person: &str) -> bool {
-        // One who is locked already is let go first.
-        self.person = None;
+        // One who is locked already is let go first; nobody waits for a person while others wait for a turn.
+        (self.person, self.turn) = (None, None);
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }
@@ -329,23 +376,4 @@ pub(super) fn unkept(error: &Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
-
-    /// How large the future is that a function returns.
-    fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn the_future_of_a_push_is_small() {
-        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest);
-        let own = future_size(|(client, store, ready, request): Inputs| {
-            attempt(client, store, ready, request, Past::default(), false)
-        });
-        let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
-        // Each push copies it several times before it runs: what is rare or large is boxed.
-        assert!(own <= 1536 && whole <= 6144, "an attempt takes {own} bytes, a push {whole}");
-    }
-}
+mod tests;

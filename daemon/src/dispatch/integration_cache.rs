@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::{
     sync::{RwLock, Semaphore},
@@ -15,7 +16,7 @@ use tokio::{
 use super::{
     beside::{is_light_to_prepare, unrendered},
     quota::{Quota, Quotas},
-    session::Session,
+    session::{Session, Sessions, login_hash},
 };
 use crate::{
     compute::{Compute, Unfinished},
@@ -29,7 +30,8 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store},
+    store::{Error, Store, integration::refresh::LoginHash},
+    telemetry,
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -43,9 +45,18 @@ pub(super) struct PreparedIntegration {
     pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
+    /// What its login is known by, if that has a refresh token.
+    pub(super) login: Option<LoginHash>,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
+}
+
+impl PreparedIntegration {
+    /// The refresh token of its credentials.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.prepared.as_ref().ok()?.login()?.refresh_token()
+    }
 }
 
 impl fmt::Debug for PreparedIntegration {
@@ -78,6 +89,7 @@ pub(super) struct IntegrationCache {
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     lasting: Mutex<HashMap<IntegrationId, Lasting>>,
     quotas: Quotas,
+    sessions: Sessions,
     loads: Semaphore,
 }
 
@@ -93,6 +105,7 @@ impl IntegrationCache {
             ready: RwLock::default(),
             lasting: Mutex::default(),
             quotas: Quotas::default(),
+            sessions: Sessions::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
     }
@@ -137,6 +150,9 @@ impl IntegrationCache {
             // The next push tries it again.
             return Ok(Some(ready));
         }
+        if let Some((login, own)) = ready.login.zip(ready.refresh_token()) {
+            self.store.join_login(id, &login, own).await?;
+        }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -146,6 +162,24 @@ impl IntegrationCache {
             integrations.insert(id.integration, Arc::clone(&ready));
         }
         Ok(Some(ready))
+    }
+
+    /// Says of the integrations how they log in that only a daemon of an earlier version has loaded: who logs in alike finds
+    /// what they were given.
+    pub(super) async fn join_logins(&self) {
+        let joined = async {
+            for lane in self.store.unjoined_logins().await? {
+                self.load(lane).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = joined.await {
+            tracing::warn!(
+                event = "logins_not_joined",
+                error = telemetry::causes(&error),
+                "what earlier logins gave is shared once their integrations are pushed to"
+            );
+        }
     }
 
     /// An integration as it would be with other credentials, with a login and connections of its own.
@@ -207,6 +241,7 @@ impl IntegrationCache {
                 template_weight: 0,
                 prepared,
                 session,
+                login: None,
                 quota: Arc::default(),
                 integration,
             };
@@ -220,8 +255,10 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
+        let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
+        let session = login.map_or(session, |login| self.sessions.of(login));
         pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
+        PreparedIntegration { policy, template_weight, prepared, session, login, quota, pool, integration }
     }
 
     /// Compiles an integration, beside the async workers where its templates may take long.

@@ -120,12 +120,15 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         max_retry_after,
     });
     let notifier = Notifier(Arc::clone(&pusher));
+    let tasks = Tasks { tracker: pushes.clone(), abandon: abandon.clone() };
+    let joining = Arc::clone(&integrations);
+    tasks.spawn("logins of an earlier version", async move { joining.join_logins().await });
     let engine = Engine {
         store: store.clone(),
         lease: Arc::clone(&lease),
         integrations,
         pusher,
-        tasks: Tasks { tracker: pushes.clone(), abandon: abandon.clone() },
+        tasks,
         events: events.clone(),
         outbox,
         hurry: Arc::clone(&hurry),

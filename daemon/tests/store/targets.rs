@@ -1,5 +1,5 @@
-//! What a change of its target means for an integration, what a reset lifts, which logins are kept, and what goes with
-//! it; and how the whole is counted.
+//! What a change of its target means for an integration, what a reset lifts, and what goes with it; and how the whole is
+//! counted.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use leadlined::{
     domain::{delivery::Transition, fanout::Fate, ids::IntegrationId, integration::ProbeKind},
     store::queue::retry::LanePace,
 };
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::{
@@ -101,26 +100,6 @@ async fn whoever_lifts_a_pause_lifts_the_waits_that_it_asked_for_and_no_other() 
     assert_eq!(claimed, ids[..1], "a retry on its own schedule keeps its time");
     assert_eq!(bench.count("delivery WHERE waits = 0").await, 2);
     check_invariants(&bench.pool).await;
-}
-
-#[tokio::test]
-async fn the_newest_logins_of_a_few_credentials_are_kept() {
-    let bench = Bench::new().await;
-    let lane = bench.lane();
-    let own = |n: usize| SecretString::from(format!("own {n}"));
-    for n in 0..5 {
-        bench.store.begin_refresh(lane, &own(n)).await.unwrap().unwrap();
-        bench.store.end_refresh(lane, &own(n), Some(&format!("given {n}").into())).await.unwrap();
-    }
-    for (n, expected) in [(0, "own 0"), (1, "given 1"), (4, "given 4")] {
-        let token = bench.store.begin_refresh(lane, &own(n)).await.unwrap().unwrap();
-        assert_eq!(token.expose_secret(), expected);
-        bench.store.end_refresh(lane, &own(n), None).await.unwrap();
-    }
-    let kept = "(SELECT position('given'::bytea IN sealed_refresh) = 0 FROM integration)";
-    assert!(bench.holds(kept).await, "they are sealed");
-    let gone = leadlined::domain::lane::LaneId::new(bench.company, IntegrationId::generate());
-    assert!(bench.store.begin_refresh(gone, &own(0)).await.unwrap().is_none());
 }
 
 #[tokio::test]

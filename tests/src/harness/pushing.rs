@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
     connectors::{
-        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive, log_in,
+        self, Answer, Call, Driven, Ids, Login, Prepared, Push, RefreshTurn, Report, Token, Transport, drive,
+        log_in,
     },
     domain::{
         address::EgressPolicy,
@@ -121,16 +122,12 @@ impl Transport for Network<'_> {
         Ok(Arc::clone(self.token.insert(Arc::new(got?))))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(self.refresh.clone().unwrap_or_else(|| own.clone())))
     }
 
-    async fn end_refresh(
-        &mut self,
-        _own: &SecretString,
-        given: Option<&SecretString>,
-    ) -> Result<(), Failure> {
-        if let Some(given) = given {
+    async fn end_refresh(&mut self, _own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {
+        if let Some(given) = given.and_then(|token| token.refresh.as_ref()) {
             *self.refresh = Some(given.clone());
         }
         Ok(())

@@ -99,6 +99,7 @@ impl Scene {
             policy: Policy::default(),
             template_weight: self.template_weight,
             session: Arc::new(Session::default()),
+            login: None,
             quota: Quotas::default().of("webhook", "account", pace, None),
             pool: Arc::new(Pool::new(1)),
             integration,
