@@ -62,7 +62,8 @@ fn the_tests_of_the_store_are_at_least_half_of_its_code() {
 
 /// Who writes what, below `daemon/src/store`. Whoever else wants a table written asks there. A delivery's life is the
 /// queue's, and so is the health of lanes, which a finish sums up.
-const WRITERS: [(&str, &[&str]); 13] = [
+const WRITERS: [(&str, &[&str]); 14] = [
+    ("account", &["account_hold", "account_wait"]),
     ("queue", &["claim", "daemon", "delivery", "due", "integration_stat", "sweep", "undelivered", "wake"]),
     ("company", &["company", "form", "intake_key", "key_use", "refusal", "signed_request"]),
     ("delivery", &["attempt", "attempt_rest", "vendor_id"]),

@@ -1,6 +1,7 @@
 //! Carrying out one attempt: the connector's push over the network, and what is written of it.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::{
+    account_hold::{HeldAccount, Hold},
     exchange::{Exchange, answer, record, sent},
     integration_cache::PreparedIntegration,
     membership::DaemonLease,
@@ -181,6 +183,9 @@ struct Network<'a> {
     turn: Option<Turn>,
     /// Which turn it has at the login.
     login_turn: i64,
+    /// Dropped behind all else that it has of the account.
+    account: Option<HeldAccount>,
+    has_asked_for_account: bool,
     /// The token that the target refused.
     refused: Option<SecretString>,
     lease: Option<(&'a DaemonLease, i64)>,
@@ -210,6 +215,8 @@ impl<'a> Network<'a> {
             person: None,
             turn: None,
             login_turn: 0,
+            account: None,
+            has_asked_for_account: false,
             refused: None,
             lease: None,
             is_beside: false,
@@ -248,6 +255,37 @@ impl<'a> Network<'a> {
 }
 
 impl Network<'_> {
+    /// From here on no other daemon calls the account, until this attempt ends. It asks once: one that has locked a person
+    /// without the account must not wait for it, as whoever gives it away waits for those who wait for that person.
+    async fn hold_account(&mut self) {
+        if mem::replace(&mut self.has_asked_for_account, true) || !self.may_go_on() {
+            return;
+        }
+        // What has begun, or was not claimed, has the grace of a stop.
+        let may_stop = self.lease.is_some() && !self.has_begun();
+        match self.ready.quota.hold(self.ready.integration.lane(), may_stop).await {
+            Hold::Held(held) => self.account = Some(held),
+            Hold::Stopping => self.is_void = true,
+            Hold::Without => {}
+        }
+    }
+
+    /// Whether anything of it was sent. A login is nothing of it.
+    fn has_begun(&self) -> bool {
+        self.made.iter().any(|exchange| !exchange.call.is_secret())
+    }
+
+    /// Whether anything may be sent or locked. If not, it never may again: another daemon may have what is pushed.
+    fn may_go_on(&mut self) -> bool {
+        self.is_void |= self.is_late();
+        !self.is_void
+    }
+
+    /// Whether this daemon is not trusted any more with what it claimed, and nothing of it was sent.
+    fn is_late(&self) -> bool {
+        !self.has_begun() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon))
+    }
+
     /// Goes on with what another login has given meanwhile, or logs in.
     async fn take_turn(&mut self, own: &SecretString, turn: LoginTurn) -> Result<RefreshTurn, Failure> {
         self.login_turn = turn.number;
@@ -267,14 +305,23 @@ impl Transport for Network<'_> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
+        if self.ready.quota.has_window() {
+            self.hold_account().await;
+        }
         let turn = match self.turn.take() {
-            None => self.ready.quota.turn().await,
+            None if self.may_go_on() => self.ready.quota.turn().await,
             turn => turn,
         };
-        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
-        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
-            self.is_void = true;
+        // It may have waited for its turn, for another daemon or for another push of the same person, for longer than the
+        // lease is trusted.
+        if !self.may_go_on() {
             return Err(lease_ran_out());
+        }
+        // So it may have been told by the daemon that called the account before.
+        if let Some(failure) =
+            self.ready.quota.exhausted().filter(|_| self.made.is_empty() && self.lease.is_some())
+        {
+            return Err(failure);
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
         let (mut span, call) = traced(self.trace, call);
@@ -313,6 +360,12 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        if ready.quota.has_window() {
+            self.hold_account().await;
+        }
+        if !self.may_go_on() {
+            return Err(lease_ran_out());
+        }
         // Those that log in alike have the same credentials, whatever their versions.
         let version = if ready.login.is_some() { 0 } else { ready.integration.version };
         self.refused = refused.map(|token| token.secret.clone());
@@ -366,7 +419,12 @@ impl Transport for Network<'_> {
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first; nobody waits for a person while others wait for a turn.
         (self.person, self.turn) = (None, None);
-        self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
+        self.hold_account().await;
+        // The next call says why.
+        if !self.may_go_on() {
+            return false;
+        }
+        self.person.insert(self.ready.quota.people().alone(person).await).recently_pushed()
     }
 }
 

@@ -291,7 +291,7 @@ impl Engine {
         let is_new = |id: &i64| *id != me && !(living.contains(id) && self.living.contains(id));
         if living.iter().chain(&self.living).any(is_new) {
             // Those that lose a lane hear of it a beat later at most.
-            self.integrations.meet_others(Instant::now() + BEAT);
+            self.integrations.assume_others_called_until(Instant::now() + BEAT);
         }
         self.living = living;
         metrics::gauge!("leadline_daemons").set(self.living.len() as f64);

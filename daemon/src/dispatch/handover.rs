@@ -1,7 +1,8 @@
 //! Handover: a daemon that joins others takes lanes over from them, and no lane may exceed its concurrency meanwhile.
 //!
 //! The newcomer starts nothing in a lane until every other daemon has beaten since it enrolled, for whoever beats hears
-//! who lives and lets the lane go. Pushes that were begun before that count as the newcomer's own until they end.
+//! who lives and lets the lane go. Pushes that were begun before that count as the newcomer's own until they end. Accounts,
+//! to which lanes of several daemons may push, go over when somebody asks for them (`account_hold`).
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     beside::{is_light_to_prepare, unrendered},
+    holding::{AccountTask, Holding},
     quota::{Quota, Quotas},
     session::{Session, Sessions, login_hash},
 };
@@ -47,7 +48,7 @@ pub(super) struct PreparedIntegration {
     pub(super) session: Arc<Session>,
     /// What its login is known by, if that has a refresh token.
     pub(super) login: Option<LoginHash>,
-    pub(super) quota: Arc<Quota>,
+    pub(super) quota: Quota,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
 }
@@ -95,16 +96,18 @@ pub(super) struct IntegrationCache {
 
 impl IntegrationCache {
     /// An empty cache.
-    pub(super) fn new(store: Store, compute: Compute, brand: String, now: Moment) -> Self {
+    pub(super) fn new(store: Store, compute: Compute, brand: String, holding: Holding) -> Self {
+        let began = (Instant::now(), holding.lease.now());
+        let quotas = Quotas::among(holding);
         Self {
             store,
             compute,
             brand,
-            began: (Instant::now(), now),
+            began,
             others: Mutex::default(),
             ready: RwLock::default(),
             lasting: Mutex::default(),
-            quotas: Quotas::default(),
+            quotas,
             sessions: Sessions::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
@@ -196,9 +199,14 @@ impl IntegrationCache {
 
     /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
     /// target. It lets no window begin anew.
-    pub(super) fn meet_others(&self, until: Instant) {
+    pub(super) fn assume_others_called_until(&self, until: Instant) {
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        self.quotas.meet_others(until);
+        self.quotas.assume_others_called_until(until);
+    }
+
+    /// Does what is to be done about an account.
+    pub(super) async fn see_to_account(&self, task: AccountTask) {
+        self.quotas.see_to(task).await;
     }
 
     /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows nothing of the calls
@@ -242,7 +250,7 @@ impl IntegrationCache {
                 prepared,
                 session,
                 login: None,
-                quota: Arc::default(),
+                quota: Quota::default(),
                 integration,
             };
         };
@@ -253,7 +261,7 @@ impl IntegrationCache {
             // More pushes would do nothing but wait, and a daemon that died then would seem to have died in them.
             policy.concurrency = policy.concurrency.min(pace.calls);
         }
-        let account = connector.account(&integration.config, &integration.credentials);
+        let account = account(connector, &integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
         let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
         let session = login.map_or(session, |login| self.sessions.of(login));
@@ -278,5 +286,29 @@ impl IntegrationCache {
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
         prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
+    }
+}
+
+/// What the account is known by whose quota is kept, in whatever order the keys of its credentials were given.
+fn account(connector: &dyn Connector, config: &Value, credentials: &Value) -> String {
+    let mut credentials = credentials.clone();
+    credentials.sort_all_objects();
+    connector.account(config, &credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_the_keys_of_credentials_makes_no_other_account() {
+        let pipedrive = connectors::find("pipedrive").unwrap();
+        let account =
+            |credentials: &str| account(pipedrive, &json!({}), &serde_json::from_str(credentials).unwrap());
+        let one = account(r#"{ "client_id": "a", "client_secret": "b" }"#);
+        assert_eq!(account(r#"{ "client_secret": "b", "client_id": "a" }"#), one);
+        assert_ne!(account(r#"{ "client_secret": "a", "client_id": "b" }"#), one);
     }
 }

@@ -16,13 +16,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::engine::Event;
+use super::{engine::Event, holding::AccountNews};
 use crate::{
     domain::{lane::LaneId, moment::Moment},
     store::{
         Error, Store,
         key_rotation::{KeysInUse, MissingKey},
-        queue::daemons::{Beat, Waits, Wake},
+        queue::daemons::{Beat, Messages, Waits, Wake},
     },
     telemetry,
 };
@@ -92,6 +92,12 @@ impl DaemonLease {
         }
     }
 
+    /// Another life under this id, as if somebody had taken this daemon for dead.
+    #[cfg(test)]
+    pub(super) fn restart(&self, id: i64) {
+        self.id.store(id, Ordering::Release);
+    }
+
     /// As if it had not been renewed for long.
     #[cfg(test)]
     pub(super) fn lapse(&self) {
@@ -109,6 +115,7 @@ pub(super) struct Membership {
     store: Store,
     lease: Arc<DaemonLease>,
     events: mpsc::UnboundedSender<Event>,
+    account_news: AccountNews,
     /// What this daemon wants to tell the others.
     outbox: mpsc::UnboundedReceiver<Wake>,
     living: Vec<i64>,
@@ -125,6 +132,7 @@ impl Membership {
     pub(super) async fn enroll(
         store: Store,
         events: mpsc::UnboundedSender<Event>,
+        account_news: AccountNews,
         outbox: mpsc::UnboundedReceiver<Wake>,
         is_sole: bool,
     ) -> Result<Self, Error> {
@@ -140,6 +148,7 @@ impl Membership {
             store,
             lease: Arc::new(lease),
             events,
+            account_news,
             outbox,
             living: Vec::new(),
             seq: 0,
@@ -150,6 +159,7 @@ impl Membership {
         if is_sole {
             membership.store.remove_expired(id, true).await?;
         }
+        membership.store.forget_accounts().await?;
         membership.beat().await?;
         Ok(membership)
     }
@@ -210,6 +220,7 @@ impl Membership {
         self.take_up(waits).await?;
         if self.living.len() > 1 {
             self.store.forget_wakes().await?;
+            self.give_lost().await?;
         }
         Ok(())
     }
@@ -292,9 +303,23 @@ impl Membership {
             .filter(|daemon| **daemon != me)
             .map(|daemon| (*daemon, self.heard.get(daemon).copied().unwrap_or(0)))
             .collect();
-        for (daemon, seq, wake) in self.store.hear(&from).await? {
+        let Messages { wakes, asked, may_take } = self.store.hear(me, &from).await?;
+        for (daemon, seq, wake) in wakes {
             self.heard.insert(daemon, seq);
             self.send(Event::Wake(wake));
+        }
+        self.account_news.give(asked);
+        if may_take {
+            self.account_news.may_take();
+        }
+        Ok(())
+    }
+
+    /// Lets accounts go that another daemon took, as it had waited for too long.
+    async fn give_lost(&self) -> Result<(), Error> {
+        let held = self.account_news.held(self.lease.id());
+        if !held.is_empty() {
+            self.account_news.give(self.store.lost_accounts(self.lease.id(), &held).await?);
         }
         Ok(())
     }

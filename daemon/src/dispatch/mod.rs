@@ -15,6 +15,7 @@ use crate::{
     telemetry::Traces,
 };
 
+mod account_hold;
 mod attempt;
 mod beside;
 mod coming_back;
@@ -23,6 +24,7 @@ mod engine;
 mod exchange;
 mod finisher;
 mod handover;
+mod holding;
 mod integration_cache;
 mod lanes;
 mod look_ups;
@@ -38,9 +40,11 @@ mod session;
 mod tasks;
 mod traced;
 
+use account_hold::see_to_accounts;
 pub use coming_back::{continue_job, continue_sweep};
 use crash_suspects::CrashSuspects;
 use engine::Engine;
+use holding::{AccountNews, Holding};
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
 use membership::{DaemonLease, Membership};
@@ -102,11 +106,16 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let (events, heard) = mpsc::unbounded_channel();
     // What others are to hear is told in one message however much has come up.
     let (outbox, letters) = mpsc::unbounded_channel::<Wake>();
+    // Each is taken at once: a task of its own sees to it.
+    let claiming = CancellationToken::new();
+    let (accounts, account_news, asked) = AccountNews::new(claiming.clone());
     let (completions, to_write) = mpsc::channel(UNWRITTEN_MAX);
     let hurry = Arc::new(Notify::new());
-    let membership = Membership::enroll(store.beating(), events.clone(), letters, is_sole).await?;
+    let membership =
+        Membership::enroll(store.beating(), events.clone(), account_news, letters, is_sole).await?;
     let lease = membership.lease();
-    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
+    let holding = Holding::new(&store, Arc::clone(&lease), accounts);
+    let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, holding));
     let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
     let pusher = Arc::new(Pusher {
         store: store.clone(),
@@ -123,6 +132,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let tasks = Tasks { tracker: pushes.clone(), abandon: abandon.clone() };
     let joining = Arc::clone(&integrations);
     tasks.spawn("logins of an earlier version", async move { joining.join_logins().await });
+    let giving = see_to_accounts(asked, Arc::clone(&integrations), tasks.clone());
     let engine = Engine {
         store: store.clone(),
         lease: Arc::clone(&lease),
@@ -140,7 +150,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let dispatch = Dispatch {
         store: store.clone(),
         lease,
-        claiming: CancellationToken::new(),
+        claiming,
         beating: CancellationToken::new(),
         engine: TaskTracker::new(),
         pushes,
@@ -153,6 +163,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     };
     dispatch.notifier.spawn(notifier.run(dispatch.claiming.clone()));
     dispatch.membership.spawn(membership.run(dispatch.beating.clone()));
+    dispatch.membership.spawn(giving);
     let scheduler = Scheduler { store: store.clone(), lease: Arc::clone(&dispatch.lease), sweep_interval };
     dispatch.scheduler.spawn(scheduler.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, hurry, events));

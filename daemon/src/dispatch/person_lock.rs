@@ -18,7 +18,7 @@ const RECENT: Duration = Duration::from_secs(600);
 const PEOPLE_MAX: usize = 1024;
 
 /// When the last push for somebody ended.
-type Met = Option<Instant>;
+pub(super) type Met = Option<Instant>;
 
 /// The people of one account, by a hash that means nothing elsewhere.
 #[derive(Debug, Default)]
@@ -60,8 +60,17 @@ impl PersonLocks {
     }
 
     /// Other daemons may have pushed for anybody until then.
-    pub(super) fn meet_others(&self, until: Instant) {
-        *self.others_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    pub(super) fn assume_others_pushed_until(&self, until: Instant) {
+        let mut others = self.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *others = Some(until).max(*others);
+    }
+
+    /// When a push for somebody ended, at the latest, or may have; none if that is long ago.
+    pub(super) fn last_push(&self) -> Met {
+        let others = *self.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = people.values().map(|person| person.try_lock().map_or(Some(Instant::now()), |met| *met));
+        met.chain([others]).filter(|met| is_recent(*met)).max().flatten()
     }
 
     /// Waits until no other push for this person is under way.
@@ -113,7 +122,22 @@ mod tests {
         assert!(PersonLocks::new(Some(Instant::now())).alone("ada").await.recently_pushed());
         assert!(!PersonLocks::new(Instant::now().checked_sub(RECENT)).alone("ada").await.recently_pushed());
         let people = PersonLocks::default();
-        people.meet_others(Instant::now());
+        people.assume_others_pushed_until(Instant::now());
         assert!(people.alone("ada").await.recently_pushed());
+    }
+
+    #[tokio::test]
+    async fn it_is_known_when_somebody_was_met_last() {
+        let long_ago = Instant::now().checked_sub(RECENT);
+        assert_eq!(PersonLocks::new(long_ago).last_push(), None);
+        let others_until = Some(Instant::now());
+        let people = PersonLocks::new(others_until);
+        assert_eq!(people.last_push(), others_until);
+        people.assume_others_pushed_until(Instant::now().checked_sub(RECENT).unwrap());
+        assert_eq!(people.last_push(), others_until, "the latest counts");
+        let ada = people.alone("ada").await;
+        assert!(people.last_push() > others_until, "she is being pushed");
+        drop(ada);
+        assert!(people.last_push() > others_until);
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     secrets::{AdditionalData, MissingKey, SealError, Sealer},
 };
 
+pub mod account;
 pub mod activity;
 pub mod company;
 pub mod delivery;

@@ -268,7 +268,7 @@ async fn daemons_tell_each_other_in_order() {
     for seq in 1..=3 {
         bench.store.publish(bench.daemon, seq, &wake(seq)).await.unwrap();
     }
-    let heard = bench.store.hear(&[(bench.daemon, 1)]).await.unwrap();
+    let heard = bench.store.hear(bench.daemon, &[(bench.daemon, 1)]).await.unwrap().wakes;
     assert_eq!(heard.iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [2, 3]);
     assert!(
         heard.iter().all(|(_, seq, wake)| wake.hints().all(|hint| hint.due_at == Moment::from_micros(*seq)))

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
 mod accepting;
+mod accounts;
 mod bench;
 mod breaker;
 mod bulk;

@@ -108,3 +108,20 @@ async fn a_login_that_an_integration_gets_meanwhile_is_not_forgotten() {
     let turn = bench.store.begin_refresh(bench.lane(), &login, &own).await.unwrap().unwrap();
     assert_eq!(turn.refresh.expose_secret(), "newest");
 }
+
+#[tokio::test]
+async fn an_account_that_another_daemon_takes_meanwhile_stays_its() {
+    let bench = Bench::new().await;
+    let dead = bench.store.enroll(600.0).await.unwrap();
+    bench.store.take_account(&[7; 32], dead, None, &[]).await.unwrap().unwrap();
+    bench.store.leave(dead).await.unwrap();
+    let heir = bench.store.enroll(600.0).await.unwrap();
+    bench.hold_up("UPDATE", "account_hold").await;
+    let forget = async || {
+        bench.store.forget_accounts().await.unwrap();
+        usize::try_from(bench.count("account_hold WHERE daemon_id IS NULL").await).unwrap()
+    };
+    assert_eq!(bench.taken_late("account_hold", heir, forget()).await, 0);
+    bench.store.leave(heir).await.unwrap();
+    assert_eq!(forget().await, 1);
+}

@@ -19,13 +19,17 @@ async fn daemons_hear_what_they_have_not_heard_and_so_much_at_a_time() {
         bench.store.publish(other, seq, &Wake::of_change(lane)).await.unwrap();
     }
     let heard = async |from: &[(i64, i64)]| {
-        let told = bench.store.hear(from).await.unwrap();
-        told.into_iter().map(|(daemon, seq, _)| (daemon, seq)).collect::<Vec<_>>()
+        let told = bench.store.hear(bench.daemon, from).await.unwrap();
+        told.wakes.into_iter().map(|(daemon, seq, _)| (daemon, seq)).collect::<Vec<_>>()
     };
     assert_eq!(heard(&[(bench.daemon, 2), (other, 1)]).await, [(bench.daemon, 3), (other, 2), (other, 3)]);
     assert_eq!(heard(&[(other, 3)]).await, []);
     assert_eq!(heard(&[]).await, []);
-    let told = bench.store.hear(&[(other, 2)]).await.unwrap().remove(0).2;
+    // One that nobody can read keeps those behind it from nobody.
+    let spoil = format!("UPDATE wake SET body = '{{\"due\": 1}}' WHERE daemon_id = {other} AND seq = 2");
+    bench.sql(&spoil).await;
+    assert_eq!(heard(&[(other, 1)]).await, [(other, 2), (other, 3)]);
+    let told = bench.store.hear(bench.daemon, &[(other, 2)]).await.unwrap().wakes.remove(0).2;
     assert_eq!((told.changes().collect::<Vec<_>>(), told.hints().count()), (vec![lane], 0));
     bench
         .sql(&format!(
@@ -53,7 +57,7 @@ async fn a_daemon_waits_for_no_server_that_is_silent() {
         seq += 1;
         let answers = [
             hasty.enroll(600.0).await.map(drop),
-            hasty.hear(&other).await.map(drop),
+            hasty.hear(daemon, &other).await.map(drop),
             hasty.publish(daemon, seq, &wake).await,
             hasty.forget_wakes().await,
             hasty.remove_expired(daemon, false).await.map(drop),
@@ -66,5 +70,6 @@ async fn a_daemon_waits_for_no_server_that_is_silent() {
     silence.commit().await.unwrap();
     // Whether the server did in the end what it was told is unknown.
     patient.publish(daemon, seq + 1, &wake).await.unwrap();
-    assert!(patient.hear(&[(daemon, seq)]).await.unwrap().iter().any(|(_, told, _)| *told == seq + 1));
+    let heard = patient.hear(daemon, &[(daemon, seq)]).await.unwrap();
+    assert!(heard.wakes.iter().any(|(_, told, _)| *told == seq + 1));
 }

@@ -11,12 +11,11 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     connectors::{Abilities, Conversation, Pace, Prepared, Push},
-    dispatch::{quota::Quotas, session::Session},
+    dispatch::{holding::Holding, quota::Quotas, session::Session},
     domain::{
         address::EgressPolicy,
         ids::{CompanyId, IntegrationId},
         integration::{EventKind, Integration, SigningSecret},
-        moment::Moment,
     },
     push::Pool,
 };
@@ -58,7 +57,7 @@ impl Scene {
                 store.clone(),
                 compute,
                 "Test".into(),
-                Moment::EPOCH,
+                Holding::unheard(&store, Arc::new(DaemonLease::of(1))),
             )),
             store,
             events,

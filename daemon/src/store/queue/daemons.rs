@@ -11,9 +11,12 @@ use uuid::Uuid;
 use crate::{
     domain::{delivery::LaneKind, ids::CompanyId, lane::LaneId, moment::Moment},
     store::{
-        DueHint, Error, Store, heard,
+        DueHint, Error, Store,
+        account::AccountHash,
+        heard,
         key_rotation::{KeysInUse, read_keys},
     },
+    telemetry,
 };
 
 /// Longer than any push takes.
@@ -59,6 +62,17 @@ pub struct Wake {
     /// Probes wait for the daemons whose lanes they are of.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probes: bool,
+}
+
+/// What a daemon hears.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// By daemon and seq, in order.
+    pub wakes: Vec<(i64, i64, Wake)>,
+    /// The accounts of this daemon's that others have calls to make to, and under which terms it took them.
+    pub asked: Vec<(AccountHash, i64)>,
+    /// Nobody has an account that this daemon waits for.
+    pub may_take: bool,
 }
 
 impl Wake {
@@ -247,27 +261,42 @@ impl Store {
         heard(db, answer)
     }
 
-    /// What the others published behind what is known already, by daemon and seq.
-    pub async fn hear(&self, known: &[(i64, i64)]) -> Result<Vec<(i64, i64, Wake)>, Error> {
+    /// What the others published behind what is known already, by daemon and seq, and what they want of this one.
+    pub async fn hear(&self, daemon: i64, known: &[(i64, i64)]) -> Result<Messages, Error> {
         let (daemons, seqs): (Vec<i64>, Vec<i64>) = known.iter().copied().unzip();
         let query = sqlx::query!(
-            r#"SELECT w.daemon_id AS "daemon!", w.seq AS "seq!", w.body AS "body!"
+            r#"SELECT w.daemon_id AS "daemon?", w.seq AS "seq?", w.body AS "body?", NULL::bytea AS "account?",
+                   false AS "may_take!"
                FROM unnest($1::bigint[], $2::bigint[]) u(daemon_id, seq)
                JOIN LATERAL (
                    SELECT * FROM wake WHERE daemon_id = u.daemon_id AND seq > u.seq ORDER BY seq LIMIT 200
-               ) w ON true ORDER BY 1, 2"#,
+               ) w ON true
+               UNION ALL
+               SELECT NULL, h.term, NULL, h.account_hash, false FROM account_hold h
+               WHERE h.daemon_id = $3 AND EXISTS (
+                   SELECT FROM account_wait a WHERE a.account_hash = h.account_hash AND a.daemon_id <> $3
+                   AND EXISTS (SELECT FROM daemon d WHERE d.id = a.daemon_id))
+               UNION ALL
+               SELECT NULL, NULL, NULL, NULL, true WHERE EXISTS (
+                   SELECT FROM account_wait a JOIN account_hold h USING (account_hash) WHERE a.daemon_id = $3
+                   AND NOT EXISTS (SELECT FROM daemon d WHERE d.id = h.daemon_id))
+               ORDER BY 1, 2"#,
             &daemons,
-            &seqs
+            &seqs,
+            daemon
         );
         let mut db = self.pool.acquire().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
-        heard(db, answer)?
-            .into_iter()
-            .map(|row| {
-                let wake = serde_json::from_value(row.body).map_err(|_| Error::Corrupt("wake"))?;
-                Ok((row.daemon, row.seq, wake))
-            })
-            .collect()
+        let mut all = Messages::default();
+        for row in heard(db, answer)? {
+            all.may_take |= row.may_take;
+            if let (Some(daemon), Some(seq), Some(body)) = (row.daemon, row.seq, row.body) {
+                all.wakes.push((daemon, seq, read_wake(daemon, seq, body)));
+            }
+            let account = row.account.and_then(|account| AccountHash::try_from(account).ok());
+            all.asked.extend(account.zip(row.seq));
+        }
+        Ok(all)
     }
 
     /// Removes what was published more than a minute ago.
@@ -277,6 +306,20 @@ impl Store {
         let answer = timeout(self.silence_max, query.execute(&mut *db)).await;
         heard(db, answer).map(drop)
     }
+}
+
+/// What another daemon published. What cannot be read says nothing: the scan finds what it was about.
+fn read_wake(daemon: i64, seq: i64, body: Value) -> Wake {
+    serde_json::from_value(body).unwrap_or_else(|error| {
+        tracing::warn!(
+            event = "wake_unreadable",
+            daemon,
+            seq,
+            error = telemetry::causes(&error),
+            "what another daemon published cannot be read; what is due is found within half a minute"
+        );
+        Wake::default()
+    })
 }
 
 async fn write_wake(db: &mut PgConnection, daemon: i64, seq: i64, body: &Value) -> Result<(), sqlx::Error> {
