@@ -244,6 +244,10 @@ async fn a_daemon_that_is_killed_keeps_its_account_no_longer_than_its_lease() {
     let mut pair = Pair::start().await;
     let (all, own, other) = (pair.places.len(), pair.place_of(0), pair.place_of(1));
     let (own, other) = ((own.key.clone(), own.integration.clone()), other.key.clone());
+    let is_waiting = async |pair: &Pair| {
+        let lane = pair.operator.integration(&own.1).await.health.unwrap().lane.unwrap();
+        lane.waits_for().word() == "account"
+    };
     post(&pair.daemons[0], &other, 2).await;
     wait_for_notes(&pair.fake, all + 1).await;
     // Old credentials and new ones are two accounts here, and one at the vendor.
@@ -252,6 +256,7 @@ async fn a_daemon_that_is_killed_keeps_its_account_no_longer_than_its_lease() {
     let died = Instant::now();
     post(&pair.daemons[0], &own.0, 3).await;
     post(&pair.daemons[0], &other, 4).await;
+    wait_until("the card says what it waits for", async || is_waiting(&pair).await).await;
 
     // Its push is under way when it gets other credentials. That account nobody has.
     let again = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "again" });
@@ -267,6 +272,7 @@ async fn a_daemon_that_is_killed_keeps_its_account_no_longer_than_its_lease() {
     wait_for_notes(&pair.fake, all + 4).await;
     // The lease, a beat until others know that it is over, and the vendor's window; the rest is for a busy machine.
     assert!(died.elapsed() < Duration::from_secs(30), "waited for {:?}", died.elapsed());
+    wait_until("the card says so no more", async || !is_waiting(&pair).await).await;
     for place in &pair.places {
         let tried = pair.operator.set_credentials(&place.integration, again.clone()).await;
         assert_eq!(tried.state().word(), "delivered", "{tried:?}");

@@ -32,6 +32,8 @@ pub struct LaneStatus {
     /// Deliveries whose time has come: first attempts, and retries.
     pub due: [i64; 2],
     pub running: i64,
+    /// Those in flight here wait for another daemon that calls the account.
+    pub awaits_account: bool,
     pub concurrency: u32,
     pub rate_per_second: Option<f64>,
 }
@@ -49,6 +51,8 @@ pub enum Wait {
     Rate,
     /// Only retries are due, and the target seems to be down.
     Breaker,
+    /// Another daemon calls the account, and its pushes end first.
+    Account,
 }
 
 impl Wait {
@@ -61,23 +65,28 @@ impl Wait {
             Self::Concurrency => "concurrency",
             Self::Rate => "rate",
             Self::Breaker => "breaker",
+            Self::Account => "account",
         }
     }
 }
 
 impl LaneStatus {
-    /// What what is due waits for, and until when, if that can be told. None: nothing is due, or nothing holds it back.
+    /// What what is due waits for, and until when, if that can be told. None: nothing is due, or nothing holds it back. For an
+    /// account what is in flight waits.
     #[must_use]
     pub fn waits(&self) -> Option<(Wait, Option<Moment>)> {
         let due = self.due[0] + self.due[1];
         if due == 0 {
-            return None;
+            return self.awaits_account.then_some((Wait::Account, None));
         }
         if !self.is_enabled {
             return Some((Wait::Disabled, None));
         }
         if let Some(until) = self.throttled_until.filter(|until| *until > self.now) {
             return Some((Wait::Throttled, Some(until)));
+        }
+        if self.awaits_account {
+            return Some((Wait::Account, None));
         }
         let breaker = breaker::BreakerState::at(self.breaker_until, self.now);
         if self.due[0] == 0 && breaker != breaker::BreakerState::Closed {
@@ -121,6 +130,12 @@ mod tests {
                 Some((Wait::Throttled, until(200))),
             ),
             (LaneStatus { throttled_until: until(100), ..free }, None),
+            (LaneStatus { awaits_account: true, running: 2, ..free }, Some((Wait::Account, None))),
+            (LaneStatus { awaits_account: true, due: [0, 0], ..free }, Some((Wait::Account, None))),
+            (
+                LaneStatus { awaits_account: true, throttled_until: until(200), ..free },
+                Some((Wait::Throttled, until(200))),
+            ),
             (LaneStatus { running: 2, ..free }, Some((Wait::Concurrency, None))),
             (LaneStatus { rate_per_second: Some(4.0), ..free }, Some((Wait::Rate, until(500_100)))),
             (LaneStatus { breaker_until: until(200), ..free }, None),

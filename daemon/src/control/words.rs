@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_only_answered_has_a_value_too() {
-        let told: [i32; 22] = [
+        let told: [i32; 23] = [
             attempt_trigger(Trigger::First).into(),
             attempt_trigger(Trigger::Retry).into(),
             attempt_trigger(Trigger::Sweep).into(),
@@ -219,6 +219,7 @@ mod tests {
             job_state(JobState::Cancelled).into(),
             job_state(JobState::Done).into(),
             job_state(JobState::Running).into(),
+            lane_wait(Wait::Account).into(),
             lane_wait(Wait::Breaker).into(),
             lane_wait(Wait::Concurrency).into(),
             lane_wait(Wait::Throttled).into(),

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use leadlined::{
-    domain::outcome::{Failure, FailureClass},
+    domain::{
+        lane::{LaneId, Wait},
+        outcome::{Failure, FailureClass},
+    },
     store::account::{AccountHash, AccountMemory, PriorCalls, TakenAccount},
 };
 
@@ -42,6 +45,11 @@ impl Bench {
     /// Moves times of accounts into the past.
     async fn ago(&self, table: &str, column: &str, seconds: u32) {
         self.sql(&format!("UPDATE {table} SET {column} = {column} - interval '{seconds} seconds'")).await;
+    }
+
+    async fn awaits_account(&self) -> bool {
+        let view = self.store.integration_view(&self.crm.to_string()).await.unwrap();
+        view.health.lane.waits() == Some((Wait::Account, None))
     }
 }
 
@@ -260,4 +268,23 @@ async fn of_two_that_take_an_account_at_once_one_has_it() {
     assert_eq!(answer, None, "what it saw is not so any more");
     assert_eq!(bench.take(wants).await, None);
     assert_eq!(bench.asked(has).await, [(ACCOUNT, 3)]);
+}
+
+#[tokio::test]
+async fn an_integration_whose_pushes_wait_for_the_account_says_so() {
+    let bench = Bench::new().await;
+    let (holder, lane) = (bench.other_daemon().await, bench.lane());
+    bench.take(holder).await.unwrap();
+    assert_eq!(bench.take(bench.daemon).await, None);
+    assert!(!bench.awaits_account().await, "not for what takes no time");
+    bench.ago("account_wait", "asked_at", 2).await;
+    assert!(bench.awaits_account().await);
+    let twin = LaneId::new(bench.company, bench.integration(bench.company, "twin").await);
+    bench.store.take_account(&ACCOUNT, bench.daemon, None, &[twin]).await.unwrap();
+    assert!(!bench.awaits_account().await, "others do now");
+    bench.store.take_account(&ACCOUNT, bench.daemon, None, &[twin, lane]).await.unwrap();
+    assert!(bench.awaits_account().await, "its turn is no later for that");
+    bench.give(holder, 1, None).await;
+    bench.take(bench.daemon).await.unwrap();
+    assert!(!bench.awaits_account().await);
 }

@@ -45,6 +45,7 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         throttle: String::new(),
         breaker: String::new(),
         breaker_until: None,
+        awaits_account: false,
         grace_until: None,
         secret_version: 1,
         staged_version: 0,

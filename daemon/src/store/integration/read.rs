@@ -144,6 +144,7 @@ struct IntegrationRow {
     awaits_cut_over: bool,
     company_paused_at: Option<jiff_sqlx::Timestamp>,
     notices: bool,
+    awaits_account: bool,
     now: jiff_sqlx::Timestamp,
     due_first: i64,
     due_again: i64,
@@ -167,6 +168,7 @@ impl IntegrationView {
             breaker_until: row.breaker_until.map(moment),
             due: [row.due_first, row.due_again],
             running: row.running,
+            awaits_account: row.awaits_account,
             concurrency: policy.concurrency,
             rate_per_second: policy.rate_per_second,
         };

@@ -16,6 +16,9 @@ SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enable
        i.sealed_credentials IS NOT NULL AS "has_credentials!", i.credentials_for,
        i.account, i.findings, i.checked_at,
        i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
+       i.id IN (SELECT unnest(a.integrations) FROM account_wait a
+                WHERE a.asked_at < now() - interval '1 second' AND EXISTS (SELECT FROM daemon d WHERE d.id = a.daemon_id))
+           AS "awaits_account!",
        now() AS "now!", q.due_first AS "due_first!",
        q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error, s.sweep_at
 FROM integration i

@@ -160,7 +160,7 @@ impl From<v1::Integration> for Integration {
 /// counts whatever becomes of the others.
 #[derive(Debug, Serialize)]
 pub(crate) struct Waits {
-    /// disabled | company paused | cut over | throttled | breaker
+    /// disabled | company paused | cut over | throttled | account | breaker
     #[serde(rename = "for")]
     gate: &'static str,
     until: Option<Timestamp>,
@@ -171,6 +171,7 @@ impl Waits {
     fn of(it: &v1::Integration, health: &v1::Health) -> Option<Self> {
         let gate = |gate| Some(Self { gate, until: None, why: None });
         let breaker = health.breaker.clone().unwrap_or_default();
+        let is_for_account = |lane: &v1::Lane| lane.waits_for() == v1::LaneWait::Account;
         let is_closed = matches!(breaker.state(), v1::BreakerState::Closed | v1::BreakerState::Unspecified);
         match () {
             () if !it.enabled => gate("disabled"),
@@ -180,6 +181,11 @@ impl Waits {
                 gate: "throttled",
                 until: time(health.throttled_until),
                 why: text(health.throttle_why.clone()),
+            }),
+            () if health.lane.as_ref().is_some_and(is_for_account) => Some(Self {
+                gate: "account",
+                until: None,
+                why: Some("another daemon calls the account".to_owned()),
             }),
             () if !is_closed => {
                 Some(Self { gate: "breaker", until: time(breaker.until), why: text(breaker.why) })

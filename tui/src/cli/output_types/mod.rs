@@ -154,6 +154,12 @@ mod tests {
         ] {
             assert_eq!(shown[key], value, "{key}");
         }
+        let lane = v1::Lane { waits_for: v1::LaneWait::Account.into(), ..Default::default() };
+        let health = v1::Health { lane: Some(lane), ..it.health.clone().unwrap_or_default() };
+        let waits = Integration::from(v1::Integration { health: Some(health), ..it.clone() });
+        let waits = serde_json::to_value(waits).unwrap()["waits"].clone();
+        let expected = json!({"for": "account", "until": null, "why": "another daemon calls the account"});
+        assert_eq!(waits, expected);
         let enabled = Enabled::from(v1::EnableIntegrationResponse { integration: Some(it), held: 3 });
         let enabled = serde_json::to_value(&enabled).unwrap();
         assert_eq!((&enabled["id"], &enabled["were_held"]), (&json!("I"), &json!(3)));

@@ -133,9 +133,16 @@ fn of_two_gates_the_one_that_counts_is_told_first_and_none_once_it_is_open() {
     assert!(shown(&app).contains("breaker tries one: 20 pushes"), "{}", shown(&app));
     app.update(fixtures::ago(-3601), Msg::Tick);
     assert!(!shown(&app).contains("throttled"), "{}", shown(&app));
+    it.awaits_account = true;
+    feed(&mut app, Msg::Changes { changed: vec![it.clone()], removed: vec![] });
+    assert!(shown(&app).contains("waits for the account: another daemon calls it"), "{}", shown(&app));
     it.enabled = false;
     feed(&mut app, Msg::Changes { changed: vec![it], removed: vec![] });
-    assert!(!shown(&app).contains("breaker"), "an operator keeps it: {}", shown(&app));
+    assert!(
+        !shown(&app).contains("breaker") && !shown(&app).contains("account:"),
+        "an operator keeps it: {}",
+        shown(&app)
+    );
 }
 
 #[test]

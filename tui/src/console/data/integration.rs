@@ -80,6 +80,8 @@ pub struct Integration {
     /// Why retries wait although they are due; empty while the breaker is closed.
     pub breaker: String,
     pub breaker_until: Option<Timestamp>,
+    /// Its pushes wait for another daemon that calls the account.
+    pub awaits_account: bool,
     /// Set while an old signing secret is still accepted.
     pub grace_until: Option<Timestamp>,
     /// 0 if the connector signs nothing.

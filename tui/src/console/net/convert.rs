@@ -50,6 +50,7 @@ pub(super) fn integration(it: v1::Integration) -> Integration {
         throttle: health.throttle_why,
         breaker: if breaker.state() == v1::BreakerState::Closed { String::new() } else { breaker.why },
         breaker_until: time(breaker.until),
+        awaits_account: health.lane.as_ref().is_some_and(|lane| lane.waits_for() == v1::LaneWait::Account),
         grace_until: time(it.grace_until),
         secret_version: it.secret_version,
         staged_version: it.staged_secret_version,

@@ -106,9 +106,17 @@ pub(super) fn notes(it: &Integration) -> Vec<String> {
 /// What keeps pushes or retries back there besides an operator.
 pub struct Gate<'a> {
     what: &'static str,
-    /// None if it opens for the next one.
-    until: Option<Timestamp>,
+    until: GateOpens,
     why: Cow<'a, str>,
+}
+
+/// When a gate opens.
+enum GateOpens {
+    At(Timestamp),
+    /// For the next one.
+    ForOne,
+    /// When another daemon is done.
+    Later,
 }
 
 impl Gate<'_> {
@@ -126,8 +134,9 @@ impl Gate<'_> {
     /// The same without the reason.
     pub fn head(&self, now: Timestamp, zone: &TimeZone) -> String {
         match self.until {
-            Some(until) => format!("{} until {}", self.what, time::until_when(now, until, zone)),
-            None => format!("{} tries one", self.what),
+            GateOpens::At(until) => format!("{} until {}", self.what, time::until_when(now, until, zone)),
+            GateOpens::ForOne => format!("{} tries one", self.what),
+            GateOpens::Later => format!("waits for the {}", self.what),
         }
     }
 }
@@ -140,19 +149,24 @@ pub fn gates(now: Timestamp, it: &Integration) -> Vec<Gate<'_>> {
     let ahead = |until: Option<Timestamp>| until.filter(|until| *until > now);
     let throttle = ahead(it.throttled_until).map(|until| Gate {
         what: "throttled",
-        until: Some(until),
+        until: GateOpens::At(until),
         why: if it.throttle.is_empty() {
             "the target asked us to wait".into()
         } else {
             (&*it.throttle).into()
         },
     });
+    let account = it.awaits_account.then(|| Gate {
+        what: "account",
+        until: GateOpens::Later,
+        why: "another daemon calls it".into(),
+    });
     let breaker = (!it.breaker.is_empty()).then(|| Gate {
         what: "breaker",
-        until: ahead(it.breaker_until),
+        until: ahead(it.breaker_until).map_or(GateOpens::ForOne, GateOpens::At),
         why: (&*it.breaker).into(),
     });
-    throttle.into_iter().chain(breaker).collect()
+    throttle.into_iter().chain(account).chain(breaker).collect()
 }
 
 /// When it last pushed something.
@@ -171,6 +185,7 @@ pub fn retry(now: Timestamp, it: &Integration) -> String {
     }
     match (ahead(it.throttled_until), it.breaker.is_empty(), it.next_retry_at) {
         (Some(until), ..) => format!("{}, throttled", time::until(now, until)),
+        _ if it.awaits_account => "waits for the account".to_owned(),
         (None, false, _) => match ahead(it.breaker_until) {
             Some(until) => format!("{}, breaker open", time::until(now, until)),
             None => "breaker tries one".to_owned(),
