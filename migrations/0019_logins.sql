@@ -13,10 +13,9 @@ COMMENT ON COLUMN login.sealed_refresh IS 'The newest refresh token; sealed; nul
 COMMENT ON COLUMN login.sealed_token IS 'What the last login gave for calls, until when and where to; sealed';
 COMMENT ON COLUMN login.turn IS 'Counts the logins that have begun: one that ends late ends nobody else''s turn';
 COMMENT ON COLUMN login.given_turn IS 'Which of them gave what stands here: one before it leaves nothing any more';
-COMMENT ON COLUMN login.refreshing_until IS 'A daemon is logging in, until then at the latest; once that is past nobody is';
+COMMENT ON COLUMN login.refreshing_until IS 'A daemon is logging in, until then at the latest; once that is past nobody is, and since then nobody was';
 
-ALTER TABLE integration ADD COLUMN login uuid;
+ALTER TABLE integration ADD COLUMN login uuid, DROP COLUMN refreshing_until;
 CREATE INDEX integration_login ON integration (login) WHERE login IS NOT NULL;
-COMMENT ON COLUMN integration.login IS 'How it logs in, if that is with a refresh token: a login that no integration has is forgotten';
-COMMENT ON COLUMN integration.sealed_refresh IS 'The newest refresh tokens that its own logins gave, each under the hash of the one in the credentials for which it stands in, for daemons that know of no table of logins; sealed';
-COMMENT ON COLUMN integration.refreshing_until IS 'A daemon is logging in with its credentials, until then at the latest; the past once a login has ended; null if a daemon ended the last that knows of no table of logins: what that gave is newer than what the table has';
+COMMENT ON COLUMN integration.login IS 'How it logs in, if that is with a refresh token: a login that no integration has is forgotten after a while';
+COMMENT ON COLUMN integration.sealed_refresh IS 'What its logins gave before there was a table of them: refresh tokens, each under the hash of the one in the credentials for which it stands in; sealed; null once it has joined a login, which takes it over';

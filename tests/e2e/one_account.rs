@@ -73,6 +73,42 @@ async fn two_integrations_of_one_login_use_each_refresh_token_once() {
 }
 
 #[tokio::test]
+async fn two_daemons_with_integrations_of_one_login_use_each_refresh_token_once() {
+    let database = Database::create().await;
+    let start = async || ChildDaemon::start(Some(&database), &["--admin-listen=127.0.0.1:0"]).await;
+    let (mut first, mut second) = (start().await, start().await);
+    knows_two(&first).await;
+    knows_two(&second).await;
+    let operator = Operator::new(first.control().await);
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| pipedrive.rotates = true);
+    // Each of the daemons has some of them.
+    let mut keys = Vec::new();
+    for company in 7..11 {
+        keys.push(operator.company(company).await);
+        operator.connect(company, "pipedrive", json!({ "base_url": fake.url() }), login()).await;
+    }
+    let round = async |n: usize, daemons: [&ChildDaemon; 2]| {
+        // All are refused at once.
+        fake.with(|pipedrive| pipedrive.tokens.clear());
+        for (at, key) in keys.iter().enumerate() {
+            post(daemons[at % 2], key, n).await;
+        }
+        wait_for_notes(&fake, keys.len() * n).await;
+    };
+    for n in 1..=4 {
+        round(n, [&first, &second]).await;
+    }
+    assert_eq!(second.stop().await, Some(0));
+    round(5, [&first, &first]).await;
+    assert_eq!(fake.with(|pipedrive| pipedrive.reused), 0, "refresh tokens used twice");
+    let pool = database.pool().await;
+    assert_eq!(first.stop().await, Some(0));
+    check_invariants(&pool).await;
+    fake.stop().await;
+}
+
+#[tokio::test]
 async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     let database = Database::create().await;
     let start = async || ChildDaemon::start(Some(&database), &["--admin-listen=127.0.0.1:0"]).await;

@@ -48,7 +48,7 @@ pub use call::{
 };
 pub use config::{ConfigField, Problem, joined};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
-pub use runtime::{Conversation, Driven, RefreshTurn, Transport, drive, log_in, probe};
+pub use runtime::{Conversation, Driven, LoginTransport, RefreshTurn, Transport, drive, log_in, probe};
 
 use std::{collections::BTreeMap, time::Duration};
 

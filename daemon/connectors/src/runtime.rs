@@ -57,17 +57,24 @@ pub trait Transport: Send {
     /// A token that is not the refused one. [`log_in`] gets one where none is at hand.
     async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>>;
 
-    /// Begins a login with a refresh token, the newest that came from this one of the credentials. No other login with it
-    /// begins before [`Transport::end_refresh`].
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn>;
-
-    /// Ends that login. What it gave is kept before anything else happens: the refresh token that was used is worth
-    /// nothing any more, and the tokens that it gave may be refused from now on.
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&Token>) -> Result<()>;
-
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
     async fn lock_person(&mut self, person: &str) -> bool;
+}
+
+/// The way to the outside of a login.
+#[async_trait]
+pub trait LoginTransport: Send {
+    /// Makes its call.
+    async fn call(&mut self, call: &Call) -> Result<Answer>;
+
+    /// Begins a login with a refresh token, the newest that came from this one of the credentials. No other login with it
+    /// begins before [`LoginTransport::end_refresh`].
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn>;
+
+    /// Ends that login. What it gave is kept before anything else happens: the refresh token that was used is worth
+    /// nothing any more, and the tokens that it gave may be refused from now on. What cannot be kept is used all the same.
+    async fn end_refresh(&mut self, given: Option<&Token>);
 }
 
 /// What becomes of a login with a refresh token.
@@ -142,7 +149,7 @@ pub async fn probe(
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
-pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) -> Result<Token> {
+pub async fn log_in(transport: &mut dyn LoginTransport, login: &dyn Login, now: i64) -> Result<Token> {
     let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
     let refresh = match transport.begin_refresh(own).await? {
         RefreshTurn::Begun(refresh) => refresh,
@@ -151,12 +158,12 @@ pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: i64) 
     let is_other = |it: &SecretString| it.expose_secret() != refresh.expose_secret();
     let token = got(transport, login, now, Some(&refresh)).await;
     let token = token.map(|token| Token { refresh: token.refresh.filter(is_other), ..token });
-    transport.end_refresh(own, token.as_ref().ok()).await?;
+    transport.end_refresh(token.as_ref().ok()).await;
     token
 }
 
 async fn got(
-    transport: &mut dyn Transport,
+    transport: &mut dyn LoginTransport,
     login: &dyn Login,
     now: i64,
     refresh: Option<&SecretString>,

@@ -8,7 +8,6 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt as _;
-use secrecy::SecretString;
 use serde_json::Value;
 
 pub(super) use golden::{assert_errors, assert_golden, assert_goldens, differing, seen};
@@ -17,8 +16,8 @@ pub(super) use leads::{
 };
 
 use super::{
-    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, RefreshTurn, Report,
-    Request, Response, Result, Token, Transport, runtime,
+    Answer, Call, CallError, CallErrorKind, Connector, Ids, Login, Prepared, Push, Report, Request, Response,
+    Result, Token, Transport, runtime,
 };
 use leadline_domain::{
     address::EgressPolicy,
@@ -137,14 +136,6 @@ impl Transport for Script {
     async fn token(&mut self, _: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>> {
         self.renewals += usize::from(refused.is_some());
         Ok(Arc::clone(&self.token))
-    }
-
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn> {
-        Ok(RefreshTurn::Begun(own.clone()))
-    }
-
-    async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<()> {
-        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use leadline_proto::v1;
-use secrecy::SecretString;
 use tonic::{Request, Response};
 
 use super::{Control, Reply, check, unchecked, words};
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, RefreshTurn, Token,
-        Transport, config::shorten, drive,
+        self, Answer as CallAnswer, Call, Connector, Driven, Ids, Login, Mail, Push, Token, Transport,
+        config::shorten, drive,
     },
     domain::{
         ids::{AttemptId, CompanyId},
@@ -119,14 +118,6 @@ impl Transport for Recorder {
     ) -> Result<Arc<Token>, Failure> {
         let secret = "a token that a login gives".into();
         Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None, is_kept: false }))
-    }
-
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
-        Ok(RefreshTurn::Begun(own.clone()))
-    }
-
-    async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<(), Failure> {
-        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

@@ -7,23 +7,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use secrecy::SecretString;
 
 use super::{
-    exchange::{Exchange, answer, record, sent},
+    exchange::{CallOptions, Exchange, answer, exchange, record, sent},
     integration_cache::PreparedIntegration,
+    login::LoginRun,
     membership::DaemonLease,
     person_lock::PersonLock,
-    pusher::{cannot_be_loaded, settled},
-    quota::Turn,
+    pusher::{PushContext, settled},
+    quota::CallPermit,
     scrub::Secrets,
-    session::{parse_token, serialize_token},
-    traced::traced,
 };
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, RefreshTurn, Report, Token, Transport,
-        drive, log_in,
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, Token, Transport, drive,
     },
     domain::{
         ids::{DeliveryId, LeadId},
@@ -32,19 +29,10 @@ use crate::{
         outcome::{Failure, FailureClass, Outcome},
         trace::TraceContext,
     },
-    push::{Client, PROBE_CAP, PUSH_CAP},
-    store::{
-        Error, Store,
-        delivery::vendor_id::Past,
-        integration::refresh::{LoginGiven, LoginTurn},
-        queue::finish::AttemptResult,
-    },
+    push::{PROBE_CAP, PUSH_CAP},
+    store::{Error, delivery::vendor_id::Past, queue::finish::AttemptResult},
     telemetry::Traces,
 };
-
-/// How long a push waits for another daemon's login, and how often it looks.
-const REFRESH_WAIT: Duration = Duration::from_secs(70);
-const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is to be pushed, and what is known of it.
 #[derive(Clone, Debug)]
@@ -88,9 +76,8 @@ impl PushRequest {
 /// Beside the async workers a call begins a step of its own, so that what is given up while it renders is not sent.
 /// None if the lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
 pub(super) async fn attempt(
-    client: &Client,
-    store: &Store,
-    ready: &PreparedIntegration,
+    context: &Arc<PushContext>,
+    ready: &Arc<PreparedIntegration>,
     request: PushRequest,
     past: Past,
     is_beside: bool,
@@ -119,8 +106,8 @@ pub(super) async fn attempt(
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.abilities().keeps_ids);
     let keep = lead.map(|lead| IdKeeper { lead, past: &past });
-    let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
-    network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
+    let mut network = Network::new(context, ready, request.now, PUSH_CAP, keep);
+    network.lease = request.lease.as_ref();
     network.is_beside = is_beside;
     network.trace = request.trace.as_ref();
     let Driven { outcome, rendered, note } = Box::pin(drive(prepared, &mut network, push)).await;
@@ -144,14 +131,13 @@ pub(super) fn lease_ran_out() -> Failure {
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
-    client: &Client,
-    store: &Store,
-    ready: &PreparedIntegration,
+    context: &Arc<PushContext>,
+    ready: &Arc<PreparedIntegration>,
     kind: ProbeKind,
     now: Moment,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
-    let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
+    let mut network = Network::new(context, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
         Err(failure) => Report::failed(failure.clone()),
         Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now.as_seconds()).await?,
@@ -168,39 +154,50 @@ struct IdKeeper<'a> {
 
 /// The network as the connector of one attempt sees it.
 struct Network<'a> {
-    client: &'a Client,
-    store: &'a Store,
-    ready: &'a PreparedIntegration,
+    context: &'a Arc<PushContext>,
+    ready: &'a Arc<PreparedIntegration>,
     now: Moment,
     cap: usize,
     keep: Option<IdKeeper<'a>>,
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
-    /// Its turn at the quota, for the next call.
-    turn: Option<Turn>,
-    /// Which turn it has at the login.
-    login_turn: i64,
-    /// The token that the target refused.
-    refused: Option<SecretString>,
-    lease: Option<(&'a DaemonLease, i64)>,
+    /// For the next call.
+    permit: Option<CallPermit>,
+    lease: Option<&'a (Arc<DaemonLease>, i64)>,
     is_beside: bool,
     is_void: bool,
     trace: Option<&'a (Traces, TraceContext)>,
 }
 
 impl<'a> Network<'a> {
+    /// A login under the lease of this attempt, as long as nothing has left under it.
+    fn login_run(&mut self, refused: Option<&Arc<Token>>) -> LoginRun {
+        LoginRun {
+            context: Arc::clone(self.context),
+            ready: Arc::clone(self.ready),
+            now: self.now,
+            cap: self.cap,
+            began: self.began,
+            refused: refused.map(|token| token.secret.clone()),
+            lease: self.lease.filter(|_| self.made.is_empty()).cloned(),
+            trace: self.trace.cloned(),
+            permit: self.permit.take(),
+            turn: None,
+            made: Vec::new(),
+            is_void: false,
+        }
+    }
+
     fn new(
-        client: &'a Client,
-        store: &'a Store,
-        ready: &'a PreparedIntegration,
+        context: &'a Arc<PushContext>,
+        ready: &'a Arc<PreparedIntegration>,
         now: Moment,
         cap: usize,
         keep: Option<IdKeeper<'a>>,
     ) -> Self {
         Self {
-            client,
-            store,
+            context,
             ready,
             now,
             cap,
@@ -208,9 +205,7 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
-            turn: None,
-            login_turn: 0,
-            refused: None,
+            permit: None,
             lease: None,
             is_beside: false,
             is_void: false,
@@ -247,52 +242,33 @@ impl<'a> Network<'a> {
     }
 }
 
-impl Network<'_> {
-    /// Goes on with what another login has given meanwhile, or logs in.
-    async fn take_turn(&mut self, own: &SecretString, turn: LoginTurn) -> Result<RefreshTurn, Failure> {
-        self.login_turn = turn.number;
-        let read = |text| parse_token(text, self.refused.as_ref(), self.now);
-        // One that cannot be read is got anew.
-        let Some(token) = turn.token.as_ref().and_then(|text| read(text).ok().flatten()) else {
-            return Ok(RefreshTurn::Begun(turn.refresh));
-        };
-        self.end_refresh(own, None).await?;
-        Ok(RefreshTurn::Given(token))
-    }
-}
-
 #[async_trait]
 impl Transport for Network<'_> {
     async fn call(&mut self, call: &Call) -> Result<CallAnswer, Failure> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
-        let turn = match self.turn.take() {
-            None => self.ready.quota.turn().await,
-            turn => turn,
+        let permit = match self.permit.take() {
+            None => self.ready.quota.permit().await,
+            permit => permit,
         };
-        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
-        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+        // It may have waited for that, or for another push of the same person, for longer than the lease is trusted.
+        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(*daemon)) {
             self.is_void = true;
             return Err(lease_ran_out());
         }
-        let (after, started) = (self.began.elapsed(), Instant::now());
-        let (mut span, call) = traced(self.trace, call);
-        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
-        drop(turn);
-        if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
+        let (began, timeout) = (self.began, self.ready.policy.timeout);
+        let options = CallOptions { trace: self.trace, began, timeout, cap: self.cap };
+        let made = exchange(&self.context.client, self.ready, call, options).await;
+        drop(permit);
+        if let (Ok(response), Ok(prepared)) = (&made.answer, &self.ready.prepared)
             && response.is_good()
             && !call.is_secret()
         {
             self.ready.quota.set_exhausted(prepared.exhausted(response));
         }
-        match &answer {
-            Ok(response) => span.set("http.response.status_code", i64::from(response.status)),
-            Err(_) => span.fail("no_answer"),
-        }
-        drop(span);
-        let took = started.elapsed();
-        self.made.push(Exchange { call, answer: answer.clone(), after, took });
+        let answer = made.answer.clone();
+        self.made.push(made);
         Ok(answer)
     }
 
@@ -300,7 +276,7 @@ impl Transport for Network<'_> {
         let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
+            let kept = self.context.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -315,9 +291,15 @@ impl Transport for Network<'_> {
         let (ready, now) = (self.ready, self.now);
         // Those that log in alike have the same credentials, whatever their versions.
         let version = if ready.login.is_some() { 0 } else { ready.integration.version };
-        self.refused = refused.map(|token| token.secret.clone());
         let get = async {
-            let got = log_in(self, login, now.as_seconds()).await;
+            if self.is_beside {
+                tokio::task::yield_now().await;
+            }
+            let (got, run) = self.login_run(refused).finish(login).await;
+            if let Some(run) = run {
+                self.made.extend(run.made);
+                (self.permit, self.is_void) = (run.permit, run.is_void);
+            }
             // Those who wait for it have made no call, and would not know what to take out.
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
@@ -325,47 +307,9 @@ impl Transport for Network<'_> {
         ready.session.token(version, refused, now, get).await
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
-        let Some(login) = self.ready.login else { return Ok(RefreshTurn::Begun(own.clone())) };
-        // The turn at the login would run out while it waits for one at the quota.
-        if self.turn.is_none() {
-            self.turn = self.ready.quota.turn().await;
-        }
-        let lane = self.ready.integration.lane();
-        let until = Instant::now() + REFRESH_WAIT;
-        loop {
-            let begun = self.store.begin_refresh(lane, &login, own).await;
-            match settled(begun).await {
-                Some(Ok(Some(turn))) => return self.take_turn(own, turn).await,
-                Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
-                Some(Ok(None)) => {
-                    let error = "another daemon is logging in to this target and does not end";
-                    return Err(Failure::new(FailureClass::Transient, error));
-                }
-                Some(Err(error)) => return Err(cannot_be_loaded(&error)),
-                None => {}
-            }
-        }
-    }
-
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&Token>) -> Result<(), Failure> {
-        let Some(login) = self.ready.login else { return Ok(()) };
-        let lane = self.ready.integration.lane();
-        let to_given = |token: &Token| {
-            serialize_token(token).map(|text| LoginGiven { refresh: token.refresh.clone(), token: text })
-        };
-        let given = given.map(to_given).transpose().map_err(|error| cannot_be_loaded(&error))?;
-        loop {
-            let ended = self.store.end_refresh(lane, &login, own, self.login_turn, given.as_ref()).await;
-            if let Some(answer) = settled(ended).await {
-                return answer.map_err(|error| cannot_be_loaded(&error));
-            }
-        }
-    }
-
     async fn lock_person(&mut self, person: &str) -> bool {
         // One who is locked already is let go first; nobody waits for a person while others wait for a turn.
-        (self.person, self.turn) = (None, None);
+        (self.person, self.permit) = (None, None);
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }

@@ -45,8 +45,10 @@ pub(super) struct PreparedIntegration {
     pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
-    /// What its login is known by, if that has a refresh token.
+    /// What daemons know its login by, if that has a refresh token.
     pub(super) login: Option<LoginHash>,
+    /// Its credentials are not the integration's yet.
+    pub(super) is_tried: bool,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
@@ -151,7 +153,7 @@ impl IntegrationCache {
             return Ok(Some(ready));
         }
         if let Some((login, own)) = ready.login.zip(ready.refresh_token()) {
-            self.store.join_login(id, &login, own).await?;
+            self.store.join_login(id, ready.integration.version, &login, own).await?;
         }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
@@ -164,24 +166,6 @@ impl IntegrationCache {
         Ok(Some(ready))
     }
 
-    /// Says of the integrations how they log in that only a daemon of an earlier version has loaded: who logs in alike finds
-    /// what they were given.
-    pub(super) async fn join_logins(&self) {
-        let joined = async {
-            for lane in self.store.unjoined_logins().await? {
-                self.load(lane).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = joined.await {
-            tracing::warn!(
-                event = "logins_not_joined",
-                error = telemetry::causes(&error),
-                "what earlier logins gave is shared once their integrations are pushed to"
-            );
-        }
-    }
-
     /// An integration as it would be with other credentials, with a login and connections of its own.
     pub(super) async fn load_with(
         &self,
@@ -191,7 +175,8 @@ impl IntegrationCache {
         let Some(mut integration) = self.store.integration(id).await? else { return Ok(None) };
         // They are given for what the integration pushes to now.
         (integration.credentials, integration.credentials_for) = (credentials, None);
-        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await))
+        let ready = self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await;
+        Ok(Some(PreparedIntegration { is_tried: true, ..ready }))
     }
 
     /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
@@ -242,6 +227,7 @@ impl IntegrationCache {
                 prepared,
                 session,
                 login: None,
+                is_tried: false,
                 quota: Arc::default(),
                 integration,
             };
@@ -258,7 +244,17 @@ impl IntegrationCache {
         let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
         let session = login.map_or(session, |login| self.sessions.of(login));
         pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, template_weight, prepared, session, login, quota, pool, integration }
+        PreparedIntegration {
+            policy,
+            template_weight,
+            prepared,
+            session,
+            login,
+            is_tried: false,
+            quota,
+            pool,
+            integration,
+        }
     }
 
     /// Compiles an integration, beside the async workers where its templates may take long.

@@ -25,8 +25,8 @@ use crate::{
 /// A token is renewed so long before it runs out.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// What a login with a refresh token is known by; none if it has none. Whoever knows the same has all of the credentials,
-/// and sends what they give to the same places.
+/// What daemons know a login with a refresh token by: a hash of its credentials; none if it has none. Whoever has the same
+/// has all of the credentials, and sends what they give to the same places.
 pub(super) fn login_hash(integration: &Integration, login: Option<&dyn Login>) -> Option<LoginHash> {
     let login = login.filter(|login| login.refresh_token().is_some())?;
     let request = login.request(0, None).ok()?;

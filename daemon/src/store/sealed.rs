@@ -246,10 +246,13 @@ async fn reseal_batch(
     let (mut companies, mut ids, mut versions, mut values) = (vec![], vec![], vec![], vec![]);
     for (company, row, version, owner, sealed) in rows {
         let place = place(CompanyId(company), owner, version);
-        let plain = Zeroizing::new(
-            sealer.open(&place, &sealed).map_err(|error| ResealError::Unopened(place.to_string(), error))?,
-        );
-        values.push(sealer.seal(key, &place, &plain)?);
+        values.push(match sealer.open(&place, &sealed) {
+            Ok(plain) => Some(sealer.seal(key, &place, &Zeroizing::new(plain))?),
+            Err(error) => {
+                give_up(&mut tx, column, row, &place, error).await?;
+                None
+            }
+        });
         companies.push(company);
         ids.push(row);
         versions.push(version);
@@ -268,6 +271,31 @@ async fn reseal_batch(
         .await?;
     tx.commit().await?;
     Ok((updated.rows_affected(), last))
+}
+
+/// Gives up a value that does not open, if nobody misses it: a token for calls is got anew, and a login that no integration
+/// has is nobody's. All others are named; for a login, whose it is.
+async fn give_up(
+    db: &mut PgConnection,
+    column: &Column,
+    row: Uuid,
+    place: &AdditionalData,
+    error: SealError,
+) -> Result<(), ResealError> {
+    if column.table != "login" {
+        return Err(ResealError::Unopened(place.to_string(), error));
+    }
+    let having = sqlx::query_scalar!(
+        r#"SELECT format('%s/%s', company_id, name) AS "name!" FROM integration WHERE login = $1 ORDER BY 1"#,
+        row
+    )
+    .fetch_all(db)
+    .await?;
+    if having.is_empty() || column.name == "sealed_token" {
+        tracing::warn!(event = "login_given_up", %place, "what an earlier login gave does not open with any key, and is given up");
+        return Ok(());
+    }
+    Err(ResealError::Unopened(format!("{place}, the login of {},", having.join(", ")), error))
 }
 
 /// How many values are not under this key, all of one moment: some move from a table to another.

@@ -1,12 +1,27 @@
 //! Logins with a refresh token: the newest is kept and used once, by all who log in alike.
 
+use std::sync::Mutex;
+
 use leadlined::{
-    domain::{ids::IntegrationId, lane::LaneId, plan::Plan},
-    store::integration::refresh::{LoginGiven, LoginHash},
+    domain::{
+        ids::IntegrationId,
+        integration::ProbeKind,
+        lane::LaneId,
+        outcome::{Failure, FailureClass, Outcome},
+        plan::Plan,
+    },
+    secrets::{AdditionalData, Sealer, master_key},
+    store::{
+        Error,
+        integration::refresh::{LoginGiven, LoginHash, LoginStart},
+        queue::finish::AttemptResult,
+    },
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
-use super::bench::{Bench, wait_for_lock};
+use super::bench::{self, Bench, wait_for_lock};
 
 const LOGIN: LoginHash = [7; 32];
 /// The one that is tried meanwhile.
@@ -35,40 +50,85 @@ impl Bench {
 
     /// An integration is loaded with these credentials.
     async fn join(&self, lane: LaneId, login: &LoginHash) {
-        self.store.join_login(lane, login, &own(login)).await.unwrap();
+        self.store.join_login(lane, 1, login, &own(login)).await.unwrap();
+    }
+
+    /// Asks for a turn, and takes no token for calls: what there is stands beside.
+    async fn ask(&self, lane: LaneId, login: &LoginHash) -> Result<(LoginStart<()>, String), Error> {
+        let kept = Mutex::new(String::new());
+        let read = |token: &SecretString| {
+            token.expose_secret().clone_into(&mut kept.lock().unwrap());
+            None::<()>
+        };
+        let version = (*login != TRIED).then_some(1);
+        let start = self.store.begin_refresh(lane, version, login, &own(login), &read).await?;
+        Ok((start, kept.into_inner().unwrap()))
     }
 
     async fn begin_login(&self, lane: LaneId, login: &LoginHash) -> Option<(String, String)> {
-        let turn = self.store.begin_refresh(lane, login, &own(login)).await.unwrap()?;
-        let token = turn.token.map(|token| token.expose_secret().to_owned());
-        Some((turn.refresh.expose_secret().to_owned(), token.unwrap_or_default()))
+        match self.ask(lane, login).await.unwrap() {
+            (LoginStart::Begun(turn), token) => Some((turn.refresh.expose_secret().to_owned(), token)),
+            (LoginStart::Busy, _) => None,
+            (start, _) => panic!("{start:?}"),
+        }
     }
 
     /// Ends the turn that began last.
-    async fn end_login(&self, lane: LaneId, login: &LoginHash, given: Option<&LoginGiven>) {
+    async fn end_login(&self, login: &LoginHash, given: Option<&LoginGiven>) {
         let turns = "SELECT turn FROM login WHERE id = $1";
         let id = uuid::Uuid::from_slice(&login[..16]).unwrap();
         let number = sqlx::query_scalar(turns).bind(id).fetch_one(&self.pool).await.unwrap();
-        self.end_turn(lane, login, number, given).await;
+        self.end_turn(login, number, given).await;
     }
 
-    async fn end_turn(&self, lane: LaneId, login: &LoginHash, number: i64, given: Option<&LoginGiven>) {
-        self.store.end_refresh(lane, login, &own(login), number, given).await.unwrap();
+    async fn end_turn(&self, login: &LoginHash, number: i64, given: Option<&LoginGiven>) {
+        self.store.end_refresh(login, number, given).await.unwrap();
     }
 
     /// Whoever logs in does so for longer than the turn lasts.
     async fn let_turns_run_out(&self) {
-        let past = "refreshing_until = now() - interval '1 second'";
-        self.sql(&format!(
-            "UPDATE login SET {past}; UPDATE integration SET {past} WHERE refreshing_until > now()"
-        ))
-        .await;
+        self.sql("UPDATE login SET refreshing_until = now() - interval '1 second'").await;
+    }
+
+    /// For so many days nobody logs in.
+    async fn wait_days(&self, days: u32) {
+        self.sql(&format!("UPDATE login SET refreshing_until = now() - interval '{days} days'")).await;
+        self.store.finish_deletions().await.unwrap();
     }
 
     /// A login that is good.
     async fn log_in(&self, lane: LaneId, login: &LoginHash, given: &LoginGiven) {
         self.begin_login(lane, login).await.unwrap();
-        self.end_login(lane, login, Some(given)).await;
+        self.end_login(login, Some(given)).await;
+    }
+
+    /// New credentials are tried with success, or not; they have this login.
+    async fn try_credentials(&self, lane: LaneId, login: Option<&LoginHash>, outcome: Outcome) {
+        let mut command = self.command().await;
+        let candidate = json!({ "token": "new" });
+        command.request_probe(lane, ProbeKind::Credentials, Some(&candidate)).await.unwrap();
+        command.commit().await.unwrap();
+        let probe = self.store.take_probes(self.daemon, |_| true).await.unwrap().probes.remove(0);
+        let result = AttemptResult::without_call(outcome);
+        self.store.finish_probe(&probe, &result, 1, None, ("", login)).await.unwrap();
+    }
+
+    /// What an integration kept for itself before there was a table of logins: pairs of a token of credentials and its newest.
+    async fn keep_by_itself(&self, lane: LaneId, kept: &[(&str, &str)]) {
+        let file = bench::master_key().await;
+        let ring = master_key::load(&file).unwrap().unwrap();
+        let place = AdditionalData {
+            company: lane.company.0,
+            table: "integration",
+            row: lane.integration.to_string(),
+            column: "sealed_refresh",
+        };
+        let hash = |token: &str| hex::encode(Sha256::digest(token));
+        let kept: Vec<_> = kept.iter().map(|(own, newest)| (hash(own), *newest)).collect();
+        let plain = serde_json::to_vec(&kept).unwrap();
+        let sealed = Sealer::new(&file, &ring).seal(&ring.newest_fingerprint(), &place, &plain).unwrap();
+        let update = "UPDATE integration SET sealed_refresh = $2 WHERE id = $1";
+        sqlx::query(update).bind(lane.integration.uuid()).bind(sealed).execute(&self.pool).await.unwrap();
     }
 
     async fn delete(&self, lane: LaneId) {
@@ -86,9 +146,9 @@ async fn one_daemon_at_a_time_logs_in_with_the_newest_token() {
     bench.join(lane, &LOGIN).await;
     assert_eq!(bench.begin_login(lane, &LOGIN).await, newest("own 7", ""));
     assert_eq!(bench.begin_login(lane, &LOGIN).await, None, "another daemon logs in");
-    bench.end_login(lane, &LOGIN, Some(&given("newer", 1))).await;
+    bench.end_login(&LOGIN, Some(&given("newer", 1))).await;
     assert_eq!(bench.begin_login(lane, &LOGIN).await, newest("newer", "token 1"));
-    bench.end_login(lane, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     assert_eq!(
         bench.begin_login(lane, &TRIED).await,
         newest("own 8", ""),
@@ -103,7 +163,7 @@ async fn one_daemon_at_a_time_logs_in_with_the_newest_token() {
         "the dead keep nobody away"
     );
     let gone = LaneId::new(bench.company, IntegrationId::generate());
-    assert_eq!(bench.begin_login(gone, &[9; 32]).await, None);
+    assert!(matches!(bench.ask(gone, &[9; 32]).await.unwrap().0, LoginStart::Gone));
     assert_eq!(bench.count("login").await, 2);
 }
 
@@ -120,20 +180,20 @@ async fn integrations_that_log_in_alike_have_the_newest_token_whoever_got_it() {
     }
     assert_eq!(bench.begin_login(one, &LOGIN).await, newest("own 7", ""));
     assert_eq!(bench.begin_login(twin, &LOGIN).await, None, "one at a time, whichever of them");
-    bench.end_login(one, &LOGIN, Some(&given("second", 1))).await;
+    bench.end_login(&LOGIN, Some(&given("second", 1))).await;
 
     // One that has never logged in finds what another got; a login that failed changes none of it.
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", "token 1"));
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     bench.log_in(twin, &LOGIN, &given("third", 2)).await;
     assert_eq!(bench.begin_login(one, &LOGIN).await, newest("third", "token 2"));
-    bench.end_login(one, &LOGIN, Some(&LoginGiven { refresh: None, token: "token 3".into() })).await;
+    bench.end_login(&LOGIN, Some(&LoginGiven { refresh: None, token: "token 3".into() })).await;
     assert_eq!(
         bench.begin_login(far, &LOGIN).await,
         newest("third", "token 3"),
         "companies may share an account"
     );
-    bench.end_login(far, &LOGIN, Some(&given("fourth", 4))).await;
+    bench.end_login(&LOGIN, Some(&given("fourth", 4))).await;
 
     // So does one that came when the only one was deleted that had a token.
     let fourth = bench.sibling("fourth").await;
@@ -142,7 +202,7 @@ async fn integrations_that_log_in_alike_have_the_newest_token_whoever_got_it() {
     }
     bench.join(fourth, &LOGIN).await;
     assert_eq!(bench.begin_login(fourth, &LOGIN).await, newest("fourth", "token 4"));
-    bench.end_login(fourth, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     let plain = "position('fourth'::bytea IN sealed_refresh) + position('token'::bytea IN sealed_token)";
     assert!(bench.holds(&format!("(SELECT {plain} = 0 FROM login)")).await, "they are sealed");
 }
@@ -157,17 +217,88 @@ async fn a_login_that_no_integration_has_is_forgotten() {
     bench.log_in(one, &LOGIN, &given("second", 1)).await;
     bench.log_in(one, &TRIED, &given("tried", 1)).await;
     bench.delete(one).await;
-    bench.store.finish_deletions().await.unwrap();
+    bench.wait_days(29).await;
     assert_eq!((bench.count("integration").await, bench.count("login").await), (1, 2));
-    bench.sql("UPDATE login SET refreshing_until = now() - interval '25 hours'").await;
-    bench.store.finish_deletions().await.unwrap();
+    bench.wait_days(31).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", "token 1"));
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     assert_eq!(bench.count("login").await, 1, "what was only tried");
     bench.delete(twin).await;
-    bench.sql("UPDATE login SET refreshing_until = now() - interval '25 hours'").await;
-    bench.store.finish_deletions().await.unwrap();
+    bench.wait_days(31).await;
     assert_eq!(bench.count("login").await, 0);
+}
+
+#[tokio::test]
+async fn credentials_that_are_taken_bring_their_login_and_leave_that_of_the_ones_before() {
+    let bench = Bench::new().await;
+    let lane = bench.lane();
+    // Set up on a Friday; the first lead comes long after that, and nothing was loaded meanwhile.
+    bench.log_in(lane, &TRIED, &given("second", 1)).await;
+    bench.try_credentials(lane, Some(&TRIED), Outcome::Delivered).await;
+    bench.wait_days(31).await;
+    assert_eq!(bench.begin_login(lane, &TRIED).await, newest("second", "token 1"));
+    bench.end_login(&TRIED, None).await;
+    let refused = Outcome::Failed(Failure::new(FailureClass::Credentials, "no such token"));
+    bench.try_credentials(lane, None, refused).await;
+    bench.wait_days(31).await;
+    assert_eq!(bench.count("login").await, 1, "those that are not taken change nothing");
+
+    // Others without a refresh token take their place; whoever puts them back within a while finds their newest token.
+    bench.try_credentials(lane, None, Outcome::Delivered).await;
+    bench.store.finish_deletions().await.unwrap();
+    assert_eq!(bench.begin_login(lane, &TRIED).await, newest("second", "token 1"));
+    bench.end_login(&TRIED, None).await;
+    bench.wait_days(31).await;
+    assert_eq!(bench.count("login").await, 0);
+}
+
+#[tokio::test]
+async fn a_load_of_an_earlier_version_takes_no_join_back() {
+    let bench = Bench::new().await;
+    let lane = bench.lane();
+    bench.join(lane, &LOGIN).await;
+    bench.sql("UPDATE integration SET version = 2").await;
+    let joined = async |login: u8| {
+        let id = uuid::Uuid::from_bytes([login; 16]);
+        bench.holds(&format!("(SELECT login = '{id}' FROM integration)")).await
+    };
+    bench.store.join_login(lane, 2, &TRIED, &own(&TRIED)).await.unwrap();
+    bench.join(lane, &LOGIN).await;
+    assert!(joined(8).await, "it was loaded before");
+    bench.begin_login(lane, &LOGIN).await.unwrap();
+    bench.end_login(&LOGIN, None).await;
+    assert!(joined(8).await, "so was the push that logs in");
+
+    // A join that somebody kept it from is made up for by whoever logs in, if not only to try credentials.
+    bench.sql("UPDATE integration SET version = 1").await;
+    bench.begin_login(lane, &LOGIN).await.unwrap();
+    assert!(joined(7).await);
+    bench.begin_login(lane, &TRIED).await.unwrap();
+    assert!(joined(7).await);
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_still_is_used_without_a_turn() {
+    let bench = Bench::new().await;
+    let (one, twin) = (bench.lane(), bench.sibling("twin").await);
+    bench.log_in(one, &LOGIN, &given("second", 1)).await;
+    let rows = "SELECT format('%s %s', xmin, turn) FROM login";
+    let row = async || sqlx::query_scalar::<_, String>(rows).fetch_one(&bench.pool).await.unwrap();
+    let before = row().await;
+    let read = |token: &SecretString| Some(token.expose_secret().to_owned());
+    let start = bench.store.begin_refresh(twin, Some(1), &LOGIN, &own(&LOGIN), &read).await.unwrap();
+    assert!(matches!(start, LoginStart::Given(token) if token == "token 1"));
+    assert_eq!(row().await, before, "nothing is written");
+
+    // Another login ends after it was read first.
+    let calls = Mutex::new(0);
+    let read = |token: &SecretString| {
+        *calls.lock().unwrap() += 1;
+        (*calls.lock().unwrap() > 1).then(|| token.expose_secret().to_owned())
+    };
+    let start = bench.store.begin_refresh(twin, Some(1), &LOGIN, &own(&LOGIN), &read).await.unwrap();
+    assert!(matches!(start, LoginStart::Given(token) if token == "token 1"));
+    assert!(bench.holds("(SELECT turn = 1 AND refreshing_until < clock_timestamp() FROM login)").await);
 }
 
 #[tokio::test]
@@ -179,16 +310,16 @@ async fn credentials_that_are_tried_and_put_back_find_what_their_own_logins_gave
     }
     bench.log_in(one, &LOGIN, &given("first", 1)).await;
     assert_eq!(bench.begin_login(one, &TRIED).await, newest("own 8", ""), "no token of others is theirs");
-    bench.end_login(one, &TRIED, Some(&given("tried", 2))).await;
+    bench.end_login(&TRIED, Some(&given("tried", 2))).await;
     bench.log_in(twin, &LOGIN, &given("second", 3)).await;
     assert_eq!(bench.begin_login(one, &TRIED).await, newest("tried", "token 2"));
-    bench.end_login(one, &TRIED, Some(&given("tried again", 4))).await;
+    bench.end_login(&TRIED, Some(&given("tried again", 4))).await;
 
     // They were not taken in the end.
     assert_eq!(bench.begin_login(one, &LOGIN).await, newest("second", "token 3"));
-    bench.end_login(one, &LOGIN, Some(&given("third", 5))).await;
+    bench.end_login(&LOGIN, Some(&given("third", 5))).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("third", "token 5"));
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
 
     // Nor are those lost that were in use for a while.
     bench.join(one, &TRIED).await;
@@ -199,54 +330,24 @@ async fn credentials_that_are_tried_and_put_back_find_what_their_own_logins_gave
 }
 
 #[tokio::test]
-async fn what_a_daemon_that_knows_of_no_table_of_logins_was_given_is_found() {
+async fn what_an_integration_kept_for_itself_is_taken_over_once() {
     let bench = Bench::new().await;
     let (one, twin) = (bench.lane(), bench.sibling("twin").await);
-    // It keeps what the logins of a few credentials gave with the integration.
-    for n in 1..=5 {
-        bench.log_in(one, &[n; 32], &given(&format!("given {n}"), 1)).await;
-    }
-    bench.sql("DELETE FROM login; UPDATE integration SET refreshing_until = NULL").await;
-    assert_eq!(bench.store.unjoined_logins().await.unwrap(), [one]);
-    bench.join(one, &[1; 32]).await;
-    bench.join(one, &[2; 32]).await;
-    bench.join(twin, &[2; 32]).await;
-    assert!(bench.store.unjoined_logins().await.unwrap().is_empty());
-    assert_eq!(bench.begin_login(twin, &[1; 32]).await, newest("own 1", ""), "it had more than are kept");
-    assert_eq!(
-        bench.begin_login(twin, &[2; 32]).await,
-        newest("given 2", ""),
-        "one that was connected since"
-    );
-    bench.end_login(twin, &[2; 32], Some(&given("second", 2))).await;
-    assert_eq!(bench.begin_login(one, &[2; 32]).await, newest("second", "token 2"));
-    bench.end_login(one, &[2; 32], Some(&given("third", 3))).await;
-
-    // As long as it lives it may log in again. Another login with this token leaves here what it would.
-    let old = async |refresh: &str| {
-        let turn = bench.store.begin_refresh(one, &[9; 32], &own(&[2; 32])).await.unwrap().unwrap();
-        let given = given(refresh, 9);
-        bench.store.end_refresh(one, &[9; 32], &own(&[2; 32]), turn.number, Some(&given)).await.unwrap();
-    };
-    old("passed over").await;
-    assert_eq!(bench.begin_login(one, &[2; 32]).await, newest("third", "token 3"));
-    assert!(
-        bench.holds("(SELECT refreshing_until > now() FROM integration WHERE name = 'crm')").await,
-        "it waits"
-    );
-    bench.end_login(one, &[2; 32], None).await;
-    old("fourth").await;
-    bench.sql("UPDATE integration SET refreshing_until = NULL WHERE name = 'crm'").await;
-    assert_eq!(bench.begin_login(one, &[2; 32]).await, newest("fourth", ""));
-    bench.end_login(one, &[2; 32], None).await;
-    assert_eq!(bench.begin_login(twin, &[2; 32]).await, newest("fourth", ""));
-    bench.end_login(twin, &[2; 32], None).await;
-    bench
-        .sql("UPDATE integration SET refreshing_until = now() + interval '1 minute' WHERE name = 'crm'")
-        .await;
-    assert_eq!(bench.begin_login(one, &[2; 32]).await, None, "it logs in");
-    let kept = "(SELECT position('given'::bytea IN sealed_refresh) = 0 FROM integration WHERE name = 'crm')";
-    assert!(bench.holds(kept).await, "they are sealed");
+    bench.keep_by_itself(one, &[("own 6", "other"), ("own 7", "second")]).await;
+    let kept = "integration WHERE sealed_refresh IS NOT NULL";
+    // Credentials that are only tried take nothing away.
+    assert_eq!(bench.begin_login(one, &TRIED).await, newest("own 8", ""));
+    assert_eq!(bench.count(kept).await, 1);
+    bench.join(twin, &LOGIN).await;
+    bench.join(one, &LOGIN).await;
+    assert_eq!(bench.count(kept).await, 0);
+    assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", ""));
+    bench.end_login(&LOGIN, Some(&given("third", 1))).await;
+    // What another kept for itself is older, or as good.
+    bench.keep_by_itself(twin, &[("own 7", "passed over")]).await;
+    assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("third", "token 1"));
+    assert_eq!(bench.count(kept).await, 0);
+    assert!(bench.holds("(SELECT bool_and(login IS NOT NULL) FROM integration)").await);
 }
 
 #[tokio::test]
@@ -264,26 +365,26 @@ async fn a_login_that_ends_late_ends_no_other_turn_and_takes_no_newer_token_back
     };
     overtake().await;
     let late = 1;
-    bench.end_turn(one, &LOGIN, late, None).await;
+    bench.end_turn(&LOGIN, late, None).await;
     assert_eq!(bench.begin_login(one, &LOGIN).await, None, "the other still logs in");
 
     // The token that the late one was given is the only one, if the other was refused with the one before.
-    bench.end_turn(one, &LOGIN, late, Some(&given("second", 1))).await;
+    bench.end_turn(&LOGIN, late, Some(&given("second", 1))).await;
     assert_eq!(bench.begin_login(one, &LOGIN).await, None);
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", "token 1"));
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
 
     // If it was not, the other has the newest. So has whoever came since, where an answer was lost and a turn is ended again.
     overtake().await;
     let (late, last) = (4, 5);
-    bench.end_turn(twin, &LOGIN, last, Some(&given("third", 2))).await;
-    bench.end_turn(one, &LOGIN, late, Some(&given("late", 3))).await;
+    bench.end_turn(&LOGIN, last, Some(&given("third", 2))).await;
+    bench.end_turn(&LOGIN, late, Some(&given("late", 3))).await;
     assert_eq!(bench.begin_login(one, &LOGIN).await, newest("third", "token 2"));
-    bench.end_turn(twin, &LOGIN, last, Some(&given("third", 2))).await;
+    bench.end_turn(&LOGIN, last, Some(&given("third", 2))).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, None);
-    bench.end_login(one, &LOGIN, Some(&given("fourth", 4))).await;
-    bench.end_turn(twin, &LOGIN, last, Some(&given("third", 2))).await;
+    bench.end_login(&LOGIN, Some(&given("fourth", 4))).await;
+    bench.end_turn(&LOGIN, last, Some(&given("third", 2))).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("fourth", "token 4"));
 }
 
@@ -301,7 +402,7 @@ async fn of_two_that_log_in_alike_at_once_one_does() {
     };
     let (begun, ()) = tokio::join!(bench.begin_login(twin, &LOGIN), says);
     assert_eq!(begun, None);
-    bench.end_turn(one, &LOGIN, 1, Some(&given("second", 1))).await;
+    bench.end_turn(&LOGIN, 1, Some(&given("second", 1))).await;
     // It ends, and whoever waits for that goes on with what it gave.
     bench.begin_login(one, &LOGIN).await.unwrap();
     let mut ends = bench.pool.begin().await.unwrap();
@@ -315,36 +416,57 @@ async fn of_two_that_log_in_alike_at_once_one_does() {
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_holds_or_nobody_can_read_costs_no_other_its_token() {
+async fn a_row_that_somebody_holds_keeps_no_login_waiting() {
+    let bench = Bench::new().await;
+    let (one, twin) = (bench.lane(), bench.sibling("twin").await);
+    bench.keep_by_itself(twin, &[("own 8", "eighth"), ("own 7", "seventh")]).await;
+    let mut holder = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM integration FOR UPDATE").execute(&mut *holder).await.unwrap();
+    bench.join(one, &LOGIN).await;
+    assert_eq!(bench.begin_login(one, &LOGIN).await, newest("own 7", ""));
+    bench.end_login(&LOGIN, Some(&given("second", 1))).await;
+    assert_eq!(bench.begin_login(twin, &TRIED).await, newest("eighth", ""), "it is read all the same");
+    assert_eq!(bench.count("integration WHERE login IS NOT NULL").await, 0);
+    holder.commit().await.unwrap();
+    assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", "token 1"));
+    bench.end_login(&LOGIN, None).await;
+    assert_eq!(bench.count("integration WHERE login IS NOT NULL").await, 1);
+
+    // That of a login is waited for a moment, and whoever asked comes back.
+    let mut holder = bench.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM login FOR UPDATE").execute(&mut *holder).await.unwrap();
+    bench.join(one, &LOGIN).await;
+    assert!(matches!(bench.ask(one, &LOGIN).await, Err(Error::Locked)));
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_costs_no_other_its_token() {
     let bench = Bench::new().await;
     let (one, twin) = (bench.lane(), bench.sibling("twin").await);
     for lane in [one, twin] {
         bench.join(lane, &LOGIN).await;
     }
-    bench.begin_login(one, &LOGIN).await.unwrap();
-    let mut holder = bench.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM integration FOR UPDATE").execute(&mut *holder).await.unwrap();
-    bench.end_login(one, &LOGIN, Some(&given("second", 1))).await;
-    bench.join(twin, &TRIED).await;
-    holder.commit().await.unwrap();
-    assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("second", "token 1"));
-    bench.end_login(twin, &LOGIN, Some(&given("third", 2))).await;
-
+    bench.log_in(one, &LOGIN, &given("third", 2)).await;
     bench
         .sql("UPDATE integration SET sealed_refresh = '\\x00'; UPDATE login SET sealed_token = '\\x00'")
         .await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("third", ""), "it logs in");
-    bench.end_login(twin, &LOGIN, Some(&given("fourth", 3))).await;
+    bench.end_login(&LOGIN, Some(&given("fourth", 3))).await;
     assert_eq!(bench.begin_login(twin, &LOGIN).await, newest("fourth", "token 3"));
-    bench.end_login(twin, &LOGIN, None).await;
+    bench.end_login(&LOGIN, None).await;
     // What is not known to be the newest is not used.
     bench.sql("UPDATE login SET sealed_refresh = '\\x00'").await;
-    assert!(bench.store.begin_refresh(twin, &LOGIN, &own(&LOGIN)).await.is_err());
+    assert!(bench.ask(twin, &LOGIN).await.is_err());
     bench.sql("DELETE FROM login; UPDATE integration SET sealed_refresh = '\\x00', login = NULL").await;
     bench.join(twin, &LOGIN).await;
     assert!(
         bench.holds("(SELECT bool_and(login IS NULL) FROM integration)").await,
         "whoever logs in is told"
     );
-    assert!(bench.store.begin_refresh(twin, &LOGIN, &own(&LOGIN)).await.is_err());
+    assert!(bench.ask(twin, &LOGIN).await.is_err());
+    // Credentials that are given now are the newest.
+    assert_eq!(bench.begin_login(twin, &TRIED).await, newest("own 8", ""));
+    bench.end_login(&TRIED, None).await;
+    bench.try_credentials(twin, Some(&TRIED), Outcome::Delivered).await;
+    assert_eq!(bench.count("integration WHERE sealed_refresh IS NULL AND login IS NOT NULL").await, 1);
 }

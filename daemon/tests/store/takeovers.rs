@@ -1,7 +1,7 @@
 //! What two daemons reach for in one moment, one of them has: the second one's statement began before the first one's ended.
 
-use leadlined::store::integration::refresh::LoginGiven;
-use secrecy::ExposeSecret as _;
+use leadlined::store::integration::refresh::{LoginGiven, LoginStart};
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::AssertSqlSafe;
 
 use super::bench::{Bench, wait_for_lock};
@@ -84,27 +84,27 @@ async fn a_test_of_an_integration_is_carried_out_by_one() {
 #[tokio::test]
 async fn a_login_that_an_integration_gets_meanwhile_is_not_forgotten() {
     let bench = Bench::new().await;
-    let (login, own) = ([7; 32], "own".into());
-    // Credentials that were in use days ago.
+    let (login, own) = ([7; 32], SecretString::from("own"));
+    // Credentials that were in use long ago.
     let given = LoginGiven { refresh: Some("newest".into()), token: "token".into() };
-    let turn = bench.store.begin_refresh(bench.lane(), &login, &own).await.unwrap().unwrap();
-    bench.store.end_refresh(bench.lane(), &login, &own, turn.number, Some(&given)).await.unwrap();
-    bench
-        .sql(
-            "UPDATE login SET refreshing_until = now() - interval '25 hours';
-             UPDATE integration SET sealed_refresh = NULL",
-        )
-        .await;
+    let begin = async || {
+        let read = |_: &SecretString| None::<()>;
+        match bench.store.begin_refresh(bench.lane(), None, &login, &own, &read).await.unwrap() {
+            LoginStart::Begun(turn) => turn,
+            start => panic!("{start:?}"),
+        }
+    };
+    bench.store.end_refresh(&login, begin().await.number, Some(&given)).await.unwrap();
+    bench.sql("UPDATE login SET refreshing_until = now() - interval '31 days'").await;
     bench.hold_up("DELETE", "login").await;
     let mut holder = bench.pool.begin().await.unwrap();
     sqlx::raw_sql(HELD_UP).execute(&mut *holder).await.unwrap();
     let joins = async {
         wait_for_lock(&bench.pool).await;
-        bench.store.join_login(bench.lane(), &login, &own).await.unwrap();
+        bench.store.join_login(bench.lane(), 1, &login, &own).await.unwrap();
         holder.commit().await.unwrap();
     };
     let (left, ()) = tokio::join!(bench.store.finish_deletions(), joins);
     assert_eq!(left.unwrap(), 0);
-    let turn = bench.store.begin_refresh(bench.lane(), &login, &own).await.unwrap().unwrap();
-    assert_eq!(turn.refresh.expose_secret(), "newest");
+    assert_eq!(begin().await.refresh.expose_secret(), "newest");
 }

@@ -232,14 +232,6 @@ impl Transport for Slow {
         Err(Failure::new(FailureClass::Credentials, "none"))
     }
 
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
-        Ok(RefreshTurn::Begun(own.clone()))
-    }
-
-    async fn end_refresh(&mut self, _own: &SecretString, _given: Option<&Token>) -> Result<(), Failure> {
-        Ok(())
-    }
-
     async fn lock_person(&mut self, _person: &str) -> bool {
         false
     }

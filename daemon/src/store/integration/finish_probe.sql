@@ -17,10 +17,18 @@ WITH gone AS (
             THEN gone.sealed_candidate ELSE i.sealed_credentials END,
         credentials_for = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
             THEN $25 ELSE i.credentials_for END,
+        login = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL THEN $27 ELSE i.login END,
+        sealed_refresh = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+            THEN NULL ELSE i.sealed_refresh END,
         version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
             THEN 1 ELSE 0 END)
     FROM gone WHERE i.company_id = $1 AND i.id = $2
         AND ($20 OR gone.is_good)
+), kept AS (
+    -- From now on the one is had and the other is not: both are kept for a while.
+    UPDATE login l SET refreshing_until = greatest(l.refreshing_until, clock_timestamp())
+    FROM gone, integration i WHERE i.company_id = $1 AND i.id = $2 AND l.id IN (i.login, $27)
+        AND $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
 )
 INSERT INTO attempt (company_id, integration_id, id, event, number, trigger, delivered, class, error,
     status_code, started_at, duration_ms, method, url, request_headers, request_body, response_headers,

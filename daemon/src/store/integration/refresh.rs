@@ -1,13 +1,11 @@
 //! Logins with a refresh token: what a target's login gave last stands in for the token of the credentials.
 //!
-//! A login is known by a hash of all that it sends, and has a row: integrations that log in with the same credentials find
+//! Daemons know a login by a hash of its credentials. It has a row: integrations that log in with the same credentials find
 //! there what the last of them was given, whoever they are of, the token for calls too, as a login may end the one before.
 //! One daemon at a time logs in: a token that is used twice may cost all of them. Turns are counted, so that a login which
 //! ends late takes no newer token back and ends nobody else's turn.
-//!
-//! A daemon of a version before this knows nothing of that row. It goes by the integration's own, where the newest token
-//! stands under that of the credentials that it came from: there it is kept too. Such a daemon ends a login with no time in
-//! `refreshing_until`, which nobody else does: then what stands there is the newest.
+
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -15,22 +13,30 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ids::CompanyId, lane::LaneId},
+    domain::lane::LaneId,
     secrets::AdditionalData,
     store::{Error, Store, sealed},
     telemetry,
 };
 
-/// So many tokens of earlier credentials are kept with an integration.
-const KEPT_MAX: usize = 4;
-/// So long, in seconds, a login may take before another daemon takes its turn.
-const TURN_SECONDS: f64 = 60.0;
+/// So long a login may take before another daemon takes its turn.
+pub const TURN: Duration = Duration::from_secs(60);
 
-/// What a login is known by, whoever makes it.
+/// What daemons know a login by.
 pub type LoginHash = [u8; 32];
 
-/// The hash of a token of the credentials, with the newest that its logins gave.
-type KeptTokens = Vec<(String, String)>;
+/// What comes of asking for a turn at a login.
+#[derive(Debug)]
+pub enum LoginStart<T> {
+    /// A login begins.
+    Begun(LoginTurn),
+    /// None is needed: this is what the last one gave for calls.
+    Given(T),
+    /// Another daemon is logging in.
+    Busy,
+    /// The integration is gone.
+    Gone,
+}
 
 /// What a login begins with.
 #[derive(Debug)]
@@ -39,8 +45,6 @@ pub struct LoginTurn {
     pub number: i64,
     /// The newest refresh token.
     pub refresh: SecretString,
-    /// What the last login gave for calls, as it was kept.
-    pub token: Option<SecretString>,
 }
 
 /// What a login gave.
@@ -56,40 +60,31 @@ pub struct LoginGiven {
 struct LoginRow {
     sealed_refresh: Option<Vec<u8>>,
     sealed_token: Option<Vec<u8>>,
-    /// How many turns have begun.
-    turn: i64,
-    /// The one that gave what stands here.
-    given_turn: i64,
     is_busy: bool,
 }
 
-/// What an integration's own row says.
-struct OwnRow {
-    sealed_refresh: Option<Vec<u8>>,
-    /// Its credentials are these, and a daemon logs in with them.
-    is_busy: bool,
-    /// They are, and a daemon of an earlier version was the last that did.
-    is_newest: bool,
-}
-
-/// Half of the hash tells logins apart as well.
-fn login_id(login: &LoginHash) -> Uuid {
+/// By what a login's row is found: half of the hash tells logins apart as well.
+pub(super) fn login_id(login: &LoginHash) -> Uuid {
     Uuid::from_u128(u128::from_be_bytes(*login.first_chunk().unwrap_or(&[0; 16])))
 }
 
-fn name_of(own: &SecretString) -> String {
-    hex::encode(Sha256::digest(own.expose_secret()))
-}
-
 impl Store {
-    /// From here on the integration logs in so. What it was given before it did is all others' too.
-    pub async fn join_login(&self, lane: LaneId, login: &LoginHash, own: &SecretString) -> Result<(), Error> {
-        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
+    /// From here on the integration logs in so, if this is its version still. If somebody holds its row, it joins when it
+    /// next logs in.
+    pub async fn join_login(
+        &self,
+        lane: LaneId,
+        version: i32,
+        login: &LoginHash,
+        own: &SecretString,
+    ) -> Result<(), Error> {
+        let id = login_id(login);
         let is_joined = sqlx::query_scalar!(
-            r#"SELECT coalesce(login = $3 AND refreshing_until IS NOT NULL, false) AS "is_joined!"
+            r#"SELECT version <> $3 OR (login IS NOT DISTINCT FROM $4 AND sealed_refresh IS NULL) AS "is_joined!"
                FROM integration WHERE company_id = $1 AND id = $2"#,
-            company,
-            integration,
+            lane.company.0,
+            lane.integration.uuid(),
+            version,
             id,
         )
         .fetch_optional(&self.pool)
@@ -97,181 +92,177 @@ impl Store {
         if is_joined != Some(false) {
             return Ok(());
         }
-        let mut tx = self.begin_aside().await?;
-        let mut row = lock_login(&mut tx, id).await?;
-        let own_row = match lock_own_row(&mut tx, lane, id).await {
-            Ok(Some(own_row)) => own_row,
-            // A row that somebody holds keeps no push waiting: it is as well the next time that it is read.
-            Ok(None) | Err(Error::Locked) => return Ok(()),
-            Err(error) => return Err(error),
+        let joined = async {
+            let mut tx = self.begin_aside().await?;
+            let mut row = lock_login(&mut tx, id).await?;
+            self.join(&mut tx, id, &mut row, lane, Some(version), own).await?;
+            Ok::<_, Error>(tx.commit().await?)
         };
-        match self.import_refresh(&mut tx, id, &mut row, lane, &own_row, own).await {
+        match joined.await {
+            Err(Error::Locked) => Ok(()),
             // Whoever logs in is told so.
             Err(error) if error.blames_values() => {
                 unreadable(&sealed::refresh(lane.company, lane.integration), &error);
-                return Ok(());
+                Ok(())
             }
-            imported => imported?,
+            joined => joined,
         }
-        sqlx::query!(
-            "UPDATE integration SET login = $3, refreshing_until = coalesce(refreshing_until, clock_timestamp())
-             WHERE company_id = $1 AND id = $2",
-            company,
-            integration,
-            id,
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
     }
 
-    /// The integrations that log in with a refresh token, as far as that is known of them, and of which no daemon has said
-    /// yet how: those that only a daemon of an earlier version has loaded.
-    pub async fn unjoined_logins(&self) -> Result<Vec<LaneId>, Error> {
-        let rows = sqlx::query!(
-            "SELECT company_id, id FROM integration
-             WHERE sealed_refresh IS NOT NULL AND login IS NULL AND deleted_at IS NULL ORDER BY 1, 2"
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| LaneId::new(CompanyId(row.company_id), row.id)).collect())
-    }
-
-    /// Begins a login with the newest token that came from this one of the credentials; with itself if there is none. None
-    /// if somebody else is logging in so. The credentials may only be tried: then the integration's row is another's.
-    pub async fn begin_refresh(
+    /// Asks for a turn at a login, which takes the newest token that came from this one of the credentials, or itself if
+    /// there is none. What the last login gave for calls is read first: where that is good, nobody logs in. The integration
+    /// joins the login if these are the credentials of this version of it, and not only tried.
+    pub async fn begin_refresh<T: Send>(
         &self,
         lane: LaneId,
+        version: Option<i32>,
         login: &LoginHash,
         own: &SecretString,
-    ) -> Result<Option<LoginTurn>, Error> {
-        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
+        read: &(impl Fn(&SecretString) -> Option<T> + Sync),
+    ) -> Result<LoginStart<T>, Error> {
+        let id = login_id(login);
+        let kept = sqlx::query_scalar!("SELECT sealed_token FROM login WHERE id = $1", id)
+            .fetch_optional(&self.pool)
+            .await?;
+        if let Some(token) = self.read_token(id, kept.flatten(), read) {
+            return Ok(LoginStart::Given(token));
+        }
         let mut tx = self.begin_aside().await?;
         let mut row = lock_login(&mut tx, id).await?;
         if row.is_busy {
-            return Ok(None);
+            return Ok(LoginStart::Busy);
         }
-        let own_row = lock_own_row(&mut tx, lane, id).await?;
-        let Some(own_row) = own_row.filter(|own_row| !own_row.is_busy) else { return Ok(None) };
-        self.import_refresh(&mut tx, id, &mut row, lane, &own_row, own).await?;
+        if !self.join(&mut tx, id, &mut row, lane, version, own).await? {
+            return Ok(LoginStart::Gone);
+        }
+        // Another login may have ended in between.
+        if let Some(token) = self.read_token(id, row.sealed_token, read) {
+            tx.commit().await?;
+            return Ok(LoginStart::Given(token));
+        }
+        let refresh = row.sealed_refresh.map(|value| self.open_text(&sealed::login_refresh(id), &value));
+        let refresh = refresh.transpose()?.unwrap_or_else(|| own.clone());
         let number = sqlx::query_scalar!(
-            "WITH own AS (
-                 UPDATE integration SET refreshing_until = clock_timestamp() + $4 * interval '1 second'
-                 WHERE company_id = $1 AND id = $2 AND login = $3
-             )
-             UPDATE login SET turn = turn + 1, refreshing_until = clock_timestamp() + $4 * interval '1 second'
-             WHERE id = $3 RETURNING turn",
-            company,
-            integration,
+            "UPDATE login SET turn = turn + 1, refreshing_until = clock_timestamp() + $2 * interval '1 second'
+             WHERE id = $1 RETURNING turn",
             id,
-            TURN_SECONDS,
+            TURN.as_secs_f64(),
         )
         .fetch_one(&mut *tx)
         .await?;
-        let refresh = row.sealed_refresh.map(|value| self.open_text(&sealed::login_refresh(id), &value));
-        let turn = LoginTurn {
-            number,
-            refresh: refresh.transpose()?.unwrap_or_else(|| own.clone()),
-            // One that cannot be read is got anew.
-            token: row.sealed_token.and_then(|value| {
-                let place = sealed::login_token(id);
-                self.open_text(&place, &value).inspect_err(|error| unreadable(&place, error)).ok()
-            }),
-        };
         tx.commit().await?;
-        Ok(Some(turn))
+        Ok(LoginStart::Begun(LoginTurn { number, refresh }))
     }
 
-    /// Takes over what stands with the integration, if it is newer, or all that there is.
-    async fn import_refresh(
+    /// What was kept for calls, if it is good. What cannot be read is got anew.
+    fn read_token<T>(
+        &self,
+        login: Uuid,
+        kept: Option<Vec<u8>>,
+        read: &impl Fn(&SecretString) -> Option<T>,
+    ) -> Option<T> {
+        let place = sealed::login_token(login);
+        let token = self.open_text(&place, &kept?).inspect_err(|error| unreadable(&place, error)).ok();
+        read(&token?)
+    }
+
+    /// Has an integration of this version log in so, and the login take over what the integration itself was given before
+    /// there was a row for that. False if the integration is gone.
+    async fn join(
         &self,
         db: &mut PgConnection,
         login: Uuid,
         row: &mut LoginRow,
         lane: LaneId,
-        own_row: &OwnRow,
+        version: Option<i32>,
         own: &SecretString,
-    ) -> Result<(), Error> {
-        if !own_row.is_newest && row.sealed_refresh.is_some() {
-            return Ok(());
-        }
-        let kept = self.open_refresh(lane, own_row.sealed_refresh.as_deref())?;
-        let Some((_, newest)) = kept.into_iter().find(|(name, _)| *name == name_of(own)) else {
-            return Ok(());
+    ) -> Result<bool, Error> {
+        let (company, integration) = (lane.company.0, lane.integration.uuid());
+        let kept = sqlx::query_scalar!(
+            "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2",
+            company,
+            integration,
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        let Some(kept) = kept else { return Ok(false) };
+        let newest = match kept.filter(|_| row.sealed_refresh.is_none()) {
+            Some(kept) => self.kept_by_itself(lane, &kept, own),
+            None => Ok(None),
         };
-        row.sealed_refresh = Some(self.seal(db, &sealed::login_refresh(login), newest.as_bytes()).await?);
-        row.sealed_token = None;
+        let newest = match newest {
+            // What is not known to be the newest is not used, unless it was given just now.
+            Err(error) if version.is_none() => {
+                unreadable(&sealed::refresh(lane.company, lane.integration), &error);
+                None
+            }
+            newest => newest?,
+        };
+        if let Some(newest) = newest {
+            let value = self.seal(db, &sealed::login_refresh(login), newest.as_bytes()).await?;
+            sqlx::query!("UPDATE login SET sealed_refresh = $2 WHERE id = $1", login, value)
+                .execute(&mut *db)
+                .await?;
+            row.sealed_refresh = Some(value);
+        }
+        let Some(version) = version else { return Ok(true) };
+        // A row that somebody holds keeps no login waiting.
         sqlx::query!(
-            "UPDATE login SET sealed_refresh = $2, sealed_token = NULL,
-                 given_turn = CASE WHEN refreshing_until > clock_timestamp() THEN given_turn ELSE turn END
-             WHERE id = $1",
+            "UPDATE integration SET login = $3, sealed_refresh = NULL
+             WHERE (company_id, id) IN (
+                 SELECT company_id, id FROM integration WHERE company_id = $1 AND id = $2 AND version = $4
+                     AND (login IS DISTINCT FROM $3 OR sealed_refresh IS NOT NULL) FOR NO KEY UPDATE SKIP LOCKED)",
+            company,
+            integration,
             login,
-            row.sealed_refresh.as_deref(),
+            version,
         )
         .execute(db)
         .await?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// What an integration kept for itself: pairs of a token's hash, and the newest that came from that one.
+    fn kept_by_itself(&self, lane: LaneId, kept: &[u8], own: &SecretString) -> Result<Option<String>, Error> {
+        let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), kept)?;
+        let kept: Vec<(String, String)> =
+            serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))?;
+        let own = hex::encode(Sha256::digest(own.expose_secret()));
+        Ok(kept.into_iter().find(|(hash, _)| *hash == own).map(|(_, newest)| newest))
     }
 
     /// Ends a login, with what it gave if it was good. One that ends once its turn is over leaves what it gave if no later one
-    /// gave anything, and another's turn as it is. So does one that is ended again. The integration's row, if somebody holds
-    /// it, is left as it is: a token that is kept too late is lost.
+    /// gave anything, and another's turn as it is. So does one that is ended again.
     pub async fn end_refresh(
         &self,
-        lane: LaneId,
         login: &LoginHash,
-        own: &SecretString,
         number: i64,
         given: Option<&LoginGiven>,
     ) -> Result<(), Error> {
-        let (company, integration, id) = (lane.company.0, lane.integration.uuid(), login_id(login));
+        let id = login_id(login);
         let mut tx = self.begin_aside().await?;
-        let row = lock_login(&mut tx, id).await?;
-        let is_last = row.turn <= number;
-        let given = given.filter(|_| row.given_turn < number);
         let newest = given.and_then(|given| given.refresh.as_ref());
         let refresh = self.seal_given(&mut tx, &sealed::login_refresh(id), newest).await?;
-        let token =
-            self.seal_given(&mut tx, &sealed::login_token(id), given.map(|given| &given.token)).await?;
+        let token = given.map(|given| &given.token);
+        let token = self.seal_given(&mut tx, &sealed::login_token(id), token).await?;
         sqlx::query!(
-            "UPDATE login SET sealed_refresh = coalesce($2, sealed_refresh), sealed_token = coalesce($3, sealed_token),
-                 turn = greatest(turn, $4), given_turn = CASE WHEN $3::bytea IS NULL THEN given_turn ELSE $4 END,
-                 refreshing_until = CASE WHEN $5 THEN clock_timestamp() ELSE refreshing_until END
-             WHERE id = $1",
+            "INSERT INTO login AS l (id, sealed_refresh, sealed_token, turn, given_turn, refreshing_until)
+             VALUES ($1, $2, $3, $4::bigint, CASE WHEN $3::bytea IS NULL THEN 0 ELSE $4::bigint END, clock_timestamp())
+             ON CONFLICT (id) DO UPDATE SET
+                 sealed_refresh = CASE WHEN l.given_turn < excluded.given_turn
+                     THEN coalesce(excluded.sealed_refresh, l.sealed_refresh) ELSE l.sealed_refresh END,
+                 sealed_token = CASE WHEN l.given_turn < excluded.given_turn
+                     THEN excluded.sealed_token ELSE l.sealed_token END,
+                 given_turn = greatest(l.given_turn, excluded.given_turn),
+                 refreshing_until = CASE WHEN l.turn <= excluded.turn
+                     THEN clock_timestamp() ELSE l.refreshing_until END",
             id,
             refresh,
             token,
             number,
-            is_last,
         )
         .execute(&mut *tx)
         .await?;
-        let own_row = sqlx::query_scalar!(
-            "SELECT sealed_refresh FROM integration WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE SKIP LOCKED",
-            company,
-            integration,
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some(kept) = own_row {
-            let kept = match newest {
-                Some(newest) => Some(self.keep_copy(&mut tx, lane, kept.as_deref(), own, newest).await?),
-                None => None,
-            };
-            sqlx::query!(
-                "UPDATE integration SET sealed_refresh = coalesce($4, sealed_refresh),
-                     refreshing_until = CASE WHEN login = $3 AND $5 THEN clock_timestamp() ELSE refreshing_until END
-                 WHERE company_id = $1 AND id = $2",
-                company,
-                integration,
-                id,
-                kept,
-                is_last,
-            )
-            .execute(&mut *tx)
-            .await?;
-        }
         tx.commit().await?;
         Ok(())
     }
@@ -286,37 +277,12 @@ impl Store {
         self.seal(db, place, secret.expose_secret().as_bytes()).await.map(Some)
     }
 
-    /// The newest tokens of an integration with this one, sealed.
-    async fn keep_copy(
-        &self,
-        db: &mut PgConnection,
-        lane: LaneId,
-        kept: Option<&[u8]>,
-        own: &SecretString,
-        newest: &SecretString,
-    ) -> Result<Vec<u8>, Error> {
-        let place = sealed::refresh(lane.company, lane.integration);
-        // What cannot be read is worth less than the only token that there is now.
-        let opened = self.open_refresh(lane, kept);
-        let mut kept = opened.inspect_err(|error| unreadable(&place, error)).unwrap_or_default();
-        kept.retain(|(name, _)| *name != name_of(own));
-        kept.push((name_of(own), newest.expose_secret().to_owned()));
-        kept.drain(..kept.len().saturating_sub(KEPT_MAX));
-        let plain = serde_json::to_vec(&kept).map_err(|_| Error::Corrupt("refresh token"))?;
-        self.seal(db, &place, &plain).await
-    }
-
-    fn open_refresh(&self, lane: LaneId, value: Option<&[u8]>) -> Result<KeptTokens, Error> {
-        let Some(value) = value else { return Ok(KeptTokens::new()) };
-        let plain = self.sealer.open(&sealed::refresh(lane.company, lane.integration), value)?;
-        serde_json::from_slice(&plain).map_err(|_| Error::Corrupt("refresh token"))
-    }
-
-    /// Forgets the logins that no integration has. Those of credentials that were only tried are kept for a day.
+    /// Forgets the logins that no integration has had for 30 days: credentials that were only tried, or that others took the
+    /// place of, find their newest token when they are given again.
     pub(super) async fn forget_logins(&self) -> Result<(), Error> {
         sqlx::query!(
             "DELETE FROM login WHERE id IN (
-                 SELECT id FROM login l WHERE refreshing_until < clock_timestamp() - interval '1 day'
+                 SELECT id FROM login l WHERE refreshing_until < clock_timestamp() - interval '30 days'
                      AND NOT EXISTS (SELECT FROM integration i WHERE i.login = l.id) FOR UPDATE SKIP LOCKED)"
         )
         .execute(&self.pool)
@@ -340,21 +306,8 @@ async fn lock_login(db: &mut PgConnection, login: Uuid) -> Result<LoginRow, Erro
         LoginRow,
         r#"INSERT INTO login AS l (id, refreshing_until) VALUES ($1, clock_timestamp())
            ON CONFLICT (id) DO UPDATE SET refreshing_until = greatest(l.refreshing_until, clock_timestamp())
-           RETURNING sealed_refresh, sealed_token, turn, given_turn, refreshing_until > clock_timestamp() AS "is_busy!""#,
+           RETURNING sealed_refresh, sealed_token, refreshing_until > clock_timestamp() AS "is_busy!""#,
         login,
     );
     Ok(row.fetch_one(db).await?)
-}
-
-async fn lock_own_row(db: &mut PgConnection, lane: LaneId, login: Uuid) -> Result<Option<OwnRow>, Error> {
-    let row = sqlx::query_as!(
-        OwnRow,
-        r#"SELECT sealed_refresh, coalesce(login = $3 AND refreshing_until > clock_timestamp(), false) AS "is_busy!",
-               coalesce(login = $3, false) AND refreshing_until IS NULL AS "is_newest!"
-           FROM integration WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE"#,
-        lane.company.0,
-        lane.integration.uuid(),
-        login,
-    );
-    Ok(row.fetch_optional(db).await?)
 }
