@@ -46,6 +46,23 @@ pub(crate) fn shown(app: &App) -> String {
     text(&drawn(app, COLOUR))
 }
 
+/// Whether a text that is shown is faint.
+pub(super) fn is_faint(app: &App, wanted: &str) -> bool {
+    let buffer = drawn(app, COLOUR);
+    let shown = text(&buffer);
+    let (y, line) = shown.lines().enumerate().find(|(_, line)| line.contains(wanted)).unwrap();
+    let x = line[..line.find(wanted).unwrap()].width();
+    buffer[(x as u16, y as u16)].modifier.contains(Modifier::DIM)
+}
+
+/// Counts what an act paints anew.
+pub(super) fn changed_cells<T>(app: &mut App, count: &mut usize, act: impl FnOnce(&mut App) -> T) -> T {
+    let before = drawn(app, COLOUR);
+    let acted = act(app);
+    *count += before.diff(&drawn(app, COLOUR)).len();
+    acted
+}
+
 /// Which cells of a row are coloured or reversed: `3-9 red+bold`.
 fn styles(buffer: &Buffer) -> String {
     let mut lines = String::new();
