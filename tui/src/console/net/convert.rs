@@ -281,6 +281,7 @@ pub(super) fn cause(it: v1::Failure) -> Cause {
         dead: it.dead,
         retrying: it.retrying,
         leads: it.leads,
+        leads_exact: it.leads_exact,
         money: it.money.into_iter().map(|money| (money.currency, money.amount)).collect(),
         places: it.integrations.into_iter().map(place).collect(),
         first_at: time(it.first_at),
