@@ -56,7 +56,7 @@ pub(super) fn count(number: i64) -> u64 {
     number.max(0).unsigned_abs()
 }
 
-fn small(number: i32) -> u32 {
+pub(super) fn small(number: i32) -> u32 {
     number.max(0).unsigned_abs()
 }
 

@@ -326,3 +326,29 @@ fn a_filter_is_seen_at_80_columns() {
     visit(&mut app, "enter");
     assert!(shown(&app).contains("[/ret]"), "{}", shown(&app));
 }
+
+#[test]
+fn one_lead_is_traced_across_all_integrations() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter");
+    let other = "acme-webhook  attempt 1  delivered  first: 201";
+    assert!(!shown(&app).contains(other), "{}", shown(&app));
+    visit(&mut app, "v");
+    let text = shown(&app);
+    let story = [
+        "received",
+        "hubspot-eu    attempt 1  failed  first: transient: 503",
+        other,
+        "hubspot-eu    attempt 2  failed  retry: ",
+        "hubspot-eu    attempt 3  failed  retry: ",
+    ];
+    let places: Vec<_> = story.iter().map(|line| text.find(line)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+    // All of them can be stepped through; what the story knows of each is there before the daemon tells more.
+    press(&mut app, "enter");
+    for seen in [["hubspot-eu", "503", "retry"], ["acme-webhook", "201", "first"]] {
+        let text = shown(&app);
+        assert!(seen.iter().all(|part| text.contains(part)), "{seen:?} {text}");
+        press(&mut app, "right right");
+    }
+}
