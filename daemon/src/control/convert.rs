@@ -241,6 +241,8 @@ impl From<DeliveryView> for v1::Delivery {
             event: words::event(delivery.event).into(),
             state: words::delivery_state(delivery.state).into(),
             reason: delivery.reason.unwrap_or_default(),
+            reason_code: words::delivery_reason(delivery.reason_code.as_deref()).into(),
+            reason_flows: delivery.reason_flows,
             attempts: small(delivery.attempts),
             due_at: delivery.due_at.map(time),
             running: delivery.running,

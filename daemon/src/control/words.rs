@@ -103,6 +103,11 @@ fn each<T>(
     numbers.iter().map(|number| read(*number)?.ok_or_else(|| unknown(what, *number, of))).collect()
 }
 
+/// Why a delivery stands where it does; unspecified for none, and for one that only a newer daemon knows.
+pub(super) fn delivery_reason(code: Option<&str>) -> v1::DeliveryReason {
+    code.and_then(v1::DeliveryReason::from_word).unwrap_or_default()
+}
+
 /// The classes that a request asks for; none for any.
 pub(super) fn read_failure_classes(classes: &[i32]) -> Result<Vec<FailureClass>, Refusal> {
     each(classes, read_failure_class, ("failure class", "FailureClass"))
@@ -167,6 +172,7 @@ pub(super) fn read_duration(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{delivery::Reason, why::Waiting};
 
     #[test]
     fn every_word_has_a_value_and_comes_back() {
@@ -229,6 +235,15 @@ mod tests {
         assert!(!told.contains(&0), "{told:?}");
         assert!(Notice::ALL.into_iter().all(|it| notice_event(it) != v1::NoticeEvent::Unspecified));
         assert!(NoticeState::ALL.into_iter().all(|it| notice_state(it) != v1::NoticeState::Unspecified));
+    }
+
+    #[test]
+    fn every_reason_of_a_delivery_has_its_value() {
+        let codes = Reason::CODES.into_iter().chain(Waiting::CODES);
+        let told: Vec<v1::DeliveryReason> = codes.map(|code| delivery_reason(Some(code))).collect();
+        assert!(v1::DeliveryReason::ALL.iter().all(|it| told.contains(it)), "{told:?}");
+        assert!(!told.contains(&v1::DeliveryReason::Unspecified), "{told:?}");
+        assert_eq!(delivery_reason(Some("embargo")), v1::DeliveryReason::Unspecified);
     }
 
     #[test]
