@@ -316,3 +316,27 @@ impl From<FlowView> for v1::Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::integration::EventKind,
+        store::{lead::place::LeadPlace, shown::Shown},
+    };
+
+    #[test]
+    fn a_lead_of_an_unknown_kind_is_told_as_such() {
+        let event = |kind: &str| {
+            let place = LeadPlace::first();
+            let kind = Shown::read(kind, EventKind::parse);
+            StoredEvent { lead: place.lead, place, uuid: "ada".to_owned(), kind, body: "{}".into() }
+        };
+        let condition = Condition::compile("true").unwrap();
+        assert!(ask(&condition, &event("lead.created")).unwrap());
+        assert_eq!(
+            ask(&condition, &event("lead.merged")).unwrap_err().to_string(),
+            "a newer version of leadlined took the event in, and this one does not know its kind",
+        );
+    }
+}
