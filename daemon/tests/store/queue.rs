@@ -340,6 +340,8 @@ fn set_up() -> (tokio::runtime::Runtime, Store, PgPool) {
 async fn open() -> (Store, PgPool) {
     // Planning takes longer than anything else here, and no table grows.
     let (store, pool, _) = bench::open(&[("plan_cache_mode", "force_generic_plan")]).await;
+    // A newer daemon's schema allows lines that this one does not know.
+    sqlx::query("ALTER TABLE due DROP CONSTRAINT due_kind_check").execute(&pool).await.unwrap();
     (store, pool)
 }
 

@@ -15,13 +15,14 @@ use crate::{
         moment::Moment,
     },
     store::{
-        DueHint, Error, known,
+        DueHint, Error,
         lead::{
             event::replace_event,
             intake::{AcceptedDelivery, NewDelivery, NewEvent},
             person::rewrite,
         },
         queue::{hold::in_flight, undelivered},
+        shown::Shown,
         state,
     },
 };
@@ -29,7 +30,8 @@ use crate::{
 /// A delivery that is not final.
 struct OpenDelivery {
     id: Uuid,
-    event: EventKind,
+    /// One that only a newer daemon knows stays where it is, and updates wait behind it.
+    event: Shown<EventKind>,
     state: State,
     successor_id: Option<Uuid>,
     created_at: jiff::Timestamp,
@@ -158,7 +160,7 @@ async fn lock_lines(
     for row in open {
         lines.entry(row.integration_id).or_default().push(OpenDelivery {
             id: row.id,
-            event: known("event", &row.event, EventKind::parse)?,
+            event: Shown::read(&row.event, EventKind::parse),
             state: state(&row.state)?,
             successor_id: row.successor_id,
             created_at: row.created_at.to_jiff(),
@@ -249,11 +251,11 @@ async fn add(tx: &mut PgTransaction<'_>, update: &NewEvent, added: &[Added<'_>])
 mod tests {
     use super::*;
 
-    /// The nth delivery of a line, as it was made: `created` or `updated`, its state, and who waits for it.
+    /// The nth delivery of a line: its event (`created`, `updated` or a newer one), its state, and who waits for it.
     fn open(n: u128, event: &str, state: &str, successor: Option<u128>) -> OpenDelivery {
         OpenDelivery {
             id: Uuid::from_u128(n),
-            event: EventKind::parse(&format!("lead.{event}")).unwrap(),
+            event: Shown::read(&format!("lead.{event}"), EventKind::parse),
             state: State::parse(state).unwrap(),
             successor_id: successor.map(Uuid::from_u128),
             created_at: jiff::Timestamp::UNIX_EPOCH,
@@ -263,7 +265,7 @@ mod tests {
     #[test]
     fn an_update_takes_the_place_of_those_that_wait_and_stands_last() {
         type Line = Vec<OpenDelivery>;
-        let cases: [(&str, Line, &[u128], Option<u128>); 8] = [
+        let cases: [(&str, Line, &[u128], Option<u128>); 9] = [
             ("nothing is open", vec![], &[], None),
             ("behind the creation", vec![open(1, "created", "pending", None)], &[], Some(1)),
             (
@@ -286,6 +288,16 @@ mod tests {
                     open(1, "created", "pending", Some(2)),
                     open(2, "updated", "pending", Some(3)),
                     open(3, "created", "pending", None),
+                ],
+                &[],
+                Some(3),
+            ),
+            (
+                "what a newer daemon has made stays, and so does what leads on to it",
+                vec![
+                    open(1, "created", "pending", Some(2)),
+                    open(2, "updated", "pending", Some(3)),
+                    open(3, "merged", "held", None),
                 ],
                 &[],
                 Some(3),

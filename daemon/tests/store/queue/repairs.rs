@@ -38,27 +38,37 @@ impl Scene {
         assert_eq!(self.mend().await, lost.unsigned_abs(), "it is not found");
     }
 
-    /// A newer daemon has queued one in words that this one does not know.
+    /// A newer daemon has queued one in a word that this one does not know: what made it due, in which line it stands,
+    /// or what happened.
     pub(super) async fn make_strange(&self, n: usize) {
-        sqlx::query(
-            "UPDATE due SET trigger = 'comet' WHERE ctid = (
-                 SELECT ctid FROM (SELECT ctid, row_number() OVER (ORDER BY delivery_id) AS n, count(*) OVER () AS many
-                     FROM due WHERE company_id = $1) q WHERE n = 1 + $2 % many)",
-        )
-        .bind(self.company.0)
-        .bind((n % 1000) as i64)
-        .execute(&self.pool)
-        .await
-        .unwrap();
+        let change = [
+            "UPDATE due SET trigger = 'comet' FROM one WHERE due.ctid = one.place",
+            "UPDATE due SET kind = 7 FROM one WHERE due.ctid = one.place",
+            "UPDATE delivery d SET event = 'comet' FROM one WHERE d.company_id = $1 AND d.id = one.delivery_id",
+        ][n % 3];
+        let sql = format!(
+            "WITH one AS MATERIALIZED (SELECT ctid AS place, delivery_id FROM (
+                 SELECT ctid, delivery_id, row_number() OVER (ORDER BY delivery_id) AS n, count(*) OVER () AS many
+                 FROM due WHERE company_id = $1) q WHERE n = 1 + $2 % many)
+             {change}"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(self.company.0)
+            .bind((n / 3 % 1000) as i64)
+            .execute(&self.pool)
+            .await
+            .unwrap();
     }
 
     /// This daemon is that newer one now.
     pub(super) async fn make_known(&self) {
-        sqlx::query("UPDATE due SET trigger = 'retry' WHERE company_id = $1 AND trigger = 'comet'")
-            .bind(self.company.0)
-            .execute(&self.pool)
-            .await
-            .unwrap();
+        for change in [
+            "UPDATE due SET trigger = 'retry' WHERE company_id = $1 AND trigger = 'comet'",
+            "UPDATE due SET kind = 1 WHERE company_id = $1 AND kind = 7",
+            "UPDATE delivery SET event = 'lead.updated' WHERE company_id = $1 AND event = 'comet'",
+        ] {
+            sqlx::query(change).bind(self.company.0).execute(&self.pool).await.unwrap();
+        }
     }
 
     /// An operator opens a lane that its target has asked to wait for long, and pushes what waits.
