@@ -160,6 +160,10 @@ impl Prepared for Hung {
         Ok(None)
     }
 
+    fn abilities(&self) -> Abilities {
+        self.webhook.abilities()
+    }
+
     async fn push(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<(), Failure> {
         self.webhook.push(push, ctx).await
     }
