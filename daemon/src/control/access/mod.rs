@@ -117,6 +117,7 @@ impl Gate {
         let hash = text.map(|text| Sha256::digest(text.trim()).into());
         // One that was let in before is never kept out for what its neighbours show.
         if patience == Patience::None && !hash.is_some_and(|hash| self.good_tokens.has(&hash)) {
+            self.security.note(Attempted::WrongToken, client, AttemptedBy::default());
             return Err(refusal::too_many());
         }
         let token = match &hash {
