@@ -186,12 +186,16 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
     assert!(!empty.path().join("postgres").exists(), "it changes nothing");
 
     let mut daemon = ChildDaemon::start(None, &[]).await;
+    // Its own, not those of whoever asks.
+    let of_daemon = format!("--pid={}", daemon.pid().unwrap());
+    assert!(Command::new("prlimit").args([&of_daemon, "--nofile=3000:"]).status().unwrap().success());
     let report = succeed(daemon.dir(), &["doctor"]);
     for line in [
         "ok    daemon          it takes leads in at 127.0.0.1:",
         "ok    database        PostgreSQL ",
         "ok    schema          it is up to date",
         "ok    master key      ",
+        "look  open files      3000: raise it to 65536",
     ] {
         assert!(report.contains(line), "{report}");
     }
