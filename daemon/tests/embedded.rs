@@ -17,10 +17,15 @@ use std::{
 #[path = "../../tests/src/harness/wait.rs"]
 mod wait;
 
+#[expect(unreachable_pub, reason = "the other tests take it from the harness")]
+#[path = "../../tests/src/harness/left_out.rs"]
+mod left_out;
+
 use leadlined::postgres::{
     data_dir::DataDir,
     embedded::{Cluster, dump::begin_restore},
 };
+use left_out::left_out;
 use sqlx::{ConnectOptions as _, PgConnection, Row as _};
 use wait::wait_until;
 
@@ -267,7 +272,7 @@ async fn links_in_the_servers_directory_lead_nowhere_and_its_account_may_not_con
                 let error = String::from_utf8_lossy(&output.stderr);
                 assert!(error.contains("Peer authentication failed"), "{error}");
             }
-            Err(error) => println!("left out, because there is no psql: {error}"),
+            Err(error) => left_out("LEADLINE_PG_CLIENTS_REQUIRED", &format!("psql: {error}")),
         }
     }
     cluster.stop().await.unwrap();

@@ -15,7 +15,8 @@ fn body<'a>(text: &'a str, function: &str) -> Option<&'a str> {
 
 /// The settings that a function of a file reads, and without which it is left out.
 fn wanted(text: &str, function: &str) -> BTreeSet<String> {
-    let Some(body) = body(text, function).filter(|body| body.contains("left out")) else {
+    let is_conditional = |body: &&str| body.contains("left out") || body.contains("left_out(");
+    let Some(body) = body(text, function).filter(is_conditional) else {
         return BTreeSet::new();
     };
     let reads = body.split("env::var").skip(1).filter_map(|read| {
@@ -24,6 +25,9 @@ fn wanted(text: &str, function: &str) -> BTreeSet<String> {
         let literal = if name.starts_with('"') { Some(name) } else { constant() };
         Some(literal?.trim_matches('"').to_owned())
     });
+    // The harness reads the setting that it is given.
+    let given = body.split("left_out(\"").skip(1).filter_map(|given| given.split('"').next());
+    let reads = reads.chain(given.map(str::to_owned));
     reads.filter(|name| name.starts_with("LEADLINE_")).collect()
 }
 
@@ -65,10 +69,16 @@ fn settings_are_found_by_name_and_by_constant() {
     let text = "const WANTED: &str = \"LEADLINE_A\";\n\
                 fn one() {\n    if env::var_os(WANTED).is_none() {\n        println!(\"left out\");\n    }\n}\n\
                 mod tests {\n    fn two() {\n        env::var(\"LEADLINE_B\");\n        // left out\n    }\n\
-                fn three() {\n        env::var(\"LEADLINE_C\");\n    }\n}\n";
-    for (function, expected) in [("one", vec!["LEADLINE_A"]), ("two", vec!["LEADLINE_B"]), ("three", vec![])]
-    {
+                fn three() {\n        env::var(\"LEADLINE_C\");\n    }\n\
+                fn four() {\n        left_out(\"LEADLINE_D\", \"a pooler\");\n    }\n}\n";
+    for (function, expected) in [
+        ("one", vec!["LEADLINE_A"]),
+        ("two", vec!["LEADLINE_B"]),
+        ("three", vec![]),
+        ("four", vec!["LEADLINE_D"]),
+    ] {
         assert_eq!(wanted(text, function).into_iter().collect::<Vec<_>>(), expected, "{function}");
     }
-    assert!(is_set("LEADLINE_POOLER_REQUIRED") && !is_set("LEADLINE_NOBODY_SETS_THIS"));
+    assert!(is_set("LEADLINE_POOLER_REQUIRED") && is_set("LEADLINE_ROOT_REQUIRED"));
+    assert!(is_set("LEADLINE_PG_CLIENTS_REQUIRED") && !is_set("LEADLINE_NOBODY_SETS_THIS"));
 }

@@ -33,7 +33,7 @@ async fn each_example_of_the_api_posts_a_lead() {
     for (language, file, run) in LANGUAGES {
         let source = block(&page, language);
         if !is_installed(run[0]).await {
-            left_out(run[0]);
+            left_out("LEADLINE_CLIENTS_REQUIRED", run[0]);
             continue;
         }
         let dir = tempfile::tempdir().unwrap();

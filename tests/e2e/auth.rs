@@ -3,7 +3,7 @@
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
 use leadline_proto::v1::Role;
-use leadline_tests::{Cli, Daemon, Database, control, wait_until};
+use leadline_tests::{Cli, Daemon, Database, control, left_out, wait_until};
 use leadlined::control::GroupRole;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -87,7 +87,7 @@ async fn another_user_is_turned_away_by_every_method() {
     }
     let dir = tempfile::tempdir().unwrap();
     if fs::metadata(dir.path()).map(|made| std::os::unix::fs::MetadataExt::uid(&made)).unwrap() != 0 {
-        eprintln!("left out: only root can be another user");
+        left_out("LEADLINE_ROOT_REQUIRED", "root, who alone can be another user");
         return;
     }
 
@@ -126,7 +126,7 @@ async fn a_group_of_the_machine_may_do_what_its_role_says_and_no_more() {
     let is_root =
         fs::metadata(members.path()).map(|made| std::os::unix::fs::MetadataExt::uid(&made)).unwrap() == 0;
     let (true, Some(group)) = (is_root, group_name(NOBODY)) else {
-        eprintln!("left out: only root can be another user, of a group that has a name");
+        left_out("LEADLINE_ROOT_REQUIRED", "root, who alone can be another user, and a name of their group");
         return;
     };
     let database = Database::create().await;

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 const LEAD: &str = include_str!("../fixtures/lead.json");
 const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
 
-/// What of the person stands anywhere in the database, be it as text or as bytes.
+/// What of the person stands anywhere in the database, be it as text or as bytes, and in its server's log.
 async fn personal(daemon: &Daemon) -> Vec<String> {
     daemon.database().settled().await;
-    of_person(&daemon.database().dump().await)
+    of_person(&(daemon.database().dump().await + &daemon.database().server_log()))
 }
 
 /// What of the person stands in the statistics that the planner keeps of all tables.
@@ -23,6 +23,20 @@ async fn in_statistics(daemon: &Daemon) -> Vec<String> {
     let statistics: String = sqlx::query_scalar(statistics).fetch_one(&pool).await.unwrap();
     assert!(statistics.contains("lead.created"), "else this would show nothing");
     of_person(&statistics)
+}
+
+/// Has the server refuse to change rows of the person, as a fault of a daemon's would.
+async fn rows_are_refused(daemon: &Daemon) {
+    let pool = daemon.database().pool().await;
+    let mut refused = 0;
+    for table in ["lead_recent", "lead_person"] {
+        let statement = sqlx::AssertSqlSafe(format!("UPDATE {table} SET company_id = NULL"));
+        refused += usize::from(sqlx::query(statement).execute(&pool).await.is_err());
+    }
+    assert!(refused > 0, "the person stands nowhere");
+    let log = daemon.database().server_log();
+    assert!(log.contains("violates not-null constraint"), "else this would show nothing: {log}");
+    assert_eq!(of_person(&log), [""; 0], "the server's log quotes rows");
 }
 
 fn of_person(text: &str) -> Vec<String> {
@@ -154,6 +168,7 @@ async fn an_erased_person_is_nowhere_and_the_counts_stay() {
     })
     .await;
     assert!(personal(&daemon).await.contains(&"sarah".to_owned()), "else this would show nothing");
+    rows_are_refused(&daemon).await;
     assert_eq!(in_statistics(&daemon).await, [""; 0]);
     let running = hook("slow", slow.url("/"), shaped).await;
     post_lead(&url, &key, LEAD.replacen("\"guest_count\": 80", "\"guest_count\": 81", 1)).await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
-use leadline_tests::{ChildDaemon, Operator, post_lead, wait_until};
+use leadline_tests::{ChildDaemon, Operator, left_out, post_lead, wait_until};
 use serde_json::json;
 
 use crate::{key_rotation, leads::verify};
@@ -59,7 +59,10 @@ fn key_of(dir: &Path) -> String {
 async fn the_master_key_is_in_memory_once_and_an_old_one_not_at_all() {
     let mut daemon = ChildDaemon::start_private(&[]).await;
     if let Err(error) = memory(daemon.pid().unwrap()) {
-        println!("left out, because only root may look into the memory of a daemon: {error}");
+        left_out(
+            "LEADLINE_ROOT_REQUIRED",
+            &format!("root, who alone may look into the memory of a daemon: {error}"),
+        );
         assert_eq!(daemon.stop().await, Some(0));
         return;
     }

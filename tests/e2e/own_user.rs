@@ -13,7 +13,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1;
-use leadline_tests::{ChildDaemon, Operator, leadlined, wait_until};
+use leadline_tests::{ChildDaemon, Operator, leadlined, left_out, wait_until};
 use leadlined::user::{self, SystemUser};
 use serde_json::json;
 use tokio::{
@@ -34,7 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn own_user() -> Option<SystemUser> {
     let found = user::find(OWN).unwrap().filter(|_| user::is_root());
     if found.is_none() {
-        println!("left out: only root can become another user, and one of this machine");
+        left_out(
+            "LEADLINE_ROOT_REQUIRED",
+            &format!("root, who alone becomes another user, and one called {OWN}"),
+        );
     }
     found
 }

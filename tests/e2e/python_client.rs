@@ -24,7 +24,8 @@ async fn python() -> Option<String> {
 #[tokio::test]
 async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
     let Some(python) = python().await else {
-        return left_out("Python with gRPC; `./run-tests` installs it where the system packages it");
+        let lacks = "Python with gRPC; `./run-tests` installs it where the system packages it";
+        return left_out("LEADLINE_CLIENTS_REQUIRED", lacks);
     };
     let Scene { daemon, operator, receiver, key, integration: id, .. } =
         Scene::with(Behaviour::RefuseAll(422, String::new())).await;
@@ -74,7 +75,10 @@ async fn a_client_that_knows_only_the_socket_does_an_operators_work() {
 async fn nodes_client_reads_our_files_lists_what_there_is_and_watches() {
     // The system packages no such client: it is where `scripts/client-check` says.
     let Ok(modules) = std::env::var("LEADLINE_TEST_NODE_MODULES") else {
-        return left_out("Node with @grpc/grpc-js; `scripts/client-check` fetches it");
+        return left_out(
+            "LEADLINE_CLIENTS_REQUIRED",
+            "Node with @grpc/grpc-js; `scripts/client-check` fetches it",
+        );
     };
     let Scene { daemon, receiver, .. } = Scene::with(Behaviour::Good).await;
     let output = Command::new("node")

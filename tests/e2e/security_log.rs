@@ -6,7 +6,9 @@ use leadline_proto::v1::{
     integration_service_client::IntegrationServiceClient, lead_service_client::LeadServiceClient,
     system_service_client::SystemServiceClient,
 };
-use leadline_tests::{ChildDaemon, Database, Operator, control, http, post_lead, request_id, wait_until};
+use leadline_tests::{
+    ChildDaemon, Database, Operator, control, http, left_out, post_lead, request_id, wait_until,
+};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
@@ -90,7 +92,7 @@ fn control_port(daemon: &ChildDaemon) -> u16 {
 async fn a_stranger_calls(daemon: &ChildDaemon) -> Vec<Value> {
     let dir = tempfile::tempdir().unwrap();
     if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap()) != 0 {
-        eprintln!("left out: only root can be another user");
+        left_out("LEADLINE_ROOT_REQUIRED", "root, who alone can be another user");
         return Vec::new();
     }
     let _relay = relay(dir.path(), &daemon.socket(), NOBODY).await;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{check, root};
+use super::{check, files, root};
 
 /// How many crates there may be in a version beside another one: fewer is better, more needs a reason here. All but a few
 /// are what others have not yet left behind (`rand`, `digest`, `toml`, `syn`).
@@ -35,16 +35,24 @@ fn locked() -> Vec<(String, String, Option<String>)> {
         .collect()
 }
 
-/// What is built here, as Cargo knows it without a network.
-fn metadata() -> Value {
+/// The machine that this is built on.
+fn host() -> String {
     let version = Command::new("rustc").arg("-vV").output().unwrap();
     let version = String::from_utf8(version.stdout).unwrap();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
+/// What is built for a machine, as Cargo knows it without a network; nothing where it has not fetched all of that.
+fn metadata(target: &str) -> Option<Value> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", host]);
+    cargo.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", target]);
     let output = cargo.current_dir(root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let told = String::from_utf8_lossy(&output.stderr);
+    if told.contains("--offline was specified") {
+        return None;
+    }
+    assert!(output.status.success(), "{told}");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
 /// Whether an expression of licences can be kept with these: `OR` leaves a choice, `AND` binds stronger and leaves none.
@@ -109,18 +117,61 @@ fn licences_are_read_as_they_are_written() {
 
 #[test]
 fn dependencies_are_licensed_as_the_rules_allow() {
-    let allowed = texts(&read("deny.toml"), "licenses", "allow", None);
-    let metadata = metadata();
-    let packages = metadata["packages"].as_array().unwrap();
-    assert!(packages.len() > 100, "{}", packages.len());
-    let mut findings = Vec::new();
-    for package in packages {
-        let licence = package["license"].as_str().unwrap_or_default();
-        if !is_allowed(licence, &allowed) {
-            findings.push(format!("{} {}: {licence:?}", package["name"], package["version"]));
+    let rules = read("deny.toml");
+    let allowed = texts(&rules, "licenses", "allow", None);
+    let (host, mut targets) = (host(), texts(&rules, "graph", "targets", None));
+    targets.insert(host.clone());
+    let mut findings = BTreeSet::new();
+    for target in &targets {
+        let Some(metadata) = metadata(target) else {
+            // What is built here has been fetched.
+            assert_ne!(*target, host, "it is not known what is built here");
+            println!("left out: the crates for {target} alone are not fetched here (cargo fetch)");
+            continue;
+        };
+        let packages = metadata["packages"].as_array().unwrap();
+        assert!(packages.len() > 100, "{}", packages.len());
+        for package in packages {
+            let licence = package["license"].as_str().unwrap_or_default();
+            if !is_allowed(licence, &allowed) {
+                findings.insert(format!("{} {}: {licence:?}", package["name"], package["version"]));
+            }
         }
     }
-    check("a dependency has a licence that deny.toml allows", &findings);
+    check("a dependency has a licence that deny.toml allows", &Vec::from_iter(findings));
+}
+
+/// The dependencies of a manifest without a version of their own: any at all (`*`), or none said. One of the workspace's
+/// has its version there, and one of ours its place.
+fn open_versions(manifest: &toml::Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in manifest {
+        let Some(table) = value.as_table() else { continue };
+        if !key.ends_with("dependencies") {
+            found.extend(open_versions(table));
+            continue;
+        }
+        for (name, wanted) in table {
+            let is_elsewhere = wanted.get("workspace").or(wanted.get("path")).is_some();
+            let version = wanted.as_str().or(wanted.get("version").and_then(toml::Value::as_str));
+            if version.map_or(!is_elsewhere, |version| version.contains('*')) {
+                found.push(name.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn dependencies_have_versions() {
+    let mut findings = Vec::new();
+    for (path, text) in files("", "Cargo.toml") {
+        findings.extend(open_versions(&text.parse().unwrap()).iter().map(|name| format!("{path}: {name}")));
+    }
+    check("a dependency names its version (`wildcards` in deny.toml)", &findings);
+    let text = "[dependencies]\na = '*'\nb = '1'\nc = { version = '2.*' }\nd = { path = 'd' }\ne = { features = [] }\n\
+                f = { workspace = true }\n[target.'cfg(unix)'.dev-dependencies]\ng = '*'\n[workspace.dependencies]\nh = '*'";
+    assert_eq!(open_versions(&text.parse().unwrap()), ["a", "c", "e", "g", "h"]);
 }
 
 #[test]
@@ -151,6 +202,17 @@ fn crates_in_several_versions_become_no_more() {
     let listed: Vec<_> = versions.iter().map(|(name, all)| format!("{name} {}", all.join(", "))).collect();
     assert!(more <= DUPLICATES_MAX, "{more} duplicates: thin them, or say why\n  {}", listed.join("\n  "));
     assert!(more + 3 > DUPLICATES_MAX, "{more} duplicates only: lower DUPLICATES_MAX, so that it stays so");
+}
+
+/// There is one place for it, which every reader finds: an address of the machine that built this is none.
+#[test]
+fn a_fault_is_reported_where_a_reader_can() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    assert!(page.contains("*Report a vulnerability*"), "SECURITY.md does not say what to do");
+    for name in ["SECURITY.md", "packaging/debian/control.in"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        assert!(!text.contains("localhost"), "{name} names an address that nobody else reaches");
+    }
 }
 
 /// What the package tells of itself: where a fault is reported, and which crates are in its programs. That both are

@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
-    process::Command,
     time::Duration,
 };
 
@@ -35,17 +34,14 @@ use crate::{
     telemetry, user,
 };
 
+mod machine;
 mod reach;
 mod sandbox;
 #[cfg(test)]
 mod tests;
 
-/// Below this much room the next hours are at risk, in KiB.
-const ROOM_MIN: u64 = 1024 * 1024;
 /// Clocks further apart make signatures and logs hard to follow, in seconds.
 const CLOCK_MAX: i64 = 5;
-/// Each connection is a file.
-const FILES_MIN: u64 = 4096;
 const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How a thing is.
@@ -116,7 +112,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
-    judge_limits(&mut report, &fs::read_to_string("/proc/self/limits").unwrap_or_default());
+    machine::examine_limits(&mut report, config, is_running).await;
     sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
     if is_running {
@@ -193,40 +189,7 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
             report.add(Grade::Good, thing, format!("{shown}, mode {mode:04o}"));
         }
     }
-    judge_room(report, room(path));
-}
-
-fn judge_room(report: &mut DoctorReport, kib: Option<u64>) {
-    match kib {
-        Some(kib) if kib < ROOM_MIN => report.add(
-            Grade::Look,
-            "disk",
-            format!("{} MiB are free: make room before PostgreSQL needs it", kib / 1024),
-        ),
-        Some(kib) => report.add(Grade::Good, "disk", format!("{} GiB are free", kib / ROOM_MIN)),
-        None => report.add(Grade::Look, "disk", "`df` does not say how much is free"),
-    }
-}
-
-/// How much room there is, in KiB.
-fn room(path: &Path) -> Option<u64> {
-    let output = Command::new("df").arg("-Pk").arg(path).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
-}
-
-/// What the kernel says of a process's limits.
-fn judge_limits(report: &mut DoctorReport, limits: &str) {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let Some(files) = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) else {
-        return;
-    };
-    if files < FILES_MIN {
-        let text = format!("{files}: raise it to 65536 (LimitNOFILE= in a unit, `ulimit -n` in a shell)");
-        report.add(Grade::Look, "open files", text);
-    } else {
-        report.add(Grade::Good, "open files", files.to_string());
-    }
+    machine::examine_disks(report, path);
 }
 
 /// A daemon that runs is asked how it is.

@@ -18,11 +18,11 @@ const LINES_MAX: usize = 20;
 const CLIENTS_CAP: usize = 10_000;
 /// How often room is made among them at most: it takes a look at each.
 const CLEANED_EVERY: Duration = Duration::from_secs(1);
-/// How many wrong keys of a client cost it nothing: somebody tries an old one.
+/// How many wrong things of a kind cost a client nothing: somebody tries an old key.
 const FREE: f64 = 10.0;
-/// From how many on its keys are not even looked up.
+/// From how many on what it shows is not even looked up.
 const MANY: f64 = 60.0;
-/// How many wrong keys are forgotten in a second.
+/// How many are forgotten in a second.
 const FORGOTTEN: f64 = 1.0;
 /// How long an answer waits that a client has had too many of.
 const SLOWED: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ pub struct AttemptedBy {
     pub uid: Option<u32>,
 }
 
-/// What becomes of a client's next wrong key.
+/// What becomes of a client's next key, token or form that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     /// It is answered at once.
@@ -111,20 +111,21 @@ pub struct Security(Mutex<Lately>);
 #[derive(Debug, Default)]
 struct Lately {
     seen: HashMap<Attempt, Seen>,
-    wrong_keys: HashMap<IpAddr, WrongKeys>,
+    /// Each kind apart: who guesses keys keeps nobody behind the same address from a form.
+    wrong: HashMap<(Attempted, IpAddr), Wrong>,
     lines: usize,
     lines_since: Option<Instant>,
     cleaned: Option<Instant>,
 }
 
-/// How many wrong keys a client had that were not forgotten at a moment.
+/// How many wrong things of a kind a client showed that were not forgotten at a moment.
 #[derive(Clone, Copy, Debug)]
-struct WrongKeys {
+struct Wrong {
     level: f64,
     at: Instant,
 }
 
-impl WrongKeys {
+impl Wrong {
     fn level(self, now: Instant) -> f64 {
         (self.level - now.saturating_duration_since(self.at).as_secs_f64() * FORGOTTEN).max(0.0)
     }
@@ -155,18 +156,18 @@ impl Security {
         }
     }
 
-    /// Notes a wrong key or token, and says how patient to be with the client from now on.
+    /// Notes a wrong key, token or form, and says how patient to be with the client's next from now on.
     pub fn wrong(&self, what: Attempted, client: IpAddr, by: AttemptedBy) -> Patience {
         self.note(what, client, by);
         self.lately(|lately| {
             let now = Instant::now();
-            patience(lately.wrong(client, now))
+            patience(lately.wrong(what, client, now))
         })
     }
 
-    /// How patient to be with a client.
-    pub fn patience(&self, client: IpAddr) -> Patience {
-        self.lately(|lately| patience(lately.level(client, Instant::now())))
+    /// How patient to be with what a client shows of a kind.
+    pub fn patience(&self, what: Attempted, client: IpAddr) -> Patience {
+        self.lately(|lately| patience(lately.level(what, client, Instant::now())))
     }
 
     fn lately<T>(&self, look: impl FnOnce(&mut Lately) -> T) -> T {
@@ -204,32 +205,34 @@ impl Lately {
         Some(1 + before.map_or(0, |seen| seen.since))
     }
 
-    /// Counts a wrong key of a client, and tells how many it has had by now. One for which there is no room begins anew
-    /// each time: with so many of them none of them gets far.
-    fn wrong(&mut self, client: IpAddr, now: Instant) -> f64 {
+    /// Counts something wrong of a client's, and tells how much it has had by now. What is refused without a look costs
+    /// nothing more: else a flood would shut its address for as many seconds as it had keys. One for which there is no
+    /// room begins anew each time: with so many of them none of them gets far.
+    fn wrong(&mut self, what: Attempted, client: IpAddr, now: Instant) -> f64 {
         self.make_room(now);
-        let level = self.level(client, now) + 1.0;
-        if self.wrong_keys.len() < CLIENTS_CAP || self.wrong_keys.contains_key(&client) {
-            self.wrong_keys.insert(client, WrongKeys { level, at: now });
+        let before = self.level(what, client, now);
+        let level = if before > MANY { before } else { before + 1.0 };
+        if self.wrong.len() < CLIENTS_CAP || self.wrong.contains_key(&(what, client)) {
+            self.wrong.insert((what, client), Wrong { level, at: now });
         }
         level
     }
 
-    /// How many wrong keys of a client are not forgotten yet.
-    fn level(&self, client: IpAddr, now: Instant) -> f64 {
-        self.wrong_keys.get(&client).map_or(0.0, |seen| seen.level(now))
+    /// How much of what was wrong of a client's is not forgotten yet.
+    fn level(&self, what: Attempted, client: IpAddr, now: Instant) -> f64 {
+        self.wrong.get(&(what, client)).map_or(0.0, |seen| seen.level(now))
     }
 
     /// Forgets clients that tried nothing lately, where there are too many. Each look is at all of them, so that it must
     /// not come with each request of a flood.
     fn make_room(&mut self, now: Instant) {
-        let is_full = self.seen.len() >= CLIENTS_CAP || self.wrong_keys.len() >= CLIENTS_CAP;
+        let is_full = self.seen.len() >= CLIENTS_CAP || self.wrong.len() >= CLIENTS_CAP;
         if !is_full || self.cleaned.is_some_and(|at| now.saturating_duration_since(at) < CLEANED_EVERY) {
             return;
         }
         self.cleaned = Some(now);
         self.seen.retain(|_, seen| now.saturating_duration_since(seen.reported) < QUIET);
-        self.wrong_keys.retain(|_, seen| seen.level(now) > 0.0);
+        self.wrong.retain(|_, seen| seen.level(now) > 0.0);
     }
 }
 
@@ -269,33 +272,57 @@ mod tests {
         assert_eq!(seen[0], Patience::Full);
         assert_eq!(seen[20], Patience::Short(SLOWED));
         assert_eq!(seen[69], Patience::None);
-        assert_eq!(security.patience(client(1)), Patience::None);
-        assert_eq!(security.patience(client(2)), Patience::Full);
+        assert_eq!(security.patience(Attempted::WrongKey, client(1)), Patience::None);
+        assert_eq!(security.patience(Attempted::WrongKey, client(2)), Patience::Full);
+        assert_eq!(security.patience(Attempted::UnknownForm, client(1)), Patience::Full, "a debt of its own");
         let later = Instant::now() + Duration::from_secs(90);
-        assert_eq!(patience(security.lately(|lately| lately.level(client(1), later))), Patience::Full);
+        let level = security.lately(|lately| lately.level(Attempted::WrongKey, client(1), later));
+        assert_eq!(patience(level), Patience::Full);
+    }
+
+    #[test]
+    fn a_flood_shuts_its_address_no_longer_than_its_answers_say() {
+        let (mut lately, start) = (Lately::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        for _ in 0..1000 {
+            lately.wrong(Attempted::WrongKey, client(1), start);
+        }
+        assert_eq!(patience(lately.level(Attempted::WrongKey, client(1), start)), Patience::None);
+        assert!(lately.level(Attempted::WrongKey, client(1), after(11)) <= MANY);
+        // While it goes on, one a second is looked up.
+        let mut looked_up = 0;
+        for second in 1..=100 {
+            for _ in 0..50 {
+                let level = lately.level(Attempted::WrongKey, client(1), after(second));
+                looked_up += usize::from(patience(level) != Patience::None);
+                lately.wrong(Attempted::WrongKey, client(1), after(second));
+            }
+        }
+        assert_eq!(looked_up, 100);
     }
 
     #[test]
     fn so_many_clients_are_remembered_and_room_is_made_once_a_second() {
         let (mut lately, start) = (Lately::default(), Instant::now());
         let of = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
+        let wrong = |lately: &mut Lately, n, at| lately.wrong(Attempted::WrongKey, of(n), at);
         let cap = u32::try_from(CLIENTS_CAP).unwrap();
         for n in 0..2 * cap {
-            assert!((lately.wrong(of(n), start) - 1.0).abs() < f64::EPSILON);
+            assert!((wrong(&mut lately, n, start) - 1.0).abs() < f64::EPSILON);
             lately.note((Some(of(n)), Attempted::WrongKey, None, None, None), start);
         }
-        assert_eq!(lately.wrong_keys.len(), CLIENTS_CAP);
+        assert_eq!(lately.wrong.len(), CLIENTS_CAP);
         assert!(lately.seen.len() <= CLIENTS_CAP);
         // Who is known is counted on, whoever else comes.
-        assert!(lately.wrong(of(0), start) > 1.5);
-        assert!(lately.wrong(of(2 * cap), start) < 1.5);
+        assert!(wrong(&mut lately, 0, start) > 1.5);
+        assert!(wrong(&mut lately, 2 * cap, start) < 1.5);
         // All but the first one have been forgotten, but somebody has looked a moment ago.
         let later = start + Duration::from_millis(1100);
         lately.cleaned = Some(later);
-        lately.wrong(of(2 * cap), later);
-        assert_eq!(lately.wrong_keys.len(), CLIENTS_CAP);
-        lately.wrong(of(2 * cap), later + CLEANED_EVERY);
-        assert_eq!(lately.wrong_keys.len(), 1, "the one that came");
+        wrong(&mut lately, 2 * cap, later);
+        assert_eq!(lately.wrong.len(), CLIENTS_CAP);
+        wrong(&mut lately, 2 * cap, later + CLEANED_EVERY);
+        assert_eq!(lately.wrong.len(), 1, "the one that came");
     }
 
     #[test]

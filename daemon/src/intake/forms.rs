@@ -64,13 +64,17 @@ pub(super) async fn post_form<S: IntakeStore>(
     }
 }
 
-/// The form, which may have changed since it was read.
+/// The form, which may have changed since it was read. One that is known is found whatever others behind the same address
+/// tried, and wrong keys are nothing to forms.
 async fn find<S: IntakeStore>(
     app: &IntakeApp<S>,
     client: &Sender,
     form: Option<FormId>,
 ) -> Result<(Credential, KeyMatch), ProblemDetails> {
-    let is_patient = app.security.patience(client.address) != Patience::None;
+    if let Some(found) = form.and_then(|form| app.views.kept_form(form)) {
+        return Ok(found);
+    }
+    let is_patient = app.security.patience(Attempted::UnknownForm, client.address) != Patience::None;
     if let Some(form) = form.filter(|_| is_patient)
         && let Some(company) = app.views.company_of_form(form).await?
         && let credential = Credential::form(company, form)
@@ -78,8 +82,9 @@ async fn find<S: IntakeStore>(
     {
         return Ok((credential, matched));
     }
-    app.security.note(Attempted::UnknownForm, client.address, AttemptedBy::default());
-    Err(ProblemDetails::no_form())
+    let patience = app.security.wrong(Attempted::UnknownForm, client.address, AttemptedBy::default());
+    Err(routes::turn_away(patience, ProblemDetails::no_form(), ProblemDetails::too_many_unknown_forms())
+        .await)
 }
 
 /// Takes a post in. Answers the form as it stands now.

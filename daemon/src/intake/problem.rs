@@ -105,6 +105,16 @@ impl ProblemDetails {
         )
     }
 
+    /// Forms that are not there are not even looked up any more for one address.
+    pub(super) fn too_many_unknown_forms() -> Self {
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many posts to forms that are not there came from this address: check the address that the page posts to, \
+             and come back after Retry-After seconds",
+        );
+        Self { retry_after: Some(10), ..problem }
+    }
+
     /// More comes through a form from one client than people post.
     pub(super) fn too_many_posts(wait: Duration) -> Self {
         let problem = Self::new(

@@ -254,29 +254,31 @@ pub(super) async fn admit<S: IntakeStore>(
             app.used_keys.note(&matched);
             return Ok((credential, matched));
         }
-        if app.security.patience(client.address) != Patience::None
+        if app.security.patience(Attempted::WrongKey, client.address) != Patience::None
             && let Some(matched) = app.views.open(&credential).await?
         {
             app.used_keys.note(&matched);
             return Ok((credential, matched));
         }
     }
-    Err(wrong_key(app, client, headers, by).await)
+    let patience = app.security.wrong(Attempted::WrongKey, client.address, by);
+    let unknown = ProblemDetails::unauthorized_for(headers);
+    Err(turn_away(patience, unknown, ProblemDetails::too_many_wrong_keys()).await)
 }
 
-async fn wrong_key<S: IntakeStore>(
-    app: &IntakeApp<S>,
-    client: &Sender,
-    headers: &HeaderMap,
-    by: AttemptedBy,
+/// What a client is told of what opens nothing: at once, after a wait, or that it has tried too many.
+pub(super) async fn turn_away(
+    patience: Patience,
+    unknown: ProblemDetails,
+    too_many: ProblemDetails,
 ) -> ProblemDetails {
-    match app.security.wrong(Attempted::WrongKey, client.address, by) {
-        Patience::Full => ProblemDetails::unauthorized_for(headers),
+    match patience {
+        Patience::Full => unknown,
         Patience::Short(wait) => {
             sleep(wait).await;
-            ProblemDetails::unauthorized_for(headers)
+            unknown
         }
-        Patience::None => ProblemDetails::too_many_wrong_keys(),
+        Patience::None => too_many,
     }
 }
 

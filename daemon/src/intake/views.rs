@@ -257,6 +257,14 @@ impl<S: IntakeStore> Views<S> {
         kept.and_then(|view| KeyMatch::find(view, credential))
     }
 
+    /// A form that is known, with what the kept view of its company says of it.
+    pub(super) fn kept_form(&self, form: FormId) -> Option<(Credential, KeyMatch)> {
+        let company = self.forms().get(&form).copied()?;
+        let credential = Credential::form(company, form);
+        let matched = self.kept_match(&credential)?;
+        Some((credential, matched))
+    }
+
     /// Whose form this is; none if there is no such form.
     pub(super) async fn company_of_form(&self, form: FormId) -> Result<Option<CompanyId>, StoreFailure> {
         if let Some(company) = self.forms().get(&form) {

@@ -1,21 +1,32 @@
 //! TLS at the intake and at the control API: certificates that are renewed, clients that must show one, and the real
 //! `leadline` over the network.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use leadline_fakes::sample_lead;
-use leadline_proto::v1::{self, Role, token_service_client::TokenServiceClient};
-use leadline_tests::{Cli, Daemon, Database, Operator, leadline, request_id, wait_until};
+use leadline_proto::v1::{
+    self, Role, integration_service_client::IntegrationServiceClient,
+    token_service_client::TokenServiceClient,
+};
+use leadline_tests::{Cli, Daemon, Database, Operator, http, leadline, request_id, wait_until};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, process::Command, task::JoinSet};
+use tokio::{net::TcpStream, process::Command, task::JoinSet, time::timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::{Authority, connect, remote, show, token};
+use super::{Authority, connect, remote, show, token, wire};
 
 fn trusting(ca: &Path, protocols: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
@@ -98,6 +109,13 @@ async fn control_over_the_network_may_ask_for_a_certificate_beside_the_token() {
     daemon.stop().await;
 }
 
+/// How many wrong tokens were counted in this process.
+async fn counted(daemon: &Daemon) -> f64 {
+    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let series = "leadline_security_total{what=\"wrong control token\"} ";
+    metrics.lines().find_map(|line| line.strip_prefix(series)).map_or(0.0, |count| count.parse().unwrap())
+}
+
 /// One broken script behind an address that many share does not lock the others out.
 #[tokio::test]
 async fn a_token_that_is_known_is_let_in_whatever_others_of_its_address_show() {
@@ -111,13 +129,15 @@ async fn a_token_that_is_known_is_let_in_whatever_others_of_its_address_show() {
     };
     who(&good).await.unwrap();
     let (mut guessers, stop) = (JoinSet::new(), CancellationToken::new());
+    let (before, guesses) = (counted(&daemon).await, Arc::new(AtomicU64::new(0)));
     for guesser in 0..80 {
-        let (channel, stop) = (channel.clone(), stop.clone());
+        let (channel, stop, guesses) = (channel.clone(), stop.clone(), Arc::clone(&guesses));
         guessers.spawn(async move {
             let wrong = format!("llt_wrong{guesser}");
             let mut tokens = TokenServiceClient::new(show(channel, Some(&wrong)));
             while !stop.is_cancelled() {
                 tokens.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+                guesses.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -134,6 +154,44 @@ async fn a_token_that_is_known_is_let_in_whatever_others_of_its_address_show() {
     assert_eq!(who(&good).await.unwrap_err().code(), Code::Unauthenticated);
     stop.cancel();
     guessers.join_all().await;
+    let (counted, guesses) = (counted(&daemon).await - before, guesses.load(Ordering::Relaxed));
+    assert!(guesses > 80 && counted >= guesses as f64, "{counted} of {guesses} guesses were counted");
+    daemon.stop().await;
+}
+
+/// A stream ends with the token that it was opened with: one that is revoked, and one whose time is over.
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let authority = Authority::new();
+    let daemon = super::daemon(&authority).await;
+    for is_revoked in [true, false] {
+        let (id, secret) = token(&daemon, Role::Operator, "", false).await;
+        let wire = wire(&daemon, &authority.file(), None, Some(&secret)).await;
+        let watch = v1::WatchIntegrationsRequest::default();
+        let mut stream =
+            IntegrationServiceClient::new(wire).watch_integrations(watch).await.unwrap().into_inner();
+        assert!(stream.message().await.unwrap().is_some(), "it begins with what there is");
+        if is_revoked {
+            let revoke = v1::RevokeTokenRequest { request_id: request_id(), id };
+            super::tokens(&daemon).await.revoke_token(revoke).await.unwrap();
+        } else {
+            let past = "UPDATE token SET expires_at = now() - interval '1 second' WHERE revoked_at IS NULL";
+            sqlx::query(past).execute(&daemon.database().pool().await).await.unwrap();
+        }
+        let end = async {
+            loop {
+                match stream.message().await {
+                    Ok(Some(_)) => {}
+                    ended => break ended,
+                }
+            }
+        };
+        let ended = timeout(Duration::from_secs(30), end).await.expect("the stream goes on");
+        let told = ended.unwrap_err();
+        assert_eq!(told.code(), Code::Unauthenticated, "revoked {is_revoked}: {told:?}");
+        let why = "this token is unknown, expired or revoked: ask an admin for a new one";
+        assert_eq!(told.message(), why);
+    }
     daemon.stop().await;
 }
 

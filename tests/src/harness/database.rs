@@ -16,7 +16,7 @@ use tokio::{
     sync::{Mutex, OnceCell},
 };
 
-use super::{child::executables, server, wait::wait_until};
+use super::{child::executables, left_out::left_out, server, wait::wait_until};
 
 /// The tables that operators and senders can change.
 const CONTENTS: [&str; 20] = [
@@ -163,7 +163,7 @@ impl Database {
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 dump.push_str(&String::from_utf8_lossy(&output.stdout));
             }
-            Err(error) => println!("left out, because there is no pg_dump: {error}"),
+            Err(error) => left_out("LEADLINE_PG_CLIENTS_REQUIRED", &format!("pg_dump: {error}")),
         }
         dump
     }

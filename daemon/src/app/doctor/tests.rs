@@ -1,6 +1,11 @@
 //! What the doctor says of what it found, and what to do about it.
 
-use super::*;
+use std::os::unix::fs::symlink;
+
+use super::{
+    machine::{ROOM_MIN, disks, judge_limits, judge_room},
+    *,
+};
 
 fn found() -> Inspected {
     Inspected {
@@ -73,9 +78,34 @@ fn of_a_disk_is_said_how_much_is_free_and_when_to_make_room() {
         (None, "look  disk            `df` does not say how much is free\n"),
     ] {
         let mut report = DoctorReport::default();
-        judge_room(&mut report, kib);
+        judge_room(&mut report, None, kib);
         assert_eq!((report.to_string().as_str(), report.is_good()), (expected, true));
     }
+}
+
+/// The file system of the kernel is another disk everywhere.
+#[test]
+fn every_disk_that_a_database_is_on_is_looked_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("postgres/data");
+    let spaces = data.join("pg_tblspc");
+    fs::create_dir_all(&spaces).unwrap();
+    assert_eq!(disks(dir.path()), [dir.path()], "a new one has no more");
+    fs::create_dir(data.join("pg_wal")).unwrap();
+    symlink(dir.path(), spaces.join("16385")).unwrap();
+    assert_eq!(disks(dir.path()), [dir.path()], "all of it is on one");
+    fs::remove_dir(data.join("pg_wal")).unwrap();
+    symlink("/proc", data.join("pg_wal")).unwrap();
+    symlink("/proc/self", spaces.join("16386")).unwrap();
+    assert_eq!(disks(dir.path()), [dir.path().to_owned(), data.join("pg_wal")]);
+    let mut report = DoctorReport::default();
+    judge_room(&mut report, Some("/wal".as_ref()), Some(0));
+    judge_room(&mut report, Some("/wal".as_ref()), Some(ROOM_MIN));
+    judge_room(&mut report, Some("/wal".as_ref()), None);
+    let said = "look  disk            0 MiB are free at /wal: make room before PostgreSQL needs it\n\
+                ok    disk            1 GiB are free at /wal\n\
+                look  disk            `df` does not say how much is free at /wal\n";
+    assert_eq!(report.to_string(), said);
 }
 
 #[test]

@@ -111,11 +111,13 @@ impl Gate {
 
     async fn by_token(&self, shown: &HeaderValue, peer: Peer) -> Result<Caller, Status> {
         let client = peer.address();
-        let patience = client.map_or(Patience::Full, |client| self.security.patience(client));
+        let patience =
+            client.map_or(Patience::Full, |client| self.security.patience(Attempted::WrongToken, client));
         let text = shown.to_str().ok().and_then(|shown| shown.strip_prefix("Bearer "));
         let hash = text.map(|text| Sha256::digest(text.trim()).into());
         // One that was let in before is never kept out for what its neighbours show.
         if patience == Patience::None && !hash.is_some_and(|hash| self.good_tokens.has(&hash)) {
+            self.security.note(Attempted::WrongToken, client, AttemptedBy::default());
             return Err(refusal::too_many());
         }
         let token = match &hash {

@@ -1,9 +1,9 @@
 //! Nobody keeps others out: a key that floods, a client that guesses, conditions and bodies that take their time.
 
-use std::{collections::HashSet, convert::Infallible, net::IpAddr, pin::pin, sync::Arc};
+use std::{collections::HashSet, convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Instant};
 
 use axum::body::Body;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::join_all, stream};
 use http::{Request, StatusCode, header};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     fake::{COMPANY, NEIGHBOUR, key, neighbours_key},
-    http::{UUID, intake, lead, posted},
+    forms::{self, GOOD, URLENCODED, with_form},
+    http::{Answer, TestIntake, UUID, intake, lead, posted},
 };
 use crate::domain::{
     fanout::Routing,
     flow::{Condition, Flow, Flows},
-    ids::{FlowId, KeyId, LeadId},
+    ids::{FlowId, FormId, KeyId, LeadId},
 };
 use crate::intake::{
     body::BODY_CAP, client::HttpPeer, connections::Connections, places::Places, problem::ProblemDetails,
@@ -144,31 +145,69 @@ fn a_company_and_an_address_have_their_shares() {
     assert!(places.client(one).is_ok() && places.request(keys[0], COMPANY).is_ok());
 }
 
+/// Tries keys of a company that is not there, so that each look-up loads its view.
+async fn guess(intake: &TestIntake, n: usize) -> Answer {
+    intake.ask(posted(&format!("llk_9_{n:0>43}"), "{}")).await
+}
+
 #[tokio::test]
 async fn who_guesses_keys_is_slowed_down_and_not_looked_up_any_more() {
     let intake = intake();
     intake.post(lead(UUID)).await;
-    let intake = &intake;
-    let guess = |n: usize| async move { intake.ask(posted(&format!("llk_7_{n:0>43}"), "{}")).await };
+    let loaded = || intake.store.with(|state| state.views_loaded);
+    let (before, began) = (loaded(), Instant::now());
     for n in 0..10 {
-        guess(n).await.problem(401);
+        guess(&intake, n).await.problem(401);
     }
     // All at once, because each answer waits.
-    let mut answers = futures::future::join_all((10..70).map(guess)).await;
+    let mut answers = join_all((10..1000).map(|n| guess(&intake, n))).await;
     answers.sort_by_key(|answer| answer.status);
     assert_eq!(answers[0].status, StatusCode::UNAUTHORIZED);
     let refused = answers.pop().unwrap();
     let reported = "too many wrong intake keys came from this address: check the key, and come back after Retry-After seconds";
     refused.refused(429, reported);
     assert_eq!(refused.headers[header::RETRY_AFTER], "10");
-    let loaded = intake.store.with(|state| state.views_loaded);
-    guess(70).await.problem(429);
-    assert_eq!(intake.store.with(|state| state.views_loaded), loaded);
+    let looked_up = loaded() - before;
+    let most = 62.0 + began.elapsed().as_secs_f64();
+    assert!(looked_up >= 60 && (looked_up as f64) < most, "{looked_up} of at most {most} were looked up");
     assert_eq!(
         intake.post(lead(UUID)).await.status,
         StatusCode::ACCEPTED,
         "a key that is known is not its neighbour's"
     );
+}
+
+#[tokio::test]
+async fn wrong_keys_keep_nobody_behind_their_address_from_a_form() {
+    for is_known in [true, false] {
+        let intake = with_form(None, &[]);
+        let visit = async || forms::post(&intake, URLENCODED, GOOD, &[]).await.status;
+        if is_known {
+            assert_eq!(visit().await, StatusCode::ACCEPTED);
+        }
+        let answers = join_all((0..1000).map(|n| guess(&intake, n))).await;
+        assert!(answers.iter().any(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(visit().await, StatusCode::ACCEPTED, "a form that was posted before: {is_known}");
+    }
+}
+
+#[tokio::test]
+async fn who_tries_forms_that_are_not_there_is_slowed_down_alone() {
+    let intake = with_form(None, &[]);
+    let visit = async || forms::post(&intake, URLENCODED, GOOD, &[]).await.status;
+    assert_eq!(visit().await, StatusCode::ACCEPTED);
+    let unknown =
+        || Request::post(format!("/v1/forms/{}", FormId::generate())).body(Body::from(GOOD)).unwrap();
+    let mut answers = join_all((0..1000).map(|_| intake.ask(unknown()))).await;
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!(answers[0].status, StatusCode::NOT_FOUND);
+    let refused = answers.pop().unwrap();
+    let reported = "too many posts to forms that are not there came from this address: check the address that the page posts to, \
+                    and come back after Retry-After seconds";
+    refused.refused(429, reported);
+    assert_eq!(refused.headers[header::RETRY_AFTER], "10");
+    assert_eq!(visit().await, StatusCode::ACCEPTED, "a form that is known");
+    assert_eq!(intake.post(lead(UUID)).await.status, StatusCode::ACCEPTED, "keys are counted apart");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

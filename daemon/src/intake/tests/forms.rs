@@ -17,10 +17,10 @@ use crate::{
 };
 
 const FORM: &str = "01J8H6KQH4YG3XR8RWM6T6XFQF";
-const URLENCODED: &str = "application/x-www-form-urlencoded";
-const GOOD: &str = "name=Sarah+Patel&your-email=sarah%40example.com&event_date=2026-09-12&guest_count=80&gdpr_consent=on&website=";
+pub(super) const URLENCODED: &str = "application/x-www-form-urlencoded";
+pub(super) const GOOD: &str = "name=Sarah+Patel&your-email=sarah%40example.com&event_date=2026-09-12&guest_count=80&gdpr_consent=on&website=";
 
-fn with_form(redirect: Option<&str>, allow_origins: &[&str]) -> TestIntake {
+pub(super) fn with_form(redirect: Option<&str>, allow_origins: &[&str]) -> TestIntake {
     let intake = intake();
     let map = json!({"your-email": "lead.email"});
     let form = FakeForm {
@@ -33,7 +33,7 @@ fn with_form(redirect: Option<&str>, allow_origins: &[&str]) -> TestIntake {
     intake
 }
 
-async fn post(intake: &TestIntake, kind: &str, body: &str, more: &[(&str, &str)]) -> Answer {
+pub(super) async fn post(intake: &TestIntake, kind: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let mut request = Request::post(format!("/v1/forms/{FORM}")).header("content-type", kind);
     for (name, value) in more {
         request = request.header(*name, *value);

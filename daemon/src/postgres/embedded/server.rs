@@ -41,14 +41,23 @@ impl Server {
     /// The newest there is, or the newest of `major` if a cluster needs that one. As root only what nobody else can
     /// change is taken, unless it was named.
     pub(super) fn find(major: Option<u32>, account: &Account) -> Result<Self, EmbeddedError> {
+        let named = env::var_os("LEADLINE_PG_BIN").filter(|bin| !bin.is_empty());
+        Self::find_in(named.map(PathBuf::from), places(), major, account)
+    }
+
+    fn find_in(
+        named: Option<PathBuf>,
+        places: Vec<PathBuf>,
+        major: Option<u32>,
+        account: &Account,
+    ) -> Result<Self, EmbeddedError> {
         // A folder that was named is the only one that counts: falling back would hide the mistake.
-        if let Some(bin) = env::var_os("LEADLINE_PG_BIN").filter(|bin| !bin.is_empty()) {
-            let bin = PathBuf::from(bin);
+        if let Some(bin) = named {
             let server = Self::at(&bin, account).ok_or_else(|| EmbeddedError::NamedServer(bin))?;
             return choose(vec![server], major);
         }
         let (mut found, mut untrusted) = (Vec::new(), None);
-        for bin in places() {
+        for bin in places {
             match Self::programs(&bin) {
                 Some(bin) if account.is_lesser() && !is_roots(&bin) => untrusted = Some(bin),
                 Some(bin) => found.extend(Self::probe(bin, account)),
@@ -197,6 +206,54 @@ mod tests {
         assert_eq!(Server::programs(&links), Some(bin.canonicalize().unwrap()));
         fs::remove_file(bin.join("initdb")).unwrap();
         assert_eq!(Server::programs(&bin), None);
+    }
+
+    /// A folder of somebody else's, whose `postgres` says that it is the newest of all and writes down as whom it ran.
+    fn theirs(root: &Path) -> PathBuf {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+
+        let bin = root.join("bin");
+        fs::create_dir(&bin).unwrap();
+        let script =
+            format!("#!/bin/sh\nid -u >>{}/ran\necho 'postgres (PostgreSQL) 99.1'\n", root.display());
+        fs::write(root.join("script"), script).unwrap();
+        for program in PROGRAMS {
+            // By a program of its own, so that no child of another test holds what is to be run open for writing.
+            let copied = Command::new("cp").arg(root.join("script")).arg(bin.join(program)).status();
+            assert!(copied.unwrap().success());
+            fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::set_permissions(root, fs::Permissions::from_mode(0o777)).unwrap();
+        chown(&bin, Some(65_534), Some(65_534)).unwrap();
+        bin
+    }
+
+    #[test]
+    fn what_others_may_change_is_not_run_and_never_as_root() {
+        if !user::is_root() {
+            assert!(env::var_os("LEADLINE_ROOT_REQUIRED").is_none(), "this is to be run as root");
+            println!("left out: only root could run what it should not");
+            return;
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("scripts/pg-bin");
+        let real = String::from_utf8(Command::new(script).output().unwrap().stdout).unwrap();
+        let real = Server::programs(real.trim().as_ref()).unwrap();
+        assert!(is_roots(&real), "{}", real.display());
+
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let (bin, ran) = (theirs(&root), root.join("ran"));
+        let account = Account::find(&root, None).unwrap();
+        let refused = Server::find_in(None, vec![bin.clone()], None, &account).unwrap_err();
+        assert!(matches!(refused, EmbeddedError::UntrustedServer(ref folder) if *folder == bin), "{refused}");
+        let found = Server::find_in(None, vec![bin.clone(), real.clone()], None, &account).unwrap();
+        assert_eq!(found.bin, real, "first on the path, and newer, is not enough");
+        assert!(!ran.exists(), "it was run");
+        // Who names it means it, and is asked for no more than the account's rights.
+        let found = Server::find_in(Some(bin.clone()), Vec::new(), None, &account).unwrap();
+        assert_eq!((found.major, found.bin), (99, bin));
+        let ran = fs::read_to_string(ran).unwrap();
+        assert!(!ran.is_empty() && ran.lines().all(|uid| uid != "0"), "it ran as {ran}");
     }
 
     #[test]

@@ -44,6 +44,8 @@ random_page_cost = 1.1
 # The queue's table turns over in seconds. Each of three databases gets a process of its own so often, busy or not.
 autovacuum_naptime = '20s'
 log_min_messages = warning
+# What else is said of an error quotes rows, and so people.
+log_error_verbosity = terse
 log_line_prefix = '%m [%p] '
 log_timezone = 'UTC'
 timezone = 'UTC'
@@ -84,6 +86,12 @@ mod tests {
         assert_eq!(users("o\"brien"), "daemon \"o\"\"brien\" leadline\n");
         let options = start_options("/it's here/postgresql.conf".as_ref());
         assert_eq!(options, r"--config-file='/it'\''s here/postgresql.conf'");
+    }
+
+    #[test]
+    fn the_log_quotes_no_rows() {
+        let text = main("/a".as_ref(), "/a/pg_hba.conf".as_ref(), "/a/pg_ident.conf".as_ref());
+        assert!(text.contains("\nlog_error_verbosity = terse\n"));
     }
 
     #[test]
