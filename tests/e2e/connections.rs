@@ -134,15 +134,23 @@ async fn daemons_that_join_in_the_middle_of_pushes_keep_the_limit() {
     let database = Database::create().await;
     let one = Daemon::start_on(&database).await;
     let operator = Operator::new(one.control().await);
-    let key = operator.company(7).await;
     let receiver = Receiver::start(Behaviour::Slow(ANSWERED_AFTER)).await.unwrap();
-    for n in 0..LANES {
-        let more = json!({ "concurrency": CONCURRENCY });
-        operator.webhook(7, &format!("crm {n}"), &receiver.url(&format!("/{n}")), more).await;
+    let mut posts = JoinSet::new();
+    // Of these companies each of three daemons pushes one, two lanes.
+    for (n, company) in [6, 7, 11].into_iter().enumerate() {
+        let key = operator.company(company).await;
+        for lane in [2 * n, 2 * n + 1] {
+            let more = json!({ "concurrency": CONCURRENCY });
+            operator.webhook(company, &format!("crm {lane}"), &receiver.url(&format!("/{lane}")), more).await;
+        }
+        let url = one.url("/v1/leads");
+        posts.spawn(async move {
+            for n in 0..60 {
+                assert_eq!(post_lead(&url, &key, sample_lead(n).to_string()).await.0, 202);
+            }
+        });
     }
-    for n in 0..60 {
-        assert_eq!(post_lead(&one.url("/v1/leads"), &key, sample_lead(n).to_string()).await.0, 202);
-    }
+    posts.join_all().await;
     receiver.wait_for(LANES).await;
     let (two, three) = tokio::join!(Daemon::start_on(&database), Daemon::start_on(&database));
     receiver.wait_for(60 * LANES).await;
@@ -179,20 +187,23 @@ async fn several_daemons_keep_one_limit() {
     let have_heard = async || leases("min").await > enrolled;
     wait_until("the daemons have heard of each other", have_heard).await;
     let operator = Operator::new(one.control().await);
-    let key = operator.company(7).await;
     let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await.unwrap();
     let mut counters = Vec::new();
-    for n in 0..4 {
-        let counter = Counter::before(receiver.address()).await;
-        let more = json!({ "concurrency": CONCURRENCY });
-        operator.webhook(7, &format!("crm {n}"), &counter.url(&format!("/{n}")), more).await;
-        counters.push(counter);
-    }
     let mut posts = JoinSet::new();
-    for n in 0..40 {
-        let url = if n % 2 == 0 { one.url("/v1/leads") } else { two.url("/v1/leads") };
-        let key = key.clone();
-        posts.spawn(async move { post_lead(&url, &key, sample_lead(n).to_string()).await.0 });
+    // Of these companies each daemon pushes one.
+    for company in [7, 8] {
+        let key = operator.company(company).await;
+        for n in 0..2 {
+            let counter = Counter::before(receiver.address()).await;
+            let more = json!({ "concurrency": CONCURRENCY });
+            operator.webhook(company, &format!("crm {n}"), &counter.url("/"), more).await;
+            counters.push(counter);
+        }
+        for n in 0..40 {
+            let url = if n % 2 == 0 { one.url("/v1/leads") } else { two.url("/v1/leads") };
+            let key = key.clone();
+            posts.spawn(async move { post_lead(&url, &key, sample_lead(n).to_string()).await.0 });
+        }
     }
     assert!(posts.join_all().await.into_iter().all(|status| status == 202));
     receiver.wait_for(160).await;

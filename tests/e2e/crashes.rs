@@ -136,16 +136,20 @@ async fn two_daemons_on_one_database_push_each_delivery_once() {
     let database = Database::create().await;
     let (one, two) = tokio::join!(Daemon::start_on(&database), Daemon::start_on(&database));
     let operator = Operator::new(one.control().await);
-    let key = operator.company(7).await;
     let receiver = Receiver::start(Behaviour::Good).await.unwrap();
-    for n in 0..8 {
-        operator.webhook(7, &format!("crm {n}"), &receiver.url(&format!("/{n}")), json!({})).await;
-    }
     let mut posts = JoinSet::new();
-    for n in 0..100 {
-        let url = if n % 2 == 0 { one.url("/v1/leads") } else { two.url("/v1/leads") };
-        let key = key.clone();
-        posts.spawn(async move { post_lead(&url, &key, sample_lead(n).to_string()).await.0 });
+    // What a company has is pushed by one of them.
+    for company in 5..=8 {
+        let key = operator.company(company).await;
+        for n in 0..2 {
+            let url = receiver.url(&format!("/{company}/{n}"));
+            operator.webhook(company, &format!("crm {n}"), &url, json!({})).await;
+        }
+        for n in 0..100 {
+            let url = if n % 2 == 0 { one.url("/v1/leads") } else { two.url("/v1/leads") };
+            let key = key.clone();
+            posts.spawn(async move { post_lead(&url, &key, sample_lead(n).to_string()).await.0 });
+        }
     }
     assert!(posts.join_all().await.into_iter().all(|status| status == 202));
     let requests = receiver.wait_for(800).await;

@@ -1,5 +1,5 @@
 //! One account, several daemons on one database: its quota is kept, its newest refresh token is used once, and somebody
-//! whose leads come in through both is one person there.
+//! whose leads come in through both is one person there, through however many integrations of a company.
 
 use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
 use leadline_tests::{ChildDaemon, Database, Operator, check_invariants, http, post_lead, wait_until};
@@ -19,22 +19,25 @@ async fn wait_for_notes(fake: &Fake<Pipedrive>, count: usize) {
     wait_until(&what, async || fake.with(|pipedrive| pipedrive.notes.len()) == count).await;
 }
 
-/// Until then each takes every integration for its own.
-async fn knows_two(daemon: &ChildDaemon) {
-    wait_until("it knows that they are two", async || {
-        let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
-        metrics.lines().any(|line| line == "leadline_daemons 2")
-    })
-    .await;
+/// Two daemons that know each other: until then each takes every company for its own.
+async fn two(database: &Database) -> (ChildDaemon, ChildDaemon) {
+    let start = async || ChildDaemon::start(Some(database), &["--admin-listen=127.0.0.1:0"]).await;
+    let both = (start().await, start().await);
+    for daemon in [&both.0, &both.1] {
+        wait_until("it knows that they are two", async || {
+            let metrics =
+                http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
+            metrics.lines().any(|line| line == "leadline_daemons 2")
+        })
+        .await;
+    }
+    both
 }
 
 #[tokio::test]
 async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     let database = Database::create().await;
-    let start = async || ChildDaemon::start(Some(&database), &["--admin-listen=127.0.0.1:0"]).await;
-    let (mut first, mut second) = (start().await, start().await);
-    knows_two(&first).await;
-    knows_two(&second).await;
+    let (mut first, mut second) = two(&database).await;
     let operator = Operator::new(first.control().await);
     let key = operator.company(7).await;
     let fake = Fake::start(Pipedrive::default()).await.unwrap();
@@ -61,5 +64,29 @@ async fn two_daemons_keep_an_accounts_quota_its_login_and_its_people() {
     let pool = database.pool().await;
     assert_eq!(first.stop().await, Some(0));
     check_invariants(&pool).await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn integrations_of_one_account_keep_its_quota_and_its_people_together() {
+    let database = Database::create().await;
+    let (mut first, mut second) = two(&database).await;
+    let operator = Operator::new(first.control().await);
+    let key = operator.company(7).await;
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| pipedrive.quota.calls = 10);
+    let login = json!({ "api_token": fake.with(|pipedrive| pipedrive.api_token.clone()) });
+    for n in 1..=4 {
+        let (name, config) = (format!("crm {n}"), json!({ "base_url": fake.url() }));
+        operator.connect_as(7, "pipedrive", &name, config, login.clone()).await;
+    }
+    post(&first, &key, 1).await;
+    post(&second, &key, 2).await;
+    wait_for_notes(&fake, 8).await;
+    assert_eq!(fake.with(|pipedrive| (pipedrive.persons.len(), pipedrive.deals.len())), (1, 8));
+    assert_eq!(fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused), 0);
+    assert_eq!(second.stop().await, Some(0));
+    assert_eq!(first.stop().await, Some(0));
+    check_invariants(&database.pool().await).await;
     fake.stop().await;
 }

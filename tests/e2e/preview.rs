@@ -1,5 +1,6 @@
 //! Previews: exactly what would be pushed, and nothing pushed.
 
+use leadline_fakes::{Fake, pipedrive::Pipedrive};
 use leadline_tests::{Scene, post_lead, wait_until};
 use serde_json::{Value, json};
 
@@ -103,4 +104,26 @@ async fn a_preview_says_why_nothing_would_be_sent_and_a_mapping_can_be_cleared()
         "all at once: {line}"
     );
     daemon.stop().await;
+}
+
+/// What is looked up first says nothing of the lead: that stands in the plan, and never below a request that has no body.
+#[tokio::test]
+async fn a_push_of_several_calls_shows_its_first_and_what_all_are_made_from() {
+    let Scene { daemon, operator, cli, .. } = Scene::set().no_webhook().start().await;
+    let login = json!({"api_token": "pipedrive-good"});
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    operator.connect(7, "pipedrive", json!({"base_url": fake.url()}), login).await;
+    let preview = cli.json(&["integration", "preview", "pipedrive"]).await;
+    let request = &preview["request"];
+    assert_eq!((&request["method"], &request["body"]), (&json!("GET"), &Value::Null), "{preview}");
+    let plan: Value = serde_json::from_str(preview["plan"].as_str().unwrap()).unwrap();
+    assert!(plan.to_string().contains("Sarah Sample"), "{plan}");
+    let told = cli.run(&["integration", "preview", "pipedrive"]).await.stdout;
+    let (above, below) = told.split_once("ALL REQUESTS ARE MADE FROM").unwrap();
+    assert!(above.contains(&format!("GET {}/", fake.url())) && below.contains("Sarah Sample"), "{told}");
+
+    operator.webhook(7, "hook", "https://example.com/x", json!({})).await;
+    assert_eq!(cli.json(&["integration", "preview", "hook"]).await["plan"], Value::Null);
+    daemon.stop().await;
+    fake.stop().await;
 }

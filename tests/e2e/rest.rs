@@ -80,7 +80,7 @@ async fn lose_answers(config: Value, keeps_keys: bool) {
     let guests: Vec<Value> =
         fake.with(|vendor| vendor.leads.values().map(|lead| lead["guests"].clone()).collect());
     assert_eq!((guests.len(), &guests[0]), (2, &json!(4999)));
-    assert!(fake.calls().contains(&"PUT /leads/1".to_owned()), "{:?}", fake.calls());
+    assert!(fake.calls().contains(&"PATCH /leads/1".to_owned()), "{:?}", fake.calls());
     scene.end().await;
     fake.stop().await;
 }

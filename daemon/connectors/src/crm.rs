@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Conversation, Moment, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
-pub use leadline_domain::names::{half as half_name, is_made as is_made_name, is_part_of};
+pub use leadline_domain::{
+    cut::{cut, cut_bytes, units},
+    names::{half as half_name, is_made as is_made_name, is_part_of},
+};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
@@ -197,40 +200,6 @@ pub fn value(json: &Json) -> Value {
     serde_json::from_slice(&json.to_bytes()).unwrap_or(Value::Null)
 }
 
-/// How long a text is, in UTF-16 units: some vendors count them, the others characters, of which there are no more.
-#[must_use]
-pub fn units(text: &str) -> usize {
-    text.encode_utf16().count()
-}
-
-/// Cuts a text to so many UTF-16 units, on the boundary of a character, the last one a mark that something is missing.
-#[must_use]
-pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
-    if units(text) <= max {
-        return Cow::Borrowed(text);
-    }
-    let mut left = max.saturating_sub('…'.len_utf16());
-    let fits = |character: &char| {
-        let room = left.checked_sub(character.len_utf16());
-        left = room.unwrap_or(left);
-        room.is_some()
-    };
-    let mut cut: String = text.chars().take_while(fits).collect();
-    cut.push('…');
-    Cow::Owned(cut)
-}
-
-/// Cuts a text to so many bytes of UTF-8, on the boundary of a character, with a mark.
-#[must_use]
-pub fn cut_bytes(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    let room = max.saturating_sub('…'.len_utf8());
-    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    Cow::Owned(format!("{}…", &text[..end]))
-}
-
 /// Under which prints of the words are kept that a lead was called by, where they were several.
 const WORDS: &str = "_name";
 
@@ -238,14 +207,18 @@ fn name_prints(event: &Json) -> Vec<String> {
     names::words(event).map(|word| written::print(WORDS, &Json::string(&word))).collect()
 }
 
-/// Where a name goes that says less than what was written of the lead, half of a whole one or none: nowhere over that.
-pub fn lesser_name<'a>(mapping: &'a Mapping, event: &Json, push: &Push<'_>) -> Vec<&'a str> {
+/// Whether the name says less than what was written of the lead, half of a whole one or none: it goes nowhere over that.
+pub fn is_lesser_name(event: &Json, push: &Push<'_>) -> bool {
     let whole = push.ids.get(WORDS).map_or("", String::as_str);
-    let is_half = matches!(&name_prints(event)[..], [word] if whole.contains(word));
-    if is_half || is_made_name(event) { names::targets(mapping) } else { Vec::new() }
+    is_made_name(event) || matches!(&name_prints(event)[..], [word] if whole.contains(word))
 }
 
-/// Keeps what [`lesser_name`] goes by.
+/// Where such a name goes; nowhere, if this one is none.
+pub fn lesser_name<'a>(mapping: &'a Mapping, event: &Json, push: &Push<'_>) -> Vec<&'a str> {
+    if is_lesser_name(event, push) { names::targets(mapping) } else { Vec::new() }
+}
+
+/// Keeps what [`is_lesser_name`] goes by.
 pub async fn keep_name(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let words = name_prints(&event(push)?);
     if words.len() > 1 {
@@ -377,31 +350,6 @@ pub fn escape_html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_cut_on_characters_with_a_mark() {
-        for (text, max, expected) in [
-            ("abc", 3, "abc"),
-            ("abcd", 3, "ab…"),
-            ("日本語です", 3, "日本…"),
-            ("👰🤵🎂", 6, "👰🤵🎂"),
-            ("👰🤵🎂", 5, "👰🤵…"),
-            ("👰🤵🎂", 4, "👰…"),
-            ("a👰", 2, "a…"),
-            ("", 0, ""),
-        ] {
-            let cut = cut(text, max);
-            assert_eq!(cut, expected);
-            assert!(units(&cut) <= max);
-        }
-        for (text, max, expected) in
-            [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…"), ("👰🤵🎂", 11, "👰🤵…"), ("👰🤵🎂", 10, "👰…")]
-        {
-            let cut = cut_bytes(text, max);
-            assert_eq!(cut, expected);
-            assert!(cut.len() <= max);
-        }
-    }
 
     #[test]
     fn half_of_a_name_is_for_who_is_new_or_has_none() {

@@ -245,15 +245,16 @@ impl<'a> Conversation<'a> {
         self.ids.get(key).cloned()
     }
 
-    /// Keeps ids before the push goes on, so that a restart finds them.
+    /// Keeps ids before the push goes on, so that a restart finds them. It counts though they are known, so that a loop over
+    /// such ends, too.
     pub(super) async fn keep(&mut self, ids: &[(&str, &str)]) {
+        self.count().await;
         let is_new = |(key, id): &&(&str, &str)| self.ids.get(*key).map(String::as_str) != Some(*id);
         let new: Ids =
             ids.iter().filter(is_new).map(|(key, id)| ((*key).to_owned(), (*id).to_owned())).collect();
         if new.is_empty() {
             return;
         }
-        self.count().await;
         if let Err(failure) = self.transport.keep(&new).await {
             self.end(failure).await
         }

@@ -152,6 +152,30 @@ impl Json {
         }
     }
 
+    /// What of it says something: without nulls, blank texts and texts that are only this one, and without what holds
+    /// nothing else. None if nothing does.
+    #[must_use]
+    pub fn said(self, but: Option<&str>) -> Option<Self> {
+        match self {
+            Self::Null => None,
+            Self::String(text) => {
+                let says = |text: &str| !text.is_empty() && but.map(str::trim) != Some(text);
+                let is_said = says(text.decode().trim());
+                is_said.then_some(Self::String(text))
+            }
+            Self::Array(items) => {
+                let is_silent = |item: &Self| item.clone().said(but).is_none();
+                let is_said = items.is_empty() || !items.iter().all(is_silent);
+                is_said.then_some(Self::Array(items))
+            }
+            Self::Object(members) if !members.is_empty() => {
+                let said = members.into_iter().filter_map(|(name, value)| Some((name, value.said(but)?)));
+                Some(said.collect::<Vec<_>>()).filter(|said| !said.is_empty()).map(Self::Object)
+            }
+            other => Some(other),
+        }
+    }
+
     /// The decoded text of a string.
     #[must_use]
     pub fn as_str(&self) -> Option<Cow<'_, str>> {

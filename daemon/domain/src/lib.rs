@@ -6,6 +6,7 @@ pub mod badge;
 pub mod brand;
 pub mod breaker;
 pub mod cause;
+pub mod cut;
 pub mod delivery;
 pub mod evidence;
 pub mod fanout;

@@ -1,4 +1,4 @@
-//! Previews: the first request of a push as its connector makes it, shown and not sent.
+//! Previews: the first request of a push as its connector makes it, and what all of them are made from, shown and not sent.
 
 use std::sync::Arc;
 
@@ -176,14 +176,16 @@ fn shown(canonical: Bytes, call: Option<Call>, driven: Driven) -> v1::PreviewInt
     let answer = v1::PreviewIntegrationResponse { canonical: canonical.into(), ..Default::default() };
     match (call, driven.outcome) {
         (Some(call), _) => {
-            let mut request = match call {
+            let request = match call {
                 Call::Http(request) => shown_request(request),
                 Call::Mail(mail) => shown_mail(mail),
             };
-            if let Some(whole) = driven.rendered {
-                request.body = whole.into();
+            let plan = driven.rendered.map(Vec::from).filter(|plan| *plan != request.body);
+            v1::PreviewIntegrationResponse {
+                request: Some(request),
+                plan: plan.unwrap_or_default(),
+                ..answer
             }
-            v1::PreviewIntegrationResponse { request: Some(request), ..answer }
         }
         (None, Outcome::Delivered) => {
             v1::PreviewIntegrationResponse { outcome: v1::PreviewOutcome::Delivered.into(), ..answer }

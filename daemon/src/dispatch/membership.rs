@@ -324,13 +324,10 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 }
 
 /// Which of the living daemons owns a lane: the one with the highest hash of both, so that a change of the living moves
-/// only the lanes it must.
+/// only the lanes it must. All lanes of a company are one daemon's, as its integrations may share an account, whose quota
+/// and people are known only where it is pushed to.
 pub(super) fn owner(lane: LaneId, living: &[i64]) -> Option<i64> {
-    let integration = lane.integration.uuid().as_u128();
-    living
-        .iter()
-        .copied()
-        .max_by_key(|daemon| mix(integration as u64 ^ (integration >> 64) as u64 ^ mix(*daemon as u64)))
+    living.iter().copied().max_by_key(|daemon| mix(lane.company.0 as u64 ^ mix(*daemon as u64)))
 }
 
 /// The finalizer of SplitMix64: every bit of the input moves every bit of the output.
@@ -347,9 +344,9 @@ mod tests {
     use crate::domain::ids::{CompanyId, IntegrationId};
 
     #[test]
-    fn lanes_are_shared_evenly_and_only_a_leavers_lanes_move() {
+    fn companies_are_shared_evenly_and_only_a_leavers_lanes_move() {
         let lanes: Vec<_> =
-            (0..10_000).map(|_| LaneId::new(CompanyId(1), IntegrationId::generate())).collect();
+            (0..10_000).map(|n| LaneId::new(CompanyId(n), IntegrationId::generate())).collect();
         let four = [3, 7, 8, 20];
         let three = [3, 7, 20];
         for daemon in four {
@@ -359,6 +356,8 @@ mod tests {
         for lane in lanes {
             let (before, after) = (owner(lane, &four), owner(lane, &three));
             assert!(before == after || before == Some(8));
+            let sibling = LaneId::new(lane.company, IntegrationId::generate());
+            assert_eq!(owner(sibling, &four), before, "what may share an account is one daemon's");
         }
         assert_eq!(owner(LaneId::new(CompanyId(1), IntegrationId::generate()), &[]), None);
     }

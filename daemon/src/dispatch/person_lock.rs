@@ -1,4 +1,5 @@
-//! One person at a time: where a target forbids no second one, pushes for the same person wait for each other.
+//! One person at a time: where a target forbids no second one, pushes for the same person wait for each other, as far as
+//! this daemon makes them: it makes all of a company.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},

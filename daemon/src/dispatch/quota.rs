@@ -1,4 +1,5 @@
-//! A target's quota: how many calls of an account may be made, over all pushes and integrations of this daemon.
+//! A target's quota: how many calls of an account may be made, over all pushes and integrations of this daemon. All that
+//! a company pushes to it is pushed by one daemon (`membership::owner`); companies that share an account share no quota.
 
 use std::{
     collections::{HashMap, VecDeque},

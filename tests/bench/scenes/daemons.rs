@@ -13,6 +13,8 @@ use crate::{
 
 /// What the slow lane may have in flight.
 const LIMIT: usize = 4;
+/// A company is pushed by one daemon: of so many, each of four gets some.
+const COMPANIES: usize = 8;
 
 pub(super) async fn share(executable: &Path, options: &Options, report: &mut Report) {
     let mut alone = 0.0;
@@ -26,18 +28,25 @@ pub(super) async fn share(executable: &Path, options: &Options, report: &mut Rep
         tokio::time::sleep(Duration::from_secs(3)).await;
         let receiver = Receiver::start().await;
         let urls: Vec<_> = (0..5).map(|n| format!("http://{}/{n}", receiver.address())).collect();
-        let target = leadline.company(1, &urls, CONCURRENCY).await;
+        let mut targets = Vec::new();
+        for id in 1..=COMPANIES {
+            targets.push(leadline.company(id as i64, &urls, CONCURRENCY).await);
+        }
         // A few leads beside the crowd for the lane with a limit: it takes its time.
         let limited =
-            leadline.company(2, &[format!("http://{}/slow", receiver.address())], LIMIT as u32).await;
+            leadline.company(99, &[format!("http://{}/slow", receiver.address())], LIMIT as u32).await;
         let before = leadline.cpu().await;
-        let (run, few) = tokio::join!(
-            load::flood(&leadline, &target, CLIENTS, SMALL, options.time()),
+        let crowd = targets
+            .iter()
+            .map(|target| load::flood(&leadline, target, CLIENTS / COMPANIES, SMALL, options.time()));
+        let (runs, few) = tokio::join!(
+            futures::future::join_all(crowd),
             load::flood(&leadline, &limited, 1, SMALL, options.time() / 10),
         );
         let used = leadline.cpu().await.since(&before);
-        let expected = run.leads * 5 + few.leads;
-        let rate = expected as f64 / run.drained.as_secs_f64();
+        let expected = runs.iter().map(|run| run.leads).sum::<usize>() * 5 + few.leads;
+        let drained = runs.iter().map(|run| run.drained).max().unwrap_or_default();
+        let rate = expected as f64 / drained.as_secs_f64();
         report.figure("deliveries", rate, "deliveries/s");
         report.cpu(&used, (expected as f64, "deliveries"), None);
         if count == 1 {

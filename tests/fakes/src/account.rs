@@ -3,7 +3,7 @@
 
 use std::{any::Any, collections::BTreeMap, fmt, future::Future, io, pin::Pin, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     receiver::Reply,
@@ -25,7 +25,8 @@ pub struct Record {
     pub id: String,
     /// Whose it is, as an address or a lead's uuid in lower case; none of a text, which names its lead itself.
     pub of: Option<String>,
-    /// What stands in it. Names, phone, owner and status are called so at every vendor, the rest as the vendor calls it.
+    /// What stands in it. Names, phone, owner and status, and of deals pipeline, stage and value, are called so at every
+    /// vendor, the rest as the vendor calls it.
     pub fields: BTreeMap<String, String>,
 }
 
@@ -88,8 +89,12 @@ pub fn members(object: &Map<String, Value>) -> impl Iterator<Item = (&String, Va
 pub enum Deed {
     /// Sales corrects the phone.
     Correct,
+    /// Sales corrects the name.
+    Rename,
     ChangeOwner,
     Close,
+    /// Sales moves what it comes to on: a deal's stage and value, somebody's status in a campaign.
+    Move,
     /// A customer is made of it.
     Convert,
     Archive,
@@ -103,6 +108,12 @@ pub enum Deed {
 impl Deed {
     /// The phone that sales knows better.
     pub const PHONE: &str = "+442079461111";
+    /// What sales calls them.
+    pub const NAME: &str = "Sarah Patel-Jones";
+    /// The last word of it.
+    pub const LAST_NAME: &str = "Patel-Jones";
+    /// What sales knows a deal to be worth.
+    pub const VALUE: u32 = 9_999;
     /// The owner that the records get.
     pub const OWNER: &str = "Ada";
 }
@@ -226,6 +237,13 @@ impl Trap {
     #[must_use]
     pub fn mapped(from: &str, to: impl Into<Value>) -> Option<Self> {
         Some(Self { mapping: Map::from_iter([(from.to_owned(), to.into())]).into(), ..Self::default() })
+    }
+
+    /// What the lead wishes, said twice, so that it is longer than any one text that a sender gives.
+    #[must_use]
+    pub fn long(to: impl Into<Value>) -> Option<Self> {
+        let twice = r#"{{ lead["wishes"] }}{{ lead["wishes"] }}"#;
+        Self::mapped("lead.wishes", json!({"to": to.into(), "value": twice}))
     }
 
     /// Nothing but the rule itself.

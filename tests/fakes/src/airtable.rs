@@ -12,6 +12,8 @@ use crate::{
     vendor::{Quota, Route, Vendor},
 };
 
+/// The longest text of a cell.
+const TEXT_MAX: usize = 100_000;
 /// The types of columns that Airtable merges on.
 const MERGED: [&str; 6] =
     ["singleLineText", "multilineText", "number", "singleSelect", "multipleSelects", "date"];
@@ -210,6 +212,7 @@ impl Airtable {
             "formula" | "autoNumber" => false,
             _ => value.is_string() || is_cast && !value.is_object() && !value.is_array(),
         };
+        let fits = fits && value.as_str().is_none_or(|text| text.encode_utf16().count() <= TEXT_MAX);
         let message = format!("Field \"{column}\" cannot accept the provided value");
         (!fits).then(|| refusal(422, "INVALID_VALUE_FOR_COLUMN", &message))
     }

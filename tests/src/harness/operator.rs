@@ -123,7 +123,7 @@ impl Operator {
         self.integrations().create_integration(request).await.unwrap().into_inner()
     }
 
-    /// An integration of any connector. Its answer has the id.
+    /// An integration of any connector, called as that. Its answer has the id.
     pub async fn connect(
         &self,
         company: i64,
@@ -131,11 +131,23 @@ impl Operator {
         config: Value,
         credentials: Value,
     ) -> v1::Integration {
+        self.connect_as(company, connector, connector, config, credentials).await
+    }
+
+    /// The same under a name of its own.
+    pub async fn connect_as(
+        &self,
+        company: i64,
+        connector: &str,
+        name: &str,
+        config: Value,
+        credentials: Value,
+    ) -> v1::Integration {
         let request = v1::CreateIntegrationRequest {
             request_id: request_id(),
             company: company.to_string(),
             connector: connector.to_owned(),
-            name: connector.to_owned(),
+            name: name.to_owned(),
             config: config.to_string(),
             credentials: if credentials.is_null() { String::new() } else { credentials.to_string() },
             ..Default::default()

@@ -9,6 +9,8 @@ use unicode_width::UnicodeWidthStr as _;
 use super::{CliError, Context, input, output_types::Preview, print};
 use crate::text::display_block;
 
+/// Above what all requests are made from, where the first one does not say all of it.
+const PLAN: &str = "ALL REQUESTS ARE MADE FROM";
 /// What stands between the two sides.
 const GAP: &str = " │ ";
 /// Narrower sides stand one below the other.
@@ -68,6 +70,9 @@ fn reported(preview: &v1::PreviewIntegrationResponse) -> String {
     if !request.body.is_empty() {
         text.push('\n');
         text.push_str(&pretty(&request.body));
+    }
+    if !preview.plan.is_empty() {
+        text.push_str(&format!("\n\n{PLAN}\n{}", pretty(&preview.plan)));
     }
     text
 }
@@ -142,6 +147,19 @@ mod tests {
             "{beside}"
         );
         assert!(lines[3].ends_with(" │"), "{beside}");
+    }
+
+    #[test]
+    fn what_the_first_request_does_not_say_stands_below_it() {
+        let request = v1::PreviewRequest {
+            method: "GET".into(),
+            url: "https://example.com/".into(),
+            ..Default::default()
+        };
+        let plan = br#"{"deal":{}}"#.to_vec();
+        let preview = v1::PreviewIntegrationResponse { request: Some(request), plan, ..Default::default() };
+        let text = reported(&preview);
+        assert_eq!(text, "GET https://example.com/\n\n\nALL REQUESTS ARE MADE FROM\n{\n  \"deal\": {}\n}");
     }
 
     #[test]

@@ -41,8 +41,8 @@ settings! {
         error_pointer: Option<Pointer>,
         /// Where updates go once the id is known, as /leads/{id}; blank for the same path
         update_path: Option<UrlSource>,
-        /// POST, PUT or PATCH
-        update_method: Method = "PUT",
+        /// PATCH leaves what an update does not say as it is, PUT takes the place of the record, POST is as your CRM has it
+        update_method: Method = "PATCH",
         /// A GET that finds a lead which may be there already, as /leads?ref={{ lead.uuid }}
         find_path: Option<UrlSource>,
         /// Where its answer has the id, as /items/0/id

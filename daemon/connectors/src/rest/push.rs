@@ -115,7 +115,7 @@ impl Ready {
         if let Some(id) = self.accepted(answer, ctx)? {
             ctx.keep(&[(ID, &id)]).await;
         }
-        if matches!(self.settings.body, Body::Mapped(_)) { crm::keep_name(push, ctx).await } else { Ok(()) }
+        if matches!(self.settings.body, Body::Event) { Ok(()) } else { crm::keep_name(push, ctx).await }
     }
 }
 

@@ -125,17 +125,17 @@ impl Settings {
         targets.flat_map(|target| target.try_out(egress)).collect()
     }
 
-    /// The body for a push.
+    /// The body for a push. An update by PATCH leaves out what the lead does not say; what a PUT leaves out may be emptied.
     pub(super) fn body(&self, push: &Push<'_>) -> Result<Bytes> {
+        let is_patch = self.update.as_ref().is_some_and(|(method, _)| method == Method::PATCH)
+            && push.event == EventKind::Updated;
         match &self.body {
             Body::Event => Ok(push.body.clone()),
             Body::Mapped(mapping) => {
                 let event = crm::event(push)?;
                 let mut body = Json::Object(Vec::new());
                 let mut lesser = crm::lesser_name(mapping, &event, push);
-                // What a PUT leaves out may be emptied.
-                let is_patch = self.update.as_ref().is_some_and(|(method, _)| method == Method::PATCH);
-                lesser.retain(|_| is_patch && push.event == EventKind::Updated);
+                lesser.retain(|_| is_patch);
                 let fields = crm::fields(mapping, &event, push)?.into_iter();
                 for (path, value) in fields.filter(|(path, _)| !lesser.contains(&path.as_str())) {
                     body.set_at(&path, value);
@@ -145,7 +145,15 @@ impl Settings {
             Body::Template(template) => {
                 let event = crm::event(push)?;
                 let text = template.render(&Context::new(&event, push.event, push.id));
-                text.map(Bytes::from).map_err(|error| crm::unrenderable(format!("body: {error}")))
+                let text = text.map_err(|error| crm::unrenderable(format!("body: {error}")))?;
+                match Json::parse(text.as_bytes()) {
+                    Ok(body) if is_patch && template.place() == Place::JsonBody => {
+                        let name = event.at("lead.name").filter(|_| crm::is_lesser_name(&event, push));
+                        let said = body.said(name.map(crm::text).as_deref());
+                        Ok(said.unwrap_or(Json::Object(Vec::new())).to_bytes())
+                    }
+                    _ => Ok(text.into()),
+                }
             }
         }
     }

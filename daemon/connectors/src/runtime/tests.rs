@@ -24,6 +24,7 @@ enum Habit {
     PanicsRendering,
     CallsForEver,
     IgnoresFailures,
+    KeepsForEver,
     KeepsAndGoesOn,
     LogsIn,
     /// It reads what was rendered, and tells it.
@@ -51,6 +52,9 @@ impl Prepared for Odd {
                 if ctx.send(get()).await.is_err() {
                     ctx.keep(&[("a", "1")]).await;
                 }
+            },
+            Habit::KeepsForEver => loop {
+                ctx.keep(&[("a", "1")]).await;
             },
             Habit::KeepsAndGoesOn => {
                 if ctx.id("a").is_none() {
@@ -109,10 +113,11 @@ fn a_connector_that_panics_fails_its_own_push() {
 
 #[test]
 fn a_connector_that_does_not_end_is_ended() {
-    for habit in [Habit::CallsForEver, Habit::IgnoresFailures] {
+    for (habit, calls) in [(Habit::CallsForEver, 64), (Habit::IgnoresFailures, 64), (Habit::KeepsForEver, 0)]
+    {
         let played = run(habit, (0..100).map(|_| ok()).collect());
         assert_eq!(played.failure(), ("mapping", "the push did not end within 64 calls", None));
-        assert_eq!(played.calls.len(), 64);
+        assert_eq!(played.calls.len(), calls);
     }
 }
 

@@ -256,3 +256,19 @@ fn a_weight_counts_values_and_text() {
     assert_eq!(weight(r#"{"a":[null,true],"b":{}}"#), 7);
     assert_eq!(weight(&format!("\"{}\"", "x".repeat(3200))), 101);
 }
+
+#[test]
+fn what_says_nothing_is_left_out_with_what_holds_nothing_else() {
+    for (text, said) in [
+        (r#"{"a":1,"b":null,"c":" ","d":"Patel","e":"Sarah Patel"}"#, Some(r#"{"a":1,"e":"Sarah Patel"}"#)),
+        (r#"{"a":{"b":null,"c":""},"d":{},"e":[],"f":false}"#, Some(r#"{"d":{},"e":[],"f":false}"#)),
+        // An item keeps its place among others.
+        (r#"{"a":[{"b":null}],"c":[null,1,{"d":""}]}"#, Some(r#"{"c":[null,1,{"d":""}]}"#)),
+        (r#"{"a":{"b":[" Patel "]}}"#, None),
+        ("7", Some("7")),
+    ] {
+        let left = Json::parse(text.as_bytes()).unwrap().said(Some("Patel"));
+        assert_eq!(left.map(|left| left.to_string()).as_deref(), said, "{text}");
+    }
+    assert!(Json::string("Patel").said(None).is_some());
+}

@@ -89,6 +89,9 @@ impl Account for ActiveCampaign {
             Deed::Correct => self.contacts.values_mut().for_each(|contact| {
                 contact.own.insert("phone".to_owned(), Deed::PHONE.to_owned());
             }),
+            Deed::Rename => self.contacts.values_mut().for_each(|contact| {
+                contact.own.insert("lastName".to_owned(), Deed::LAST_NAME.to_owned());
+            }),
             Deed::Delete => {
                 self.contacts.clear();
                 self.notes.clear();
@@ -113,7 +116,7 @@ impl Account for ActiveCampaign {
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             // The account names no length, so that ours is what is cut to.
-            Rule::Short => Trap::mapped("lead.wishes", "%GUESTS%"),
+            Rule::Short => Trap::long("%GUESTS%"),
             _ => None,
         }
     }

@@ -66,6 +66,9 @@ impl Account for Airtable {
             Deed::Correct => self.records.iter_mut().for_each(|(_, fields)| {
                 fields.insert("Phone".to_owned(), json!(Deed::PHONE));
             }),
+            Deed::Rename => self.records.iter_mut().for_each(|(_, fields)| {
+                fields.insert("Name".to_owned(), json!(Deed::NAME));
+            }),
             Deed::Delete => self.records.clear(),
             _ => return false,
         }
@@ -83,6 +86,10 @@ impl Account for Airtable {
             Rule::Choice => {
                 self.columns.push(("Kind".to_owned(), "singleSelect".to_owned()));
                 Trap::mapped("lead.event_type", "Kind")
+            }
+            Rule::Short => {
+                self.columns.push(("Wishes".to_owned(), "multilineText".to_owned()));
+                Trap::long("Wishes")
             }
             Rule::ReadOnly => {
                 self.columns.push(("Score".to_owned(), "formula".to_owned()));

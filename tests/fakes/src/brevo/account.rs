@@ -86,6 +86,9 @@ impl Account for Brevo {
             Deed::Correct => self.contacts.values_mut().for_each(|contact| {
                 contact.attributes.insert("SMS".to_owned(), json!(Deed::PHONE));
             }),
+            Deed::Rename => self.contacts.values_mut().for_each(|contact| {
+                contact.attributes.insert("LASTNAME".to_owned(), json!(Deed::LAST_NAME));
+            }),
             Deed::Delete => self.contacts.clear(),
             Deed::Leave => self.contacts.values_mut().for_each(|contact| {
                 contact.left = std::mem::take(&mut contact.lists);

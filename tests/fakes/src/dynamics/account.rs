@@ -80,9 +80,12 @@ impl Account for Dynamics {
         let state = match deed {
             Deed::Close => 2,
             Deed::Convert => 1,
-            Deed::Correct => {
+            Deed::Correct | Deed::Rename => {
+                let is_phone = deed == Deed::Correct;
+                let (name, text) =
+                    if is_phone { ("telephone1", Deed::PHONE) } else { ("lastname", Deed::LAST_NAME) };
                 self.leads.values_mut().for_each(|lead| {
-                    lead.fields.insert("telephone1".to_owned(), json!(Deed::PHONE));
+                    lead.fields.insert(name.to_owned(), json!(text));
                 });
                 return true;
             }
@@ -135,7 +138,7 @@ impl Account for Dynamics {
             Rule::Short => {
                 self.columns.push(("new_wishes".to_owned(), "String"));
                 self.lengths.insert("new_wishes", 100);
-                Trap::mapped("lead.wishes", "new_wishes")
+                Trap::long("new_wishes")
             }
             Rule::Duplicate => {
                 let fields = json!({"emailaddress1": "sarah@example.com", "lastname": "Patel"});

@@ -74,12 +74,14 @@ impl Account for GoogleSheets {
     fn suffer(&mut self, deed: Deed) -> bool {
         let sheet = self.sheet();
         match deed {
-            Deed::Correct => {
+            Deed::Correct | Deed::Rename => {
+                let (name, text) =
+                    if deed == Deed::Correct { ("Phone", Deed::PHONE) } else { ("Name", Deed::NAME) };
                 let header = sheet.rows.first().cloned().unwrap_or_default();
-                let Some(phone) = header.iter().position(|cell| cell == "Phone") else { return false };
+                let Some(at) = header.iter().position(|cell| cell == name) else { return false };
                 for row in sheet.rows.iter_mut().skip(1).filter(|row| !row.is_empty()) {
-                    row.resize(row.len().max(phone + 1), json!(null));
-                    row[phone] = json!(Deed::PHONE);
+                    row.resize(row.len().max(at + 1), json!(null));
+                    row[at] = json!(text);
                 }
             }
             Deed::Delete => sheet.rows.truncate(1),
@@ -96,6 +98,10 @@ impl Account for GoogleSheets {
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
+            Rule::Short => {
+                self.sheet().rows.iter_mut().take(1).for_each(|header| header.push(json!("Wishes")));
+                Trap::long("Wishes")
+            }
             Rule::ReadOnly => {
                 self.sheet().is_protected = true;
                 Trap::bare()

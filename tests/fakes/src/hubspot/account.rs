@@ -11,8 +11,14 @@ use crate::{
     vendor::Quota,
 };
 
-const ALIKE: [(&str, &str); 3] =
-    [("firstname", "first name"), ("lastname", "last name"), ("hubspot_owner_id", "owner")];
+const ALIKE: [(&str, &str); 5] = [
+    ("firstname", "first name"),
+    ("lastname", "last name"),
+    ("hubspot_owner_id", "owner"),
+    ("hs_lead_status", "status"),
+    ("lifecyclestage", "stage"),
+];
+const OF_DEALS: [(&str, &str); 2] = [("dealstage", "stage"), ("amount", "value")];
 
 impl Account for Hubspot {
     fn connector(&self) -> &'static str {
@@ -52,7 +58,7 @@ impl Account for Hubspot {
         let deals = self.deals.iter().map(|(id, deal)| {
             let properties = deal.properties.iter().filter(|(name, _)| *name != "description");
             let properties = properties.map(|(name, text)| (name, Value::from(text.clone())));
-            Record::new("deal", id, email(&deal.contact)).with_all(properties, &[])
+            Record::new("deal", id, email(&deal.contact)).with_all(properties, &OF_DEALS)
         });
         let companies = self.companies.iter().flat_map(|(id, own)| {
             let properties = own.properties.iter().map(|(name, text)| (name, Value::from(text.clone())));
@@ -65,7 +71,12 @@ impl Account for Hubspot {
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"list_ids": "7"}), json!({"deal_pipeline": "Weddings"}), json!({"companies": "yes"})]
+        vec![
+            json!({"list_ids": "7"}),
+            json!({"deal_pipeline": "Weddings"}),
+            json!({"deal_pipeline": "Weddings", "deal_stage": "New enquiry"}),
+            json!({"companies": "yes"}),
+        ]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -110,7 +121,20 @@ impl Account for Hubspot {
     fn suffer(&mut self, deed: Deed) -> bool {
         let (name, text) = match deed {
             Deed::Correct => ("phone", Deed::PHONE),
+            Deed::Rename => ("lastname", Deed::LAST_NAME),
             Deed::ChangeOwner => ("hubspot_owner_id", Deed::OWNER),
+            Deed::Close => {
+                self.deals.values_mut().for_each(|deal| deal.go_on(true));
+                ("hs_lead_status", "UNQUALIFIED")
+            }
+            Deed::Convert => ("lifecyclestage", "customer"),
+            Deed::Move => {
+                self.deals.values_mut().for_each(|deal| {
+                    deal.go_on(false);
+                    deal.properties.insert("amount".to_owned(), Deed::VALUE.to_string());
+                });
+                return !self.deals.is_empty();
+            }
             // What is archived is in the recycle bin, where no call finds it.
             Deed::Delete => {
                 self.contacts.clear();
@@ -126,7 +150,7 @@ impl Account for Hubspot {
                 self.contacts.insert(self.next, contact);
                 return true;
             }
-            _ => return false,
+            Deed::Archive | Deed::Leave => return false,
         };
         self.contacts.values_mut().for_each(|contact| {
             contact.properties.insert(name.to_owned(), text.to_owned());
@@ -155,7 +179,7 @@ impl Account for Hubspot {
             Rule::ReadOnly => Trap::mapped("lead.guest_count", "hs_object_id"),
             Rule::Short => {
                 self.properties.insert("wishes".to_owned(), "string");
-                Trap::mapped("lead.wishes", "wishes")
+                Trap::long("wishes")
             }
             Rule::Duplicate => {
                 self.add_contact("first@example.com", &["sarah@example.com"]);

@@ -32,6 +32,19 @@ pub struct Deal {
     pub properties: BTreeMap<String, String>,
 }
 
+impl Deal {
+    /// Sales moves it to the second stage of its pipeline, or to the last, where it is won.
+    pub(super) fn go_on(&mut self, is_won: bool) {
+        let own = self.properties.get("pipeline");
+        let stages = PIPELINES.iter().find(|((id, _), _)| own.is_some_and(|own| own == id));
+        let stages = stages.map_or(&[][..], |(_, stages)| *stages);
+        let stage = if is_won { stages.last() } else { stages.get(1) };
+        if let Some((id, _)) = stage {
+            self.properties.insert("dealstage".to_owned(), (*id).to_owned());
+        }
+    }
+}
+
 impl Hubspot {
     pub(super) fn pipelines(&self) -> Reply {
         let stage = |(order, (id, label)): (usize, &Named)| json!({ "id": id, "label": label, "displayOrder": order, "metadata": {}, "archived": false });

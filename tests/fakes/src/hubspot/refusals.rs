@@ -4,11 +4,15 @@ use serde_json::{Value, json};
 
 use crate::receiver::Reply;
 
+/// The longest text that a property takes.
+const TEXT_MAX: usize = 65_536;
+
 pub(super) fn mistyped(kind: &str, text: &str) -> Option<&'static str> {
     match kind {
         "number" if text.parse::<f64>().is_err() => Some("INVALID_INTEGER"),
         "date" if text.len() != 10 => Some("INVALID_DATE"),
         "enumeration" if !["wedding", "other"].contains(&text) => Some("INVALID_OPTION"),
+        "string" if text.encode_utf16().count() > TEXT_MAX => Some("VALUE_TOO_LONG"),
         "bool" | "booleancheckbox" if !["true", "false"].contains(&text) => Some("INVALID_OPTION"),
         _ => None,
     }

@@ -99,6 +99,9 @@ impl Account for Klaviyo {
             Deed::Correct => self.profiles.values_mut().for_each(|profile| {
                 profile.attributes.insert("phone_number".to_owned(), json!(Deed::PHONE));
             }),
+            Deed::Rename => self.profiles.values_mut().for_each(|profile| {
+                profile.attributes.insert("last_name".to_owned(), json!(Deed::LAST_NAME));
+            }),
             Deed::Delete => {
                 self.profiles.clear();
                 self.events.clear();
@@ -124,7 +127,7 @@ impl Account for Klaviyo {
     fn set(&mut self, rule: Rule) -> Option<Trap> {
         match rule {
             Rule::ReadOnly => Trap::mapped("lead.event_type", "subscriptions"),
-            Rule::Short => Trap::mapped("lead.wishes", "properties.wishes"),
+            Rule::Short => Trap::long("properties.wishes"),
             Rule::Duplicate => {
                 let other = json!({"email": "other@example.com", "phone_number": "+442079460000"});
                 self.add(other, "NEVER_SUBSCRIBED", &[]);

@@ -82,6 +82,9 @@ impl Account for Mailchimp {
             Deed::Correct => self.members.values_mut().for_each(|member| {
                 member.fields.insert("PHONE".to_owned(), json!(Deed::PHONE));
             }),
+            Deed::Rename => self.members.values_mut().for_each(|member| {
+                member.fields.insert("LNAME".to_owned(), json!(Deed::LAST_NAME));
+            }),
             // Deleted for good, an address never comes back.
             Deed::Delete => {
                 let emails = self.members.values().map(|member| member.email.to_lowercase());
@@ -118,7 +121,7 @@ impl Account for Mailchimp {
             }
             Rule::Short => {
                 self.merge_fields.push(field("NOTES", "text"));
-                Trap::mapped("lead.wishes", "NOTES")
+                Trap::long("NOTES")
             }
             Rule::ReadOnly | Rule::Duplicate => None,
         }

@@ -50,6 +50,9 @@ impl Account for Pipedrive {
             Record::new("deal", id, self.address(&deal["person_id"]))
                 .with("title", deal["title"].clone())
                 .with("status", status)
+                .with("pipeline", deal["pipeline_id"].clone())
+                .with("stage", deal["stage_id"].clone())
+                .with("value", deal["value"].clone())
                 .with("owner", deal["owner_id"].clone())
         });
         let notes = self.notes.iter().map(|(id, note)| {
@@ -104,6 +107,10 @@ impl Account for Pipedrive {
             Deed::Correct => self.persons.values_mut().for_each(|person| {
                 person["phones"] = json!([{"value": Deed::PHONE, "primary": true, "label": "work"}]);
             }),
+            Deed::Rename => self.persons.values_mut().for_each(|person| person["name"] = json!(Deed::NAME)),
+            Deed::Move => self.deals.values_mut().for_each(|deal| {
+                (deal["stage_id"], deal["value"]) = (json!(6), json!(Deed::VALUE));
+            }),
             Deed::ChangeOwner => {
                 let records = self.persons.values_mut().chain(self.deals.values_mut());
                 records.for_each(|record| record["owner_id"] = json!(Deed::OWNER));
@@ -152,7 +159,7 @@ impl Account for Pipedrive {
                 self.custom.insert("d".repeat(40), "enum");
                 Trap::mapped("lead.event_type", format!("deal.{}", "d".repeat(40)))
             }
-            Rule::Short => Trap::mapped("lead.wishes", format!("deal.{}", "a".repeat(40))),
+            Rule::Short => Trap::long(format!("deal.{}", "a".repeat(40))),
             // Fields that an administrator requires bind forms, not programs.
             Rule::Required | Rule::ReadOnly | Rule::Duplicate => None,
         }

@@ -48,6 +48,7 @@ impl Account for Rest {
             Deed::Correct => {
                 self.leads.values_mut().for_each(|lead| lead["phone"] = Value::from(Deed::PHONE))
             }
+            Deed::Rename => self.leads.values_mut().for_each(|lead| lead["name"] = Value::from(Deed::NAME)),
             Deed::Delete => self.leads.clear(),
             _ => return false,
         }

@@ -61,7 +61,11 @@ impl Account for Salesforce {
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"external_id_field": self.external_field}), json!({"campaign_id": CAMPAIGN})]
+        vec![
+            json!({"external_id_field": self.external_field}),
+            json!({"campaign_id": CAMPAIGN}),
+            json!({"campaign_id": CAMPAIGN, "campaign_status": "Responded"}),
+        ]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -111,6 +115,11 @@ impl Account for Salesforce {
         };
         match deed {
             Deed::Correct => set(&mut self.leads, "Phone", Deed::PHONE),
+            Deed::Rename => set(&mut self.leads, "LastName", Deed::LAST_NAME),
+            Deed::Move => {
+                self.members.values_mut().for_each(|status| *status = "Interested".to_owned());
+                return !self.members.is_empty();
+            }
             Deed::Close => set(&mut self.leads, "Status", "Unqualified"),
             Deed::ChangeOwner => self.leads.values_mut().for_each(|lead| lead.owner = Deed::OWNER.to_owned()),
             Deed::Convert => self.leads.values_mut().for_each(|lead| lead.is_converted = true),
@@ -158,7 +167,7 @@ impl Account for Salesforce {
             }
             Rule::Short => {
                 self.fields.insert("Wishes__c".to_owned(), "string");
-                Trap::mapped("lead.wishes", "Wishes__c")
+                Trap::long("Wishes__c")
             }
             Rule::ReadOnly => {
                 self.fields.insert("Score__c".to_owned(), "formula");

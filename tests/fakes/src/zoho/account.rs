@@ -115,6 +115,7 @@ impl Account for Zoho {
         };
         match deed {
             Deed::Correct => set(&mut self.leads, "Phone", Deed::PHONE),
+            Deed::Rename => set(&mut self.leads, "Last_Name", Deed::LAST_NAME),
             Deed::Close => set(&mut self.leads, "Lead_Status", "Lost Lead"),
             Deed::ChangeOwner => self.leads.values_mut().for_each(|lead| lead.owner = Deed::OWNER.to_owned()),
             Deed::Convert => self.leads.values_mut().for_each(|lead| lead.is_converted = true),
@@ -129,7 +130,7 @@ impl Account for Zoho {
                 self.notes.values_mut().for_each(|note| note.lead = kept.clone());
                 self.leads.insert(kept, lead);
             }
-            Deed::Archive | Deed::Leave => return false,
+            Deed::Move | Deed::Archive | Deed::Leave => return false,
         }
         true
     }
@@ -154,7 +155,7 @@ impl Account for Zoho {
             }
             Rule::Short => {
                 self.fields.push(("Wishes".to_owned(), "text"));
-                Trap::mapped("lead.wishes", "Wishes")
+                Trap::long("Wishes")
             }
             Rule::Duplicate => {
                 let fields = json!({"Email": "sarah@example.com", "Last_Name": "Patel"});

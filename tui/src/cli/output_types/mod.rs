@@ -199,12 +199,13 @@ mod tests {
         let preview = v1::PreviewIntegrationResponse {
             canonical: b"{\"n\": 1.0}".to_vec(),
             request: Some(request),
+            plan: b"{}".to_vec(),
             ..Default::default()
         };
         check(
             &Preview::from(preview),
             json!({"canonical": {"n": 1.0}, "request": {"method": "POST", "url": "u", "headers": [["a", "b"]], "body": "x"},
-                "outcome": null, "error": null}),
+                "outcome": null, "error": null, "plan": "{}"}),
         );
     }
 

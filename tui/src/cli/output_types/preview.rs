@@ -15,6 +15,8 @@ pub(crate) struct Preview {
     /// Why nothing would be sent: delivered, or a failure class.
     outcome: Option<&'static str>,
     error: Option<String>,
+    /// What all requests are made from, where the first one does not say all of it.
+    plan: Option<String>,
 }
 
 /// The request of a preview.
@@ -39,6 +41,7 @@ impl From<v1::PreviewIntegrationResponse> for Preview {
                 body: body(&request.body),
             }),
             error: text(it.error),
+            plan: body(&it.plan),
         }
     }
 }

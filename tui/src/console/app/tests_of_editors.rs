@@ -12,7 +12,9 @@ fn a_mapping_is_saved_only_when_it_is_json() {
     let mut app = live(120, 36);
     visit(&mut app, "3 s a r a h enter m");
     assert!(shown(&app).contains("Mapping of Rosewood Barn / hubspot-eu"), "{}", shown(&app));
-    assert!(shown(&app).contains(r#""firstname": "Sarah""#), "the preview: {}", shown(&app));
+    for told in [r#""firstname": "Sarah""#, "all requests are made from", r#""note": "New lead""#] {
+        assert!(shown(&app).contains(told), "the preview: {}", shown(&app));
+    }
     visit(&mut app, "x");
     assert!(mutation(&press(&mut app, "^s")).is_none());
     assert!(last(&app).contains("not JSON yet"), "{}", last(&app));

@@ -154,6 +154,8 @@ pub struct Preview {
     pub canonical: Vec<u8>,
     pub request: String,
     pub body: Vec<u8>,
+    /// What all requests are made from; empty where the first one says all of it.
+    pub plan: Vec<u8>,
     /// Why nothing would be sent, or what the target's schema says against it; empty if it fits.
     pub error: String,
 }

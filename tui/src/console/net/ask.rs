@@ -345,6 +345,7 @@ async fn preview(
         canonical: reply.canonical,
         request: line,
         body,
+        plan: reply.plan,
         error: reply.error,
     })))
 }

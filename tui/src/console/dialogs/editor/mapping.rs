@@ -165,6 +165,10 @@ impl Mapping {
                 doc.push(Kind::Strong, &preview.request);
                 doc.gap();
                 doc.body(&preview.body);
+                if !preview.plan.is_empty() {
+                    doc.section("all requests are made from");
+                    doc.body(&preview.plan);
+                }
                 doc.section("the lead");
                 doc.body(&preview.canonical);
             }
