@@ -12,7 +12,7 @@ use crate::{
         lane::LaneId,
         notice::{self, Notice, NoticeState, Subject, SubjectIntegration},
     },
-    store::{Error, Store, known, queue::finish::storable, shown::Shown},
+    store::{Error, Store, known, queue::finish::storable_error, shown::Shown},
 };
 
 /// The subject of what is about a company itself.
@@ -136,9 +136,9 @@ impl Store {
         let (state, after, error) = match end {
             NoticeEnd::Delivered => (NoticeState::Delivered, None, None),
             NoticeEnd::Retry { after, error } => {
-                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable(error)))
+                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable_error(error)))
             }
-            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable(error))),
+            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable_error(error))),
         };
         sqlx::query!(
             "UPDATE notice SET state = $4, attempts = attempts + 1, error = $5, daemon_id = NULL,

@@ -3,7 +3,8 @@
 //!
 //! `enqueue` brings new leads in, `successors` updates, each in the order of its lead; `claim` takes due rows for the lanes that
 //! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold`, `release` and `unskip`
-//! keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `erase` and `removal` take away, and `health` is how lanes fare. `daemons` knows who
+//! keep and free, `retry`, `push` and `sweep` bring back through `requeue`; `unwritten` ends what cannot be
+//! recorded; `erase` and `removal` take away, and `health` is how lanes fare. `daemons` knows who
 //! lives, `orphans` takes over the claims of those that died, `stranded` looks whether
 //! every delivery stands where its state says.
 
@@ -29,3 +30,4 @@ pub(in crate::store) mod successors;
 pub mod sweep;
 pub(in crate::store) mod undelivered;
 pub mod unskip;
+mod unwritten;

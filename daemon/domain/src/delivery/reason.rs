@@ -47,6 +47,8 @@ pub enum Reason {
     SweepFailed(FailureClass),
     /// Dead: so many daemons died during its pushes.
     Crashed(i16),
+    /// Dead: the database refused to keep what a push came to, which may have arrived.
+    Unwritten,
     /// A code that this daemon does not know. It is read, never written.
     #[serde(skip)]
     Unknown(String),
@@ -179,6 +181,9 @@ impl Reason {
             Self::Crashed(crashes) => {
                 format!("poison, maybe delivered: the daemon died during {crashes} of its pushes")
             }
+            Self::Unwritten => {
+                "maybe delivered: the database refused to keep what its last push came to".to_owned()
+            }
             Self::Unknown(code) => format!("{code}: this daemon is too old to know why"),
         }
     }
@@ -241,6 +246,11 @@ mod tests {
                 Reason::Crashed(3),
                 "crashed",
                 "poison, maybe delivered: the daemon died during 3 of its pushes",
+            ),
+            (
+                Reason::Unwritten,
+                "unwritten",
+                "maybe delivered: the database refused to keep what its last push came to",
             ),
         ]
     }

@@ -170,16 +170,21 @@ impl Command {
         .await?;
         self.leave_line(company, &line, &skipped).await?;
         undelivered::forget(&mut self.tx, company, &line.lanes(), &skipped).await?;
+        self.hand_on(company, &successors).await?;
+        self.touch_all(company, &line.lanes());
+        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
+    }
+
+    /// Lets those of these locked ones go on that wait: what was before them is final.
+    pub(super) async fn hand_on(&mut self, company: CompanyId, successors: &[Uuid]) -> Result<(), Refusal> {
         let waiting = sqlx::query_scalar!(
             "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending' ORDER BY id",
             company.0,
-            &successors,
+            successors,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.line_up(company, &waiting).await?;
-        self.touch_all(company, &line.lanes());
-        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
+        self.line_up(company, &waiting).await
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
