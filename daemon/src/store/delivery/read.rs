@@ -289,24 +289,25 @@ impl Store {
             .await?;
             running.extend(claimed);
         }
-        let visits: HashMap<Uuid, Timestamp> = if dead.is_empty() {
+        let sweeps: HashMap<Uuid, Timestamp> = if dead.is_empty() {
             HashMap::new()
         } else {
-            let visits = sqlx::query!(
-                r#"SELECT d.id, s.sweep_at AS "sweep_at!: Timestamp" FROM delivery d
+            let sweeps = sqlx::query!(
+                r#"SELECT d.id, swept_at(sweep_comes(i, c, s.sweep_at), d.created_at, $3) AS "sweep_at: Timestamp"
+                   FROM delivery d
                    JOIN undelivered u ON u.company_id = d.company_id AND u.integration_id = d.integration_id
                        AND u.delivery_id = d.id AND u.due_at IS NOT NULL
                    JOIN integration_stat s ON s.company_id = d.company_id AND s.integration_id = d.integration_id
-                   JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id AND i.enabled
-                   WHERE d.company_id = ANY($1) AND d.id = ANY($2) AND d.state = 'dead'
-                       AND s.sweep_at <= d.created_at + $3 * interval '1 second'"#,
+                   JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
+                   JOIN company c ON c.id = d.company_id
+                   WHERE d.company_id = ANY($1) AND d.id = ANY($2) AND d.state = 'dead'"#,
                 &deliveries.iter().map(|one| one.company.0).collect::<Vec<_>>(),
                 &dead,
                 self.sweep.age.as_secs_f64(),
             )
             .fetch_all(&self.pool)
             .await?;
-            visits.into_iter().map(|row| (row.id, row.sweep_at)).collect()
+            sweeps.into_iter().filter_map(|row| Some((row.id, row.sweep_at?))).collect()
         };
         for delivery in deliveries.iter_mut() {
             let id = delivery.id.uuid();
@@ -314,7 +315,7 @@ impl Store {
             if delivery.running {
                 delivery.due_at = None;
             }
-            if let Some(at) = visits.get(&id) {
+            if let Some(at) = sweeps.get(&id) {
                 delivery.due_at = Some(at.to_jiff());
             }
         }

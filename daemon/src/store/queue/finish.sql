@@ -152,8 +152,7 @@ WITH fence AS MATERIALIZED (
 ), died AS (
     INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, due_at)
     SELECT company_id, integration_id, id, lead_id, 'dead', class, error,
-        CASE WHEN is_swept AND now() + $45 * interval '1 second' < created_at + $46 * interval '1 second'
-            THEN now() + $45 * interval '1 second' END
+        CASE WHEN is_swept THEN swept_at(now() + $45::float8 * interval '1 second', created_at, $46) END
     FROM moved WHERE state = 'dead' AND was = 'pending'
     ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE SET state = excluded.state,
         class = excluded.class, error = excluded.error, since = excluded.since, due_at = excluded.due_at
