@@ -19,6 +19,7 @@ pub(in crate::store) mod health;
 pub mod hold;
 mod isolate;
 pub(in crate::store) mod lift;
+mod line;
 mod orphans;
 pub mod push;
 pub mod release;

@@ -23,6 +23,8 @@ pub enum Reason {
     Rotation,
     /// Held: this flow cannot be evaluated, and why.
     FlowFails { flow: String, problem: String },
+    /// Held from the start: a newer daemon's word says which leads the integration takes.
+    UnknownRouting,
     /// Held by this operator.
     HeldByOperator(String),
     /// Skipped: no flow names the integration.
@@ -114,6 +116,29 @@ impl Reason {
     /// The codes of deliveries that flows, or the want of consent, kept away.
     pub const KEPT_AWAY: [&'static str; 3] = ["no_flow", "flow_not_met", "no_consent"];
 
+    /// Every code there is: whatever a statement names is one of them.
+    pub const CODES: [&'static str; 19] = [
+        "waits_for",
+        "maybe_delivered",
+        "integration_disabled",
+        "rotation",
+        "flow_fails",
+        "unknown_routing",
+        "held_by_operator",
+        "no_flow",
+        "flow_not_met",
+        "no_consent",
+        "skipped_by_operator",
+        "superseded",
+        "replaced",
+        "erased",
+        "failed",
+        "retries_failed",
+        "sweep_failed",
+        "crashed",
+        "unwritten",
+    ];
+
     /// The word that the database keeps.
     #[must_use]
     pub fn code(&self) -> String {
@@ -164,6 +189,9 @@ impl Reason {
             Self::IntegrationDisabled => "integration disabled".to_owned(),
             Self::Rotation => "rotation: held until cut over".to_owned(),
             Self::FlowFails { flow, problem } => format!("flow {flow:?} cannot be evaluated: {problem}"),
+            Self::UnknownRouting => {
+                "routing: only a newer leadlined knows which leads the integration takes".to_owned()
+            }
             Self::HeldByOperator(operator) => format!("operator: held by {operator}"),
             Self::NoFlow => "flow: none sends leads here".to_owned(),
             Self::FlowNotMet(unmet) => unmet.text(),
@@ -207,6 +235,8 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// Every reason, its code and its sentence.
@@ -220,6 +250,11 @@ mod tests {
             (Reason::IntegrationDisabled, "integration_disabled", "integration disabled"),
             (Reason::Rotation, "rotation", "rotation: held until cut over"),
             (fails, "flow_fails", "flow \"vip\" cannot be evaluated: no such field (1:1)"),
+            (
+                Reason::UnknownRouting,
+                "unknown_routing",
+                "routing: only a newer leadlined knows which leads the integration takes",
+            ),
             (Reason::HeldByOperator("ann".into()), "held_by_operator", "operator: held by ann"),
             (Reason::NoFlow, "no_flow", "flow: none sends leads here"),
             (unmet(&["vip"], None), "flow_not_met", "flow \"vip\" not met"),
@@ -262,6 +297,8 @@ mod tests {
             assert_eq!(Reason::read(Some(reason.code()), reason.detail()), Some(reason));
         }
         assert_eq!(Reason::read(None, None), None);
+        let codes: BTreeSet<&str> = all().into_iter().map(|(_, code, _)| code).collect();
+        assert_eq!(codes, BTreeSet::from(Reason::CODES));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use crate::{
         Change, DueHint, Error, Store, moment,
         operator::command::NewDue,
         queue::requeue::{self, Requeue},
-        state,
     },
 };
 
@@ -122,7 +121,8 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let waiting = usize::try_from(row.waiting).unwrap_or_default();
         Ok(Some(SweepRun {
-            canary: row.state.as_deref().map(state).transpose()?,
+            // One that only a newer daemon knows counts as gone.
+            canary: row.state.as_deref().and_then(State::parse),
             is_passed: row.is_passed,
             is_open: row.is_open,
             breaker: breaker::BreakerState::at(row.breaker_until.map(moment), moment(row.now)),
@@ -268,7 +268,7 @@ async fn forget_sweep(db: &mut PgConnection, lane: LaneId) -> Result<(), Error> 
 async fn come_back(db: &mut PgConnection, lane: LaneId, ids: &[Uuid]) -> Result<Vec<NewDue>, Error> {
     let (company, lanes) = (lane.company, [lane.integration.uuid()]);
     let locked = requeue::lock(db, company, &lanes, ids).await?;
-    let is_dead = |id: &Uuid| locked.get(id) == Some(&State::Dead);
+    let is_dead = |id: &Uuid| locked.state(*id) == Some(State::Dead);
     let dead: Vec<Uuid> = ids.iter().copied().filter(is_dead).collect();
     let how = Requeue { attempt: Some((LaneKind::Retry, Trigger::Sweep)), ..Requeue::default() };
     Ok(requeue::requeue(db, company, &lanes, &dead, &how).await?.1)
