@@ -1,5 +1,6 @@
 //! The queue: which deliveries are due, who works on them, and every step of a delivery's life. Nothing else writes the
-//! tables `due`, `undelivered`, `delivery` and `integration_stat`.
+//! tables `due`, `undelivered`, `delivery` and `integration_stat`, but for `forget_waits`, the function of the schema that
+//! lifts what waits for a pause.
 //!
 //! `enqueue` brings new leads in, `successors` updates, each in the order of its lead; `claim` takes due rows for the lanes that
 //! have room, `finish` records what became of them, `give_back` returns what was not begun; `hold`, `release` and `unskip`
