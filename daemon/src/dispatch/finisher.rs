@@ -48,7 +48,7 @@ pub(super) enum Completed {
     /// Nothing is left to do for it.
     Nothing(Claimed),
     /// It left this claim for one of its own, under which it is worked on.
-    Moved(Claimed),
+    Isolated(Claimed),
     /// It was not begun: it goes back to the queue, due no earlier than after this wait.
     Requeue(Claimed, Duration),
     Attempt(Box<Finished>),
@@ -58,7 +58,7 @@ impl Completed {
     /// What was claimed.
     pub(super) fn claimed(&self) -> &Claimed {
         match self {
-            Self::Nothing(claimed) | Self::Moved(claimed) | Self::Requeue(claimed, _) => claimed,
+            Self::Nothing(claimed) | Self::Isolated(claimed) | Self::Requeue(claimed, _) => claimed,
             Self::Attempt(finished) => &finished.claimed,
         }
     }
@@ -66,7 +66,7 @@ impl Completed {
     /// The lane in which it held room; none for what was adopted, or goes on.
     pub(super) fn lane(&self) -> Option<LaneId> {
         let claimed = self.claimed();
-        let held_room = !claimed.is_adopted && !matches!(self, Self::Moved(_));
+        let held_room = !claimed.is_adopted && !matches!(self, Self::Isolated(_));
         held_room.then_some(claimed.lane)
     }
 }
@@ -241,7 +241,7 @@ impl Finisher {
             let finished: Vec<&Finished> = own()
                 .filter_map(|item| match item {
                     Completed::Attempt(finished) => Some(&**finished),
-                    Completed::Nothing(_) | Completed::Moved(_) | Completed::Requeue(..) => None,
+                    Completed::Nothing(_) | Completed::Isolated(_) | Completed::Requeue(..) => None,
                 })
                 .collect();
             for Finished { claimed, .. } in self.write(daemon, &finished, &complete).await {

@@ -302,7 +302,7 @@ impl Store {
             &c.version,
             &h.company,
             &h.integration,
-            &h.is_told,
+            &h.has_news,
             &h.pushed,
             &h.failures,
             &h.error as &[Option<String>],

@@ -126,7 +126,7 @@ pub(super) struct HealthColumns<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
     /// Whether anything was pushed that says how it is.
-    pub(super) is_told: Vec<bool>,
+    pub(super) has_news: Vec<bool>,
     pub(super) pushed: Vec<bool>,
     pub(super) failures: Vec<i64>,
     pub(super) error: Vec<Option<String>>,
@@ -156,7 +156,7 @@ impl<'a> HealthColumns<'a> {
         if self.integration.last() != Some(&id) {
             self.company.push(item.claimed.lane.company.0);
             self.integration.push(id);
-            self.is_told.push(false);
+            self.has_news.push(false);
             self.pushed.push(false);
             self.failures.push(0);
             self.error.push(None);
@@ -172,7 +172,7 @@ impl<'a> HealthColumns<'a> {
             return;
         }
         let last = self.integration.len() - 1;
-        self.is_told[last] = true;
+        self.has_news[last] = true;
         let failure = item.result.outcome.failure();
         self.class[last] = failure.map(|failure| failure.class.as_str());
         if let Some(failure) = failure {
