@@ -337,3 +337,24 @@ async fn only_a_suspect_whose_claim_was_its_own_is_taken_for_poison_and_none_sto
     scene.wait_until("SELECT count(*) = 2 FROM delivery WHERE state = 'delivered'").await;
     scene.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_the_database_refuses_strands_no_lead_and_repeats_no_push() {
+    for (behaviour, stands) in [
+        (Behaviour::Good, "SELECT count(*) = 1 FROM delivery WHERE state = 'delivered'"),
+        (
+            Behaviour::RefuseAll(500, "later".into()),
+            "SELECT count(*) = 1 FROM delivery d JOIN undelivered u ON u.delivery_id = d.id AND u.state = d.state
+             WHERE d.state = 'dead' AND d.reason_code = 'unwritten'",
+        ),
+    ] {
+        let scene = Scene::with(behaviour).await;
+        let refuse = "ALTER TABLE attempt ADD CONSTRAINT refused CHECK (false) NOT VALID";
+        sqlx::raw_sql(refuse).execute(&scene.pool).await.unwrap();
+        scene.post(1).await;
+        scene.wait_until(stands).await;
+        scene.wait_until("SELECT NOT EXISTS (SELECT FROM claim) AND NOT EXISTS (SELECT FROM due)").await;
+        scene.daemon.stop().await;
+        assert_eq!(scene.receiver.count(), 1, "nothing is pushed again by itself");
+    }
+}

@@ -386,6 +386,7 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name() {
         let pid = dir.path().join("pooler.pid");
         wait_until("the pooler runs", async || pid.exists()).await;
         let data = tempfile::tempdir().unwrap();
+        let started = Instant::now();
         let output = tokio::process::Command::new(leadlined())
             .arg(format!("--database-url=postgres://leadline@127.0.0.1:{port}/postgres"))
             .arg(format!("--data-dir={}", data.path().display()))
@@ -394,6 +395,8 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name() {
             .kill_on_drop(true)
             .output();
         let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+        let case = "a pooler in transaction mode";
+        figure(case, "seconds until it is refused by name", started.elapsed().as_secs_f64(), 60.0);
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(

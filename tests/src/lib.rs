@@ -11,7 +11,7 @@ pub use harness::{
     client::{control, http},
     daemon::Daemon,
     database::Database,
-    figure::figure,
+    figure::{deviation, figure},
     invariants::{broken_invariants, check_invariants},
     left_out::left_out,
     operator::{Operator, post_lead, request_id},

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leadlined::domain::delivery::{Reason, State};
+
 use super::{check, files, is_name, product};
 
 /// What runs until it is stopped, waits for the database to go away, or needs a second server: tried by tests of the
@@ -208,6 +210,42 @@ fn each_function_of_the_schema_that_writes_has_a_reason() {
         found,
         listed.collect(),
         "what the migrations' functions write, and BY_SCHEMA in tests/tidy/store.rs"
+    );
+}
+
+/// The words that SQL says of a reason: what stands in quotes behind its columns, on the same line.
+fn reason_words(sql: &str) -> Vec<&str> {
+    let behind = sql.lines().flat_map(|line| line.split_once("reason_").map(|(_, rest)| rest));
+    // Every other piece between quotes is quoted.
+    let quoted = behind.flat_map(|rest| rest.split('\'').skip(1).step_by(2));
+    let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    quoted.filter(is_word).collect()
+}
+
+/// A code that is misspelt matches nothing, and what it marks is read as one of a newer daemon.
+#[test]
+fn each_reason_that_a_statement_names_is_one() {
+    // What a reason's detail is made of.
+    const DETAIL: [&str; 4] = ["was", "reason", "code", "detail"];
+    let (mut named, mut findings) = (BTreeSet::new(), Vec::new());
+    let sources = files("daemon/src/store", ".rs").into_iter().chain(files("daemon/src/store", ".sql"));
+    let sources = sources.map(|(path, text)| (path, product(&text).collect::<Vec<_>>().join("\n")));
+    for (path, text) in sources.chain(functions()) {
+        for word in reason_words(&text) {
+            if Reason::CODES.contains(&word) {
+                named.insert(word.to_owned());
+            } else if !DETAIL.contains(&word) && State::parse(word).is_none() {
+                findings.push(format!("{path}: {word}"));
+            }
+        }
+    }
+    check("a reason that a statement names is one of Reason::CODES", &findings);
+    for code in ["erased", "flow_fails", "replaced", "skipped_by_operator", "superseded", "waits_for"] {
+        assert!(named.contains(code), "{code} is found in {named:?}");
+    }
+    assert_eq!(
+        reason_words("SET state = 'dead', reason_code = CASE WHEN a = 'b' THEN 'c' END,\n x = 'd'"),
+        ["b", "c"]
     );
 }
 

@@ -17,7 +17,8 @@ pub struct IntakeIntegration {
     /// A rotation is staged with hold.
     pub awaits_cut_over: bool,
     pub events: Vec<EventKind>,
-    pub routing: Routing,
+    /// None if only a newer daemon knows it: what comes to it is held.
+    pub routing: Option<Routing>,
     /// Only leads that consented may be pushed.
     pub needs_consent: bool,
 }
@@ -146,9 +147,10 @@ fn fan_out_by<'a>(
     for integration in integrations {
         let Some(arrival) = arrival(integration, kind) else { continue };
         let decision = match integration.routing {
-            Routing::All => Decision::Sends,
+            Some(Routing::All) => Decision::Sends,
             // Asked once, and only if anybody wants to know.
-            Routing::Flows => answers.get_or_insert_with(&ask).about(integration.id),
+            Some(Routing::Flows) => answers.get_or_insert_with(&ask).about(integration.id),
+            None => Decision::CannotSay(Reason::UnknownRouting),
         };
         let fate = match decision {
             Decision::Keeps(reason) => Fate::Skipped(reason),
@@ -173,7 +175,7 @@ pub fn has_consent(event: &Json) -> bool {
 /// How an event comes to an integration; none if it takes no such event.
 fn arrival(integration: &IntakeIntegration, kind: EventKind) -> Option<Arrival> {
     let takes = |kind| integration.events.contains(&kind);
-    let is_choosy = integration.routing == Routing::Flows || integration.needs_consent;
+    let is_choosy = integration.routing != Some(Routing::All) || integration.needs_consent;
     let may_be_new = is_choosy && kind == EventKind::Updated && takes(EventKind::Created);
     match (takes(kind), may_be_new) {
         (true, true) => Some(Arrival::Created),
@@ -201,7 +203,7 @@ mod tests {
             enabled,
             awaits_cut_over: false,
             events,
-            routing,
+            routing: Some(routing),
             needs_consent: false,
         }
     }
@@ -231,6 +233,15 @@ mod tests {
             let wanted: Vec<_> = wanted.into_iter().map(|(at, fate)| (integrations[at].id, fate)).collect();
             assert_eq!(seen, wanted, "{event:?}");
         }
+    }
+
+    #[test]
+    fn what_comes_to_an_integration_of_a_newer_daemon_is_held_and_keeps_no_other_waiting() {
+        let newer = IntakeIntegration { routing: None, ..integration(true, &[Created], Routing::All) };
+        let integrations = [newer, integration(true, &[Created], Routing::All)];
+        let decided = fan_out(&integrations, &Flows::default(), Created, &Json::Null, DeliveryId::generate);
+        let fates: Vec<_> = decided.into_iter().map(|one| one.fate).collect();
+        assert_eq!(fates, [Fate::Held(Reason::UnknownRouting), Fate::Pending]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Notices: what operators should hear of, as events about no lead. Each change is told once.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::delivery::gap;
+use super::{badge::Badge, delivery::gap, outcome::FailureClass};
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,19 +53,61 @@ impl Notice {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|notice| notice.as_str() == word)
     }
+}
 
-    /// What is told when an aspect has come to be in a state; none if nobody need hear of it.
+/// What of a subject is watched, and how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// An integration's health.
+    Health(Badge),
+    /// Which version of its signing secret stops being good soon.
+    Secret(Option<i32>),
+    /// Whether a company's leads have stopped to come in.
+    Leads { is_quiet: bool },
+}
+
+impl Aspect {
+    /// The state of an aspect of which nothing is to be told.
+    pub const OK: &'static str = "ok";
+
+    /// The health of an integration that is enabled; what is tried again is no news.
     #[must_use]
-    pub fn of(aspect: &str, state: &str) -> Option<Self> {
-        match (aspect, state) {
-            ("health", "failing") => Some(Self::IntegrationFailing),
-            ("health", "credentials") => Some(Self::CredentialsRefused),
-            ("health", "ok") => Some(Self::IntegrationRecovered),
-            ("secret", "ok") => None,
-            ("secret", _) => Some(Self::SecretExpiring),
-            ("leads", "quiet") => Some(Self::NoLeads),
-            ("leads", "ok") => Some(Self::LeadsAgain),
-            _ => None,
+    pub fn health(last_class: Option<FailureClass>, failing: bool) -> Self {
+        Self::Health(Badge::of(true, last_class, failing, false))
+    }
+
+    /// The word that is kept of what is watched.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Health(_) => "health",
+            Self::Secret(_) => "secret",
+            Self::Leads { .. } => "leads",
+        }
+    }
+
+    /// The word that is kept of how it stands: another one than what was told last is news.
+    #[must_use]
+    pub fn state(self) -> Cow<'static, str> {
+        match self {
+            Self::Health(badge @ (Badge::Credentials | Badge::Failing)) => badge.as_str().into(),
+            Self::Secret(Some(version)) => format!("version {version}").into(),
+            Self::Leads { is_quiet: true } => "quiet".into(),
+            Self::Health(_) | Self::Secret(None) | Self::Leads { is_quiet: false } => Self::OK.into(),
+        }
+    }
+
+    /// What is told when it has come to stand so; none if nobody need hear of it.
+    #[must_use]
+    pub const fn notice(self) -> Option<Notice> {
+        match self {
+            Self::Health(Badge::Credentials) => Some(Notice::CredentialsRefused),
+            Self::Health(Badge::Failing) => Some(Notice::IntegrationFailing),
+            Self::Health(_) => Some(Notice::IntegrationRecovered),
+            Self::Secret(Some(_)) => Some(Notice::SecretExpiring),
+            Self::Secret(None) => None,
+            Self::Leads { is_quiet: true } => Some(Notice::NoLeads),
+            Self::Leads { is_quiet: false } => Some(Notice::LeadsAgain),
         }
     }
 }
@@ -216,17 +258,30 @@ mod tests {
 
     #[test]
     fn every_change_has_its_notice() {
-        for (aspect, state, word) in [
-            ("health", "failing", Some("notice.integration_failing")),
-            ("health", "credentials", Some("notice.credentials_refused")),
-            ("health", "ok", Some("notice.integration_recovered")),
-            ("secret", "version 2", Some("notice.secret_expiring")),
-            ("secret", "ok", None),
-            ("leads", "quiet", Some("notice.no_leads")),
-            ("leads", "ok", Some("notice.leads_again")),
-            ("weather", "bad", None),
+        let health = |class, failing| Aspect::health(class, failing);
+        let leads = |is_quiet| Aspect::Leads { is_quiet };
+        for (aspect, name, state, word) in [
+            (health(None, true), "health", "failing", Some("notice.integration_failing")),
+            (
+                health(Some(FailureClass::Credentials), true),
+                "health",
+                "credentials",
+                Some("notice.credentials_refused"),
+            ),
+            (health(None, false), "health", "ok", Some("notice.integration_recovered")),
+            (
+                health(Some(FailureClass::Transient), false),
+                "health",
+                "ok",
+                Some("notice.integration_recovered"),
+            ),
+            (Aspect::Secret(Some(2)), "secret", "version 2", Some("notice.secret_expiring")),
+            (Aspect::Secret(None), "secret", "ok", None),
+            (leads(true), "leads", "quiet", Some("notice.no_leads")),
+            (leads(false), "leads", "ok", Some("notice.leads_again")),
         ] {
-            assert_eq!(Notice::of(aspect, state).map(Notice::as_str), word);
+            assert_eq!((aspect.name(), &*aspect.state()), (name, state));
+            assert_eq!(aspect.notice().map(Notice::as_str), word);
         }
         for notice in Notice::ALL {
             assert_eq!(Notice::parse(notice.as_str()), Some(notice));

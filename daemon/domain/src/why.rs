@@ -340,22 +340,29 @@ fn dead(facts: &Facts) -> Explanation {
     let error = facts.failure.as_ref().map(|(_, error)| format!(": {error}")).unwrap_or_default();
     let class = facts.failure.as_ref().map(|(class, _)| *class);
     let (name, id) = (&facts.integration, &facts.integration_id);
-    let (rest, first) = match (facts.sweep_at, class) {
-        (Some(at), _) => (format!("the sweep comes back to it at {}", moment(Some(at))), None),
-        (None, Some(FailureClass::Credentials)) => {
+    let (rest, first) = match (facts.sweep_at, kept_from_sweep(facts), class) {
+        (Some(at), ..) => (format!("the sweep comes back to it at {}", moment(Some(at))), None),
+        (None, Some((clause, step)), _) => (format!("nothing returns to it while {clause}"), Some(step)),
+        (None, None, Some(FailureClass::Credentials)) => {
             (format!("{name:?} needs new credentials first"), Some(NextAct::SetCredentials.on(id)))
         }
-        (None, Some(FailureClass::Mapping)) => (
+        (None, None, Some(FailureClass::Mapping)) => (
             format!("the mapping or the templates of {name:?} must be corrected first"),
             Some(NextAct::CorrectMapping.on(id)),
         ),
-        (None, _) => ("nothing returns to it by itself".to_owned(), None),
+        (None, None, _) => ("nothing returns to it by itself".to_owned(), None),
     };
     let attempts = attempts(facts.attempts);
     Explanation {
         text: format!("It is dead since {since} after {attempts} ({}{error}); {rest}", reason(facts)),
         next: first.into_iter().chain([NextAct::RetryDelivery.on(&facts.id)]).collect(),
     }
+}
+
+/// What keeps the sweep from what it would come back to, as a clause, and what ends that.
+fn kept_from_sweep(facts: &Facts) -> Option<(String, NextStep)> {
+    let keeper = facts.lane.command().filter(|_| facts.reason.as_ref().is_some_and(Reason::is_swept))?;
+    command(keeper, facts.company, &facts.integration, &facts.integration_id)
 }
 
 fn reason(facts: &Facts) -> String {

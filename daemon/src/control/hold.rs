@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Control, Reply, check, mutate,
-    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope, refuse_unknown},
     words,
 };
 use crate::{
@@ -204,10 +204,11 @@ impl Verb {
 
     /// Refuses a delivery that was named and stands in another state.
     fn refuse(self, target: &Target) -> Result<(), Refusal> {
-        if self.states().contains(&target.state) {
+        let id = DeliveryId::from(target.id);
+        let Some(state) = target.state.known() else { return Err(refuse_unknown(target)) };
+        if self.states().contains(&state) {
             return Ok(());
         }
-        let (id, state) = (DeliveryId::from(target.id), target.state);
         let refusal = self.refusal(&format!("delivery {id} is {state} and cannot be {}", self.done()), state);
         Err(refusal.about("delivery", id).into())
     }
@@ -274,7 +275,7 @@ mod tests {
             company_id: 7,
             integration_id: IntegrationId::generate().uuid(),
             id: Uuid::nil(),
-            state,
+            state: state.into(),
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,

@@ -8,7 +8,7 @@ use tonic::{Request, Response};
 
 use super::{
     Control, Reply, check, job, mutate,
-    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope},
+    targets::{AuditTally, Forecast, Selection, audited, batches, has_scope, refuse_unknown},
     words,
 };
 use crate::{
@@ -183,12 +183,13 @@ fn refuse_disabled(target: &Target) -> Result<(), Refusal> {
 fn refuse_named(target: &Target) -> Result<(), Refusal> {
     let id = DeliveryId::from(target.id);
     let reason = target.reason.as_ref().map(Reason::text).unwrap_or_default();
-    match target.state {
-        State::Held => {
+    match target.state.known() {
+        None => Err(refuse_unknown(target)),
+        Some(State::Held) => {
             let message = format!("delivery {id} is held ({reason}): it is released, not retried");
             Err(Known::new(RefusalReason::DeliveryHeld, message).about("delivery", id).into())
         }
-        State::Skipped => {
+        Some(State::Skipped) => {
             let message =
                 format!("delivery {id} is skipped ({reason}) and not pushed any more: push its lead anew");
             Err(Known::new(RefusalReason::DeliverySkipped, message).about("delivery", id).into())
@@ -210,7 +211,7 @@ mod tests {
             company_id,
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
-            state,
+            state: state.into(),
             reason: Some(Reason::IntegrationDisabled),
             integration_name: "crm".to_owned(),
             enabled,

@@ -126,6 +126,15 @@ impl Control {
     }
 }
 
+/// Refuses a delivery that was named and is in a state that only a newer daemon knows.
+pub(super) fn refuse_unknown(target: &Target) -> Refusal {
+    Refusal::State(format!(
+        "delivery {} is {}, which this daemon does not know: ask the newest leadlined of this database",
+        DeliveryId::from(target.id),
+        target.state
+    ))
+}
+
 /// Refuses a filter that does not say whose deliveries it means: they would be those of every company.
 pub(super) fn has_scope(filter: &v1::DeliveryFilter) -> Result<(), Refusal> {
     let names = [&filter.company, &filter.integration, &filter.lead, &filter.cause, &filter.job_id];
@@ -233,15 +242,20 @@ impl AuditTally {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
-    use crate::domain::{delivery::State, ids::IntegrationId};
+    use crate::{
+        domain::{delivery::State, ids::IntegrationId},
+        store::shown::Shown,
+    };
 
     fn target(company_id: i64) -> Target {
         Target {
             company_id,
             integration_id: IntegrationId::generate().uuid(),
             id: DeliveryId::generate().uuid(),
-            state: State::Dead,
+            state: State::Dead.into(),
             reason: None,
             integration_name: "crm".to_owned(),
             enabled: true,
@@ -268,6 +282,15 @@ mod tests {
         assert_eq!(
             audited(&filter),
             json!({"integration": "crm", "states": ["dead"], "error": true, "since": "1970-01-01T00:00:00Z"})
+        );
+    }
+
+    #[test]
+    fn a_state_of_a_newer_daemon_is_left_to_it() {
+        let odd = Target { id: Uuid::nil(), state: Shown::read("comet", State::parse), ..target(7) };
+        assert_eq!(
+            refuse_unknown(&odd).to_string(),
+            "delivery 00000000000000000000000000 is comet, which this daemon does not know: ask the newest leadlined of this database"
         );
     }
 

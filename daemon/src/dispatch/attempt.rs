@@ -245,13 +245,13 @@ impl<'a> Network<'a> {
                 secrets.scrub(response);
             }
         }
-        let is_told = match &self.made[..] {
+        let is_plain = match &self.made[..] {
             [] => true,
             [only] => only.open_body().unwrap_or_default() == body.clone().unwrap_or_default(),
             _ => false,
         };
         let calls =
-            if is_told { Vec::new() } else { self.made.iter().map(|it| record(it, &secrets)).collect() };
+            if is_plain { Vec::new() } else { self.made.iter().map(|it| record(it, &secrets)).collect() };
         let last = self.made.pop();
         let sent = last.as_ref().map(|exchange| sent(&exchange.call));
         let answer = last.and_then(|exchange| exchange.answer.ok()).map(answer);

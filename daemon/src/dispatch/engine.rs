@@ -58,7 +58,7 @@ pub(super) enum Event {
     Orphans(Vec<Claimed>),
     /// A push has ended. `is_up` says whether the target answered; `pause` until when it asked the whole lane to
     /// wait.
-    Ended { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<Moment> },
+    PushEnded { lane: LaneId, kind: LaneKind, is_up: bool, pause: Option<Moment> },
     /// Every other daemon has heard of this one, which joined then. So many pushes that they had begun have not ended.
     HandedOver { joined: Moment, elsewhere: HashMap<LaneId, u32> },
     /// So many pushes of each kind of lanes were written.
@@ -317,7 +317,7 @@ impl Engine {
             Event::Living(living) => self.meet(living),
             Event::Wake(wake) => self.take_wake(&wake, now),
             Event::Orphans(items) => self.take_orphans(items),
-            Event::Ended { lane, kind, is_up, pause } => {
+            Event::PushEnded { lane, kind, is_up, pause } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.lanes.ended(lane, kind, is_up, pause, now);
                 metrics::gauge!("leadline_pushes_in_flight").set(self.in_flight as f64);

@@ -48,7 +48,7 @@ pub(super) enum Completed {
     /// Nothing is left to do for it.
     Nothing(Claimed),
     /// It left this claim for one of its own, under which it is worked on.
-    Moved(Claimed),
+    Isolated(Claimed),
     /// It was not begun: it goes back to the queue, due no earlier than after this wait.
     Requeue(Claimed, Duration),
     Attempt(Box<Finished>),
@@ -58,7 +58,7 @@ impl Completed {
     /// What was claimed.
     pub(super) fn claimed(&self) -> &Claimed {
         match self {
-            Self::Nothing(claimed) | Self::Moved(claimed) | Self::Requeue(claimed, _) => claimed,
+            Self::Nothing(claimed) | Self::Isolated(claimed) | Self::Requeue(claimed, _) => claimed,
             Self::Attempt(finished) => &finished.claimed,
         }
     }
@@ -66,7 +66,7 @@ impl Completed {
     /// The lane in which it held room; none for what was adopted, or goes on.
     pub(super) fn lane(&self) -> Option<LaneId> {
         let claimed = self.claimed();
-        let held_room = !claimed.is_adopted && !matches!(self, Self::Moved(_));
+        let held_room = !claimed.is_adopted && !matches!(self, Self::Isolated(_));
         held_room.then_some(claimed.lane)
     }
 }
@@ -241,7 +241,7 @@ impl Finisher {
             let finished: Vec<&Finished> = own()
                 .filter_map(|item| match item {
                     Completed::Attempt(finished) => Some(&**finished),
-                    Completed::Nothing(_) | Completed::Moved(_) | Completed::Requeue(..) => None,
+                    Completed::Nothing(_) | Completed::Isolated(_) | Completed::Requeue(..) => None,
                 })
                 .collect();
             for Finished { claimed, .. } in self.write(daemon, &finished, &complete).await {
@@ -274,8 +274,8 @@ impl Finisher {
     }
 
     /// Writes a batch. A database that is away is waited for. Where it refuses a batch, or somebody has locked a part of
-    /// it, the rest is written one by one, so that one row does not keep the others from being written. What cannot be
-    /// written at all keeps its claim. Answers what is left, because it is locked or there was no time for it.
+    /// it, the rest is written one by one, so that one row does not keep the others from being written. Answers what is
+    /// left for the next flush, because it is locked, cannot be ended now, or there was no time for it.
     async fn write<'a>(&self, daemon: i64, finished: &[&'a Finished], complete: &[i64]) -> Vec<&'a Finished> {
         let (rest, until): (Vec<&Finished>, _) = match self.persist(daemon, finished, complete).await {
             Ok(left) if left.is_empty() => return Vec::new(),
@@ -307,7 +307,11 @@ impl Finisher {
                         locked.push(item);
                         false
                     }
-                    Err(error) => self.strip_and_write(daemon, item.clone(), &error).await,
+                    Err(error) => {
+                        let is_written = self.strip_and_write(daemon, item.clone(), &error).await;
+                        locked.extend((!is_written).then_some(item));
+                        is_written
+                    }
                 }
             };
             if !written {
@@ -325,7 +329,9 @@ impl Finisher {
         untried
     }
 
-    /// The last resort for an attempt that the database refuses: its outcome counts, what was sent and received is left out.
+    /// The last resorts for an attempt that the database refuses: its outcome counts, all else is left out; where that is
+    /// refused, too, its delivery ends without it, so that it neither stays in a claim nor is pushed again. False if it is
+    /// to be tried again.
     async fn strip_and_write(&self, daemon: i64, mut item: Finished, cause: &Error) -> bool {
         tracing::error!(
             event = "attempt_written_in_part",
@@ -333,15 +339,26 @@ impl Finisher {
             "an attempt is written without what was sent and received"
         );
         item.result.strip();
-        let written = self.persist(daemon, &[&item], &[]).await;
-        if let Err(error) = &written {
-            tracing::error!(
-                event = "attempt_not_written",
+        let refused = match self.persist(daemon, &[&item], &[]).await {
+            Ok(left) => return left.is_empty(),
+            Err(Error::Locked) => return false,
+            Err(error) => error,
+        };
+        tracing::error!(
+            event = "attempt_not_written",
+            error = telemetry::causes(&refused),
+            "an attempt could not be written; its delivery ends without it"
+        );
+        let ended = self.store.end_unwritten(daemon, &item).await;
+        if let Err(error) = &ended {
+            tracing::warn!(
+                event = "unwritten_waits",
                 error = telemetry::causes(error),
-                "an attempt could not be written; its delivery is pushed again after this daemon's end"
+                "a delivery whose attempt cannot be written waits to be ended"
             );
+            tokio::time::sleep(AWAY_WAIT).await;
         }
-        written.is_ok_and(|left| left.is_empty())
+        ended.is_ok()
     }
 
     /// Answers the attempts that are left because somebody has locked what they change.

@@ -58,7 +58,6 @@ impl Pusher {
         if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
             tracing::error!(event = "probe_written_in_part", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe is written without what was sent and received");
             result.strip();
-            result.body = None;
             if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
                 tracing::error!(event = "probe_not_written", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe could not be written");
             }

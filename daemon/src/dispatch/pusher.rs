@@ -87,7 +87,7 @@ impl Pusher {
         match Box::pin(self.store.isolate(claimed.daemon, claimed.claim, claimed.attempt)).await {
             Ok(Some(own)) if own == claimed.claim => {}
             Ok(Some(own)) => {
-                self.complete(Completed::Moved(Claimed { pending: None, ..claimed.clone() })).await;
+                self.complete(Completed::Isolated(Claimed { pending: None, ..claimed.clone() })).await;
                 (claimed.claim, claimed.claim_items) = (own, 1);
             }
             // Somebody took this daemon for dead: what it holds is void.
@@ -317,7 +317,7 @@ impl Pusher {
             pause = finished.transition.throttle().map(|wait| self.lease.now() + wait);
         }
         let kind = completed.claimed().kind;
-        let ended = completed.lane().map(|lane| Event::Ended { lane, kind, is_up, pause });
+        let ended = completed.lane().map(|lane| Event::PushEnded { lane, kind, is_up, pause });
         let place = self.completions.reserve().await;
         if let Some(ended) = ended {
             send(&self.events, ended);

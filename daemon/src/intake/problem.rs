@@ -74,6 +74,15 @@ impl ProblemDetails {
         )
     }
 
+    /// A key of which only a newer daemon knows what it asks for. Its sender comes back: the lead is not lost.
+    pub(super) fn key_of_a_newer_daemon() -> Self {
+        let problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this daemon is too old to check what this intake key asks for: send the lead again after Retry-After seconds",
+        );
+        Self { retry_after: Some(10), ..problem }
+    }
+
     /// A key that was made for writing alone.
     pub(super) fn may_not_read() -> Self {
         Self::new(

@@ -183,21 +183,24 @@ impl KeyMatch {
         self.may_read() || made_with.is_none_or(is_own)
     }
 
-    /// Whether the key wants every body signed.
+    /// Whether the key wants every body signed, or what this daemon does not know.
     pub(super) fn wants_signature(&self) -> bool {
-        self.key().is_some_and(|key| key.signing_secret.is_some())
+        self.key().is_some_and(|key| key.signing_secret.is_some() || key.signature.is_none())
     }
 
     /// What is said of a body that is not signed as the key requires it.
     pub(super) fn unsigned(&self) -> ProblemDetails {
-        ProblemDetails::unsigned(self.key().map_or(SignatureKind::Any, |key| key.signature))
+        match self.key().map_or(Some(SignatureKind::Any), |key| key.signature) {
+            Some(kind) => ProblemDetails::unsigned(kind),
+            None => ProblemDetails::key_of_a_newer_daemon(),
+        }
     }
 
     /// How the body is signed; none if not as the key requires it.
     pub(super) fn admits(&self, headers: &HeaderMap, body: &[u8], now: Moment) -> Option<Signed> {
-        let Some((key, secret)) = self.key().and_then(|key| Some((key, key.signing_secret.as_ref()?))) else {
-            return Some(Signed::No);
-        };
+        let Some(key) = self.key() else { return Some(Signed::No) };
+        let kind = key.signature?;
+        let Some(secret) = &key.signing_secret else { return Some(Signed::No) };
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let secret = secret.expose_secret();
         let standard = || {
@@ -213,7 +216,7 @@ impl KeyMatch {
             let signature = header("x-leadline-signature")?;
             signing::verify_simple(secret, body, signature).then_some(Signed::Simple)
         };
-        match key.signature {
+        match kind {
             SignatureKind::Any => standard().or_else(simple),
             SignatureKind::Standard => standard(),
             SignatureKind::Simple => simple(),

@@ -163,7 +163,7 @@ enum PartWork {
 /// What a step brings to the queue.
 enum JobStep {
     Retry { targets: Vec<Target>, options: RetryOptions, is_last: bool },
-    Push(Vec<Uuid>),
+    Push(Choice, Vec<Uuid>),
 }
 
 impl Command {
@@ -357,7 +357,7 @@ impl Store {
                 let leads = self
                     .leads_to_push(company, integration, *choice, job, position, last, run.step())
                     .await?;
-                self.step(part, JobStep::Push(leads)).await
+                self.step(part, JobStep::Push(*choice, leads)).await
             }
             PartWork::Retry { filter, re_render } => {
                 // What replaces a delivery stands just behind it, where the next step begins.
@@ -403,8 +403,8 @@ impl Store {
                     command.retry(company, &targets, options).await.map_err(Refusal::into_store)?;
                 (targets.len(), released.len(), targets.last().map(|target| target.id), is_last)
             }
-            JobStep::Push(leads) => {
-                let new = NewPush { company, integration, by_flows: false, job: Some(job) };
+            JobStep::Push(choice, leads) => {
+                let new = NewPush { company, integration, by_flows: false, job: Some((job, choice)) };
                 let pushed = command.push_leads(&new, &leads).await.map_err(Refusal::into_store)?;
                 (
                     leads.len(),

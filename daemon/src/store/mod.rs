@@ -328,6 +328,23 @@ async fn wait_for_locks(db: &mut PgConnection, at_most: &str) -> Result<(), Erro
     Ok(())
 }
 
+/// Text that its column takes: a NUL would fail the whole statement.
+fn storable(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+/// The same of every text of a JSON document.
+fn storable_json(document: Value) -> Value {
+    match document {
+        Value::String(text) => Value::String(storable(&text)),
+        Value::Array(items) => items.into_iter().map(storable_json).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (storable(&name), storable_json(value))).collect()
+        }
+        plain => plain,
+    }
+}
+
 /// A stored word, if this daemon knows it.
 fn known<T>(what: &'static str, word: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Error> {
     parse(word).ok_or_else(|| Error::UnknownWord { what, word: word.to_owned() })

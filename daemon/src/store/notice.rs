@@ -1,8 +1,9 @@
 //! Notices: what changed since it was told last, in one transaction, so that several daemons tell it once; then who is
 //! told, and what came of it.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,9 +11,10 @@ use crate::{
     domain::{
         ids::{CompanyId, IntegrationId, NoticeId},
         lane::LaneId,
-        notice::{self, Notice, NoticeState, Subject, SubjectIntegration},
+        notice::{self, Aspect, Notice, NoticeState, Subject, SubjectIntegration},
+        outcome::FailureClass,
     },
-    store::{Error, Store, known, queue::finish::storable, shown::Shown},
+    store::{Error, Store, known, queue::finish::storable_error, shown::Shown},
 };
 
 /// The subject of what is about a company itself.
@@ -53,12 +55,45 @@ pub struct NoticeView {
     pub finished_at: Option<jiff::Timestamp>,
 }
 
-/// A change that nobody has been told of.
-struct Changed {
+/// How a subject stands, and what was told of it last.
+struct WatchedSubject {
     company_id: i64,
     subject: Uuid,
-    aspect: String,
-    state: String,
+    last_class: Option<String>,
+    failing: Option<bool>,
+    expiring: Option<i32>,
+    /// Of a company.
+    is_quiet: Option<bool>,
+    told: Option<Value>,
+}
+
+impl WatchedSubject {
+    /// What of it nobody has been told of.
+    fn changes(&self) -> Vec<News> {
+        let aspects = match self.is_quiet {
+            Some(is_quiet) => vec![Aspect::Leads { is_quiet }],
+            None => {
+                let class = self.last_class.as_deref().and_then(FailureClass::parse);
+                let health = Aspect::health(class, self.failing.unwrap_or_default());
+                vec![health, Aspect::Secret(self.expiring)]
+            }
+        };
+        let told = |aspect: Aspect| {
+            let told = self.told.as_ref().and_then(|told| told.get(aspect.name()));
+            told.and_then(Value::as_str).unwrap_or(Aspect::OK)
+        };
+        let news = aspects.into_iter().filter(|aspect| aspect.state() != told(*aspect));
+        let (company_id, subject) = (self.company_id, self.subject);
+        news.map(|aspect| News { company_id, subject, aspect }).collect()
+    }
+}
+
+/// A change that nobody has been told of.
+#[derive(Clone, Copy)]
+struct News {
+    company_id: i64,
+    subject: Uuid,
+    aspect: Aspect,
 }
 
 impl Store {
@@ -66,14 +101,17 @@ impl Store {
     /// Answers how many.
     pub async fn watch_notices(&self) -> Result<usize, Error> {
         let mut tx = self.pool.begin().await?;
-        // Whoever comes second waits for the first at the row, and then finds it told. The order keeps two daemons from
-        // waiting for each other.
-        let changed =
-            sqlx::query_file_as!(Changed, "src/store/notice.sql", COMPANY,).fetch_all(&mut *tx).await?;
+        let standing =
+            sqlx::query_file_as!(WatchedSubject, "src/store/notice.sql", COMPANY).fetch_all(&mut *tx).await?;
+        let mut changes: Vec<News> = standing.iter().flat_map(WatchedSubject::changes).collect();
         let mut reported = 0;
-        for change in &changed {
-            if let Some(notice) = Notice::of(&change.aspect, &change.state) {
-                reported += write(&mut tx, change, notice).await?;
+        if !changes.is_empty() {
+            let is_new = note(&mut tx, &changes).await?;
+            changes.retain(|it| is_new.contains(&(it.company_id, it.subject, it.aspect.name().to_owned())));
+            for change in &changes {
+                if let Some(notice) = change.aspect.notice() {
+                    reported += write(&mut tx, change, notice).await?;
+                }
             }
         }
         tx.commit().await?;
@@ -136,9 +174,9 @@ impl Store {
         let (state, after, error) = match end {
             NoticeEnd::Delivered => (NoticeState::Delivered, None, None),
             NoticeEnd::Retry { after, error } => {
-                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable(error)))
+                (NoticeState::Pending, Some(after.as_secs_f64()), Some(storable_error(error)))
             }
-            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable(error))),
+            NoticeEnd::Dead { error } => (NoticeState::Dead, None, Some(storable_error(error))),
         };
         sqlx::query!(
             "UPDATE notice SET state = $4, attempts = attempts + 1, error = $5, daemon_id = NULL,
@@ -242,8 +280,36 @@ pub(in crate::store) async fn forget_reported(
     Ok(())
 }
 
+/// Notes what is told now. Answers what nobody else has told meanwhile: whoever comes second waits for the first at the
+/// row, and then finds it told. The order keeps two daemons from waiting for each other.
+async fn note(
+    tx: &mut sqlx::PgTransaction<'_>,
+    changes: &[News],
+) -> Result<HashSet<(i64, Uuid, String)>, Error> {
+    let companies: Vec<i64> = changes.iter().map(|change| change.company_id).collect();
+    let subjects: Vec<Uuid> = changes.iter().map(|change| change.subject).collect();
+    let aspects: Vec<&str> = changes.iter().map(|change| change.aspect.name()).collect();
+    let states: Vec<String> = changes.iter().map(|change| change.aspect.state().into_owned()).collect();
+    let noted = sqlx::query!(
+        "INSERT INTO notice_told (company_id, subject, aspect, state)
+         SELECT company_id, subject, aspect, state
+         FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[]) n(company_id, subject, aspect, state)
+         ORDER BY company_id, subject, aspect
+         ON CONFLICT (company_id, subject, aspect) DO UPDATE SET state = excluded.state, since = now()
+         WHERE notice_told.state <> excluded.state
+         RETURNING company_id, subject, aspect",
+        &companies,
+        &subjects,
+        &aspects as &[&str],
+        &states,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(noted.into_iter().map(|row| (row.company_id, row.subject, row.aspect)).collect())
+}
+
 /// Writes a notice of a change for every integration of the company that is to be told: not the one it is about.
-async fn write(tx: &mut sqlx::PgTransaction<'_>, change: &Changed, notice: Notice) -> Result<usize, Error> {
+async fn write(tx: &mut sqlx::PgTransaction<'_>, change: &News, notice: Notice) -> Result<usize, Error> {
     let row = sqlx::query!(
         r#"SELECT c.name AS company_name, c.quiet_hours, now() AS "now!", i.name AS "name?", i.connector AS "connector?",
                   s.dead AS "dead?", s.last_error,

@@ -164,6 +164,18 @@ impl Bench {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.pool).await.unwrap();
     }
 
+    /// Lets a table hold what only a newer version knows.
+    pub(crate) async fn forget_checks(&self, table: &str) {
+        self.sql(&format!(
+            "DO $$ DECLARE c record; BEGIN
+                 FOR c IN SELECT conname FROM pg_constraint
+                     WHERE contype = 'c' AND conislocal AND coninhcount = 0 AND conrelid = '{table}'::regclass
+                 LOOP EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', c.conname); END LOOP;
+             END $$"
+        ))
+        .await;
+    }
+
     pub(crate) async fn holds(&self, condition: &str) -> bool {
         let sql = AssertSqlSafe(format!("SELECT {condition}"));
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()

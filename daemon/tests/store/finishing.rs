@@ -7,7 +7,7 @@ use leadlined::{
         delivery::{LaneKind, Reason, Transition},
         fanout::Fate,
     },
-    store::queue::finish::Finished,
+    store::queue::{finish::Finished, stranded::Position},
 };
 
 use super::bench::{Bench, dead, ended, exhausted, retry};
@@ -244,4 +244,76 @@ async fn a_finish_finds_its_claims_by_their_ids() {
     }
     // While somebody holds a snapshot, the index of daemons leads to every claim that was ever made.
     assert!(bench.holds(&scans("claim_daemon", "= 0")).await);
+}
+
+#[tokio::test]
+async fn a_nul_in_what_a_target_says_keeps_nothing_from_being_written() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let item = bench.claim_one().await;
+    let mut finished = ended(&item, &dead());
+    finished.result.note = Some("it says \"a\0b\"".into());
+    let flushed = bench.store.finish(bench.daemon, &[finished], &[item.claim]).await.unwrap();
+    assert_eq!(flushed.recorded, 1);
+    assert!(bench.holds("(SELECT note = 'it says \"ab\"' FROM attempt)").await);
+}
+
+#[tokio::test]
+async fn a_stripped_attempt_holds_nothing_that_others_wrote() {
+    let mut bench = Bench::new().await;
+    bench.pending().await;
+    let mut finished = ended(&bench.claim_one().await, &dead());
+    finished.result.note = Some("a word of the target's".into());
+    finished.result.body = Some("{}".into());
+    finished.result.strip();
+    let result = finished.result;
+    assert!(result.note.is_none() && result.body.is_none() && result.sent.is_none());
+    assert!(result.answer.is_none() && result.calls.is_empty());
+    assert!(result.outcome.failure().is_some(), "what it came to stays");
+}
+
+#[tokio::test]
+async fn an_attempt_that_cannot_be_written_ends_its_delivery_all_the_same() {
+    for (how, state, reason, listed) in [
+        (Transition::Delivered, "delivered", None, 0),
+        (retry(), "dead", Some("unwritten"), 1),
+        (dead(), "dead", Some("unwritten"), 1),
+    ] {
+        let mut bench = Bench::new().await;
+        let lead = bench.pending().await;
+        let update = bench.update(lead.id).await;
+        let finished = ended(&bench.claim_one().await, &how);
+        bench.sql("ALTER TABLE attempt ADD CONSTRAINT refused CHECK (false) NOT VALID").await;
+        let refused = bench.store.finish(bench.daemon, &[&finished], &[finished.claimed.claim]).await;
+        assert!(!refused.unwrap_err().is_passing(), "{how:?}");
+        bench.store.end_unwritten(bench.daemon + 1, &finished).await.unwrap();
+        assert_eq!(bench.count("claim").await, 1, "it is another daemon's");
+        // Whoever lost the answer asks again.
+        for _ in 0..2 {
+            bench.store.end_unwritten(bench.daemon, &finished).await.unwrap();
+            let stands = bench.stands(lead.deliveries[0]).await;
+            assert_eq!(stands, (state.to_owned(), reason.map(str::to_owned)), "{how:?}");
+            assert_eq!((bench.count("undelivered").await, bench.count("claim").await), (listed, 0));
+            assert!(bench.holds(&format!("(SELECT dead = {listed} FROM integration_stat)")).await);
+            let next = format!("due WHERE delivery_id = '{}'", update.uuid());
+            assert_eq!((bench.count(&next).await, bench.count("due").await), (1, 1), "what waited goes");
+        }
+        assert_eq!(bench.store.mend(Position::default()).await.unwrap().total(), 0, "{how:?}");
+        // What is pushed now is a repeat.
+        assert!(bench.holds("(SELECT max(attempts) = 1 FROM delivery)").await);
+    }
+}
+
+#[tokio::test]
+async fn what_an_operator_held_stays_held_where_its_attempt_cannot_be_written() {
+    let mut bench = Bench::new().await;
+    let id = bench.pending().await.deliveries[0];
+    let finished = ended(&bench.claim_one().await, &retry());
+    let mut command = bench.command().await;
+    command.hold(bench.company, &[id.uuid()], &Reason::HeldByOperator("ann".into())).await.unwrap();
+    command.commit().await.unwrap();
+    bench.store.end_unwritten(bench.daemon, &finished).await.unwrap();
+    assert_eq!(bench.state(id).await, "held");
+    assert_eq!((bench.count("undelivered").await, bench.count("claim").await), (1, 0));
+    assert_eq!(bench.count("due").await, 0);
 }

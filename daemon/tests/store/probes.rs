@@ -29,12 +29,14 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     let proposed =
         Proposed { field: "lead.phone".to_owned(), rule: json!("tel"), why: "tel is free".to_owned() };
     let found = ProbeFindings {
-        account: Some("Barn (1)".to_owned()),
-        findings: vec!["no field x".to_owned()],
+        // A NUL that a target says is left out.
+        account: Some("Bar\0n (1)".to_owned()),
+        findings: vec!["no \0field x".to_owned()],
         proposals: vec![proposed.clone()],
     };
     let mut result = AttemptResult::without_call(Outcome::Delivered);
     result.body = Some(b"asked".as_slice().into());
+    result.note = Some("not\0ed".to_owned());
     bench.store.finish_probe(&taken[0], &result, 3, Some(&found), "").await.unwrap();
     assert_eq!(bench.count("probe").await, 0);
     let integration = bench.store.integration(lane).await.unwrap().unwrap();
@@ -44,7 +46,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     assert_eq!(bench.store.proposals(lane).await.unwrap(), [proposed]);
     let (_, detail) = bench.store.attempt(id).await.unwrap().unwrap();
     assert_eq!(detail.config_version, 3);
-    assert_eq!(bench.count("attempt WHERE request_body = 'asked'").await, 1);
+    assert_eq!(bench.count("attempt WHERE request_body = 'asked' AND note = 'noted'").await, 1);
     bench.store.finish_probe(&taken[0], &result, 3, None, "").await.unwrap();
     assert_eq!(bench.count("attempt WHERE trigger = 'test'").await, 1, "it ends once");
 }

@@ -12,13 +12,22 @@ use leadlined::{
     },
 };
 
-use super::bench::{Bench, dead, exhausted, retry};
+use super::bench::{Bench, COMMANDS, dead, exhausted, retry};
 
 impl Bench {
     async fn told_reason(&self) -> Option<String> {
         let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
         let views = self.store.delivery_views(&filter, Order::NewestFirst, None, None).await.unwrap();
         views[0].reason.clone()
+    }
+
+    /// When the sweep comes to a delivery by its facts, by a list and by its integration.
+    async fn sweep_times(&self, id: DeliveryId) -> [Option<jiff::Timestamp>; 3] {
+        let filter = DeliveryFilter { company: Some(self.company), ..DeliveryFilter::default() };
+        let views = self.store.delivery_views(&filter, Order::OldestFirst, None, None).await.unwrap();
+        let listed = views.into_iter().find(|view| view.id == id).unwrap().due_at;
+        let integration = self.store.integration_view("crm").await.unwrap().health.sweep_at;
+        [self.store.facts(id).await.unwrap().sweep_at, listed, integration]
     }
 
     /// What a list says of a delivery: why it waits, and whether it says until when.
@@ -152,6 +161,37 @@ async fn a_list_says_what_keeps_a_delivery_now_and_not_when_it_was_moved() {
     command.skip(bench.company, &[first.uuid()], &Reason::skipped("ann")).await.unwrap();
     command.commit().await.unwrap();
     assert_eq!(bench.waits(update).await, (None, true));
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_the_time_at_which_the_sweep_comes() {
+    let mut bench = Bench::new().await;
+    let id = bench.pending().await.deliveries[0];
+    bench.push(&exhausted()).await;
+    bench.sql("UPDATE integration_stat SET sweep_at = now() + interval '10 minutes'").await;
+    let planned = bench.sweep_times(id).await[0].unwrap();
+    let later = planned + jiff::SignedDuration::from_mins(20);
+    let cases = COMMANDS.map(|(close, open)| (close, open, None)).into_iter().chain([
+        (
+            "integration SET throttled_until = (SELECT sweep_at FROM integration_stat) + interval '20 minutes'",
+            "integration SET throttled_until = NULL",
+            Some(later),
+        ),
+        (
+            "integration SET throttled_until = now() + interval '1 minute'",
+            "integration SET throttled_until = NULL",
+            Some(planned),
+        ),
+    ]);
+    for (close, open, told) in cases {
+        bench.sql(&format!("UPDATE {close}")).await;
+        assert_eq!(bench.sweep_times(id).await, [told; 3], "{close}");
+        bench.sql(&format!("UPDATE {open}")).await;
+        assert_eq!(bench.sweep_times(id).await, [Some(planned); 3], "{open}");
+    }
+    // By then it is too old; the lane has a time all the same.
+    bench.sql("UPDATE delivery SET created_at = created_at - interval '71 hours 55 minutes'").await;
+    assert_eq!(bench.sweep_times(id).await, [None, None, Some(planned)]);
 }
 
 #[test]

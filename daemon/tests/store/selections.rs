@@ -279,3 +279,32 @@ async fn a_jobs_own_pushes_do_not_end_it_and_others_do() {
     assert_eq!((view.total, view.released, view.leads), (6, 5, Some(3)));
     assert_eq!(view.state, JobState::Running, "not all of them have ended");
 }
+
+#[tokio::test]
+async fn what_arrived_since_a_job_chose_it_is_not_pushed_twice() {
+    let mut bench = Bench::new().await;
+    for (choice, state, is_pushed) in [
+        (Choice::Missing, "delivered", false),
+        (Choice::Unsynced, "delivered", false),
+        (Choice::Missing, "dead", false),
+        (Choice::Unsynced, "dead", true),
+    ] {
+        let (lead, _) = bench.lead_at(CONSENT, &[(bench.crm, Some(state))]).await;
+        let by_job = NewPush { job: Some((JobId::generate(), choice)), ..new(&bench, false) };
+        assert_eq!(!bench.push_to(&by_job, lead).await.is_empty(), is_pushed, "{choice:?} {state}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_beside_what_only_a_newer_daemon_knows() {
+    let mut bench = Bench::new().await;
+    let places = [(bench.crm, Some("delivered"))];
+    let ((lead, _), (newer, _)) =
+        (bench.lead_at(CONSENT, &places).await, bench.lead_at(CONSENT, &places).await);
+    bench.forget_checks("delivery").await;
+    bench.sql(&format!("UPDATE delivery SET state = 'comet' WHERE lead_id = '{}'", newer.uuid())).await;
+    let mut command = bench.command().await;
+    let pushed = command.push_leads(&new(&bench, false), &[lead.uuid(), newer.uuid()]).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!(pushed.len(), 1, "the other one is");
+}

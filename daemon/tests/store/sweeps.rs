@@ -2,7 +2,7 @@
 
 use leadlined::{domain::lane::LaneId, store::queue::sweep::LaneWork};
 
-use super::bench::{Bench, dead, exhausted};
+use super::bench::{Bench, COMMANDS, dead, exhausted};
 
 #[tokio::test]
 async fn what_is_too_old_is_left_to_operators() {
@@ -41,9 +41,16 @@ async fn one_run_at_a_time_goes_through_a_lane_and_only_where_it_may_push() {
         bench.push(&exhausted()).await;
     }
     bench.sql("UPDATE integration_stat SET sweep_at = now()").await;
-    bench.sql("UPDATE integration SET enabled = false").await;
-    assert!(bench.store.tasks().await.unwrap().is_empty(), "it is disabled");
-    bench.sql("UPDATE integration SET enabled = true").await;
+    let throttle = (
+        "integration SET throttled_until = now() + interval '1 hour'",
+        "integration SET throttled_until = now() - interval '1 second'",
+    );
+    for (close, open) in COMMANDS.into_iter().chain([throttle]) {
+        bench.sql(&format!("UPDATE {close}")).await;
+        assert!(bench.store.tasks().await.unwrap().is_empty(), "{close}");
+        bench.sql(&format!("UPDATE {open}")).await;
+        assert_eq!(bench.store.tasks().await.unwrap()[0].work, LaneWork::StartSweep, "{open}");
+    }
     for _ in 0..2 {
         bench.store.start_sweep(bench.lane()).await.unwrap();
     }

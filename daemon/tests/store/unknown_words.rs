@@ -2,7 +2,8 @@
 
 use leadlined::{
     domain::{
-        delivery::State,
+        delivery::{Reason, State},
+        fanout::Routing,
         ids::{CompanyId, KeyId, TokenId},
     },
     store::{
@@ -13,6 +14,7 @@ use leadlined::{
         failure::list::FailureFilter,
         integration::read::IntegrationFilter,
         job::JobWork,
+        queue::retry::RetryOptions,
     },
 };
 
@@ -90,17 +92,13 @@ async fn a_word_of_a_newer_daemon_keeps_no_list_from_being_shown() {
                  VALUES ({company}, '{key}', 'lk', sha256('key'), false);
              INSERT INTO token (id, company_id, name, role, masked, prefix, token_hash, created_by)
                  VALUES ('{token}', {company}, 'desk', 'viewer', true, 'lt', sha256('token'), 'mara');
-             ALTER TABLE undelivered DISABLE TRIGGER undelivered_renamed;
-             DO $$ DECLARE c record; BEGIN
-                 FOR c IN SELECT conrelid::regclass AS rel, conname FROM pg_constraint
-                     WHERE contype = 'c' AND conislocal AND coninhcount = 0
-                       AND conrelid::regclass::text IN ('integration', 'event', 'delivery', 'attempt', 'undelivered',
-                           'notice', 'job', 'token', 'intake_key', 'cause')
-                 LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.rel, c.conname); END LOOP;
-             END $$",
+             ALTER TABLE undelivered DISABLE TRIGGER undelivered_renamed",
             crm = bench.crm.uuid()
         ))
         .await;
+    for table in WORDS.map(|(table, _)| table) {
+        bench.forget_checks(table).await;
+    }
     let uuid = lead.id.to_string();
     let known = bench.lists(&uuid).await;
     assert!(known.iter().all(|(_, rows)| *rows > 0), "{known:?}");
@@ -111,4 +109,54 @@ async fn a_word_of_a_newer_daemon_keeps_no_list_from_being_shown() {
         shown.retain(|(list, _)| *list != "steps");
         assert!(shown.iter().all(|row| known.contains(row)), "{table} {word}: {shown:?}");
     }
+}
+
+#[tokio::test]
+async fn what_only_a_newer_daemon_knows_keeps_no_act_from_moving_the_others() {
+    let mut bench = Bench::new().await;
+    let known = bench.pending().await.deliveries[0];
+    bench.push(&dead()).await;
+    let newer = bench.held().await.deliveries[0];
+    bench.forget_checks("delivery").await;
+    bench.sql(&format!("UPDATE delivery SET state = 'comet' WHERE id = '{}'", newer.uuid())).await;
+    let (company, both) = (bench.company, [known.uuid(), newer.uuid()]);
+    let filter = DeliveryFilter { company: Some(company), ..DeliveryFilter::default() };
+    let targets = bench.store.targets(&filter).await.unwrap();
+    assert_eq!(targets.len(), 2);
+    let mut command = bench.command().await;
+    let options = RetryOptions { is_bulk: true, ..RetryOptions::default() };
+    assert_eq!(command.retry(company, &targets, options).await.unwrap(), [known]);
+    let reason = Reason::HeldByOperator("ann".into());
+    let held = command.hold(company, &both, &reason).await.unwrap();
+    let released = command.release(company, &both).await.unwrap();
+    let skipped = command.skip(company, &both, &Reason::skipped("ann")).await.unwrap();
+    let back = command.unskip(company, &both).await.unwrap();
+    assert_eq!([held, released, skipped, back].map(|moved| moved.changed), [1; 4]);
+    command.commit().await.unwrap();
+    assert_eq!((&*bench.state(known).await, &*bench.state(newer).await), ("pending", "comet"));
+}
+
+#[tokio::test]
+async fn a_word_of_a_newer_daemon_about_one_keeps_no_company_from_taking_leads_in() {
+    let mut bench = Bench::new().await;
+    bench.integration(bench.company, "newer").await;
+    let (CompanyId(company), key) = (bench.company, KeyId::generate().uuid());
+    bench
+        .sql(&format!(
+            "INSERT INTO intake_key (company_id, id, prefix, token_hash, require_signature)
+                 VALUES ({company}, '{key}', 'lk', sha256('key'), false)"
+        ))
+        .await;
+    for table in ["integration", "intake_key"] {
+        bench.forget_checks(table).await;
+    }
+    bench.sql("UPDATE integration SET routing = 'comet' WHERE name = 'newer'").await;
+    bench.sql("UPDATE intake_key SET signature = 'comet'").await;
+    let view = bench.store.company_view(bench.company).await.unwrap().unwrap();
+    assert_eq!(
+        view.integrations.iter().map(|one| one.routing).collect::<Vec<_>>(),
+        [Some(Routing::All), None]
+    );
+    assert_eq!(view.keys[0].signature, None);
+    bench.pending().await;
 }

@@ -207,10 +207,14 @@ impl ChildDaemon {
         self.child.wait().await.unwrap().code()
     }
 
-    /// Asks it to stop and waits until it has. The answer is its exit code.
+    /// Asks it to stop and waits until it has. The answer is its exit code. Nothing stood where it does not belong.
     pub async fn stop(&mut self) -> Option<i32> {
         self.signal("TERM").await;
-        self.child.wait().await.unwrap().code()
+        let code = self.child.wait().await.unwrap().code();
+        let mended: Vec<String> =
+            self.log().into_iter().filter(|line| line.contains("queue_mended")).collect();
+        assert!(mended.is_empty(), "{mended:?}");
+        code
     }
 
     /// Sends it a signal by name.

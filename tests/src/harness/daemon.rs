@@ -9,7 +9,7 @@ use leadlined::{
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use super::{client, database::Database};
+use super::{client, database::Database, mended};
 
 /// Every connection starts a process of the server that plans each statement anew: most of what a short test costs.
 const CONNECTIONS_MAX: u32 = 5;
@@ -35,6 +35,7 @@ impl Daemon {
 
     /// A daemon whose configuration is changed first.
     pub async fn start_with(database: &Database, change: impl FnOnce(&mut Config)) -> Self {
+        mended::watch();
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(database, dir.path());
         change(&mut config);

@@ -9,3 +9,12 @@ pub fn figure(case: &str, name: &str, value: f64, limit: f64) {
     println!("{}", json!({ "case": case, "figure": name, "value": rounded, "limit": limit, "pass": pass }));
     assert!(pass, "{case}: {name} is {rounded}, at most {limit} is right");
 }
+
+/// Prints a figure that this machine cannot be held to, with its limit and why.
+pub fn deviation(case: &str, name: &str, value: f64, limit: f64, why: &str) {
+    let rounded = (value * 1000.0).round() / 1000.0;
+    println!(
+        "{}",
+        json!({ "case": case, "figure": name, "value": rounded, "limit": limit, "pass": value <= limit, "not_held": why })
+    );
+}

@@ -8,6 +8,7 @@ pub(crate) mod database;
 pub(crate) mod figure;
 pub(crate) mod invariants;
 pub(crate) mod left_out;
+pub(crate) mod mended;
 pub(crate) mod operator;
 pub(crate) mod pty;
 pub(crate) mod pushing;

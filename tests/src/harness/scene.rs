@@ -11,6 +11,7 @@ use super::{
     daemon::Daemon,
     database::Database,
     invariants::check_invariants,
+    mended::check_unmended,
     operator::{Operator, post_lead, request_id},
     wait::wait_until,
 };
@@ -240,9 +241,10 @@ impl Scene {
         Self { daemon, operator, cli, ..self }
     }
 
-    /// The end: what the queue promises is true.
+    /// The end: what the queue promises is true, and was without anybody putting it right.
     pub async fn end(self) {
         self.daemon.stop().await;
+        check_unmended(&self.pool).await;
         check_invariants(&self.pool).await;
         self.receiver.stop().await;
     }

@@ -99,14 +99,14 @@ fn resource<const N: usize>(kind: &str, members: [(&str, Json); N]) -> Json {
 
 /// How somebody stands with the marketing of an account.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum Subscription {
     New,
     Subscribed,
     /// They left, bounced or complained, in Klaviyo's word.
     Away(String),
 }
 
-impl Standing {
+impl Subscription {
     /// As a profile tells it. Who is not known to be new is not subscribed.
     fn of(profile: &Value, list: &str) -> Self {
         let email = &profile["data"]["attributes"]["subscriptions"]["email"]["marketing"];
@@ -167,16 +167,16 @@ impl Ready {
         written::keep(&all, ctx).await;
         // A profile that was deleted and made anew has not been asked.
         let asked = format!("{profile} {email}");
-        match Standing::of(&body, &self.settings.list_id) {
-            Standing::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
-            Standing::New if ctx.id(SUBSCRIBED).as_ref() == Some(&asked) => {}
-            Standing::New => {
+        match Subscription::of(&body, &self.settings.list_id) {
+            Subscription::Away(reason) => ctx.note(format!("not subscribed, as Klaviyo says {reason}")),
+            Subscription::New if ctx.id(SUBSCRIBED).as_ref() == Some(&asked) => {}
+            Subscription::New => {
                 VENDOR.good(ctx, self.subscribe(&profile, &email)).await?;
                 // A list that asks for confirmation sends its mail once, whatever changes later.
                 ctx.keep(&[(SUBSCRIBED, &asked)]).await;
             }
-            Standing::Subscribed if !may_join => {}
-            Standing::Subscribed => {
+            Subscription::Subscribed if !may_join => {}
+            Subscription::Subscribed => {
                 let of = Json::Array(vec![resource("profile", [("id", Json::string(&profile))])]);
                 let path = ["lists", &self.settings.list_id, "relationships", "profiles"];
                 self.done(self.post(&path, of), &profile, ctx).await?;

@@ -55,19 +55,20 @@ impl Auth {
     }
 
     /// What opens it, out of the credentials; else what to ask the operator for.
-    pub(super) fn key(&self, given: Credentials) -> Result<Key, &'static str> {
-        let plain = |text: SecretString| text.expose_secret().to_owned();
+    pub(super) fn key(&self, given: Credentials) -> Result<Key> {
+        let get = |part: Option<SecretString>, key| part.ok_or_else(|| crate::config::no_credentials(key));
         Ok(match self {
             Self::None => Key::None,
-            Self::Bearer => Key::Bearer(given.token.ok_or("token")?),
-            Self::Basic => {
-                Key::Basic(given.username.map(plain).ok_or("username")?, given.password.ok_or("password")?)
-            }
-            Self::Header(_) => Key::Header(given.key.ok_or("key")?),
-            Self::Query(_) => Key::Query(given.key.ok_or("key")?),
+            Self::Bearer => Key::Bearer(get(given.token, "token")?),
+            Self::Basic => Key::Basic(
+                get(given.username, "username")?.expose_secret().into(),
+                get(given.password, "password")?,
+            ),
+            Self::Header(_) => Key::Header(get(given.key, "key")?),
+            Self::Query(_) => Key::Query(get(given.key, "key")?),
             Self::ClientCredentials(grant) => Key::Client(Box::new(Grant {
-                client_id: given.client_id.ok_or("client_id")?,
-                client_secret: Some(given.client_secret.ok_or("client_secret")?),
+                client_id: get(given.client_id, "client_id")?,
+                client_secret: Some(get(given.client_secret, "client_secret")?),
                 ..(**grant).clone()
             })),
         })

@@ -12,7 +12,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use crate::{config::no_credentials, connector::unusable, oauth::TokenLogin, prelude::*};
+use crate::{connector::unusable, oauth::TokenLogin, prelude::*};
 use auth::Key;
 use config::{Config, Credentials};
 use leadline_domain::brand::Brand;
@@ -56,8 +56,8 @@ impl TypedConnector for Rest {
 struct Ready {
     settings: Settings,
     login: Option<TokenLogin>,
-    /// Or the credential that is missing.
-    key: Result<Key, &'static str>,
+    /// Or which credential is missing.
+    key: Result<Key>,
 }
 
 #[async_trait]
@@ -88,6 +88,6 @@ impl Prepared for Ready {
 
 impl Ready {
     fn key(&self) -> Result<&Key> {
-        self.key.as_ref().map_err(|missing| no_credentials(missing))
+        self.key.as_ref().map_err(Clone::clone)
     }
 }

@@ -35,14 +35,14 @@ pub struct DeliveryFacts {
     pub crashes: i16,
     /// Since it came to be.
     pub age: Duration,
-    /// Whether the sweep made this attempt: there is one for each visit.
+    /// Whether the sweep made this attempt: there is one for each run.
     pub is_sweep: bool,
 }
 
 /// When the sweep comes back to the dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepPolicy {
-    /// From one visit to the next, and from a death to the first.
+    /// From one run to the next, and from a death to the first.
     pub interval: Duration,
     /// Older deliveries are left to operators.
     pub age: Duration,

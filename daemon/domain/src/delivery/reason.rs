@@ -23,6 +23,8 @@ pub enum Reason {
     Rotation,
     /// Held: this flow cannot be evaluated, and why.
     FlowFails { flow: String, problem: String },
+    /// Held from the start: a newer daemon's word says which leads the integration takes.
+    UnknownRouting,
     /// Held by this operator.
     HeldByOperator(String),
     /// Skipped: no flow names the integration.
@@ -47,6 +49,8 @@ pub enum Reason {
     SweepFailed(FailureClass),
     /// Dead: so many daemons died during its pushes.
     Crashed(i16),
+    /// Dead: the database refused to keep what a push came to, which may have arrived.
+    Unwritten,
     /// A code that this daemon does not know. It is read, never written.
     #[serde(skip)]
     Unknown(String),
@@ -112,6 +116,29 @@ impl Reason {
     /// The codes of deliveries that flows, or the want of consent, kept away.
     pub const KEPT_AWAY: [&'static str; 3] = ["no_flow", "flow_not_met", "no_consent"];
 
+    /// Every code there is: whatever a statement names is one of them.
+    pub const CODES: [&'static str; 19] = [
+        "waits_for",
+        "maybe_delivered",
+        "integration_disabled",
+        "rotation",
+        "flow_fails",
+        "unknown_routing",
+        "held_by_operator",
+        "no_flow",
+        "flow_not_met",
+        "no_consent",
+        "skipped_by_operator",
+        "superseded",
+        "replaced",
+        "erased",
+        "failed",
+        "retries_failed",
+        "sweep_failed",
+        "crashed",
+        "unwritten",
+    ];
+
     /// The word that the database keeps.
     #[must_use]
     pub fn code(&self) -> String {
@@ -162,6 +189,9 @@ impl Reason {
             Self::IntegrationDisabled => "integration disabled".to_owned(),
             Self::Rotation => "rotation: held until cut over".to_owned(),
             Self::FlowFails { flow, problem } => format!("flow {flow:?} cannot be evaluated: {problem}"),
+            Self::UnknownRouting => {
+                "routing: only a newer leadlined knows which leads the integration takes".to_owned()
+            }
             Self::HeldByOperator(operator) => format!("operator: held by {operator}"),
             Self::NoFlow => "flow: none sends leads here".to_owned(),
             Self::FlowNotMet(unmet) => unmet.text(),
@@ -178,6 +208,9 @@ impl Reason {
             Self::SweepFailed(class) => format!("{}: the sweep failed too", class.phrase()),
             Self::Crashed(crashes) => {
                 format!("poison, maybe delivered: the daemon died during {crashes} of its pushes")
+            }
+            Self::Unwritten => {
+                "maybe delivered: the database refused to keep what its last push came to".to_owned()
             }
             Self::Unknown(code) => format!("{code}: this daemon is too old to know why"),
         }
@@ -202,6 +235,8 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// Every reason, its code and its sentence.
@@ -215,6 +250,11 @@ mod tests {
             (Reason::IntegrationDisabled, "integration_disabled", "integration disabled"),
             (Reason::Rotation, "rotation", "rotation: held until cut over"),
             (fails, "flow_fails", "flow \"vip\" cannot be evaluated: no such field (1:1)"),
+            (
+                Reason::UnknownRouting,
+                "unknown_routing",
+                "routing: only a newer leadlined knows which leads the integration takes",
+            ),
             (Reason::HeldByOperator("ann".into()), "held_by_operator", "operator: held by ann"),
             (Reason::NoFlow, "no_flow", "flow: none sends leads here"),
             (unmet(&["vip"], None), "flow_not_met", "flow \"vip\" not met"),
@@ -242,6 +282,11 @@ mod tests {
                 "crashed",
                 "poison, maybe delivered: the daemon died during 3 of its pushes",
             ),
+            (
+                Reason::Unwritten,
+                "unwritten",
+                "maybe delivered: the database refused to keep what its last push came to",
+            ),
         ]
     }
 
@@ -252,6 +297,8 @@ mod tests {
             assert_eq!(Reason::read(Some(reason.code()), reason.detail()), Some(reason));
         }
         assert_eq!(Reason::read(None, None), None);
+        let codes: BTreeSet<&str> = all().into_iter().map(|(_, code, _)| code).collect();
+        assert_eq!(codes, BTreeSet::from(Reason::CODES));
     }
 
     #[test]

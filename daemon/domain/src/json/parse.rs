@@ -244,7 +244,7 @@ impl<'a> Parser<'a> {
         if raw.len() > if self.slack > 0 { 4 * MAX_STRING } else { MAX_STRING } {
             return Err(ParseFault::new(self.at, format!("a string longer than {} KiB", MAX_STRING / 1024)));
         }
-        let text = unescape(raw).map_err(|(at, what)| ParseFault::new(start + at, what))?;
+        let text = unescape(raw).map_err(|(at, what)| ParseFault::new(start + at, what.to_string()))?;
         if text.contains('\0') {
             let at = raw.find("\\u0000").unwrap_or(0);
             return Err(ParseFault::new(start + at, "NUL (\\u0000) in a string"));

@@ -73,8 +73,19 @@ pub fn escape(text: &str, out: &mut String) {
     }
 }
 
+/// What is wrong with an escape sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EscapeFault {
+    #[error("unknown escape sequence in a string")]
+    Unknown,
+    #[error("\\u wants four hexadecimal digits")]
+    Digits,
+    #[error("half of a surrogate pair in a string")]
+    Lone,
+}
+
 /// Decodes what stands between the quotes, or says where (in bytes) and what is wrong.
-pub(super) fn unescape(raw: &str) -> Result<Cow<'_, str>, (usize, &'static str)> {
+pub(super) fn unescape(raw: &str) -> Result<Cow<'_, str>, (usize, EscapeFault)> {
     if !raw.contains('\\') {
         return Ok(Cow::Borrowed(raw));
     }
@@ -92,7 +103,7 @@ pub(super) fn unescape(raw: &str) -> Result<Cow<'_, str>, (usize, &'static str)>
 }
 
 /// The character of the escape sequence that `raw` begins with, and the sequence's length.
-fn escaped(raw: &str) -> Result<(char, usize), &'static str> {
+fn escaped(raw: &str) -> Result<(char, usize), EscapeFault> {
     let simple = match raw.as_bytes().get(1) {
         Some(b'"') => '"',
         Some(b'\\') => '\\',
@@ -103,21 +114,21 @@ fn escaped(raw: &str) -> Result<(char, usize), &'static str> {
         Some(b'r') => '\r',
         Some(b't') => '\t',
         Some(b'u') => return unicode(raw),
-        _ => return Err("unknown escape sequence in a string"),
+        _ => return Err(EscapeFault::Unknown),
     };
     Ok((simple, 2))
 }
 
-fn unicode(raw: &str) -> Result<(char, usize), &'static str> {
-    const LONE: &str = "half of a surrogate pair in a string";
-    let unit = hex(raw).ok_or("\\u wants four hexadecimal digits")?;
+fn unicode(raw: &str) -> Result<(char, usize), EscapeFault> {
+    let unit = hex(raw).ok_or(EscapeFault::Digits)?;
+    let lone = EscapeFault::Lone;
     match unit {
         0xD800..=0xDBFF => {
-            let low = raw.get(6..).and_then(hex).filter(|low| (0xDC00..0xE000).contains(low)).ok_or(LONE)?;
+            let low = raw.get(6..).and_then(hex).filter(|low| (0xDC00..0xE000).contains(low)).ok_or(lone)?;
             let code = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-            char::from_u32(code).map(|character| (character, 12)).ok_or(LONE)
+            char::from_u32(code).map(|character| (character, 12)).ok_or(lone)
         }
-        _ => char::from_u32(unit).map(|character| (character, 6)).ok_or(LONE),
+        _ => char::from_u32(unit).map(|character| (character, 6)).ok_or(lone),
     }
 }
 

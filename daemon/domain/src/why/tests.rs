@@ -271,6 +271,49 @@ fn final_ones_say_what_is_left_to_do() {
 }
 
 #[test]
+fn a_dead_one_whose_lane_is_kept_says_by_whom() {
+    type Change = fn(&mut Facts);
+    let cases: [(&str, Change, &str, &[(NextAct, &str)]); 4] = [
+        (
+            "transient",
+            |f| f.lane.is_disabled = true,
+            "nothing returns to it while integration \"crm\" is disabled",
+            &[(NextAct::EnableIntegration, "I"), (NextAct::RetryDelivery, "D")],
+        ),
+        (
+            "transient",
+            |f| f.lane.paused_since = until(1),
+            "nothing returns to it while company 7 is paused since 1970-01-01T00:00:01Z",
+            &[(NextAct::ResumeCompany, "7"), (NextAct::RetryDelivery, "D")],
+        ),
+        (
+            "transient",
+            |f| f.lane.awaits_cut_over = true,
+            "nothing returns to it while a rotation of the signing secret of \"crm\" holds pushes",
+            &[(NextAct::CutOverSecret, "I"), (NextAct::RetryDelivery, "D")],
+        ),
+        // The sweep would leave it alone all the same.
+        (
+            "rejected",
+            |f| f.lane.is_disabled = true,
+            "nothing returns to it by itself",
+            &[(NextAct::RetryDelivery, "D")],
+        ),
+    ];
+    for (class, keep, rest, steps) in cases {
+        let text = format!(
+            "It is dead since 1970-01-01T00:01:00Z after 2 attempts ({class}: 503 Service Unavailable); {rest}"
+        );
+        let change = |f: &mut Facts| {
+            failed(f, class);
+            f.since = at(60);
+            keep(f);
+        };
+        check(State::Dead, change, &text, steps);
+    }
+}
+
+#[test]
 fn what_waits_for_somebody_to_act_is_idle() {
     type Change = fn(&mut Facts);
     let changes: [(Change, Option<(NextAct, &str)>); 8] = [

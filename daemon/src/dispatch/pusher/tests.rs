@@ -112,7 +112,7 @@ impl Scene {
     /// What the finisher gets, and whether the engine was told that there is room again.
     async fn completed(&mut self) -> (Completed, bool) {
         let completed = self.completions.recv().await.unwrap();
-        (completed, matches!(self.events.recv().await, Some(Event::Ended { .. })))
+        (completed, matches!(self.events.recv().await, Some(Event::PushEnded { .. })))
     }
 }
 

@@ -216,7 +216,7 @@ async fn hostile_conditions_and_bodies_leave_healthy_posts_their_answers() {
     let long_list = format!("[1]{}", ".map(a, [a,a,a,a,a,a,a,a])".repeat(12));
     intake.store.with(|state| {
         let integration = &mut state.company.integrations[0];
-        integration.routing = Routing::Flows;
+        integration.routing = Some(Routing::Flows);
         let flow = Flow {
             id: FlowId::generate(),
             name: "hostile".into(),

@@ -66,7 +66,7 @@ pub(super) struct Company {
     pub(super) keys: Vec<(String, Option<String>)>,
     pub(super) rate_per_second: Option<f64>,
     /// Of every key.
-    pub(super) signature: SignatureKind,
+    pub(super) signature: Option<SignatureKind>,
     pub(super) may_read: bool,
     pub(super) allow_origins: Vec<String>,
     pub(super) integrations: Vec<IntakeIntegration>,
@@ -131,14 +131,14 @@ impl Fake {
             enabled,
             awaits_cut_over: false,
             events: vec![EventKind::Created, EventKind::Updated],
-            routing: Routing::All,
+            routing: Some(Routing::All),
             needs_consent: false,
         };
         let company = Company {
             version: 1,
             keys: vec![(key('a'), None)],
             rate_per_second: None,
-            signature: SignatureKind::Any,
+            signature: Some(SignatureKind::Any),
             may_read: true,
             allow_origins: Vec::new(),
             integrations: vec![integration("crm", true), integration("mail", false)],
@@ -239,7 +239,7 @@ impl IntakeStore for Fake {
                     .iter()
                     .cloned()
                     .map(|one| IntakeIntegration {
-                        routing: if is_neighbour { Routing::All } else { one.routing },
+                        routing: if is_neighbour { Some(Routing::All) } else { one.routing },
                         ..one
                     })
                     .collect(),

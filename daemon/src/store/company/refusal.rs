@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::ids::{CompanyId, KeyId, RefusalId},
-    store::{Error, Store, company::key::company_of, operator::command::Refusal as Command},
+    store::{Error, Store, company::key::company_of, operator::command::Refusal as Command, storable},
 };
 
 /// How many refusals of a key are kept.
@@ -157,9 +157,4 @@ async fn insert(db: &mut PgConnection, refusals: &[NewRefusal]) -> Result<(), Er
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// Text that its column takes.
-fn storable(text: &str) -> String {
-    text.replace('\0', "")
 }

@@ -18,7 +18,7 @@ use crate::{
         integration::EventKind,
         outcome::FailureClass,
     },
-    store::{Error, Store, operator::command::Refusal, shown::Shown, state},
+    store::{Error, Store, operator::command::Refusal, shown::Shown},
 };
 
 /// A delivery, and when it is pushed next.
@@ -57,7 +57,8 @@ pub struct Target {
     pub company_id: i64,
     pub integration_id: Uuid,
     pub id: Uuid,
-    pub state: State,
+    /// One that only a newer daemon knows is in none that an act moves.
+    pub state: Shown<State>,
     pub reason: Option<Reason>,
     pub integration_name: String,
     pub enabled: bool,
@@ -75,19 +76,17 @@ struct TargetRow {
     enabled: bool,
 }
 
-impl TryFrom<TargetRow> for Target {
-    type Error = Error;
-
-    fn try_from(row: TargetRow) -> Result<Self, Error> {
-        Ok(Self {
+impl From<TargetRow> for Target {
+    fn from(row: TargetRow) -> Self {
+        Self {
             company_id: row.company_id,
             integration_id: row.integration_id,
             id: row.id,
-            state: state(&row.state)?,
+            state: Shown::read(&row.state, State::parse),
             reason: Reason::read(row.reason_code, row.reason_detail),
             integration_name: row.integration_name,
             enabled: row.enabled,
-        })
+        }
     }
 }
 
@@ -244,7 +243,7 @@ impl Store {
 
     async fn read_targets(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<Target>, Error> {
         let rows: Vec<TargetRow> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
-        rows.into_iter().map(Target::try_from).collect()
+        Ok(rows.into_iter().map(Target::from).collect())
     }
 
     /// How many deliveries of a filter each integration has, and the last of them: company, integration, count, id.
@@ -275,38 +274,34 @@ impl Store {
         let (pending, dead) = (of(State::Pending), of(State::Dead));
         let mut running = HashSet::new();
         if !pending.is_empty() {
-            // A claim goes with the last of its items: one whose attempt is recorded may be due again.
             let claimed = sqlx::query_scalar!(
-                r#"SELECT k.delivery_id AS "id!" FROM claim JOIN daemon m ON m.id = claim.daemon_id
-                   CROSS JOIN LATERAL unnest(claim.items, claim.attempts)
-                       k(company_id, integration_id, kind, due_at, delivery_id, trigger, operator, attempt_id)
-                   WHERE k.delivery_id = ANY($1) AND NOT EXISTS (SELECT FROM attempt a
-                       WHERE a.company_id = k.company_id AND a.integration_id = k.integration_id
-                         AND a.id = k.attempt_id AND a.started_at = claim.claimed_at)"#,
+                r#"SELECT f.delivery_id AS "id!" FROM in_flight f JOIN daemon m ON m.id = f.daemon_id
+                   WHERE f.delivery_id = ANY($1)"#,
                 &pending,
             )
             .fetch_all(&self.pool)
             .await?;
             running.extend(claimed);
         }
-        let visits: HashMap<Uuid, Timestamp> = if dead.is_empty() {
+        let sweeps: HashMap<Uuid, Timestamp> = if dead.is_empty() {
             HashMap::new()
         } else {
-            let visits = sqlx::query!(
-                r#"SELECT d.id, s.sweep_at AS "sweep_at!: Timestamp" FROM delivery d
+            let sweeps = sqlx::query!(
+                r#"SELECT d.id, swept_at(sweep_comes(i, c, s.sweep_at), d.created_at, $3) AS "sweep_at: Timestamp"
+                   FROM delivery d
                    JOIN undelivered u ON u.company_id = d.company_id AND u.integration_id = d.integration_id
                        AND u.delivery_id = d.id AND u.due_at IS NOT NULL
                    JOIN integration_stat s ON s.company_id = d.company_id AND s.integration_id = d.integration_id
-                   JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id AND i.enabled
-                   WHERE d.company_id = ANY($1) AND d.id = ANY($2) AND d.state = 'dead'
-                       AND s.sweep_at <= d.created_at + $3 * interval '1 second'"#,
+                   JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
+                   JOIN company c ON c.id = d.company_id
+                   WHERE d.company_id = ANY($1) AND d.id = ANY($2) AND d.state = 'dead'"#,
                 &deliveries.iter().map(|one| one.company.0).collect::<Vec<_>>(),
                 &dead,
                 self.sweep.age.as_secs_f64(),
             )
             .fetch_all(&self.pool)
             .await?;
-            visits.into_iter().map(|row| (row.id, row.sweep_at)).collect()
+            sweeps.into_iter().filter_map(|row| Some((row.id, row.sweep_at?))).collect()
         };
         for delivery in deliveries.iter_mut() {
             let id = delivery.id.uuid();
@@ -314,7 +309,7 @@ impl Store {
             if delivery.running {
                 delivery.due_at = None;
             }
-            if let Some(at) = visits.get(&id) {
+            if let Some(at) = sweeps.get(&id) {
                 delivery.due_at = Some(at.to_jiff());
             }
         }

@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// Keeps ids beside those that are kept already and are this target's. Nothing is kept for an integration that is
-    /// gone, or whose target is another by now.
+    /// gone, or whose target is another by now, and no id that holds a NUL: without it, it would be another one.
     pub async fn keep_vendor_ids(
         &self,
         lane: LaneId,
@@ -133,7 +133,9 @@ impl Store {
         from: Option<Timestamp>,
         ids: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
-        let ids = serde_json::to_value(ids).map_err(|_| Error::Corrupt("vendor id"))?;
+        let kept: BTreeMap<_, _> =
+            ids.iter().filter(|(name, id)| !name.contains('\0') && !id.contains('\0')).collect();
+        let ids = serde_json::to_value(kept).map_err(|_| Error::Corrupt("vendor id"))?;
         sqlx::query!(
             "WITH target AS (
                  SELECT id, ids_from FROM integration

@@ -21,8 +21,8 @@ impl Store {
                       i.id AS integration_id, i.name, i.enabled, i.awaits_cut_over,
                       throttle_ahead(i) AS throttled_until,
                       u.since AS "since?", s.breaker_until, q.due_at AS "due_at?", q.kind AS "kind?",
-                      CASE WHEN i.enabled AND u.due_at IS NOT NULL
-                          AND s.sweep_at <= d.created_at + $2 * interval '1 second' THEN s.sweep_at END AS sweep_at,
+                      CASE WHEN u.due_at IS NOT NULL
+                          THEN swept_at(sweep_comes(i, c, s.sweep_at), d.created_at, $2) END AS sweep_at,
                       r.claimed_at AS "running_since?",
                       p.id AS "behind_id?", p.state AS "behind_state?",
                       coalesce(a.class, u.class) AS failure_class, coalesce(a.error, u.error) AS failure_error, now() AS "now!"

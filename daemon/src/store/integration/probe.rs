@@ -21,10 +21,10 @@ use crate::{
         known, moment,
         operator::command::{Command, Refusal},
         queue::{
-            finish::{AttemptResult, storable},
+            finish::{AttemptResult, storable_error},
             lift::close_breaker,
         },
-        sealed,
+        sealed, storable, storable_json,
     },
     telemetry,
 };
@@ -274,7 +274,7 @@ impl Store {
             probe.attempt.uuid(),
             EventKind::Test.as_str(),
             failure.map(|failure| failure.class.as_str()),
-            failure.map(|failure| storable(&failure.error)),
+            failure.map(|failure| storable_error(&failure.error)),
             answer.map(|answer| answer.status),
             probe.started_at.as_micros(),
             result.duration_ms(),
@@ -289,12 +289,12 @@ impl Store {
             config_version,
             probe.operator,
             found.is_some(),
-            found.and_then(|found| found.account.as_deref()),
-            found.and_then(|found| serde_json::to_value(&found.findings).ok()),
+            found.and_then(|found| found.account.as_deref().map(storable)),
+            found.and_then(|found| serde_json::to_value(&found.findings).ok().map(storable_json)),
             calls::stored(&result.calls),
-            result.note.as_deref(),
+            result.note.as_deref().map(storable),
             origins,
-            found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
+            found.and_then(|found| serde_json::to_value(&found.proposals).ok().map(storable_json)),
             in_force,
         )
         .fetch_optional(&mut *tx)

@@ -210,7 +210,7 @@ impl IntegrationView {
                 throttle_error,
                 next_retry_at: jiff(row.next_retry_at)
                     .filter(|at| lane.holds.lets_retry((*at).into(), lane.now)),
-                sweep_at: jiff(row.sweep_at).filter(|_| row.enabled),
+                sweep_at: jiff(row.sweep_at),
                 streak: row.streak,
                 breaker_error: row.breaker_error,
                 skipped: None,

@@ -17,7 +17,8 @@ SELECT i.company_id, c.name AS company_name, i.id, i.name, i.connector, i.enable
        i.account, i.findings, i.checked_at,
        i.awaits_cut_over, c.paused_at AS company_paused_at, i.notices,
        now() AS "now!", q.due_first AS "due_first!",
-       q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error, s.sweep_at
+       q.due_again AS "due_again!", s.streak, s.breaker_until, s.breaker_error,
+       sweep_comes(i, c, s.sweep_at) AS sweep_at
 FROM integration i
 JOIN company c ON c.id = i.company_id
 JOIN integration_stat s ON s.company_id = i.company_id AND s.integration_id = i.id

@@ -25,7 +25,6 @@ use crate::{
         company::form::{self, IntakeForm},
         flow,
         kept::KeptConnection,
-        known,
         queue::enqueue::enqueue,
         sealed,
         shown::Shown,
@@ -51,7 +50,7 @@ impl CompanyView {
     #[must_use]
     pub fn asks_flows(&self) -> bool {
         !self.flows.0.is_empty()
-            && self.integrations.iter().any(|integration| integration.routing == Routing::Flows)
+            && self.integrations.iter().any(|integration| integration.routing == Some(Routing::Flows))
     }
 }
 
@@ -63,8 +62,8 @@ pub struct KeyView {
     pub token_hash: [u8; 32],
     /// Set if bodies must be signed.
     pub signing_secret: Option<SecretString>,
-    /// Which signature is taken then.
-    pub signature: SignatureKind,
+    /// Which signature is taken then; none if only a newer daemon knows it, so that nothing can be checked here.
+    pub signature: Option<SignatureKind>,
     /// Whether it reads what became of leads, too.
     pub may_read: bool,
     /// The browser pages that may use it.
@@ -198,7 +197,7 @@ impl Store {
                 id,
                 token_hash: key.token_hash.try_into().map_err(|_| Error::Corrupt("intake key"))?,
                 signing_secret: self.signing_secret(company, id, key.sealed_secret)?,
-                signature: SignatureKind::parse(&key.signature).ok_or(Error::Corrupt("intake key"))?,
+                signature: SignatureKind::parse(&key.signature),
                 may_read: key.may_read,
                 allow_origins: key.allow_origins,
                 prefix: key.prefix,
@@ -206,23 +205,23 @@ impl Store {
             })
         });
         let integrations = integrations.into_iter().map(|row| {
-            Ok::<_, Error>(IntakeIntegration {
+            IntakeIntegration {
                 id: row.id.into(),
                 name: row.name,
                 enabled: row.enabled,
                 awaits_cut_over: row.awaits_cut_over,
                 // An event that only a newer daemon takes in does not come in here.
                 events: row.events.iter().filter_map(|word| EventKind::parse(word)).collect(),
-                routing: known("routing", &row.routing, Routing::parse)?,
+                routing: Routing::parse(&row.routing),
                 needs_consent: row.needs_consent,
-            })
+            }
         });
         Ok(Some(CompanyView {
             id: company,
             name: row.name,
             version: row.config_version,
             keys: keys.collect::<Result<_, _>>()?,
-            integrations: integrations.collect::<Result<_, _>>()?,
+            integrations: integrations.collect(),
             flows: Arc::new(flows),
             forms,
         }))

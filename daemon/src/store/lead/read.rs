@@ -85,7 +85,9 @@ struct LeadRow {
     company_id: i64,
     id: Uuid,
     received_at: jiff_sqlx::Timestamp,
-    is_asked_for: bool,
+    /// How many of its deliveries are delivered, and neither delivered nor skipped; counted where a state is asked for.
+    delivered: i64,
+    open: i64,
 }
 
 impl LeadRow {
@@ -113,19 +115,21 @@ impl PageScan for LeadsOfState<'_> {
     type Place = LeadPlace;
 
     async fn scan(&mut self, after: LeadPlace) -> Result<Stretch<LeadRow, LeadPlace>, Error> {
-        let rows = leads_behind(self.db, self.company, self.state, after, self.most).await?;
+        let rows = leads_behind(self.db, self.company, self.state.is_some(), after, self.most).await?;
         let looked = rows.len();
         let upto = rows.last().filter(|_| looked == self.most).map(LeadRow::place);
-        let found = rows.into_iter().filter(|row| row.is_asked_for).collect();
+        let is_asked_for =
+            |row: &LeadRow| self.state.is_none_or(|state| LeadState::of(row.delivered, row.open) == state);
+        let found = rows.into_iter().filter(is_asked_for).collect();
         Ok(Stretch { found, looked, upto })
     }
 }
 
-/// The next leads behind a place, so many at most, and whether each is in a state.
+/// The next leads behind a place, so many at most, with how far each is if that is asked for.
 async fn leads_behind(
     db: &mut PgConnection,
     company: Option<CompanyId>,
-    state: Option<LeadState>,
+    is_counted: bool,
     after: LeadPlace,
     most: usize,
 ) -> Result<Vec<LeadRow>, Error> {
@@ -134,7 +138,7 @@ async fn leads_behind(
     let rows = sqlx::query_as!(
         LeadRow,
         r#"SELECT l.company_id, l.id, l.received_at AS "received_at: jiff_sqlx::Timestamp",
-                  coalesce($5 = d.state, true) AS "is_asked_for!"
+                  coalesce(d.delivered, 0) AS "delivered!", coalesce(d.open, 0) AS "open!"
            FROM (
                SELECT company_id, id, received_at FROM lead
                WHERE (received_at, company_id, id) < ($1, $2, $3) AND received_at <= $1
@@ -142,17 +146,16 @@ async fn leads_behind(
                ORDER BY received_at DESC, company_id DESC, id DESC LIMIT $6
            ) l
            LEFT JOIN LATERAL (
-               SELECT CASE WHEN count(*) FILTER (WHERE state = 'delivered') = 0 THEN 'unsynced'
-                           WHEN count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) = 0 THEN 'complete'
-                           ELSE 'pushed' END AS state
-               FROM delivery WHERE company_id = l.company_id AND lead_id = l.id AND $5::text IS NOT NULL OFFSET 0
+               SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered,
+                      count(*) FILTER (WHERE state NOT IN ('delivered', 'skipped')) AS open
+               FROM delivery WHERE company_id = l.company_id AND lead_id = l.id AND $5::bool OFFSET 0
            ) d ON true
            ORDER BY l.received_at DESC, l.company_id DESC, l.id DESC"#,
         after.received_at.to_sqlx() as _,
         after.company.0,
         after.lead.uuid(),
         company.map(|id| id.0),
-        state.map(LeadState::as_str),
+        is_counted,
         i64::try_from(most).unwrap_or(i64::MAX),
     )
     .fetch_all(db)

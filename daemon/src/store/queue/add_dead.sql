@@ -1,8 +1,7 @@
 -- Notes deliveries as dead, each with what its last attempt died of, and the lanes to which the sweep comes back for them.
 WITH given AS MATERIALIZED (
     SELECT d.company_id, d.integration_id, d.id, d.lead_id, a.class, a.error,
-        CASE WHEN g.is_swept AND now() + $4 * interval '1 second' < d.created_at + $5 * interval '1 second'
-            THEN now() + $4 * interval '1 second' END AS due_at
+        CASE WHEN g.is_swept THEN swept_at(now() + $4::float8 * interval '1 second', d.created_at, $5) END AS due_at
     FROM unnest($2::uuid[], $3::bool[]) g(id, is_swept)
     JOIN delivery d ON d.company_id = $1 AND d.id = g.id
     LEFT JOIN LATERAL (SELECT class, error FROM attempt a WHERE a.company_id = d.company_id

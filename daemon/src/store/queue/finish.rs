@@ -72,9 +72,10 @@ impl AttemptResult {
         Self { outcome, took, sent: None, answer: None, calls, note: None, body: None }
     }
 
-    /// Leaves out what was sent and received.
+    /// Leaves out all that others had a hand in, but for what it came to.
     pub fn strip(&mut self) {
         (self.sent, self.answer, self.calls) = (None, None, Vec::new());
+        (self.note, self.body) = (None, None);
     }
 
     /// How long it took, in milliseconds.
@@ -301,7 +302,7 @@ impl Store {
             &c.version,
             &h.company,
             &h.integration,
-            &h.is_told,
+            &h.has_news,
             &h.pushed,
             &h.failures,
             &h.error as &[Option<String>],
@@ -315,7 +316,7 @@ impl Store {
             &c.reason_detail as &[Option<String>],
             &c.waits,
             &c.calls as &[Option<String>],
-            &c.note as &[Option<&str>],
+            &c.note as &[Option<String>],
         );
         let mut db = self.finishes.take().await?;
         let answer = timeout(self.silence_max, query.fetch_all(&mut *db)).await;
@@ -345,6 +346,6 @@ async fn try_forget(
 }
 
 /// An error as it fits its column: one that holds NUL or is too long would fail the whole flush.
-pub(in crate::store) fn storable(error: &str) -> String {
+pub(in crate::store) fn storable_error(error: &str) -> String {
     error.chars().filter(|c| *c != '\0').take(ERROR_MAX).collect()
 }

@@ -13,7 +13,7 @@ WITH fence AS MATERIALIZED (
     -- `was_well` is read from what is locked: this statement's snapshot may have an older version.
     SELECT h.*, s.was_well FROM unnest($34::bigint[], $35::uuid[], $36::bool[], $37::bool[], $38::bigint[], $39::text[],
         $40::text[], $41::bool[], $42::bigint[], $43::bool[], $44::int[])
-        h(company_id, integration_id, is_told, pushed, failures, error, class, failing, throttle_us, is_up, down)
+        h(company_id, integration_id, has_news, pushed, failures, error, class, failing, throttle_us, is_up, down)
     LEFT JOIN LATERAL (
         SELECT id FROM integration WHERE h.throttle_us IS NOT NULL AND company_id = h.company_id
             AND id = h.integration_id FOR NO KEY UPDATE SKIP LOCKED
@@ -152,8 +152,7 @@ WITH fence AS MATERIALIZED (
 ), died AS (
     INSERT INTO undelivered (company_id, integration_id, delivery_id, lead_id, state, class, error, due_at)
     SELECT company_id, integration_id, id, lead_id, 'dead', class, error,
-        CASE WHEN is_swept AND now() + $45 * interval '1 second' < created_at + $46 * interval '1 second'
-            THEN now() + $45 * interval '1 second' END
+        CASE WHEN is_swept THEN swept_at(now() + $45::float8 * interval '1 second', created_at, $46) END
     FROM moved WHERE state = 'dead' AND was = 'pending'
     ON CONFLICT (company_id, integration_id, delivery_id) DO UPDATE SET state = excluded.state,
         class = excluded.class, error = excluded.error, since = excluded.since, due_at = excluded.due_at
@@ -179,7 +178,7 @@ WITH fence AS MATERIALIZED (
             min(due_at) AS swept
         FROM died WHERE died.integration_id = h.integration_id
     ) d
-    WHERE s.company_id = h.company_id AND s.integration_id = h.integration_id AND h.is_told
+    WHERE s.company_id = h.company_id AND s.integration_id = h.integration_id AND h.has_news
         AND h.integration_id = ANY(ARRAY(SELECT integration_id FROM recorded))
         -- Where all goes well only the time of the last push changes, and that is written once a second: each version of
         -- a row stays for as long as somebody holds a snapshot, a dump for example, and who reads the row passes them all.

@@ -11,7 +11,7 @@ use crate::{
 
 /// How items go back.
 #[derive(Clone, Copy, Debug, Default)]
-struct Manner {
+pub(super) struct Manner {
     /// Their pushes were broken off, and may have arrived.
     is_broken_off: bool,
     /// They are due no earlier than in so many seconds.
@@ -28,7 +28,7 @@ impl Store {
         let claims: Vec<i64> = held.iter().map(|claim| claim.id).collect();
         let attempts: Vec<Uuid> = held.into_iter().flat_map(|claim| claim.attempts).collect();
         let manner = Manner { is_broken_off: true, ..Manner::default() };
-        let (hints, _) = self.back(daemon, &claims, &attempts, manner).await?;
+        let (hints, _) = back(&self.pool, daemon, &claims, &attempts, manner).await?;
         Ok(hints.len() as u64)
     }
 
@@ -42,7 +42,7 @@ impl Store {
         wait: Duration,
     ) -> Result<Vec<Uuid>, Error> {
         let manner = Manner { wait_seconds: wait.as_secs_f64(), ..Manner::default() };
-        let (hints, left) = self.back(daemon, claims, attempts, manner).await?;
+        let (hints, left) = back(&self.pool, daemon, claims, attempts, manner).await?;
         self.wake_ups.due(hints);
         Ok(left)
     }
@@ -56,7 +56,7 @@ impl Store {
         wait_seconds: f64,
     ) -> Result<(), Error> {
         let manner = Manner { wait_seconds, ..Manner::default() };
-        let (hints, _) = self.back(daemon, claims, attempts, manner).await?;
+        let (hints, _) = back(&self.pool, daemon, claims, attempts, manner).await?;
         self.wake_ups.due(hints);
         Ok(())
     }
@@ -76,37 +76,38 @@ impl Store {
         }
         Ok(())
     }
+}
 
-    async fn back(
-        &self,
-        daemon: i64,
-        claims: &[i64],
-        attempts: &[Uuid],
-        manner: Manner,
-    ) -> Result<(Vec<DueHint>, Vec<Uuid>), Error> {
-        let rows = sqlx::query_file!(
-            "src/store/queue/give_back.sql",
-            daemon,
-            claims,
-            attempts,
-            manner.is_broken_off,
-            manner.wait_seconds,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let (mut hints, mut left) = (Vec::new(), Vec::new());
-        for row in rows {
-            left.extend(row.attempt_id);
-            if let (Some(company), Some(integration), Some(kind), Some(due_at)) =
-                (row.company_id, row.integration_id, row.kind, row.due_at)
-            {
-                hints.push(DueHint {
-                    lane: LaneId::new(CompanyId(company), integration),
-                    kind: lane_kind(kind)?,
-                    due_at: due_at.to_jiff().into(),
-                });
-            }
+/// Gives items back so. Answers what is due, and the attempts that stay because somebody has locked their deliveries.
+pub(super) async fn back(
+    db: impl sqlx::PgExecutor<'_>,
+    daemon: i64,
+    claims: &[i64],
+    attempts: &[Uuid],
+    manner: Manner,
+) -> Result<(Vec<DueHint>, Vec<Uuid>), Error> {
+    let rows = sqlx::query_file!(
+        "src/store/queue/give_back.sql",
+        daemon,
+        claims,
+        attempts,
+        manner.is_broken_off,
+        manner.wait_seconds,
+    )
+    .fetch_all(db)
+    .await?;
+    let (mut hints, mut left) = (Vec::new(), Vec::new());
+    for row in rows {
+        left.extend(row.attempt_id);
+        if let (Some(company), Some(integration), Some(kind), Some(due_at)) =
+            (row.company_id, row.integration_id, row.kind, row.due_at)
+        {
+            hints.push(DueHint {
+                lane: LaneId::new(CompanyId(company), integration),
+                kind: lane_kind(kind)?,
+                due_at: due_at.to_jiff().into(),
+            });
         }
-        Ok((hints, left))
     }
+    Ok((hints, left))
 }

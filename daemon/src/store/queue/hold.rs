@@ -18,8 +18,10 @@ use crate::{
     store::{
         Error,
         operator::command::{Command, Refusal},
-        queue::undelivered,
-        state,
+        queue::{
+            line::{self, Locked, LockedLine},
+            undelivered,
+        },
     },
 };
 
@@ -29,35 +31,6 @@ pub struct MoveOutcome {
     pub changed: u64,
     /// How many of those meant were being pushed.
     pub running: u64,
-}
-
-/// A locked delivery.
-struct Locked {
-    id: Uuid,
-    integration_id: Uuid,
-    state: State,
-    successor_id: Option<Uuid>,
-}
-
-/// The locked deliveries of a batch, and what stands in line with them.
-pub(super) struct LockedLine {
-    rows: Vec<Locked>,
-    meant: HashSet<Uuid>,
-}
-
-impl LockedLine {
-    /// Those meant that are in one of these states.
-    fn meant(&self, states: &[State]) -> Vec<&Locked> {
-        let is_meant = |row: &&Locked| self.meant.contains(&row.id) && states.contains(&row.state);
-        self.rows.iter().filter(is_meant).collect()
-    }
-
-    pub(super) fn lanes(&self) -> Vec<Uuid> {
-        let mut lanes: Vec<_> = self.rows.iter().map(|row| row.integration_id).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        lanes
-    }
 }
 
 fn ids(rows: &[&Locked]) -> Vec<Uuid> {
@@ -170,16 +143,21 @@ impl Command {
         .await?;
         self.leave_line(company, &line, &skipped).await?;
         undelivered::forget(&mut self.tx, company, &line.lanes(), &skipped).await?;
+        self.hand_on(company, &successors).await?;
+        self.touch_all(company, &line.lanes());
+        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
+    }
+
+    /// Lets those of these locked ones go on that wait: what was before them is final.
+    pub(super) async fn hand_on(&mut self, company: CompanyId, successors: &[Uuid]) -> Result<(), Refusal> {
         let waiting = sqlx::query_scalar!(
             "SELECT id FROM delivery WHERE company_id = $1 AND id = ANY($2) AND state = 'pending' ORDER BY id",
             company.0,
-            &successors,
+            successors,
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        self.line_up(company, &waiting).await?;
-        self.touch_all(company, &line.lanes());
-        Ok(MoveOutcome { changed: skipped.len() as u64, running: running.len() as u64 })
+        self.line_up(company, &waiting).await
     }
 
     /// Locks deliveries and all that their leads have open at the same integrations.
@@ -188,36 +166,7 @@ impl Command {
         company: CompanyId,
         meant: &[Uuid],
     ) -> Result<LockedLine, Refusal> {
-        let places = sqlx::query!(
-            "SELECT lead_id, integration_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
-            company.0,
-            meant,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let (leads, lanes): (Vec<Uuid>, Vec<Uuid>) =
-            places.into_iter().map(|row| (row.lead_id, row.integration_id)).unzip();
-        let rows = sqlx::query!(
-            "SELECT id, integration_id, state, successor_id FROM delivery
-             WHERE company_id = $1 AND id IN (
-                 SELECT unnest($2::uuid[])
-                 UNION SELECT d.id FROM unnest($3::uuid[], $4::uuid[]) p(lead_id, integration_id)
-                 JOIN delivery d ON d.lead_id = p.lead_id AND d.company_id = $1
-                     AND d.integration_id = p.integration_id AND d.state IN ('pending', 'held'))
-             ORDER BY id FOR UPDATE",
-            company.0,
-            meant,
-            &leads,
-            &lanes,
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
-        let rows = rows.into_iter().map(|row| {
-            let (id, integration_id, successor_id) = (row.id, row.integration_id, row.successor_id);
-            Ok(Locked { id, integration_id, state: state(&row.state)?, successor_id })
-        });
-        let rows = rows.collect::<Result<_, Error>>()?;
-        Ok(LockedLine { rows, meant: meant.iter().copied().collect() })
+        Ok(line::lock_line(&mut self.tx, company, meant).await?)
     }
 
     /// Gives locked held deliveries another reason.

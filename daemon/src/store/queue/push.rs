@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{LaneKind, State, Trigger},
+        delivery::{LaneKind, Reason, State, Trigger},
         fanout::has_consent,
         ids::{CompanyId, DeliveryId, EventId, IntegrationId, JobId, LeadId},
         integration::EventKind,
@@ -25,7 +25,6 @@ use crate::{
             requeue::{self, Requeue},
             undelivered,
         },
-        state,
     },
 };
 
@@ -59,7 +58,8 @@ pub struct NewPush {
     pub integration: IntegrationId,
     /// An integration that takes only what flows send gets only what they sent it.
     pub by_flows: bool,
-    pub job: Option<JobId>,
+    /// The job that pushes them, and which it chose.
+    pub job: Option<(JobId, Choice)>,
 }
 
 /// What a push of one lead to one integration came to.
@@ -91,7 +91,8 @@ impl Pushed {
 struct Existing {
     id: Uuid,
     lead_id: Uuid,
-    state: State,
+    /// None if only a newer daemon knows it: nothing is pushed beside it.
+    state: Option<State>,
 }
 
 impl Command {
@@ -109,6 +110,11 @@ impl Command {
         .fetch_all(&mut *self.tx)
         .await?;
         let existing = self.lock_existing(company, integration, leads).await?;
+        // Asked again of what is locked: it may have arrived since the job chose it.
+        let chosen = match new.job {
+            Some((job, choice)) => Some(self.still_wanted(new, leads, job, choice).await?),
+            None => None,
+        };
         let target = sqlx::query!(
             "SELECT needs_consent, routing = 'flows' AS \"by_flows!\" FROM integration
              WHERE company_id = $1 AND id = $2",
@@ -121,21 +127,24 @@ impl Command {
         let mut replaced: Vec<(Uuid, DeliveryId)> = Vec::new();
         for lead in found {
             let here = || existing.iter().filter(|row| row.lead_id == lead.id);
-            if here().any(|row| matches!(row.state, State::Pending | State::Held)) {
+            if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&lead.id)) {
                 continue;
             }
-            let is_sent = || here().any(|row| matches!(row.state, State::Dead | State::Delivered));
+            if here().any(|row| matches!(row.state, None | Some(State::Pending | State::Held))) {
+                continue;
+            }
+            let is_sent = || here().any(|row| matches!(row.state, Some(State::Dead | State::Delivered)));
             if new.by_flows && target.by_flows && !is_sent() {
                 continue;
             }
             let is_barred = target.needs_consent && !has_consent(&parse(&lead.body)?);
             // Where it was skipped before, or has been, nothing is to be said again.
-            if is_barred && here().any(|row| row.state != State::Dead) {
+            if is_barred && here().any(|row| row.state != Some(State::Dead)) {
                 continue;
             }
             let id = DeliveryId::generate();
             let pushed = if is_barred { Pushed::Skipped(id) } else { Pushed::Queued(id) };
-            replaced.extend(here().filter(|row| row.state == State::Dead).map(|row| (row.id, id)));
+            replaced.extend(here().filter(|row| row.state == Some(State::Dead)).map(|row| (row.id, id)));
             let event = if lead.kind == EventKind::Created.as_str() {
                 lead.event_id
             } else {
@@ -171,10 +180,33 @@ impl Command {
         )
         .fetch_all(&mut *self.tx)
         .await?;
-        let existing = existing
-            .into_iter()
-            .map(|row| Ok(Existing { id: row.id, lead_id: row.lead_id, state: state(&row.state)? }));
-        Ok(existing.collect::<Result<_, Error>>()?)
+        let existing = existing.into_iter().map(|row| Existing {
+            id: row.id,
+            lead_id: row.lead_id,
+            state: State::parse(&row.state),
+        });
+        Ok(existing.collect())
+    }
+
+    /// Those of locked leads that a job still wants to push.
+    async fn still_wanted(
+        &mut self,
+        new: &NewPush,
+        leads: &[Uuid],
+        job: JobId,
+        choice: Choice,
+    ) -> Result<Vec<Uuid>, Refusal> {
+        let wanted = sqlx::query_scalar!(
+            r#"SELECT lead_id AS "id!" FROM leads_wanted($1, ARRAY[$2::uuid], $3, $4) WHERE lead_id = ANY($5)"#,
+            new.company.0,
+            new.integration.uuid(),
+            choice.as_str(),
+            job.uuid(),
+            leads,
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(wanted)
     }
 
     async fn add_pushes(
@@ -183,7 +215,8 @@ impl Command {
         rows: &[(Pushed, Uuid, Uuid)],
         replaced: &[(Uuid, DeliveryId)],
     ) -> Result<Vec<Pushed>, Refusal> {
-        let NewPush { company, integration, job, .. } = *new;
+        let NewPush { company, integration, .. } = *new;
+        let job = new.job.map(|(job, _)| job);
         let ids: Vec<Uuid> = rows.iter().map(|row| row.0.delivery().uuid()).collect();
         let queued: Vec<bool> = rows.iter().map(|row| row.0.is_queued()).collect();
         let leads: Vec<Uuid> = rows.iter().map(|row| row.1).collect();
@@ -200,7 +233,7 @@ impl Command {
              INSERT INTO delivery (company_id, id, integration_id, lead_id, event_id, event, automatic, job_id,
                  state, reason_code, finished_at)
              SELECT $1, id, $2, lead_id, event_id, 'lead.created', false, $8,
-                 CASE WHEN queued THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT queued THEN 'no_consent' END,
+                 CASE WHEN queued THEN 'pending' ELSE 'skipped' END, CASE WHEN NOT queued THEN $10 END,
                  CASE WHEN NOT queued THEN now() END
              FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $9::bool[]) n(id, lead_id, event_id, queued)",
             company.0,
@@ -212,6 +245,7 @@ impl Command {
             &by,
             job.map(JobId::uuid),
             &queued,
+            Reason::NoConsent.code(),
         )
         .execute(&mut *self.tx)
         .await?;

@@ -10,15 +10,17 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::{CRASHES_SUSPECT, LaneKind, State, Trigger},
+        delivery::{CRASHES_SUSPECT, LaneKind, Trigger},
         ids::{CompanyId, DeliveryId},
     },
     store::{
         Error,
         delivery::vendor_id,
         operator::command::{Command, NewDue, Refusal},
-        queue::undelivered,
-        state,
+        queue::{
+            line::{LockedLine, lock_line},
+            undelivered,
+        },
     },
 };
 
@@ -32,35 +34,16 @@ pub(in crate::store) struct Requeue<'a> {
     pub(in crate::store) job: Option<Uuid>,
 }
 
-/// Locks deliveries, and with them all that their leads have open at the same integrations; then the counts of these.
-/// Answers the states of all that are locked: what was read before may have changed meanwhile.
+/// Locks deliveries with what stands in line with them, then the counts of their integrations, as a finish does.
 pub(in crate::store) async fn lock(
     db: &mut PgConnection,
     company: CompanyId,
     integrations: &[Uuid],
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, State>, Error> {
-    let leads = sqlx::query_scalar!(
-        "SELECT lead_id FROM delivery WHERE company_id = $1 AND id = ANY($2)",
-        company.0,
-        ids
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    // Deliveries before the counts of their integrations, as a finish locks them.
-    let locked = sqlx::query!(
-        "SELECT id, state FROM delivery
-         WHERE company_id = $1 AND lead_id = ANY($2) AND integration_id = ANY($3)
-           AND (state IN ('pending', 'held') OR id = ANY($4)) ORDER BY id FOR UPDATE",
-        company.0,
-        &leads,
-        integrations,
-        ids,
-    )
-    .fetch_all(&mut *db)
-    .await?;
+) -> Result<LockedLine, Error> {
+    let line = lock_line(&mut *db, company, ids).await?;
     undelivered::lock_counts(db, company, integrations).await?;
-    locked.into_iter().map(|row| Ok((row.id, state(&row.state)?))).collect()
+    Ok(line)
 }
 
 /// Brings locked dead and delivered ones back to the queue on a fresh schedule, but for those of whose lead an update

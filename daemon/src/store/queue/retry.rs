@@ -82,7 +82,7 @@ pub struct RetryOptions {
 
 impl Command {
     /// Retries deliveries of one company, at most [`crate::store::queue::release::BATCH`] of them. Those being pushed, those that wait
-    /// for an earlier one and those whose state is no longer what was asked for are left alone. Answers which are
+    /// for an earlier one and those whose state is no longer what was asked for, or only a newer daemon's to know, are left alone. Answers which are
     /// pending because of it.
     pub async fn retry(
         &mut self,
@@ -103,7 +103,8 @@ impl Command {
             targets
                 .iter()
                 .filter(|target| {
-                    wanted.contains(&target.state) && locked.get(&target.id) == Some(&target.state)
+                    let state = target.state.known().filter(|state| wanted.contains(state));
+                    state.is_some() && locked.state(target.id) == state
                 })
                 .map(|target| target.id)
                 .collect()

@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{AttemptResult, Finished, storable};
+use super::{AttemptResult, Finished, storable_error};
 use crate::{
     domain::{
         breaker::{Sign, Tally},
         delivery::{Reason, State, Transition, WAITS_FAILING},
         outcome::FailureClass,
     },
-    store::delivery::calls,
+    store::{delivery::calls, storable},
 };
 
 /// A flush's attempts, a column each, as `unnest` wants them.
@@ -49,7 +49,7 @@ pub(super) struct Columns<'a> {
     pub(super) verbatim: Vec<bool>,
     pub(super) swept: Vec<bool>,
     pub(super) calls: Vec<Option<String>>,
-    pub(super) note: Vec<Option<&'a str>>,
+    pub(super) note: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
@@ -103,9 +103,9 @@ impl<'a> Columns<'a> {
         let failure = result.outcome.failure();
         self.duration.push(result.duration_ms());
         self.class.push(failure.map(|failure| failure.class.as_str()));
-        self.error.push(failure.map(|failure| storable(&failure.error)));
+        self.error.push(failure.map(|failure| storable_error(&failure.error)));
         self.calls.push(calls::stored(&result.calls));
-        self.note.push(result.note.as_deref());
+        self.note.push(result.note.as_deref().map(storable));
         self.rendered.push(result.body.as_deref());
         let sent = result.sent.as_ref();
         self.method.push(sent.map(|sent| sent.method.as_str()));
@@ -126,7 +126,7 @@ pub(super) struct HealthColumns<'a> {
     pub(super) company: Vec<i64>,
     pub(super) integration: Vec<Uuid>,
     /// Whether anything was pushed that says how it is.
-    pub(super) is_told: Vec<bool>,
+    pub(super) has_news: Vec<bool>,
     pub(super) pushed: Vec<bool>,
     pub(super) failures: Vec<i64>,
     pub(super) error: Vec<Option<String>>,
@@ -156,7 +156,7 @@ impl<'a> HealthColumns<'a> {
         if self.integration.last() != Some(&id) {
             self.company.push(item.claimed.lane.company.0);
             self.integration.push(id);
-            self.is_told.push(false);
+            self.has_news.push(false);
             self.pushed.push(false);
             self.failures.push(0);
             self.error.push(None);
@@ -172,12 +172,12 @@ impl<'a> HealthColumns<'a> {
             return;
         }
         let last = self.integration.len() - 1;
-        self.is_told[last] = true;
+        self.has_news[last] = true;
         let failure = item.result.outcome.failure();
         self.class[last] = failure.map(|failure| failure.class.as_str());
         if let Some(failure) = failure {
             self.failures[last] += 1;
-            self.error[last] = Some(storable(&failure.error));
+            self.error[last] = Some(storable_error(&failure.error));
         }
         let class = failure.map(|failure| failure.class);
         self.tally.add(Sign::of(class, item.result.sent.is_some()));
