@@ -215,7 +215,7 @@ fn each_function_of_the_schema_that_writes_has_a_reason() {
 
 /// The words that SQL says of a reason: what stands in quotes behind its columns, on the same line.
 fn reason_words(sql: &str) -> Vec<&str> {
-    let behind = sql.lines().flat_map(|line| line.split_once("reason_").map(|(_, rest)| rest));
+    let behind = sql.lines().filter_map(|line| Some(line.split_once("reason_")?.1));
     // Every other piece between quotes is quoted.
     let quoted = behind.flat_map(|rest| rest.split('\'').skip(1).step_by(2));
     let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn every_change_has_its_notice() {
-        let health = |class, failing| Aspect::health(class, failing);
+        let health = Aspect::health;
         let leads = |is_quiet| Aspect::Leads { is_quiet };
         for (aspect, name, state, word) in [
             (health(None, true), "health", "failing", Some("notice.integration_failing")),
