@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::{Conversation, Moment, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
-pub use leadline_domain::names::{half as half_name, is_made as is_made_name, is_part_of};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
@@ -16,6 +15,10 @@ use leadline_domain::{
     names,
     outcome::{Failure, FailureClass},
     template::Context,
+};
+pub use leadline_domain::{
+    names::{half as half_name, is_made as is_made_name, is_part_of},
+    texts::{cut, cut_bytes, escape_html, text, units},
 };
 
 /// Those of [`columns`] that tables may lack, as they came later.
@@ -181,54 +184,10 @@ pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(S
     Ok(fields)
 }
 
-/// A value as text: what vendors take that know nothing but strings. Null is the empty text.
-#[must_use]
-pub fn text(value: &Json) -> String {
-    match value.as_str() {
-        None if value.is_null() => String::new(),
-        Some(text) => text.into_owned(),
-        None => value.to_string(),
-    }
-}
-
 /// A JSON tree of ours as one that requests are built from; numbers keep their text.
 #[must_use]
 pub fn value(json: &Json) -> Value {
     serde_json::from_slice(&json.to_bytes()).unwrap_or(Value::Null)
-}
-
-/// How long a text is, in UTF-16 units: some vendors count them, the others characters, of which there are no more.
-#[must_use]
-pub fn units(text: &str) -> usize {
-    text.encode_utf16().count()
-}
-
-/// Cuts a text to so many UTF-16 units, on the boundary of a character, the last one a mark that something is missing.
-#[must_use]
-pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
-    if units(text) <= max {
-        return Cow::Borrowed(text);
-    }
-    let mut left = max.saturating_sub('…'.len_utf16());
-    let fits = |character: &char| {
-        let room = left.checked_sub(character.len_utf16());
-        left = room.unwrap_or(left);
-        room.is_some()
-    };
-    let mut cut: String = text.chars().take_while(fits).collect();
-    cut.push('…');
-    Cow::Owned(cut)
-}
-
-/// Cuts a text to so many bytes of UTF-8, on the boundary of a character, with a mark.
-#[must_use]
-pub fn cut_bytes(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    let room = max.saturating_sub('…'.len_utf8());
-    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 /// Under which prints of the words are kept that a lead was called by, where they were several.
@@ -357,51 +316,9 @@ pub fn deal_title(event: &Json, max: usize) -> String {
     cut(&parts.collect::<Vec<_>>().join(" – "), max).into_owned()
 }
 
-/// Text that is safe within HTML.
-#[must_use]
-pub fn escape_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_cut_on_characters_with_a_mark() {
-        for (text, max, expected) in [
-            ("abc", 3, "abc"),
-            ("abcd", 3, "ab…"),
-            ("日本語です", 3, "日本…"),
-            ("👰🤵🎂", 6, "👰🤵🎂"),
-            ("👰🤵🎂", 5, "👰🤵…"),
-            ("👰🤵🎂", 4, "👰…"),
-            ("a👰", 2, "a…"),
-            ("", 0, ""),
-        ] {
-            let cut = cut(text, max);
-            assert_eq!(cut, expected);
-            assert!(units(&cut) <= max);
-        }
-        for (text, max, expected) in
-            [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…"), ("👰🤵🎂", 11, "👰🤵…"), ("👰🤵🎂", 10, "👰…")]
-        {
-            let cut = cut_bytes(text, max);
-            assert_eq!(cut, expected);
-            assert!(cut.len() <= max);
-        }
-    }
 
     #[test]
     fn half_of_a_name_is_for_who_is_new_or_has_none() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Call, Conversation, Moment, Push, Request, Response, Result, crm, reading};
+pub(super) use leadline_domain::texts::named;
 use leadline_domain::{
     integration::ProbeKind,
     json::Json,
@@ -174,11 +175,6 @@ pub(super) type Classes = &'static [(FailureClass, Terms)];
 /// What a code means, if that is known.
 pub(super) fn class_of(code: &str, classes: Classes) -> Option<FailureClass> {
     classes.iter().find(|(_, codes)| named(codes, code)).map(|(class, _)| *class)
-}
-
-/// Whether a word is one of these.
-pub(super) fn named(terms: &str, word: &str) -> bool {
-    terms.split(' ').any(|term| term == word)
 }
 
 /// What is wrong with a field of a write.

@@ -39,5 +39,7 @@ pub mod signing;
 pub mod sweep;
 pub mod telling;
 pub mod template;
+pub mod texts;
+pub mod told;
 pub mod trace;
 pub mod why;
