@@ -20,6 +20,8 @@ const PAGES_MAX: usize = 16;
 const REFUSALS_MAX: usize = 8;
 /// How long a search may lag behind what was written; no vendor documents it.
 const LAG: Duration = Duration::from_secs(15);
+/// Two clocks differ by less than this.
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 /// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
 pub(super) const TOLD: &str = "described";
 
