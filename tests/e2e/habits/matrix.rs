@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::TIMEOUT;
 
 /// What of a record neither an update nor another enquiry takes away or changes, unless the lead says it anew.
-const PROTECTED: [&str; 6] = ["first name", "last name", "name", "phone", "owner", "status"];
+const PROTECTED: [&str; 7] = ["first name", "last name", "name", "phone", "owner", "status", "value"];
 const PAGE: &str = "docs/habits.md";
 /// What stands above is written by hand.
 const MADE: &str =
@@ -280,6 +280,10 @@ pub(super) async fn come(open: OpenFn, trap: Trap, deed: Deed, kind: EventKind) 
     }
     let mut second = if kind == EventKind::Updated { first } else { enquiry(2) };
     second["lead"]["guest_count"] = json!(99);
+    if deed == Deed::Close {
+        // What was closed keeps its amount, whatever is offered since.
+        second["quote"]["total_pence"] = json!(1_500_000);
+    }
     let (told, before, after) = scene.bring(kind, &second).await;
     // Whoever asks again says the phone anew.
     let may_change: &[&str] =
