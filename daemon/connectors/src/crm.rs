@@ -214,10 +214,10 @@ pub async fn keep_name(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()
 }
 
 /// What of a plan not every record gets: one that is made for the lead, and one that has no name.
-const NEW: &str = "new";
+pub const NEW: &str = "new";
 const HALF: &str = "half";
 /// What of a lead's texts a plan leaves out.
-const NOTES: &str = "notes";
+pub const NOTES: &str = "notes";
 const EXTRAS: [&str; 3] = [NEW, HALF, NOTES];
 
 /// The fields of a person, by target. First and last name come from the lead's name where it has none of its own; a name
@@ -251,13 +251,8 @@ pub fn person(
     for (target, value) in person_fields(mapping, event, push)? {
         let is_half = half.contains(&target.as_str());
         let part = if mapping.is_for_new(&target) { 1 } else { usize::from(is_half) * 2 };
-        let Some(mut value) = written(&target, &value) else { continue };
-        let whole = value.as_str().map(Cow::into_owned).unwrap_or_default();
-        if let Cow::Owned(fit) = cut(&whole, max) {
-            value = Json::string(&fit);
-            notes.push(Json::string(&was_cut(&target, max)));
-        }
-        parts[part].insert(usize::MAX, &target, value);
+        let Some(value) = written(&target, &value) else { continue };
+        parts[part].insert(usize::MAX, &target, fit(&target, value, (max, cut), &mut notes));
     }
     let [fields, new, mut said] = parts;
     let is_said = has_members(&said);
@@ -266,6 +261,17 @@ pub fn person(
         said.insert(usize::MAX, target, value);
     }
     Ok((fields, [new, said, Json::Array(notes)]))
+}
+
+/// A value as it fits: a text that is longer is cut, which is noted.
+pub fn fit(field: &str, value: Json, (max, cut): (usize, Cut), notes: &mut Vec<Json>) -> Json {
+    let fit = value.as_str().and_then(|whole| match cut(&whole, max) {
+        Cow::Owned(fit) => Some(fit),
+        Cow::Borrowed(_) => None,
+    });
+    let Some(fit) = fit else { return value };
+    notes.push(Json::string(&was_cut(field, max)));
+    Json::string(&fit)
 }
 
 /// What is noted of a text that its field does not take whole.
