@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use leadline_fakes::{Fake, brevo::Brevo, sample_lead};
+use leadline_fakes::{Fake, Fault, brevo::Brevo, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::EventKind,
@@ -89,6 +89,27 @@ async fn who_is_new_is_asked_once_for_each_enquiry() {
     fake.with(|brevo| {
         assert_eq!(brevo.asked, [("sarah@example.com".to_owned(), BTreeSet::from([3]))]);
         assert_eq!(brevo.contacts.len(), 0, "they are there once they have confirmed");
+        let told: Vec<_> =
+            brevo.events.iter().map(|(email, event)| (&**email, &event["event_name"])).collect();
+        let (received, updated) = (json!("lead_received"), json!("lead_updated"));
+        assert_eq!(told, [("sarah@example.com", &received), ("sarah@example.com", &updated)]);
+    });
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn each_enquiry_is_an_event_of_its_contact_once() {
+    let (fake, mut pushing) = scene(json!({})).await;
+    push(&mut pushing, EventKind::Created, &lead(1)).await;
+    fake.fault("POST /v3/events", Fault::ActThenClose);
+    let mut second = Bringing::new(EventKind::Created, &lead(2));
+    assert_ne!(pushing.attempt(&mut second).await, Outcome::Delivered);
+    assert_eq!(pushing.deliver(&mut second, 3).await, Outcome::Delivered);
+    fake.with(|brevo| {
+        assert_eq!((brevo.contacts.len(), brevo.events.len()), (1, 2));
+        let (of, event) = &brevo.events[1];
+        assert_eq!((of.as_str(), event["identifiers"].get("email_id")), ("sarah@example.com", None));
+        assert_eq!(event["event_properties"]["guests"], lead(2)["lead"]["guest_count"].to_string());
     });
     fake.stop().await;
 }
@@ -146,7 +167,10 @@ async fn leads_without_consent_are_skipped_and_the_quota_is_kept() {
         scene.post(n, |lead| lead["lead"]["phone"] = format!("+44207946{n:04}").into()).await;
     }
     scene.wait_for(10, "delivered").await;
-    fake.with(|brevo| assert_eq!((brevo.contacts.len(), brevo.quota.refused), (10, 0)));
+    fake.with(|brevo| {
+        let refused = brevo.quota.refused + brevo.event_quota.refused;
+        assert_eq!((brevo.contacts.len(), brevo.events.len(), refused), (10, 10, 0));
+    });
     scene.end().await;
     fake.stop().await;
 }

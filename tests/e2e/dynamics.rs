@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use leadline_fakes::{Fake, dynamics::Dynamics, sample_lead};
+use leadline_fakes::{
+    Fake,
+    dynamics::{self, CAMPAIGN, Dynamics},
+    sample_lead,
+};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
     integration::{EventKind, ProbeKind},
@@ -132,6 +136,24 @@ async fn a_rule_for_duplicates_counts_where_it_is_to_be_respected() {
         assert_eq!(counts(&fake).0, expected);
         fake.stop().await;
     }
+}
+
+/// The campaign says where somebody came from first: nothing later changes it.
+#[tokio::test]
+async fn only_a_new_lead_is_given_its_campaign() {
+    let (fake, mut pushing) = scene(json!({ "campaign_id": CAMPAIGN }), json!({})).await;
+    push(&mut pushing, EventKind::Created, &sample_lead(1)).await;
+    let campaign = |lead: &dynamics::Lead| lead.fields["campaignid@odata.bind"].clone();
+    let given = fake.with(|dynamics| dynamics.leads.values().map(campaign).collect::<Vec<_>>());
+    assert_eq!(given, [json!(format!("/campaigns({CAMPAIGN})"))]);
+    fake.with(|dynamics| {
+        let lead = dynamics.leads.values_mut().next().unwrap();
+        lead.fields["campaignid@odata.bind"] = json!("of sales");
+    });
+    push(&mut pushing, EventKind::Updated, &sample_lead(1)).await;
+    let given = fake.with(|dynamics| dynamics.leads.values().map(campaign).collect::<Vec<_>>());
+    assert_eq!(given, ["of sales"]);
+    fake.stop().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use leadline_fakes::{
     dynamics::{self, Dynamics},
     open_account,
     pipedrive::Pipedrive,
-    salesforce::Salesforce,
+    salesforce::{CAMPAIGN, Salesforce},
     sample_lead,
 };
 use leadline_tests::{Bringing, Cli, Daemon, Database, Operator, Pushing, post_lead, wait_until};
@@ -240,8 +240,11 @@ async fn new_leads_go_to_whom_the_setting_says() {
     for (setting, owner) in
         [(json!(null), "queue"), (json!("none"), ""), (json!("01Q000000000001"), "01Q000000000001")]
     {
-        let (fake, mut pushing) = salesforce(json!({ "assignment_rule": setting })).await;
+        // A membership is put on the Lead when it has its owner.
+        let config = json!({ "assignment_rule": setting, "campaign_id": CAMPAIGN });
+        let (fake, mut pushing) = salesforce(config).await;
         push(&mut pushing, &enquiry(1, "Sarah Patel")).await;
+        assert_eq!(fake.with(|salesforce| salesforce.members.len()), 1);
         let owners = fake
             .with(|salesforce| salesforce.leads.values().map(|lead| lead.owner.clone()).collect::<Vec<_>>());
         assert_eq!(owners, [owner]);

@@ -180,7 +180,7 @@ async fn a_look_compares_settings_with_what_the_account_has() {
             assert_eq!(findings(&*account, bad).await, expected, "{name}");
         }
     }
-    assert_eq!(tried, 6);
+    assert_eq!(tried, 7);
 }
 
 #[tokio::test]

@@ -8,10 +8,6 @@ use serde_json::{Value, json};
 
 use super::{Conversation, Moment, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
-pub use leadline_domain::{
-    cut::{cut, cut_bytes, units},
-    names::{half as half_name, is_made as is_made_name, is_part_of},
-};
 use leadline_domain::{
     fanout::has_consent,
     json::Json,
@@ -19,6 +15,10 @@ use leadline_domain::{
     names,
     outcome::{Failure, FailureClass},
     template::Context,
+};
+pub use leadline_domain::{
+    names::{half as half_name, is_made as is_made_name, is_part_of},
+    texts::{cut, cut_bytes, escape_html, text, units},
 };
 
 /// Those of [`columns`] that tables may lack, as they came later.
@@ -184,16 +184,6 @@ pub fn fields(mapping: &Mapping, event: &Json, push: &Push<'_>) -> Result<Vec<(S
     Ok(fields)
 }
 
-/// A value as text: what vendors take that know nothing but strings. Null is the empty text.
-#[must_use]
-pub fn text(value: &Json) -> String {
-    match value.as_str() {
-        None if value.is_null() => String::new(),
-        Some(text) => text.into_owned(),
-        None => value.to_string(),
-    }
-}
-
 /// A JSON tree of ours as one that requests are built from; numbers keep their text.
 #[must_use]
 pub fn value(json: &Json) -> Value {
@@ -228,10 +218,10 @@ pub async fn keep_name(push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()
 }
 
 /// What of a plan not every record gets: one that is made for the lead, and one that has no name.
-const NEW: &str = "new";
+pub const NEW: &str = "new";
 const HALF: &str = "half";
 /// What of a lead's texts a plan leaves out.
-const NOTES: &str = "notes";
+pub const NOTES: &str = "notes";
 const EXTRAS: [&str; 3] = [NEW, HALF, NOTES];
 
 /// The fields of a person, by target. First and last name come from the lead's name where it has none of its own; a name
@@ -265,13 +255,8 @@ pub fn person(
     for (target, value) in person_fields(mapping, event, push)? {
         let is_half = half.contains(&target.as_str());
         let part = if mapping.is_for_new(&target) { 1 } else { usize::from(is_half) * 2 };
-        let Some(mut value) = written(&target, &value) else { continue };
-        let whole = value.as_str().map(Cow::into_owned).unwrap_or_default();
-        if let Cow::Owned(fit) = cut(&whole, max) {
-            value = Json::string(&fit);
-            notes.push(Json::string(&was_cut(&target, max)));
-        }
-        parts[part].insert(usize::MAX, &target, value);
+        let Some(value) = written(&target, &value) else { continue };
+        parts[part].insert(usize::MAX, &target, fit(&target, value, (max, cut), &mut notes));
     }
     let [fields, new, mut said] = parts;
     let is_said = has_members(&said);
@@ -280,6 +265,17 @@ pub fn person(
         said.insert(usize::MAX, target, value);
     }
     Ok((fields, [new, said, Json::Array(notes)]))
+}
+
+/// A value as it fits: a text that is longer is cut, which is noted.
+pub fn fit(field: &str, value: Json, (max, cut): (usize, Cut), notes: &mut Vec<Json>) -> Json {
+    let fit = value.as_str().and_then(|whole| match cut(&whole, max) {
+        Cow::Owned(fit) => Some(fit),
+        Cow::Borrowed(_) => None,
+    });
+    let Some(fit) = fit else { return value };
+    notes.push(Json::string(&was_cut(field, max)));
+    Json::string(&fit)
 }
 
 /// What is noted of a text that its field does not take whole.
@@ -328,23 +324,6 @@ pub fn deal_title(event: &Json, max: usize) -> String {
     let name = cut(&at("lead.name"), max - 60).into_owned();
     let parts = [kind, name, at("lead.event_date")].into_iter().filter(|part| !part.trim().is_empty());
     cut(&parts.collect::<Vec<_>>().join(" – "), max).into_owned()
-}
-
-/// Text that is safe within HTML.
-#[must_use]
-pub fn escape_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ mod tests {
     const PLANS: [(&str, &str); 11] = [
         ("activecampaign", "contact fields note"),
         ("airtable", "performUpsert records typecast"),
-        ("brevo", "email attributes"),
+        ("brevo", "email attributes event"),
         ("dynamics", LEAD_PLAN),
         ("google_sheets", "id cells new"),
         ("hubspot", "email properties new half note deal company notes"),

@@ -170,7 +170,7 @@ pub struct Conversation<'a> {
     recently_pushed: bool,
     calls: usize,
     notes: Vec<String>,
-    /// The fields that the target refused: they were written without them.
+    /// The fields, or objects of such, that the target refused or that were left to sales: they were not written.
     pub(super) refused: Vec<String>,
     /// Whether what was rendered earlier cannot be read.
     pub(super) is_unread: bool,

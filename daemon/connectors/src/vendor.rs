@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Call, Conversation, Moment, Push, Request, Response, Result, crm, reading};
+pub(super) use leadline_domain::texts::named;
 use leadline_domain::{
     integration::ProbeKind,
     json::Json,
@@ -19,6 +20,8 @@ const PAGES_MAX: usize = 16;
 const REFUSALS_MAX: usize = 8;
 /// How long a search may lag behind what was written; no vendor documents it.
 const LAG: Duration = Duration::from_secs(15);
+/// Two clocks differ by less than this.
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 /// What is kept in the place of an id where something tells an enquiry whose id cannot be read.
 pub(super) const TOLD: &str = "described";
 
@@ -174,11 +177,6 @@ pub(super) type Classes = &'static [(FailureClass, Terms)];
 /// What a code means, if that is known.
 pub(super) fn class_of(code: &str, classes: Classes) -> Option<FailureClass> {
     classes.iter().find(|(_, codes)| named(codes, code)).map(|(class, _)| *class)
-}
-
-/// Whether a word is one of these.
-pub(super) fn named(terms: &str, word: &str) -> bool {
-    terms.split(' ').any(|term| term == word)
 }
 
 /// What is wrong with a field of a write.

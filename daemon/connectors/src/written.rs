@@ -79,8 +79,8 @@ fn add_prints(path: &str, fields: &Json, refused: &[String], prints: &mut String
     for (name, value) in members {
         let own = format!("{path}{}", name.decode());
         match value {
-            Json::Object(_) => add_prints(&format!("{own}."), value, refused, prints),
             _ if refused.iter().any(|it| own == *it || own.ends_with(&format!(".{it}"))) => {}
+            Json::Object(_) => add_prints(&format!("{own}."), value, refused, prints),
             _ => prints.push_str(&print(&own, value)),
         }
     }

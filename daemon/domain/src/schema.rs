@@ -222,11 +222,16 @@ pub fn unknown_choices(
     for (key, field, words) in settings {
         let Some(target) = targets.iter().find(|target| target.is_called(field)) else { continue };
         let is_it = |choice: &FieldChoice, word: &String| {
-            let own = choice.value.as_str().unwrap_or_default();
+            let own = choice.value.as_str().map_or_else(|| choice.value.to_string(), str::to_owned);
             own.eq_ignore_ascii_case(word) || choice.label.eq_ignore_ascii_case(word)
         };
         let is_there = |word: &String| target.choices.iter().any(|choice| is_it(choice, word));
-        let labels: Vec<&str> = target.choices.iter().map(|choice| choice.label.as_str()).collect();
+        // What is told by numbers is set by them.
+        let told = |choice: &FieldChoice| match &choice.value {
+            Value::Number(number) => format!("{number} ({})", choice.label),
+            _ => choice.label.clone(),
+        };
+        let labels: Vec<String> = target.choices.iter().map(told).collect();
         let missing = words.iter().filter(|word| !labels.is_empty() && !is_there(word));
         let chosen = missing.filter(|word| !is_default(key, word));
         findings.extend(chosen.map(|word| {
@@ -341,6 +346,13 @@ mod tests {
         assert_eq!(
             unknown_choices(&targets, &settings, |key, word| (key, word) == ("closed", "Junk")),
             ["closed: Status has no option Gone; it has New, Lost Lead"]
+        );
+        let list = json!([{ "v": 8, "l": "Web" }, { "v": 9, "l": "Fair" }]);
+        let numbers = [TargetField::new("Source", "picklist", Takes::Choice).choosing(&list, "v", "l")];
+        let source = words(&["8", "fair", "7"]);
+        assert_eq!(
+            unknown_choices(&numbers, &[("source", "Source", &source)], |_, _| false),
+            ["source: Source has no option 7; it has 8 (Web), 9 (Fair)"]
         );
     }
 

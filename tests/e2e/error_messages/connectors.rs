@@ -12,6 +12,7 @@ const CONFIGURATIONS: &[(&str, &str)] = &[
     (r#"activecampaign --config {"api_url":"https://x.api-us1.com","list_id":"3","tags":"a,b,c,d,e,f"}"#, "tags: at most 5 of them"),
     (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"a/b"}"#, "tenant_id must be the directory's id or domain"),
     (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"t","alternate_key":"a-b"}"#, "alternate_key must be a column's logical name, as new_leadref"),
+    (r#"dynamics --config {"environment_url":"https://x.crm4.dynamics.com","tenant_id":"t","campaign_id":"Fair"}"#, "campaign_id must be a campaign's id, as 0f1e2d3c-0000-4000-8000-000000000001"),
     (r#"zoho --config {"accounts_url":"https://accounts.zoho.eu/oauth"}"#, "accounts_url must be scheme, host and port only, as https://sandbox.example.com"),
     (r#"zoho --config {"tags":"a,b,c,d,e,f,g,h,i,j,k"}"#, "tags: at most 10 of them"),
     (r#"zoho --config {"assignment_rule":"mine"}"#, "assignment_rule must be a rule's id, which is a number"),

@@ -286,6 +286,10 @@ pub(super) async fn come(open: OpenFn, trap: Trap, deed: Deed, kind: EventKind) 
     }
     let mut second = if kind == EventKind::Updated { first } else { enquiry(2) };
     second["lead"]["guest_count"] = json!(99);
+    if deed == Deed::Close {
+        // What was closed keeps its amount, whatever is offered since.
+        second["quote"]["total_pence"] = json!(1_500_000);
+    }
     let (told, before, after) = scene.bring(kind, &second).await;
     // Whoever asks again says phone and name anew, and what people correct in a CRM of their own is not known.
     let connector = scene.account.connector();

@@ -1,4 +1,4 @@
-//! Brevo's contacts: found by address, on lists, blocked or unsubscribed, ten calls a second.
+//! Brevo's contacts: found by address, on lists, blocked or unsubscribed, ten calls a second; and their events, ten more.
 
 mod account;
 
@@ -41,7 +41,10 @@ pub struct Brevo {
     pub asked: Vec<(String, BTreeSet<u64>)>,
     /// Somebody was said to be blocked or not.
     pub block_was_said: bool,
+    /// Events, each with the address of its contact.
+    pub events: Vec<(String, Value)>,
     pub quota: Quota,
+    pub event_quota: Quota,
     made: u64,
 }
 
@@ -55,7 +58,9 @@ impl Default for Brevo {
             contacts: BTreeMap::new(),
             asked: Vec::new(),
             block_was_said: false,
+            events: Vec::new(),
             quota: Quota::new(10, Duration::from_secs(1)),
+            event_quota: Quota::new(10, Duration::from_secs(1)),
             made: 100,
         }
     }
@@ -111,8 +116,61 @@ impl Brevo {
                     None => refusal(404, "document_not_found", "Contact does not exist"),
                 }
             }
+            ("POST", ["v3", "events"]) => self.track(&route.body),
+            ("GET", ["v3", "events"]) => self.tracked(route),
             _ => refusal(404, "document_not_found", "no such endpoint"),
         }
+    }
+
+    /// Takes an event: names of letters, digits, hyphens and underscores, and 50 KB of properties.
+    fn track(&mut self, body: &Value) -> Reply {
+        let who = &body["identifiers"];
+        let contact = who["contact_id"].as_u64();
+        if contact.is_some_and(|id| !self.contacts.contains_key(&id)) {
+            return refusal(404, "document_not_found", "Contact does not exist");
+        }
+        let known = contact.map(|id| self.contacts[&id].email.clone());
+        let Some(email) = known.or_else(|| who["email_id"].as_str().map(str::to_lowercase)) else {
+            return refusal(400, "missing_parameter", "identifiers is missing");
+        };
+        let is_name = |name: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            (1..=255).contains(&name.len()) && name.bytes().all(is_plain)
+        };
+        let properties = &body["event_properties"];
+        let mut names = properties.as_object().into_iter().flat_map(Map::keys);
+        let is_taken = is_name(body["event_name"].as_str().unwrap_or_default())
+            && names.all(|name| is_name(name))
+            && properties.to_string().len() <= 50_000;
+        if !is_taken {
+            return refusal(400, "invalid_parameter", "event_name or event_properties are not valid");
+        }
+        let mut event = body.clone();
+        event["contact_id"] = self.id_of(&email).into();
+        self.events.push((email, event));
+        Reply::status(204)
+    }
+
+    /// The events that are asked for; a list of none is left out.
+    fn tracked(&self, route: &Route) -> Reply {
+        let (from, to) = (route.asked("startDate"), route.asked("endDate"));
+        if from.is_empty() != to.is_empty() || from > to {
+            return refusal(400, "invalid_parameter", "startDate and endDate belong together");
+        }
+        let is_asked = |event: &&Value| {
+            let date = event["event_date"].as_str().unwrap_or_default();
+            let is_of = |key: &str, own: String| route.asked(key).is_empty() || route.asked(key) == own;
+            let name = event["event_name"].as_str().unwrap_or_default().to_owned();
+            (from.is_empty() || (from..=to).contains(&date))
+                && is_of("event_name", name)
+                && is_of("contact_id", event["contact_id"].to_string())
+        };
+        let events: Vec<&Value> = self.events.iter().rev().map(|(_, event)| event).filter(is_asked).collect();
+        let mut told = json!({"count": events.len()});
+        if !events.is_empty() {
+            told["events"] = json!(events);
+        }
+        answer(200, &told)
     }
 
     fn shown(&self, id: u64) -> Reply {
@@ -216,7 +274,9 @@ impl Vendor for Brevo {
         if request.header("api-key") != Some(&self.api_key) {
             return refusal(401, "unauthorized", "Key not found");
         }
-        if !self.quota.admit(request.at) {
+        let is_event = request.path.starts_with("/v3/events");
+        let quota = if is_event { &mut self.event_quota } else { &mut self.quota };
+        if !quota.admit(request.at) {
             let refused = refusal(429, "too_many_requests", "The expected rate limit is exceeded.");
             return refused.header("x-sib-ratelimit-limit", "10").header("x-sib-ratelimit-reset", "1");
         }

@@ -13,8 +13,21 @@ use crate::{
     vendor::{Quota, Route, Vendor, pairs},
 };
 
+/// The campaign that there is.
+pub const CAMPAIGN: &str = "5fd3c9a0-0000-4000-8000-000000000001";
 /// What the Lead Source of a lead may be.
-const SOURCES: [i64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+const SOURCES: [(i64, &str); 10] = [
+    (1, "Advertisement"),
+    (2, "Employee Referral"),
+    (3, "External Referral"),
+    (4, "Partner"),
+    (5, "Public Relations"),
+    (6, "Seminar"),
+    (7, "Trade Show"),
+    (8, "Web"),
+    (9, "Word of Mouth"),
+    (10, "Other"),
+];
 /// So many users stand on a page.
 const PAGE: usize = 5_000;
 
@@ -47,6 +60,8 @@ pub struct Dynamics {
     pub scope: String,
     /// Name and type of each column of leads.
     pub columns: Vec<(String, &'static str)>,
+    /// What choice columns offer: numbers, and what people read.
+    pub choices: BTreeMap<String, Vec<(i64, &'static str)>>,
     pub required: BTreeSet<String>,
     /// Columns that the environment fills itself: values for them are taken no notice of.
     pub computed: BTreeSet<String>,
@@ -81,6 +96,7 @@ impl Default for Dynamics {
             ("new_leadref", "String"),
             ("ownerid", "Owner"),
             ("ownerid@odata.bind", ""),
+            ("campaignid@odata.bind", ""),
         ];
         Self {
             tenant: "0f1e2d3c-0000-4000-8000-000000000001".to_owned(),
@@ -89,6 +105,7 @@ impl Default for Dynamics {
             logins: 0,
             scope: String::new(),
             columns: columns.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
+            choices: BTreeMap::from([("leadsourcecode".to_owned(), SOURCES.to_vec())]),
             required: BTreeSet::new(),
             computed: BTreeSet::new(),
             lengths: BTreeMap::from([
@@ -142,7 +159,17 @@ impl Dynamics {
             ("GET", "EntityDefinitions", "") => {
                 Reply::json(200, &json!({"value": [table(route.asked("$filter"))]}))
             }
-            ("GET", "EntityDefinitions", _) => self.describe(),
+            ("GET", "EntityDefinitions", _) => match route.path.get(5).map(String::as_str) {
+                None => self.describe(),
+                Some("Microsoft.Dynamics.CRM.PicklistAttributeMetadata") => self.offers(),
+                Some(kind) => {
+                    error(404, "0x8006088a", &format!("Resource not found for the segment '{kind}'."))
+                }
+            },
+            ("GET", "campaigns", CAMPAIGN) => {
+                Reply::json(200, &json!({"campaignid": CAMPAIGN, "name": "Wedding fair"}))
+            }
+            ("GET", "campaigns", key) => no_campaign(key),
             ("GET", "systemusers", _) => self.users(request, route),
             ("GET", "leads", "") => self.find(route.asked("$filter"), route.asked("$top")),
             ("GET", "leads", key) => match self.by_key(key).and_then(|id| Some((self.leads.get(&id)?, id))) {
@@ -172,6 +199,21 @@ impl Dynamics {
                 "IsValidForCreate": is_valid, "IsValidForUpdate": is_valid, "RequiredLevel": {"Value": level}})
         };
         Reply::json(200, &json!({"value": columns.map(column).collect::<Vec<_>>()}))
+    }
+
+    /// The choices of every choice column; those of the lead source are shared by columns of other tables.
+    fn offers(&self) -> Reply {
+        let option = |(value, label): &(i64, &str)| json!({"Value": value, "Label": {"UserLocalizedLabel": {"Label": label}}});
+        let column = |(name, choices): (&String, &Vec<(i64, &str)>)| {
+            let options: Vec<Value> = choices.iter().map(option).collect();
+            let (own, shared) = if name == "leadsourcecode" {
+                ("GlobalOptionSet", "OptionSet")
+            } else {
+                ("OptionSet", "GlobalOptionSet")
+            };
+            json!({"LogicalName": name, own: {"Options": options}, shared: null})
+        };
+        Reply::json(200, &json!({"value": self.choices.iter().map(column).collect::<Vec<_>>()}))
     }
 
     /// A page of users; the link to the next one has the whole query in it, with a cookie.
@@ -303,8 +345,14 @@ impl Dynamics {
                     format!("Cannot convert the literal '{value}' to the expected type of '{name}'.");
                 return Some(error(400, "0x80048d19", &message));
             }
-            if name == "leadsourcecode" && !value.as_i64().is_some_and(|source| SOURCES.contains(&source)) {
-                let accepted = SOURCES.map(|source| source.to_string()).join(",");
+            if name == "campaignid@odata.bind" && *value != format!("/campaigns({CAMPAIGN})") {
+                return Some(no_campaign(value.as_str().unwrap_or_default()));
+            }
+            let choices = self.choices.get(name).map_or(&[][..], Vec::as_slice);
+            let is_choice = |choice: &(i64, &str)| value.as_i64() == Some(choice.0);
+            if !choices.is_empty() && !choices.iter().any(is_choice) {
+                let accepted: Vec<String> = choices.iter().map(|(choice, _)| choice.to_string()).collect();
+                let accepted = accepted.join(",");
                 let message = format!(
                     "A validation error occurred. The value {value} of '{name}' on record of type 'lead' is outside the valid range. Accepted Values: {accepted}"
                 );
@@ -383,6 +431,11 @@ fn made(set: &str, key: &str, id: &str) -> Reply {
 fn table(filter: &str) -> Value {
     let name = filter.trim_start_matches("LogicalName eq '").trim_end_matches('\'');
     json!({"LogicalName": name, "EntitySetName": format!("{name}s"), "PrimaryIdAttribute": format!("{name}id")})
+}
+
+fn no_campaign(key: &str) -> Reply {
+    let id = key.trim_start_matches("/campaigns(").trim_end_matches(')');
+    error(404, "0x80040217", &format!("campaign With Id = {id} Does Not Exist"))
 }
 
 fn missing(id: &str) -> Reply {

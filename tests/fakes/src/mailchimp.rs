@@ -22,6 +22,8 @@ use crate::{
 const CONNECTIONS_MAX: usize = 10;
 /// The longest note, in characters.
 const NOTE_MAX: usize = 1_000;
+/// What every field of words takes.
+const CHOICES: [&str; 3] = ["Trade Show", "Wedding Fair", "Other"];
 /// The longest text of a merge field, in bytes.
 const TEXT_MAX: usize = 255;
 
@@ -119,7 +121,10 @@ impl Mailchimp {
             }
             ("GET", ["3.0", "lists", _, "merge-fields"]) => {
                 let format = if self.us_phones { "US" } else { "none" };
-                let field = |(tag, kind): &(String, String)| json!({"tag": tag, "type": kind, "options": {"phone_format": format}});
+                let field = |(tag, kind): &(String, String)| {
+                    let choices: &[&str] = if kind == "dropdown" { &CHOICES } else { &[] };
+                    json!({"tag": tag, "type": kind, "options": {"phone_format": format, "choices": choices}})
+                };
                 let (from, count) = (route.asked("offset"), route.asked("count"));
                 let fields = self.merge_fields.iter().skip(from.parse().unwrap_or(0));
                 let page: Vec<Value> = fields.take(count.parse().unwrap_or(10)).map(field).collect();
@@ -220,7 +225,9 @@ impl Mailchimp {
             Some("phone") if self.us_phones && text.is_none_or(|text| !is_us_phone(text)) => {
                 "Please enter a valid phone number"
             }
-            Some("dropdown") if text != Some("Trade Show") => "Value must be one of: Trade Show",
+            Some("dropdown") if text.is_none_or(|text| !CHOICES.contains(&text)) => {
+                "Value must be one of: Trade Show, Wedding Fair, Other"
+            }
             Some("address") if !value.is_object() => "Please enter a complete address",
             Some("date") if text.is_none_or(|text| text.parse::<jiff::civil::Date>().is_err()) => {
                 "Please enter a date"

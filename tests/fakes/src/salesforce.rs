@@ -126,7 +126,7 @@ impl Vendor for Salesforce {
         let insists = request.header("sforce-duplicate-rule-header") == Some("allowSave=true");
         let before: Vec<String> = self.leads.keys().cloned().collect();
         let reply = self.route(&route, insists);
-        self.assign(method, &path, request.header("sforce-auto-assign"), &before);
+        self.assign(&route, request.header("sforce-auto-assign"), &before);
         reply.header(
             "Sforce-Limit-Info",
             &format!("api-usage={}/100000", 100_000 - self.calls_left.min(100_000)),
@@ -145,10 +145,14 @@ impl Salesforce {
         self.insert(fields)
     }
 
-    /// Assignment rules run on whatever is written, unless the call forbids it: the default is yes for updates too.
-    fn assign(&mut self, method: &str, path: &[&str], header: Option<&str>, before: &[String]) {
-        let updated = match (method, path) {
-            ("PATCH", [.., "Lead", id]) => Some((*id).to_owned()),
+    /// Assignment rules run on whatever is written, unless the call forbids it: the default is yes for updates too, and for
+    /// a record that is put on a Lead.
+    fn assign(&mut self, route: &Route, header: Option<&str>, before: &[String]) {
+        let (method, path) = route.parts();
+        let touched = match (method, &path[..]) {
+            ("PATCH", [.., "Lead", id]) => Some(*id),
+            ("POST", [.., "Task"]) => route.body["WhoId"].as_str(),
+            ("POST", [.., "CampaignMember"]) => route.body["LeadId"].as_str(),
             _ => None,
         };
         let owner = match header {
@@ -157,7 +161,7 @@ impl Salesforce {
             _ => self.assigns_to.to_owned(),
         };
         for (id, lead) in &mut self.leads {
-            if !before.contains(id) || Some(id) == updated.as_ref() {
+            if !before.contains(id) || Some(id.as_str()) == touched {
                 lead.owner = owner.clone();
             }
         }

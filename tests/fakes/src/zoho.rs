@@ -52,6 +52,8 @@ pub struct Zoho {
     pub fields: Vec<(String, &'static str)>,
     /// What a new Lead must have.
     pub required: BTreeSet<String>,
+    /// Fields of which no two Leads have the same value.
+    pub unique: BTreeSet<String>,
     pub lengths: BTreeMap<&'static str, usize>,
     pub leads: BTreeMap<String, Lead>,
     pub notes: BTreeMap<String, Note>,
@@ -99,6 +101,7 @@ impl Default for Zoho {
             scopes: ["modules", "settings", "tags", "org"].into(),
             fields: fields.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
             required: BTreeSet::from(["Last_Name".to_owned()]),
+            unique: BTreeSet::new(),
             lengths: BTreeMap::from([("First_Name", 40), ("Last_Name", 80), ("Phone", 30), ("Company", 200)]),
             leads: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -261,7 +264,7 @@ impl Zoho {
                 json!({"api_name": missing}),
             );
         }
-        if let Some(reply) = self.wrong(record) {
+        if let Some(reply) = self.wrong(record).or_else(|| self.taken(record, None)) {
             return reply;
         }
         let id = self.id();
@@ -273,7 +276,7 @@ impl Zoho {
     }
 
     fn update(&mut self, id: &str, record: &Value) -> Reply {
-        if let Some(reply) = self.wrong(record) {
+        if let Some(reply) = self.wrong(record).or_else(|| self.taken(record, Some(id))) {
             return reply;
         }
         let fields = self.written(record);
@@ -341,6 +344,16 @@ impl Zoho {
             return invalid(json!({"api_name": name, "expected_data_type": wanted}));
         }
         None
+    }
+
+    /// What another Lead has that must be the only one.
+    fn taken(&self, record: &Value, own: Option<&str>) -> Option<Reply> {
+        let others = self.leads.iter().filter(|(id, _)| Some(id.as_str()) != own);
+        let mut taken = others.flat_map(|(id, other)| self.unique.iter().map(move |name| (id, other, name)));
+        let (id, _, name) = taken.find(|(_, other, name)| {
+            other.fields.get(*name).is_some_and(|value| *value == record[name.as_str()])
+        })?;
+        Some(refused(200, "DUPLICATE_DATA", "duplicate data", json!({"api_name": name, "id": id})))
     }
 
     fn notes_of(&self, id: &str) -> Reply {

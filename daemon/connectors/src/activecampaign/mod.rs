@@ -10,6 +10,11 @@ mod push;
 #[cfg(test)]
 mod tests;
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use crate::prelude::*;
 use config::{Config, Credentials};
 
@@ -46,6 +51,7 @@ impl TypedConnector for ActiveCampaign {
             url: url.ok_or_else(|| crm::unrenderable("api_url is required"))?,
             list: setup.config.list_id.0,
             tags: setup.config.tags.0,
+            tag_numbers: Mutex::default(),
             token: setup.credentials.api_token.0,
             mapping: setup.mapping,
         }))
@@ -58,6 +64,8 @@ struct Ready {
     url: Url,
     list: String,
     tags: Vec<String>,
+    /// The numbers of tags by their names, as far as they were looked up; all are forgotten when one is refused.
+    tag_numbers: Mutex<BTreeMap<String, String>>,
     token: Option<SecretString>,
     mapping: Mapping,
 }
@@ -94,6 +102,10 @@ impl Prepared for Ready {
 }
 
 impl Ready {
+    fn tag_numbers(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.tag_numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         self.request(Method::GET, path).query(query)
     }

@@ -78,8 +78,11 @@ impl Ready {
                 let tag = number(&self.tag(tag, ctx).await?);
                 let of = Json::object([("contact", number(&contact)), ("tag", tag)]);
                 let tagged = ctx.send(self.post(&["contactTags"], "contactTag", of)).await?;
+                if !tagged.is_good() {
+                    self.tag_numbers().clear();
+                }
                 if tagged.status == 404 {
-                    return Err(gone(NAME, "contact"));
+                    return Err(gone(NAME, "contact or the tag"));
                 }
                 VENDOR.checked(tagged, ctx.now)?;
             }
@@ -207,11 +210,21 @@ impl Ready {
         Ok(true)
     }
 
-    /// The number of a tag, which is made if there is none.
+    /// The number of a tag, which is looked up once, and made if there is none.
     async fn tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<String> {
-        if let Some(id) = self.find_tag(name, ctx).await? {
+        let known = self.tag_numbers().get(name).cloned();
+        if let Some(id) = known {
             return Ok(id);
         }
+        let id = match self.find_tag(name, ctx).await? {
+            Some(id) => id,
+            None => self.make_tag(name, ctx).await?,
+        };
+        self.tag_numbers().insert(name.to_owned(), id.clone());
+        Ok(id)
+    }
+
+    async fn make_tag(&self, name: &str, ctx: &mut Conversation<'_>) -> Result<String> {
         let tag = Json::object([
             ("tag", Json::string(name)),
             ("tagType", Json::string("contact")),

@@ -224,6 +224,23 @@ fn a_tag_that_another_push_has_just_made_is_found() {
 }
 
 #[test]
+fn a_tag_is_looked_up_once_until_it_is_gone() {
+    let ready = ready(json!({ "tags": "Wedding" }), json!({}));
+    let run = |answers: &[(u16, Value)]| {
+        let said = drive(ready.as_ref(), Created, &agreed(lead()), Ids::new(), None, answers);
+        let looks = calls(&said).iter().filter(|call| call.starts_with("GET tags")).count();
+        (said.failure().0, looks)
+    };
+    let (found, given) = (|| tags(&[("20", "Wedding")]), || (201, json!({ "contactTag": { "id": "1" } })));
+    let first = [synced(), places(&[("3", "1")]), found(), given(), noted()];
+    let later = [synced(), places(&[("3", "1")]), given(), noted()];
+    assert_eq!([run(&first), run(&later)], [("delivered", 1), ("delivered", 0)]);
+    let gone = (404, json!({ "message": "No Result found" }));
+    assert_eq!(run(&[synced(), places(&[("3", "1")]), gone]), ("transient", 0));
+    assert_eq!(run(&first), ("delivered", 1));
+}
+
+#[test]
 fn every_error_has_its_class_and_says_what_activecampaign_said() {
     assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }

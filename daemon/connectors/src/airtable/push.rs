@@ -1,24 +1,26 @@
 //! A push to Airtable: the lead as a row, written by one call.
 
 use super::{KEY, Ready, VENDOR, error};
-use crate::prelude::*;
+use crate::{
+    crm::{NEW, NOTES},
+    prelude::*,
+};
 
 /// The longest text of a cell, in characters.
 const CELL_MAX: usize = 100_000;
-/// Under which a plan has what only a record gets that is made.
-const NEW: &str = "new";
 
 /// The request that makes or changes the record, and beside it what only a record gets that is made.
 pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json> {
     let event = crm::event(push)?;
-    let (mut fields, mut new) = (Json::Object(Vec::new()), Json::Object(Vec::new()));
+    let (mut fields, mut new, mut notes) = (Json::Object(Vec::new()), Json::Object(Vec::new()), Vec::new());
     let mut lesser = crm::lesser_name(mapping, &event, push);
     lesser.retain(|_| push.event == EventKind::Updated);
     for (column, value) in crm::fields(mapping, &event, push)? {
         let is_for_new = mapping.is_for_new(&column) || lesser.contains(&column.as_str());
         let part = if column != key && is_for_new { &mut new } else { &mut fields };
         if column != key || !value.is_null() {
-            part.insert(usize::MAX, &column, cell(value, column == key));
+            let (cell, name) = (cell(value, column == key), format!("column {column}"));
+            part.insert(usize::MAX, &column, crm::fit(&name, cell, (CELL_MAX, crm::cut), &mut notes));
         }
     }
     if fields.get(key).is_none() {
@@ -29,16 +31,15 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json>
         ("records", Json::Array(vec![Json::object([("fields", fields)])])),
         ("typecast", Json::Bool(true)),
     ]);
-    if written::has_members(&new) {
-        plan.insert(usize::MAX, NEW, new);
-    }
+    crm::put_extras(&mut plan, [new, Json::Null, Json::Array(notes)]);
     Ok(plan)
 }
 
 /// Writes what the lead says anew; a record that took the place of the known one gets all.
 pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut plan = crm::rendered(push, ctx)?;
-    let new = plan.take_at(NEW);
+    // What stands beside the request's own members.
+    let [new, _] = [NEW, NOTES].map(|extra| plan.take_at(extra));
     let mut all = fields_of(&plan);
     // As it was rendered: the mapping may be another by now.
     let key = match plan.at("performUpsert.fieldsToMergeOn") {
@@ -112,9 +113,8 @@ fn id_in(answer: &Response) -> Option<String> {
 /// A value as a cell takes it; the key in one case, because a lead's id may come in either.
 fn cell(value: Json, is_key: bool) -> Json {
     match value {
-        Json::Array(_) | Json::Object(_) => Json::string(&crm::cut(&value.to_string(), CELL_MAX)),
+        Json::Array(_) | Json::Object(_) => Json::string(&value.to_string()),
         Json::String(text) if is_key => Json::string(&text.decode().to_ascii_uppercase()),
-        Json::String(text) => Json::string(&crm::cut(&text.decode(), CELL_MAX)),
         other => other,
     }
 }

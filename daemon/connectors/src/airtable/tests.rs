@@ -34,6 +34,17 @@ fn each_kind_of_lead_makes_its_request() {
     }
 }
 
+#[test]
+fn a_text_that_a_cell_does_not_take_whole_is_cut_and_told() {
+    let mut lead: Value = serde_json::from_str(FULL).unwrap();
+    lead["lead"]["profile"] = json!({"notes": "x".repeat(100_001)});
+    let driven = PushCase::created(&lead.to_string()).run(ready(Value::Null).as_ref(), &[(200, DONE)]);
+    let written = driven.bodies[0]["records"][0]["fields"]["Notes"].as_str().unwrap();
+    assert_eq!((crm::units(written), written.ends_with("x…")), (100_000, true));
+    assert_eq!(driven.note.as_deref(), Some("column Notes was cut to 100000 characters"));
+    assert_eq!(driven.bodies[0].as_object().unwrap().len(), 3, "it is no part of the request");
+}
+
 /// What a new operator copies from the page takes every lead.
 #[test]
 fn the_page_has_each_column_of_our_mapping_made() {

@@ -11,6 +11,8 @@ settings! {
         confirm_template_id: Option<Int<1, { i64::MAX }>>,
         /// The page that people see who have confirmed
         confirm_redirect_url: Option<String>,
+        /// Whether each enquiry and each change is kept as an event on its contact: yes or no
+        events: Flag = "yes",
         /// How many calls about contacts the account allows in a second: 20 with advanced limits
         calls_per_second: Int<1, 10_000> = 10,
     }

@@ -12,9 +12,13 @@ use crate::{
 };
 use leadline_domain::{integration::ProbeKind, outcome::Outcome};
 
+/// The delivery that is played.
+const ID: &str = "01J8H6KQH4YG3XR8RWM6T6XFQ0";
 const NONE: (u16, &str) = (404, r#"{"code":"document_not_found","message":"Contact does not exist"}"#);
 const MADE: (u16, &str) = (201, r#"{"id":42}"#);
 const CHANGED: (u16, &str) = (204, "");
+const TOLD: (u16, &str) = (204, "");
+const UNTOLD: (u16, &str) = (200, r#"{"count":0}"#);
 
 fn ready(more: Value, mapping: Value) -> Box<dyn Prepared> {
     let mut config = json!({"list_ids": "3, #7"});
@@ -50,20 +54,23 @@ fn consenting(text: &str) -> String {
 #[test]
 fn each_kind_of_lead_makes_its_requests() {
     let there = known(false, &[3], &[]);
-    let update = [(200, there.as_str()), CHANGED];
+    let update = [(200, there.as_str()), CHANGED, TOLD];
     let run = |case: PushCase<'_>, answers: &[(u16, &str)]| {
         let played = case.run(ready(json!({}), Value::Null).as_ref(), answers);
         assert_eq!(played.outcome, Outcome::Delivered);
         played
     };
     let minimal = consenting(MINIMAL);
-    let create = run(PushCase::created(FULL), &[NONE, MADE]);
+    let create = run(PushCase::created(FULL), &[NONE, MADE, TOLD]);
     assert_eq!(create.ids["contact"], "42");
-    let again = PushCase { rendered: create.rendered.clone(), is_repeat: true, ..PushCase::created(FULL) };
-    let repeat = run(again, &update);
+    // The answer to the event was lost.
+    let ids = Ids::from([(format!("contact.{ID}"), "42".to_owned())]);
+    let rendered = create.rendered.clone();
+    let again = PushCase { rendered, is_repeat: true, ids, ..PushCase::created(FULL) };
+    let repeat = run(again, &[update[0], CHANGED, UNTOLD, TOLD]);
     let update = run(PushCase::updated(UPDATED), &update);
-    let minimal = run(PushCase::created(&minimal), &[NONE, MADE]);
-    let maximal = run(PushCase::created(MAXIMAL), &[NONE, MADE]);
+    let minimal = run(PushCase::created(&minimal), &[NONE, MADE, TOLD]);
+    let maximal = run(PushCase::created(MAXIMAL), &[NONE, MADE, TOLD]);
     assert_goldens(&[
         ("create", include_str!("fixtures/create.json"), &create),
         ("repeat", include_str!("fixtures/repeat.json"), &repeat),
@@ -94,8 +101,8 @@ fn nobody_is_put_back_where_they_left_and_nothing_says_whether_they_are_blocked(
         (known(false, &[9], &[8]), Some(json!([3, 7])), None),
     ] {
         for prepared in [ready(json!({}), Value::Null), confirming()] {
-            let played =
-                PushCase::created(FULL).run(prepared.as_ref(), &[(200, &contact), CHANGED, (201, "")]);
+            let answers = [(200, contact.as_str()), CHANGED, (201, ""), TOLD];
+            let played = PushCase::created(FULL).run(prepared.as_ref(), &answers);
             assert_eq!((&played.outcome, played.note.as_deref()), (&Outcome::Delivered, note), "{contact}");
             let joined =
                 played.bodies.iter().find_map(|body| body.get("listIds").or(body.get("includeListIds")));
@@ -107,11 +114,16 @@ fn nobody_is_put_back_where_they_left_and_nothing_says_whether_they_are_blocked(
 
 #[test]
 fn who_is_new_to_a_list_is_asked_once_to_confirm() {
-    let played = PushCase::created(FULL).run(confirming().as_ref(), &[NONE, (201, "")]);
+    let played = PushCase::created(FULL).run(confirming().as_ref(), &[NONE, (201, ""), TOLD]);
     assert_eq!(
         calls(&played),
-        ["GET /v3/contacts/sarah%40example.com", "POST /v3/contacts/doubleOptinConfirmation"]
+        [
+            "GET /v3/contacts/sarah%40example.com",
+            "POST /v3/contacts/doubleOptinConfirmation",
+            "POST /v3/events"
+        ]
     );
+    assert_eq!(played.bodies[2]["identifiers"], json!({"email_id": "sarah@example.com"}));
     let expected = json!({"email": "sarah@example.com", "attributes": {"FIRSTNAME": "Sarah", "LASTNAME": "Jane Patel",
         "SMS": "+447700900123"}, "includeListIds": [3, 7], "templateId": 5, "redirectionUrl": "https://barn.example/thanks"});
     assert_eq!(played.bodies[1], expected);
@@ -125,12 +137,74 @@ fn who_is_new_to_a_list_is_asked_once_to_confirm() {
 }
 
 #[test]
+fn an_event_keeps_each_enquiry_once() {
+    let there = known(false, &[3, 7], &[]);
+    let begun = || Ids::from([(format!("contact.{ID}"), "42".to_owned())]);
+    let told = json!({"count": 1, "events": [{"contact_id": 42, "event_properties": {"delivery": ID}}]});
+    let (told, good) = (told.to_string(), Outcome::Delivered);
+    // Its answer was lost: Brevo has it, or not.
+    for (listed, calls) in [((200, told.as_str()), 3), (UNTOLD, 4)] {
+        let again = PushCase { is_repeat: true, ids: begun(), ..PushCase::created(FULL) };
+        let answers = [(200, there.as_str()), CHANGED, listed, TOLD];
+        let played = again.run(ready(json!({}), Value::Null).as_ref(), &answers);
+        assert_eq!((&played.outcome, played.requests.len()), (&good, calls), "{listed:?}");
+        assert_eq!(
+            played.requests[2].url.query(),
+            Some(
+                "event_name=lead_received&startDate=2026-11-18T10%3A56%3A40Z&endDate=2026-11-18T11%3A06%3A40Z&contact_id=42"
+            )
+        );
+        assert_eq!(played.ids[&format!("event.{ID}")], "described");
+    }
+    // An earlier attempt that did not come to it sent none, and one that kept it sends it never again.
+    let first = PushCase { is_repeat: true, ..PushCase::created(FULL) };
+    let played = first.run(ready(json!({}), Value::Null).as_ref(), &[(200, &there), CHANGED, TOLD]);
+    assert_eq!((played.outcome, played.requests.len()), (good.clone(), 3));
+    let again = PushCase { is_repeat: true, ids: played.ids, ..PushCase::created(FULL) };
+    let played = again.run(ready(json!({}), Value::Null).as_ref(), &[(200, &there), CHANGED]);
+    assert_eq!((played.outcome, played.requests.len()), (good, 2));
+    // What cannot be read is not taken for none.
+    for unread in [(200, "{}"), (200, "<html>")] {
+        let again = PushCase { is_repeat: true, ids: begun(), ..PushCase::created(FULL) };
+        let answers = [(200, there.as_str()), CHANGED, unread];
+        let played = again.run(ready(json!({}), Value::Null).as_ref(), &answers);
+        assert_eq!((played.failure().0, played.requests.len()), ("transient", 3), "{unread:?}");
+    }
+    let unkept = ready(json!({"events": "no"}), Value::Null);
+    let played = PushCase::created(FULL).run(unkept.as_ref(), &[NONE, MADE]);
+    assert_eq!((&played.outcome, played.requests.len()), (&Outcome::Delivered, 2));
+    let gone = [(200, there.as_str()), CHANGED, NONE];
+    let played = PushCase::created(FULL).run(ready(json!({}), Value::Null).as_ref(), &gone);
+    assert_eq!(played.failure(), ("transient", "brevo: somebody deleted the contact meanwhile", None));
+}
+
+#[test]
+fn an_event_has_names_and_lengths_that_brevo_takes() {
+    let mut lead: Value = serde_json::from_str(FULL).unwrap();
+    lead["lead"]["delivery"] = json!("by hand");
+    lead["lead"]["Größe"] = json!("80");
+    for n in 0..30 {
+        lead["lead"][format!("wish {n}")] = json!("é".repeat(2_000));
+    }
+    let played =
+        PushCase::created(&lead.to_string()).run(ready(json!({}), Value::Null).as_ref(), &[NONE, MADE, TOLD]);
+    let told = &played.bodies[2]["event_properties"];
+    assert_eq!(
+        (&told["delivery"], &told["delivery_"], &told["gr__e"]),
+        (&json!(ID), &json!("by hand"), &json!("80"))
+    );
+    assert!(told.to_string().len() < 50_000 && told["wish_29"] == "…", "{told}");
+    let is_plain = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    assert!(told.as_object().unwrap().keys().all(is_plain), "{told}");
+}
+
+#[test]
 fn an_attribute_that_is_refused_keeps_nobody_out() {
     let doubled = r#"{"code":"duplicate_parameter","message":"Unable to create contact, SMS is already associated with another Contact","metadata":{"duplicate_identifiers":["SMS"]}}"#;
     let invalid = r#"{"code":"invalid_parameter","message":"Invalid phone number"}"#;
     for refusal in [doubled, invalid] {
         let played = PushCase::created(FULL)
-            .run(ready(json!({}), Value::Null).as_ref(), &[NONE, (400, refusal), MADE]);
+            .run(ready(json!({}), Value::Null).as_ref(), &[NONE, (400, refusal), MADE, TOLD]);
         assert_eq!(played.outcome, Outcome::Delivered, "{refusal}");
         assert_eq!(
             (played.bodies[1]["attributes"].get("SMS").is_some(), played.bodies[2]["attributes"].get("SMS")),

@@ -18,6 +18,8 @@ settings! {
         alternate_key: Option<Column>,
         /// The number of the Lead Source of new leads; 8 is Web
         lead_source: Int<0, 2_147_483_647> = 8,
+        /// The id of the campaign that new leads come from, as in the address of its page; absent for none. An update changes none
+        campaign_id: Option<CampaignId>,
         /// save in spite of the environment's duplicate detection rules, or respect them
         duplicates: Duplicates = "save",
         /// Whether a new enquiry opens a disqualified lead again: yes or no; its note says where it stays so
@@ -49,6 +51,18 @@ parsed! {
 parsed! {
     /// The logical name of a column, which becomes part of a path.
     pub(crate) struct Column(String) = column
+}
+
+parsed! {
+    /// The id of a campaign, which becomes part of a path.
+    pub(crate) struct CampaignId(String) = campaign
+}
+
+fn campaign(text: &str) -> Result<String, Problem> {
+    let parts: Vec<usize> = text.split('-').map(str::len).collect();
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let is_id = is_hex && parts == [8, 4, 4, 4, 12];
+    fit(text.to_owned(), is_id, "must be a campaign's id, as 0f1e2d3c-0000-4000-8000-000000000001")
 }
 
 fn tenant(text: &str) -> Result<String, Problem> {

@@ -70,6 +70,9 @@ impl Prepared for Ready {
         let title = Json::string(&plan.title);
         plan.add("subject", title);
         plan.add("leadsourcecode", Json::integer(self.settings.lead_source.0.into()));
+        if let Some(campaign) = &self.settings.campaign_id {
+            plan.add("campaignid@odata.bind", Json::string(&format!("/campaigns({})", campaign.0)));
+        }
         // What is the key in the URL must not be in the body.
         if let Some(key) = &self.settings.alternate_key {
             plan.create.take_at(&key.0);

@@ -39,19 +39,25 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
     let is_for_new = |column: &str| ready.mapping.is_for_new(column) || lesser.contains(&column);
     fields.retain(|(column, _)| *column == ready.key || !is_for_new(column));
     let made = all.into_iter().filter(|field| !fields.contains(field)).collect();
-    let cells = |fields: Vec<(String, Json)>| {
+    let mut notes = Vec::new();
+    let mut cells = |fields: Vec<(String, Json)>| {
         let mut cells = Json::Object(Vec::new());
         for (column, value) in fields {
             let value = match value {
                 Json::Number(_) | Json::Bool(_) => value,
                 _ if column == ready.key => Json::string(&id),
-                other => Json::string(&crm::cut(&crm::text(&other), CELL_MAX)),
+                other => {
+                    let text = Json::string(&crm::text(&other));
+                    crm::fit(&format!("column {column}"), text, (CELL_MAX, crm::cut), &mut notes)
+                }
             };
             cells.insert(usize::MAX, &column, value);
         }
         cells
     };
-    let plan = Json::object([("id", Json::string(&id)), ("cells", cells(fields)), ("new", cells(made))]);
+    let (cells, new) = (cells(fields), cells(made));
+    let mut plan = Json::object([("id", Json::string(&id)), ("cells", cells), ("new", new)]);
+    crm::put_extras(&mut plan, [Json::Null, Json::Null, Json::Array(notes)]);
     Ok(crm::kept(plan))
 }
 

@@ -72,6 +72,19 @@ fn paths(played: &Played) -> Vec<String> {
 }
 
 #[test]
+fn a_text_that_a_cell_does_not_take_whole_is_cut_and_told() {
+    let mut lead: Value = serde_json::from_str(FULL).unwrap();
+    lead["lead"]["profile"] = json!({"notes": "x".repeat(50_001)});
+    let headed = sheet(&HEADER, "", 1000);
+    let played = PushCase::created(&lead.to_string())
+        .run(ready(json!({"lead.profile.notes": "Status"})).as_ref(), &[(200, &headed), NONE, ADDED]);
+    let written = played.bodies[2]["values"][0][0].as_str().unwrap();
+    assert_eq!((written.chars().count(), written.ends_with("x…")), (50_000, true));
+    let note = played.note.unwrap();
+    assert!(note.starts_with("column Status was cut to 50000 characters; "), "{note}");
+}
+
+#[test]
 fn each_kind_of_lead_makes_its_requests() {
     let (empty, headed) = (sheet(&[], "", 1000), sheet(&HEADER, "", 1000));
     let there = sheet(&HEADER, "01J8H6KQH4YG3XR8RWM6T6XFQE", 1000);

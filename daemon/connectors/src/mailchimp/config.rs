@@ -16,7 +16,7 @@ settings! {
         /// The ids of the marketing permissions that the members of new leads give, with commas between them; integration check names them
         marketing_permissions: List,
         /// Whether each enquiry and each change is kept as a note on its member, of a thousand characters: yes or no
-        notes: Flag = "no",
+        notes: Flag = "yes",
     }
 }
 

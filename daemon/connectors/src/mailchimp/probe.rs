@@ -74,6 +74,7 @@ fn merge_field(field: &Value) -> Option<TargetField> {
     let takes = match kind {
         "number" => Takes::Number,
         "date" => Takes::Date,
+        "dropdown" | "radio" => Takes::Choice,
         // A day without a year is what no lead has, and an address is an object, which no mapping makes.
         "birthday" | "address" => Takes::Nothing,
         _ => Takes::Any,

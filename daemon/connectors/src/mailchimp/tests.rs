@@ -13,8 +13,9 @@ use leadline_domain::{address::EgressPolicy, outcome::Outcome};
 
 const MEMBER: (u16, &str) = (200, r#"{"id":"abc","email_address":"sarah@example.com","status":"pending"}"#);
 
+/// An audience without notes, unless they are asked for.
 fn ready(more: Value, mapping: Value) -> Box<dyn Prepared> {
-    let mut config = json!({"list_id": "a1b2c3"});
+    let mut config = json!({"list_id": "a1b2c3", "notes": "no"});
     for (key, value) in more.as_object().into_iter().flatten() {
         config[key] = value.clone();
     }
@@ -61,8 +62,9 @@ fn who_asks_chooses_groups_and_permissions_and_an_update_says_nothing_of_them() 
 }
 
 #[test]
-fn what_came_is_kept_as_a_note_where_it_is_asked_for() {
-    let ready = ready(json!({"notes": "yes"}), Value::Null);
+fn what_came_is_kept_as_a_note() {
+    // As it is by default.
+    let ready = ready(json!({"notes": null}), Value::Null);
     let first = PushCase::created(FULL).run(ready.as_ref(), &[MEMBER, (200, r#"{"id": 7}"#)]);
     first.assert_is(include_str!("fixtures/notes.json"));
     assert_eq!(
@@ -324,6 +326,19 @@ fn a_merge_field_of_another_type_is_named() {
     let good = json!({"lead.source_url": "TEXT", "lead.guest_count": "NUMBER", "lead.event_date": "DATE",
         "lead.event_type": "RADIO", "lead.profile.notes": {"to": "BIRTHDAY", "value": "02/14"}});
     assert_eq!(said(good), [""; 0]);
+    let asked = json!({"merge_fields": [
+        {"tag": "KIND", "type": "dropdown", "options": {"choices": ["Wedding Fair", "Other"]}},
+        {"tag": "AGREED", "type": "radio", "options": {"choices": ["I do"]}}]});
+    let own = json!({"lead.profile.first_name": null, "lead.profile.last_name": null, "lead.phone": null,
+        "lead.utm.term": {"to": "KIND", "value": "Fair"}, "lead.gdpr_consent": "AGREED"});
+    let (report, _) = probe(ready(json!({}), own).as_ref(), ProbeKind::Mapping, &[(200, &asked.to_string())]);
+    assert_eq!(
+        report.findings,
+        [
+            "lead.utm.term: KIND has no option Fair",
+            "lead.gdpr_consent: AGREED is of type radio, and this is true or false",
+        ]
+    );
     for (field, target, expected) in [
         ("lead.event_date", "NUMBER", "lead.event_date: NUMBER is of type number, and this is a date"),
         ("lead.guest_count", "DATE", "lead.guest_count: DATE is of type date, and this is a number"),

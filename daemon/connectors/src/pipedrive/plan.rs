@@ -4,14 +4,12 @@ use super::{
     config::{Config, Deals, is_custom},
     requests::number,
 };
-use crate::{plan::plan, prelude::*};
+use crate::{plan::plan, prelude::*, vendor::CLOCKS_DIFFER};
 
 /// The longest name or title, in characters.
 const TEXT_MAX: usize = 255;
 /// The longest note that is written, in characters: four bytes each stay within the longest string that is read back.
 const NOTE_MAX: usize = 16_000;
-/// Two clocks differ by less than this.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(600);
 
 plan! {
     /// A push, rendered.

@@ -101,22 +101,10 @@ impl Ready {
         person: &str,
         ctx: &mut Conversation<'_>,
     ) -> Result<String> {
-        if let Some(id) = ctx.id("deal") {
-            let changes = plan.deal_changes(&Written::of(push, ctx));
-            let answer = if written::has_members(&changes) {
-                self.write(&changes, |changes| self.patch("deals", &id, changes), ctx).await?
-            } else {
-                ctx.send(self.get(&["api", "v2", "deals", &id], &[])).await?
-            };
-            let body = answer.json().unwrap_or_default();
-            let is_there = body["data"]["is_deleted"] != true && body["data"]["is_archived"] != true;
-            if answer.is_good() && is_there {
-                return Ok(id);
-            }
-            let is_gone = answer.is_one_of(&[404, 410]) || body["data"]["is_deleted"] == true;
-            if !is_gone && !self.is_archived(&id, &answer, ctx).await? {
-                return Err(error::failure(&answer, ctx.now));
-            }
+        if let Some(id) = ctx.id("deal")
+            && self.changed(push, plan, &id, ctx).await?
+        {
+            return Ok(id);
         }
         // Where the deal was deleted too: an earlier attempt may have made it anew.
         if push.is_repeat {
@@ -135,19 +123,54 @@ impl Ready {
         VENDOR.made(self.write(&deal, |deal| self.create("deals", deal), ctx).await?, "data/id", ctx.now)
     }
 
-    /// Whether a deal took no change because it is archived: then the lead gets a new one. No code is documented for it,
-    /// so the deal itself is asked.
-    async fn is_archived(&self, id: &str, answer: &Response, ctx: &mut Conversation<'_>) -> Result<bool> {
-        if !answer.is_good() && !answer.is_one_of(&[400, 403, 405, 409, 422]) {
+    /// Writes what the lead says anew to its deal; false if that is gone or archived. One that was won or lost keeps what it
+    /// was closed with.
+    async fn changed(
+        &self,
+        push: &Push<'_>,
+        plan: &Plan,
+        id: &str,
+        ctx: &mut Conversation<'_>,
+    ) -> Result<bool> {
+        let is_deleted =
+            |answer: &Response| answer.json().is_some_and(|body| body["data"]["is_deleted"] == true);
+        let is_gone = |answer: &Response| answer.is_one_of(&[404, 410]) || is_deleted(answer);
+        let there = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
+        if is_gone(&there) || self.is_archived(id, &there, ctx) {
             return Ok(false);
         }
-        let deal = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
-        let is_archived =
-            deal.is_good() && deal.json().is_some_and(|deal| deal["data"]["is_archived"] == true);
+        let body = VENDOR.read(&there, ctx.now)?;
+        let deal = &body["data"];
+        if !deal.is_object() {
+            // One that was won would be written over.
+            return Err(unread(NAME, &there, "deal"));
+        }
+        let changes = plan.deal_changes(&Written::of(push, ctx));
+        if !written::has_members(&changes) {
+            return Ok(true);
+        }
+        if let Some(status) = word(deal, "status").filter(|status| named("won lost", status)) {
+            ctx.note(format!("deal {id} is {status}: its value and fields stay as they are"));
+            ctx.refused.push("deal".to_owned());
+            return Ok(true);
+        }
+        let answer = self.write(&changes, |changes| self.patch("deals", id, changes), ctx).await?;
+        if answer.is_good() || is_gone(&answer) {
+            return Ok(!is_gone(&answer));
+        }
+        // No code is documented for a deal that was archived meanwhile, so the deal itself is asked.
+        let there = ctx.send(self.get(&["api", "v2", "deals", id], &[])).await?;
+        if self.is_archived(id, &there, ctx) { Ok(false) } else { Err(error::failure(&answer, ctx.now)) }
+    }
+
+    /// Whether a deal takes no changes because it is archived: then the lead gets a new one.
+    fn is_archived(&self, id: &str, there: &Response, ctx: &mut Conversation<'_>) -> bool {
+        let deal = there.json().unwrap_or_default();
+        let is_archived = there.is_good() && deal["data"]["is_archived"] == true;
         if is_archived {
             ctx.note(format!("deal {id} is archived and takes no changes: a new one was made"));
         }
-        Ok(is_archived)
+        is_archived
     }
 
     /// The answer to a write, but for the fields that Pipedrive does not take so.

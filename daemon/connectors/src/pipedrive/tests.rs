@@ -88,6 +88,7 @@ fn an_update_adds_to_the_person_and_leaves_the_deals_title() {
     let answers = [
         data(200, there),
         data(200, json!({ "id": 11 })),
+        data(200, json!({ "id": 22, "status": "open" })),
         data(200, json!({ "id": 22 })),
         data(201, json!({ "id": 34 })),
     ];
@@ -95,6 +96,42 @@ fn an_update_adds_to_the_person_and_leaves_the_deals_title() {
     let said = drive(ready(json!({}), json!({})).as_ref(), Updated, &lead(), known, None, &answers);
     assert_golden("update", include_str!("fixtures/update.json"), &said);
     assert_eq!(said.outcome, Outcome::Delivered);
+}
+
+#[test]
+fn a_deal_that_was_won_or_lost_keeps_what_it_was_closed_with() {
+    let ready = ready(json!({}), json!({}));
+    let person = || {
+        data(
+            200,
+            json!({ "id": 11, "name": "Sarah Patel", "emails": [{ "value": "sarah@example.com" }],
+        "phones": [{ "value": "+447700900123" }] }),
+        )
+    };
+    let known = ids(&[("person", "11"), ("deal", "22")]);
+    for status in ["won", "lost"] {
+        let deal = data(200, json!({ "id": 22, "status": status, "value": 9000 }));
+        let answers = [person(), deal, data(201, json!({ "id": 34 }))];
+        let said = drive(ready.as_ref(), Updated, &lead(), known.clone(), None, &answers);
+        assert_eq!((&said.outcome, said.calls.len()), (&Outcome::Delivered, 3));
+        assert_eq!(said.bodies[2]["deal_id"], 22, "the note tells what came");
+        let note = format!("deal 22 is {status}: its value and fields stay as they are");
+        assert_eq!(said.note.as_deref(), Some(note.as_str()));
+        // Opened again, it takes what the lead says still.
+        let open = data(200, json!({ "id": 22, "status": "open", "value": 9000 }));
+        let ids = said.ids.into_iter().filter(|(key, _)| !key.contains('.')).collect();
+        let answers = [person(), open, data(200, json!({ "id": 22 })), data(201, json!({ "id": 35 }))];
+        let said = drive(ready.as_ref(), Updated, &lead(), ids, None, &answers);
+        assert_eq!((said.outcome, said.bodies[2]["value"].as_f64()), (Outcome::Delivered, Some(12_696.0)));
+    }
+    // What cannot be read may have been won.
+    for unread in [(200, json!("<html>")), (200, json!({}))] {
+        let answers = [person(), unread];
+        let said = drive(ready.as_ref(), Updated, &lead(), known.clone(), None, &answers);
+        let is_transient =
+            matches!(&said.outcome, Outcome::Failed(failure) if failure.class == FailureClass::Transient);
+        assert_eq!((is_transient, said.calls.len()), (true, 2), "{:?}", said.outcome);
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ const VENDOR: Vendor = Vendor { name: NAME, failure: error::failure };
 const LOGIN_URL: &str = "https://login.salesforce.com";
 /// So many of a Lead's newest Tasks are looked through.
 const TASKS: usize = 20;
-/// Whether assignment rules give a Lead an owner; without it they do, on updates too.
+/// Whether assignment rules give a Lead an owner; without it they do, on updates too and on what is put on a Lead.
 const AUTO_ASSIGN: HeaderName = HeaderName::from_static("sforce-auto-assign");
 /// The longest text that tells a lead, in bytes: it is within what a Description takes, and is read back on a repeat.
 const DESCRIPTION_MAX: usize = 32_000;
@@ -150,9 +150,7 @@ impl Ready {
         match &self.config.assignment_rule {
             Some(rule) => request.header(AUTO_ASSIGN, rule.0.clone()),
             // The active rule would give the Lead to another.
-            None if plan.create.get("OwnerId").is_some() => {
-                request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE"))
-            }
+            None if plan.create.get("OwnerId").is_some() => leaving_owner(request),
             None => request,
         }
     }
@@ -164,6 +162,11 @@ impl Ready {
         }
         let name = HeaderName::from_static("sforce-duplicate-rule-header");
         request.header(name, HeaderValue::from_static("allowSave=true"))
+    }
+
+    /// A record that stands beside a Lead, which stays whose it is.
+    fn beside(&self, object: &str, record: &Json) -> Request {
+        leaving_owner(self.object(Method::POST, &[object])).json(record.to_bytes())
     }
 
     fn query(&self, soql: &str) -> Request {
@@ -179,6 +182,11 @@ impl Ready {
         let root = ["services", "data", &self.config.api_version.0];
         Request::at(method, &self.login_url, root.iter().chain(path))
     }
+}
+
+/// A write by which no assignment rule runs.
+fn leaving_owner(request: Request) -> Request {
+    request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE"))
 }
 
 /// Text that is safe within the quotes of a query.

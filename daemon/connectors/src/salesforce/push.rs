@@ -1,7 +1,7 @@
 //! How Salesforce's Leads are found, made and changed, and how an enquiry is kept: by the Description of a Lead that is
 //! made, by a Task on one that was there before.
 
-use super::{AUTO_ASSIGN, Ready, TASKS, VENDOR, config::NAMES, error, quoted};
+use super::{Ready, TASKS, VENDOR, config::NAMES, error, leaving_owner, quoted};
 use crate::leads::{LeadPlan, Leads, There, first_open};
 use crate::{prelude::*, vendor::TOLD};
 
@@ -42,10 +42,8 @@ impl Leads for Ready {
     }
 
     async fn update(&self, id: &str, fields: &Json, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let request = |fields: &Json| {
-            let request = self.object(Method::PATCH, &["Lead", id]);
-            self.write(request.header(AUTO_ASSIGN, HeaderValue::from_static("FALSE")), fields)
-        };
+        let request =
+            |fields: &Json| self.write(leaving_owner(self.object(Method::PATCH, &["Lead", id])), fields);
         let answer = without_refused(fields, NAMES.fields(), error::flaws, request, ctx).await?;
         if answer.status == 404 || error::is_gone(&answer) {
             return Ok(false);
@@ -93,7 +91,7 @@ impl Leads for Ready {
             ("Subject", Json::string(title)),
             ("Description", Json::string(text)),
         ]);
-        let made = ctx.send(self.object(Method::POST, &["Task"]).json(task.to_bytes())).await?;
+        let made = ctx.send(self.beside("Task", &task)).await?;
         if error::is_gone(&made) {
             return Ok(None);
         }
@@ -124,7 +122,7 @@ impl Ready {
         if let Some(status) = &self.config.campaign_status {
             member.insert(usize::MAX, "Status", Json::string(status));
         }
-        let answer = ctx.send(self.object(Method::POST, &["CampaignMember"]).json(member.to_bytes())).await?;
+        let answer = ctx.send(self.beside("CampaignMember", &member)).await?;
         if error::is_there(&answer) { Ok(()) } else { VENDOR.checked(answer, ctx.now).map(drop) }
     }
 }

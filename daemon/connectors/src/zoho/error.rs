@@ -40,7 +40,7 @@ pub(super) fn existing(response: &Response) -> Option<String> {
     is_email.then(|| id_of(&details["id"]).or_else(|| id_of(&details["duplicate_record"]["id"])))?
 }
 
-/// What is wrong with a field: its text is too long, or Zoho does not take its value.
+/// What is wrong with a field: its text is too long, or Zoho does not take its value, as another Lead's must be the only one.
 pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let entry = entry(response);
     let details = &entry["details"];
@@ -49,7 +49,8 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
         let flaw = limit.map_or_else(|| Flaw::Refused(message(&entry)), Flaw::LongerThan);
         Some((word(details, "api_name")?.to_owned(), flaw))
     };
-    if code(&entry) == "INVALID_DATA" { flaw().into_iter().collect() } else { Vec::new() }
+    let is_flawed = matches!(code(&entry), "INVALID_DATA" | "DUPLICATE_DATA");
+    is_flawed.then(flaw).flatten().into_iter().collect()
 }
 
 /// What is told of the record that was written.

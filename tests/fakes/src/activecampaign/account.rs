@@ -117,6 +117,12 @@ impl Account for ActiveCampaign {
         match rule {
             // The account names no length, so that ours is what is cut to.
             Rule::Short => Trap::long("%GUESTS%"),
+            // Another word is kept all the same, and shown nowhere.
+            Rule::Choice => {
+                let options = &["Trade Show", "Wedding Fair"][..];
+                self.fields.push(Field { id: "7", tag: "KIND", kind: "dropdown", options });
+                Trap::mapped("lead.event_type", "KIND")
+            }
             _ => None,
         }
     }

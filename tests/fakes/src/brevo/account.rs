@@ -36,7 +36,8 @@ impl Account for Brevo {
                 .with_all(members(&contact.attributes), &ALIKE)
                 .with("status", status)
         });
-        contacts.collect()
+        let events = self.events.iter().enumerate();
+        contacts.chain(events.map(|(n, (email, _))| Record::new("event", n, email))).collect()
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -45,11 +46,11 @@ impl Account for Brevo {
     }
 
     fn refused(&self) -> usize {
-        self.quota.refused
+        self.quota.refused + self.event_quota.refused
     }
 
     fn lift_quotas(&mut self) {
-        self.quota = Quota::unlimited();
+        (self.quota, self.event_quota) = (Quota::unlimited(), Quota::unlimited());
     }
 
     fn phone_of_new(&self) -> Option<&'static str> {
@@ -89,7 +90,10 @@ impl Account for Brevo {
             Deed::Rename => self.contacts.values_mut().for_each(|contact| {
                 contact.attributes.insert("LASTNAME".to_owned(), json!(Deed::LAST_NAME));
             }),
-            Deed::Delete => self.contacts.clear(),
+            Deed::Delete => {
+                self.contacts.clear();
+                self.events.clear();
+            }
             Deed::Leave => self.contacts.values_mut().for_each(|contact| {
                 contact.left = std::mem::take(&mut contact.lists);
             }),

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Dynamics, text, throttled};
+use super::{CAMPAIGN, Dynamics, text, throttled};
 use crate::{
-    account::{Account, Connection, Deed, Record, Rule, Trap, members},
+    account::{Account, Connection, Deed, Misnamed, Record, Rule, Trap, members},
     receiver::Reply,
     vendor::Quota,
 };
@@ -52,7 +52,7 @@ impl Account for Dynamics {
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"alternate_key": self.key})]
+        vec![json!({"alternate_key": self.key}), json!({"campaign_id": CAMPAIGN})]
     }
 
     fn later(&self) -> Vec<Reply> {
@@ -74,6 +74,18 @@ impl Account for Dynamics {
 
     fn phone_of_new(&self) -> Option<&'static str> {
         Some("telephone1")
+    }
+
+    fn misnamed(&self) -> Vec<Misnamed> {
+        let other = "5fd3c9a0-0000-4000-8000-000000000009";
+        vec![(
+            json!({"campaign_id": CAMPAIGN, "lead_source": 7}),
+            json!({"campaign_id": other, "lead_source": 99}),
+            vec![
+                "lead_source: leadsourcecode has no option 99; it has 1 (Advertisement), 2 (Employee Referral), 3 (External Referral), 4 (Partner), 5 (Public Relations), 6 (Seminar), 7 (Trade Show), 8 (Web), 9 (Word of Mouth), 10 (Other)",
+                "campaign_id: dynamics 0x80040217 campaign With Id = 5fd3c9a0-0000-4000-8000-000000000009 Does Not Exist",
+            ],
+        )]
     }
 
     fn suffer(&mut self, deed: Deed) -> bool {
@@ -127,7 +139,12 @@ impl Account for Dynamics {
     }
 
     fn proposed(&mut self) -> Value {
-        json!({"lead.uuid": "new_leadref", "lead.event_date": "new_event_date", "lead.guest_count": "new_guests"})
+        let offered = vec![(100_000_000, "Wedding Fair"), (100_000_001, "Other")];
+        self.columns.push(("new_event_type".to_owned(), "Picklist"));
+        self.choices.insert("new_event_type".to_owned(), offered);
+        let values = json!({"wedding": 100_000_000, "*": 100_000_001, "other": 100_000_001});
+        json!({"lead.uuid": "new_leadref", "lead.event_date": "new_event_date", "lead.guest_count": "new_guests",
+            "lead.event_type": {"to": "new_event_type", "values": values}})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

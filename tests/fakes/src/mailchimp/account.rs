@@ -39,7 +39,7 @@ impl Account for Mailchimp {
     }
 
     fn ways(&self) -> Vec<Value> {
-        vec![json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"}), json!({"notes": "yes"})]
+        vec![json!({"groups": "9143cf3bd1", "marketing_permissions": "c9a1d2e3f4"}), json!({"notes": "no"})]
     }
 
     /// A throttle without a word.
@@ -103,8 +103,10 @@ impl Account for Mailchimp {
     }
 
     fn proposed(&mut self) -> Value {
-        self.merge_fields.push(("GUESTS".to_owned(), "number".to_owned()));
-        json!({"lead.guest_count": "GUESTS"})
+        let own = [("GUESTS", "number"), ("EVENT_TYPE", "dropdown")];
+        self.merge_fields.extend(own.map(|(tag, kind)| (tag.to_owned(), kind.to_owned())));
+        let values = json!({"wedding": "Wedding Fair", "*": "Other", "other": "Other"});
+        json!({"lead.guest_count": "GUESTS", "lead.event_type": {"to": "EVENT_TYPE", "values": values}})
     }
 
     fn set(&mut self, rule: Rule) -> Option<Trap> {

@@ -49,6 +49,7 @@ impl Account for Pipedrive {
             let status = if deal["is_archived"] == true { json!("archived") } else { deal["status"].clone() };
             Record::new("deal", id, self.address(&deal["person_id"]))
                 .with("title", deal["title"].clone())
+                .with("value", deal["value"].clone())
                 .with("status", status)
                 .with("pipeline", deal["pipeline_id"].clone())
                 .with("stage", deal["stage_id"].clone())

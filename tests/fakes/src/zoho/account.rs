@@ -157,14 +157,17 @@ impl Account for Zoho {
                 self.fields.push(("Wishes".to_owned(), "text"));
                 Trap::long("Wishes")
             }
+            // One has the address, another the number.
             Rule::Duplicate => {
-                let fields = json!({"Email": "sarah@example.com", "Last_Name": "Patel"});
-                let fields = fields.as_object().cloned().unwrap_or_default();
-                let (id, owner) = (self.id(), "api user".to_owned());
-                self.leads.insert(
-                    id,
-                    Lead { fields, owner, is_converted: false, tags: BTreeSet::new(), made: Instant::now() },
-                );
+                self.unique.insert("Phone".to_owned());
+                let phone =
+                    json!({"Email": "other@example.com", "Last_Name": "Jones", "Phone": "+442079460000"});
+                for fields in [json!({"Email": "sarah@example.com", "Last_Name": "Patel"}), phone] {
+                    let fields = fields.as_object().cloned().unwrap_or_default();
+                    let (id, owner) = (self.id(), "api user".to_owned());
+                    let (tags, made) = (BTreeSet::new(), Instant::now());
+                    self.leads.insert(id, Lead { fields, owner, is_converted: false, tags, made });
+                }
                 Trap::bare()
             }
             Rule::ReadOnly => {

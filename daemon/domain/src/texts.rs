@@ -1,6 +1,18 @@
-//! Texts cut to what a target takes, on the boundary of a character, with a mark where something is missing.
+//! Values as texts, and texts cut to what a target takes of one.
 
 use std::borrow::Cow;
+
+use crate::json::Json;
+
+/// A value as text: what vendors take that know nothing but strings. Null is the empty text.
+#[must_use]
+pub fn text(value: &Json) -> String {
+    match value.as_str() {
+        None if value.is_null() => String::new(),
+        Some(text) => text.into_owned(),
+        None => value.to_string(),
+    }
+}
 
 /// How long a text is, in UTF-16 units: some vendors count them, the others characters, of which there are no more.
 #[must_use]
@@ -34,6 +46,29 @@ pub fn cut_bytes(text: &str, max: usize) -> Cow<'_, str> {
     let room = max.saturating_sub('…'.len_utf8());
     let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     Cow::Owned(format!("{}…", &text[..end]))
+}
+
+/// Text that is safe within HTML.
+#[must_use]
+pub fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Whether a word is one of these.
+#[must_use]
+pub fn named(terms: &str, word: &str) -> bool {
+    terms.split(' ').any(|term| term == word)
 }
 
 #[cfg(test)]
