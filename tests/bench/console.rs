@@ -41,6 +41,14 @@ const LISTS: [(&str, &[(&str, &str)]); 4] = [
     ("failures", &[("2", "no delta")]),
     ("leads", &[("3", "Find a lead"), ("guest", "guest39@"), ("\x1b", "guest39@")]),
 ];
+/// How long the hand rests that looks at each row.
+const LOOKS: Duration = Duration::from_millis(200);
+const LOOKED_AT: usize = 60;
+/// What a key may paint in a list.
+const BYTES_A_KEY: (f64, f64) = (400.0, 400.0);
+/// The same of a hand that rests on a cause: another one is another advice, other places and other leads, and all of
+/// these are there to be read. What is the same in both is not painted.
+const BYTES_A_CAUSE: (f64, f64) = (400.0, 1500.0);
 const KEYS: usize = 300;
 const IDLE: Duration = Duration::from_secs(30);
 const REDRAWS: usize = 50;
@@ -143,8 +151,10 @@ async fn in_lists(report: &mut Report, daemon: &ChildDaemon, operator: &Operator
                 console.wait_for_all(&[seen]).await;
             }
             let (_, bytes) = keys(&mut console).await;
-            // What is selected is told beside the list, so that a key paints more than two rows.
-            report.figure(&format!("bytes for a key, {name}{place}"), bytes, (400.0, 1500.0), "bytes");
+            report.figure(&format!("bytes for a key, {name}{place}"), bytes, BYTES_A_KEY, "bytes");
+            let bytes = lone_keys(&mut console).await;
+            let most = if name == "failures" { BYTES_A_CAUSE } else { BYTES_A_KEY };
+            report.figure(&format!("bytes for a lone key, {name}{place}"), bytes, most, "bytes");
         }
     }
     for receiver in receivers {
@@ -276,6 +286,21 @@ async fn keys(console: &mut Pty) -> (Vec<f64>, f64) {
     }
     let bytes = console.shown().raw().len() - before;
     (sorted(taken), bytes as f64 / KEYS as f64)
+}
+
+/// Moves through the list as somebody does who looks at each row: the mean length of all that a key has painted when the
+/// next one comes, answers of the daemon among it.
+async fn lone_keys(console: &mut Pty) -> f64 {
+    // What the last key of others led to is not counted.
+    sleep(LOOKS).await;
+    let before = console.shown().raw().len();
+    for n in 0..LOOKED_AT {
+        let from = console.shown().raw().len();
+        console.press(if n % 6 < 3 { "j" } else { "k" });
+        console.wait_for("a frame", |shown| shown.frame_end(from).is_some()).await;
+        sleep(LOOKS).await;
+    }
+    (console.shown().raw().len() - before) as f64 / LOOKED_AT as f64
 }
 
 /// What a console costs that nobody touches and to which nothing happens.

@@ -46,6 +46,27 @@ pub(crate) fn shown(app: &App) -> String {
     text(&drawn(app, COLOUR))
 }
 
+/// Whether a text that is shown is faint.
+pub(super) fn is_faint(app: &App, wanted: &str) -> bool {
+    let buffer = drawn(app, COLOUR);
+    let shown = text(&buffer);
+    let (y, line) = shown.lines().enumerate().find(|(_, line)| line.contains(wanted)).unwrap();
+    let x = line[..line.find(wanted).unwrap()].width();
+    buffer[(x as u16, y as u16)].modifier.contains(Modifier::DIM)
+}
+
+/// Notes which cells an act paints anew: column and row.
+pub(super) fn changed_cells<T>(
+    app: &mut App,
+    painted: &mut Vec<(u16, u16)>,
+    act: impl FnOnce(&mut App) -> T,
+) -> T {
+    let before = drawn(app, COLOUR);
+    let acted = act(app);
+    painted.extend(before.diff(&drawn(app, COLOUR)).into_iter().map(|(x, y, _)| (x, y)));
+    acted
+}
+
 /// Which cells of a row are coloured or reversed: `3-9 red+bold`.
 fn styles(buffer: &Buffer) -> String {
     let mut lines = String::new();
