@@ -27,6 +27,7 @@ fn failure_shape() -> Value {
     json!({
         "cause": "text", "connector": "text", "failure_class": "text", "text": "text",
         "deliveries": "integer", "dead": "integer", "retrying": "integer", "leads": "integer",
+        "deliveries_exact": "bool", "leads_exact": "bool",
         "money": [{ "currency": "text", "minor": "integer", "amount": "text" }],
         "integrations": [{ "id": "id", "name": "text", "company": "text", "company_id": "integer",
             "deliveries": "integer" }],

@@ -290,7 +290,8 @@ impl Screen for FailuresScreen {
             cause: Some(cause.clone()),
             record: Some(json!({
                 "cause": cause.id, "failure_class": cause.class, "text": cause.text, "sample": cause.sample,
-                "deliveries": cause.deliveries, "dead": cause.dead, "leads": cause.leads,
+                "deliveries": cause.deliveries, "dead": cause.dead, "deliveries_exact": cause.deliveries_exact,
+                "leads": cause.leads, "leads_exact": cause.leads_exact,
                 "first_at": cause.first_at, "last_at": cause.last_at,
             })),
             ..Subject::default()

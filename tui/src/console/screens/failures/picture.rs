@@ -121,7 +121,7 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
         doc.push(Kind::Text, &format!("  {key:<2} {does}"));
     }
     doc.gap();
-    let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying, it.leads);
+    let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying(), it.leads());
     doc.field("how many", &counts);
     doc.field("quoted", &it.money());
     for place in it.places.iter().take(6) {
