@@ -193,3 +193,53 @@ async fn high_contrast_has_neither_colour_nor_anything_faint() {
     }
     assert!(shown.cell("LOST").inverse());
 }
+
+/// A console without a daemon, on a terminal with these variables.
+async fn lonely(variables: &[(&str, &str)], args: &[&str]) -> Pty {
+    let args = [&["--server", "unix:/nonexistent/control.sock"], args].concat();
+    let mut console = Pty::start_with(variables, leadline(), &args, SIZE);
+    console.wait_for_all(&["LOST", "Overview"]).await;
+    console
+}
+
+/// Whether any cell has a colour.
+fn is_coloured(console: &Pty) -> bool {
+    let shown = console.shown();
+    let (rows, columns) = shown.screen().size();
+    let mut places = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+    places.any(|(row, column)| {
+        let cell = shown.screen().cell(row, column).unwrap();
+        cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default
+    })
+}
+
+#[tokio::test]
+async fn no_color_takes_the_colours_away_unless_some_are_asked_for() {
+    for (value, args, coloured) in [
+        ("1", &[][..], false),
+        // As no-color.org has it: an empty one says nothing.
+        ("", &[], true),
+        ("1", &["--color", "16"], true),
+    ] {
+        let console = lonely(&[("NO_COLOR", value)], args).await;
+        assert_eq!(is_coloured(&console), coloured, "NO_COLOR={value} {args:?}");
+        assert!(console.shown().cell("LOST").inverse(), "what is wrong shows all the same");
+    }
+}
+
+#[tokio::test]
+async fn a_locale_without_more_signs_than_ascii_gets_no_others() {
+    for (variables, args, ascii) in [
+        (&[("LANG", "C")][..], &[][..], true),
+        (&[("LANG", "en_GB.ISO-8859-1")], &[], true),
+        (&[("LC_ALL", "POSIX"), ("LANG", "en_GB.UTF-8")], &[], true),
+        (&[("LC_CTYPE", "C.utf8"), ("LANG", "C")], &[], false),
+        (&[("LANG", "")], &[], false),
+        (&[("LANG", "en_GB.UTF-8")], &["--ascii"], true),
+    ] {
+        let console = lonely(variables, args).await;
+        assert_eq!(console.shown().text().is_ascii(), ascii, "{variables:?}: {}", console.shown().text());
+        let sent = String::from_utf8_lossy(console.shown().raw()).is_ascii();
+        assert_eq!(sent, ascii, "{variables:?}: nothing else reached the terminal");
+    }
+}
