@@ -41,6 +41,14 @@ const LISTS: [(&str, &[(&str, &str)]); 4] = [
     ("failures", &[("2", "no delta")]),
     ("leads", &[("3", "Find a lead"), ("guest", "guest39@"), ("\x1b", "guest39@")]),
 ];
+/// How long the hand rests that looks at each row.
+const LOOKS: Duration = Duration::from_millis(200);
+const LOOKED_AT: usize = 60;
+/// What a key may paint in a list.
+const BYTES_A_KEY: (f64, f64) = (400.0, 400.0);
+/// The same of a hand that rests on a cause: another one is another advice, other places and other leads, and all of
+/// these are there to be read. What is the same in both is not painted.
+const BYTES_A_CAUSE: (f64, f64) = (400.0, 1500.0);
 const KEYS: usize = 300;
 const IDLE: Duration = Duration::from_secs(30);
 const REDRAWS: usize = 50;
@@ -104,9 +112,20 @@ async fn before_a_daemon(report: &mut Report) {
     report.figure("key to bytes, p50", quantile(&latencies, 0.5), (1.0, 5.0), "ms");
     report.figure("key to bytes, p99", quantile(&latencies, 0.99), (16.0, 50.0), "ms");
     report.figure("bytes for a key, overview", bytes, (400.0, 400.0), "bytes");
-    idle(report, &console).await;
+    idle(report, &console, "").await;
     resident(report, console.pid());
     in_lists(report, &daemon, &operator, &server).await;
+    for (key, seen, name) in
+        [("2", "no delta", ", failures"), ("5", "[5 Activity", ", activity"), ("6", "[6 System", ", system")]
+    {
+        let mut console = Pty::start(leadline(), &["--server", &server], SIZE);
+        console.wait_for_all(&["LIVE", "hook-000"]).await;
+        console.press(key);
+        console.wait_for_all(&[seen]).await;
+        // It asks more often for a while behind its start.
+        sleep(IDLE).await;
+        idle(report, &console, name).await;
+    }
 
     // A screen of its own, so that what measures need not follow a change of size.
     let mut large = Pty::start(leadline(), &["--server", &server], LARGE);
@@ -143,8 +162,10 @@ async fn in_lists(report: &mut Report, daemon: &ChildDaemon, operator: &Operator
                 console.wait_for_all(&[seen]).await;
             }
             let (_, bytes) = keys(&mut console).await;
-            // What is selected is told beside the list, so that a key paints more than two rows.
-            report.figure(&format!("bytes for a key, {name}{place}"), bytes, (400.0, 1500.0), "bytes");
+            report.figure(&format!("bytes for a key, {name}{place}"), bytes, BYTES_A_KEY, "bytes");
+            let bytes = lone_keys(&mut console).await;
+            let most = if name == "failures" { BYTES_A_CAUSE } else { BYTES_A_KEY };
+            report.figure(&format!("bytes for a lone key, {name}{place}"), bytes, most, "bytes");
         }
     }
     for receiver in receivers {
@@ -278,8 +299,23 @@ async fn keys(console: &mut Pty) -> (Vec<f64>, f64) {
     (sorted(taken), bytes as f64 / KEYS as f64)
 }
 
+/// Moves through the list as somebody does who looks at each row: the mean length of all that a key has painted when the
+/// next one comes, answers of the daemon among it.
+async fn lone_keys(console: &mut Pty) -> f64 {
+    // What the last key of others led to is not counted.
+    sleep(LOOKS).await;
+    let before = console.shown().raw().len();
+    for n in 0..LOOKED_AT {
+        let from = console.shown().raw().len();
+        console.press(if n % 6 < 3 { "j" } else { "k" });
+        console.wait_for("a frame", |shown| shown.frame_end(from).is_some()).await;
+        sleep(LOOKS).await;
+    }
+    (console.shown().raw().len() - before) as f64 / LOOKED_AT as f64
+}
+
 /// What a console costs that nobody touches and to which nothing happens.
-async fn idle(report: &mut Report, console: &Pty) {
+async fn idle(report: &mut Report, console: &Pty, screen: &str) {
     let (pid, written) = (console.pid(), console.shown().raw().len());
     let before = (cpu_ticks(pid), switches(pid));
     sleep(IDLE).await;
@@ -287,10 +323,10 @@ async fn idle(report: &mut Report, console: &Pty) {
     let ticks = cpu_ticks(pid) - before.0;
     let share = ticks as f64 / clock_ticks() / IDLE.as_secs_f64() * 100.0;
     let bytes = bytes as f64 * 10.0 / IDLE.as_secs_f64();
-    report.figure("bytes in 10 s, idle", bytes, (0.0, 200.0), "bytes");
-    report.figure("CPU while idle", share, (0.1, 0.1), "% of one");
+    report.figure(&format!("bytes in 10 s, idle{screen}"), bytes, (0.0, 200.0), "bytes");
+    report.figure(&format!("CPU while idle{screen}"), share, (0.1, 0.1), "% of one");
     let switches = (switches(pid) - before.1) as f64 * 60.0 / IDLE.as_secs_f64();
-    report.figure("wake-ups a minute while idle", switches, (60.0, 60.0), "");
+    report.figure(&format!("wake-ups a minute while idle{screen}"), switches, (60.0, 60.0), "");
 }
 
 fn resident(report: &mut Report, pid: u32) {

@@ -61,6 +61,37 @@ async fn the_file_is_made_found_printed_and_corrected() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_toml_stops_what_needs_it_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let (cli, shown) = (Cli::new(Path::new("/nonexistent/control.sock")), path.display().to_string());
+    let text = "read_only = true\n\n[profiles.barn\nserver = \"unix:/x\"\n";
+    fs::write(&path, text).unwrap();
+    for args in [&["lead", "list"][..], &["company", "show", "7"], &[]] {
+        let ran = run(&cli, &path, args).await;
+        let said = ran.error(2);
+        let expected = format!(
+            "{shown}:3: this is no TOML: unclosed table, expected `]`; correct that line, or move the file away and have \
+             `leadline config init` write another"
+        );
+        assert_eq!(said, expected, "{args:?}");
+    }
+    // What helps to mend it goes on.
+    assert_eq!(run(&cli, &path, &["config", "path"]).await.stdout, format!("{shown}\n"));
+    let printed = run(&cli, &path, &["config", "print"]).await;
+    assert_eq!((printed.code, &*printed.stdout), (2, text), "{printed:?}");
+    assert!(printed.stderr.contains(":3: this is no TOML: "), "{printed:?}");
+    for args in [&["--help"][..], &["lead", "--help"], &["--version"], &["completions", "bash"]] {
+        assert_eq!(run(&cli, &path, args).await.code, 0, "{args:?}");
+    }
+    let again = run(&cli, &path, &["config", "init"]).await;
+    assert_eq!(again.error(1), format!("{shown} is there already: edit it, or take it away first"));
+    fs::rename(&path, dir.path().join("broken.toml")).unwrap();
+    assert_eq!(run(&cli, &path, &["config", "init"]).await.code, 0);
+    assert_eq!(run(&cli, &path, &["lead", "list"]).await.code, 69, "only the daemon is missing now");
+}
+
+#[tokio::test]
 async fn a_profile_names_the_daemon_for_commands_and_console() {
     let scene = Scene::set().behaviour(Behaviour::Good).webhook("crm-of-barn", "/hook").start().await;
     let dir = tempfile::tempdir().unwrap();
@@ -192,4 +223,54 @@ async fn high_contrast_has_neither_colour_nor_anything_faint() {
         assert_eq!((cell.fgcolor(), cell.dim()), (vt100::Color::Default, false), "{row} {column}");
     }
     assert!(shown.cell("LOST").inverse());
+}
+
+/// A console without a daemon, on a terminal with these variables.
+async fn lonely(variables: &[(&str, &str)], args: &[&str]) -> Pty {
+    let args = [&["--server", "unix:/nonexistent/control.sock"], args].concat();
+    let mut console = Pty::start_with(variables, leadline(), &args, SIZE);
+    console.wait_for_all(&["LOST", "Overview"]).await;
+    console
+}
+
+/// Whether any cell has a colour.
+fn is_coloured(console: &Pty) -> bool {
+    let shown = console.shown();
+    let (rows, columns) = shown.screen().size();
+    let mut places = (0..rows.get()).flat_map(|row| (0..columns.get()).map(move |column| (row, column)));
+    places.any(|(row, column)| {
+        let cell = shown.screen().cell(row, column).unwrap();
+        cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default
+    })
+}
+
+#[tokio::test]
+async fn no_color_takes_the_colours_away_unless_some_are_asked_for() {
+    for (value, args, coloured) in [
+        ("1", &[][..], false),
+        // As no-color.org has it: an empty one says nothing.
+        ("", &[], true),
+        ("1", &["--color", "16"], true),
+    ] {
+        let console = lonely(&[("NO_COLOR", value)], args).await;
+        assert_eq!(is_coloured(&console), coloured, "NO_COLOR={value} {args:?}");
+        assert!(console.shown().cell("LOST").inverse(), "what is wrong shows all the same");
+    }
+}
+
+#[tokio::test]
+async fn a_locale_without_more_signs_than_ascii_gets_no_others() {
+    for (variables, args, ascii) in [
+        (&[("LANG", "C")][..], &[][..], true),
+        (&[("LANG", "en_GB.ISO-8859-1")], &[], true),
+        (&[("LC_ALL", "POSIX"), ("LANG", "en_GB.UTF-8")], &[], true),
+        (&[("LC_CTYPE", "C.utf8"), ("LANG", "C")], &[], false),
+        (&[("LANG", "")], &[], false),
+        (&[("LANG", "en_GB.UTF-8")], &["--ascii"], true),
+    ] {
+        let console = lonely(variables, args).await;
+        assert_eq!(console.shown().text().is_ascii(), ascii, "{variables:?}: {}", console.shown().text());
+        let sent = String::from_utf8_lossy(console.shown().raw()).is_ascii();
+        assert_eq!(sent, ascii, "{variables:?}: nothing else reached the terminal");
+    }
 }

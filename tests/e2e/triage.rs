@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 mod anywhere;
 mod bounds;
 mod commands;
+mod counts;
 mod keys;
 mod plans;
 
@@ -361,7 +362,7 @@ async fn activity_and_the_system_are_told_as_they_are() {
 
     let printed = cli.run(&["activity", "-o", "json"]).await.stdout;
     let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.last().unwrap()["attempt"]["state"], "delivered", "{printed}");
+    assert_eq!(lines[0]["attempt"]["state"], "delivered", "{printed}");
     assert!(lines.iter().any(|line| line["act"]["done"] == "created crm"), "{printed}");
     let system = cli.json(&["system", "show"]).await;
     assert_eq!(system["daemons"].as_array().unwrap().len(), 1, "{system}");

@@ -112,6 +112,12 @@ impl<'a> Column<'a> {
     }
 }
 
+/// A count that is not exact, as tables and screens have it: what was counted up to a bound is at least so much, and where
+/// each delivery counts as a lead there are about so many.
+pub fn inexact(key: &str, count: &str) -> String {
+    if key == cause::LEADS.key { format!("~{count}") } else { format!("{count}+") }
+}
+
 /// Integrations.
 pub mod integration {
     use super::{Column, column};

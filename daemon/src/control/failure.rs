@@ -48,7 +48,9 @@ impl FailureService for Control {
             failures: found.page.into_iter().map(v1::Failure::from).collect(),
             next_page_token: if found.has_more { next.to_string() } else { String::new() },
             deliveries: convert::count(found.deliveries),
+            deliveries_exact: found.deliveries_exact,
             leads: convert::count(found.leads),
+            leads_exact: found.leads_exact,
             snoozed: convert::count(found.snoozed),
         }))
     }
@@ -121,7 +123,9 @@ impl From<FailureView> for v1::Failure {
             deliveries: convert::count(view.dead + view.retrying),
             dead: convert::count(view.dead),
             retrying: convert::count(view.retrying),
+            deliveries_exact: view.deliveries_exact,
             leads: convert::count(view.leads),
+            leads_exact: view.leads_exact,
             money: money.collect(),
             integrations: view.places.into_iter().map(v1::FailureIntegration::from).collect(),
             first_at: Some(convert::time(view.first_at)),

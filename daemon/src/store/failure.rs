@@ -14,7 +14,9 @@ use crate::{
     store::{Error, Store, known, queue::undelivered},
 };
 
+mod leads;
 pub mod list;
+mod retrying;
 pub mod snooze;
 
 /// How many are named at once.

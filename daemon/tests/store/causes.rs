@@ -1,14 +1,12 @@
 //! What fails, by cause: how it is named and counted, how the counts follow the rows, and which of it lists show.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use leadlined::{
     domain::{
         cause::CauseId,
         delivery::{Reason, State, Transition},
         fanout::Fate,
-        ids::{CompanyId, IntegrationId},
+        ids::CompanyId,
         lane::LaneId,
         outcome::FailureClass,
     },
@@ -72,7 +70,7 @@ pub(super) fn in_an_hour() -> Option<Timestamp> {
     Some(Timestamp::now() + SignedDuration::from_hours(1))
 }
 
-fn all() -> FailureFilter {
+pub(super) fn all() -> FailureFilter {
     FailureFilter::default()
 }
 
@@ -157,29 +155,6 @@ async fn a_fault_of_two_customers_is_one_cause() {
     bench.name_all_causes().await;
     let fault = ("Event of <lead> at <lead> not found".to_owned(), 2);
     assert_eq!(bench.listed(all()).await, [fault.clone(), fault], "one that is dead, one that retries");
-}
-
-#[tokio::test]
-async fn a_lead_counts_once_however_many_places_it_failed_at() {
-    let mut bench = Bench::new().await;
-    let mail = LaneId::new(bench.company, bench.integration(bench.company, "mail").await);
-    let body = r#"{"lead": {"name": "Ann"}, "quote": {"total_pence": 700, "currency": "EUR"}}"#;
-    bench.somebody(bench.company, "Ann", body, &Fate::Pending).await;
-    let crm = bench.lane();
-    bench.push_in(crm, &dead(), "no such field").await;
-    bench.push_in(mail, &dead(), "no such field").await;
-    bench.somebody(bench.company, "Bob", "{}", &Fate::Pending).await;
-    bench.push_in(crm, &dead(), "no such field").await;
-    bench.name_all_causes().await;
-    let one = bench.only_failure().await;
-    assert_eq!((one.dead, one.leads, &one.money), (3, 2, &BTreeMap::from([("EUR".to_owned(), 700)])));
-    let places: Vec<(IntegrationId, i64)> =
-        one.places.iter().map(|place| (place.integration, place.deliveries)).collect();
-    assert_eq!(places, [(crm.integration, 2), (mail.integration, 1)], "most deliveries first");
-    assert!(one.places.iter().all(|place| place.company_name == "The Old Barn"));
-    assert_eq!(one.places[1].name, "mail");
-    let of_mail = bench.failures(&FailureFilter { integration: Some(mail.integration), ..all() }).await;
-    assert_eq!((of_mail.deliveries, of_mail.leads, of_mail.page[0].places.len()), (1, 1, 1));
 }
 
 #[tokio::test]

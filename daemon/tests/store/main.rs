@@ -11,6 +11,7 @@ mod causes;
 mod claims;
 mod commands;
 mod companies;
+mod counting;
 mod crowd;
 mod daemons;
 mod finishing;

@@ -139,6 +139,16 @@ impl Reason {
         "unwritten",
     ];
 
+    /// The flows that it names.
+    #[must_use]
+    pub fn flows(&self) -> Vec<String> {
+        match self {
+            Self::FlowFails { flow, .. } => vec![flow.clone()],
+            Self::FlowNotMet(unmet) => unmet.flows.iter().chain(&unmet.stopped_by).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The word that the database keeps.
     #[must_use]
     pub fn code(&self) -> String {
@@ -299,6 +309,15 @@ mod tests {
         assert_eq!(Reason::read(None, None), None);
         let codes: BTreeSet<&str> = all().into_iter().map(|(_, code, _)| code).collect();
         assert_eq!(codes, BTreeSet::from(Reason::CODES));
+    }
+
+    #[test]
+    fn a_reason_names_the_flows_that_it_is_about() {
+        let unmet = |flows: &[&str], by| Reason::FlowNotMet(Unmet::new(flows, by)).flows();
+        assert_eq!(unmet(&["a", "b"], None), ["a", "b"]);
+        assert_eq!(unmet(&["a"], Some("first")), ["a", "first"]);
+        let fails = Reason::FlowFails { flow: "vip".into(), problem: "no such field (1:1)".into() };
+        assert_eq!((fails.flows(), Reason::NoFlow.flows()), (vec!["vip".to_owned()], vec![]));
     }
 
     #[test]

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        cause::{self, CauseId, Values},
+        cause::CauseId,
         ids::{CompanyId, DeliveryId, IntegrationId},
-        json::Json,
         outcome::FailureClass,
     },
     store::{
         Error, Store,
         bounded::EXACT_MAX,
+        failure::retrying::WaitingLeads,
         operator::{
             audit::{AuditView, ChangeWindow},
             command::Refusal,
@@ -23,8 +23,6 @@ use crate::{
     },
 };
 
-/// How many deliveries that wait for their retry are looked at.
-const RETRYING_MAX: i64 = 500;
 /// How many changes are named beside a cause.
 const CHANGES_MAX: i64 = 5;
 /// How long before a cause began a change may be why.
@@ -50,9 +48,12 @@ pub struct FailureView {
     pub class: Shown<FailureClass>,
     pub text: String,
     pub dead: i64,
-    /// Only the first few hundred that wait for a retry are counted.
     pub retrying: i64,
+    /// False where more wait for a retry than were looked at: there are at least so many.
+    pub deliveries_exact: bool,
     pub leads: i64,
+    /// False where each delivery counts as a lead of its own, or not all were looked at; the money is as true.
+    pub leads_exact: bool,
     /// By currency.
     pub money: BTreeMap<String, i64>,
     /// Most deliveries first.
@@ -82,27 +83,29 @@ pub struct Failures {
     /// Most deliveries first.
     pub page: Vec<FailureView>,
     pub deliveries: i64,
+    pub deliveries_exact: bool,
     pub leads: i64,
+    pub leads_exact: bool,
     pub snoozed: i64,
     pub has_more: bool,
 }
 
 /// A cause at one integration and in one currency, or what waits for a retry there.
 pub(super) struct Count {
-    cause: i64,
+    pub(super) cause: i64,
     pub(super) company: i64,
-    integration: Uuid,
-    currency: String,
-    pence: i64,
-    dead: i64,
-    retrying: i64,
-    first_at: Timestamp,
-    last_at: Timestamp,
+    pub(super) integration: Uuid,
+    pub(super) currency: String,
+    pub(super) pence: i64,
+    pub(super) dead: i64,
+    pub(super) retrying: i64,
+    pub(super) first_at: Timestamp,
+    pub(super) last_at: Timestamp,
     pub(super) connector: String,
     pub(super) class: Shown<FailureClass>,
     pub(super) text: String,
-    snoozed_until: Option<Timestamp>,
-    sample: Option<(DeliveryId, String)>,
+    pub(super) snoozed_until: Option<Timestamp>,
+    pub(super) sample: Option<(DeliveryId, String)>,
 }
 
 impl Store {
@@ -115,8 +118,12 @@ impl Store {
     ) -> Result<Failures, Error> {
         let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
         let mut counts = self.dead_counts(filter).await?;
-        counts.extend(self.retrying_counts(filter).await?);
+        let retrying = self.retrying_counts(filter).await?;
+        counts.extend(retrying.counts);
         let mut all = grouped(counts);
+        for one in &mut all {
+            one.deliveries_exact = retrying.is_whole;
+        }
         all.retain(|one| filter.since.is_none_or(|since| one.last_at >= since));
         all.retain(|one| filter.classes.is_empty() || filter.classes.iter().any(|class| one.class == *class));
         let is_snoozed = |one: &FailureView| one.snoozed_until.is_some_and(|until| until > now);
@@ -126,12 +133,13 @@ impl Store {
         }
         all.sort_by_key(|one| (std::cmp::Reverse(one.dead + one.retrying), one.cause));
         let deliveries = all.iter().map(|one| one.dead + one.retrying).sum();
-        let leads = all.iter().map(|one| one.leads).sum();
+        let (leads, leads_exact) = self.total_leads(filter, &retrying.leads, &all).await?;
         let has_more = all.len() > skip + limit;
         let mut page: Vec<_> = all.into_iter().skip(skip).take(limit).collect();
-        self.fill_in(filter, &mut page).await?;
+        self.fill_in(filter, &retrying.leads, &mut page).await?;
         let snoozed = i64::try_from(snoozed).unwrap_or(i64::MAX);
-        Ok(Failures { page, deliveries, leads, snoozed, has_more })
+        let deliveries_exact = retrying.is_whole;
+        Ok(Failures { page, deliveries, deliveries_exact, leads, leads_exact, snoozed, has_more })
     }
 
     /// One cause that has deliveries.
@@ -174,68 +182,16 @@ impl Store {
         Ok(counts.collect())
     }
 
-    /// What failed and waits for its next retry, each one a count of its own.
-    pub(super) async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Vec<Count>, Error> {
-        let rows = sqlx::query!(
-            r#"SELECT q.company_id, q.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at, i.connector,
-                      c.name AS company, e.body
-               FROM (SELECT company_id, integration_id, delivery_id FROM due
-                     WHERE kind = 1 AND trigger = 'retry' AND ($1::bigint IS NULL OR company_id = $1)
-                       AND ($2::uuid IS NULL OR integration_id = $2) LIMIT $3) q
-               JOIN delivery d ON d.company_id = q.company_id AND d.id = q.delivery_id AND d.state = 'pending'
-               JOIN company c ON c.id = d.company_id
-               JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
-               JOIN lead l ON l.company_id = d.company_id AND l.id = d.lead_id
-               JOIN event e ON e.company_id = l.company_id AND e.id = l.event_id
-               JOIN LATERAL (
-                   SELECT a.class, a.error, a.started_at FROM attempt a
-                   WHERE a.delivery_id = d.id AND a.company_id = d.company_id AND a.number = d.attempts AND NOT a.delivered
-                     AND a.started_at > now() - interval '3 days' LIMIT 1) a ON true"#,
-            filter.company.map(|id| id.0),
-            filter.integration.map(IntegrationId::uuid),
-            RETRYING_MAX,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let counts = rows.into_iter().filter_map(|row| {
-            let event = Json::parse(&row.body).unwrap_or(Json::Null);
-            // Under which cause a newer daemon's class comes, that one says once it is dead.
-            let class = FailureClass::parse(&row.class)?;
-            let error = row.error.unwrap_or_default();
-            let text = cause::text(&row.connector, &error, &Values::of_cause(&event, &row.company));
-            let (currency, pence) = super::money(&event).unwrap_or_default();
-            let at = row.started_at.to_jiff();
-            Some(Count {
-                cause: CauseId::of(&row.connector, class, &text).0,
-                company: row.company_id,
-                integration: row.integration_id,
-                currency,
-                pence,
-                dead: 0,
-                retrying: 1,
-                first_at: at,
-                last_at: at,
-                connector: row.connector,
-                class: Shown::read(class.as_str(), FailureClass::parse),
-                text,
-                snoozed_until: None,
-                sample: Some((DeliveryId::from(row.id), error)),
-            })
-        });
-        let mut counts = counts.collect::<Vec<Count>>();
-        counts.retain(|count| filter.cause.is_none_or(|cause| cause.0 == count.cause));
-        let snoozes = self.snoozes(counts.iter().map(|count| count.cause).collect()).await?;
-        for count in &mut counts {
-            count.snoozed_until = snoozes.get(&count.cause).copied();
-        }
-        Ok(counts)
-    }
-
     /// What is shown beside the causes of a page.
-    async fn fill_in(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+    async fn fill_in(
+        &self,
+        filter: &FailureFilter,
+        waiting: &WaitingLeads,
+        page: &mut [FailureView],
+    ) -> Result<(), Error> {
         self.fill_in_places(page).await?;
         self.fill_in_samples(filter, page).await?;
-        self.fill_in_leads(filter, page).await?;
+        self.fill_in_leads(filter, waiting, page).await?;
         self.fill_in_trend(filter, page).await?;
         self.fill_in_changes(page).await
     }
@@ -287,10 +243,15 @@ impl Store {
 
     /// How many leads, and what they come to, each once; of causes that are small enough to count, and that come to
     /// twice as many together. Of the others each delivery counts as a lead, and its quote each time.
-    async fn fill_in_leads(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
+    async fn fill_in_leads(
+        &self,
+        filter: &FailureFilter,
+        waiting: &WaitingLeads,
+        page: &mut [FailureView],
+    ) -> Result<(), Error> {
         let mut left = 2 * EXACT_MAX;
         let mut ids = Vec::new();
-        for one in page.iter().filter(|one| one.dead > 0 && one.dead <= EXACT_MAX) {
+        for one in page.iter().filter(|one| one.dead <= EXACT_MAX) {
             if one.dead <= left {
                 left -= one.dead;
                 ids.push(one.cause.0);
@@ -299,14 +260,25 @@ impl Store {
         let rows = sqlx::query!(
             r#"SELECT cause_id AS "cause_id!", coalesce(currency, '') AS "currency!", count(*) AS "leads!",
                       coalesce(sum(pence), 0)::bigint AS "pence!"
-               FROM (SELECT DISTINCT ON (cause_id, company_id, lead_id) cause_id, currency, pence FROM undelivered
-                     WHERE cause_id = ANY($1) AND ($2::bigint IS NULL OR company_id = $2)
-                       AND ($3::uuid IS NULL OR integration_id = $3)
+               FROM (SELECT DISTINCT ON (cause_id, company_id, lead_id) cause_id, currency, pence
+                     FROM (SELECT cause_id, company_id, lead_id, currency, pence FROM undelivered
+                           WHERE cause_id = ANY($1) AND ($2::bigint IS NULL OR company_id = $2)
+                             AND ($3::uuid IS NULL OR integration_id = $3)
+                           UNION ALL
+                           SELECT w.cause_id, w.company_id, w.lead_id, nullif(w.currency, ''), w.pence
+                           FROM unnest($4::bigint[], $5::bigint[], $6::uuid[], $7::text[], $8::bigint[])
+                               w(cause_id, company_id, lead_id, currency, pence)
+                           WHERE w.cause_id = ANY($1)) failed
                      ORDER BY cause_id, company_id, lead_id) once
                GROUP BY 1, 2"#,
             &ids,
             filter.company.map(|id| id.0),
             filter.integration.map(IntegrationId::uuid),
+            &waiting.causes,
+            &waiting.companies,
+            &waiting.leads,
+            &waiting.currencies,
+            &waiting.pence,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -318,9 +290,9 @@ impl Store {
                 money.insert(row.currency, row.pence);
             }
         }
-        for one in page.iter_mut().filter(|one| one.retrying == 0) {
+        for one in page.iter_mut() {
             if let Some((leads, money)) = exact.remove(&one.cause.0) {
-                one.leads = leads;
+                (one.leads, one.leads_exact) = (leads, one.deliveries_exact);
                 one.money = money;
             }
         }
@@ -379,7 +351,9 @@ fn grouped(counts: Vec<Count>) -> Vec<FailureView> {
             text: count.text,
             dead: 0,
             retrying: 0,
+            deliveries_exact: true,
             leads: 0,
+            leads_exact: false,
             money: BTreeMap::new(),
             places: Vec::new(),
             first_at: count.first_at,

@@ -89,7 +89,7 @@ impl Store {
     /// What waits for a retry after a failure of this cause: a line for each company.
     async fn retrying(&self, cause: CauseId) -> Result<Vec<RetryingCause>, Error> {
         let filter = FailureFilter { cause: Some(cause), ..FailureFilter::default() };
-        let counts = self.retrying_counts(&filter).await?;
+        let counts = self.retrying_counts(&filter).await?.counts;
         let causes = counts.into_iter().map(|count| {
             let company = CompanyId(count.company);
             (

@@ -6,16 +6,20 @@ use serde_json::{Map, Value};
 use super::{Format, Out};
 use crate::{
     cli::{columns::Column, told},
+    columns,
     text::display_text,
 };
 
 impl Out {
     /// What of a row stands in this column.
     pub(super) fn column_cell(&self, column: &Column<'_>, row: &Value) -> String {
-        match (&row[column.key], column.or) {
+        let cell = match (&row[column.key], column.or) {
             (Value::Null, Some(other)) => self.cell(other, &row[other]),
             (value, _) => self.cell(column.key, value),
-        }
+        };
+        // Programs have the key that says so.
+        let is_exact = row[format!("{}_exact", column.key)] != Value::Bool(false);
+        if is_exact || self.format != Format::Table { cell } else { columns::inexact(column.key, &cell) }
     }
 
     /// A value in one line, as the form has it.
@@ -77,4 +81,25 @@ pub(super) fn is_rows(value: &Value) -> bool {
 
 fn is_time(key: &str) -> bool {
     key == "at" || key == "until" || key.ends_with("_at") || key.ends_with("_until")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn people_see_which_counts_are_not_exact_and_programs_read_numbers() {
+        let out = |format| Out { format, zone: TimeZone::UTC, room: None, is_wide: false };
+        let row = json!({"deliveries": 500, "deliveries_exact": false, "leads": 12000, "leads_exact": false});
+        let exact = json!({"deliveries": 500, "deliveries_exact": true, "leads": 12000});
+        let cells = |format, row| {
+            [columns::cause::DELIVERIES, columns::cause::LEADS].map(|it| out(format).column_cell(&it, row))
+        };
+        assert_eq!(cells(Format::Table, &row), ["500+", "~12000"]);
+        assert_eq!(cells(Format::Table, &exact), ["500", "12000"]);
+        assert_eq!(cells(Format::Plain, &row), ["500", "12000"]);
+    }
 }

@@ -290,6 +290,7 @@ mod tests {
             dead: 2,
             retrying: 1,
             leads: 2,
+            leads_exact: true,
             money: vec![v1::Money { currency: "KWD".into(), minor: 125_000, amount: "125.000".into() }],
             integrations: vec![place],
             first_at: at(0),
@@ -302,7 +303,7 @@ mod tests {
         check(
             &Failure::from(failure),
             json!({"cause": "C", "connector": "webhook", "failure_class": "rejected", "text": "422", "deliveries": 3,
-                "dead": 2, "retrying": 1, "leads": 2, "money": [{"currency": "KWD", "minor": 125_000, "amount": "125.000"}],
+                "dead": 2, "retrying": 1, "deliveries_exact": false, "leads": 2, "leads_exact": true, "money": [{"currency": "KWD", "minor": 125_000, "amount": "125.000"}],
                 "integrations": [{"id": "I", "name": "hook", "company": "The Old Barn", "company_id": 7, "deliveries": 3}],
                 "first_at": "1970-01-01T00:00:00Z", "last_at": "1970-01-01T00:00:01Z", "trend": [],
                 "sample_delivery_id": "D", "sample_error": null, "changed_before": [], "advice": "Look.",

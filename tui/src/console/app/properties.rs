@@ -1,5 +1,5 @@
 //! What holds whatever comes in, in whatever order: nothing panics, nothing changes but what a question or a form said
-//! that it would, and what an open question or menu is about never changes.
+//! that it would, and what an open question, form or menu is about never changes.
 
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use ratatui::backend::TestBackend;
 use super::App;
 use crate::config::Config;
 use crate::console::data::{Conn, Done, Mutation, Query, Secret};
+use crate::console::dialogs::editor::about::About;
 use crate::console::dialogs::{Confirm, Dialog, Pick};
 use crate::console::fixtures::{self, answer, attempts, failed, integrations, now};
 use crate::console::keymap::Press;
@@ -85,12 +86,13 @@ fn news() -> impl Strategy<Value = Msg> {
     ]
 }
 
-/// What the open question or menu is about; nothing may change it but its own keys.
+/// What the open question, form or menu is about; nothing may change it but its own keys.
 fn target(app: &App) -> Option<String> {
     match &app.dialog {
         Some(Dialog::Confirm(confirm)) => Some(format!("{:?}", named(confirm))),
         Some(Dialog::Menu(menu)) => Some(format!("{:?} {:?}", menu.items, menu.subject)),
-        _ => None,
+        Some(Dialog::Editor(editor)) => Some(format!("{:?}", editor.about())),
+        Some(Dialog::Notice(_)) | None => None,
     }
 }
 
@@ -103,14 +105,7 @@ fn named(it: &Confirm) -> (String, Vec<String>, Mutation) {
 fn is_announced(dialog: Option<&Dialog>, mutation: &Mutation) -> bool {
     match dialog {
         Some(Dialog::Confirm(confirm)) => confirm.obstacle().is_none() && confirm.mutation() == *mutation,
-        Some(Dialog::Editor(_)) => matches!(
-            mutation,
-            Mutation::Credentials { .. }
-                | Mutation::Mapping { .. }
-                | Mutation::FlowWhen { .. }
-                | Mutation::Settings { .. }
-                | Mutation::Create(_)
-        ),
+        Some(Dialog::Editor(editor)) => About::of(mutation) == Some(editor.about()),
         _ => false,
     }
 }

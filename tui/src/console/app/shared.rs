@@ -72,6 +72,11 @@ pub struct Setup {
     pub zone: TimeZone,
 }
 
+/// How often screens ask by themselves, in seconds, and for how long after a change they go on to do so.
+const BUSY: i64 = 5;
+const QUIET: i64 = 30;
+const LINGERS: i64 = 20;
+
 /// What all screens share. Only `App` and the screens' own events change it.
 #[derive(Clone, Debug)]
 pub struct Shared {
@@ -89,10 +94,14 @@ pub struct Shared {
     pub who: Option<Who>,
     /// Worst first, then by name and company.
     pub integrations: Vec<Integration>,
+    /// When integrations changed last.
+    pub changed_at: Option<Timestamp>,
     /// Counts every change of the integrations, so that screens take them over once.
     pub revision: u64,
     /// What integrations came to when that was asked last.
     pub figures: BTreeMap<String, Arc<Figures>>,
+    /// The connectors that push nothing without credentials; none until the daemon has told.
+    pub credentialed: Option<BTreeSet<String>>,
     /// The daemons of other profiles, by profile, while they are looked at.
     pub elsewhere: BTreeMap<String, Elsewhere>,
     /// The only company that is looked at.
@@ -124,8 +133,10 @@ impl Shared {
             daemon_version: String::new(),
             who: None,
             integrations: Vec::new(),
+            changed_at: None,
             revision: 0,
             figures: BTreeMap::new(),
+            credentialed: None,
             elsewhere: BTreeMap::new(),
             company: None,
             companies: Vec::new(),
@@ -151,6 +162,13 @@ impl Shared {
     /// What stands where something has not come yet.
     pub fn waits(&self) -> &'static str {
         if self.is_live() { "Loading…" } else { "The daemon is away: this is asked for when it is back." }
+    }
+
+    /// After how many seconds a screen that no stream keeps up to date asks again: soon while integrations change, and
+    /// seldom while nothing is heard of them.
+    pub fn pace(&self) -> i64 {
+        let is_busy = |at: Timestamp| self.now.duration_since(at).as_secs() < LINGERS;
+        if self.changed_at.is_some_and(is_busy) { BUSY } else { QUIET }
     }
 
     /// Whether the daemon can be asked now.
@@ -257,6 +275,8 @@ impl Shared {
         self.revision += 1;
         for it in &mut self.integrations {
             it.figures = self.figures.get(&it.id).cloned();
+            let is_wanted = self.credentialed.as_ref().is_some_and(|all| all.contains(&it.connector));
+            it.lacks_credentials = is_wanted && !it.has_credentials;
         }
         self.integrations.sort_by(worst_first);
     }

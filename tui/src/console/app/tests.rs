@@ -8,7 +8,7 @@ use crate::console::data::Answer;
 use crate::console::data::{AttemptState, Badge, Conn, Done, Estimate, Held, Mutation, Query, Target, Who};
 use crate::console::fixtures::{self, attempts, feed, live, now, opened, press, serve, visit};
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{Command, Effect, Follow, Msg};
 
 pub(super) fn mutation(effects: &[Effect]) -> Option<&Mutation> {
     effects.iter().find_map(|effect| match effect {
@@ -68,7 +68,10 @@ fn the_worst_comes_first_and_stays_selected_until_somebody_moves() {
 fn opening_follows_the_attempts_and_asks_for_one_detail() {
     let mut app = live(80, 24);
     let effects = press(&mut app, "enter");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(Some(id)))] if id == "01I1"), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Net(Command::Follow(Some(Follow::Integration(id))))] if id == "01I1"),
+        "{effects:?}"
+    );
     let first = Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true };
     assert!(feed(&mut app, first).is_empty(), "a running attempt has no detail");
     let effects = press(&mut app, "down");
@@ -168,12 +171,12 @@ fn a_cause_is_retried_as_a_whole_and_rendered_anew_where_that_helps() {
     let mut app = live(120, 36);
     visit(&mut app, "2");
     let text = shown(&app);
-    for part in ["PROPERTY_DOESNT_EXIST lead_source", "312", "GBP 12,500.00", "alex updated HubSpot"] {
+    for part in ["PROPERTY_DOESNT_EXIST lead_source", "✗ 10", "GBP 125,000.00", "alex updated HubSpot"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let effects = press(&mut app, "r");
-    counted(&mut app, &effects, 312);
-    let effects = press(&mut app, "312 enter");
+    counted(&mut app, &effects, 10);
+    let effects = press(&mut app, "10 enter");
     let expected = Mutation::retry(Target::Cause { cause: "c1".to_owned(), company: None }, true);
     assert_eq!(mutation(&effects), Some(&expected));
     visit(&mut app, "enter");
@@ -189,9 +192,9 @@ fn a_person_is_found_and_the_line_says_why() {
     visit(&mut app, "3 s a r a h");
     assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
     visit(&mut app, "enter");
-    assert!(shown(&app).contains("It is dead since an hour"), "{}", shown(&app));
+    assert!(shown(&app).contains("It is dead since 2026-11-20T13:02:11Z"), "{}", shown(&app));
     visit(&mut app, "down");
-    assert!(shown(&app).contains("big weddings wants"), "{}", shown(&app));
+    assert!(shown(&app).contains("(flow \"big weddings\" not met)"), "{}", shown(&app));
     visit(&mut app, "up");
     visit(&mut app, "down");
     let effects = press(&mut app, "P y");

@@ -4,10 +4,11 @@
 use crossterm::event::KeyCode;
 
 use super::App;
-use super::pictures::shown;
+use super::pictures::{changed_cells, is_faint, shown};
 use super::tests::{last, selected};
 use super::tests_of_lists::asked;
-use crate::console::data::{Integration, Query, Wait};
+use crate::console::data::query::Which;
+use crate::console::data::{Answer, Conn, Delivery, DeliveryState, Integration, Query, Wait};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
 use crate::console::keymap::Press;
 use crate::console::msg::{Effect, Msg};
@@ -170,4 +171,78 @@ fn the_leads_of_a_cause_that_is_passed_over_are_not_asked_for() {
     assert!(due <= app.shared.now + jiff::SignedDuration::from_millis(50), "somebody wakes it: {due}");
     assert_eq!(listed(&after(&mut app, 50)), ["c1"]);
     assert!(listed(&after(&mut app, 50)).is_empty(), "once");
+}
+
+/// The ticket of the question for deliveries among these effects.
+fn listing(effects: &[Effect]) -> u64 {
+    let is_listing = |(ticket, query)| matches!(query, Query::Deliveries { .. }).then_some(ticket);
+    asked(effects).into_iter().find_map(is_listing).unwrap()
+}
+
+#[test]
+fn the_rows_of_a_list_stay_until_the_next_ones_come_and_nothing_is_done_to_them() {
+    for (screen, inside) in [("2", "tab"), ("4", "enter")] {
+        let mut app = live(120, 36);
+        visit(&mut app, screen);
+        assert!(shown(&app).contains("Sarah Patel"), "{}", shown(&app));
+        let ticket = listing(&press(&mut app, "down"));
+        assert!(shown(&app).contains("Sarah Patel"), "{}", shown(&app));
+        assert!(!is_faint(&app, "Sarah Patel"), "an answer is quicker");
+        press(&mut app, inside);
+        for act in ["r", "x", "T", "enter", "space", "*"] {
+            press(&mut app, act);
+            assert!(app.dialog.is_none() && app.top().subject(&app.shared).lead.is_none(), "{screen} {act}");
+            assert!(app.top().subject(&app.shared).deliveries.is_empty(), "{screen} {act}");
+        }
+        assert!(is_faint(&app, "Sarah Patel"), "{}", shown(&app));
+        let eve = fixtures::answers::delivery("01DX", DeliveryState::Dead);
+        let rows = vec![Delivery { lead_name: "Eve Hill".to_owned(), ..eve }];
+        let answer = Ok(Answer::Deliveries { rows, next: String::new(), reached: None });
+        feed(&mut app, Msg::Answered { ticket, answer });
+        let text = shown(&app);
+        assert!(text.contains("Eve Hill") && !text.contains("Sarah Patel"), "{text}");
+        assert!(!is_faint(&app, "Eve Hill"));
+        assert_eq!(app.top().subject(&app.shared).deliveries[0].delivery, "01DX");
+    }
+}
+
+#[test]
+fn rows_that_none_will_follow_go() {
+    let mut app = live(120, 36);
+    visit(&mut app, "2");
+    let ticket = listing(&press(&mut app, "down"));
+    feed(&mut app, Msg::Answered { ticket, answer: Err("it took too long".to_owned()) });
+    assert!(
+        !shown(&app).contains("Sarah Patel") && shown(&app).contains("it took too long"),
+        "{}",
+        shown(&app)
+    );
+    let mut app = live(120, 36);
+    visit(&mut app, "2");
+    press(&mut app, "down");
+    feed(&mut app, Msg::Conn(Conn::Connecting));
+    assert!(!shown(&app).contains("Sarah Patel"), "{}", shown(&app));
+}
+
+#[test]
+fn a_lone_key_paints_what_differs_and_no_list_twice() {
+    for (width, height) in [(120, 36), (200, 60)] {
+        let mut app = live(width, height);
+        visit(&mut app, "2");
+        let mut painted = Vec::new();
+        let ticket = changed_cells(&mut app, &mut painted, |app| listing(&press(app, "down")));
+        // Another cause, of the same leads.
+        let which = Which { cause: "c1".to_owned(), ..Which::default() };
+        let answer = fixtures::answer(&Query::Deliveries { which, after: String::new() });
+        changed_cells(&mut app, &mut painted, |app| feed(app, Msg::Answered { ticket, answer: Ok(answer) }));
+        // The advice on the cause is another text; of the list, which is the same, only what is selected and how many
+        // there are is painted, and that twice.
+        let text = shown(&app);
+        let top = text.lines().position(|line| line.contains("Leads of this cause 10")).unwrap();
+        let of_list = |(x, y): &&(u16, u16)| *x < width / 2 && (top..=top + 12).contains(&usize::from(*y));
+        let in_list = painted.iter().filter(of_list).count();
+        assert!(in_list < 60, "{width}x{height}: {in_list} cells of the list");
+        let most = usize::from(width) * usize::from(height) / 6;
+        assert!(painted.len() < most, "{width}x{height}: {} cells", painted.len());
+    }
 }

@@ -201,8 +201,8 @@ fn the_palette_jumps_to_any_object() {
     // What is loaded is proposed.
     for (loads, typed, row) in [
         ("3 s a r a h enter 1", "delivery space 01D4", "zapier-hook"),
-        ("2 1", "cause space token", "token expired"),
-        ("2 v 1", "cause space c3", "(snoozed) transient: 502"),
+        ("2 1", "cause space token", "EXPIRED_AUTHENTICATION"),
+        ("2 v 1", "cause space c3", "(snoozed) 502"),
         ("4 1", "job space 01J1", "done"),
         ("3 s a r a h enter 1", "flow space big", "zapier-hook"),
         ("3 s a r a h esc 1", "01JD2Q8Z", "hubspot-eu"),
@@ -288,16 +288,43 @@ fn an_attempt_is_compared_with_the_one_before() {
 fn an_idle_screen_wakes_seldom() {
     let app = App::new(fixtures::setup(false), now(), 80, 24);
     assert_eq!(app.next_change(), None);
-    let mut app = live(80, 24);
-    let mut ticks = 0;
-    let end = app.shared.now + SignedDuration::from_secs(600);
-    let settled = app.shared.now + SignedDuration::from_secs(540);
-    while let Some(next) = app.next_change().filter(|next| *next < end) {
-        app.update(next, Msg::Tick);
-        ticks += u32::from(next >= settled);
+    for screen in ["1", "2", "5", "6"] {
+        let mut app = live(80, 24);
+        visit(&mut app, screen);
+        let mut ticks = 0;
+        let end = app.shared.now + SignedDuration::from_secs(600);
+        let settled = app.shared.now + SignedDuration::from_secs(540);
+        while let Some(next) = app.next_change().filter(|next| *next < end) {
+            let effects = app.update(next, Msg::Tick);
+            fixtures::serve(&mut app, effects);
+            ticks += u32::from(next >= settled);
+        }
+        assert!(ticks <= 10, "{screen}: {ticks} in a minute: old ages change seldom, and little is asked");
     }
-    assert!(ticks <= 60, "{ticks} in a minute: one a second at most");
-    assert!(ticks <= 10, "{ticks} in a minute: old ages change seldom");
+}
+
+#[test]
+fn activity_is_asked_for_when_something_happened_and_not_each_second() {
+    let asks = |effects: &[Effect]| {
+        asked(effects).iter().filter(|(_, query)| matches!(query, Query::Activity { .. })).count()
+    };
+    let mut app = live(120, 36);
+    visit(&mut app, "5");
+    let later = |app: &mut App, millis, msg| {
+        let at = app.shared.now + SignedDuration::from_millis(millis);
+        let effects = app.update(at, msg);
+        let count = asks(&effects);
+        fixtures::serve(app, effects);
+        count
+    };
+    assert_eq!((1..20).map(|_| later(&mut app, 1000, Msg::Tick)).sum::<usize>(), 0, "nothing happens");
+    assert_eq!(later(&mut app, 0, Msg::Happened), 1, "it is seen at once");
+    // However much happens, once a second is enough, and the last of it is seen.
+    assert_eq!((0..9).map(|_| later(&mut app, 100, Msg::Happened)).sum::<usize>(), 0);
+    let due = app.next_change().unwrap();
+    assert!(due <= app.shared.now + SignedDuration::from_millis(100), "somebody wakes it: {due}");
+    assert_eq!(later(&mut app, 100, Msg::Tick), 1);
+    assert_eq!((0..5).map(|_| later(&mut app, 1000, Msg::Tick)).sum::<usize>(), 0);
 }
 
 /// Who is found must be who was asked for: an old answer under a new name would lead an act to somebody else.
@@ -325,4 +352,30 @@ fn a_filter_is_seen_at_80_columns() {
     assert!(shown(&app).contains("/ret"), "{}", shown(&app));
     visit(&mut app, "enter");
     assert!(shown(&app).contains("[/ret]"), "{}", shown(&app));
+}
+
+#[test]
+fn one_lead_is_traced_across_all_integrations() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter");
+    let other = "acme-webhook  attempt 1  delivered  first: 201";
+    assert!(!shown(&app).contains(other), "{}", shown(&app));
+    visit(&mut app, "v");
+    let text = shown(&app);
+    let story = [
+        "received",
+        "hubspot-eu    attempt 1  failed  first: transient:",
+        other,
+        "hubspot-eu    attempt 2  failed  retry: ",
+        "hubspot-eu    attempt 3  failed  retry: ",
+    ];
+    let places: Vec<_> = story.iter().map(|line| text.find(line)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+    // All of them can be stepped through; what the story knows of each is there before the daemon tells more.
+    press(&mut app, "enter");
+    for seen in [["hubspot-eu", "503", "retry"], ["acme-webhook", "201", "first"]] {
+        let text = shown(&app);
+        assert!(seen.iter().all(|part| text.contains(part)), "{seen:?} {text}");
+        press(&mut app, "right right");
+    }
 }

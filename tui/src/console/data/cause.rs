@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::system::Act;
+use crate::columns::{cause, inexact};
 
 /// An action that fits a cause, as the daemon advises it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,11 @@ pub struct Cause {
     pub deliveries: u64,
     pub dead: u64,
     pub retrying: u64,
+    /// False where more wait for a retry than the daemon looked at.
+    pub deliveries_exact: bool,
     pub leads: u64,
+    /// False where each delivery counts as a lead, and its money each time.
+    pub leads_exact: bool,
     /// Currency, and the amount with as many places as it has there.
     pub money: Vec<(String, String)>,
     pub places: Vec<Place>,
@@ -59,7 +64,18 @@ impl Cause {
     pub fn money(&self) -> String {
         let amounts: Vec<String> =
             self.money.iter().map(|(currency, amount)| format!("{currency} {}", thousands(amount))).collect();
-        amounts.join(" + ")
+        let about = if self.leads_exact || amounts.is_empty() { "" } else { "~" };
+        format!("{about}{}", amounts.join(" + "))
+    }
+
+    /// How many wait for a retry, as exactly as that is known.
+    pub fn retrying(&self) -> String {
+        counted(cause::RETRYING.key, self.retrying, self.deliveries_exact)
+    }
+
+    /// How many leads it has, as exactly as that is known.
+    pub fn leads(&self) -> String {
+        counted(cause::LEADS.key, self.leads, self.leads_exact)
     }
 
     /// Where it shows, in few words.
@@ -70,6 +86,11 @@ impl Cause {
             [first, rest @ ..] => format!("{} / {} +{}", first.company, first.name, rest.len()),
         }
     }
+}
+
+fn counted(key: &str, count: u64, is_exact: bool) -> String {
+    let count = count.to_string();
+    if is_exact { count } else { inexact(key, &count) }
 }
 
 /// A decimal whose whole part is grouped by thousands; the daemon knows how many places a currency has.
@@ -102,5 +123,13 @@ mod tests {
         ] {
             assert_eq!(thousands(amount), shown);
         }
+    }
+
+    #[test]
+    fn a_count_says_when_it_is_not_exact() {
+        let exact = crate::console::fixtures::answers::cause("c1", "transient", "502 Bad Gateway", 10);
+        assert_eq!([exact.retrying(), exact.leads(), exact.money()], ["2", "12", "GBP 150,000.00"]);
+        let bounded = Cause { deliveries_exact: false, leads_exact: false, ..exact };
+        assert_eq!([bounded.retrying(), bounded.leads(), bounded.money()], ["2+", "~12", "~GBP 150,000.00"]);
     }
 }

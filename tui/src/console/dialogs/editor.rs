@@ -22,6 +22,8 @@ use crate::console::widgets::draw::{popup, safe};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::textarea::TextArea;
 
+#[cfg(test)]
+pub(crate) mod about;
 mod entry;
 mod flow;
 mod integration;

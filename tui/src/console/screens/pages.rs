@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::console::app::shared::{Setup, Tone};
+use crate::console::app::shared::{Setup, Shared, Tone};
 use crate::console::data::query::Page;
 use crate::console::data::{Answer, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch};
-use crate::console::widgets::table::Row;
+use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
 /// So many pages at most are shown: what is further behind is for a filter, or for a command.
@@ -131,6 +131,13 @@ pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
     if pages.has_more() {
         let how = cx.shared.setup.keymap.hint(Action::Older, ": ", " shows more");
         cx.say(Tone::Plain, format!("{marks} are marked; what follows behind them is not{how}"));
+    }
+}
+
+/// Takes rows of something else away where none will take their place soon.
+pub fn clear_stale<T: Row + Clone>(table: &mut Table<T>, pages: &Pages<T>, shared: &Shared) {
+    if table.is_stale() && (pages.error().is_some() || !shared.is_live()) {
+        *table = Table::default();
     }
 }
 

@@ -45,7 +45,8 @@ impl<R: Row> List for Listing<'_, R> {
 
     fn sheet(&self, look: &Look<'_>) -> Sheet {
         let Self(table, columns) = self;
-        let is_wanted = |row: &&R| table.marks.is_empty() || table.marks.contains(row.id());
+        let is_chosen = |row: &&R| table.marks.is_empty() || table.marks.contains(row.id());
+        let is_wanted = |row: &&R| !table.is_stale() && is_chosen(row);
         let visible = table.visible(columns, look.now).into_iter().filter(is_wanted);
         let cells = |row: &R| columns.iter().map(|column| column.exported(row, look)).collect();
         Sheet {

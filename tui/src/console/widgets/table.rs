@@ -6,7 +6,7 @@ mod drawn;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ratatui::layout::Rect;
 
 use super::columns::Column;
@@ -30,6 +30,9 @@ pub trait Row {
     }
 }
 
+/// Rows that no longer belong to what is selected elsewhere are drawn faint from then on: an answer is quicker as a rule.
+const FAINT: SignedDuration = SignedDuration::from_millis(150);
+
 /// The state of a list.
 #[derive(Clone, Debug)]
 pub struct Table<R> {
@@ -46,6 +49,8 @@ pub struct Table<R> {
     pub sort: Option<(&'static str, bool)>,
     /// False until the daemon has answered.
     pub is_loaded: bool,
+    /// Since when its rows are those of something else, until the right ones come: they are seen, and nothing more.
+    stale_since: Option<Timestamp>,
     /// Where its rows were drawn last, and which was the first.
     drawn: Cell<(Rect, usize)>,
 }
@@ -62,6 +67,7 @@ impl<R> Default for Table<R> {
             bad_only: false,
             sort: None,
             is_loaded: false,
+            stale_since: None,
             drawn: Cell::default(),
         }
     }
@@ -72,6 +78,30 @@ impl<R: Row> Table<R> {
     pub fn set(&mut self, rows: Vec<R>) {
         self.rows = rows;
         self.is_loaded = true;
+        self.stale_since = None;
+    }
+
+    /// Something else is listed from now on: what is shown stays until that comes, so that the screen is not drawn empty
+    /// and full again, but nothing of it is selected, marked or acted on. Marks, filter and order go.
+    pub fn outdate(&mut self, now: Timestamp) {
+        let rows = if self.is_loaded { std::mem::take(&mut self.rows) } else { Vec::new() };
+        let is_loaded = !rows.is_empty();
+        let stale_since = self.stale_since.or(Some(now)).filter(|_| is_loaded);
+        *self = Self { rows, is_loaded, stale_since, ..Self::default() };
+    }
+
+    /// Whether what is shown is of something else.
+    pub const fn is_stale(&self) -> bool {
+        self.stale_since.is_some()
+    }
+
+    /// When it turns faint; none once it is.
+    pub fn faint_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.stale_since.map(|at| at + FAINT).filter(|at| *at > now)
+    }
+
+    fn is_faint(&self, now: Timestamp) -> bool {
+        self.is_stale() && self.faint_at(now).is_none()
     }
 
     /// The rows that the filter leaves, in the order asked for.
@@ -143,6 +173,9 @@ impl<R: Row> Table<R> {
         if !visible.is_empty() {
             self.filter.decide(is_fuzzy);
         }
+        if self.is_stale() {
+            return 0;
+        }
         let before = self.marks.len();
         self.marks.retain(|id| visible.contains(id));
         let is_kept = self.selected.as_ref().is_some_and(|id| visible.contains(id));
@@ -168,6 +201,7 @@ impl<R: Row> Table<R> {
         page: usize,
     ) {
         match action {
+            _ if self.is_stale() => {}
             Action::Mark => self.mark(columns, now),
             Action::Range => self.mark_range(columns, now),
             Action::MarkAll => {
@@ -244,6 +278,10 @@ impl<R: Row> Table<R> {
 
     /// How many there are, how many are seen, what is marked, and the order, for the head of the pane.
     pub fn note(&self, columns: &[Column<R>], now: Timestamp) -> String {
+        if self.is_stale() {
+            // How many there will be is not known yet.
+            return String::new();
+        }
         let (all, seen) = (self.rows.len(), self.visible(columns, now).len());
         let mut note = if all == seen { format!(" {all}") } else { format!(" {seen} of {all}") };
         if !self.marks.is_empty() {

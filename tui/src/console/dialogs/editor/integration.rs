@@ -11,6 +11,8 @@ use ratatui::widgets::Paragraph;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
+#[cfg(test)]
+use super::about::About;
 use super::entry::{Entry, Part};
 use super::{Then, dots, paste_credentials};
 use crate::console::app::shared::Shared;
@@ -96,6 +98,15 @@ impl IntegrationForm {
             is_disabled: false,
             waits_for: None,
             refusal: None,
+        }
+    }
+
+    /// Whom it would change.
+    #[cfg(test)]
+    pub(super) fn about(&self) -> About {
+        match &self.changed {
+            Some(it) => About::Settings { integration: it.id.clone() },
+            None => About::NewIntegration { company: self.company },
         }
     }
 

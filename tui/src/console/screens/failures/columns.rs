@@ -55,10 +55,10 @@ pub(super) const COLUMNS: [Column<Cause>; 9] = [
     })
     .value(|it: &Cause| json!(it.text))
     .by(|a, b| a.text.cmp(&b.text)),
-    shows(cause::RETRYING, |it: &Cause, _| plain(it.retrying.to_string()))
+    shows(cause::RETRYING, |it: &Cause, _| plain(it.retrying()))
         .value(|it: &Cause| json!(it.retrying))
         .by(|a, b| b.retrying.cmp(&a.retrying)),
-    shows(cause::LEADS, |it: &Cause, _| plain(it.leads.to_string()))
+    shows(cause::LEADS, |it: &Cause, _| plain(it.leads()))
         .value(|it: &Cause| json!(it.leads))
         .by(|a, b| b.leads.cmp(&a.leads)),
     shows(cause::PLACES, |it: &Cause, _| plain(it.places())).value(|it: &Cause| {

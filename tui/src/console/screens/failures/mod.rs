@@ -20,7 +20,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, NO_ROW, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::pages::{Pages, marked};
+use crate::console::screens::pages::{Pages, clear_stale, marked};
 use crate::console::widgets::filter::Filter;
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -157,7 +157,7 @@ impl FailuresScreen {
         self.is_passed = self.selected_at.is_some_and(|at| now < at + PASSING);
         self.selected_at = Some(now);
         self.of.clone_from(&self.causes.selected);
-        self.deliveries = Table::default();
+        self.deliveries.outdate(now);
         self.guide.rewind();
         self.listed.forget();
         if !self.is_passed {
@@ -268,9 +268,10 @@ impl Screen for FailuresScreen {
         if self.of != self.causes.selected {
             dropped = self.deliveries.marks.len();
             self.turn(cx);
-        } else if self.due(cx.shared).is_some_and(|at| at <= now) {
+        } else if self.is_passed && self.due(cx.shared).is_some_and(|at| at <= now) {
             self.ask_deliveries(cx);
         }
+        clear_stale(&mut self.deliveries, &self.listed, cx.shared);
         if self.of.is_none() && self.fetch.value.is_some() {
             // Nothing is asked for where nothing is selected.
             self.deliveries.set(Vec::new());
@@ -289,7 +290,8 @@ impl Screen for FailuresScreen {
             cause: Some(cause.clone()),
             record: Some(json!({
                 "cause": cause.id, "failure_class": cause.class, "text": cause.text, "sample": cause.sample,
-                "deliveries": cause.deliveries, "dead": cause.dead, "leads": cause.leads,
+                "deliveries": cause.deliveries, "dead": cause.dead, "deliveries_exact": cause.deliveries_exact,
+                "leads": cause.leads, "leads_exact": cause.leads_exact,
                 "first_at": cause.first_at, "last_at": cause.last_at,
             })),
             ..Subject::default()
@@ -346,12 +348,13 @@ impl Screen for FailuresScreen {
         [snoozed, above, self.causes.only("dead causes"), leads].into_iter().flatten().collect()
     }
 
-    fn period(&self) -> Option<i64> {
-        Some(5)
+    fn period(&self, shared: &Shared) -> Option<i64> {
+        Some(shared.pace())
     }
 
     fn due(&self, shared: &Shared) -> Option<Timestamp> {
-        self.selected_at.filter(|_| self.is_passed && shared.is_live()).map(|at| at + PASSING)
+        let asks = self.selected_at.filter(|_| self.is_passed && shared.is_live()).map(|at| at + PASSING);
+        asks.into_iter().chain(self.deliveries.faint_at(shared.now)).min()
     }
 
     fn places(&self) -> Vec<Place> {

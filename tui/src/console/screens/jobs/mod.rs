@@ -20,7 +20,7 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
 use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
-use crate::console::screens::pages::{Pages, marked, none_found, note};
+use crate::console::screens::pages::{Pages, clear_stale, marked, none_found, note};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe, trouble};
@@ -244,10 +244,11 @@ impl Screen for JobsScreen {
         if self.of != self.jobs.selected {
             self.of.clone_from(&self.jobs.selected);
             dropped = self.deliveries.marks.len();
-            self.deliveries = Table::default();
+            self.deliveries.outdate(now);
             self.listed.forget();
             self.ask_deliveries(cx);
         }
+        clear_stale(&mut self.deliveries, &self.listed, cx.shared);
         if self.of.is_none() && self.pages.is_loaded() {
             // Nothing is asked for where nothing is selected.
             self.deliveries.set(Vec::new());
@@ -346,8 +347,12 @@ impl Screen for JobsScreen {
         jobs.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
-    fn period(&self) -> Option<i64> {
+    fn period(&self, _: &Shared) -> Option<i64> {
         Some(if self.jobs.rows.iter().any(|job| job.state == "running") { 1 } else { 10 })
+    }
+
+    fn due(&self, shared: &Shared) -> Option<Timestamp> {
+        self.deliveries.faint_at(shared.now)
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Row, Table};
-use crate::console::theme::Role;
+use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, Look, fitting};
 use crate::console::widgets::draw::{cut, pad, safe, wrapped};
 use crate::console::widgets::step::window_start;
@@ -42,14 +42,19 @@ impl<R: Row> Table<R> {
         }
         let at = visible.iter().position(|row| Some(row.id()) == self.selected.as_deref()).unwrap_or(0);
         let shown = fitting(columns, width.saturating_sub(3), look.is_one_company, look.is_one_integration);
+        let is_faint = self.is_faint(look.now);
         let mut lines = vec![head(&shown, self.sort, look, width)];
         let rows = usize::from(area.height).saturating_sub(1);
         let start = window_start(at, rows, visible.len());
         let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-        self.drawn.set((below, start));
+        if !self.is_stale() {
+            self.drawn.set((below, start));
+        }
         for (index, row) in visible.iter().enumerate().skip(start).take(rows) {
             let is_marked = self.marks.contains(row.id());
-            lines.push(line(*row, &shown, look, index == at, is_marked));
+            let is_selected = index == at && !self.is_stale();
+            let line = line(*row, &shown, look, is_selected, is_marked);
+            lines.push(if is_faint { faint(line, look.theme) } else { line });
         }
         frame.render_widget(Paragraph::new(lines), area);
     }
@@ -112,6 +117,12 @@ fn line<R: Row>(
         spans.push(Span::raw(" "));
     }
     Line::from(spans)
+}
+
+/// The same row without a meaning of its own.
+fn faint(line: Line<'_>, theme: Theme) -> Line<'_> {
+    let spans = line.spans.into_iter().map(|span| span.style(theme.style(Role::Quiet)));
+    spans.collect::<Vec<_>>().into()
 }
 
 fn aligned(text: String, width: usize, is_right: bool) -> String {
