@@ -29,8 +29,14 @@ pub(crate) struct Subjects<'a> {
 /// them, and with all of its flags set.
 /// By the calls' names; those that answered nothing but refusals are not there.
 pub(crate) async fn everything_read(wire: &Wire, asked: &Subjects<'_>) -> BTreeMap<String, Vec<String>> {
+    read(wire, asked, &[""]).await
+}
+
+/// The same of the calls in whose names one of these words is.
+pub(crate) async fn read(wire: &Wire, asked: &Subjects<'_>, words: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let is_meant = |method: &&MethodDescriptor| words.iter().any(|word| method.name().contains(word));
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for method in methods().iter().filter(|method| is_read(method)) {
+    for method in methods().iter().filter(|method| is_read(method)).filter(is_meant) {
         for request in requests(method, asked) {
             // What names nothing, or two things that do not go together, is refused by some.
             let Ok(answer) = call(wire, path(method), request.encode_to_vec()).await else { continue };
