@@ -6,7 +6,6 @@ use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
 mod anywhere;
-mod bounds;
 mod commands;
 mod keys;
 mod plans;
