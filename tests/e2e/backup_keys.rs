@@ -91,9 +91,53 @@ async fn left(pool: &PgPool) -> i64 {
     sqlx::query_scalar(left).fetch_one(pool).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_from_the_middle_of_a_rotation_needs_both_keys_and_goes_on() {
-    let mut installation = Installation::start().await;
+/// A rotation is finished while a dump holds its moment.
+async fn a_dump_holds_up_no_rotation(installation: &Installation) {
+    let data = installation.data();
+    let pool = private(installation.daemon.dir());
+    // More than fits into the pipes between the dump and whoever should read it.
+    sqlx::query(
+        "CREATE TABLE much AS SELECT sha512(n::text::bytea) AS text FROM generate_series(1, 40000) n",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut backup = command(&[&data, "backup", "-"]).stdout(Stdio::piped()).spawn().unwrap();
+    wait_until("the dump has its moment", async || {
+        let holds = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                     WHERE application_name = 'pg_dump' AND relation = 'signing_secret'::regclass AND granted)";
+        sqlx::query_scalar(holds).fetch_one(&pool).await.unwrap()
+    })
+    .await;
+    succeed(&[&data]).await;
+    assert_under_one_key(&pool).await;
+    assert_eq!(backup.try_wait().unwrap(), None, "nobody has read the dump yet");
+    installation.push(installation.daemon.intake()).await;
+
+    let (mut dump, mut told) = (Vec::new(), String::new());
+    let (mut stdout, mut stderr) = (backup.stdout.take().unwrap(), backup.stderr.take().unwrap());
+    let (_, _) = tokio::join!(async { stdout.read_to_end(&mut dump).await.unwrap() }, async {
+        stderr.read_to_string(&mut told).await.unwrap()
+    });
+    assert_eq!(backup.wait().await.unwrap().code(), Some(1));
+    let told = told.lines().last().unwrap();
+    assert!(told.contains("the master key was rotated meanwhile: back up again"), "{told}");
+    sqlx::query("DROP TABLE much").execute(&pool).await.unwrap();
+    pool.close().await;
+
+    // Again, it is one of the new key.
+    let files = directory();
+    let file = files.path().join("leads.backup");
+    let file = file.to_str().unwrap();
+    let output = command(&[&data, "backup", file]).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (_home, dir) = with_keys(&fs::read_to_string(installation.key_file()).unwrap());
+    let output = command(&[&data_dir(&dir), "restore", file]).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A backup from the middle of a rotation needs both keys and goes on.
+async fn a_rotation_holds_up_no_backup(mut installation: Installation) {
     let (data, key_file) = (installation.data(), installation.key_file());
     let old = fs::read_to_string(&key_file).unwrap();
     let pool = private(installation.daemon.dir());
@@ -152,48 +196,10 @@ async fn a_backup_from_the_middle_of_a_rotation_needs_both_keys_and_goes_on() {
     installation.receiver.stop().await;
 }
 
+/// Both on one installation, which takes longer to make than to play on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_is_finished_while_a_dump_holds_its_moment() {
+async fn neither_a_backup_nor_a_rotation_waits_for_the_other_and_every_backup_opens() {
     let installation = Installation::start().await;
-    let data = installation.data();
-    let pool = private(installation.daemon.dir());
-    // More than fits into the pipes between the dump and whoever should read it.
-    sqlx::query(
-        "CREATE TABLE much AS SELECT sha512(n::text::bytea) AS text FROM generate_series(1, 40000) n",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    let mut backup = command(&[&data, "backup", "-"]).stdout(Stdio::piped()).spawn().unwrap();
-    wait_until("the dump has its moment", async || {
-        let holds = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-                     WHERE application_name = 'pg_dump' AND relation = 'signing_secret'::regclass AND granted)";
-        sqlx::query_scalar(holds).fetch_one(&pool).await.unwrap()
-    })
-    .await;
-    succeed(&[&data]).await;
-    assert_under_one_key(&pool).await;
-    assert_eq!(backup.try_wait().unwrap(), None, "nobody has read the dump yet");
-    installation.push(installation.daemon.intake()).await;
-
-    let (mut dump, mut told) = (Vec::new(), String::new());
-    let (mut stdout, mut stderr) = (backup.stdout.take().unwrap(), backup.stderr.take().unwrap());
-    let (_, _) = tokio::join!(async { stdout.read_to_end(&mut dump).await.unwrap() }, async {
-        stderr.read_to_string(&mut told).await.unwrap()
-    });
-    assert_eq!(backup.wait().await.unwrap().code(), Some(1));
-    let told = told.lines().last().unwrap();
-    assert!(told.contains("the master key was rotated meanwhile: back up again"), "{told}");
-    pool.close().await;
-
-    // Again, it is one of the new key.
-    let files = directory();
-    let file = files.path().join("leads.backup");
-    let file = file.to_str().unwrap();
-    let output = command(&[&data, "backup", file]).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let (_home, dir) = with_keys(&fs::read_to_string(installation.key_file()).unwrap());
-    let output = command(&[&data_dir(&dir), "restore", file]).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    installation.receiver.stop().await;
+    a_dump_holds_up_no_rotation(&installation).await;
+    a_rotation_holds_up_no_backup(installation).await;
 }

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
+use aho_corasick::AhoCorasick;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leadline_fakes::{
     Behaviour, Connection, Fake, Receiver, Reply, Request, google_sheets,
@@ -26,6 +27,8 @@ use crate::{
 
 /// What a daemon logs at most.
 const EVERYTHING: [&str; 1] = ["--log-level=trace"];
+/// Where machines read figures.
+const ADMIN: &str = "--admin-listen=127.0.0.1:0";
 
 /// An integration whose target refuses it, and the secrets among its credentials.
 struct Case {
@@ -112,13 +115,8 @@ fn forms(secret: &str) -> [String; 3] {
     [secret.to_owned(), hex::encode(secret), STANDARD.encode(secret).trim_end_matches('=').to_owned()]
 }
 
-/// What operators and machines may read of a daemon: every list and look of the control API, and the metrics.
-async fn everything_to_read(
-    daemon: &ChildDaemon,
-    operator: &Operator,
-    integrations: &[String],
-    lead: &str,
-) -> String {
+/// Everything that there is to be asked about.
+async fn ids(operator: &Operator, integrations: &[String]) -> BTreeMap<&'static str, Vec<String>> {
     let (mut attempts, mut deliveries) = (Vec::new(), Vec::new());
     for id in integrations {
         let finished = operator.finished(id).await;
@@ -128,21 +126,69 @@ async fn everything_to_read(
     deliveries.retain(|id| !id.is_empty());
     let keys = v1::ListIntakeKeysRequest { company: "7".to_owned(), ..Default::default() };
     let keys = operator.keys().list_intake_keys(keys).await.unwrap().into_inner().keys;
-    let ids = BTreeMap::from([
+    BTreeMap::from([
         ("COMPANY", vec!["7".to_owned()]),
         ("INTEGRATION", integrations.to_vec()),
         ("INTAKE_KEY", keys.into_iter().map(|key| key.id).collect()),
         ("ATTEMPT", attempts),
         ("DELIVERY", deliveries),
-    ]);
+    ])
+}
+
+/// What operators and machines may read of a daemon: every list and look of the control API, and the metrics.
+async fn everything_to_read(
+    daemon: &ChildDaemon,
+    ids: BTreeMap<&'static str, Vec<String>>,
+    lead: &str,
+) -> String {
+    let things = ids.values().map(Vec::len).sum::<usize>();
     let asked = Subjects { ids, texts: vec![("uuid", lead), ("lead", lead), ("text", "sample")] };
     let told = everything_read(&show(daemon.control().await, None), &asked).await;
     let answered = told.values().map(Vec::len).sum::<usize>();
-    assert!(answered > 10 * integrations.len(), "only {answered} calls had anything to say");
+    assert!(answered > 35 + 2 * things, "only {answered} calls about {things} things had anything to say");
     let told = told.into_values().flatten().collect::<String>();
-    let metrics = http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("leadline_integration_attempts_total{"), "{metrics}");
-    told + &metrics
+    told + &http().get(daemon.admin_url("/metrics")).send().await.unwrap().text().await.unwrap()
+}
+
+/// Everything that may be read once every integration has refused the lead, asked of a daemon beside the one that pushed:
+/// what that one logs of a call is a line for each frame, and as telling of one call as of a thousand.
+async fn read_beside(
+    database: &Database,
+    pushing: &ChildDaemon,
+    integrations: &[String],
+    lead: &str,
+) -> (String, Vec<String>) {
+    let mut daemon = ChildDaemon::start(Some(database), &[ADMIN]).await;
+    let (operator, cli) = (Operator::new(daemon.control().await), Cli::new(&daemon.socket()));
+    let mut shown = String::new();
+    for id in integrations {
+        shown += &cli.json(&["integration", "show", id]).await.to_string();
+        for attempt in operator.finished(id).await {
+            shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
+        }
+    }
+    assert!(shown.matches("who is ••••").count() > 15, "what targets quote is kept, without the secret");
+    let mut ids = ids(&operator, integrations).await;
+    shown += &everything_to_read(&daemon, ids.clone(), lead).await;
+    ids.values_mut().for_each(|ids| ids.truncate(1));
+    shown += &everything_to_read(pushing, ids, lead).await;
+    assert!(shown.contains("leadline_integration_attempts_total{"), "metrics are read");
+    assert_eq!(daemon.stop().await, Some(0));
+    (shown, daemon.log())
+}
+
+/// Fails if a secret stands in a text, in any form.
+fn assert_nowhere(secrets: &[String], texts: [(&str, &str); 3]) {
+    let forms: Vec<_> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+    let any = AhoCorasick::new(&forms).unwrap();
+    for (what, text) in texts {
+        if let Some(found) = any.find(text) {
+            let form = &forms[found.pattern().as_usize()];
+            panic!("{form} is {what}: {}", around(text, form));
+        }
+    }
+    // Else this would show nothing.
+    assert!(any.is_match(&format!("a text with {} in it", forms[forms.len() - 1])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,10 +196,8 @@ async fn no_credential_is_written_or_shown_anywhere() {
     let database = Database::create().await;
     let (collector, mut tasks) = (Collector::default(), JoinSet::new());
     let endpoint = format!("--otlp-endpoint=http://{}", collector.start(&mut tasks).await);
-    let more = [EVERYTHING[0], "--admin-listen=127.0.0.1:0", &endpoint];
-    let mut daemon = ChildDaemon::start(Some(&database), &more).await;
+    let mut daemon = ChildDaemon::start(Some(&database), &[EVERYTHING[0], ADMIN, &endpoint]).await;
     let operator = Operator::new(daemon.control().await);
-    let cli = Cli::new(&daemon.socket());
     let key = operator.company(7).await;
     let good = Receiver::start(Behaviour::Good).await.unwrap();
     let (mut receivers, mut secrets) =
@@ -174,36 +218,24 @@ async fn no_credential_is_written_or_shown_anywhere() {
     let (status, posted) = post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await;
     assert_eq!(status, 202, "{posted}");
     good.wait_for(1).await;
-    let mut shown = String::new();
     for (connector, id, receiver) in &receivers {
         wait_until(&format!("{connector} has refused the lead"), async || {
             operator.finished(id).await.iter().any(|attempt| !attempt.delivery_id.is_empty())
         })
         .await;
         assert!(receiver.count() > 0, "{connector} was called");
-        shown += &cli.json(&["integration", "show", id]).await.to_string();
-        for attempt in operator.finished(id).await {
-            shown += &cli.json(&["attempt", "show", &attempt.id]).await.to_string();
-        }
     }
-    assert!(shown.matches("who is ••••").count() > 15, "what targets quote is kept, without the secret");
     let integrations: Vec<_> = receivers.iter().map(|(_, id, _)| id.clone()).collect();
     let lead = posted["lead"].as_str().unwrap();
-    shown += &everything_to_read(&daemon, &operator, &integrations, lead).await;
+    let (mut shown, beside) = read_beside(&database, &daemon, &integrations, lead).await;
     assert_eq!(daemon.stop().await, Some(0));
     let spans = collector.spans();
     assert!(spans.len() > receivers.len(), "{spans:#?}");
     shown += &format!("{spans:?}");
     secrets.extend(google_sheets::KEY.lines().nth(1).map(str::to_owned));
     let dumped = database.dump().await;
-    let logged = daemon.log().join("\n") + &database.server_log();
-    for secret in secrets {
-        for form in forms(&secret) {
-            assert!(!shown.contains(&form), "{secret} is shown: {}", around(&shown, &form));
-            assert!(!dumped.contains(&form), "{secret} is stored: {}", around(&dumped, &form));
-            assert!(!logged.contains(&form), "{secret} is logged: {}", around(&logged, &form));
-        }
-    }
+    let logged = [daemon.log(), beside].concat().join("\n") + &database.server_log();
+    assert_nowhere(&secrets, [("shown", &shown), ("stored", &dumped), ("logged", &logged)]);
     for receiver in receivers.into_iter().map(|(_, _, receiver)| receiver).chain([good]) {
         receiver.stop().await;
     }

@@ -230,7 +230,7 @@ async fn secrets_are_shown_where_they_are_made_and_nowhere_else() {
     assert_eq!((&attempt["trigger"], &attempt["state"]), (&json!("test"), &json!("delivered")));
 
     let attempt = attempt["id"].as_str().unwrap();
-    let mut reported = scene.daemon.database().contents().await;
+    let mut reported = scene.daemon.database().rows().await;
     for args in
         [&["integration", "show", "hook"][..], &["integration", "list"], &["attempt", "show", attempt]]
     {

@@ -279,7 +279,7 @@ async fn a_condition_is_tried_on_stored_leads_before_it_is_saved() {
 #[tokio::test]
 async fn ten_flows_over_two_hundred_integrations_leave_a_row_for_each() {
     const INTEGRATIONS: usize = 200;
-    const LEADS: usize = 30;
+    const LEADS: usize = 10;
     let scene = Scene::start().await;
     let names: Vec<String> = (0..INTEGRATIONS).map(|n| format!("i{n}")).collect();
     for name in &names {

@@ -16,8 +16,10 @@ use serde_json::json;
 use sqlx::PgPool;
 use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
 
+mod compared;
 mod raw;
 
+use compared::changed;
 pub(crate) use raw::Raw;
 
 /// Of these two a request has one.
@@ -384,7 +386,7 @@ async fn try_wrong_values(part: usize) {
             }
             let after = scene.contents().await;
             if applied == 0 && after != before {
-                findings.push(format!("{place}: something has changed"));
+                findings.push(format!("{place}: it has changed {:?}", changed(&before, &after)));
             }
             before = after;
             accepted += applied;

@@ -189,19 +189,24 @@ pub(crate) fn private(dir: &Path) -> PgPool {
 pub(crate) async fn add_secrets(pool: &PgPool, file: &Path, integration: &str) {
     let ring = master_key::load(file).unwrap().unwrap();
     let sealer = Sealer::new(file, &ring);
-    for version in 2..=450 {
-        let row = format!("{integration}/{version}");
-        let place = AdditionalData { company: 8, table: "signing_secret", row, column: "sealed" };
-        sqlx::query(
-            "INSERT INTO signing_secret (company_id, integration_id, version, sealed)
-             SELECT company_id, integration_id, $1, $2 FROM signing_secret WHERE company_id = 8 AND version = 1",
-        )
-        .bind(version)
-        .bind(sealer.seal(&ring.newest_fingerprint(), &place, b"whsec_unused").unwrap())
-        .execute(pool)
-        .await
-        .unwrap();
-    }
+    let (versions, sealed): (Vec<i32>, Vec<Vec<u8>>) = (2..=450)
+        .map(|version| {
+            let row = format!("{integration}/{version}");
+            let place = AdditionalData { company: 8, table: "signing_secret", row, column: "sealed" };
+            (version, sealer.seal(&ring.newest_fingerprint(), &place, b"whsec_unused").unwrap())
+        })
+        .unzip();
+    sqlx::query(
+        "INSERT INTO signing_secret (company_id, integration_id, version, sealed)
+         SELECT company_id, integration_id, more.version, more.sealed
+         FROM signing_secret s, unnest($1::integer[], $2::bytea[]) more (version, sealed)
+         WHERE company_id = 8 AND s.version = 1",
+    )
+    .bind(versions)
+    .bind(sealed)
+    .execute(pool)
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ const GROUPS: [(&str, usize); 10] = [
 const FEW: usize = 1000;
 
 fn leads() -> usize {
-    std::env::var("LEADLINE_LEDGER_LEADS").ok().and_then(|leads| leads.parse().ok()).unwrap_or(240)
+    std::env::var("LEADLINE_LEDGER_LEADS").ok().and_then(|leads| leads.parse().ok()).unwrap_or(120)
 }
 
 /// The nth lead: some without consent, some without a quote.

@@ -52,6 +52,10 @@ async fn a_daemon_with_its_own_database_stops_kills_and_starts_again() {
     assert_eq!(code, 1);
     assert!(error.contains("another daemon uses the data directory"), "{error}");
 
+    let key = Operator::new(daemon.control().await).company(7).await;
+    let lead = sample_lead(1).to_string();
+    let post = async |daemon: &ChildDaemon| post_lead(&daemon.url("/v1/leads"), &key, lead.clone()).await;
+    assert_eq!(post(&daemon).await.0, 202);
     daemon.kill().await;
     wait_until("the server ends with its daemon", async || postmaster(&daemon).is_none()).await;
     daemon.restart().await;
@@ -59,6 +63,7 @@ async fn a_daemon_with_its_own_database_stops_kills_and_starts_again() {
     daemon.kill().await;
     // Without waiting: the new daemon meets the old one's server while that still stops.
     daemon.restart().await;
+    assert_eq!(post(&daemon).await.1["status"], "duplicate", "what was acknowledged is there");
     assert_eq!(daemon.stop().await, Some(0));
     assert_eq!(postmaster(&daemon), None);
 }

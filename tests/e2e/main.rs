@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here is a failure of the test")]
 
-// First by its name, because it takes the longest: tests begin in the order of their names.
+// What takes long has a name that is early, lest all wait for it at the end: tests begin in the order of their names.
 mod a_storm;
 mod access;
 mod activecampaign;
@@ -12,6 +12,7 @@ mod api_examples;
 mod attacks;
 mod auth;
 mod backup_keys;
+mod bounds;
 mod brands;
 mod brevo;
 mod browser;

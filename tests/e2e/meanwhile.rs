@@ -1,9 +1,10 @@
 //! What people do at a vendor between two calls of one push: the enquiry arrives all the same, on something that is there.
 
-use leadline_fakes::{Deed, OpenAccount, VENDORS, sample_lead};
+use leadline_fakes::{Deed, OpenAccount, OpenFn, VENDORS, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::vendors::PATIENCE;
 
@@ -16,7 +17,7 @@ fn enquiry(n: usize) -> Value {
     lead
 }
 
-async fn opened(open: leadline_fakes::OpenFn, connector: &str) -> (Box<dyn OpenAccount>, Pushing) {
+async fn opened(open: OpenFn, connector: &str) -> (Box<dyn OpenAccount>, Pushing) {
     let account = open().await.unwrap();
     account.with(|account| account.lift_quotas());
     let made = account.connection();
@@ -29,36 +30,43 @@ fn is_final(connector: &str, deed: Deed) -> bool {
     (connector, deed) == ("mailchimp", Deed::Delete)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_people_do_between_two_calls_the_enquiry_arrives() {
+/// What gets lost at a vendor where people do this before each call of the second push, and at last after all of them.
+async fn lost(connector: &'static str, open: OpenFn, deed: Deed) -> Vec<String> {
     let mut lost = Vec::new();
-    for (connector, open) in VENDORS {
-        for deed in DEEDS.into_iter().filter(|deed| !is_final(connector, *deed)) {
-            for kind in [EventKind::Updated, EventKind::Created] {
-                // It happens before each call of the second push, and at last after all of them.
-                for calls in 0.. {
-                    let (account, mut pushing) = opened(open, connector).await;
-                    let first = enquiry(1);
-                    let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &first)).await;
-                    assert_eq!(outcome, Outcome::Delivered, "{connector}");
-                    let mut second = if kind == EventKind::Updated { first } else { enquiry(2) };
-                    second["lead"]["guest_count"] = json!(99);
-                    let before = account.calls().len();
-                    account.meanwhile(calls, Box::new(move |account| _ = account.suffer(deed)));
-                    let outcome = pushing.deliver(&mut Bringing::new(kind, &second), 3).await;
-                    let made = account.calls().split_off(before);
-                    if outcome != Outcome::Delivered || account.records().is_empty() {
-                        lost.push(format!(
-                            "{connector}, {deed:?} before call {calls} of {kind:?}: {outcome:?} {made:?}"
-                        ));
-                    }
-                    if made.len() <= calls {
-                        break;
-                    }
-                }
+    for kind in [EventKind::Updated, EventKind::Created] {
+        for calls in 0.. {
+            let (account, mut pushing) = opened(open, connector).await;
+            let first = enquiry(1);
+            let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &first)).await;
+            assert_eq!(outcome, Outcome::Delivered, "{connector}");
+            let mut second = if kind == EventKind::Updated { first } else { enquiry(2) };
+            second["lead"]["guest_count"] = json!(99);
+            let before = account.calls().len();
+            account.meanwhile(calls, Box::new(move |account| _ = account.suffer(deed)));
+            let outcome = pushing.deliver(&mut Bringing::new(kind, &second), 3).await;
+            let made = account.calls().split_off(before);
+            if outcome != Outcome::Delivered || account.records().is_empty() {
+                lost.push(format!(
+                    "{connector}, {deed:?} before call {calls} of {kind:?}: {outcome:?} {made:?}"
+                ));
+            }
+            if made.len() <= calls {
+                break;
             }
         }
     }
+    lost
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_people_do_between_two_calls_the_enquiry_arrives() {
+    let mut vendors = JoinSet::new();
+    for (connector, open) in VENDORS {
+        for deed in DEEDS.into_iter().filter(|deed| !is_final(connector, *deed)) {
+            vendors.spawn(lost(connector, open, deed));
+        }
+    }
+    let lost = vendors.join_all().await.concat();
     assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 

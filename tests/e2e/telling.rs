@@ -4,6 +4,7 @@ use leadline_fakes::{OpenAccount, VENDORS, open_account, sample_lead};
 use leadline_tests::{Bringing, Cli, Pushing};
 use leadlined::domain::{integration::EventKind, outcome::Outcome};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::vendors::{PATIENCE, Scene};
 
@@ -60,36 +61,42 @@ async fn an_update_tells_people_what_it_changed() {
     assert_eq!(told_by, 10, "CRMs, chats and mail");
 }
 
-/// Somebody writes a novel: what stands behind it is told all the same, at every target that tells people.
-#[tokio::test]
-async fn a_long_value_pushes_out_no_line_behind_it() {
-    let mut told_by = 0;
-    for (connector, _) in VENDORS {
-        let Some((account, mut pushing)) = teller(connector).await else { continue };
-        let mut is_teller = false;
-        // As long as a text may be that a sender gives.
-        let long = [("a line\n", 8_000), ("a word ", 9_000), ("x\n", 21_000), ("\\", 30_000)];
-        for notes in long.map(|(text, times)| text.repeat(times)) {
-            let mut lead = lead();
-            lead["lead"]["profile"] = json!({ "notes": notes });
-            lead["lead"]["source_url"] = json!(format!("https://example.com/?{}", "x".repeat(3_000)));
-            lead["lead"]["favourite"] = json!("violets");
-            let mut bringing = Bringing::new(EventKind::Created, &lead);
-            assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered, "{connector}");
-            let told = match texts(&*account).pop() {
-                Some(text) => text,
-                None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
-            };
-            if !told.contains("Guests:") {
-                break;
-            }
-            is_teller = true;
-            for behind in ["Consent", "favourite", "violets"] {
-                assert!(told.contains(behind), "{connector}: {behind} is cut away in {} bytes", told.len());
-            }
+/// Texts as long as one may be that a sender gives; the last two have the most lines and the most to escape.
+const LONG: [(&str, usize); 4] = [("a line\n", 8_000), ("a word ", 9_000), ("x\n", 21_000), ("\\", 30_000)];
+/// Who keeps the least of a text, and who the most: they are told all of them, the others the last two.
+const EXTREMES: [&str; 2] = ["mailchimp", "hubspot"];
+
+/// Pushes leads with long texts and holds what stands behind these to be told. False if nobody is told of leads there.
+async fn tells_what_stands_behind(connector: &'static str) -> bool {
+    let Some((account, mut pushing)) = teller(connector).await else { return false };
+    let first = if EXTREMES.contains(&connector) { 0 } else { 2 };
+    for notes in LONG[first..].iter().map(|(text, times)| text.repeat(*times)) {
+        let mut lead = lead();
+        lead["lead"]["profile"] = json!({ "notes": notes });
+        lead["lead"]["source_url"] = json!(format!("https://example.com/?{}", "x".repeat(3_000)));
+        lead["lead"]["favourite"] = json!("violets");
+        let mut bringing = Bringing::new(EventKind::Created, &lead);
+        assert_eq!(pushing.attempt(&mut bringing).await, Outcome::Delivered, "{connector}");
+        let told = match texts(&*account).pop() {
+            Some(text) => text,
+            None => String::from_utf8(bringing.rendered.unwrap().to_vec()).unwrap(),
+        };
+        if !told.contains("Guests:") {
+            return false;
         }
-        told_by += usize::from(is_teller);
+        for behind in ["Consent", "favourite", "violets"] {
+            assert!(told.contains(behind), "{connector}: {behind} is cut away in {} bytes", told.len());
+        }
     }
+    true
+}
+
+/// Somebody writes a novel: what stands behind it is told all the same, at every target that tells people.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_value_pushes_out_no_line_behind_it() {
+    let vendors: JoinSet<bool> =
+        VENDORS.into_iter().map(|(connector, _)| tells_what_stands_behind(connector)).collect();
+    let told_by = vendors.join_all().await.into_iter().filter(|tells| *tells).count();
     assert_eq!(told_by, 10, "CRMs, chats and mail");
 }
 

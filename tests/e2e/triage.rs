@@ -6,7 +6,6 @@ use leadline_tests::{Cli, Scene, post_lead, request_id, wait_until};
 use serde_json::{Value, json};
 
 mod anywhere;
-mod bounds;
 mod commands;
 mod counts;
 mod keys;
@@ -130,8 +129,8 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
         "{erased}"
     );
     assert_eq!(find(&cli, "sarah").await, ["Sarah Other"]);
-    let contents = scene.daemon.database().contents().await;
-    assert!(!contents.contains("Sarah Patel") && !contents.contains("Sarah@Example.com"), "{contents}");
+    let rows = scene.daemon.database().rows().await;
+    assert!(!rows.contains("Sarah Patel") && !rows.contains("Sarah@Example.com"), "{rows}");
     // What the planner knows quotes nobody.
     sqlx::raw_sql("ANALYZE").execute(&scene.pool).await.unwrap();
     let quoted = "SELECT NOT EXISTS (SELECT FROM pg_stats WHERE schemaname = 'public'

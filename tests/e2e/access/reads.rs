@@ -15,6 +15,9 @@ use super::{
 /// Calls that are there to tell of a person, or to take leads in.
 const NO_READS: [&str; 3] = ["ExportPerson", "ImportLeads", "Reveal"];
 
+/// Of so many things a list is asked; a look is asked of each.
+const LISTED: usize = 2;
+
 /// What calls may be asked about: `ids` has what there is of a kind of thing, `texts` what a field of a name is filled with.
 pub(crate) struct Subjects<'a> {
     pub(crate) ids: BTreeMap<&'static str, Vec<String>>,
@@ -22,11 +25,18 @@ pub(crate) struct Subjects<'a> {
 }
 
 /// What every call answers that changes nothing: those without a request id, of a watch the first answer, and those that
-/// only say what they would do. Each is asked with nothing named, with each of the things, and with all of its flags set.
+/// only say what they would do. Each is asked with nothing named, with each of the things or, if it is a list, with some of
+/// them, and with all of its flags set.
 /// By the calls' names; those that answered nothing but refusals are not there.
 pub(crate) async fn everything_read(wire: &Wire, asked: &Subjects<'_>) -> BTreeMap<String, Vec<String>> {
+    read(wire, asked, &[""]).await
+}
+
+/// The same of the calls in whose names one of these words is.
+pub(crate) async fn read(wire: &Wire, asked: &Subjects<'_>, words: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let is_meant = |method: &&MethodDescriptor| words.iter().any(|word| method.name().contains(word));
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for method in methods().iter().filter(|method| is_read(method)) {
+    for method in methods().iter().filter(|method| is_read(method)).filter(is_meant) {
         for request in requests(method, asked) {
             // What names nothing, or two things that do not go together, is refused by some.
             let Ok(answer) = call(wire, path(method), request.encode_to_vec()).await else { continue };
@@ -42,16 +52,23 @@ fn is_read(method: &MethodDescriptor) -> bool {
     !NO_READS.contains(&method.name()) && (!has("request_id") || has("dry_run"))
 }
 
+/// Whether a call tells of many things at once, whatever it is asked about: a third of a kind would show nothing new.
+fn is_list(method: &MethodDescriptor) -> bool {
+    ["List", "Watch", "Find"].iter().any(|word| method.name().starts_with(word))
+        || method.input().get_field_by_name("dry_run").is_some()
+}
+
 /// What a call is asked.
 fn requests(method: &MethodDescriptor, asked: &Subjects<'_>) -> Vec<DynamicMessage> {
     let pool = pool();
     let refers_to = pool.get_extension_by_name("leadline.control.v1.refers_to").unwrap();
     let kinds = pool.get_enum_by_name("leadline.control.v1.Reference").unwrap();
+    let most = if is_list(method) { LISTED } else { usize::MAX };
     let mut requests = vec![DynamicMessage::new(method.input())];
     for way in references(&method.input(), &refers_to, &mut Vec::new()) {
         let number = way.last().unwrap().options().get_extension(&refers_to).as_enum_number().unwrap();
         let kind = kinds.get_value(number).unwrap().name().replace("REFERENCE_", "");
-        for id in asked.ids.get(&*kind).into_iter().flatten() {
+        for id in asked.ids.get(&*kind).into_iter().flatten().take(most) {
             let mut request = DynamicMessage::new(method.input());
             set_below(&mut request, &way, Value::String(id.clone()));
             requests.push(request);

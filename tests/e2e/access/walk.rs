@@ -1,6 +1,6 @@
 //! Every method of the control API, by its descriptor.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use leadline_fakes::{Behaviour, Receiver, sample_lead};
 use leadline_proto::v1::{
@@ -62,7 +62,9 @@ impl prost::Message for Raw {
 }
 
 pub(super) fn pool() -> DescriptorPool {
-    DescriptorPool::decode(leadline_proto::DESCRIPTORS).unwrap()
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(leadline_proto::DESCRIPTORS).unwrap());
+    POOL.clone()
 }
 
 pub(super) fn methods() -> Vec<MethodDescriptor> {

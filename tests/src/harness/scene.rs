@@ -227,7 +227,7 @@ impl Scene {
         wait_until(condition, async || self.holds(condition).await).await;
     }
 
-    /// Everything that operators and senders can change, as one text.
+    /// Everything that operators and senders can change, a line for each table.
     pub async fn contents(&self) -> String {
         self.daemon.database().contents().await
     }
