@@ -70,8 +70,9 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let email = plan.get("email").map(crm::text).unwrap_or_default();
     let event = plan.take_at("event");
     // An event that an earlier attempt sent came after its contact.
-    let is_begun = |id: &str| ctx.id(&format!("contact.{id}")).is_some();
-    let may_be_told = push.is_repeat && (is_begun(push.id) || push.same.iter().any(|id| is_begun(id)));
+    let is_begun = |id: &str, ctx: &Conversation<'_>| ctx.id(&format!("contact.{id}")).is_some();
+    let may_be_told =
+        push.is_repeat && (is_begun(push.id, ctx) || push.same.iter().any(|id| is_begun(id, ctx)));
     let contact = bring_contact(ready, push, &mut plan, &email, ctx).await?;
     let Some(event) = event else { return Ok(()) };
     ctx.joined().await;

@@ -54,7 +54,7 @@ fn each_kind_of_lead_makes_its_request() {
     ] {
         let driven = case.run(full().as_ref(), &[done]);
         driven.assert_is(fixture);
-        assert_eq!((id_of(&driven), driven.outcome), (Some("ab/1"), Outcome::Delivered));
+        assert_eq!((id_of(&driven), &driven.outcome), (Some("ab/1"), &Outcome::Delivered));
     }
 }
 
