@@ -165,7 +165,7 @@ impl Request {
         .header(header::USER_AGENT, HeaderValue::from_static(concat!("Leadline/", env!("CARGO_PKG_VERSION"))))
     }
 
-    /// One whose answer lists all that an account has of something.
+    /// One whose answer lists all that an account has of something, or repeats what was written.
     #[must_use]
     pub fn long(self) -> Self {
         Self { is_long: true, ..self }

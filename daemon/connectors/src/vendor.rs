@@ -221,7 +221,8 @@ pub(super) async fn without_refused(
 ) -> Result<Response> {
     let mut fields = fields.clone();
     for _ in 0..REFUSALS_MAX {
-        let answer = ctx.send(request(&fields)).await?;
+        // Vendors repeat what they took, and what they refuse.
+        let answer = ctx.send(request(&fields).long()).await?;
         let mut flaws = flaws(&answer);
         let is_refused = |flaw: &Flaw| matches!(flaw, Flaw::Refused(_));
         flaws.retain(|(own, flaw)| own != key && !(own == name && is_refused(flaw)));

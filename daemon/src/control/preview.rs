@@ -180,7 +180,7 @@ fn shown(canonical: Bytes, call: Option<Call>, driven: Driven) -> v1::PreviewInt
                 Call::Http(request) => shown_request(request),
                 Call::Mail(mail) => shown_mail(mail),
             };
-            let plan = driven.rendered.map(Vec::from).filter(|plan| *plan != request.body);
+            let plan = driven.rendered.map(Vec::<u8>::from).filter(|plan| *plan != request.body);
             v1::PreviewIntegrationResponse {
                 request: Some(request),
                 plan: plan.unwrap_or_default(),

@@ -355,6 +355,7 @@ async fn rules() -> String {
                 &after,
                 &["first name", "last name", "phone", "status"],
             );
+            assert!(rule != Rule::Short || !told.starts_with("refused"), "{connector}, {title}: {told}");
             // Where a vendor takes no notice of what it cannot keep, nobody hears of it but by a look.
             if !told.starts_with("refused") {
                 let findings = scene.findings().await;

@@ -242,8 +242,8 @@ impl Trap {
     /// What the lead wishes, said twice, so that it is longer than any one text that a sender gives.
     #[must_use]
     pub fn long(to: impl Into<Value>) -> Option<Self> {
-        let twice = r#"{{ lead["wishes"] }}{{ lead["wishes"] }}"#;
-        Self::mapped("lead.wishes", json!({"to": to.into(), "value": twice}))
+        let (to, twice): (Value, _) = (to.into(), r#"{{ lead["wishes"] }}{{ lead["wishes"] }}"#);
+        Self::mapped("lead.wishes", json!({"to": to, "value": twice}))
     }
 
     /// Nothing but the rule itself.
