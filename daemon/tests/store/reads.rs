@@ -167,7 +167,7 @@ async fn what_a_target_calls_a_lead_is_kept_for_that_target_alone() {
     let kept = async || bench.store.past(lane, lead.id, delivery).await.unwrap();
     keep(None, &[("contact", "1")]).await;
     // Without its NUL it would be another one.
-    keep(None, &[("deal", "2"), ("note", "3\04")]).await;
+    keep(None, &[("deal", "2"), ("note", "3\u{0}4")]).await;
     assert_eq!(kept().await.ids, ids(&[("contact", "1"), ("deal", "2")]));
     let shown = bench.store.vendor_ids(bench.company, lead.id).await.unwrap();
     assert_eq!((&*shown[0].name, &shown[0].ids["deal"]), ("crm", &"2".to_owned()));

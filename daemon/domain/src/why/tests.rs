@@ -272,8 +272,8 @@ fn final_ones_say_what_is_left_to_do() {
 
 #[test]
 fn a_dead_one_whose_lane_is_kept_says_by_whom() {
-    type Change = fn(&mut Facts);
-    let cases: [(&str, Change, &str, &[(NextAct, &str)]); 4] = [
+    type Case<'a> = (&'a str, fn(&mut Facts), &'a str, &'a [(NextAct, &'a str)]);
+    let cases: [Case<'_>; 4] = [
         (
             "transient",
             |f| f.lane.is_disabled = true,
