@@ -84,3 +84,19 @@ async fn wrong_keys_cost_no_more_than_a_look_at_the_version() {
     join_all((0..20).map(|_| intake.ask(posted(&key('b'), lead(UUID))))).await;
     assert_eq!(intake.store.with(|state| state.views_loaded), 1);
 }
+
+#[tokio::test]
+async fn what_a_key_of_a_newer_daemon_asks_for_is_not_guessed() {
+    let intake = intake();
+    let reported = "this daemon is too old to check what this intake key asks for: send the lead again after Retry-After seconds";
+    for secret in [None, Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned())] {
+        intake.store.change(|company| {
+            company.keys[0].1 = secret;
+            company.signature = None;
+        });
+        let answer = intake.post(lead(UUID)).await;
+        answer.refused(503, reported);
+        assert_eq!(answer.headers[header::RETRY_AFTER], "10");
+        assert!(intake.store.with(|state| state.leads.is_empty()));
+    }
+}
