@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Conversation, Moment, Push, Result, config::Problem, written, written::has_members};
 pub use crate::told::{html_note, plain};
@@ -19,38 +19,8 @@ use leadline_domain::{
 pub use leadline_domain::{
     names::{half as half_name, is_made as is_made_name, is_part_of},
     texts::{cut, cut_bytes, escape_html, text, units},
+    told::{YOUNG_COLUMNS, columns},
 };
-
-/// Those of [`columns`] that tables may lack, as they came later.
-pub const YOUNG_COLUMNS: [&str; 3] = ["Company", "Position", "Website"];
-
-/// The columns of a table with a row for each lead, in the order in which an empty one gets them.
-#[must_use]
-pub fn columns() -> Value {
-    json!({
-        "lead.uuid": "Lead ID",
-        "lead.name": "Name",
-        "lead.email": "Email",
-        "lead.phone": "Phone",
-        "lead.profile.company": "Company",
-        "lead.profile.position": "Position",
-        "lead.profile.website": "Website",
-        "lead.event_type": "Event type",
-        "lead.event_date": "Event date",
-        "lead.guest_count": "Guests",
-        "lead.gdpr_consent": "Consent",
-        "quote.total_pence": {"to": "Quote total", "value": "{{ quote.total_pence | money }}"},
-        "quote.currency": "Currency",
-        "quote.proposal_url": "Proposal",
-        "viewing.starts_at": "Viewing start",
-        "location.name": "Venue",
-        "lead.profile.notes": "Notes",
-        "lead.source_url": "Source URL",
-        "lead.utm.source": "UTM source",
-        "lead.utm.medium": "UTM medium",
-        "lead.utm.campaign": "UTM campaign",
-    })
-}
 
 /// What is known of a person, in the order of [`person_mapping`].
 const PERSON: &str = "lead.profile.first_name lead.profile.last_name lead.email lead.phone \
@@ -328,6 +298,8 @@ pub fn deal_title(event: &Json, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

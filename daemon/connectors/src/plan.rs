@@ -108,7 +108,7 @@ mod tests {
         ("google_sheets", "id cells new"),
         ("hubspot", "email properties new half note deal company notes"),
         ("klaviyo", "profile event"),
-        ("mailchimp", "hash member"),
+        ("mailchimp", "hash member note"),
         ("pipedrive", "email lead employer organization since phone person is_made_name deal new note"),
         ("salesforce", LEAD_PLAN),
         ("zoho", LEAD_PLAN),

@@ -1,6 +1,8 @@
 //! A lead as lines that tell people of it: every field that came, in the order in which somebody who sells reads, amounts and
 //! times as a person writes them, and what the sender added of its own at the end.
 
+use serde_json::{Value, json};
+
 use crate::{
     fields,
     json::Json,
@@ -21,6 +23,37 @@ const CHANGE_TEXT_MAX: usize = 120;
 /// of its two halves; and by the ids the sender's own programs know quote and place, which no reader can look up.
 const SILENT: &str = "event version event_id test company lead.uuid lead.profile.first_name lead.profile.last_name \
     quote.uuid location.id";
+
+/// Those of [`columns`] that tables may lack, as they came later.
+pub const YOUNG_COLUMNS: [&str; 3] = ["Company", "Position", "Website"];
+
+/// The columns of a table with a row for each lead, in the order in which an empty one gets them.
+#[must_use]
+pub fn columns() -> Value {
+    json!({
+        "lead.uuid": "Lead ID",
+        "lead.name": "Name",
+        "lead.email": "Email",
+        "lead.phone": "Phone",
+        "lead.profile.company": "Company",
+        "lead.profile.position": "Position",
+        "lead.profile.website": "Website",
+        "lead.event_type": "Event type",
+        "lead.event_date": "Event date",
+        "lead.guest_count": "Guests",
+        "lead.gdpr_consent": "Consent",
+        "quote.total_pence": {"to": "Quote total", "value": "{{ quote.total_pence | money }}"},
+        "quote.currency": "Currency",
+        "quote.proposal_url": "Proposal",
+        "viewing.starts_at": "Viewing start",
+        "location.name": "Venue",
+        "lead.profile.notes": "Notes",
+        "lead.source_url": "Source URL",
+        "lead.utm.source": "UTM source",
+        "lead.utm.medium": "UTM medium",
+        "lead.utm.campaign": "UTM campaign",
+    })
+}
 
 /// A line that tells of a lead: what it is called, and what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
