@@ -68,8 +68,8 @@ fn what_is_left_out_without_a_setting_is_run_by_a_command_that_sets_it() {
 fn settings_are_found_by_name_and_by_constant() {
     let text = "const WANTED: &str = \"LEADLINE_A\";\n\
                 fn one() {\n    if env::var_os(WANTED).is_none() {\n        println!(\"left out\");\n    }\n}\n\
-                mod tests {\n    fn two() {\n        env::var(\"LEADLINE_B\");\n        // left out\n    }\n\
-                fn three() {\n        env::var(\"LEADLINE_C\");\n    }\n\
+                mod tests {\n    fn two() {\n        env::var(\"LEADLINE_B\");\n        // left out\n    }\n    \
+                fn three() {\n        env::var(\"LEADLINE_C\");\n    }\n    \
                 fn four() {\n        left_out(\"LEADLINE_D\", \"a pooler\");\n    }\n}\n";
     for (function, expected) in [
         ("one", vec!["LEADLINE_A"]),
