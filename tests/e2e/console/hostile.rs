@@ -149,26 +149,68 @@ async fn hostile_scene() -> (leadline_tests::Scene, String) {
     (scene, lead["lead"]["uuid"].as_str().unwrap().to_owned())
 }
 
+/// A way through screens and dialogs: keys, and what is seen then.
+type Walk<'w> = &'w [(&'w str, &'w [&'w str])];
+
+const SCREENS: Walk<'_> = &[
+    ("2", &["[2 Failures", "evil", r"Barn\u{2"]),
+    (ENTER, &[r"Zoe\u{2", "✗ dead"]),
+    ("3", &["Find a lead"]),
+    ("sarah@", &[r"Zoe\u{202e}"]),
+    (ENTER, &[r"Zoe\u{202e}", r"Hook\u{2", "✗ dead", "evil"]),
+    ("m", &["Mapping of", "What is sent for Zoe", "POST "]),
+    (ESCAPE, &["✗ dead"]),
+    ("4", &["[4 Jobs", r"Barn\u{2"]),
+    (ENTER, &["[4 Jobs", r"Zoe\u{2"]),
+    ("5", &["[5 Activity", r"Zoe\u{2", r"Hook\u{2"]),
+    ("6", &["[6 System", r"Barn\u{202e}"]),
+    ("1", &["[1 Overview"]),
+    ("C", &[r"Barn\u{202e}", "intake keys", r"Hook\u{202e}"]),
+    (ENTER, &["Attempts ", "evil", r"Zoe\u{2"]),
+    (ENTER, &["esponse", "evil"]),
+    ("1", &["[1 Overview"]),
+];
+
+/// Each dialog of the overview is opened, and left again.
+const DIALOGS: Walk<'_> = &[
+    ("?", &["Help"]),
+    (ESCAPE, &["[1 Overview"]),
+    (":zoe", &[r"Zoe\u{2"]),
+    (ESCAPE, &["[1 Overview"]),
+    ("c", &["One company only", r"Barn\u{2"]),
+    (ESCAPE, &["[1 Overview"]),
+    ("r", &["Retry every dead delivery", r"Hook\u{2", "evil"]),
+    (ESCAPE, &["[1 Overview"]),
+    ("t", &["Test", r"Hook\u{2"]),
+    ("y", &["evil"]),
+    ("@", &["Messages of this run", r"Hook\u{2", "evil"]),
+    ("q", &["[1 Overview"]),
+    ("e", &["Disable", r"Hook\u{2"]),
+    (ESCAPE, &["[1 Overview"]),
+    ("n", &[r"New integration of Barn\u{2", "activecampaign"]),
+    (ESCAPE, &["[1 Overview"]),
+    (",", &["Settings of", r"Hook\u{2"]),
+    (ESCAPE, &["[1 Overview"]),
+    ("y", &["Copy", r"Hook\u{2"]),
+    (ESCAPE, &["[1 Overview"]),
+];
+
 #[tokio::test]
-async fn hostile_names_and_errors_are_seen_on_every_screen_and_steer_nothing() {
+async fn hostile_names_and_errors_are_seen_on_screens_and_in_dialogs_and_steer_nothing() {
     let (scene, _) = hostile_scene().await;
+    let flow = ["--company", "7", "--name", &format!("Flow{HIDDEN}"), "--when", "lead.guest_count > 1"];
+    let made =
+        scene.cli.run(&[&["flow", "create"], &flow[..], &["--then", &scene.integration]].concat()).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    // A job of all that died there, which dies again.
+    scene.cli.run(&["delivery", "retry", "--integration", &scene.integration]).await;
+    scene.wait_for_states(&["dead"]).await;
     for size in [SMALL, LARGE] {
         let mut console = super::console_of(&scene.daemon.socket().display().to_string(), size);
         console.wait_for_all(&["LIVE", r"Hook\u{2", r"Barn\u{2", "FAILING"]).await;
-        for (keys, seen) in [
-            ("2", &["[2 Failures", "evil", r"Barn\u{2"][..]),
-            (ENTER, &[r"Zoe\u{2", "✗ dead"]),
-            ("3", &["Find a lead"]),
-            ("sarah@", &[r"Zoe\u{202e}"]),
-            (ENTER, &[r"Zoe\u{202e}", r"Hook\u{2", "✗ dead", "evil"]),
-            ("m", &["Mapping of", "What is sent for Zoe", "POST "]),
-            (ESCAPE, &["✗ dead"]),
-            ("5", &["[5 Activity", r"Zoe\u{2", r"Hook\u{2"]),
-            ("1", &["[1 Overview"]),
-            ("C", &[r"Barn\u{202e}", "intake keys", r"Hook\u{202e}"]),
-            (ENTER, &["Attempts 1", "evil"]),
-        ] {
-            console.press(keys);
+        for (keys, seen) in SCREENS.iter().chain(DIALOGS) {
+            // A question that has just opened takes no key.
+            console.answer(keys).await;
             console.wait_for_all(seen).await;
         }
         assert_eq!(foreign(console.shown().raw(), &[]), Vec::<String>::new(), "{size:?}");
