@@ -8,7 +8,7 @@ use leadline_fakes::{Behaviour, Fake, Judge, Receiver, hubspot::Hubspot, sample_
 use leadline_proto::v1;
 use leadline_tests::{Daemon, Operator, Pty, Scene, http, key, leadline, post_lead, request_id, wait_until};
 use leadlined::domain::signing;
-use scenes::{Crm, is_signed_by};
+use scenes::Crm;
 use serde_json::{Value, json};
 
 mod commands;

@@ -1,6 +1,13 @@
 //! What situations begin with: the same scene is played with keys and with commands, each amid a crowd.
 
-use std::{collections::BTreeMap, ops::Range, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use leadline_fakes::vendor::Quota;
 
@@ -134,11 +141,38 @@ pub(super) async fn hook() -> Scene {
     crowd().await.webhook("hook", "/hook").start().await
 }
 
-/// Whether the nth push to a receiver is signed by this secret.
-pub(super) fn is_signed_by(receiver: &Receiver, secret: &str, n: usize) -> bool {
-    let sent = receiver.requests().remove(n);
-    let header = sent.header("x-leadline-signature").unwrap().to_owned();
-    signing::verify_simple(secret, &sent.body, &header)
+/// What a receiver knows that takes the signatures of one secret, and refuses all others.
+pub(super) struct Knows {
+    secret: Arc<Mutex<String>>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Knows {
+    /// From now on it knows this secret alone.
+    pub(super) fn only(&self, secret: &str) {
+        secret.clone_into(&mut self.secret.lock().unwrap());
+    }
+
+    /// How many pushes it has refused.
+    pub(super) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// The receiver of the scene knows no secret until it is told one.
+pub(super) fn knows_one_secret(scene: &Scene) -> Knows {
+    let knows = Knows { secret: Arc::default(), refused: Arc::default() };
+    let (secret, refused) = (Arc::clone(&knows.secret), Arc::clone(&knows.refused));
+    let judge = Judge::new(move |request| {
+        let signature = request.header("x-leadline-signature").unwrap_or_default();
+        if signing::verify_simple(&secret.lock().unwrap(), &request.body, signature) {
+            return 200;
+        }
+        refused.fetch_add(1, Ordering::Relaxed);
+        401
+    });
+    scene.receiver.set(Behaviour::Judged(judge));
+    knows
 }
 
 /// An outage is over in which so many leads died, while so many wait for their retry.
