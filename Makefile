@@ -1,9 +1,10 @@
-.PHONY: install container-check upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
+.PHONY: install container-check upgrade-check book install-check watch-check docs-pages attack failover proxy-check browser-check demo test bench bench-short bench-console bench-fair bench-triage figures dist faults situations queue-cases ledger storm vendor-check client-check ci fmt lint sqlx doc
 
 demo: ; ./run-demo
 test: ; ./run-tests
 bench-console: ; scripts/bench console
 queue-cases: ; LEADLINE_QUEUE_CASES=10000 SQLX_OFFLINE=true cargo test --locked --workspace --test store queue:: -- --nocapture
+situations: ; SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test e2e situations:: -- --nocapture
 faults: ; SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test faults -- --nocapture --test-threads=1
 attack: ; scripts/attack
 failover: ; scripts/install-missing --programs pgbouncer && LEADLINE_POOLER_REQUIRED=1 SQLX_OFFLINE=true cargo test --quiet --locked --workspace --test faults -- failover:: --nocapture --test-threads=1

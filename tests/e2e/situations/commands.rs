@@ -4,8 +4,6 @@ use leadline_tests::{Cli, Ran};
 
 use super::*;
 
-const GUIDE: &str = include_str!("../../../docs/triage.md");
-
 /// Noun, verb and options of a command.
 type Shape = (String, Vec<String>);
 

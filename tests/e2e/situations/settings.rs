@@ -24,7 +24,7 @@ async fn a_mapping_to_an_unknown_property_is_corrected_with_a_preview_and_render
     keys.press("Enter").await;
     wait_until("all of them arrived with the new mapping", async || scene.guests() == 12).await;
     keys.sees_line(&["HubSpot", "The Old Barn", "✓ ok"]).await;
-    keys.took("c: a mapping names an unknown property", 9);
+    keys.took("c");
     drop(keys);
     scene.end().await;
 }
@@ -95,7 +95,7 @@ async fn a_full_plan_is_met_knowingly_by_a_new_integration() {
     keys.press(" ").await;
     keys.press("Enter").await;
     keys.sees(&["new integration Rosewood Hall / webhook: done", "disabled"]).await;
-    keys.took("h: a full plan", 9);
+    keys.took("h");
     drop(keys);
     scene.end().await;
 }
@@ -119,7 +119,7 @@ async fn a_revoked_token_is_replaced_and_what_it_stopped_is_delivered() {
     wait_state(&scene, &scene.integration, "delivered", 40).await;
     keys.sees_line(&["HubSpot", "The Old Barn", "✓ ok"]).await;
     keys.console.wait_for_none(&["CREDENTIALS"]).await;
-    keys.took("b: a token was revoked", 9);
+    keys.took("b");
     assert_eq!(scene.fake.with(|hubspot| hubspot.notes.len()), 40);
     drop(keys);
     scene.end().await;
@@ -147,7 +147,7 @@ async fn a_wrong_address_is_corrected_in_the_form_and_its_secret_header_stays() 
     keys.sees(&["Retry every dead delivery", "1 delivery"]).await;
     keys.press("y").await;
     wait_state(&scene, &scene.integration, "delivered", 1).await;
-    keys.took("a wrong address", 9);
+    assert!(keys.pressed.len() <= 9, "{:?}", keys.pressed);
     let sent = scene.receiver.requests().pop().unwrap();
     assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/right", Some(secret)));
     // It does not go along to another host.
