@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs};
 
+use leadlined::domain::{cause, outcome::FailureClass};
+
 use super::{check, files, is_name, product, root};
 
 const SCREENS: &str = "tui/src/console/screens";

@@ -10,6 +10,7 @@ use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
 pub(crate) mod answers;
+mod causes;
 mod hostile;
 mod leads;
 

@@ -175,9 +175,9 @@ fn a_cause_is_snoozed_until_a_time_seen_again_and_woken() {
 
     let mut app = live(120, 36);
     visit(&mut app, "2");
-    assert!(!shown(&app).contains("502 bad gateway"), "{}", shown(&app));
+    assert!(!shown(&app).contains("502 Bad Gateway"), "{}", shown(&app));
     visit(&mut app, "v end");
-    assert!(selected(&app).contains("(snoozed) transient: 502"), "{}", shown(&app));
+    assert!(selected(&app).contains("(snoozed) 502"), "{}", shown(&app));
     visit(&mut app, "s");
     assert!(shown(&app).contains("Put this cause back on the list?"), "{}", shown(&app));
     let expected = Mutation::Snooze { cause: "c3".to_owned(), until: Snooze::End };

@@ -166,7 +166,7 @@ fn what_to_do_is_not_cut_at_80_columns() {
     visit(&mut app, "4");
     assert!(shown(&app).contains("retry dead of cause c1 at Rosewood Barn"), "{}", shown(&app));
     visit(&mut app, "2");
-    assert!(selected(&app).contains("rejected: PROPERTY_DOESNT_EXIST lead"), "{}", shown(&app));
+    assert!(selected(&app).contains("hubspot PROPERTY_DOESNT_EXIST lead"), "{}", shown(&app));
 }
 
 #[test]
