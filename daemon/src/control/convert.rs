@@ -59,7 +59,7 @@ pub(super) fn count(number: i64) -> u64 {
     number.max(0).unsigned_abs()
 }
 
-fn small(number: i32) -> u32 {
+pub(super) fn small(number: i32) -> u32 {
     number.max(0).unsigned_abs()
 }
 
@@ -229,7 +229,7 @@ impl From<LeadView> for v1::Lead {
     }
 }
 
-fn failure_class(class: Option<&Shown<FailureClass>>) -> i32 {
+pub(super) fn failure_class(class: Option<&Shown<FailureClass>>) -> i32 {
     class.and_then(|class| v1::FailureClass::from_word(class.as_str())).unwrap_or_default().into()
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use leadline_proto::v1;
 
-use super::{Control, convert::time};
+use super::{
+    Control,
+    convert::{failure_class, small, time},
+    words,
+};
 use crate::{
     store::{
         Error,
@@ -94,10 +98,6 @@ impl From<TraceStep> for v1::TraceStep {
             Some((delivery, integration, name)) => (delivery.to_string(), integration.to_string(), name),
             None => Default::default(),
         };
-        let (attempt_id, number) = match step.attempt {
-            Some((attempt, number)) => (attempt.to_string(), u32::try_from(number).unwrap_or_default()),
-            None => Default::default(),
-        };
         let kind = v1::TraceStepKind::from_word(step.what.as_str()).unwrap_or_default();
         let (delivery_state, attempt_state) = match step.state {
             Some(StepState::Delivery(state)) => {
@@ -108,7 +108,7 @@ impl From<TraceStep> for v1::TraceStep {
             Some(StepState::Failed) => (v1::DeliveryState::Unspecified, v1::AttemptState::Failed),
             None => Default::default(),
         };
-        Self {
+        let told = Self {
             at: Some(time(step.at)),
             kind: kind.into(),
             event: step
@@ -119,11 +119,23 @@ impl From<TraceStep> for v1::TraceStep {
             delivery_id,
             integration_id,
             integration_name,
-            attempt_id,
-            number,
             delivery_state: delivery_state.into(),
             attempt_state: attempt_state.into(),
             reason: step.reason.unwrap_or_default(),
+            ..Self::default()
+        };
+        let Some(attempt) = step.attempt else { return told };
+        Self {
+            attempt_id: attempt.id.to_string(),
+            number: small(attempt.number),
+            attempt_trigger: v1::AttemptTrigger::from_word(attempt.trigger.as_str())
+                .unwrap_or_default()
+                .into(),
+            status_code: attempt.end.status_code.map(|code| small(code.into())),
+            failure_class: failure_class(attempt.end.class.as_ref()),
+            error: attempt.end.error.unwrap_or_default(),
+            duration: Some(words::millis(small(attempt.end.duration_ms))),
+            ..told
         }
     }
 }

@@ -4,14 +4,15 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
-        delivery::State,
+        delivery::{State, Trigger},
         ids::{AttemptId, DeliveryId, EventId, IntegrationId},
         integration::EventKind,
+        outcome::FailureClass,
     },
     store::{
         Store,
         company::find_optional_company,
-        delivery::read::DeliveryView,
+        delivery::{attempts::AttemptEnd, read::DeliveryView},
         lead::read::{LeadStatus, LeadView, find_lead},
         operator::command::Refusal,
         shown::Shown,
@@ -55,6 +56,15 @@ pub enum StepState {
     Failed,
 }
 
+/// An attempt in the story of its lead.
+#[derive(Clone, Debug)]
+pub struct TracedAttempt {
+    pub id: AttemptId,
+    pub number: i32,
+    pub trigger: Shown<Trigger>,
+    pub end: AttemptEnd,
+}
+
 /// Something that happened to a lead.
 #[derive(Clone, Debug)]
 pub struct TraceStep {
@@ -62,7 +72,7 @@ pub struct TraceStep {
     pub what: StepKind,
     pub event: Option<Shown<EventKind>>,
     pub delivery: Option<(DeliveryId, IntegrationId, String)>,
-    pub attempt: Option<(AttemptId, i32)>,
+    pub attempt: Option<TracedAttempt>,
     pub state: Option<StepState>,
     /// Why, or what went wrong.
     pub reason: Option<String>,
@@ -131,27 +141,43 @@ impl Store {
     ) -> Result<Vec<TraceStep>, Refusal> {
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id.uuid()).collect();
         let rows = sqlx::query!(
-            "SELECT id, delivery_id, number, trigger, delivered, class, error, status_code, started_at
+            "SELECT id, delivery_id, number, trigger, delivered, class, error, status_code, started_at, duration_ms
              FROM attempt WHERE company_id = $1 AND delivery_id = ANY($2) ORDER BY started_at, number",
             company,
             &ids,
         )
         .fetch_all(&self.pool)
         .await?;
-        let steps = rows.into_iter().filter_map(|row| {
-            let delivery = deliveries.iter().find(|delivery| Some(delivery.id.uuid()) == row.delivery_id)?;
-            let status = row.status_code.map(|code| code.to_string());
-            let reported: Vec<String> =
-                [row.class, row.error, status.filter(|_| row.delivered)].into_iter().flatten().collect();
-            Some(TraceStep {
-                attempt: Some((row.id.into(), row.number)),
-                state: Some(if row.delivered { StepState::Arrived } else { StepState::Failed }),
-                reason: Some(format!("{}: {}", row.trigger, reported.join(": "))),
-                ..TraceStep::of(row.started_at.to_jiff(), StepKind::Attempt, delivery)
-            })
-        });
-        Ok(steps.collect())
+        let mut steps = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(of) = deliveries.iter().find(|delivery| Some(delivery.id.uuid()) == row.delivery_id)
+            else {
+                continue;
+            };
+            let end = AttemptEnd {
+                delivered: row.delivered,
+                class: row.class.map(|class| Shown::read(&class, FailureClass::parse)),
+                error: row.error,
+                status_code: row.status_code,
+                duration_ms: row.duration_ms,
+            };
+            let trigger = Shown::read(&row.trigger, Trigger::parse);
+            steps.push(TraceStep {
+                state: Some(if end.delivered { StepState::Arrived } else { StepState::Failed }),
+                reason: Some(format!("{trigger}: {}", came_to(&end))),
+                attempt: Some(TracedAttempt { id: row.id.into(), number: row.number, trigger, end }),
+                ..TraceStep::of(row.started_at.to_jiff(), StepKind::Attempt, of)
+            });
+        }
+        Ok(steps)
     }
+}
+
+/// What an attempt came to, in a line.
+fn came_to(end: &AttemptEnd) -> String {
+    let class = end.class.as_ref().map(|class| class.as_str().to_owned());
+    let status = end.status_code.filter(|_| end.delivered).map(|code| code.to_string());
+    [class, end.error.clone(), status].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 /// How a delivery came to be, and how it ended if it has.

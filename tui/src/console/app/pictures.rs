@@ -174,6 +174,7 @@ fn the_other_numbers() {
     sheet("leads", at("3 s a r a h"));
     sheet("leads_anywhere", at("3 q u a r t e t enter"));
     sheet("lead", at("3 s a r a h enter"));
+    sheet("lead_everywhere", at("3 s a r a h enter v"));
     sheet("jobs", at("4"));
     sheet("activity", at("5"));
     sheet("system", at("6"));

@@ -201,8 +201,8 @@ fn the_palette_jumps_to_any_object() {
     // What is loaded is proposed.
     for (loads, typed, row) in [
         ("3 s a r a h enter 1", "delivery space 01D4", "zapier-hook"),
-        ("2 1", "cause space token", "token expired"),
-        ("2 v 1", "cause space c3", "(snoozed) transient: 502"),
+        ("2 1", "cause space token", "EXPIRED_AUTHENTICATION"),
+        ("2 v 1", "cause space c3", "(snoozed) 502"),
         ("4 1", "job space 01J1", "done"),
         ("3 s a r a h enter 1", "flow space big", "zapier-hook"),
         ("3 s a r a h esc 1", "01JD2Q8Z", "hubspot-eu"),
@@ -325,4 +325,30 @@ fn a_filter_is_seen_at_80_columns() {
     assert!(shown(&app).contains("/ret"), "{}", shown(&app));
     visit(&mut app, "enter");
     assert!(shown(&app).contains("[/ret]"), "{}", shown(&app));
+}
+
+#[test]
+fn one_lead_is_traced_across_all_integrations() {
+    let mut app = live(120, 36);
+    visit(&mut app, "3 s a r a h enter");
+    let other = "acme-webhook  attempt 1  delivered  first: 201";
+    assert!(!shown(&app).contains(other), "{}", shown(&app));
+    visit(&mut app, "v");
+    let text = shown(&app);
+    let story = [
+        "received",
+        "hubspot-eu    attempt 1  failed  first: transient:",
+        other,
+        "hubspot-eu    attempt 2  failed  retry: ",
+        "hubspot-eu    attempt 3  failed  retry: ",
+    ];
+    let places: Vec<_> = story.iter().map(|line| text.find(line)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} {text}");
+    // All of them can be stepped through; what the story knows of each is there before the daemon tells more.
+    press(&mut app, "enter");
+    for seen in [["hubspot-eu", "503", "retry"], ["acme-webhook", "201", "first"]] {
+        let text = shown(&app);
+        assert!(seen.iter().all(|part| text.contains(part)), "{seen:?} {text}");
+        press(&mut app, "right right");
+    }
 }

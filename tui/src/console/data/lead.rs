@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Delivery;
+use super::{Attempt, Delivery};
 
 /// A lead as a row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +56,10 @@ pub struct Step {
     /// received | event | delivery | attempt | final | erased
     pub what: String,
     pub integration: String,
-    pub attempt: String,
-    pub number: u32,
     pub state: String,
     pub reason: String,
+    /// What was tried, as far as the story has it: whose lead it is stands on its page.
+    pub attempt: Option<Box<Attempt>>,
 }
 
 /// A delivery with the sentence that says what it waits for.

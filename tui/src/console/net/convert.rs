@@ -198,12 +198,30 @@ pub(super) fn step(it: v1::TraceStep) -> Step {
         v1::AttemptState::Unspecified => it.delivery_state().word(),
         state => state.word(),
     };
+    let tried = |it: &v1::TraceStep| Attempt {
+        id: it.attempt_id.clone(),
+        delivery: it.delivery_id.clone(),
+        lead: String::new(),
+        lead_name: String::new(),
+        integration_id: it.integration_id.clone(),
+        integration: it.integration_name.clone(),
+        company_id: 0,
+        company: String::new(),
+        number: it.number,
+        trigger: it.attempt_trigger().word().to_owned(),
+        state: AttemptState::parse(state),
+        status: it.status_code,
+        class: it.failure_class().word().to_owned(),
+        error: it.error.clone(),
+        started_at: time(it.at),
+        duration_ms: it.duration.map(millis),
+        event: it.event().word().to_owned(),
+    };
     Step {
         at: time(it.at),
         what: it.kind().word().to_owned(),
+        attempt: (!it.attempt_id.is_empty()).then(|| Box::new(tried(&it))),
         integration: it.integration_name,
-        attempt: it.attempt_id,
-        number: it.number,
         state: state.to_owned(),
         reason: it.reason,
     }

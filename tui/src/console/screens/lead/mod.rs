@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::columns::delivery;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::lead::{Explained, Record, Step};
-use crate::console::data::{Answer, Attempt, AttemptState, Flow, LeadPage, Query};
+use crate::console::data::{Answer, Attempt, Flow, LeadPage, Query};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
@@ -89,11 +89,14 @@ pub struct LeadScreen {
     page: Page,
     event: Page,
     has_page: bool,
+    /// What happened at all integrations is shown, not at the selected one alone.
+    shows_all: bool,
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 45] = [
+const ACTIONS: [Action; 46] = [
     Action::Open,
+    Action::Layout,
     Action::Up,
     Action::Down,
     Action::First,
@@ -155,6 +158,7 @@ impl LeadScreen {
             page: Page::default(),
             event: Page::default(),
             has_page: false,
+            shows_all: false,
             rows: Cell::new(1),
         }
     }
@@ -188,46 +192,28 @@ impl LeadScreen {
         }
     }
 
-    /// The steps of the integration that is selected, oldest first.
+    /// The steps of the integration that is selected, or of all, oldest first.
     fn steps<'s>(&self, page: &'s LeadPage) -> Vec<&'s Step> {
         let name = self.table.current().map(|it| it.delivery.integration.as_str());
         page.steps
             .iter()
-            .filter(|step| step.integration.is_empty() || Some(step.integration.as_str()) == name)
+            .filter(|step| {
+                self.shows_all || step.integration.is_empty() || Some(step.integration.as_str()) == name
+            })
             .collect()
     }
 
-    /// The attempts of the selected delivery's integration, newest first.
+    /// The attempts among these steps, newest first.
     fn attempts(&self) -> Vec<Attempt> {
-        let Some((page, current)) = self.fetch.value.as_ref().zip(self.table.current()) else {
-            return Vec::new();
+        let Some(page) = &self.fetch.value else { return Vec::new() };
+        let whole = |attempt: &Attempt| Attempt {
+            lead: self.uuid.clone(),
+            lead_name: self.person.clone(),
+            company_id: page.lead.company_id,
+            company: page.lead.company.clone(),
+            ..attempt.clone()
         };
-        let steps = self
-            .steps(page)
-            .into_iter()
-            .rev()
-            .filter(|step| step.what == "attempt" && !step.attempt.is_empty());
-        steps
-            .map(|step| Attempt {
-                id: step.attempt.clone(),
-                delivery: current.delivery.id.clone(),
-                lead: self.uuid.clone(),
-                lead_name: self.person.clone(),
-                integration_id: current.delivery.integration_id.clone(),
-                integration: current.delivery.integration.clone(),
-                company_id: current.delivery.company_id,
-                company: page.lead.company.clone(),
-                number: step.number,
-                trigger: String::new(),
-                state: AttemptState::parse(&step.state),
-                status: None,
-                class: String::new(),
-                error: step.reason.clone(),
-                started_at: step.at,
-                duration_ms: None,
-                event: current.delivery.event.clone(),
-            })
-            .collect()
+        self.steps(page).into_iter().rev().filter_map(|step| step.attempt.as_deref().map(whole)).collect()
     }
 
     /// The flow that decides about the selected delivery: the one that it names, else one that sends there.
@@ -263,11 +249,17 @@ impl Screen for LeadScreen {
             Action::Open => {
                 let attempts = self.attempts();
                 if attempts.is_empty() {
-                    return cx.say(Tone::Plain, "nothing has been pushed there yet: the line says why");
+                    let place = if self.shows_all { "anywhere" } else { "there" };
+                    return cx
+                        .say(Tone::Plain, format!("nothing has been pushed {place} yet: the lines say why"));
                 }
                 cx.open(Box::new(AttemptScreen::new(attempts, 0)));
             }
             Action::Pane => self.has_page = !self.has_page,
+            Action::Layout => {
+                self.shows_all = !self.shows_all;
+                self.page.rewind();
+            }
             Action::Wrap | Action::NextSection | Action::PreviousSection => {
                 self.page.perform(action);
                 self.event.perform(action);
@@ -405,7 +397,10 @@ impl Screen for LeadScreen {
         let marks = self.table.marks.len();
         match action {
             Action::Retry if marks > 0 => Some(format!("retry {marks} marked")),
+            Action::Open if self.shows_all => Some("all attempts".to_owned()),
             Action::Open => Some("attempts".to_owned()),
+            Action::Layout if self.shows_all => Some("of one integration".to_owned()),
+            Action::Layout => Some("all integrations".to_owned()),
             Action::FailingOnly => Some("dead only".to_owned()),
             _ => None,
         }

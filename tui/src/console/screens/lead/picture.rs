@@ -41,9 +41,11 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
         frame.render_widget(Line::from(theme.span(Role::Bad, empty)), inner);
     }
     let Some(page) = &it.fetch.value else { return };
-    let doc = selected(it, page, view);
-    let name =
-        it.table.current().map_or_else(|| "What happened".to_owned(), |e| e.delivery.integration.clone());
+    let doc = if it.shows_all { story(it, page, view, Doc::default()) } else { selected(it, page, view) };
+    let name = match it.table.current() {
+        Some(current) if !it.shows_all => current.delivery.integration.clone(),
+        _ => "What happened".to_owned(),
+    };
     let title = vec![theme.span(Role::Strong, safe(&name, 40, theme))];
     if view.shared.is_wide() {
         let halves = [Constraint::Percentage(58), Constraint::Percentage(42)];
@@ -94,7 +96,6 @@ fn who(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
 /// The selected delivery: why it is where it is, what to do, and what happened, in the order of time.
 fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
     let mut doc = Doc::default();
-    let zone = &view.shared.setup.zone;
     if let Some(current) = it.table.current() {
         let delivery = &current.delivery;
         doc.push(Kind::Delivery(delivery.state), delivery.state.word());
@@ -123,16 +124,25 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         doc.push(Kind::Text, &format!("{} {}   {}", record.kind, record.id, record.url));
     }
     doc.section("what happened");
+    story(it, page, view, doc)
+}
+
+/// What happened, in the order of time; at all integrations, where that is wanted, each with its name.
+fn story(it: &LeadScreen, page: &LeadPage, view: View<'_>, mut doc: Doc) -> Doc {
+    let zone = &view.shared.setup.zone;
+    let places = page.steps.iter().map(|step| step.integration.chars().count()).max().unwrap_or_default();
     for step in it.steps(page) {
         let at = step.at.map(|at| time::stamp(at, zone)).unwrap_or_default();
-        let number = if step.number > 0 { format!(" {}", step.number) } else { String::new() };
+        let number = step.attempt.as_ref().map(|it| format!(" {}", it.number)).unwrap_or_default();
+        let place =
+            if it.shows_all { format!("{:<1$}  ", step.integration, places.min(24)) } else { String::new() };
         let parts = [step.state.as_str(), step.reason.as_str()];
         let rest: Vec<&str> = parts.into_iter().filter(|text| !text.is_empty()).collect();
         let kind = match (step.what.as_str(), AttemptState::parse(&step.state)) {
             ("attempt", AttemptState::Failed) => Kind::Error,
             _ => Kind::Text,
         };
-        doc.push(kind, &format!("{at}  {}{number}  {}", step.what, rest.join("  ")));
+        doc.push(kind, &format!("{at}  {place}{}{number}  {}", step.what, rest.join("  ")));
     }
     doc
 }
