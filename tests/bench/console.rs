@@ -112,9 +112,20 @@ async fn before_a_daemon(report: &mut Report) {
     report.figure("key to bytes, p50", quantile(&latencies, 0.5), (1.0, 5.0), "ms");
     report.figure("key to bytes, p99", quantile(&latencies, 0.99), (16.0, 50.0), "ms");
     report.figure("bytes for a key, overview", bytes, (400.0, 400.0), "bytes");
-    idle(report, &console).await;
+    idle(report, &console, "").await;
     resident(report, console.pid());
     in_lists(report, &daemon, &operator, &server).await;
+    for (key, seen, name) in
+        [("2", "no delta", ", failures"), ("5", "[5 Activity", ", activity"), ("6", "[6 System", ", system")]
+    {
+        let mut console = Pty::start(leadline(), &["--server", &server], SIZE);
+        console.wait_for_all(&["LIVE", "hook-000"]).await;
+        console.press(key);
+        console.wait_for_all(&[seen]).await;
+        // It asks more often for a while behind its start.
+        sleep(IDLE).await;
+        idle(report, &console, name).await;
+    }
 
     // A screen of its own, so that what measures need not follow a change of size.
     let mut large = Pty::start(leadline(), &["--server", &server], LARGE);
@@ -304,7 +315,7 @@ async fn lone_keys(console: &mut Pty) -> f64 {
 }
 
 /// What a console costs that nobody touches and to which nothing happens.
-async fn idle(report: &mut Report, console: &Pty) {
+async fn idle(report: &mut Report, console: &Pty, screen: &str) {
     let (pid, written) = (console.pid(), console.shown().raw().len());
     let before = (cpu_ticks(pid), switches(pid));
     sleep(IDLE).await;
@@ -312,10 +323,10 @@ async fn idle(report: &mut Report, console: &Pty) {
     let ticks = cpu_ticks(pid) - before.0;
     let share = ticks as f64 / clock_ticks() / IDLE.as_secs_f64() * 100.0;
     let bytes = bytes as f64 * 10.0 / IDLE.as_secs_f64();
-    report.figure("bytes in 10 s, idle", bytes, (0.0, 200.0), "bytes");
-    report.figure("CPU while idle", share, (0.1, 0.1), "% of one");
+    report.figure(&format!("bytes in 10 s, idle{screen}"), bytes, (0.0, 200.0), "bytes");
+    report.figure(&format!("CPU while idle{screen}"), share, (0.1, 0.1), "% of one");
     let switches = (switches(pid) - before.1) as f64 * 60.0 / IDLE.as_secs_f64();
-    report.figure("wake-ups a minute while idle", switches, (60.0, 60.0), "");
+    report.figure(&format!("wake-ups a minute while idle{screen}"), switches, (60.0, 60.0), "");
 }
 
 fn resident(report: &mut Report, pid: u32) {

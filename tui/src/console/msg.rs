@@ -40,6 +40,8 @@ pub enum Msg {
         attempts: Vec<Attempt>,
         first: bool,
     },
+    /// Something happened while activity is followed.
+    Happened,
     Answered {
         ticket: Ticket,
         answer: Result<Answer, String>,
@@ -128,6 +130,15 @@ pub enum Effect {
     Quit,
 }
 
+/// What is told of as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// The attempts of an integration.
+    Integration(String),
+    /// That something happened, at one company or at any.
+    Activity(Option<i64>),
+}
+
 /// A request to the actor that owns the connection.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -135,8 +146,8 @@ pub enum Command {
     Reconnect,
     /// The machine slept: what waits for a time has waited too long.
     Woke,
-    /// Follow the attempts of this integration, or of none.
-    Follow(Option<String>),
+    /// Follow this, and nothing else.
+    Follow(Option<Follow>),
     Ask {
         ticket: Ticket,
         query: Query,

@@ -12,7 +12,7 @@ use super::data::lead::Record;
 use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query, Remembered};
 use super::dialogs::{Dialog, Place};
 use super::keymap::Action;
-use super::msg::{Command, Effect, Ticket};
+use super::msg::{Command, Effect, Follow, Ticket};
 use super::theme::Theme;
 use super::widgets::columns::Look;
 use super::widgets::document::Doc;
@@ -31,6 +31,8 @@ pub enum Event<'a> {
         attempts: &'a [Attempt],
         first: bool,
     },
+    /// Something happened while activity is followed: it is to be asked what.
+    Happened,
     Answered {
         ticket: Ticket,
         answer: &'a Result<Answer, String>,
@@ -243,8 +245,8 @@ pub trait Screen: fmt::Debug {
         Vec::new()
     }
 
-    /// The integration whose attempts it shows as they come.
-    fn follows(&self) -> Option<String> {
+    /// What it shows as it comes.
+    fn follows(&self, _shared: &Shared) -> Option<Follow> {
         None
     }
 
@@ -254,7 +256,7 @@ pub trait Screen: fmt::Debug {
     }
 
     /// After so many seconds it loads again by itself.
-    fn period(&self) -> Option<i64> {
+    fn period(&self, _shared: &Shared) -> Option<i64> {
         None
     }
 

@@ -54,7 +54,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::data::{Answer, Company, Conn, Elsewhere, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
-use super::msg::{Command, Copied, Effect, Msg, Ticket};
+use super::msg::{Command, Copied, Effect, Follow, Msg, Ticket};
 use super::screen::{Cx, Event, Fetch, Next, Screen, View};
 use super::screens;
 use super::theme::Theme;
@@ -76,7 +76,7 @@ pub struct App {
     pub dialog: Option<Dialog>,
     /// The first one lies over everything until it is stored.
     pub secrets: VecDeque<OneTime>,
-    followed: Option<String>,
+    followed: Option<Follow>,
     looks_elsewhere: bool,
     /// The integration that is opened once the daemon has told of it.
     pub awaited: Option<String>,
@@ -201,9 +201,9 @@ impl App {
         self.on_top(effects, |screen, cx| screen.reload(cx));
     }
 
-    /// Follows the attempts of the integration that is seen, and of no other; and other daemons while they are seen.
+    /// Follows what the screen that is seen shows, and nothing else; and other daemons while they are seen.
     fn follow(&mut self, effects: &mut Vec<Effect>) {
-        let wanted = self.top().follows();
+        let wanted = self.top().follows(&self.shared);
         if wanted != self.followed {
             self.followed.clone_from(&wanted);
             effects.push(Effect::Net(Command::Follow(wanted)));
@@ -223,7 +223,7 @@ impl App {
         if self.shared.is_live() && self.companies_at.is_none_or(|at| now.duration_since(at) >= COMPANIES) {
             self.ask_companies(effects);
         }
-        let period = self.top().period().map(SignedDuration::from_secs);
+        let period = self.top().period(&self.shared).map(SignedDuration::from_secs);
         if self.shared.is_live() && period.is_some_and(|period| now.duration_since(self.loaded_at) >= period)
         {
             self.load(effects);
@@ -245,12 +245,14 @@ impl App {
                 self.shared.integrations = integrations;
                 self.shared.sort();
                 self.shared.is_loaded = true;
+                self.shared.changed_at = Some(self.shared.now);
                 self.report(Event::Integrations, effects);
                 if let Some(id) = self.awaited.take() {
                     self.open_integration(&id, effects);
                 }
             }
             Msg::Changes { changed, removed } => {
+                self.shared.changed_at = Some(self.shared.now);
                 self.shared.integrations.retain(|it| !removed.contains(&it.id));
                 for it in changed {
                     self.shared.upsert(it);
@@ -263,6 +265,7 @@ impl App {
                 let event = Event::Attempts { integration: &integration, attempts: &attempts, first };
                 self.report(event, effects);
             }
+            Msg::Happened => self.report(Event::Happened, effects),
             Msg::Answered { ticket, answer } => self.answered(ticket, &answer, effects),
             Msg::Delayed { ticket } => {
                 if let Some(pending) = self.shared.pending.get_mut(&ticket) {
@@ -404,7 +407,8 @@ impl App {
         let shown = self.shared.shown().filter(|message| message.tone != Tone::Bad);
         let message = shown.map(|message| message.at + SignedDuration::from_secs(6));
         let masks = self.secrets.iter().filter_map(|secret| secret.shown_until);
-        let period = self.top().period().map(|seconds| self.loaded_at + SignedDuration::from_secs(seconds));
+        let period = self.top().period(&self.shared);
+        let period = period.map(|seconds| self.loaded_at + SignedDuration::from_secs(seconds));
         let companies = self.companies_at.map(|at| at + COMPANIES);
         let due = self.top().due(&self.shared);
         let asks = period.into_iter().chain(companies).chain(due).filter(|_| self.shared.is_live());

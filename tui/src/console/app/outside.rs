@@ -198,7 +198,7 @@ mod tests {
     use crate::console::app::tests::last;
     use crate::console::data::{Conn, Mutation};
     use crate::console::fixtures::{self, feed, live, opened, press, visit};
-    use crate::console::msg::{Command, Msg};
+    use crate::console::msg::{Command, Follow, Msg};
 
     const SETTINGS: &str = "[keys]\nretry = \"f5\"\n[[command]]\nname = \"ticket\"\nkey = \"J\"\n\
                             run = \"ticket $SELECTED_LEAD\"\n[[command]]\nname = \"wipe\"\nkey = \"X\"\n\
@@ -380,7 +380,7 @@ mod tests {
         feed(&mut there, Msg::Conn(Conn::Live));
         let known = app.shared.elsewhere["north"].integrations.clone();
         feed(&mut there, Msg::Snapshot { version: "0.1.0".to_owned(), integrations: known });
-        assert_eq!(there.top().follows().as_deref(), Some("01N1"));
+        assert_eq!(there.top().follows(&there.shared), Some(Follow::Integration("01N1".to_owned())));
         // One that is here is opened here, and who looks at it does not look elsewhere.
         let effects = press(&mut app, "down enter");
         assert!(effects.iter().any(|it| matches!(it, Effect::LookElsewhere(false))), "{effects:?}");

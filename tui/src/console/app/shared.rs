@@ -72,6 +72,11 @@ pub struct Setup {
     pub zone: TimeZone,
 }
 
+/// How often screens ask by themselves, in seconds, and for how long after a change they go on to do so.
+const BUSY: i64 = 5;
+const QUIET: i64 = 30;
+const LINGERS: i64 = 20;
+
 /// What all screens share. Only `App` and the screens' own events change it.
 #[derive(Clone, Debug)]
 pub struct Shared {
@@ -89,6 +94,8 @@ pub struct Shared {
     pub who: Option<Who>,
     /// Worst first, then by name and company.
     pub integrations: Vec<Integration>,
+    /// When integrations changed last.
+    pub changed_at: Option<Timestamp>,
     /// Counts every change of the integrations, so that screens take them over once.
     pub revision: u64,
     /// What integrations came to when that was asked last.
@@ -124,6 +131,7 @@ impl Shared {
             daemon_version: String::new(),
             who: None,
             integrations: Vec::new(),
+            changed_at: None,
             revision: 0,
             figures: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
@@ -151,6 +159,13 @@ impl Shared {
     /// What stands where something has not come yet.
     pub fn waits(&self) -> &'static str {
         if self.is_live() { "Loading…" } else { "The daemon is away: this is asked for when it is back." }
+    }
+
+    /// After how many seconds a screen that no stream keeps up to date asks again: soon while integrations change, and
+    /// seldom while nothing is heard of them.
+    pub fn pace(&self) -> i64 {
+        let is_busy = |at: Timestamp| self.now.duration_since(at).as_secs() < LINGERS;
+        if self.changed_at.is_some_and(is_busy) { BUSY } else { QUIET }
     }
 
     /// Whether the daemon can be asked now.

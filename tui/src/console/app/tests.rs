@@ -8,7 +8,7 @@ use crate::console::data::Answer;
 use crate::console::data::{AttemptState, Badge, Conn, Done, Estimate, Held, Mutation, Query, Target, Who};
 use crate::console::fixtures::{self, attempts, feed, live, now, opened, press, serve, visit};
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{Command, Effect, Follow, Msg};
 
 pub(super) fn mutation(effects: &[Effect]) -> Option<&Mutation> {
     effects.iter().find_map(|effect| match effect {
@@ -68,7 +68,10 @@ fn the_worst_comes_first_and_stays_selected_until_somebody_moves() {
 fn opening_follows_the_attempts_and_asks_for_one_detail() {
     let mut app = live(80, 24);
     let effects = press(&mut app, "enter");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(Some(id)))] if id == "01I1"), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Net(Command::Follow(Some(Follow::Integration(id))))] if id == "01I1"),
+        "{effects:?}"
+    );
     let first = Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true };
     assert!(feed(&mut app, first).is_empty(), "a running attempt has no detail");
     let effects = press(&mut app, "down");

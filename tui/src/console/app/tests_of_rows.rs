@@ -49,7 +49,7 @@ fn more_than_a_page_between_two_looks_is_said_and_asked_for() {
     answered(&mut app, ticket, page(0));
     assert!(!shown(&app).contains("more happened"), "{}", shown(&app));
     let later = app.shared.now + jiff::SignedDuration::from_secs(1);
-    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    let (ticket, _) = asked(&app.update(later, Msg::Happened)).pop().unwrap();
     answered(&mut app, ticket, page(250));
     let text = shown(&app);
     assert!(text.contains("Activity 201  following  more happened than is shown"), "{text}");
@@ -66,7 +66,7 @@ fn more_than_a_page_between_two_looks_is_said_and_asked_for() {
     assert!(shown(&app).contains("more happened than is shown"), "not all of it: {}", shown(&app));
     assert!(selected(&app).contains("11-19 10:19"), "the first of what came: {}", selected(&app));
     let later = app.shared.now + jiff::SignedDuration::from_secs(1);
-    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    let (ticket, _) = asked(&app.update(later, Msg::Happened)).pop().unwrap();
     answered(&mut app, ticket, page(250));
     assert!(shown(&app).contains("Activity 301"), "{}", shown(&app));
 }
@@ -79,7 +79,7 @@ fn what_comes_above_while_one_reads_is_counted_and_moves_nothing() {
     press(&mut app, "down");
     let row = selected(&app);
     let later = app.shared.now + jiff::SignedDuration::from_secs(1);
-    let (ticket, _) = asked(&app.update(later, Msg::Tick)).pop().unwrap();
+    let (ticket, _) = asked(&app.update(later, Msg::Happened)).pop().unwrap();
     answered(&mut app, ticket, page(50));
     assert!(shown(&app).contains("Activity 150  ▲ 50 new (f)"), "{}", shown(&app));
     assert_eq!(selected(&app), row);

@@ -288,16 +288,43 @@ fn an_attempt_is_compared_with_the_one_before() {
 fn an_idle_screen_wakes_seldom() {
     let app = App::new(fixtures::setup(false), now(), 80, 24);
     assert_eq!(app.next_change(), None);
-    let mut app = live(80, 24);
-    let mut ticks = 0;
-    let end = app.shared.now + SignedDuration::from_secs(600);
-    let settled = app.shared.now + SignedDuration::from_secs(540);
-    while let Some(next) = app.next_change().filter(|next| *next < end) {
-        app.update(next, Msg::Tick);
-        ticks += u32::from(next >= settled);
+    for screen in ["1", "2", "5", "6"] {
+        let mut app = live(80, 24);
+        visit(&mut app, screen);
+        let mut ticks = 0;
+        let end = app.shared.now + SignedDuration::from_secs(600);
+        let settled = app.shared.now + SignedDuration::from_secs(540);
+        while let Some(next) = app.next_change().filter(|next| *next < end) {
+            let effects = app.update(next, Msg::Tick);
+            fixtures::serve(&mut app, effects);
+            ticks += u32::from(next >= settled);
+        }
+        assert!(ticks <= 10, "{screen}: {ticks} in a minute: old ages change seldom, and little is asked");
     }
-    assert!(ticks <= 60, "{ticks} in a minute: one a second at most");
-    assert!(ticks <= 10, "{ticks} in a minute: old ages change seldom");
+}
+
+#[test]
+fn activity_is_asked_for_when_something_happened_and_not_each_second() {
+    let asks = |effects: &[Effect]| {
+        asked(effects).iter().filter(|(_, query)| matches!(query, Query::Activity { .. })).count()
+    };
+    let mut app = live(120, 36);
+    visit(&mut app, "5");
+    let later = |app: &mut App, millis, msg| {
+        let at = app.shared.now + SignedDuration::from_millis(millis);
+        let effects = app.update(at, msg);
+        let count = asks(&effects);
+        fixtures::serve(app, effects);
+        count
+    };
+    assert_eq!((1..20).map(|_| later(&mut app, 1000, Msg::Tick)).sum::<usize>(), 0, "nothing happens");
+    assert_eq!(later(&mut app, 0, Msg::Happened), 1, "it is seen at once");
+    // However much happens, once a second is enough, and the last of it is seen.
+    assert_eq!((0..9).map(|_| later(&mut app, 100, Msg::Happened)).sum::<usize>(), 0);
+    let due = app.next_change().unwrap();
+    assert!(due <= app.shared.now + SignedDuration::from_millis(100), "somebody wakes it: {due}");
+    assert_eq!(later(&mut app, 100, Msg::Tick), 1);
+    assert_eq!((0..5).map(|_| later(&mut app, 1000, Msg::Tick)).sum::<usize>(), 0);
 }
 
 /// Who is found must be who was asked for: an old answer under a new name would lead an act to somebody else.

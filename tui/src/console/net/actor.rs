@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use ulid::Ulid;
 
 use super::backoff::Backoff;
-use super::{Attempts, Dial, Failure, Session};
+use super::{Dial, Failure, Followed, Fresh, Session};
 use crate::console::data::query::Stream;
-use crate::console::data::{Answer, Attempt, Conn, Done, Mutation, Query};
-use crate::console::msg::{Command, Msg, Ticket};
+use crate::console::data::{Answer, Conn, Done, Mutation, Query};
+use crate::console::msg::{Command, Follow, Msg, Ticket};
 
 /// A connection that held this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ struct Change {
 /// What a call that runs beside the streams comes to.
 enum Outcome {
     Answered { ticket: Ticket, stream: Option<Stream>, answer: Result<Answer, Failure> },
-    Followed { integration: String, attempts: Result<Attempts, Failure> },
+    Followed { what: Follow, stream: Result<Followed, Failure> },
     Changed { ticket: Ticket, done: Result<Done, Failure> },
 }
 
@@ -55,7 +55,7 @@ pub struct Actor<D> {
     out: mpsc::Sender<Msg>,
     commands: mpsc::UnboundedReceiver<Command>,
     cursor: String,
-    follow: Option<String>,
+    follow: Option<Follow>,
     changes: BTreeMap<Ticket, Change>,
     backoff: Backoff,
     heard_at: Option<Timestamp>,
@@ -65,7 +65,7 @@ pub struct Actor<D> {
 struct Live {
     session: Arc<dyn Session>,
     calls: JoinSet<Outcome>,
-    attempts: Option<Attempts>,
+    followed: Option<Followed>,
     first: bool,
     /// What is asked while typing or moving: one of a kind is on its way, and the last wish waits behind it.
     streams: BTreeMap<Stream, Option<(Ticket, Query)>>,
@@ -137,7 +137,7 @@ impl<D: Dial> Actor<D> {
                     None => Err(Failure::Away("the daemon closed the connection".to_owned())),
                 },
                 () = silence(heartbeat) => Err(Failure::Away(HANGS.to_owned())),
-                item = next_attempts(&mut live.attempts) => self.attempts(&mut live, item).await?,
+                item = next_followed(&mut live.followed) => self.fresh(&mut live, item).await?,
                 Some(outcome) = live.calls.join_next() => match outcome {
                     Ok(outcome) => self.outcome(&mut live, outcome).await?,
                     // It was given up.
@@ -172,9 +172,9 @@ impl<D: Dial> Actor<D> {
     fn command(&mut self, live: &mut Live, command: Command) {
         match command {
             Command::Reconnect | Command::Woke => {}
-            Command::Follow(integration) => {
-                self.follow.clone_from(&integration);
-                live.follow(integration);
+            Command::Follow(what) => {
+                self.follow.clone_from(&what);
+                live.follow(what);
             }
             Command::Ask { ticket, query } => live.ask(ticket, query),
             Command::Mutate { ticket, mutation } => {
@@ -185,20 +185,21 @@ impl<D: Dial> Actor<D> {
         }
     }
 
-    async fn attempts(
+    async fn fresh(
         &mut self,
         live: &mut Live,
-        item: Option<Result<Vec<Attempt>, Failure>>,
+        item: Option<Result<Fresh, Failure>>,
     ) -> Result<Result<(), Failure>, Ended> {
         match (item, self.follow.clone()) {
-            (Some(Ok(attempts)), Some(integration)) => {
+            (Some(Ok(Fresh::Attempts(attempts))), Some(Follow::Integration(integration))) => {
                 let first = std::mem::take(&mut live.first);
                 self.report(Msg::Attempts { integration, attempts, first }).await?;
             }
-            (Some(Err(Failure::Refused(_))), _) => live.attempts = None,
+            (Some(Ok(Fresh::Activity)), Some(Follow::Activity(_))) => self.report(Msg::Happened).await?,
+            (Some(Err(Failure::Refused(_))), _) => live.followed = None,
             (Some(Err(failure)), _) => return Ok(Err(failure)),
             (None, _) => return Ok(Err(Failure::Away("the daemon closed the connection".to_owned()))),
-            (Some(Ok(_)), None) => {}
+            (Some(Ok(_)), _) => {}
         }
         Ok(Ok(()))
     }
@@ -218,14 +219,12 @@ impl<D: Dial> Actor<D> {
                     Ok(answer) => self.report(Msg::Answered { ticket, answer: Ok(answer) }).await?,
                 }
             }
-            Outcome::Followed { integration, attempts } if self.follow.as_ref() == Some(&integration) => {
-                match attempts {
-                    Ok(attempts) => (live.attempts, live.first) = (Some(attempts), true),
-                    Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
-                    Err(failure) => self.report(Msg::Refused(failure.reason())).await?,
-                }
-            }
-            // Another integration was opened meanwhile.
+            Outcome::Followed { what, stream } if self.follow.as_ref() == Some(&what) => match stream {
+                Ok(stream) => (live.followed, live.first) = (Some(stream), true),
+                Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
+                Err(failure) => self.report(Msg::Refused(failure.reason())).await?,
+            },
+            // Something else was opened meanwhile.
             Outcome::Followed { .. } => {}
             // The change stays, and goes out again under the same id.
             Outcome::Changed { done: Err(failure @ Failure::Away(_)), .. } => return Ok(Err(failure)),
@@ -286,7 +285,7 @@ impl<D: Dial> Actor<D> {
                     // The wait stood still meanwhile, and the network may be another one.
                     Command::Woke if deadline.is_some() => return Ok(()),
                     Command::Woke => {}
-                    Command::Follow(integration) => self.follow = integration,
+                    Command::Follow(what) => self.follow = what,
                     Command::Ask { ticket, .. } => {
                         let answer = Err("not connected".to_owned());
                         self.report(Msg::Answered { ticket, answer }).await?;
@@ -307,7 +306,7 @@ impl Live {
         Self {
             session,
             calls: JoinSet::new(),
-            attempts: None,
+            followed: None,
             first: true,
             streams: BTreeMap::new(),
             search: None,
@@ -315,11 +314,11 @@ impl Live {
         }
     }
 
-    fn follow(&mut self, integration: Option<String>) {
-        self.attempts = None;
-        let Some(integration) = integration else { return };
-        let call = self.session.attempts(integration.clone());
-        self.calls.spawn(async move { Outcome::Followed { integration, attempts: call.await } });
+    fn follow(&mut self, what: Option<Follow>) {
+        self.followed = None;
+        let Some(what) = what else { return };
+        let call = self.session.follow(what.clone());
+        self.calls.spawn(async move { Outcome::Followed { what, stream: call.await } });
     }
 
     fn ask(&mut self, ticket: Ticket, query: Query) {
@@ -358,10 +357,10 @@ impl Live {
     }
 }
 
-/// What the attempts stream says next; never, while nothing is followed.
-async fn next_attempts(attempts: &mut Option<Attempts>) -> Option<Result<Vec<Attempt>, Failure>> {
-    match attempts {
-        Some(attempts) => attempts.next().await,
+/// What is told next of what is followed; never, while nothing is.
+async fn next_followed(followed: &mut Option<Followed>) -> Option<Result<Fresh, Failure>> {
+    match followed {
+        Some(stream) => stream.next().await,
         None => std::future::pending().await,
     }
 }

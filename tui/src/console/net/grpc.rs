@@ -7,9 +7,10 @@ use futures::stream::{self, BoxStream};
 use leadline_client::{Client, ClientError, Reach};
 use leadline_proto::v1::{self, watch_integrations_response::Message};
 
-use super::{Attempts, Call, Dial, Failure, Session, Watched, ask, change, convert};
+use super::{Call, Dial, Failure, Followed, Fresh, Session, Watched, ask, change, convert};
 use crate::console::data::{Answer, Done, Mutation, Query};
-use crate::console::msg::Msg;
+use crate::console::msg::{Follow, Msg};
+
 /// A daemon to connect to.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -66,14 +67,23 @@ impl Session for Client {
         })
     }
 
-    fn attempts(&self, integration: String) -> Call<Attempts> {
+    fn follow(&self, what: Follow) -> Call<Followed> {
         let client = self.clone();
         Box::pin(async move {
-            let stream = client.watch_attempts(&integration).await?;
-            let attempts = |reply: v1::WatchAttemptsResponse| {
-                reply.attempts.into_iter().map(convert::attempt).collect::<Vec<_>>()
-            };
-            Ok(stream.map(move |item| item.map(attempts).map_err(Failure::from)).boxed())
+            Ok(match what {
+                Follow::Integration(integration) => {
+                    let stream = client.watch_attempts(&integration).await?;
+                    let attempts = |reply: v1::WatchAttemptsResponse| {
+                        Fresh::Attempts(reply.attempts.into_iter().map(convert::attempt).collect())
+                    };
+                    stream.map(move |item| item.map(attempts).map_err(Failure::from)).boxed()
+                }
+                Follow::Activity(company) => {
+                    let company = company.map(|id| id.to_string()).unwrap_or_default();
+                    let stream = client.watch_activity(&company).await?;
+                    stream.map(|item| item.map(|_| Fresh::Activity).map_err(Failure::from)).boxed()
+                }
+            })
         })
     }
 

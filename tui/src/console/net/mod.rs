@@ -20,7 +20,7 @@ pub use actor::Actor;
 pub use elsewhere::{Lookout, Other};
 
 use super::data::{Answer, Attempt, Done, Mutation, Query};
-use super::msg::Msg;
+use super::msg::{Follow, Msg};
 
 /// Why the daemon did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,16 @@ pub type Watched = Result<Option<(String, Msg)>, Failure>;
 /// A call that is under way.
 pub type Call<T> = BoxFuture<'static, Result<T, Failure>>;
 
-/// The attempts of one integration as they come.
-pub type Attempts = BoxStream<'static, Result<Vec<Attempt>, Failure>>;
+/// What is followed, as it comes.
+pub type Followed = BoxStream<'static, Result<Fresh, Failure>>;
+
+/// What came.
+#[derive(Clone, Debug)]
+pub enum Fresh {
+    Attempts(Vec<Attempt>),
+    /// Something happened; what it was is asked for.
+    Activity,
+}
 
 /// Makes connections.
 pub trait Dial: Send + Sync + 'static {
@@ -64,8 +72,8 @@ pub trait Session: Send + Sync + 'static {
     /// Integrations from the cursor on: a snapshot if the daemon does not know it.
     fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>>;
 
-    /// The attempts of an integration: the last 50 first, then what is new.
-    fn attempts(&self, integration: String) -> Call<Attempts>;
+    /// The attempts of an integration, the last 50 first, then what is new; or that something happened.
+    fn follow(&self, what: Follow) -> Call<Followed>;
 
     /// A question, which changes nothing.
     fn ask(&self, query: Query) -> Call<Answer>;

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, Attempts, Call, Dial, Failure, Session, Watched};
+use super::{Actor, Call, Dial, Failure, Followed, Fresh, Session, Watched};
 use crate::console::data::{Answer, Conn, Done, Mutation, Query};
 use crate::console::fixtures;
-use crate::console::msg::{Command, Msg};
+use crate::console::msg::{Command, Follow, Msg};
 
 fn jobs() -> Query {
     Query::Jobs { company: None, after: String::new() }
@@ -85,9 +85,18 @@ impl Session for Line {
         std::future::ready(Ok(items.boxed())).boxed()
     }
 
-    fn attempts(&self, integration: String) -> Call<Attempts> {
-        self.0.note(format!("attempts {integration}"));
-        let items = stream::iter([Ok(fixtures::attempts())]).chain(stream::pending());
+    fn follow(&self, what: Follow) -> Call<Followed> {
+        let first = match what {
+            Follow::Integration(integration) => {
+                self.0.note(format!("attempts {integration}"));
+                Fresh::Attempts(fixtures::attempts())
+            }
+            Follow::Activity(company) => {
+                self.0.note(format!("activity {company:?}"));
+                Fresh::Activity
+            }
+        };
+        let items = stream::iter([Ok(first)]).chain(stream::pending());
         std::future::ready(Ok(items.boxed())).boxed()
     }
 
@@ -219,7 +228,7 @@ async fn after_a_break_it_comes_back_where_it_was() {
     daemon.expect(Ok(two));
     let mut rig = Rig::start(daemon);
     rig.live().await;
-    rig.commands.send(Command::Follow(Some("01I1".to_owned()))).unwrap();
+    rig.commands.send(Command::Follow(Some(Follow::Integration("01I1".to_owned())))).unwrap();
     let first_ones = |msg: &Msg| matches!(msg, Msg::Attempts { first: true, .. }).then_some(());
     rig.until(first_ones).await;
     first.send(snapshot("c1")).unwrap();
@@ -235,6 +244,10 @@ async fn after_a_break_it_comes_back_where_it_was() {
     rig.until(first_ones).await;
     assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
     assert_eq!(rig.daemon.logged("attempts "), ["01I1", "01I1"]);
+    // One thing is followed at a time.
+    rig.commands.send(Command::Follow(Some(Follow::Activity(Some(7))))).unwrap();
+    rig.until(|msg| matches!(msg, Msg::Happened).then_some(())).await;
+    assert_eq!(rig.daemon.logged("activity "), ["Some(7)"]);
     rig.stop().await;
 }
 

@@ -5,7 +5,7 @@ mod tail;
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::console::data::{Activity, Answer, Attempt, AttemptState, Query, Remem
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
+use crate::console::msg::Follow;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of, whose};
 use crate::console::theme::Role;
@@ -123,6 +124,9 @@ fn answer(it: &Attempt) -> String {
     format!("{status} {}", it.duration_ms.map(time::millis).unwrap_or_default()).trim().to_owned()
 }
 
+/// However much happens, it is asked no more often than this.
+const BREATH: SignedDuration = SignedDuration::from_secs(1);
+
 /// The screen.
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
@@ -135,6 +139,9 @@ pub struct ActivityScreen {
     asked: String,
     /// How many lines have come above since the newest is not followed.
     fresh: usize,
+    /// Whether something happened since the newest were asked for, and when that was.
+    has_news: bool,
+    asked_at: Option<Timestamp>,
     page: Page,
     rows: Cell<usize>,
 }
@@ -253,6 +260,7 @@ impl Screen for ActivityScreen {
             self.table.is_loaded = false;
             return;
         }
+        self.has_news |= matches!(event, Event::Happened);
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Activity { rows, next } => Some(Reported { rows: rows.clone(), next: next.clone() }),
             _ => None,
@@ -264,6 +272,7 @@ impl Screen for ActivityScreen {
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         if !self.fetch.is_waiting() {
+            (self.has_news, self.asked_at) = (false, Some(cx.shared.now));
             self.ask_behind(String::new(), cx);
         }
     }
@@ -275,6 +284,9 @@ impl Screen for ActivityScreen {
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {
+        if self.due(cx.shared).is_some_and(|at| at <= cx.shared.now) {
+            self.load(cx);
+        }
         self.table.normalize(&COLUMNS, cx.shared.now);
     }
 
@@ -343,8 +355,18 @@ impl Screen for ActivityScreen {
         self.table.only("failed").into_iter().collect()
     }
 
-    fn period(&self) -> Option<i64> {
-        Some(1)
+    fn follows(&self, shared: &Shared) -> Option<Follow> {
+        Some(Follow::Activity(shared.company.as_ref().map(|(id, _)| *id)))
+    }
+
+    fn period(&self, _: &Shared) -> Option<i64> {
+        // What happens is told; this is for what was not.
+        Some(30)
+    }
+
+    fn due(&self, shared: &Shared) -> Option<Timestamp> {
+        let waits = self.has_news && !self.fetch.is_waiting() && shared.is_live();
+        self.asked_at.filter(|_| waits).map(|at| at + BREATH)
     }
 
     fn places(&self) -> Vec<Place> {

@@ -15,6 +15,7 @@ use crate::console::data::{Answer, Attempt, AttemptState, Detail, Query};
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
+use crate::console::msg::Follow;
 use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{self, plain, styled};
@@ -341,8 +342,9 @@ impl Screen for AttemptScreen {
         self.attempts.iter().take(TOLD).map(Place::attempt).collect()
     }
 
-    fn follows(&self) -> Option<String> {
-        self.current().map(|it| it.integration_id.clone()).filter(|id| !id.is_empty())
+    fn follows(&self, _: &Shared) -> Option<Follow> {
+        let integration = self.current().map(|it| it.integration_id.clone());
+        integration.filter(|id| !id.is_empty()).map(Follow::Integration)
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {

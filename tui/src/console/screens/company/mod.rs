@@ -236,8 +236,8 @@ impl Screen for CompanyScreen {
         std::mem::take(&mut self.is_page)
     }
 
-    fn period(&self) -> Option<i64> {
-        Some(5)
+    fn period(&self, shared: &Shared) -> Option<i64> {
+        Some(shared.pace())
     }
 
     fn ages(&self, _: &Shared) -> Vec<Timestamp> {

@@ -348,8 +348,8 @@ impl Screen for FailuresScreen {
         [snoozed, above, self.causes.only("dead causes"), leads].into_iter().flatten().collect()
     }
 
-    fn period(&self) -> Option<i64> {
-        Some(5)
+    fn period(&self, shared: &Shared) -> Option<i64> {
+        Some(shared.pace())
     }
 
     fn due(&self, shared: &Shared) -> Option<Timestamp> {

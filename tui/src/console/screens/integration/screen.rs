@@ -10,6 +10,7 @@ use crate::console::data::Answer;
 use crate::console::dialogs::Place;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
+use crate::console::msg::Follow;
 use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
 use crate::console::screens::attempt::{ages, subject_of};
 use crate::console::widgets::filter::Filter;
@@ -170,8 +171,8 @@ impl Screen for IntegrationScreen {
         only.into_iter().collect()
     }
 
-    fn follows(&self) -> Option<String> {
-        Some(self.id.clone())
+    fn follows(&self, _: &Shared) -> Option<Follow> {
+        Some(Follow::Integration(self.id.clone()))
     }
 
     fn places(&self) -> Vec<Place> {
@@ -179,8 +180,8 @@ impl Screen for IntegrationScreen {
         attempts.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
-    fn period(&self) -> Option<i64> {
-        self.shows_deliveries.then_some(5)
+    fn period(&self, shared: &Shared) -> Option<i64> {
+        self.shows_deliveries.then(|| shared.pace())
     }
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {

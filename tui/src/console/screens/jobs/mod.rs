@@ -347,7 +347,7 @@ impl Screen for JobsScreen {
         jobs.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
     }
 
-    fn period(&self) -> Option<i64> {
+    fn period(&self, _: &Shared) -> Option<i64> {
         Some(if self.jobs.rows.iter().any(|job| job.state == "running") { 1 } else { 10 })
     }
 

@@ -382,7 +382,7 @@ impl Screen for LeadScreen {
         self.table.only("dead").into_iter().collect()
     }
 
-    fn period(&self) -> Option<i64> {
+    fn period(&self, _: &Shared) -> Option<i64> {
         // What is under way is seen to end; a lead that is at rest is not asked for again and again.
         let moves =
             self.table.rows.iter().any(|it| it.delivery.running || it.delivery.state.word() == "pending");

@@ -246,7 +246,7 @@ impl Screen for OverviewScreen {
         }
     }
 
-    fn period(&self) -> Option<i64> {
+    fn period(&self, _: &Shared) -> Option<i64> {
         Some(PERIOD)
     }
 

@@ -244,8 +244,8 @@ impl Screen for SystemScreen {
         self.companies.only("silent or failing").into_iter().collect()
     }
 
-    fn period(&self) -> Option<i64> {
-        Some(5)
+    fn period(&self, shared: &Shared) -> Option<i64> {
+        Some(shared.pace())
     }
 
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
