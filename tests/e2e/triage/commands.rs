@@ -102,13 +102,13 @@ async fn activity_says_that_more_follows_and_goes_on_there() {
     scene.wait_for_states(&["delivered"; 3]).await;
     let whole = cli.run(&["activity", "-o", "table"]).await;
     assert_eq!((whole.code, &*whole.stderr), (0, ""), "all of it was told");
-    // Page by page, the newest first; each is told in the order of time.
+    // Page by page, the newest first.
     let (mut told, mut after) = (Vec::new(), None::<String>);
     loop {
         let more: Vec<&str> = after.iter().flat_map(|after| ["--after", after]).collect();
         let page = cli.run(&[&["activity", "-o", "table", "--limit", "2"], &more[..]].concat()).await;
         assert_eq!(page.code, 0, "{page:?}");
-        told.splice(0..0, page.stdout.lines().map(str::to_owned));
+        told.extend(page.stdout.lines().map(str::to_owned));
         match page.stderr.trim().strip_prefix("More follow: --after ") {
             Some(token) => after = Some(token.to_owned()),
             None => break assert_eq!(page.stderr, ""),

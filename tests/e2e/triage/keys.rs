@@ -125,7 +125,7 @@ async fn triage_key_for_key() {
     let whose = json!({ "at": "time", "company_id": "integer", "company": "text" });
     let failed = json!({ "failure_class": "text", "error": "text" });
     let attempt = json!({ "integration": "text", "attempt": with(attempt_shape(), failed) });
-    assert_eq!(shape(lines.last().unwrap()), with(whose.clone(), attempt));
+    assert_eq!(shape(&lines[0]), with(whose.clone(), attempt));
     let mut done = lines.iter().find(|line| line["act"]["action"] == "CreateIntegration").unwrap().clone();
     done["act"] = act(&done["act"]);
     let mut told = shape(&done);

@@ -9,6 +9,7 @@ use super::{CliError, Context, note_more, output_types, watch::ended};
 /// What to list or to follow.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Newest first; with --follow oldest first, so that what happens next stands below.
 With -o json each line is an object: an attempt has `attempt`, an operator's act has `act`.
 
 Examples:
@@ -30,7 +31,7 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// Prints what happened, oldest first, and what happens.
+    /// Prints what happened, newest first; where it is followed, oldest first, and then what happens.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
         let company = self.company.unwrap_or_default();
@@ -39,7 +40,7 @@ impl Activity {
             let request =
                 v1::ListActivityRequest { company, page_size: self.limit, page_token, ..Default::default() };
             let answer = client.list_activity(request).await?;
-            answer.activities.into_iter().rev().try_for_each(|activity| line(context, activity))?;
+            answer.activities.into_iter().try_for_each(|activity| line(context, activity))?;
             note_more(context, &answer.next_page_token);
             return Ok(());
         }

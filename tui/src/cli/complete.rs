@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 /// How many characters a proposal says of what it is.
 const HELP_MAX: usize = 60;
 
+/// So many are proposed of what there is without end.
+const NEWEST: u32 = 50;
+
 /// What the daemon is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Noun {
@@ -36,6 +39,12 @@ enum Noun {
     Flow,
     Cause,
     Job,
+    Form,
+    Token,
+    Key,
+    Lead,
+    Delivery,
+    Attempt,
 }
 
 /// What may stand there, and what it is.
@@ -106,6 +115,12 @@ fn meant(noun: &str, arg: &Arg) -> Option<Noun> {
         (None, "flow", "flow") => Noun::Flow,
         (Some("cause"), ..) | (None, "failure", "cause") => Noun::Cause,
         (Some("job"), ..) | (None, "job", "id") => Noun::Job,
+        (None, "form", "form") => Noun::Form,
+        (None, "token", "id") => Noun::Token,
+        (None, "intake-key", "id") => Noun::Key,
+        (Some("lead"), ..) | (None, "lead", "uuid") => Noun::Lead,
+        (Some("delivery"), ..) | (None, "delivery", "id" | "ids") => Noun::Delivery,
+        (None, "attempt", "id") => Noun::Attempt,
         _ => return None,
     })
 }
@@ -130,6 +145,14 @@ fn candidates(of: Noun, reach: &Reach, typed: &OsStr) -> Vec<CompletionCandidate
 
 async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Proposal>> {
     let client = Client::find(reach).await.ok()?;
+    match of {
+        Noun::Lead | Noun::Delivery | Noun::Attempt => newest(of, &client).await,
+        _ => all(of, &client).await,
+    }
+}
+
+/// What there is few of.
+async fn all(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
     let page_size = PAGE_MAX;
     Some(match of {
         Noun::Company => {
@@ -152,10 +175,60 @@ async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Proposal>> {
             found.into_iter().map(|it| (it.cause, format!("{} dead: {}", it.dead, it.text))).collect()
         }
         Noun::Job => {
-            let request = v1::ListJobsRequest { page_size: 50, ..Default::default() };
+            let request = v1::ListJobsRequest { page_size: NEWEST, ..Default::default() };
             let found = client.list_jobs(request).await.ok()?.jobs;
             let told = |it: v1::Job| {
                 let what = format!("{}: {}", it.state().word(), About::of(&it).sentence(|at| at.to_string()));
+                (it.id, what)
+            };
+            found.into_iter().map(told).collect()
+        }
+        Noun::Form => {
+            let request = v1::ListFormsRequest { page_size, ..Default::default() };
+            let found = client.list_forms(request).await.ok()?.forms;
+            found.into_iter().map(|it| (it.id, format!("{}, company {}", it.name, it.company_id))).collect()
+        }
+        Noun::Token => {
+            let request = v1::ListTokensRequest { page_size, ..Default::default() };
+            let found = client.list_tokens(request).await.ok()?.tokens;
+            let told = |it: v1::Token| {
+                let what = format!("{} {}… {}", it.role().word(), it.prefix, it.name);
+                (it.id, what)
+            };
+            found.into_iter().map(told).collect()
+        }
+        Noun::Key => {
+            let request = v1::ListIntakeKeysRequest { page_size, ..Default::default() };
+            let found = client.list_intake_keys(request).await.ok()?.keys;
+            found.into_iter().map(|it| (it.id, format!("{}… company {}", it.prefix, it.company_id))).collect()
+        }
+        Noun::Lead | Noun::Delivery | Noun::Attempt => Vec::new(),
+    })
+}
+
+/// The newest of what there is too much of to propose all.
+async fn newest(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
+    let page_size = NEWEST;
+    Some(match of {
+        Noun::Lead => {
+            let request = v1::ListLeadsRequest { page_size, ..Default::default() };
+            let found = client.list_leads(request).await.ok()?.leads;
+            found.into_iter().map(|it| (it.uuid, format!("{}, {}", it.name, it.company_name))).collect()
+        }
+        Noun::Delivery => {
+            let request = v1::ListDeliveriesRequest { page_size, ..Default::default() };
+            let found = client.list_deliveries(request).await.ok()?.deliveries;
+            let told = |it: v1::Delivery| {
+                let what = format!("{}: {} to {}", it.state().word(), it.lead_name, it.integration_name);
+                (it.id, what)
+            };
+            found.into_iter().map(told).collect()
+        }
+        _ => {
+            let request = v1::ListAttemptsRequest { page_size, ..Default::default() };
+            let found = client.list_attempts(request).await.ok()?.attempts;
+            let told = |it: v1::Attempt| {
+                let what = format!("{}: {} to {}", it.state().word(), it.lead_name, it.integration_name);
                 (it.id, what)
             };
             found.into_iter().map(told).collect()
@@ -216,12 +289,20 @@ mod tests {
             ("delivery", "retry", "integration", Some(Noun::Integration)),
             ("delivery", "retry", "cause", Some(Noun::Cause)),
             ("delivery", "unskip", "job", Some(Noun::Job)),
-            ("delivery", "retry", "ids", None),
+            ("delivery", "retry", "ids", Some(Noun::Delivery)),
+            ("delivery", "why", "id", Some(Noun::Delivery)),
+            ("delivery", "list", "lead", Some(Noun::Lead)),
+            ("attempt", "list", "delivery", Some(Noun::Delivery)),
+            ("attempt", "show", "id", Some(Noun::Attempt)),
+            ("form", "show", "form", Some(Noun::Form)),
+            ("token", "revoke", "id", Some(Noun::Token)),
+            ("intake-key", "refusals", "id", Some(Noun::Key)),
+            ("lead", "find", "text", None),
             ("failure", "snooze", "cause", Some(Noun::Cause)),
             ("job", "cancel", "id", Some(Noun::Job)),
             ("flow", "update", "flow", Some(Noun::Flow)),
             ("flow", "create", "then", Some(Noun::Integration)),
-            ("lead", "show", "uuid", None),
+            ("lead", "show", "uuid", Some(Noun::Lead)),
         ] {
             assert_eq!(argument(noun, verb, name), expected, "{noun} {verb} {name}");
         }

@@ -24,6 +24,9 @@ pub(crate) enum Verb {
     Show {
         /// The cause's id, as the list shows it
         cause: String,
+        /// Only what fails of it at this company
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
     },
     /// Take a cause off the list for a time; nothing about its deliveries changes
     Snooze(Snooze),
@@ -87,9 +90,9 @@ impl Verb {
                 }
                 Ok(())
             }
-            Self::Show { cause } => {
-                let answer =
-                    client.get_failure(v1::GetFailureRequest { cause, ..Default::default() }).await?;
+            Self::Show { cause, company } => {
+                let request = v1::GetFailureRequest { cause, company: company.unwrap_or_default() };
+                let answer = client.get_failure(request).await?;
                 context.out.object(&Failure::from(answer.failure.unwrap_or_default()))
             }
             Self::Snooze(snooze) => {

@@ -52,6 +52,9 @@ pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
         wait: if badge == Badge::Disabled { Wait::Disabled } else { Wait::Nothing },
         paused: false,
         has_credentials: true,
+        lacks_credentials: false,
+        account: String::new(),
+        checked_at: None,
         findings: Vec::new(),
         proposals: Vec::new(),
         mapping: r#"{"lead.budget":"budget"}"#.to_owned(),
@@ -71,6 +74,8 @@ pub(crate) fn hubspot() -> Integration {
         dead: 12,
         pending: 8,
         next_retry_at: Some(ago(-42)),
+        account: "Rosewood Events Ltd (62515)".to_owned(),
+        checked_at: Some(ago(7200)),
         ..integration("01I1", "hubspot-eu", Badge::Failing)
     }
 }

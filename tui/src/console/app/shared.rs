@@ -100,6 +100,8 @@ pub struct Shared {
     pub revision: u64,
     /// What integrations came to when that was asked last.
     pub figures: BTreeMap<String, Arc<Figures>>,
+    /// The connectors that push nothing without credentials; none until the daemon has told.
+    pub credentialed: Option<BTreeSet<String>>,
     /// The daemons of other profiles, by profile, while they are looked at.
     pub elsewhere: BTreeMap<String, Elsewhere>,
     /// The only company that is looked at.
@@ -134,6 +136,7 @@ impl Shared {
             changed_at: None,
             revision: 0,
             figures: BTreeMap::new(),
+            credentialed: None,
             elsewhere: BTreeMap::new(),
             company: None,
             companies: Vec::new(),
@@ -272,6 +275,8 @@ impl Shared {
         self.revision += 1;
         for it in &mut self.integrations {
             it.figures = self.figures.get(&it.id).cloned();
+            let is_wanted = self.credentialed.as_ref().is_some_and(|all| all.contains(&it.connector));
+            it.lacks_credentials = is_wanted && !it.has_credentials;
         }
         self.integrations.sort_by(worst_first);
     }

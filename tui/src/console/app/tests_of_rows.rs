@@ -1,11 +1,12 @@
 //! What rows are seen, and how much of each: near misses of a filter, what was not told, and how wide an error is.
 
+use super::App;
 use super::pictures::shown;
 use super::tests::{last, selected};
 use super::tests_of_lists::{answered, asked};
 use crate::console::data::system::What;
-use crate::console::data::{Activity, Answer, Query};
-use crate::console::fixtures::{self, live, opened, press, visit};
+use crate::console::data::{Activity, Answer, Badge, Query};
+use crate::console::fixtures::{self, feed, live, opened, press, visit};
 use crate::console::msg::Msg;
 
 #[test]
@@ -141,4 +142,83 @@ fn at_80_columns_the_error_of_an_attempt_has_room() {
     assert!(!text.contains(" BY ") && text.contains(" TRY "), "what matters less gives way: {text}");
     let text = shown(&opened(99, 24));
     assert!(text.contains(" BY ") && text.contains("upstream is down for maintenance"), "{text}");
+}
+
+#[test]
+fn integrations_stand_in_the_order_that_was_asked_for() {
+    const NAMES: [&str; 7] = [
+        "acme-webhook",
+        "hubspot-eu",
+        "of-tomorrow",
+        "salesforce",
+        "sheet-export",
+        "warehouse",
+        "zapier-hook",
+    ];
+    let order = |app: &App| -> Vec<&'static str> {
+        let text = shown(app);
+        let mut rows: Vec<(Option<usize>, &str)> = NAMES.map(|name| (text.find(name), name)).to_vec();
+        rows.sort();
+        rows.into_iter().map(|(_, name)| name).collect()
+    };
+    let sorted_by = |app: &App| -> String {
+        let text = shown(app);
+        let by = text.lines().find_map(|line| line.split("  by ").nth(1)).unwrap_or_default();
+        by.split("  ").next().unwrap_or_default().trim_matches(['━', '┓', ' ']).to_owned()
+    };
+    let mut app = live(200, 60);
+    visit(&mut app, "v");
+    let worst_first = order(&app);
+    // Where two are alike they stand as they did.
+    for (by, first) in [
+        ("name", &NAMES[..]),
+        ("fail", &["hubspot-eu", "salesforce", "acme-webhook", "zapier-hook"]),
+        ("dead", &["hubspot-eu", "acme-webhook"]),
+        ("held", &["warehouse"]),
+        ("wait", &["hubspot-eu"]),
+        ("last error", &["salesforce", "sheet-export", "zapier-hook", "hubspot-eu"]),
+    ] {
+        for _ in 0..14 {
+            if sorted_by(&app) == by {
+                break;
+            }
+            visit(&mut app, ">");
+        }
+        assert_eq!(sorted_by(&app), by);
+        let sorted = order(&app);
+        let rest = worst_first.iter().filter(|name| !first.contains(name));
+        let expected: Vec<&str> = first.iter().chain(rest).copied().collect();
+        assert_eq!(sorted, expected, "{by}: {}", shown(&app));
+        visit(&mut app, "I");
+        let turned: Vec<&str> = sorted.into_iter().rev().collect();
+        assert_eq!(order(&app), turned, "{by}, turned");
+        visit(&mut app, "I");
+    }
+}
+
+#[test]
+fn an_integration_says_whose_account_it_is_and_what_it_lacks() {
+    const ACCOUNT: &str = "account Rosewood Events Ltd (62515)";
+    for (width, height) in [(120, 36), (200, 60)] {
+        let mut app = live(width, height);
+        visit(&mut app, "v");
+        let text = shown(&app);
+        assert!(text.contains(ACCOUNT) && text.contains("checked 2h 00m ago"), "{width}: {text}");
+        visit(&mut app, "enter");
+        let text = shown(&app);
+        assert!(text.contains(ACCOUNT) && text.contains("checked 2h 00m ago"), "{width}: {text}");
+    }
+    // Nothing has been refused yet, and yet nothing can be pushed.
+    let mut app = live(120, 36);
+    visit(&mut app, "1");
+    let mut bare = fixtures::integration("01I8", "crm-of-tomorrow", Badge::Ok);
+    "hubspot".clone_into(&mut bare.connector);
+    bare.has_credentials = false;
+    let mut hook = fixtures::integration("01I9", "a-hook", Badge::Ok);
+    hook.has_credentials = false;
+    feed(&mut app, Msg::Snapshot { version: "0.1.0".to_owned(), integrations: vec![hook.clone()] });
+    assert!(!shown(&app).contains("no credentials"), "it takes none: {}", shown(&app));
+    feed(&mut app, Msg::Snapshot { version: "0.1.0".to_owned(), integrations: vec![bare, hook] });
+    visit(&mut app, "v / c r m enter");
+    assert!(shown(&app).contains("no credentials"), "{}", shown(&app));
 }

@@ -122,6 +122,12 @@ pub struct Integration {
     /// Whether its company is paused.
     pub paused: bool,
     pub has_credentials: bool,
+    /// Its connector wants some, and there are none.
+    pub lacks_credentials: bool,
+    /// Whose account it is, in the target's words; empty until a look at the target was told.
+    pub account: String,
+    /// When the mapping was last compared with the target.
+    pub checked_at: Option<Timestamp>,
     /// What the last check of the mapping found wrong, a sentence each.
     pub findings: Vec<String>,
     /// What the check behind a change found that could be added to the mapping; only the answer to that change has it.

@@ -120,6 +120,9 @@ fn describe(it: &Cause, view: View<'_>) -> Doc {
         let (key, does) = remedy_line(*remedy, keymap);
         doc.push(Kind::Text, &format!("  {key:<2} {does}"));
     }
+    // Nothing else takes a cause off the list that waits for others, or for the target.
+    let snooze = if it.snoozed_until.is_some() { "wake it" } else { "snooze it, if it waits for others" };
+    doc.push(Kind::Text, &format!("  {:<2} {snooze}", keymap.shown(Action::Snooze)));
     doc.gap();
     let counts = format!("{} dead, {} retrying, {} leads", it.dead, it.retrying(), it.leads());
     doc.field("how many", &counts);

@@ -4,17 +4,18 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
 use crate::console::data::{Delivery, DeliveryState, Integration};
 use crate::console::keymap::Action;
 use crate::console::screen::View;
 use crate::console::screens::attempt::document;
-use crate::console::screens::overview::{gates, pushed, retry};
+use crate::console::screens::overview::{gates, looked_at, pushed, retry};
 use crate::console::screens::pages::{none_found, note};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{badge, counted, fresh, pane, safe, trouble};
+use crate::console::widgets::draw::{badge, counted, fresh, line_width, pane, safe, trouble};
 use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::time;
 
@@ -50,6 +51,13 @@ fn health(screen: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, are
     if let Some(it) = found {
         let of = format!("  {}, {}", safe(&it.company, 24, theme), safe(&it.connector, 12, theme));
         title.push(theme.span(Role::Quiet, of));
+        for text in looked_at(it, view.shared.now) {
+            let text = format!(", {}", safe(&text, 48, theme));
+            // Half an account would be another one.
+            if line_width(&title) + text.width() + 4 <= usize::from(area.width) {
+                title.push(theme.span(Role::Quiet, text));
+            }
+        }
     }
     let block = pane(title, false, theme);
     let inner = block.inner(area);

@@ -187,7 +187,8 @@ impl Screen for IntegrationScreen {
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let it = self.it(shared).into_iter();
         let own = it.flat_map(|it| {
-            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+            let gates = [it.next_retry_at, it.throttled_until, it.breaker_until];
+            [it.last_pushed_at, it.last_error_at, it.checked_at].into_iter().chain(gates)
         });
         own.flatten().chain(ages(&self.attempts.rows)).collect()
     }

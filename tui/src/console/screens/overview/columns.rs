@@ -92,7 +92,7 @@ fn next(it: &Integration) -> (bool, Option<Timestamp>) {
 /// What is to be known of credentials and secrets, in a few words each.
 pub(super) fn notes(it: &Integration) -> Vec<String> {
     let mut notes = Vec::new();
-    if !it.has_credentials && it.badge == Badge::Credentials {
+    if it.lacks_credentials || (!it.has_credentials && it.badge == Badge::Credentials) {
         notes.push("no credentials".to_owned());
     }
     if it.staged_version > 0 {
@@ -101,6 +101,13 @@ pub(super) fn notes(it: &Integration) -> Vec<String> {
         notes.push("two secrets".to_owned());
     }
     notes
+}
+
+/// Whose account it is at the target, and when the mapping was last compared with it, as far as either is known.
+pub fn looked_at(it: &Integration, now: Timestamp) -> Vec<String> {
+    let account = (!it.account.is_empty()).then(|| format!("account {}", it.account));
+    let checked = it.checked_at.map(|at| format!("checked {}", time::ago(now, at)));
+    account.into_iter().chain(checked).collect()
 }
 
 /// What keeps pushes or retries back there besides an operator.

@@ -19,6 +19,7 @@ use crate::console::app::menus::integration_json;
 use crate::console::app::shared::{Shared, Tone, WIDE};
 use crate::console::data::command::of_company;
 use crate::console::data::integration::Figures;
+use crate::console::data::query::Connector;
 use crate::console::data::{Answer, Conn, Integration, Query, Remembered};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
@@ -30,7 +31,7 @@ use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
 
-pub use columns::{COLUMNS, gates, pushed, retry, waiting};
+pub use columns::{COLUMNS, gates, looked_at, pushed, retry, waiting};
 
 /// Up to so many integrations are shown as cards, unless the operator says otherwise.
 const CARDS_MAX: usize = 12;
@@ -42,6 +43,8 @@ const FRESH: i64 = 15;
 const STRIP: u16 = 6;
 /// A note that is cut to fewer columns says nothing.
 const LEAST: usize = 6;
+/// So much of an account's name is shown.
+const LOOKED_AT: usize = 48;
 
 impl Row for Integration {
     fn id(&self) -> &str {
@@ -76,6 +79,7 @@ pub struct OverviewScreen {
     /// What integrations came to, and when that was asked.
     fetch: Fetch<BTreeMap<String, Arc<Figures>>>,
     asked_at: Option<Timestamp>,
+    connectors: Fetch<Vec<Connector>>,
     /// The state of the integrations that the table holds, and of which company they are.
     seen: Option<(u64, Option<i64>, bool)>,
     /// The rows or cards that the last drawing had room for: in a line, and altogether.
@@ -214,6 +218,16 @@ impl Screen for OverviewScreen {
             self.fetch.forget();
             self.asked_at = None;
         }
+        self.connectors.take(&event, |answer| match answer {
+            Answer::Connectors(all) => Some(all.clone()),
+            _ => None,
+        });
+        if let Some(all) = self.connectors.value.take() {
+            let wants = |it: &Connector| it.credentials.iter().any(|field| field.required);
+            let wanting = all.into_iter().filter(wants).map(|it| it.name);
+            cx.shared.credentialed = Some(wanting.collect());
+            cx.shared.sort();
+        }
         let failed = self.fetch.error.clone();
         let is_taken = self.fetch.take(&event, |answer| match answer {
             Answer::Figures(figures) => Some(figures.clone()),
@@ -238,6 +252,9 @@ impl Screen for OverviewScreen {
 
     fn load(&mut self, cx: &mut Cx<'_>) {
         self.refresh(cx.shared);
+        if cx.shared.credentialed.is_none() {
+            self.connectors.ask(Query::Connectors, cx);
+        }
         let is_due = |at: Timestamp| cx.shared.now.duration_since(at).as_secs() >= FRESH;
         if cx.shared.is_live() && self.asked_at.is_none_or(is_due) {
             self.asked_at = Some(cx.shared.now);
@@ -306,7 +323,8 @@ impl Screen for OverviewScreen {
 
     fn ages(&self, shared: &Shared) -> Vec<Timestamp> {
         let times = |it: &Integration| {
-            [it.last_pushed_at, it.last_error_at, it.next_retry_at, it.throttled_until, it.breaker_until]
+            let gates = [it.next_retry_at, it.throttled_until, it.breaker_until];
+            [it.last_pushed_at, it.last_error_at, it.checked_at].into_iter().chain(gates)
         };
         shared.in_view().flat_map(times).flatten().collect()
     }
@@ -370,6 +388,10 @@ fn detail(it: &Integration, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     if !trend.is_empty() {
         let died = vec![theme.span(Role::Quiet, "   died in 24 h "), Span::raw(trend)];
         put(died, [&mut waiting, &mut push, &mut state], width);
+    }
+    for text in columns::looked_at(it, shared.now) {
+        let text = theme.span(Role::Quiet, format!("   {}", safe(&text, LOOKED_AT, theme)));
+        put(vec![text], [&mut push, &mut state, &mut waiting], width);
     }
     let lines = vec![
         Line::from(state),
