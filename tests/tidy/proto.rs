@@ -196,8 +196,8 @@ const IMPERSONAL: [(&str, &str); 11] = [
     ),
     ("PushLeadsResponse TestFlowResponse .sample", "uuids of leads"),
     (
-        "account allow_origins brand config constants field findings form honeypot lead_url locale map mapping redirect \
-         rule time_zone warnings when why",
+        "account allow_origins brand config constants field findings form honeypot lead_url locale map mapping reason_flows \
+         redirect rule time_zone warnings when why",
         "what operators set up, and what is found of it; ExplainDelivery masks its own `why`",
     ),
     (

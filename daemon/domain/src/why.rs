@@ -268,8 +268,15 @@ fn closed(facts: &Facts) -> Option<Explanation> {
 pub struct Waiting {
     /// None if nothing but its time keeps it.
     pub reason: Option<String>,
+    /// The same for programs: the code of a [`Reason`], or one of [`Waiting::CODES`]; none without a reason.
+    pub code: Option<&'static str>,
     /// None if nobody can say.
     pub due_at: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// What keeps a delivery that is the reason of none.
+    pub const CODES: [&'static str; 3] = ["company_paused", "throttled", "breaker"];
 }
 
 /// The same as [`why`] tells of a pending delivery, for a line of a list.
@@ -282,21 +289,27 @@ pub fn waiting(
     now: Timestamp,
 ) -> Waiting {
     if let Some(earlier) = behind {
-        return Waiting { reason: Some(Reason::WaitsFor(earlier).text()), due_at: None };
+        let reason = Some(Reason::WaitsFor(earlier).text());
+        return Waiting { reason, code: Some("waits_for"), due_at: None };
     }
     let keep = lane.keep(due_at.map(Moment::from), is_retry, now.into());
-    let Some(keep) = keep else { return Waiting { reason: None, due_at } };
-    let (reason, due_at) = match keep {
-        Keeper::Disabled => (Reason::IntegrationDisabled.text(), None),
-        Keeper::Paused(_) => ("company paused".to_owned(), None),
-        Keeper::Rotation => (Reason::Rotation.text(), None),
-        Keeper::Throttled(until) => ("throttled: the target asked us to wait".to_owned(), Some(until.into())),
-        Keeper::BreakerOpen(until) => {
-            ("breaker open: one retry finds out then".to_owned(), Some(until.into()))
-        }
-        Keeper::BreakerHalfOpen => ("breaker half-open: one retry finds out".to_owned(), due_at),
+    let Some(keep) = keep else {
+        return Waiting { reason: None, code: None, due_at };
     };
-    Waiting { reason: Some(reason), due_at }
+    let [paused, throttled, breaker] = Waiting::CODES;
+    let (code, reason, due_at) = match keep {
+        Keeper::Disabled => ("integration_disabled", Reason::IntegrationDisabled.text(), None),
+        Keeper::Paused(_) => (paused, "company paused".to_owned(), None),
+        Keeper::Rotation => ("rotation", Reason::Rotation.text(), None),
+        Keeper::Throttled(until) => {
+            (throttled, "throttled: the target asked us to wait".to_owned(), Some(until.into()))
+        }
+        Keeper::BreakerOpen(until) => {
+            (breaker, "breaker open: one retry finds out then".to_owned(), Some(until.into()))
+        }
+        Keeper::BreakerHalfOpen => (breaker, "breaker half-open: one retry finds out".to_owned(), due_at),
+    };
+    Waiting { reason: Some(reason), code: Some(code), due_at }
 }
 
 fn held(facts: &Facts) -> Explanation {

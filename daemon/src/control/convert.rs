@@ -244,6 +244,8 @@ impl From<DeliveryView> for v1::Delivery {
             event: v1::Event::from_word(delivery.event.as_str()).unwrap_or_default().into(),
             state: v1::DeliveryState::from_word(delivery.state.as_str()).unwrap_or_default().into(),
             reason: delivery.reason.unwrap_or_default(),
+            reason_code: words::delivery_reason(delivery.reason_code.as_deref()).into(),
+            reason_flows: delivery.reason_flows,
             attempts: small(delivery.attempts),
             due_at: delivery.due_at.map(time),
             running: delivery.running,

@@ -96,6 +96,11 @@ fn each<T>(
     numbers.iter().map(|number| read(*number)?.ok_or_else(|| unknown(what, *number, of))).collect()
 }
 
+/// Why a delivery stands where it does; unspecified for none, and for one that only a newer daemon knows.
+pub(super) fn delivery_reason(code: Option<&str>) -> v1::DeliveryReason {
+    code.and_then(v1::DeliveryReason::from_word).unwrap_or_default()
+}
+
 /// The classes that a request asks for; none for any.
 pub(super) fn read_failure_classes(classes: &[i32]) -> Result<Vec<FailureClass>, Refusal> {
     each(classes, read_failure_class, ("failure class", "FailureClass"))
@@ -169,9 +174,10 @@ pub(super) fn read_duration(
 mod tests {
     use super::*;
     use crate::domain::{
-        delivery::Trigger,
+        delivery::{Reason, Trigger},
         job::{JobKind, JobState},
         notice::{Notice, NoticeState},
+        why::Waiting,
     };
 
     #[test]
@@ -243,6 +249,15 @@ mod tests {
         );
         let signatures = [SignatureKind::Any, SignatureKind::Standard, SignatureKind::Simple];
         assert!(signatures.iter().all(|it| v1::SignatureKind::from_word(it.as_str()).is_some()));
+    }
+
+    #[test]
+    fn every_reason_of_a_delivery_has_its_value() {
+        let codes = Reason::CODES.into_iter().chain(Waiting::CODES);
+        let told: Vec<v1::DeliveryReason> = codes.map(|code| delivery_reason(Some(code))).collect();
+        assert!(v1::DeliveryReason::ALL.iter().all(|it| told.contains(it)), "{told:?}");
+        assert!(!told.contains(&v1::DeliveryReason::Unspecified), "{told:?}");
+        assert_eq!(delivery_reason(Some("embargo")), v1::DeliveryReason::Unspecified);
     }
 
     #[test]

@@ -112,6 +112,37 @@ impl Reason {
     /// The codes of deliveries that flows, or the want of consent, kept away.
     pub const KEPT_AWAY: [&'static str; 3] = ["no_flow", "flow_not_met", "no_consent"];
 
+    /// Every code that the database keeps.
+    pub const CODES: [&'static str; 17] = [
+        "waits_for",
+        "maybe_delivered",
+        "integration_disabled",
+        "rotation",
+        "flow_fails",
+        "held_by_operator",
+        "no_flow",
+        "flow_not_met",
+        "no_consent",
+        "skipped_by_operator",
+        "superseded",
+        "replaced",
+        "erased",
+        "failed",
+        "retries_failed",
+        "sweep_failed",
+        "crashed",
+    ];
+
+    /// The flows that it names.
+    #[must_use]
+    pub fn flows(&self) -> Vec<String> {
+        match self {
+            Self::FlowFails { flow, .. } => vec![flow.clone()],
+            Self::FlowNotMet(unmet) => unmet.flows.iter().chain(&unmet.stopped_by).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The word that the database keeps.
     #[must_use]
     pub fn code(&self) -> String {
@@ -252,6 +283,18 @@ mod tests {
             assert_eq!(Reason::read(Some(reason.code()), reason.detail()), Some(reason));
         }
         assert_eq!(Reason::read(None, None), None);
+        let mut codes: Vec<_> = all().into_iter().map(|(_, code, _)| code).collect();
+        codes.dedup();
+        assert_eq!(codes, Reason::CODES);
+    }
+
+    #[test]
+    fn a_reason_names_the_flows_that_it_is_about() {
+        let unmet = |flows: &[&str], by| Reason::FlowNotMet(Unmet::new(flows, by)).flows();
+        assert_eq!(unmet(&["a", "b"], None), ["a", "b"]);
+        assert_eq!(unmet(&["a"], Some("first")), ["a", "first"]);
+        let fails = Reason::FlowFails { flow: "vip".into(), problem: "no such field (1:1)".into() };
+        assert_eq!((fails.flows(), Reason::NoFlow.flows()), (vec!["vip".to_owned()], vec![]));
     }
 
     #[test]

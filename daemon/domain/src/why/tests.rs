@@ -333,7 +333,9 @@ fn a_list_says_of_what_waits_what_the_sentence_says() {
     let id: DeliveryId = "01J8H6KQH4YG3XR8RWM6T6XFQE".parse().unwrap();
     let reported =
         |lane: LaneHolds, behind, is_retry| waiting(&lane, behind, at(90), is_retry, at(100).unwrap());
-    let expected = |reason: Option<&str>, due_at| Waiting { reason: reason.map(str::to_owned), due_at };
+    let nothing = |due_at| Waiting { reason: None, code: None, due_at };
+    let expected =
+        |code, reason: &str, due_at| Waiting { reason: Some(reason.to_owned()), code: Some(code), due_at };
     let open = LaneHolds::default();
     let disabled = LaneHolds { is_disabled: true, paused_since: until(1), awaits_cut_over: true, ..open };
     let paused = LaneHolds { is_disabled: false, ..disabled };
@@ -341,20 +343,20 @@ fn a_list_says_of_what_waits_what_the_sentence_says() {
     let broken = LaneHolds { throttled_until: None, ..throttled };
     let half_open = LaneHolds { breaker_until: until(95), ..open };
     for (lane, behind, is_retry, waits) in [
-        (open, None, true, expected(None, at(90))),
-        (disabled, Some(id), true, expected(Some("waits for 01J8H6KQH4YG3XR8RWM6T6XFQE"), None)),
-        (disabled, None, true, expected(Some("integration disabled"), None)),
-        (paused, None, true, expected(Some("company paused"), None)),
+        (open, None, true, nothing(at(90))),
+        (disabled, Some(id), true, expected("waits_for", "waits for 01J8H6KQH4YG3XR8RWM6T6XFQE", None)),
+        (disabled, None, true, expected("integration_disabled", "integration disabled", None)),
+        (paused, None, true, expected("company_paused", "company paused", None)),
         (
             LaneHolds { paused_since: None, ..paused },
             None,
             true,
-            expected(Some("rotation: held until cut over"), None),
+            expected("rotation", "rotation: held until cut over", None),
         ),
-        (throttled, None, true, expected(Some("throttled: the target asked us to wait"), at(200))),
-        (broken, None, true, expected(Some("breaker open: one retry finds out then"), at(300))),
-        (broken, None, false, expected(None, at(90))),
-        (half_open, None, true, expected(Some("breaker half-open: one retry finds out"), at(90))),
+        (throttled, None, true, expected("throttled", "throttled: the target asked us to wait", at(200))),
+        (broken, None, true, expected("breaker", "breaker open: one retry finds out then", at(300))),
+        (broken, None, false, nothing(at(90))),
+        (half_open, None, true, expected("breaker", "breaker half-open: one retry finds out", at(90))),
     ] {
         assert_eq!(reported(lane, behind, is_retry), waits, "{lane:?}");
     }

@@ -348,6 +348,8 @@ impl IntakeStore for Fake {
                 due_at: one.reason.is_none().then_some(jiff::Timestamp::UNIX_EPOCH),
                 state: one.state,
                 reason: one.reason,
+                reason_code: None,
+                reason_flows: Vec::new(),
                 attempts: 0,
                 running: false,
                 created_at: jiff::Timestamp::UNIX_EPOCH,

@@ -33,6 +33,9 @@ pub struct DeliveryView {
     pub event: Shown<EventKind>,
     pub state: Shown<State>,
     pub reason: Option<String>,
+    /// The same for programs, and the flows that it names.
+    pub reason_code: Option<String>,
+    pub reason_flows: Vec<String>,
     pub attempts: i32,
     pub due_at: Option<jiff::Timestamp>,
     pub running: bool,
@@ -158,6 +161,7 @@ impl TryFrom<DeliveryRow> for DeliveryView {
     type Error = Error;
 
     fn try_from(row: DeliveryRow) -> Result<Self, Error> {
+        let reason = Reason::read(row.reason_code, row.reason_detail);
         Ok(Self {
             company: CompanyId(row.company_id),
             id: row.id.into(),
@@ -166,7 +170,9 @@ impl TryFrom<DeliveryRow> for DeliveryView {
             integration_name: row.integration_name,
             event: Shown::read(&row.event, EventKind::parse),
             state: Shown::read(&row.state, State::parse),
-            reason: Reason::read(row.reason_code, row.reason_detail).map(|reason| reason.text()),
+            reason: reason.as_ref().map(Reason::text),
+            reason_code: reason.as_ref().map(Reason::code),
+            reason_flows: reason.as_ref().map(Reason::flows).unwrap_or_default(),
             attempts: row.attempts,
             due_at: row.due_at.map(Timestamp::to_jiff),
             running: false,

@@ -55,11 +55,14 @@ impl Store {
                 breaker_until: row.breaker_until.map(moment),
             };
             let behind = row.behind_id.map(DeliveryId::from);
-            let Waiting { reason, due_at } =
+            let Waiting { reason, code, due_at } =
                 waiting(&lane, behind, delivery.due_at, row.is_retry, row.now.to_jiff());
             delivery.due_at = due_at;
             // Beside what keeps it, what its last push may have come to is still worth to be known.
-            delivery.reason = reason.or_else(|| delivery.reason.take());
+            if reason.is_some() {
+                (delivery.reason, delivery.reason_flows) = (reason, Vec::new());
+                delivery.reason_code = code.map(str::to_owned);
+            }
         }
         Ok(())
     }

@@ -53,6 +53,8 @@ pub struct Delivery {
     pub event: String,
     pub state: DeliveryState,
     pub reason: String,
+    /// The flows that the reason names.
+    pub reason_flows: Vec<String>,
     pub error: String,
     pub class: String,
     pub attempts: u32,

@@ -167,6 +167,7 @@ pub(super) fn delivery(it: v1::Delivery) -> Delivery {
         integration_id: it.integration_id,
         integration: it.integration_name,
         reason: it.reason,
+        reason_flows: it.reason_flows,
         error: it.error,
         attempts: it.attempts,
         due_at: time(it.due_at),

@@ -221,11 +221,8 @@ impl LeadScreen {
         let it = self.table.current()?;
         let flows = self.flows.value.as_ref()?;
         let here = |flow: &&Flow| flow.targets.iter().any(|(id, _)| *id == it.delivery.integration_id);
-        let reply = format!("{} {}", it.delivery.reason, it.why);
-        // A reason quotes a name; where it stands without quotes, the longest one is meant: "big" is in "big weddings".
-        let quoted = flows.iter().filter(here).find(|flow| reply.contains(&format!("{:?}", flow.name)));
-        let named = || flows.iter().filter(here).filter(|flow| reply.contains(&flow.name));
-        quoted.or_else(|| named().max_by_key(|flow| flow.name.len())).or_else(|| flows.iter().find(here))
+        let called = |name: &String| flows.iter().filter(here).find(|flow| flow.name == *name);
+        it.delivery.reason_flows.iter().find_map(called).or_else(|| flows.iter().find(here))
     }
 
     /// What the selected delivery's target made of the lead.
