@@ -61,6 +61,37 @@ async fn the_file_is_made_found_printed_and_corrected() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_toml_stops_what_needs_it_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let (cli, shown) = (Cli::new(Path::new("/nonexistent/control.sock")), path.display().to_string());
+    let text = "read_only = true\n\n[profiles.barn\nserver = \"unix:/x\"\n";
+    fs::write(&path, text).unwrap();
+    for args in [&["lead", "list"][..], &["company", "show", "7"], &[]] {
+        let ran = run(&cli, &path, args).await;
+        let said = ran.error(2);
+        let expected = format!(
+            "{shown}:3: this is no TOML: unclosed table, expected `]`; correct that line, or move the file away and have \
+             `leadline config init` write another"
+        );
+        assert_eq!(said, expected, "{args:?}");
+    }
+    // What helps to mend it goes on.
+    assert_eq!(run(&cli, &path, &["config", "path"]).await.stdout, format!("{shown}\n"));
+    let printed = run(&cli, &path, &["config", "print"]).await;
+    assert_eq!((printed.code, &*printed.stdout), (2, text), "{printed:?}");
+    assert!(printed.stderr.contains(":3: this is no TOML: "), "{printed:?}");
+    for args in [&["--help"][..], &["lead", "--help"], &["--version"], &["completions", "bash"]] {
+        assert_eq!(run(&cli, &path, args).await.code, 0, "{args:?}");
+    }
+    let again = run(&cli, &path, &["config", "init"]).await;
+    assert_eq!(again.error(1), format!("{shown} is there already: edit it, or take it away first"));
+    fs::rename(&path, dir.path().join("broken.toml")).unwrap();
+    assert_eq!(run(&cli, &path, &["config", "init"]).await.code, 0);
+    assert_eq!(run(&cli, &path, &["lead", "list"]).await.code, 69, "only the daemon is missing now");
+}
+
+#[tokio::test]
 async fn a_profile_names_the_daemon_for_commands_and_console() {
     let scene = Scene::set().behaviour(Behaviour::Good).webhook("crm-of-barn", "/hook").start().await;
     let dir = tempfile::tempdir().unwrap();

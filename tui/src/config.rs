@@ -30,6 +30,12 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, cause: io::Error },
     #[error("{path}:{line}: {reason}", path = .path.display())]
     Wrong { path: PathBuf, line: usize, reason: String },
+    #[error(
+        "{path}:{line}: this is no TOML: {reason}; correct that line, or move the file away and have `leadline config \
+         init` write another",
+        path = .path.display()
+    )]
+    NoToml { path: PathBuf, line: usize, reason: String },
     #[error("there is no profile {name}: {known}")]
     NoProfile { name: String, known: String },
     #[error("there is no directory for settings here: set {FILE_VARIABLE} to a file")]
@@ -242,6 +248,10 @@ impl Config {
 
     /// The same, with our own keys.
     fn parse_without_keys(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        if let Err(error) = toml::from_str::<toml::Table>(text) {
+            let (path, line) = (path.to_owned(), line_of(text, error.span()));
+            return Err(ConfigError::NoToml { path, line, reason: one_line(error.message()) });
+        }
         let wrong = |at, reason| wrong(text, path, at, reason);
         let mut config: Self =
             toml::from_str(text).map_err(|error| wrong(error.span(), one_line(error.message())))?;
@@ -297,9 +307,13 @@ impl Config {
 
 /// What is wrong here in a settings file.
 fn wrong(text: &str, path: &Path, at: Option<Range<usize>>, reason: String) -> ConfigError {
+    ConfigError::Wrong { path: path.to_owned(), line: line_of(text, at), reason }
+}
+
+/// The line in which something stands.
+fn line_of(text: &str, at: Option<Range<usize>>) -> usize {
     let before = text.get(..at.map_or(0, |at| at.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    ConfigError::Wrong { path: path.to_owned(), line, reason }
+    before.matches('\n').count() + 1
 }
 
 fn one_line(text: &str) -> String {

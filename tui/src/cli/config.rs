@@ -7,7 +7,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{CliError, Out, print};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
+use crate::text::display_block;
 
 /// What to do with the settings.
 #[derive(Debug, Subcommand)]
@@ -49,7 +50,12 @@ impl Verb {
             Self::Path => print(&format!("{}\n", path.display())),
             Self::Print if out.is_json() => out.object(&Config::load()?),
             Self::Print => {
-                let text = Config::load()?.text();
+                let loaded = Config::load();
+                if let Err(ConfigError::NoToml { path, .. }) = &loaded {
+                    // Nothing of it is in force: what stands there is what helps.
+                    print(&display_block(&fs::read_to_string(path).unwrap_or_default()))?;
+                }
+                let text = loaded?.text();
                 print(
                     &text.map_err(|error| {
                         CliError::Failed(format!("the settings cannot be printed: {error}"))
