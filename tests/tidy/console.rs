@@ -91,3 +91,29 @@ fn a_column_costs_six_files_at_most() {
     assert!(count > 50, "columns.rs is not read right: {count} columns");
     check("a column is described once, and named in six files at most", &findings);
 }
+
+/// A column of the overview is to change as few sheets as possible: those in which integrations are listed.
+#[test]
+fn the_overviews_columns_stand_in_the_sheets_that_list_integrations() {
+    const LISTS: [&str; 5] = ["company", "overview", "overview_list", "overview_lost", "profiles"];
+    let sheets = files("tui/src/console/app/snapshots", ".snap");
+    let name = |path: &str| path.trim_end_matches(".snap").rsplit("__").next().unwrap().to_owned();
+    let listed = sheets.iter().filter(|(_, text)| text.contains("LAST ERROR")).map(|(path, _)| name(path));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), BTreeSet::from(LISTS.map(str::to_owned)));
+}
+
+/// What the README shows is what a daemon says: of each class of the sample data its advice, and the acts that fit.
+#[test]
+fn the_sample_data_advises_as_a_daemon_does() {
+    let text = fs::read_to_string(root().join("tui/src/console/fixtures/causes.rs")).unwrap();
+    // A literal goes on behind a backslash, whatever its line is indented by.
+    let text: String = text.split("\\\n").map(str::trim_start).collect();
+    for class in [FailureClass::Rejected, FailureClass::Credentials, FailureClass::Transient] {
+        let acts: Vec<String> =
+            cause::actions(class).iter().map(|action| format!("Remedy::{action:?}")).collect();
+        let after = text.split(cause::advice(class)).nth(1).unwrap_or_else(|| panic!("{class:?}"));
+        let after = after.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = format!("\", &[{}],", acts.join(", "));
+        assert!(after.starts_with(&expected), "{class:?}: {}", &after[..120]);
+    }
+}

@@ -17,8 +17,19 @@ use crate::console::theme::{Role, Theme};
 use crate::console::widgets::draw::{cut, input, line_width, safe, wrapped};
 use crate::console::widgets::time;
 
-/// Draws the whole screen.
+/// Draws everything.
 pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
+    // Whatever lies over a screen is read alone where all is read out.
+    draw_parts(app, view, !(view.theme.plain && is_covered(app)), frame);
+}
+
+/// Whether something lies over the screen.
+pub(super) fn is_covered(app: &App) -> bool {
+    app.dialog.is_some() || !app.secrets.is_empty()
+}
+
+/// Draws everything, with the screen or without it.
+pub(super) fn draw_parts(app: &App, view: View<'_>, has_screen: bool, frame: &mut Frame<'_>) {
     let area = frame.area();
     if !view.shared.is_usable() {
         return too_small(view, frame);
@@ -34,8 +45,7 @@ pub(super) fn draw(app: &App, view: View<'_>, frame: &mut Frame<'_>) {
     let [header_area, crumbs_area, body, status_area, keys_area] = Layout::vertical(rows).areas(area);
     frame.render_widget(header(view, header_area.width), header_area);
     frame.render_widget(crumbs(app, view, crumbs_area.width), crumbs_area);
-    // Whatever lies over it is read alone where all is read out.
-    if !(view.theme.plain && (app.dialog.is_some() || !app.secrets.is_empty())) {
+    if has_screen {
         app.top().draw(view, frame, body);
     }
     frame.render_widget(Paragraph::new(status), status_area);

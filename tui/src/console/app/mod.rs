@@ -43,6 +43,8 @@ mod tests_of_secrets;
 #[cfg(test)]
 mod tests_of_settings;
 #[cfg(test)]
+mod tests_of_sizes;
+#[cfg(test)]
 mod tests_of_undo;
 pub mod undo;
 
