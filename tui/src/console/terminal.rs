@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::style::Print;
+use crossterm::style::{Print, force_color_output};
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
     disable_raw_mode, enable_raw_mode,
@@ -51,6 +51,8 @@ impl Screen {
                 previous(info);
             }
         }));
+        // Which colours there are is the theme's to say, also where `NO_COLOR` is set and some are asked for.
+        force_color_output(true);
         let active = Rc::new(Cell::new(false));
         let frames = Frames { bytes: Vec::new(), active: Rc::clone(&active) };
         let terminal = Terminal::new(Quiet(CrosstermBackend::new(frames)))?;
