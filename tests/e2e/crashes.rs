@@ -60,7 +60,7 @@ async fn post_leads(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_twenty_times_under_load_every_acknowledged_lead_arrives() {
-    let mut daemon = ChildDaemon::start(Some(&Database::create().await), &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let key = operator.company(7).await;
     let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await.unwrap();
@@ -204,7 +204,7 @@ async fn what_people_were_being_told_when_the_daemon_was_killed_they_are_told_ag
     slack.fault("POST", Fault::ActThenHang);
     let server = MailServer::start(House::default()).await.unwrap();
     server.fault(Stage::Message, MailFault::ActThenHang);
-    let mut daemon = ChildDaemon::start(Some(&Database::create().await), &[]).await;
+    let mut daemon = ChildDaemon::start_private(&[]).await;
     let operator = Operator::new(daemon.control().await);
     let key = operator.company(7).await;
     let hook = json!({ "webhook_url": format!("https://hooks.slack.com{HOOK}") });

@@ -14,11 +14,6 @@ use leadline_tests::{
     Cli, Daemon, Operator, Scene, check_invariants, http, post_lead, request_id, wait_until,
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, tcp::OwnedReadHalf},
-};
-use tokio_util::task::TaskTracker;
 
 const LEAD: &str = include_str!("../fixtures/lead.json");
 const FLAT: &str = include_str!("../fixtures/save_lead.json");
@@ -251,47 +246,23 @@ async fn a_batch_is_answered_line_by_line_while_it_is_written() {
 }
 
 /// So many lines are more than the sockets on the way can hold, both ways: every other one is large and refused at length.
-const LONG: usize = 300;
-/// What the sender's sockets hold each way; by itself a system makes room for megabytes.
-const SMALL: u32 = 64 * 1024;
+const LONG: usize = 1200;
 
-fn long_batch() -> Vec<String> {
+/// A long batch, and how many of its lines the sender has given away.
+fn long_batch() -> (reqwest::Body, Arc<AtomicUsize>) {
+    let given = Arc::new(AtomicUsize::new(0));
+    let giving = Arc::clone(&given);
     let note = "x".repeat(40_000);
-    let line = |n| {
+    let lines = futures::stream::iter((0..LONG).map(move |n| {
+        giving.store(n, Ordering::SeqCst);
         let mut lead = sample_lead(n);
         if n % 2 == 1 {
             lead["quote"]["items"] = json!(vec![0; 500]);
             lead["lead"]["note"] = json!(note);
         }
-        format!("{lead}\n")
-    };
-    (0..LONG).map(line).collect()
-}
-
-/// Gives a batch away line by line. The answer is how many lines were, and what the daemon answers: by HTTP 1.0 all of it
-/// stands behind the head as it is.
-async fn give_slowly(daemon: &Daemon, key: &str, lines: Vec<String>) -> (Arc<AtomicUsize>, OwnedReadHalf) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(SMALL).unwrap();
-    socket.set_send_buffer_size(SMALL).unwrap();
-    let (answers, mut batch) = socket.connect(daemon.intake()).await.unwrap().into_split();
-    let head = format!(
-        "POST /v1/leads/batch HTTP/1.0\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
-        lines.iter().map(String::len).sum::<usize>()
-    );
-    batch.write_all(head.as_bytes()).await.unwrap();
-    let given = Arc::new(AtomicUsize::new(0));
-    let giving = Arc::clone(&given);
-    TaskTracker::new().spawn(async move {
-        for line in lines {
-            batch.write_all(line.as_bytes()).await.unwrap();
-            giving.fetch_add(1, Ordering::SeqCst);
-        }
-        // Dropped, it would be shut, and who shuts it wants no answer.
-        batch.forget();
-    });
-    (given, answers)
+        Ok::<_, std::convert::Infallible>(format!("{lead}\n"))
+    }));
+    (reqwest::Body::wrap_stream(lines), given)
 }
 
 /// Holds these to be the answers to a long batch.
@@ -311,10 +282,11 @@ fn check_answers(text: &[u8]) {
 #[tokio::test]
 async fn a_long_batch_goes_through_a_slow_reader() {
     let Scene { daemon, key, .. } = Scene::set().no_webhook().start().await;
-    let (given, mut answers) = give_slowly(&daemon, &key, long_batch()).await;
+    let (batch, given) = long_batch();
+    let mut response = post_batch(&daemon, &key, batch).await;
     let mut text = Vec::new();
     while text.len() < 1000 {
-        assert_ne!(answers.read_buf(&mut text).await.unwrap(), 0, "{}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&response.chunk().await.unwrap().unwrap());
     }
     // Nobody reads on: the daemon reads no further than its answers fit on the way, and forgets none of them. The batch
     // stands still when the daemon reads nothing of it while it answers others.
@@ -327,10 +299,10 @@ async fn a_long_batch_goes_through_a_slow_reader() {
             assert_eq!(post_lead(&url, &key, sample_lead(n).to_string()).await.0, 202);
         }
     }
-    assert!(seen() < LONG, "the whole batch was read ahead of its reader");
-    answers.read_to_end(&mut text).await.unwrap();
-    let body = text.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
-    let text = text.split_off(body);
+    assert!(seen() < LONG - 1, "the whole batch was read ahead of its reader");
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
     check_answers(&text);
     daemon.stop().await;
 }

@@ -47,6 +47,8 @@ async fn an_open_lead_goes_before_a_closed_one() {
     let (fake, mut pushing) = scene(json!({}), json!({})).await;
     let open = fake.with(|zoho| {
         (0..2).for_each(|_| drop(zoho.set(Rule::Duplicate)));
+        zoho.unique.clear();
+        zoho.leads.retain(|_, lead| lead.fields["Email"] == "sarah@example.com");
         let closed = zoho.leads.values_mut().next().unwrap();
         closed.fields.insert("Lead_Status".to_owned(), json!("Lost Lead"));
         zoho.leads.keys().next_back().unwrap().clone()

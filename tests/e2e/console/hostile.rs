@@ -187,7 +187,7 @@ const DIALOGS: Walk<'_> = &[
     ("q", &["[1 Overview"]),
     ("e", &["Disable", r"Hook\u{2"]),
     (ESCAPE, &["[1 Overview"]),
-    ("n", &[r"New integration of Barn\u{2", "activecampaign"]),
+    ("n", &[r"New integration of Barn\u{2"]),
     (ESCAPE, &["[1 Overview"]),
     (",", &["Settings of", r"Hook\u{2"]),
     (ESCAPE, &["[1 Overview"]),

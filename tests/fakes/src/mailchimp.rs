@@ -149,7 +149,7 @@ impl Mailchimp {
             ("PUT", ["3.0", "lists", _, "members", key]) => self.put(key, route),
             ("POST", ["3.0", "lists", _, "members", key, "tags"]) => self.tag(key, &route.body),
             (_, ["3.0", "lists", _, "members", key, "notes"]) => match self.members.get_mut(*key) {
-                Some(member) => notes(member, method, &route.body),
+                Some(member) => notes(key, member, method, &route.body),
                 None => problem(404, "Resource Not Found", "The requested resource could not be found."),
             },
             _ => problem(404, "Resource Not Found", "The requested resource could not be found."),
@@ -281,9 +281,14 @@ impl Vendor for Mailchimp {
     }
 }
 
+/// The id of a member's nth note, which no other member's has.
+fn note_id(key: &str, n: usize) -> usize {
+    usize::from_str_radix(key.get(..6).unwrap_or_default(), 16).unwrap_or_default() * 1000 + n
+}
+
 /// The notes on a member, newest first, or one more.
-fn notes(member: &mut Member, method: &str, body: &Value) -> Reply {
-    let shown = |(id, note): (usize, &String)| json!({"id": id, "note": note});
+fn notes(key: &str, member: &mut Member, method: &str, body: &Value) -> Reply {
+    let shown = |(n, note): (usize, &String)| json!({"id": note_id(key, n), "note": note});
     if method == "GET" {
         let notes: Vec<Value> = member.notes.iter().enumerate().rev().map(shown).collect();
         return answer(200, &json!({"notes": notes, "total_items": notes.len()}));

@@ -114,8 +114,8 @@ impl Prepared for Ready {
     fn records(&self, things: &Ids, _account: Option<&str>) -> Vec<Record> {
         let host = self.login.as_ref().and_then(|login| login.base.host_str());
         let centre = host.and_then(|host| host.strip_suffix(".api.mailchimp.com"));
-        named_as(&["member"], things, |_, _| {
-            let id = things.get(WEB_ID)?;
+        named_as(&["member", "note"], things, |kind, _| {
+            let id = things.get(WEB_ID).filter(|_| kind == "member")?;
             Some(format!("https://{}.admin.mailchimp.com/lists/members/view?id={id}", centre?))
         })
     }

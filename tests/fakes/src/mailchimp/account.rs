@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Mailchimp, Member};
+use super::{Mailchimp, Member, note_id};
 use crate::{
     account::{Account, Connection, Deed, Record, Rule, Trap, members},
     receiver::Reply,
@@ -33,7 +33,8 @@ impl Account for Mailchimp {
                 .with("choices", chosen(member))
         });
         let notes = self.members.iter().flat_map(|(id, member)| {
-            (0..member.notes.len()).map(move |n| Record::new("note", format!("{n} of {id}"), &member.email))
+            let note = move |n| Record::new("note", note_id(id, n), &member.email);
+            (0..member.notes.len()).map(note)
         });
         members.chain(notes).collect()
     }
