@@ -21,7 +21,7 @@ use sqlx::{
     SqlSafeStr as _,
     migrate::{Migration, MigrationType, Migrator},
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::RwLock, task::JoinSet, time::Instant};
 
 /// How long a sender may wait for an answer while tables are changed, in seconds; and how long where no time is measured.
 const WAIT_MAX: f64 = 1.0;
@@ -33,7 +33,9 @@ const SENDERS: usize = 4;
 /// Posts to either daemon as long as it is there, and keeps what was accepted and how long the longest answer took.
 #[derive(Clone, Default)]
 struct Load {
-    urls: Arc<Mutex<Vec<String>>>,
+    /// Read by each post on its way: a daemon is taken off, as off a balancer, before it stops, and who had chosen it has its
+    /// answer by then. What comes to a closed door is the sender's to send again.
+    urls: Arc<RwLock<Vec<String>>>,
     accepted: Arc<Mutex<BTreeSet<String>>>,
     longest: Arc<Mutex<Duration>>,
     next: Arc<AtomicUsize>,
@@ -44,12 +46,11 @@ impl Load {
     async fn send(self, key: String) {
         while !self.is_over.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let url = {
-                let urls = self.urls.lock().unwrap();
-                urls[number % urls.len()].clone()
-            };
+            let urls = self.urls.read().await;
             let began = Instant::now();
-            let (status, answer) = post_lead(&url, &key, sample_lead(number).to_string()).await;
+            let url = &urls[number % urls.len()];
+            let (status, answer) = post_lead(url, &key, sample_lead(number).to_string()).await;
+            drop(urls);
             let mut longest = self.longest.lock().unwrap();
             *longest = began.elapsed().max(*longest);
             assert_eq!(status, 202, "{answer}");
@@ -84,7 +85,7 @@ async fn upgrade(next: impl AsyncFnOnce(&Database) -> ChildDaemon, wait_max: f64
     let key = operator.company(7).await;
     operator.webhook(7, "crm", &receiver.url("/"), json!({})).await;
     let load = Load::default();
-    load.urls.lock().unwrap().push(old.url("/v1/leads"));
+    load.urls.write().await.push(old.url("/v1/leads"));
     let mut senders = JoinSet::new();
     for _ in 0..SENDERS {
         senders.spawn(load.clone().send(key.clone()));
@@ -93,9 +94,9 @@ async fn upgrade(next: impl AsyncFnOnce(&Database) -> ChildDaemon, wait_max: f64
 
     let mut new = next(&database).await;
     load.flows_on("the old one goes on over the migration").await;
-    load.urls.lock().unwrap().push(new.url("/v1/leads"));
+    load.urls.write().await.push(new.url("/v1/leads"));
     load.flows_on("both take leads in").await;
-    load.urls.lock().unwrap().remove(0);
+    load.urls.write().await.remove(0);
     assert_eq!(old.stop().await, Some(0));
     load.flows_on("the new one alone").await;
     load.is_over.store(true, Ordering::Relaxed);
