@@ -20,6 +20,7 @@ mod beside;
 mod coming_back;
 mod crash_suspects;
 mod engine;
+mod exchange;
 mod finisher;
 mod handover;
 mod integration_cache;
