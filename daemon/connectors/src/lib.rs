@@ -99,7 +99,7 @@ pub trait Prepared: Send + Sync {
     }
     /// What a good answer says of a quota that the target counts for all its callers and that is all but used: then
     /// later pushes fail so, without a call, until the failure's wait has passed.
-    fn spent(&self, response: &Response) -> Option<Failure> {
+    fn exhausted(&self, response: &Response) -> Option<Failure> {
         let _ = response;
         None
     }

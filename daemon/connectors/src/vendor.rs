@@ -302,9 +302,9 @@ pub(super) fn waiting(failure: Failure, response: &Response, now: Moment, or: Du
 }
 
 /// The last hundredth of a day's calls is left to the account's other programs: ours can wait.
-pub(super) fn all_but_spent(vendor: &str, left: u64, of: u64, wait: Duration) -> Option<Failure> {
-    let is_spent = left.saturating_mul(100) < of;
-    is_spent.then(|| {
+pub(super) fn nearly_exhausted(vendor: &str, left: u64, of: u64, wait: Duration) -> Option<Failure> {
+    let is_nearly = left.saturating_mul(100) < of;
+    is_nearly.then(|| {
         let message = format!("{left} of the day's {of} calls are left, and are left to others");
         let failure = told(vendor, FailureClass::Throttled, "quota:", &message);
         Failure { retry_after: Some(wait), ..failure }

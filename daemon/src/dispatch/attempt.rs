@@ -88,7 +88,7 @@ pub(super) async fn attempt(
     is_beside: bool,
 ) -> Option<AttemptResult> {
     let started = Instant::now();
-    let prepared = match (&ready.prepared, ready.quota.spent()) {
+    let prepared = match (&ready.prepared, ready.quota.exhausted()) {
         (Err(failure), _) => return Some(AttemptResult::nothing(failure.clone())),
         (Ok(_), Some(failure)) => return Some(AttemptResult::nothing(failure)),
         (Ok(prepared), None) => prepared.as_ref(),
@@ -250,7 +250,7 @@ impl Transport for Network<'_> {
             && response.is_good()
             && !call.is_secret()
         {
-            self.ready.quota.rest(prepared.spent(response));
+            self.ready.quota.set_exhausted(prepared.exhausted(response));
         }
         match &answer {
             Ok(response) => span.set("http.response.status_code", i64::from(response.status)),

@@ -22,7 +22,7 @@ pub(super) struct Quota {
     /// Whom pushes are about now.
     pub(super) people: PersonLocks,
     /// Until when pushes fail, and how, as what the target counts for all its callers is all but used.
-    spent: Mutex<Option<(Instant, Failure)>>,
+    exhausted: Mutex<Option<(Instant, Failure)>>,
 }
 
 /// The calls that a target takes in its window.
@@ -59,7 +59,7 @@ impl Quota {
             let ended = Mutex::new(vec![None; calls].into());
             Arc::new(Window { pace, room, ended, others_until: Mutex::new(others_until) })
         });
-        Self { window, people: PersonLocks::new(others_until), spent: Mutex::default() }
+        Self { window, people: PersonLocks::new(others_until), exhausted: Mutex::default() }
     }
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
@@ -89,15 +89,16 @@ impl Quota {
     }
 
     /// Lets pushes fail so until the failure's wait has passed; with none, lets them go.
-    pub(super) fn rest(&self, failure: Option<Failure>) {
-        let rest = failure.map(|failure| (Instant::now() + failure.retry_after.unwrap_or_default(), failure));
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    pub(super) fn set_exhausted(&self, failure: Option<Failure>) {
+        let until =
+            failure.map(|failure| (Instant::now() + failure.retry_after.unwrap_or_default(), failure));
+        *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     /// How pushes fail now without a call, if they do.
-    pub(super) fn spent(&self) -> Option<Failure> {
-        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (until, failure) = spent?;
+    pub(super) fn exhausted(&self) -> Option<Failure> {
+        let exhausted = self.exhausted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (until, failure) = exhausted?;
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Some(Failure { retry_after: Some(left), ..failure })
     }
@@ -202,17 +203,20 @@ mod tests {
     #[test]
     fn a_quota_that_is_spent_holds_pushes_until_its_wait_has_passed() {
         let quota = Quota::default();
-        assert_eq!(quota.spent(), None);
-        let failure = Failure::new(FailureClass::Throttled, "spent");
-        let rest = |wait| quota.rest(Some(Failure { retry_after: Some(wait), ..failure.clone() }));
-        rest(Duration::from_secs(900));
-        let spent = quota.spent().unwrap();
-        assert_eq!((spent.class, spent.error.as_str()), (FailureClass::Throttled, "spent"));
-        assert!(spent.retry_after.is_some_and(|left| left <= Duration::from_secs(900) && !left.is_zero()));
-        quota.rest(None);
-        assert_eq!(quota.spent(), None, "a later answer says that there is more");
-        rest(Duration::ZERO);
-        assert_eq!(quota.spent(), None);
+        assert_eq!(quota.exhausted(), None);
+        let failure = Failure::new(FailureClass::Throttled, "exhausted");
+        let exhaust =
+            |wait| quota.set_exhausted(Some(Failure { retry_after: Some(wait), ..failure.clone() }));
+        exhaust(Duration::from_secs(900));
+        let exhausted = quota.exhausted().unwrap();
+        assert_eq!((exhausted.class, exhausted.error.as_str()), (FailureClass::Throttled, "exhausted"));
+        assert!(
+            exhausted.retry_after.is_some_and(|left| left <= Duration::from_secs(900) && !left.is_zero())
+        );
+        quota.set_exhausted(None);
+        assert_eq!(quota.exhausted(), None, "a later answer says that there is more");
+        exhaust(Duration::ZERO);
+        assert_eq!(quota.exhausted(), None);
     }
 
     #[tokio::test]

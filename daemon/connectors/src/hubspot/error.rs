@@ -6,7 +6,7 @@ use super::NAME;
 use crate::prelude::*;
 
 /// The daily quota comes back at midnight in the account's own time zone, which an answer does not tell.
-const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
+pub(super) const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
 const ROLLING_WAIT: Duration = Duration::from_secs(10);
 const SECONDLY_WAIT: Duration = Duration::from_secs(1);
 /// So many errors of one answer are quoted.
@@ -58,13 +58,6 @@ fn throttled(response: &Response, body: &Value, category: &str, message: &str, n
     let mut failure = vendor::told(NAME, FailureClass::Throttled, &said, message);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
-}
-
-/// What a good answer says of the account's day.
-pub(super) fn spent(response: &Response) -> Option<Failure> {
-    let left = response.number("x-hubspot-ratelimit-daily-remaining")?;
-    let of = response.number("x-hubspot-ratelimit-daily")?;
-    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
 /// Which properties do not take their values. One that does not exist is missing from every lead: that is the mapping's fault.

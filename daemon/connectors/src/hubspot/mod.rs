@@ -112,8 +112,10 @@ impl Prepared for Ready {
         Some(Pace { calls: self.calls, per: CALLS_PER })
     }
 
-    fn spent(&self, response: &Response) -> Option<Failure> {
-        error::spent(response)
+    fn exhausted(&self, response: &Response) -> Option<Failure> {
+        let left = response.number("x-hubspot-ratelimit-daily-remaining")?;
+        let of = response.number("x-hubspot-ratelimit-daily")?;
+        vendor::nearly_exhausted(NAME, left, of, error::DAILY_WAIT)
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {

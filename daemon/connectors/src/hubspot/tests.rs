@@ -302,12 +302,13 @@ fn credentials_are_never_shown() {
 
 #[test]
 fn the_last_calls_of_the_day_are_left_to_others() {
-    let spent = |left: &str| {
+    let hubspot = ready(json!({}));
+    let exhausted = |left: &str| {
         let headers =
             [("X-HubSpot-RateLimit-Daily", "250000"), ("X-HubSpot-RateLimit-Daily-Remaining", left)];
-        error::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+        hubspot.exhausted(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
     };
-    assert_eq!((spent("249999"), spent("2500"), spent("")), (None, None, None));
+    assert_eq!((exhausted("249999"), exhausted("2500"), exhausted("")), (None, None, None));
     let error = "hubspot quota: 2499 of the day's 250000 calls are left, and are left to others";
-    assert_eq!(spent("2499"), Some((FailureClass::Throttled, error.to_owned())));
+    assert_eq!(exhausted("2499"), Some((FailureClass::Throttled, error.to_owned())));
 }

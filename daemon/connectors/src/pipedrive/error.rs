@@ -6,7 +6,7 @@ use super::{NAME, config::is_custom, plan::Plan};
 use crate::prelude::*;
 
 /// Calls of the day come back at midnight of a server whose zone is not told.
-const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
+pub(super) const DAILY_WAIT: Duration = Duration::from_secs(60 * 60);
 /// Who keeps calling after a 429 is shut out by the network in front of Pipedrive, with a page instead of JSON.
 const SHUT_OUT_WAIT: Duration = Duration::from_secs(10 * 60);
 const BURST_WAIT_SECONDS: u64 = 2;
@@ -65,13 +65,6 @@ fn throttled(response: &Response, body: Option<&Value>, now: Moment) -> Failure 
     let mut failure = vendor::told(NAME, FailureClass::Throttled, &said, quota);
     failure.retry_after = Some(reading::retry_after(response, now).unwrap_or(wait));
     failure
-}
-
-/// What a good answer says of the company's day, where it does.
-pub(super) fn spent(response: &Response) -> Option<Failure> {
-    let left = response.number("x-daily-ratelimit-token-remaining")?;
-    let of = response.number("x-daily-ratelimit-token-limit")?;
-    vendor::all_but_spent(NAME, left, of, DAILY_WAIT)
 }
 
 /// The account's own fields that do not take their values, by the keys that the message names. One that the account does not

@@ -129,8 +129,10 @@ impl Prepared for Ready {
         Some(Pace { calls: self.config.calls_per_2_seconds.get(), per: CALLS_PER })
     }
 
-    fn spent(&self, response: &Response) -> Option<Failure> {
-        error::spent(response)
+    fn exhausted(&self, response: &Response) -> Option<Failure> {
+        let left = response.number("x-daily-ratelimit-token-remaining")?;
+        let of = response.number("x-daily-ratelimit-token-limit")?;
+        vendor::nearly_exhausted(NAME, left, of, error::DAILY_WAIT)
     }
 
     async fn probe(&self, _kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {

@@ -256,14 +256,15 @@ fn settings_are_checked() {
 
 #[test]
 fn the_last_calls_of_the_day_are_left_to_others() {
-    let spent = |left: &str| {
+    let pipedrive = ready(json!({}), json!({}));
+    let exhausted = |left: &str| {
         let headers =
             [("x-daily-ratelimit-token-limit", "30000"), ("x-daily-ratelimit-token-remaining", left)];
-        error::spent(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
+        pipedrive.exhausted(&response(200, &headers, "")).map(|failure| (failure.class, failure.error))
     };
-    assert_eq!((spent("29000"), spent("300")), (None, None));
+    assert_eq!((exhausted("29000"), exhausted("300")), (None, None));
     let error = "pipedrive quota: 299 of the day's 30000 calls are left, and are left to others";
-    assert_eq!(spent("299"), Some((FailureClass::Throttled, error.to_owned())));
+    assert_eq!(exhausted("299"), Some((FailureClass::Throttled, error.to_owned())));
     let only_left = [("x-daily-ratelimit-token-remaining", "1")];
-    assert_eq!(error::spent(&response(200, &only_left, "")), None, "of how many is not told");
+    assert_eq!(pipedrive.exhausted(&response(200, &only_left, "")), None, "of how many is not told");
 }

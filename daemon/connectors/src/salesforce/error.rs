@@ -81,13 +81,13 @@ pub(super) fn failure(response: &Response, now: Moment) -> Failure {
 }
 
 /// What a good answer says of the organization's quota: `api-usage=18/5000`, maybe with more behind it.
-pub(super) fn spent(response: &Response) -> Option<Failure> {
+pub(super) fn exhausted(response: &Response) -> Option<Failure> {
     let usage = response.header("sforce-limit-info")?.split([';', ',']);
     let (used, of) = usage.filter_map(|part| part.trim().strip_prefix("api-usage=")).find_map(|usage| {
         let (used, of) = usage.split_once('/')?;
         Some((used.parse::<u64>().ok()?, of.parse::<u64>().ok()?))
     })?;
-    vendor::all_but_spent(NAME, of.saturating_sub(used), of, QUOTA_WAIT)
+    vendor::nearly_exhausted(NAME, of.saturating_sub(used), of, QUOTA_WAIT)
 }
 
 /// The code of the first error, and what it says of which fields.

@@ -106,8 +106,8 @@ impl Prepared for Ready {
         })
     }
 
-    fn spent(&self, response: &Response) -> Option<Failure> {
-        error::spent(response)
+    fn exhausted(&self, response: &Response) -> Option<Failure> {
+        error::exhausted(response)
     }
 
     async fn probe(&self, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {

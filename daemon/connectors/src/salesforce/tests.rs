@@ -337,7 +337,7 @@ fn the_last_calls_of_the_day_are_left_to_others() {
         ("per-app-api-usage=250/250(appName=x); api-usage=1/5000", None),
         ("nonsense", None),
     ] {
-        let said = error::spent(&response(204, &[("Sforce-Limit-Info", header)], ""));
+        let said = error::exhausted(&response(204, &[("Sforce-Limit-Info", header)], ""));
         assert_eq!(said.as_ref().map(|failure| failure.error.as_str()), error);
         assert!(said.is_none_or(|failure| {
             failure.class == FailureClass::Throttled && failure.retry_after.is_some()
