@@ -14,7 +14,7 @@ use crate::{
     compute::Compute,
     config::Config,
     connectors, control,
-    dispatch::{self, Dispatch},
+    dispatch::{self, Dispatch, LOGIN_GRACE},
     domain::address::EgressPolicy,
     doors::tls::Tls,
     intake,
@@ -182,7 +182,9 @@ fn start_control(parts: &mut RunningParts, listeners: control::Listeners, deps: 
 
 async fn start_dispatch(parts: &mut RunningParts, deps: dispatch::DispatchParts) -> anyhow::Result<()> {
     let dispatch = dispatch::start(deps).await.context("cannot start to push")?;
-    parts.start("dispatch", PUSH_GRACE + HOUSEKEEPING_GRACE, |stop| run_dispatch(dispatch, stop));
+    parts.start("dispatch", PUSH_GRACE + LOGIN_GRACE + HOUSEKEEPING_GRACE, |stop| {
+        run_dispatch(dispatch, stop)
+    });
     Ok(())
 }
 

@@ -115,7 +115,7 @@ const WRITERS: [(&str, &[&str]); 13] = [
     ("delivery", &["attempt", "attempt_rest", "vendor_id"]),
     ("failure", &["cause", "cause_count", "cause_trend"]),
     ("flow", &["flow", "flow_target"]),
-    ("integration", &["integration", "probe", "signing_secret"]),
+    ("integration", &["integration", "login", "probe", "signing_secret"]),
     ("job", &["job"]),
     ("key_rotation", &["installation"]),
     ("lead", &["erasure", "event", "lead", "lead_person", "lead_recent", "saved_lead"]),

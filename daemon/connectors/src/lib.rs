@@ -48,7 +48,7 @@ pub use call::{
 };
 pub use config::{ConfigField, Problem, joined};
 pub use connector::{Connector, Given, Manifest, Setup, TypedConnector};
-pub use runtime::{Conversation, Driven, Transport, drive, log_in, probe};
+pub use runtime::{Conversation, Driven, LoginTransport, RefreshTurn, Transport, drive, log_in, probe};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -277,6 +277,8 @@ pub struct Token {
     pub base: Option<Url>,
     /// The refresh token that takes the place of the one that was used, if the target gave another.
     pub refresh: Option<SecretString>,
+    /// It was got earlier, by another push or daemon: who is refused with it logs in.
+    pub is_kept: bool,
 }
 
 /// So many calls at most in any stretch of so much time; in no time, so many at once.

@@ -190,6 +190,7 @@ pub(super) fn token(vendor: &str, answer: &Answer, base: &str, now: Moment) -> R
         expires_at: lives.map(|seconds| now + Duration::from_secs(seconds)),
         base: body[base].as_str().and_then(|base| Url::parse(base).ok()),
         refresh: word(&body, "refresh_token").map(SecretString::from),
+        is_kept: false,
     })
 }
 

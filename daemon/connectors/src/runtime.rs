@@ -57,22 +57,33 @@ pub trait Transport: Send {
     /// A token that is not the refused one. [`log_in`] gets one where none is at hand.
     async fn token(&mut self, login: &dyn Login, refused: Option<&Arc<Token>>) -> Result<Arc<Token>>;
 
-    /// Begins a login with a refresh token: returns the newest that came from this one of the credentials. No other
-    /// login with it begins before [`Transport::end_refresh`].
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString> {
-        Ok(own.clone())
-    }
-
-    /// Ends that login. A token that it gave is kept before anything else happens: the one that was used is worth
-    /// nothing any more.
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<()> {
-        let _ = (own, given);
-        Ok(())
-    }
-
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
     async fn lock_person(&mut self, person: &str) -> bool;
+}
+
+/// The way to the outside of a login.
+#[async_trait]
+pub trait LoginTransport: Send {
+    /// Makes its call.
+    async fn call(&mut self, call: &Call) -> Result<Answer>;
+
+    /// Begins a login with a refresh token, the newest that came from this one of the credentials. No other login with it
+    /// begins before [`LoginTransport::end_refresh`].
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn>;
+
+    /// Ends that login. What it gave is kept before anything else happens: the refresh token that was used is worth
+    /// nothing any more, and the tokens that it gave may be refused from now on. What cannot be kept is used all the same.
+    async fn end_refresh(&mut self, given: Option<&Token>);
+}
+
+/// What becomes of a login with a refresh token.
+#[derive(Debug)]
+pub enum RefreshTurn {
+    /// It is begun, with this refresh token.
+    Begun(SecretString),
+    /// It is not: another login has given this token meanwhile.
+    Given(Token),
 }
 
 /// What a push came to.
@@ -138,18 +149,21 @@ pub async fn probe(
 }
 
 /// Gets a token. Whatever becomes of the login, nothing of a lead has left.
-pub async fn log_in(transport: &mut dyn Transport, login: &dyn Login, now: Moment) -> Result<Token> {
+pub async fn log_in(transport: &mut dyn LoginTransport, login: &dyn Login, now: Moment) -> Result<Token> {
     let Some(own) = login.refresh_token() else { return got(transport, login, now, None).await };
-    let refresh = transport.begin_refresh(own).await?;
+    let refresh = match transport.begin_refresh(own).await? {
+        RefreshTurn::Begun(refresh) => refresh,
+        RefreshTurn::Given(token) => return Ok(token),
+    };
+    let is_other = |it: &SecretString| it.expose_secret() != refresh.expose_secret();
     let token = got(transport, login, now, Some(&refresh)).await;
-    let given = token.as_ref().ok().and_then(|token| token.refresh.as_ref());
-    let is_other = |given: &&SecretString| given.expose_secret() != refresh.expose_secret();
-    transport.end_refresh(own, given.filter(is_other)).await?;
+    let token = token.map(|token| Token { refresh: token.refresh.filter(is_other), ..token });
+    transport.end_refresh(token.as_ref().ok()).await;
     token
 }
 
 async fn got(
-    transport: &mut dyn Transport,
+    transport: &mut dyn LoginTransport,
     login: &dyn Login,
     now: Moment,
     refresh: Option<&SecretString>,
@@ -229,8 +243,8 @@ impl<'a> Conversation<'a> {
             if self.token.is_none() || !self.prepared.login().is_some_and(is_refused) {
                 return answer;
             }
-            // A fresh token that is refused at once is the login's fault.
-            if is_renewed {
+            // A fresh token that is refused at once is the login's fault. One that was got earlier may have been revoked.
+            if is_renewed && self.token.as_ref().is_some_and(|token| !token.is_kept) {
                 let error = format!("refused with a fresh token too: {}", reading::summary(&answer));
                 self.end(Failure::new(FailureClass::Credentials, error)).await
             }

@@ -109,6 +109,7 @@ impl Script {
             expires_at: None,
             base: None,
             refresh: None,
+            is_kept: false,
         };
         Self {
             answers: answers.into_iter().collect(),

@@ -130,7 +130,7 @@ impl Transport for Recorder {
         _refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let secret = "a token that a login gives".into();
-        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None }))
+        Ok(Arc::new(Token { secret, expires_at: None, base: None, refresh: None, is_kept: false }))
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {

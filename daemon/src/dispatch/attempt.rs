@@ -7,20 +7,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use secrecy::SecretString;
 
 use super::{
-    exchange::{Exchange, answer, record, sent},
+    exchange::{CallOptions, Exchange, answer, exchange, record, sent},
     integration_cache::PreparedIntegration,
+    login::LoginRun,
     membership::DaemonLease,
     person_lock::PersonLock,
-    pusher::{cannot_be_loaded, settled},
+    pusher::{PushContext, settled},
+    quota::CallPermit,
     scrub::Secrets,
-    traced::traced,
 };
 use crate::{
     connectors::{
-        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, Token, Transport, drive, log_in,
+        self, Answer as CallAnswer, Call, Driven, Ids, Login, Push, Report, Token, Transport, drive,
     },
     domain::{
         ids::{DeliveryId, LeadId},
@@ -29,14 +29,10 @@ use crate::{
         outcome::{Failure, FailureClass, Outcome},
         trace::TraceContext,
     },
-    push::{Client, PROBE_CAP, PUSH_CAP},
-    store::{Error, Store, delivery::vendor_id::Past, queue::finish::AttemptResult},
+    push::{PROBE_CAP, PUSH_CAP},
+    store::{Error, delivery::vendor_id::Past, queue::finish::AttemptResult},
     telemetry::Traces,
 };
-
-/// How long a push waits for another daemon's login, and how often it looks.
-const REFRESH_WAIT: Duration = Duration::from_secs(70);
-const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is to be pushed, and what is known of it.
 #[derive(Clone, Debug)]
@@ -80,9 +76,8 @@ impl PushRequest {
 /// Beside the async workers a call begins a step of its own, so that what is given up while it renders is not sent.
 /// None if the lease ran out while it waited for its turn: nothing was sent, and another daemon may have it.
 pub(super) async fn attempt(
-    client: &Client,
-    store: &Store,
-    ready: &PreparedIntegration,
+    context: &Arc<PushContext>,
+    ready: &Arc<PreparedIntegration>,
     request: PushRequest,
     past: Past,
     is_beside: bool,
@@ -111,8 +106,8 @@ pub(super) async fn attempt(
     };
     let lead = request.of.map(|(lead, _)| lead).filter(|_| prepared.abilities().keeps_ids);
     let keep = lead.map(|lead| IdKeeper { lead, past: &past });
-    let mut network = Network::new(client, store, ready, request.now, PUSH_CAP, keep);
-    network.lease = request.lease.as_ref().map(|(lease, daemon)| (&**lease, *daemon));
+    let mut network = Network::new(context, ready, request.now, PUSH_CAP, keep);
+    network.lease = request.lease.as_ref();
     network.is_beside = is_beside;
     network.trace = request.trace.as_ref();
     let Driven { outcome, rendered, note } = Box::pin(drive(prepared, &mut network, push)).await;
@@ -136,14 +131,13 @@ pub(super) fn lease_ran_out() -> Failure {
 
 /// Takes a look at the target that pushes no lead. None if there is nothing to look at.
 pub(super) async fn probe(
-    client: &Client,
-    store: &Store,
-    ready: &PreparedIntegration,
+    context: &Arc<PushContext>,
+    ready: &Arc<PreparedIntegration>,
     kind: ProbeKind,
     now: Moment,
 ) -> Option<(AttemptResult, Report)> {
     let started = Instant::now();
-    let mut network = Network::new(client, store, ready, now, PROBE_CAP, None);
+    let mut network = Network::new(context, ready, now, PROBE_CAP, None);
     let report = match &ready.prepared {
         Err(failure) => Report::failed(failure.clone()),
         Ok(prepared) => connectors::probe(prepared.as_ref(), &mut network, kind, now).await?,
@@ -160,33 +154,50 @@ struct IdKeeper<'a> {
 
 /// The network as the connector of one attempt sees it.
 struct Network<'a> {
-    client: &'a Client,
-    store: &'a Store,
-    ready: &'a PreparedIntegration,
+    context: &'a Arc<PushContext>,
+    ready: &'a Arc<PreparedIntegration>,
     now: Moment,
     cap: usize,
     keep: Option<IdKeeper<'a>>,
     began: Instant,
     made: Vec<Exchange>,
     person: Option<PersonLock>,
-    lease: Option<(&'a DaemonLease, i64)>,
+    /// For the next call.
+    permit: Option<CallPermit>,
+    lease: Option<&'a (Arc<DaemonLease>, i64)>,
     is_beside: bool,
     is_void: bool,
     trace: Option<&'a (Traces, TraceContext)>,
 }
 
 impl<'a> Network<'a> {
+    /// A login under the lease of this attempt, as long as nothing has left under it.
+    fn login_run(&mut self, refused: Option<&Arc<Token>>) -> LoginRun {
+        LoginRun {
+            context: Arc::clone(self.context),
+            ready: Arc::clone(self.ready),
+            now: self.now,
+            cap: self.cap,
+            began: self.began,
+            refused: refused.map(|token| token.secret.clone()),
+            lease: self.lease.filter(|_| self.made.is_empty()).cloned(),
+            trace: self.trace.cloned(),
+            permit: self.permit.take(),
+            turn: None,
+            made: Vec::new(),
+            is_void: false,
+        }
+    }
+
     fn new(
-        client: &'a Client,
-        store: &'a Store,
-        ready: &'a PreparedIntegration,
+        context: &'a Arc<PushContext>,
+        ready: &'a Arc<PreparedIntegration>,
         now: Moment,
         cap: usize,
         keep: Option<IdKeeper<'a>>,
     ) -> Self {
         Self {
-            client,
-            store,
+            context,
             ready,
             now,
             cap,
@@ -194,6 +205,7 @@ impl<'a> Network<'a> {
             began: Instant::now(),
             made: Vec::new(),
             person: None,
+            permit: None,
             lease: None,
             is_beside: false,
             is_void: false,
@@ -236,29 +248,27 @@ impl Transport for Network<'_> {
         if self.is_beside {
             tokio::task::yield_now().await;
         }
-        let turn = self.ready.quota.turn().await;
-        // It may have waited for its turn, or for another push of the same person, for longer than the lease is trusted.
-        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(daemon)) {
+        let permit = match self.permit.take() {
+            None => self.ready.quota.permit().await,
+            permit => permit,
+        };
+        // It may have waited for that, or for another push of the same person, for longer than the lease is trusted.
+        if self.made.is_empty() && self.lease.is_some_and(|(lease, daemon)| !lease.may_push(*daemon)) {
             self.is_void = true;
             return Err(lease_ran_out());
         }
-        let (after, started) = (self.began.elapsed(), Instant::now());
-        let (mut span, call) = traced(self.trace, call);
-        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
-        drop(turn);
-        if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
+        let (began, timeout) = (self.began, self.ready.policy.timeout);
+        let options = CallOptions { trace: self.trace, began, timeout, cap: self.cap };
+        let made = exchange(&self.context.client, self.ready, call, options).await;
+        drop(permit);
+        if let (Ok(response), Ok(prepared)) = (&made.answer, &self.ready.prepared)
             && response.is_good()
             && !call.is_secret()
         {
             self.ready.quota.set_exhausted(prepared.exhausted(response));
         }
-        match &answer {
-            Ok(response) => span.set("http.response.status_code", i64::from(response.status)),
-            Err(_) => span.fail("no_answer"),
-        }
-        drop(span);
-        let took = started.elapsed();
-        self.made.push(Exchange { call, answer: answer.clone(), after, took });
+        let answer = made.answer.clone();
+        self.made.push(made);
         Ok(answer)
     }
 
@@ -266,7 +276,7 @@ impl Transport for Network<'_> {
         let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
         let integration = &self.ready.integration;
         loop {
-            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
+            let kept = self.context.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -279,46 +289,27 @@ impl Transport for Network<'_> {
         refused: Option<&Arc<Token>>,
     ) -> Result<Arc<Token>, Failure> {
         let (ready, now) = (self.ready, self.now);
+        // Those that log in alike have the same credentials, whatever their versions.
+        let version = if ready.login.is_some() { 0 } else { ready.integration.version };
         let get = async {
-            let got = log_in(self, login, now).await;
+            if self.is_beside {
+                tokio::task::yield_now().await;
+            }
+            let (got, run) = self.login_run(refused).finish(login).await;
+            if let Some(run) = run {
+                self.made.extend(run.made);
+                (self.permit, self.is_void) = (run.permit, run.is_void);
+            }
             // Those who wait for it have made no call, and would not know what to take out.
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
         };
-        ready.session.token(ready.integration.version, refused, now, get).await
-    }
-
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        let integration = &self.ready.integration;
-        let until = Instant::now() + REFRESH_WAIT;
-        loop {
-            let begun = self.store.begin_refresh(integration.lane(), own).await;
-            match settled(begun).await {
-                Some(Ok(Some(newest))) => return Ok(newest),
-                Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
-                Some(Ok(None)) => {
-                    let error = "another daemon is logging in to this target and does not end";
-                    return Err(Failure::new(FailureClass::Transient, error));
-                }
-                Some(Err(error)) => return Err(cannot_be_loaded(&error)),
-                None => {}
-            }
-        }
-    }
-
-    async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
-        let integration = &self.ready.integration;
-        loop {
-            let ended = self.store.end_refresh(integration.lane(), own, given).await;
-            if let Some(answer) = settled(ended).await {
-                return answer.map_err(|error| cannot_be_loaded(&error));
-            }
-        }
+        ready.session.token(version, refused, now, get).await
     }
 
     async fn lock_person(&mut self, person: &str) -> bool {
-        // One who is locked already is let go first.
-        self.person = None;
+        // One who is locked already is let go first; nobody waits for a person while others wait for a turn.
+        (self.person, self.permit) = (None, None);
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
     }
 }
@@ -329,23 +320,4 @@ pub(super) fn unkept(error: &Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{dispatch::pusher::Pusher, store::queue::claim::Claimed};
-
-    /// How large the future is that a function returns.
-    fn future_size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    #[test]
-    fn the_future_of_a_push_is_small() {
-        type Inputs = (&'static Client, &'static Store, &'static PreparedIntegration, PushRequest);
-        let own = future_size(|(client, store, ready, request): Inputs| {
-            attempt(client, store, ready, request, Past::default(), false)
-        });
-        let whole = future_size(|(pusher, item): (&'static Pusher, Claimed)| pusher.push(item));
-        // Each push copies it several times before it runs: what is rare or large is boxed.
-        assert!(own <= 1536 && whole <= 6144, "an attempt takes {own} bytes, a push {whole}");
-    }
-}
+mod tests;

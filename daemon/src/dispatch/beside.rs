@@ -54,11 +54,11 @@ impl Pusher {
         past: Past,
     ) -> Option<AttemptResult> {
         if is_light(ready.template_weight, request.body.len()) {
-            return Box::pin(attempt(&self.client, &self.store, ready, request, past, false)).await;
+            return Box::pin(attempt(&self.context, ready, request, past, false)).await;
         }
-        let (client, store, ready) = (Arc::clone(&self.client), self.store.clone(), Arc::clone(ready));
+        let (context, ready) = (Arc::clone(&self.context), Arc::clone(ready));
         let company = ready.integration.company;
-        let push = async move { attempt(&client, &store, &ready, request, past, true).await };
+        let push = async move { attempt(&context, &ready, request, past, true).await };
         match self.compute.drive(company, push.boxed()).await {
             Ok(result) => result,
             Err(undone) => Some(AttemptResult::nothing(unrendered(undone))),

@@ -1,16 +1,19 @@
-//! A call that was made, and what is kept of it: bounded, and without its credentials.
+//! A call that is made, and what is kept of it: bounded, and without its credentials.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::scrub::Secrets;
+use super::{integration_cache::PreparedIntegration, scrub::Secrets, traced::traced};
 use crate::{
     connectors::{Answer as CallAnswer, Call, RequestHeader, Response},
+    domain::trace::TraceContext,
+    push::Client,
     store::{
         delivery::calls::CallRecord,
         queue::finish::{KeptResponse, Sent},
     },
+    telemetry::Traces,
 };
 
 /// How much of a response is kept.
@@ -38,6 +41,34 @@ impl Exchange {
             _ => None,
         }
     }
+}
+
+/// How a call is made.
+#[derive(Clone, Copy)]
+pub(super) struct CallOptions<'a> {
+    pub(super) trace: Option<&'a (Traces, TraceContext)>,
+    /// When the attempt began.
+    pub(super) began: Instant,
+    pub(super) timeout: Duration,
+    pub(super) cap: usize,
+}
+
+/// Makes a call.
+pub(super) async fn exchange(
+    client: &Client,
+    ready: &PreparedIntegration,
+    call: &Call,
+    options: CallOptions<'_>,
+) -> Exchange {
+    let (after, started) = (options.began.elapsed(), Instant::now());
+    let (mut span, call) = traced(options.trace, call);
+    let answer = client.call(&ready.pool, &call, options.timeout, options.cap).await;
+    match &answer {
+        Ok(response) => span.set("http.response.status_code", i64::from(response.status)),
+        Err(_) => span.fail("no_answer"),
+    }
+    drop(span);
+    Exchange { call, answer, after, took: started.elapsed() }
 }
 
 /// A call as it is kept.

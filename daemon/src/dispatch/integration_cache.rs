@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::{
     sync::{RwLock, Semaphore},
@@ -15,7 +16,7 @@ use tokio::{
 use super::{
     beside::{is_light_to_prepare, unrendered},
     quota::{Quota, Quotas},
-    session::Session,
+    session::{Session, Sessions, login_hash},
 };
 use crate::{
     compute::{Compute, Unfinished},
@@ -29,7 +30,7 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store},
+    store::{Error, Store, integration::refresh::LoginHash},
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
@@ -43,9 +44,20 @@ pub(super) struct PreparedIntegration {
     pub(super) template_weight: usize,
     pub(super) prepared: Result<Box<dyn Prepared>, Failure>,
     pub(super) session: Arc<Session>,
+    /// What daemons know its login by, if that has a refresh token.
+    pub(super) login: Option<LoginHash>,
+    /// Its credentials are not the integration's yet.
+    pub(super) is_tried: bool,
     pub(super) quota: Arc<Quota>,
     /// Its own, so that no other integration's target closes a connection under its pushes.
     pub(super) pool: Arc<Pool>,
+}
+
+impl PreparedIntegration {
+    /// The refresh token of its credentials.
+    fn refresh_token(&self) -> Option<&SecretString> {
+        self.prepared.as_ref().ok()?.login()?.refresh_token()
+    }
 }
 
 impl fmt::Debug for PreparedIntegration {
@@ -78,6 +90,7 @@ pub(super) struct IntegrationCache {
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
     lasting: Mutex<HashMap<IntegrationId, Lasting>>,
     quotas: Quotas,
+    sessions: Sessions,
     loads: Semaphore,
 }
 
@@ -93,6 +106,7 @@ impl IntegrationCache {
             ready: RwLock::default(),
             lasting: Mutex::default(),
             quotas: Quotas::default(),
+            sessions: Sessions::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
     }
@@ -137,6 +151,9 @@ impl IntegrationCache {
             // The next push tries it again.
             return Ok(Some(ready));
         }
+        if let Some((login, own)) = ready.login.zip(ready.refresh_token()) {
+            self.store.join_login(id, ready.integration.version, &login, own).await?;
+        }
         let mut integrations = self.ready.write().await;
         // Two loads may overtake each other.
         let is_newest = integrations
@@ -154,10 +171,13 @@ impl IntegrationCache {
         id: LaneId,
         credentials: Value,
     ) -> Result<Option<PreparedIntegration>, Error> {
-        let Some(mut integration) = self.store.integration(id).await? else { return Ok(None) };
+        // Those in use join their login first, which takes over what was given for them before others take their place.
+        let Some(in_use) = self.load(id).await? else { return Ok(None) };
+        let mut integration = in_use.integration.clone();
         // They are given for what the integration pushes to now.
         (integration.credentials, integration.credentials_for) = (credentials, None);
-        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await))
+        let ready = self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await;
+        Ok(Some(PreparedIntegration { is_tried: true, ..ready }))
     }
 
     /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
@@ -207,6 +227,8 @@ impl IntegrationCache {
                 template_weight: 0,
                 prepared,
                 session,
+                login: None,
+                is_tried: false,
                 quota: Arc::default(),
                 integration,
             };
@@ -220,8 +242,20 @@ impl IntegrationCache {
         }
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
+        let login = prepared.as_ref().ok().and_then(|prepared| login_hash(&integration, prepared.login()));
+        let session = login.map_or(session, |login| self.sessions.of(login));
         pool.resize(policy.concurrency as usize);
-        PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
+        PreparedIntegration {
+            policy,
+            template_weight,
+            prepared,
+            session,
+            login,
+            is_tried: false,
+            quota,
+            pool,
+            integration,
+        }
     }
 
     /// Compiles an integration, beside the async workers where its templates may take long.

@@ -25,6 +25,7 @@ mod finisher;
 mod handover;
 mod integration_cache;
 mod lanes;
+mod login;
 mod look_ups;
 mod membership;
 mod notifier;
@@ -43,9 +44,10 @@ use crash_suspects::CrashSuspects;
 use engine::Engine;
 use integration_cache::IntegrationCache;
 use lanes::Lanes;
+pub use login::LOGIN_GRACE;
 use membership::{DaemonLease, Membership};
 use notifier::Notifier;
-use pusher::Pusher;
+use pusher::{PushContext, Pusher};
 use scheduler::Scheduler;
 use tasks::Tasks;
 
@@ -84,6 +86,8 @@ pub struct Dispatch {
     engine: TaskTracker,
     pushes: TaskTracker,
     abandon: CancellationToken,
+    /// Logins under way, which are not abandoned.
+    logins: TaskTracker,
     finisher: TaskTracker,
     membership: TaskTracker,
     scheduler: TaskTracker,
@@ -107,10 +111,12 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     let membership = Membership::enroll(store.beating(), events.clone(), letters, is_sole).await?;
     let lease = membership.lease();
     let integrations = Arc::new(IntegrationCache::new(store.clone(), compute.clone(), brand, lease.now()));
-    let (pushes, abandon) = (TaskTracker::new(), CancellationToken::new());
+    let (pushes, abandon, logins) = (TaskTracker::new(), CancellationToken::new(), TaskTracker::new());
+    let context =
+        PushContext { client, store: store.clone(), logins: logins.clone(), abandon: abandon.clone() };
     let pusher = Arc::new(Pusher {
         store: store.clone(),
-        client: Arc::new(client),
+        context: Arc::new(context),
         compute,
         traces,
         lease: Arc::clone(&lease),
@@ -120,12 +126,13 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         max_retry_after,
     });
     let notifier = Notifier(Arc::clone(&pusher));
+    let tasks = Tasks { tracker: pushes.clone(), abandon: abandon.clone() };
     let engine = Engine {
         store: store.clone(),
         lease: Arc::clone(&lease),
         integrations,
         pusher,
-        tasks: Tasks { tracker: pushes.clone(), abandon: abandon.clone() },
+        tasks,
         events: events.clone(),
         outbox,
         hurry: Arc::clone(&hurry),
@@ -142,6 +149,7 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
         engine: TaskTracker::new(),
         pushes,
         abandon,
+        logins,
         finisher: TaskTracker::new(),
         membership: TaskTracker::new(),
         scheduler: TaskTracker::new(),
@@ -154,8 +162,8 @@ pub async fn start(parts: DispatchParts) -> Result<Dispatch, Error> {
     dispatch.scheduler.spawn(scheduler.run(dispatch.claiming.clone()));
     dispatch.finisher.spawn(finisher::run(store, to_write, hurry, events));
     dispatch.engine.spawn(engine.run(heard, hints, dispatch.claiming.clone()));
-    let Dispatch { engine, pushes, finisher, membership, scheduler, notifier, .. } = &dispatch;
-    for tracker in [engine, pushes, finisher, membership, scheduler, notifier] {
+    let Dispatch { engine, pushes, logins, finisher, membership, scheduler, notifier, .. } = &dispatch;
+    for tracker in [engine, pushes, logins, finisher, membership, scheduler, notifier] {
         tracker.close();
     }
     Ok(dispatch)
@@ -184,6 +192,7 @@ impl Dispatch {
             engine,
             pushes,
             abandon,
+            logins,
             finisher,
             membership,
             scheduler,
@@ -202,6 +211,13 @@ impl Dispatch {
             );
             abandon.cancel();
             pushes.wait().await;
+        }
+        if tokio::time::timeout(LOGIN_GRACE, logins.wait()).await.is_err() {
+            tracing::error!(
+                event = "last_logins_not_kept",
+                logins = logins.len(),
+                "the database is away; what the last logins gave could not be kept"
+            );
         }
         drop(completions);
         // What is given back is told from what has ended by what is written, so nothing may be on its way any more.

@@ -23,7 +23,10 @@ use crate::{
     },
     store::{
         Error,
-        integration::probe::{Probe, ProbeFindings, Proposed},
+        integration::{
+            probe::{Probe, ProbeFindings, Proposed},
+            refresh::LoginHash,
+        },
         queue::finish::AttemptResult,
     },
     telemetry,
@@ -32,7 +35,7 @@ use crate::{
 impl Pusher {
     /// Carries out a probe and writes what it came to.
     pub(super) async fn probe(&self, probe: Probe) {
-        let (mut result, report, version, origins) = match self.load(&probe).await {
+        let (mut result, report, version, target) = match self.load(&probe).await {
             Ok(Some(ready)) => {
                 let looked = caught("probe", self.look(&probe, &ready)).await;
                 let (result, report) = looked.unwrap_or_else(|| (AttemptResult::nothing(panicked()), None));
@@ -40,11 +43,12 @@ impl Pusher {
                     let proposals = proposed(&ready.integration, &report);
                     (report, proposals)
                 });
-                (result, report, ready.integration.version, origins(&ready.integration.config))
+                let target = (origins(&ready.integration.config), ready.login);
+                (result, report, ready.integration.version, target)
             }
             // Its row would keep the integration from being removed.
             Ok(None) => return self.drop_probe(&probe).await,
-            Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0, String::new()),
+            Err(error) => (AttemptResult::nothing(cannot_be_loaded(&error)), None, 0, Default::default()),
         };
         let found = report.map(|(report, proposals)| ProbeFindings {
             account: report.account,
@@ -55,11 +59,11 @@ impl Pusher {
                 _ => report.findings,
             },
         });
-        if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
+        if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &target).await {
             tracing::error!(event = "probe_written_in_part", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe is written without what was sent and received");
             result.strip();
             result.body = None;
-            if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &origins).await {
+            if let Err(error) = self.write_probe(&probe, &result, version, found.as_ref(), &target).await {
                 tracing::error!(event = "probe_not_written", error = telemetry::causes(&error), attempt = %probe.attempt, "a probe could not be written");
             }
         }
@@ -83,7 +87,7 @@ impl Pusher {
 
     async fn look(&self, asked: &Probe, ready: &Arc<PreparedIntegration>) -> (AttemptResult, Option<Report>) {
         let now = self.lease.now();
-        match probe(&self.client, &self.store, ready, asked.kind, now).await {
+        match probe(&self.context, ready, asked.kind, now).await {
             Some((result, report)) => (result, Some(report)),
             None if asked.kind == ProbeKind::Test => (self.push_sample(asked, ready, now).await, None),
             // There is no way to try them that pushes nothing: they are taken as they are.
@@ -113,12 +117,12 @@ impl Pusher {
         result: &AttemptResult,
         version: i32,
         found: Option<&ProbeFindings>,
-        origins: &str,
+        (origins, login): &(String, Option<LoginHash>),
     ) -> Result<(), Error> {
+        let target = (origins.as_str(), login.as_ref());
         loop {
-            if let Some(answer) =
-                settled(self.store.finish_probe(probe, result, version, found, origins).await).await
-            {
+            let written = self.store.finish_probe(probe, result, version, found, target).await;
+            if let Some(answer) = settled(written).await {
                 return answer;
             }
         }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     attempt::{PushRequest, unkept},
@@ -38,13 +39,32 @@ use crate::{
 };
 
 /// How long to wait before the database is asked again.
-const AWAY_WAIT: Duration = Duration::from_millis(250);
+pub(super) const AWAY_WAIT: Duration = Duration::from_millis(250);
+
+/// What every push is carried out with.
+#[derive(Debug)]
+pub(super) struct PushContext {
+    pub(super) client: Client,
+    pub(super) store: Store,
+    /// What goes on to its end, whatever becomes of the push.
+    pub(super) logins: TaskTracker,
+    /// The grace of a stop is over: no login begins any more.
+    pub(super) abandon: CancellationToken,
+}
+
+impl PushContext {
+    /// That of a daemon of its own.
+    #[cfg(test)]
+    pub(super) fn of(client: Client, store: Store) -> Self {
+        Self { client, store, logins: TaskTracker::default(), abandon: CancellationToken::default() }
+    }
+}
 
 /// Carries out what the engine claimed.
 #[derive(Debug)]
 pub(super) struct Pusher {
     pub(super) store: Store,
-    pub(super) client: Arc<Client>,
+    pub(super) context: Arc<PushContext>,
     pub(super) compute: Compute,
     pub(super) traces: Traces,
     pub(super) lease: Arc<DaemonLease>,

@@ -29,7 +29,7 @@ pub(super) struct Quota {
 #[derive(Debug)]
 struct Window {
     pace: Pace,
-    /// One permit for each call of the window.
+    /// Room for each call of the window.
     room: Arc<Semaphore>,
     /// When the calls of the window ended, earliest first; none for a call that was not made yet.
     ended: Mutex<VecDeque<Option<Instant>>>,
@@ -39,12 +39,12 @@ struct Window {
 
 /// The right to make a call, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct CallPermit {
     window: Arc<Window>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Turn {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         self.window.ended.lock().unwrap_or_else(PoisonError::into_inner).push_back(Some(Instant::now()));
     }
@@ -64,18 +64,19 @@ impl Quota {
 
     /// Waits until another call may be made. A call counts from its end, not from its start: the target counts
     /// arrivals, and one call may be on its way for longer than the next.
-    pub(super) async fn turn(&self) -> Option<Turn> {
+    pub(super) async fn permit(&self) -> Option<CallPermit> {
         let window = Arc::clone(self.window.as_ref()?);
         // It is never closed.
-        let permit = Arc::clone(&window.room).acquire_owned().await.ok();
+        let room = Arc::clone(&window.room).acquire_owned().await.ok();
         let earlier = window.ended.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let turn = Turn { window, _permit: permit };
+        let permit = CallPermit { window, _room: room };
         loop {
-            let others = *turn.window.others_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let free = earlier.flatten().into_iter().chain(others).max().map(|at| at + turn.window.pace.per);
+            let others = *permit.window.others_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let free =
+                earlier.flatten().into_iter().chain(others).max().map(|at| at + permit.window.pace.per);
             match free.filter(|at| *at > Instant::now()) {
                 Some(at) => sleep_until(at).await,
-                None => return Some(turn),
+                None => return Some(permit),
             }
         }
     }
@@ -151,7 +152,7 @@ mod tests {
     }
 
     async fn is_there_room(quota: &Arc<Quota>) -> bool {
-        tokio::time::timeout(Duration::from_millis(1), quota.turn()).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(1), quota.permit()).await.is_ok()
     }
 
     #[tokio::test]
@@ -160,10 +161,10 @@ mod tests {
         let arrivals = Mutex::new(Vec::new());
         // The later a call starts, the faster it arrives.
         let call = async |n: u64| {
-            let turn = quota.turn().await;
+            let permit = quota.permit().await;
             tokio::time::sleep(Duration::from_millis(12_u64.saturating_sub(n))).await;
             arrivals.lock().unwrap().push(Instant::now());
-            drop(turn);
+            drop(permit);
         };
         futures::future::join_all((0..12).map(call)).await;
         let mut arrivals = arrivals.into_inner().unwrap();
@@ -178,7 +179,7 @@ mod tests {
     async fn a_window_that_has_room_makes_nobody_wait() {
         let quota = quota(5, Duration::from_secs(3600));
         for _ in 0..5 {
-            drop(quota.turn().await);
+            drop(quota.permit().await);
         }
         assert!(!is_there_room(&quota).await);
     }
@@ -186,18 +187,18 @@ mod tests {
     #[tokio::test]
     async fn a_pace_without_a_window_limits_what_is_under_way_at_once() {
         let quota = quota(2, Duration::ZERO);
-        let (one, _two) = (quota.turn().await, quota.turn().await);
+        let (one, _two) = (quota.permit().await, quota.permit().await);
         assert!(!is_there_room(&quota).await);
         drop(one);
         assert!(is_there_room(&quota).await);
     }
 
     #[tokio::test]
-    async fn a_turn_that_is_given_up_makes_room() {
+    async fn a_permit_that_is_given_up_makes_room() {
         let quota = quota(1, Duration::from_millis(20));
-        drop(quota.turn().await);
+        drop(quota.permit().await);
         assert!(!is_there_room(&quota).await);
-        drop(quota.turn().await);
+        drop(quota.permit().await);
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
         let pace = Some(Pace { calls: 1, per: Duration::from_secs(3600) });
         let of = |connector, account| quotas.of(connector, account, pace, None);
         let first = of("hubspot", "token");
-        drop(first.turn().await);
+        drop(first.permit().await);
         assert!(!is_there_room(&of("hubspot", "token")).await);
         assert!(is_there_room(&of("hubspot", "another")).await);
         assert!(is_there_room(&of("pipedrive", "token")).await);

@@ -18,6 +18,8 @@ use crate::{
 struct Column {
     table: &'static str,
     name: &'static str,
+    /// What says the company, or stands for one where a row is nobody's.
+    company: &'static str,
     /// What tells rows of a company apart.
     id: &'static str,
     /// Whose place it is sealed for: a new credential is tried for its integration.
@@ -27,10 +29,11 @@ struct Column {
 }
 
 /// Every column of the schema that holds sealed values.
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 8] = [
     Column {
         table: "intake_key",
         name: "sealed_secret",
+        company: "company_id",
         id: "id",
         owner: "id",
         version: "0",
@@ -39,6 +42,7 @@ const COLUMNS: [Column; 6] = [
     Column {
         table: "integration",
         name: "sealed_config",
+        company: "company_id",
         id: "id",
         owner: "id",
         version: "0",
@@ -47,6 +51,7 @@ const COLUMNS: [Column; 6] = [
     Column {
         table: "integration",
         name: "sealed_credentials",
+        company: "company_id",
         id: "id",
         owner: "id",
         version: "0",
@@ -55,14 +60,34 @@ const COLUMNS: [Column; 6] = [
     Column {
         table: "integration",
         name: "sealed_refresh",
+        company: "company_id",
         id: "id",
         owner: "id",
         version: "0",
         place: |company, id, _| refresh(company, id.into()),
     },
     Column {
+        table: "login",
+        name: "sealed_refresh",
+        company: "0::int8",
+        id: "id",
+        owner: "id",
+        version: "0",
+        place: |_, id, _| login_refresh(id),
+    },
+    Column {
+        table: "login",
+        name: "sealed_token",
+        company: "0::int8",
+        id: "id",
+        owner: "id",
+        version: "0",
+        place: |_, id, _| login_token(id),
+    },
+    Column {
         table: "signing_secret",
         name: "sealed",
+        company: "company_id",
         id: "integration_id",
         owner: "integration_id",
         version: "version",
@@ -71,6 +96,7 @@ const COLUMNS: [Column; 6] = [
     Column {
         table: "probe",
         name: "sealed_candidate",
+        company: "company_id",
         id: "id",
         owner: "integration_id",
         version: "0",
@@ -91,6 +117,16 @@ pub(super) fn config(company: CompanyId, id: IntegrationId) -> AdditionalData {
 /// The place of the refresh tokens that an integration's logins gave.
 pub(super) fn refresh(company: CompanyId, id: IntegrationId) -> AdditionalData {
     AdditionalData { company: company.0, table: "integration", row: id.to_string(), column: "sealed_refresh" }
+}
+
+/// The place of the newest refresh token of a login, whoever makes it.
+pub(super) fn login_refresh(login: Uuid) -> AdditionalData {
+    AdditionalData { company: 0, table: "login", row: login.to_string(), column: "sealed_refresh" }
+}
+
+/// The place of the token that the last of these logins gave for calls.
+pub(super) fn login_token(login: Uuid) -> AdditionalData {
+    AdditionalData { company: 0, table: "login", row: login.to_string(), column: "sealed_token" }
 }
 
 /// The place of new credentials that are tried: what is there opens in no other, so that nothing but a probe's success puts
@@ -198,10 +234,10 @@ async fn reseal_batch(
     key: &Fingerprint,
     behind: RowKey,
 ) -> Result<(u64, Option<RowKey>), ResealError> {
-    let Column { table, name, id, owner, version, place } = column;
+    let Column { table, name, company, id, owner, version, place } = column;
     let select = format!(
-        "SELECT company_id, {id}, {version}::int4, {owner}, {name} FROM {table}
-         WHERE {name} IS NOT NULL AND substr({name}, 2, {KEY_ID}) <> $1 AND (company_id, {id}, {version}::int4) > ($2, $3, $4)
+        "SELECT {company}, {id}, {version}::int4, {owner}, {name} FROM {table}
+         WHERE {name} IS NOT NULL AND substr({name}, 2, {KEY_ID}) <> $1 AND ({company}, {id}, {version}::int4) > ($2, $3, $4)
          ORDER BY 1, 2, 3 LIMIT {BATCH} FOR NO KEY UPDATE SKIP LOCKED"
     );
     let mut tx = pool.begin().await?;
@@ -216,10 +252,13 @@ async fn reseal_batch(
     let (mut companies, mut ids, mut versions, mut values) = (vec![], vec![], vec![], vec![]);
     for (company, row, version, owner, sealed) in rows {
         let place = place(CompanyId(company), owner, version);
-        let plain = Zeroizing::new(
-            sealer.open(&place, &sealed).map_err(|error| ResealError::Unopened(place.to_string(), error))?,
-        );
-        values.push(sealer.seal(key, &place, &plain)?);
+        values.push(match sealer.open(&place, &sealed) {
+            Ok(plain) => Some(sealer.seal(key, &place, &Zeroizing::new(plain))?),
+            Err(error) => {
+                give_up(&mut tx, column, row, &place, error).await?;
+                None
+            }
+        });
         companies.push(company);
         ids.push(row);
         versions.push(version);
@@ -227,7 +266,7 @@ async fn reseal_batch(
     let update = format!(
         "UPDATE {table} SET {name} = resealed.value
          FROM unnest($1::int8[], $2::uuid[], $3::int4[], $4::bytea[]) resealed(of_company, of_row, of_version, value)
-         WHERE company_id = of_company AND {id} = of_row AND {version}::int4 = of_version"
+         WHERE {company} = of_company AND {id} = of_row AND {version}::int4 = of_version"
     );
     let updated = sqlx::query(AssertSqlSafe(update))
         .bind(companies)
@@ -238,6 +277,31 @@ async fn reseal_batch(
         .await?;
     tx.commit().await?;
     Ok((updated.rows_affected(), last))
+}
+
+/// Gives up a value that does not open, if nobody misses it: a token for calls is got anew, and a login that no integration
+/// has is nobody's. All others are named; for a login, whose it is.
+async fn give_up(
+    db: &mut PgConnection,
+    column: &Column,
+    row: Uuid,
+    place: &AdditionalData,
+    error: SealError,
+) -> Result<(), ResealError> {
+    if column.table != "login" {
+        return Err(ResealError::Unopened(place.to_string(), error));
+    }
+    let having = sqlx::query_scalar!(
+        r#"SELECT format('%s/%s', company_id, name) AS "name!" FROM integration WHERE login = $1 ORDER BY 1"#,
+        row
+    )
+    .fetch_all(db)
+    .await?;
+    if having.is_empty() || column.name == "sealed_token" {
+        tracing::warn!(event = "login_given_up", %place, "what an earlier login gave does not open with any key, and is given up");
+        return Ok(());
+    }
+    Err(ResealError::Unopened(format!("{place}, the login of {},", having.join(", ")), error))
 }
 
 /// How many values are not under this key, all of one moment: some move from a table to another.
@@ -271,6 +335,8 @@ mod tests {
                 intake_secret(company, key),
                 config(company, id),
                 refresh(company, id),
+                login_refresh(id.uuid()),
+                login_token(id.uuid()),
                 credentials(company, id),
                 candidate(company, id),
                 signing_secret(company, id, 1),

@@ -16,7 +16,7 @@ use leadlined::{
         operator::command::Refusal,
     },
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::bench::{Bench, COMMANDS, dead, retry};
@@ -217,25 +217,6 @@ async fn a_staged_secret_waits_for_its_cut_over_or_is_forgotten_for_good() {
     command.cut_over(&locked).await.unwrap();
     command.commit().await.unwrap();
     assert_eq!(bench.signing().await, [(3, "third".to_owned(), false)]);
-}
-
-#[tokio::test]
-async fn one_daemon_at_a_time_logs_in_with_the_newest_token() {
-    let bench = Bench::new().await;
-    let (lane, own) = (bench.lane(), SecretString::from("own"));
-    let begin = async |own: &SecretString| {
-        let token = bench.store.begin_refresh(lane, own).await.unwrap();
-        token.map(|token| token.expose_secret().to_owned())
-    };
-    assert_eq!(begin(&own).await.as_deref(), Some("own"));
-    assert_eq!(begin(&own).await, None, "another daemon logs in");
-    bench.store.end_refresh(lane, &own, Some(&"newer".into())).await.unwrap();
-    assert_eq!(begin(&own).await.as_deref(), Some("newer"));
-    bench.store.end_refresh(lane, &own, None).await.unwrap();
-    let tried = SecretString::from("tried");
-    assert_eq!(begin(&tried).await.as_deref(), Some("tried"), "each stands for its own credentials");
-    bench.sql("UPDATE integration SET refreshing_until = now() - interval '1 second'").await;
-    assert_eq!(begin(&own).await.as_deref(), Some("newer"), "a daemon that died keeps nobody away");
 }
 
 #[tokio::test]

@@ -3,17 +3,20 @@
 use std::{path::PathBuf, sync::Arc};
 
 use leadlined::{
+    domain::lane::LaneId,
     postgres::setup,
     secrets::{
         Sealer,
         master_key::{self, Fingerprint},
     },
     store::{
-        Store, WakeUps,
+        Error, Store, WakeUps,
+        integration::refresh::{LoginGiven, LoginHash, LoginStart},
         key_rotation::{self, HeldUp, KeysInUse, MissingKey, RotationStep},
         sealed::{self, ResealError},
     },
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 
 use super::bench::{self, Bench, add_integration, wait_for_lock};
@@ -75,10 +78,28 @@ impl Rotation {
     /// Turned, with no daemon in the way.
     async fn turned() -> Self {
         let rotation = Self::new().await;
-        rotation.bench.store.leave(rotation.bench.daemon).await.unwrap();
-        key_rotation::stage(&rotation.bench.pool, &rotation.next).await.unwrap();
-        assert_eq!(rotation.turn().await, RotationStep::Done);
+        rotation.turn_alone().await;
         rotation
+    }
+
+    async fn turn_alone(&self) {
+        self.bench.store.leave(self.bench.daemon).await.unwrap();
+        key_rotation::stage(&self.bench.pool, &self.next).await.unwrap();
+        assert_eq!(self.turn().await, RotationStep::Done);
+    }
+
+    /// Begins a login of an integration: its number, and its refresh token.
+    async fn begin_login(&self, lane: LaneId, login: &LoginHash) -> (i64, String) {
+        let none = |_: &SecretString| None::<()>;
+        let start = self.store.begin_refresh(lane, Some(1), login, &"own".into(), &none).await.unwrap();
+        let LoginStart::Begun(turn) = start else { panic!("{start:?}") };
+        (turn.number, turn.refresh.expose_secret().to_owned())
+    }
+
+    /// Ends it with success.
+    async fn end_login(&self, login: &LoginHash, number: i64) -> Result<(), Error> {
+        let given = LoginGiven { refresh: Some("newest".into()), token: "token".into() };
+        self.store.end_refresh(login, number, Some(&given)).await
     }
 
     async fn reseal(&self) -> Vec<u64> {
@@ -259,6 +280,56 @@ async fn a_value_that_does_not_open_is_named_and_stays() {
     assert_eq!(rotation.finish().await, RotationStep::Left(1));
     assert_eq!(rotation.keys().await.previous, Some(rotation.old), "the old key is still needed");
     assert!(sealed::columns().contains(&"integration.sealed_config".to_owned()));
+}
+
+#[tokio::test]
+async fn a_login_that_does_not_open_is_named_if_somebody_has_it_and_given_up_if_not() {
+    let rotation = Rotation::new().await;
+    let bench = &rotation.bench;
+    let twin = LaneId::new(bench.company, bench.integration(bench.company, "twin").await);
+    for (lane, login) in [(bench.lane(), [7; 32]), (twin, [8; 32])] {
+        let (number, _) = rotation.begin_login(lane, &login).await;
+        rotation.end_login(&login, number).await.unwrap();
+    }
+    rotation.turn_alone().await;
+    let (broken, intact) = (uuid::Uuid::from_bytes([7; 16]), uuid::Uuid::from_bytes([8; 16]));
+    bench
+        .sql(&format!(
+            "UPDATE login SET sealed_token = substr(sealed_token, 1, length(sealed_token) - 1);
+             UPDATE login SET sealed_refresh = substr(sealed_refresh, 1, length(sealed_refresh) - 1)
+             WHERE id = '{broken}'"
+        ))
+        .await;
+    let error = sealed::reseal(&bench.pool, &rotation.sealer(), &rotation.next, |_| {}).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "login/0/{broken}/sealed_refresh, the login of {}/crm, does not open with any key of the file: give that \
+             secret again, or delete what it belongs to, then run this again",
+            bench.company
+        )
+    );
+    bench.sql("UPDATE integration SET login = NULL WHERE name = 'crm'").await;
+    rotation.reseal().await;
+    assert_eq!(rotation.finish().await, RotationStep::Done);
+    let kept = "login WHERE sealed_refresh IS NOT NULL OR sealed_token IS NOT NULL";
+    assert_eq!(bench.count(kept).await, 1);
+    assert_eq!(bench.count(&format!("login WHERE id = '{intact}' AND sealed_token IS NULL")).await, 1);
+    std::fs::copy(&rotation.newer, &rotation.file).unwrap();
+    rotation.store.follow_keys(&rotation.keys().await).unwrap();
+    assert_eq!(rotation.begin_login(twin, &[8; 32]).await.1, "newest");
+}
+
+#[tokio::test]
+async fn what_a_login_gave_while_the_key_turned_is_kept_once_the_file_has_it() {
+    let rotation = Rotation::new().await;
+    let (lane, login) = (rotation.bench.lane(), [7; 32]);
+    let (number, _) = rotation.begin_login(lane, &login).await;
+    rotation.turn_alone().await;
+    assert!(matches!(rotation.end_login(&login, number).await, Err(Error::MasterKey(_))));
+    std::fs::copy(&rotation.newer, &rotation.file).unwrap();
+    rotation.end_login(&login, number).await.unwrap();
+    assert_eq!(rotation.begin_login(lane, &login).await.1, "newest");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod leads;
 mod lines;
 mod lists;
 mod locks;
+mod logins;
 mod matrix;
 mod mending;
 mod moves;

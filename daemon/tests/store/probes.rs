@@ -35,7 +35,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     };
     let mut result = AttemptResult::without_call(Outcome::Delivered);
     result.body = Some(b"asked".as_slice().into());
-    bench.store.finish_probe(&taken[0], &result, 3, Some(&found), "").await.unwrap();
+    bench.store.finish_probe(&taken[0], &result, 3, Some(&found), ("", None)).await.unwrap();
     assert_eq!(bench.count("probe").await, 0);
     let integration = bench.store.integration(lane).await.unwrap().unwrap();
     assert_eq!(integration.credentials, candidate);
@@ -45,7 +45,7 @@ async fn a_probe_is_taken_once_and_good_new_credentials_replace_the_old() {
     let (_, detail) = bench.store.attempt(id).await.unwrap().unwrap();
     assert_eq!(detail.config_version, 3);
     assert_eq!(bench.count("attempt WHERE request_body = 'asked'").await, 1);
-    bench.store.finish_probe(&taken[0], &result, 3, None, "").await.unwrap();
+    bench.store.finish_probe(&taken[0], &result, 3, None, ("", None)).await.unwrap();
     assert_eq!(bench.count("attempt WHERE trigger = 'test'").await, 1, "it ends once");
 }
 
@@ -63,7 +63,7 @@ async fn credentials_that_are_still_tried_open_nowhere_else() {
     // of the version before had it.
     let taken = bench.store.take_probes(bench.daemon, |_| true).await.unwrap().probes.remove(0);
     let result = AttemptResult::without_call(Outcome::Delivered);
-    bench.store.finish_probe(&taken, &result, 1, None, "").await.unwrap();
+    bench.store.finish_probe(&taken, &result, 1, None, ("", None)).await.unwrap();
     let integration = bench.store.integration(bench.lane()).await.unwrap().unwrap();
     assert_eq!(integration.credentials, candidate);
     let mut command = bench.command().await;

@@ -1,5 +1,5 @@
-//! What a change of its target means for an integration, what a reset lifts, which logins are kept, and what goes with
-//! it; and how the whole is counted.
+//! What a change of its target means for an integration, what a reset lifts, and what goes with it; and how the whole is
+//! counted.
 
 use std::time::Duration;
 
@@ -7,7 +7,6 @@ use leadlined::{
     domain::{delivery::Transition, fanout::Fate, ids::IntegrationId, integration::ProbeKind},
     store::queue::retry::LanePace,
 };
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::{
@@ -126,26 +125,6 @@ async fn waits_that_are_lifted_together_come_due_a_microsecond_apart() {
     let claimed: Vec<_> = bench.claim(9).await.into_iter().map(|item| item.delivery).collect();
     assert_eq!(claimed, [ids[2], ids[0], ids[1]], "in the order in which they waited");
     check_invariants(&bench.pool).await;
-}
-
-#[tokio::test]
-async fn the_newest_logins_of_a_few_credentials_are_kept() {
-    let bench = Bench::new().await;
-    let lane = bench.lane();
-    let own = |n: usize| SecretString::from(format!("own {n}"));
-    for n in 0..5 {
-        bench.store.begin_refresh(lane, &own(n)).await.unwrap().unwrap();
-        bench.store.end_refresh(lane, &own(n), Some(&format!("given {n}").into())).await.unwrap();
-    }
-    for (n, expected) in [(0, "own 0"), (1, "given 1"), (4, "given 4")] {
-        let token = bench.store.begin_refresh(lane, &own(n)).await.unwrap().unwrap();
-        assert_eq!(token.expose_secret(), expected);
-        bench.store.end_refresh(lane, &own(n), None).await.unwrap();
-    }
-    let kept = "(SELECT position('given'::bytea IN sealed_refresh) = 0 FROM integration)";
-    assert!(bench.holds(kept).await, "they are sealed");
-    let gone = leadlined::domain::lane::LaneId::new(bench.company, IntegrationId::generate());
-    assert!(bench.store.begin_refresh(gone, &own(0)).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use leadlined::{
     connectors::{
-        self, Answer, Call, Driven, Ids, Login, Prepared, Push, Report, Token, Transport, drive, log_in,
+        self, Answer, Call, Driven, Ids, Login, LoginTransport, Prepared, Push, RefreshTurn, Report, Token,
+        Transport, drive, log_in,
     },
     domain::{
         address::EgressPolicy,
@@ -115,31 +116,31 @@ impl Transport for Network<'_> {
         if let Some(token) = self.token.as_ref().filter(|_| refused.is_none()).filter(is_good) {
             return Ok(Arc::clone(token));
         }
-        // Logins are no calls of the push: the daemon does not die in them.
-        let left = std::mem::replace(&mut self.calls_left, usize::MAX);
         let now = self.now;
         let got = log_in(self, login, now).await;
-        self.calls_left = left;
         Ok(Arc::clone(self.token.insert(Arc::new(got?))))
-    }
-
-    async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        Ok(self.refresh.clone().unwrap_or_else(|| own.clone()))
-    }
-
-    async fn end_refresh(
-        &mut self,
-        _own: &SecretString,
-        given: Option<&SecretString>,
-    ) -> Result<(), Failure> {
-        if let Some(given) = given {
-            *self.refresh = Some(given.clone());
-        }
-        Ok(())
     }
 
     async fn lock_person(&mut self, _person: &str) -> bool {
         false
+    }
+}
+
+#[async_trait]
+impl LoginTransport for Network<'_> {
+    /// No call of the push: the daemon does not die in it.
+    async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
+        Ok(self.client.call(self.pool, call, self.timeout, self.cap).await)
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(self.refresh.clone().unwrap_or_else(|| own.clone())))
+    }
+
+    async fn end_refresh(&mut self, given: Option<&Token>) {
+        if let Some(given) = given.and_then(|token| token.refresh.as_ref()) {
+            *self.refresh = Some(given.clone());
+        }
     }
 }
 

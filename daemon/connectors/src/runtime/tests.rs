@@ -169,14 +169,37 @@ fn a_refused_token_is_renewed_once_for_each_call() {
 }
 
 #[test]
+fn a_token_that_was_kept_may_be_refused_too() {
+    let refused = || Ok(response(401, &[], "expired"));
+    let mut script = Script::new([refused(), refused(), ok(), ok()]);
+    script.token = Arc::new(Token { is_kept: true, ..(*script.token).clone() });
+    let body = Bytes::from_static(b"{}");
+    let played = play(&Odd(Habit::LogsIn), push(&body), script);
+    assert_eq!((played.renewals, &played.outcome), (2, &Outcome::Delivered));
+}
+
+#[test]
 fn a_login_directs_calls_to_where_it_says() {
     let mut script = Script::new([ok(), ok()]);
     let base = Some("https://eu.example.com:8443".parse().unwrap());
-    script.token = Arc::new(Token { secret: "t".to_owned().into(), expires_at: None, base, refresh: None });
+    script.token = Arc::new(Token { base, ..(*script.token).clone() });
     let body = Bytes::from_static(b"{}");
     let played = play(&Odd(Habit::LogsIn), push(&body), script);
     assert_eq!(played.requests[0].shown_url, "https://eu.example.com:8443/a%20b/c");
     assert_eq!(played.requests[1].url.as_str(), "https://eu.example.com:8443/a%20b/c");
+}
+
+#[async_trait]
+impl LoginTransport for Script {
+    async fn call(&mut self, call: &Call) -> Result<Answer, Failure> {
+        Transport::call(self, call).await
+    }
+
+    async fn begin_refresh(&mut self, own: &SecretString) -> Result<RefreshTurn, Failure> {
+        Ok(RefreshTurn::Begun(own.clone()))
+    }
+
+    async fn end_refresh(&mut self, _given: Option<&Token>) {}
 }
 
 #[test]

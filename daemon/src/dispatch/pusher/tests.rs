@@ -49,8 +49,9 @@ impl Scene {
         let (store, compute) = (Store::unconnected(), Compute::with_threads(4, short, short));
         let (events, heard) = mpsc::unbounded_channel();
         let (completions, to_write) = mpsc::channel(8);
+        let client = Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
         let pusher = Pusher {
-            client: Arc::new(Client::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
+            context: Arc::new(PushContext::of(client, store.clone())),
             compute: compute.clone(),
             traces: Default::default(),
             lease: Arc::new(DaemonLease::of(1)),
@@ -99,6 +100,8 @@ impl Scene {
             policy: Policy::default(),
             template_weight: self.template_weight,
             session: Arc::new(Session::default()),
+            login: None,
+            is_tried: false,
             quota: Quotas::default().of("webhook", "account", pace, None),
             pool: Arc::new(Pool::new(1)),
             integration,
@@ -136,11 +139,11 @@ async fn a_push_that_waited_for_its_turn_past_the_lease_goes_back_to_the_queue()
     let webhook = connectors::find("webhook").unwrap();
     let pace = Some(Pace { calls: 1, per: Duration::ZERO });
     let (ready, item) = scene.claimed(|integration| webhook.prepare(integration, "Test"), pace).await;
-    let turn = ready.quota.turn().await;
+    let permit = ready.quota.permit().await;
     let lapse = async {
         // The push waits by now: what runs beside it is polled after it.
         scene.pusher.lease.lapse();
-        drop(turn);
+        drop(permit);
     };
     tokio::join!(scene.pusher.push(item), lapse);
     let completed = scene.completed().await;

@@ -18,6 +18,9 @@ WITH gone AS (
             THEN $27 ELSE i.sealed_credentials END,
         credentials_for = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
             THEN $25 ELSE i.credentials_for END,
+        login = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL THEN $28 ELSE i.login END,
+        sealed_refresh = CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
+            THEN NULL ELSE i.sealed_refresh END,
         version = i.version + (CASE WHEN $5::text IS NULL AND gone.sealed_candidate IS NOT NULL
             THEN 1 ELSE 0 END)
     FROM gone WHERE i.company_id = $1 AND i.id = $2

@@ -17,7 +17,10 @@ use crate::{
     store::{
         Change, Error, Store,
         delivery::calls,
-        integration::find_integration,
+        integration::{
+            find_integration,
+            refresh::{LoginHash, login_id},
+        },
         known, moment,
         operator::command::{Command, Refusal},
         queue::{
@@ -248,14 +251,14 @@ impl Store {
     }
 
     /// Records what a probe came to, with its body, because no delivery has it. Credentials that were tried with success
-    /// replace the old ones, for the origins at which they were tried.
+    /// replace the old ones, for the origins at which they were tried, and with their login if that has a refresh token.
     pub async fn finish_probe(
         &self,
         probe: &Probe,
         result: &AttemptResult,
         config_version: i32,
         found: Option<&ProbeFindings>,
-        origins: &str,
+        (origins, login): (&str, Option<&LoginHash>),
     ) -> Result<(), Error> {
         let (sent, answer, failure) =
             (result.sent.as_ref(), result.answer.as_ref(), result.outcome.failure());
@@ -296,6 +299,7 @@ impl Store {
             origins,
             found.and_then(|found| serde_json::to_value(&found.proposals).ok()),
             in_force,
+            login.map(login_id),
         )
         .fetch_optional(&mut *tx)
         .await?;

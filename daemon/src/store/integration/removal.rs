@@ -55,8 +55,8 @@ impl Store {
         Ok(Removal { deliveries: counts.deliveries.unsigned_abs(), attempts: counts.attempts.unsigned_abs() })
     }
 
-    /// Removes what is left of deleted integrations. One that is still being pushed to stays for the next time.
-    /// Answers how many stay.
+    /// Removes what is left of deleted integrations, and logins that nobody has had for long. One that is still being pushed
+    /// to stays for the next time. Answers how many stay.
     pub async fn finish_deletions(&self) -> Result<usize, Error> {
         let deleted = sqlx::query!("SELECT company_id, id FROM integration WHERE deleted_at IS NOT NULL")
             .fetch_all(&self.pool)
@@ -65,6 +65,7 @@ impl Store {
         for row in deleted {
             left += usize::from(!self.remove(row.company_id, row.id).await?);
         }
+        self.forget_logins().await?;
         Ok(left)
     }
 
