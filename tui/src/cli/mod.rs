@@ -50,7 +50,9 @@ use clap::{
     parser::ValueSource,
 };
 use clap_complete::Shell;
+use futures::future::BoxFuture;
 use leadline_client::{Client, PAGE_MAX, Reach};
+use tokio::runtime::Builder;
 
 use crate::{
     config::{self as settings, Config, Wanted},
@@ -259,8 +261,18 @@ fn note_more(context: &Context, next: &str) {
     }
 }
 
-/// Runs what the command line asks for.
-pub async fn main() -> ExitCode {
+/// Runs what the command line asks for. The runtime is built here, and the future boxed: if the executable awaited it,
+/// everything below would be compiled twice.
+pub fn main() -> ExitCode {
+    // One worker beside the main thread: the console draws on one and is connected by the other, and idles cheaply.
+    let work: BoxFuture<'_, ExitCode> = Box::pin(work());
+    match Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => CliError::io("the runtime")(error).report(asks_for_json()),
+    }
+}
+
+async fn work() -> ExitCode {
     if let Some(proposals) = complete::proposals(Cli::command()) {
         let told = proposals.map_err(CliError::io("completions")).and_then(|text| print(&text));
         return told.map_or_else(|error| error.report(false), |()| ExitCode::SUCCESS);
