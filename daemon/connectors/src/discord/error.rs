@@ -41,10 +41,8 @@ fn wait(body: &Value) -> Duration {
 
 /// Which part of the message is refused, and why.
 fn refused(body: &Value) -> String {
-    match body.get("errors") {
-        Some(errors) => format!(": {}", reading::one_line(&errors.to_string(), 200)),
-        None => String::new(),
-    }
+    let told = |errors: &Value| format!(": {}", reading::one_line(&errors.to_string(), 200));
+    body.get("errors").map(told).unwrap_or_default()
 }
 
 /// What to do about it.
