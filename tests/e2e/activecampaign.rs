@@ -75,6 +75,23 @@ async fn nobody_who_left_is_put_into_the_list_again_though_each_enquiry_is_noted
     fake.stop().await;
 }
 
+/// A list of more than twenty comes in pages, unless more are asked for.
+#[tokio::test]
+async fn who_left_is_known_among_many_lists() {
+    let (fake, mut pushing) = account(json!({})).await;
+    fake.with(|account| {
+        let id = account.add("left@example.com", "2");
+        let others = (100..130).map(|list| (list.to_string(), "1".to_owned()));
+        account.contacts.get_mut(&id).unwrap().lists.extend(others);
+    });
+    let mut lead = lead(1);
+    lead["lead"]["email"] = json!("left@example.com");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    let status = fake.with(|account| account.contact("left@example.com").unwrap().lists["3"].clone());
+    assert_eq!(status, "2");
+    fake.stop().await;
+}
+
 #[tokio::test]
 async fn a_mapping_reaches_custom_fields_by_their_tags_and_a_probe_names_what_is_wrong_with_it() {
     let mapping = json!({ "lead.guest_count": "%guests%", "lead.event_date": "6", "lead.event_type": "EVENT_KIND",
