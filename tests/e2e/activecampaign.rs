@@ -140,6 +140,31 @@ async fn a_look_compares_words_with_what_a_dropdown_offers() {
     fake.stop().await;
 }
 
+/// Of a field that takes several, a word alone is kept and ticks no box.
+#[tokio::test]
+async fn a_look_wants_bars_around_what_boxes_offer() {
+    let mapping = json!({
+        "lead.event_type": { "to": "KINDS", "values": { "wedding": "||Wedding||", "*": "Other" } },
+        "lead.gdpr_consent": "AGREED",
+    });
+    let (fake, mut pushing) = account(mapping).await;
+    fake.with(|account| {
+        let [kinds, agreed] = [&["Wedding", "Other"][..], &["Yes"][..]];
+        account.fields.push(Field { id: "7", tag: "KINDS", kind: "listbox", options: kinds });
+        account.fields.push(Field { id: "8", tag: "AGREED", kind: "checkbox", options: agreed });
+    });
+    let mut findings = pushing.probe(ProbeKind::Mapping).await.findings;
+    findings.sort();
+    assert_eq!(
+        findings,
+        [
+            "lead.event_type: KINDS has no option Other",
+            "lead.gdpr_consent: AGREED is of type checkbox, and this is true or false",
+        ]
+    );
+    fake.stop().await;
+}
+
 #[tokio::test]
 async fn what_no_retry_can_mend_says_what_activecampaign_said() {
     let (fake, mut pushing) = account(json!({})).await;
