@@ -26,6 +26,8 @@ fn read(response: &Response, now: Moment) -> Failure {
         // The webhook, its token, its channel or its right to post is gone.
         10003 | 10015 | 50001 | 50013 | 50027 => Some(FailureClass::Credentials),
         40005 | 50006 | 50035 | 220_001..=220_003 => Some(FailureClass::Rejected),
+        // The guard before it, which speaks so, too.
+        40333 => Some(FailureClass::Throttled),
         _ => None,
     };
     let told = format!("{message}{}{}", refused(&body), advice(code));
