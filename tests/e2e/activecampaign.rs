@@ -75,6 +75,23 @@ async fn nobody_who_left_is_put_into_the_list_again_though_each_enquiry_is_noted
     fake.stop().await;
 }
 
+/// A list of more than twenty comes in pages, unless more are asked for.
+#[tokio::test]
+async fn who_left_is_known_among_many_lists() {
+    let (fake, mut pushing) = account(json!({})).await;
+    fake.with(|account| {
+        let id = account.add("left@example.com", "2");
+        let others = (100..130).map(|list| (list.to_string(), "1".to_owned()));
+        account.contacts.get_mut(&id).unwrap().lists.extend(others);
+    });
+    let mut lead = lead(1);
+    lead["lead"]["email"] = json!("left@example.com");
+    assert_eq!(pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await, Outcome::Delivered);
+    let status = fake.with(|account| account.contact("left@example.com").unwrap().lists["3"].clone());
+    assert_eq!(status, "2");
+    fake.stop().await;
+}
+
 #[tokio::test]
 async fn a_mapping_reaches_custom_fields_by_their_tags_and_a_probe_names_what_is_wrong_with_it() {
     let mapping = json!({ "lead.guest_count": "%guests%", "lead.event_date": "6", "lead.event_type": "EVENT_KIND",
@@ -120,6 +137,31 @@ async fn a_look_compares_words_with_what_a_dropdown_offers() {
     });
     let findings = pushing.probe(ProbeKind::Mapping).await.findings;
     assert_eq!(findings, ["lead.event_type: KIND has no option Weddings"]);
+    fake.stop().await;
+}
+
+/// Of a field that takes several, a word alone is kept and ticks no box.
+#[tokio::test]
+async fn a_look_wants_bars_around_what_boxes_offer() {
+    let mapping = json!({
+        "lead.event_type": { "to": "KINDS", "values": { "wedding": "||Wedding||", "*": "Other" } },
+        "lead.gdpr_consent": "AGREED",
+    });
+    let (fake, mut pushing) = account(mapping).await;
+    fake.with(|account| {
+        let [kinds, agreed] = [&["Wedding", "Other"][..], &["Yes"][..]];
+        account.fields.push(Field { id: "7", tag: "KINDS", kind: "listbox", options: kinds });
+        account.fields.push(Field { id: "8", tag: "AGREED", kind: "checkbox", options: agreed });
+    });
+    let mut findings = pushing.probe(ProbeKind::Mapping).await.findings;
+    findings.sort();
+    assert_eq!(
+        findings,
+        [
+            "lead.event_type: KINDS has no option Other",
+            "lead.gdpr_consent: AGREED is of type checkbox, and this is true or false",
+        ]
+    );
     fake.stop().await;
 }
 

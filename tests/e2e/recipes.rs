@@ -4,7 +4,10 @@ use std::fs;
 
 use leadline_fakes::{Fake, Reply, Request, Vendor, sample_lead};
 use leadline_tests::{Bringing, Pushing};
-use leadlined::domain::{integration::EventKind, outcome::Outcome};
+use leadlined::domain::{
+    integration::EventKind,
+    outcome::{FailureClass, Outcome},
+};
 use serde_json::{Value, json};
 
 use super::vendors::{PATIENCE, class_and_error};
@@ -55,7 +58,9 @@ fn monday(request: &Request, body: &Value) -> Result<Reply, Reply> {
         return Err(wrong("Variable $values of type JSON was provided invalid value"));
     };
     let is_email = values["lead_email"]["email"].as_str().is_some_and(|email| email.contains('@'));
-    let is_day = values["event_date"]["date"].as_str().is_some_and(|day| day.len() == 10);
+    // A date without a day is none.
+    let is_day =
+        values.get("event_date").is_none_or(|day| day["date"].as_str().is_some_and(|day| day.len() == 10));
     if !name.is_string() || !is_email || !is_day || !values["guests"].is_string() {
         return Err(wrong("invalid value, please check our API documentation"));
     }
@@ -68,12 +73,15 @@ fn notion(request: &Request, body: &Value) -> Result<Reply, Reply> {
     demand(is(request, "notion-version", "2025-09-03"), 400, "Notion-Version header failed validation")?;
     let properties = &body["properties"];
     let title = &properties["Name"]["title"][0]["text"]["content"];
+    let (date, phone) = (&properties["Event date"]["date"], &properties["Phone"]["phone_number"]);
+    let guests = &properties["Guests"]["number"];
     let is_good = body["parent"]["data_source_id"].is_string()
         && title.is_string()
         && properties["Email"]["email"].is_string()
-        && properties["Event date"]["date"]["start"].is_string()
-        && properties["Guests"]["number"].is_number()
-        && ["phone_number"].iter().all(|key| !properties["Phone"][key].is_number());
+        // Nothing is null, and a date without a start is refused.
+        && (date.is_null() || date["start"].is_string())
+        && (guests.is_null() || guests.is_number())
+        && (phone.is_null() || phone.is_string());
     demand(is_good, 400, "body failed validation")?;
     Ok(Reply::json(200, &json!({ "object": "page", "id": "3c90c3cc-0d44-4b50-8888-8dd25736052a" })))
 }
@@ -83,7 +91,11 @@ fn close(request: &Request, body: &Value) -> Result<Reply, Reply> {
     let login = "Basic YXBpXzAxMjM0NTY3ODkuYWJjZGVmOg==";
     demand(is(request, "authorization", login), 401, "The api key you supplied is invalid.")?;
     let contact = &body["contacts"][0];
-    let is_good = body["name"].is_string() && contact["emails"][0]["email"].is_string();
+    let phones = contact["phones"].as_array();
+    let is_good = body["name"].is_string()
+        && body["description"].is_string()
+        && contact["emails"][0]["email"].is_string()
+        && phones.is_some_and(|phones| phones.iter().all(|phone| phone["phone"].is_string()));
     demand(is_good, 400, "Bad request")?;
     Ok(Reply::json(200, &json!({ "id": "lead_70jZ5hiVt5X31MZ3vJ0R5GJsSC2L3dnAoLEGNAHWnyM" })))
 }
@@ -96,7 +108,8 @@ fn pabbly(request: &Request, body: &Value) -> Result<Reply, Reply> {
 
 fn script(request: &Request, body: &Value) -> Result<Reply, Reply> {
     let is_it = request.path == "/macros/s/AKfycbx0123456789/exec?key=a-long-random-word";
-    demand(is_it && body["lead"]["uuid"].is_string(), 200, "no")?;
+    // What it throws is a page, in a good answer.
+    demand(is_it && body["lead"]["uuid"].is_string(), 200, "Error: another key")?;
     // It has run, and the text that it returns stands elsewhere.
     Ok(Reply::status(302).header("Location", "https://script.googleusercontent.com/macros/echo"))
 }
@@ -144,9 +157,11 @@ async fn every_recipe_brings_a_lead() {
         let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
         assert_eq!(outcome, Outcome::Delivered, "{title}");
         let mut bare = sample_lead(2);
-        bare["lead"].as_object_mut().unwrap().remove("phone");
+        for field in ["phone", "event_type", "event_date", "guest_count"] {
+            bare["lead"].as_object_mut().unwrap().remove(field);
+        }
         let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &bare)).await;
-        assert_eq!(outcome, Outcome::Delivered, "{title}: without a phone");
+        assert_eq!(outcome, Outcome::Delivered, "{title}: without what no lead must say");
         let taken = fake.with(|api| api.taken.clone());
         assert_eq!(taken.len(), 2, "{title}");
         assert!(taken[0].to_string().contains("O'Patel"), "{title}: {}", taken[0]);
@@ -164,5 +179,17 @@ async fn what_monday_refuses_with_200_is_no_success() {
     let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
     let (_, error) = class_and_error(outcome);
     assert!(error.contains("Variable $values of type JSON"), "{error}");
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_script_throws_is_no_success() {
+    let fake = Fake::start(Api { contract: script, taken: Vec::new() }).await.unwrap();
+    let (connector, mut config, credentials) = recipe("Google Apps Script", &fake.url());
+    config["query"]["key"] = json!("a-key-of-before");
+    let mut pushing = Pushing::new(&connector, config, credentials, Value::Null, PATIENCE);
+    let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &sample_lead(1))).await;
+    let (class, error) = class_and_error(outcome);
+    assert_eq!(class, FailureClass::Unknown, "{error}");
     fake.stop().await;
 }

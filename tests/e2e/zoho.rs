@@ -158,12 +158,26 @@ async fn a_probe_tells_the_organization_and_what_is_wrong_with_the_mapping() {
             "lead.name: Guests is of type integer, and this is a text",
         ]
     );
-    fake.with(|zoho| zoho.scopes = ["modules"].into());
+    fake.with(|zoho| zoho.scopes = ["modules", "search"].into());
     let report = pushing.probe(ProbeKind::Test).await;
     assert_eq!((report.outcome, report.account), (Outcome::Delivered, None));
     let unchecked =
         "the mapping was not checked: zoho OAUTH_SCOPE_MISMATCH invalid oauth scope to access this URL";
     assert_eq!(report.findings, [unchecked]);
+    fake.stop().await;
+}
+
+/// Whoever logs in without it would see each push refused.
+#[tokio::test]
+async fn a_look_says_that_a_search_takes_a_scope() {
+    let (fake, mut pushing) = scene(json!({}), json!({})).await;
+    fake.with(|zoho| zoho.scopes.remove("search"));
+    let told = "zoho OAUTH_SCOPE_MISMATCH invalid oauth scope to access this URL: to search takes the scope ZohoSearch.securesearch.READ";
+    let expected = (FailureClass::Credentials, told.to_owned());
+    assert_eq!(class_and_error(pushing.probe(ProbeKind::Test).await.outcome), expected);
+    let mut bringing = Bringing::new(EventKind::Created, &sample_lead(1));
+    assert_eq!(class_and_error(pushing.attempt(&mut bringing).await), expected);
+    assert_eq!(counts(&fake), (0, 0));
     fake.stop().await;
 }
 

@@ -132,7 +132,7 @@ impl ActiveCampaign {
                 };
                 Reply::json(200, &json!({"contacts": found.map(contact).collect::<Vec<_>>()}))
             }
-            ("GET", ["api", "3", "contacts", id, what]) => self.of_contact(id, what),
+            ("GET", ["api", "3", "contacts", id, what]) => self.of_contact(route, id, what),
             _ => missing("No Result found"),
         }
     }
@@ -153,24 +153,20 @@ impl ActiveCampaign {
         Reply::json(200, &told)
     }
 
-    fn of_contact(&self, id: &str, what: &str) -> Reply {
+    fn of_contact(&self, route: &Route, id: &str, what: &str) -> Reply {
         let number: u64 = id.parse().unwrap_or(0);
         let Some(contact) = self.contacts.get(&number) else {
             return missing(&format!("No Result found for Subscriber with id {id}"));
         };
         match what {
             "contactLists" => {
-                let places = contact.lists.iter();
-                let places: Vec<Value> = places
-                    .map(|(list, status)| json!({"contact": id, "list": list, "status": status}))
-                    .collect();
-                Reply::json(200, &json!({"contactLists": places}))
+                let place = |(list, status): (&String, &String)| json!({"contact": id, "list": list, "status": status});
+                Reply::json(200, &self.page(route, what, contact.lists.iter().map(place)))
             }
             "notes" => {
                 let notes = self.notes.iter().filter(|(_, note)| note.contact == number);
-                let notes: Vec<Value> =
-                    notes.map(|(id, note)| json!({"id": id.to_string(), "note": note.text})).collect();
-                Reply::json(200, &json!({"notes": notes}))
+                let note = |(id, note): (&u64, &Note)| json!({"id": id.to_string(), "note": note.text});
+                Reply::json(200, &self.page(route, what, notes.map(note)))
             }
             _ => missing("No Result found"),
         }

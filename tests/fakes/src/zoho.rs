@@ -98,7 +98,7 @@ impl Default for Zoho {
             app: ("1000.CLIENT".to_owned(), "secret-1".to_owned(), "1000.refresh".to_owned()),
             tokens: BTreeSet::new(),
             logins: 0,
-            scopes: ["modules", "settings", "tags", "org"].into(),
+            scopes: ["modules", "search", "settings", "tags", "org"].into(),
             fields: fields.map(|(name, kind)| (name.to_owned(), kind)).to_vec(),
             required: BTreeSet::from(["Last_Name".to_owned()]),
             unique: BTreeSet::new(),
@@ -144,6 +144,7 @@ impl Zoho {
             Some(&"org") => "org",
             _ if path.iter().any(|part| matches!(*part, "tags" | "add_tags")) => "tags",
             Some(&"settings") => "settings",
+            _ if path.last() == Some(&"search") => "search",
             _ => "modules",
         };
         if !self.scopes.contains(scope) {

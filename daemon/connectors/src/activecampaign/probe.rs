@@ -3,6 +3,9 @@
 use super::{Ready, VENDOR, config};
 use crate::prelude::*;
 
+/// Fields of which several options may be chosen.
+const SEVERAL: Terms = "listbox multiselect checkbox";
+
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let host = ready.url.host_str().unwrap_or_default();
     let mut user = Value::Null;
@@ -30,13 +33,19 @@ fn custom(mapping: &Mapping, field: &Value) -> Option<TargetField> {
         "datetime" => Takes::Time,
         // A value that is no option is kept all the same, and shown nowhere.
         "dropdown" | "radio" => Takes::Choice,
+        several if named(SEVERAL, several) => Takes::Choice,
         _ => Takes::Scalar,
     };
     let spelled = mapping.targets().map(|(_, name)| name);
     let spelled = spelled.filter(|name| tag.eq_ignore_ascii_case(name.trim_matches('%')));
     let aliases = spelled.chain(id).map(str::to_owned).collect();
     let target = TargetField::new(tag, kind, takes).labelled(word(field, "title"));
-    Some(TargetField { aliases, ..target.choosing(&field["options"], "value", "label") })
+    let mut target = target.choosing(&field["options"], "value", "label");
+    // Where several may be chosen, options stand between bars.
+    for choice in target.choices.iter_mut().filter(|_| named(SEVERAL, kind)) {
+        choice.value = json!(format!("||{}||", choice.value.as_str().unwrap_or_default()));
+    }
+    Some(TargetField { aliases, ..target })
 }
 
 fn own(name: &str) -> TargetField {

@@ -186,7 +186,8 @@ impl Ready {
 
     /// Puts somebody into the list who was never in it; false if there is no such contact.
     async fn list(&self, contact: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
-        let asked = ctx.send(self.get(&["contacts", contact, "contactLists"], &[]).long()).await?;
+        let places = self.get(&["contacts", contact, "contactLists"], &[("limit", PAGE)]);
+        let asked = ctx.send(places.long()).await?;
         if asked.status == 404 {
             return Ok(false);
         }

@@ -30,6 +30,8 @@ pub(super) fn own_mapping() -> Value {
     crm::person_mapping(["FIRSTNAME", "LASTNAME", "", "SMS", "", "", ""])
 }
 
+const TOGETHER: &str = "confirm_template_id and confirm_redirect_url belong together: set both or neither";
+
 /// How new people are asked to confirm.
 #[derive(Debug)]
 pub(super) struct Confirmation {
@@ -42,11 +44,7 @@ impl Confirmation {
         let (template, redirect) = match (config.confirm_template_id, &config.confirm_redirect_url) {
             (None, None) => return Ok(None),
             (Some(template), Some(redirect)) => (template.0, redirect.clone()),
-            _ => {
-                let text =
-                    "confirm_template_id and confirm_redirect_url belong together: set both or neither";
-                return Err(Problem::at("confirm_template_id", text));
-            }
+            _ => return Err(Problem::at("confirm_template_id", TOGETHER)),
         };
         if config::url(&redirect).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
             return Ok(Some(Self { template, redirect }));

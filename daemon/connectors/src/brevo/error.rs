@@ -15,6 +15,13 @@ const CLASSES: Classes = &[
     (FailureClass::Throttled, "too_many_requests"),
 ];
 
+/// Attributes that answers refuse, by what these call them.
+const CALLED: [(&str, &[&str]); 3] = [
+    ("WHATSAPP", &["WhatsApp", "WHATSAPP"]),
+    ("LANDLINE_NUMBER", &["landline", "Landline", "LANDLINE_NUMBER"]),
+    ("SMS", &["SMS", "phone number"]),
+];
+
 /// What went wrong.
 pub(super) fn failure(response: &Response, now: Moment) -> Failure {
     let body = response.json().unwrap_or_default();
@@ -39,17 +46,9 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
     let message = word(&body, "message").unwrap_or_default();
     let doubled = each(&body["metadata"]["duplicate_identifiers"]).filter_map(Value::as_str);
     let doubled: Vec<&str> = doubled.collect();
-    let is_named = |names: &[&str]| {
-        names
-            .iter()
-            .any(|name| message.contains(name) || doubled.iter().any(|own| own.eq_ignore_ascii_case(name)))
-    };
-    let name = match () {
-        () if is_named(&["WhatsApp", "WHATSAPP"]) => "WHATSAPP",
-        () if is_named(&["landline", "Landline", "LANDLINE_NUMBER"]) => "LANDLINE_NUMBER",
-        () if is_named(&["SMS", "phone number"]) => "SMS",
-        () => return Vec::new(),
-    };
     let reason = if message.is_empty() { code } else { message };
-    vec![(name.to_owned(), Flaw::Refused(reason.to_owned()))]
+    let is_it =
+        |name: &&str| message.contains(*name) || doubled.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let refused = CALLED.iter().filter(|(_, names)| names.iter().any(is_it)).take(1);
+    refused.map(|(own, _)| ((*own).to_owned(), Flaw::Refused(reason.to_owned()))).collect()
 }

@@ -16,14 +16,10 @@ const HOSTS: [&str; 4] = ["discord.com", "discordapp.com", "ptb.discord.com", "c
 /// Whether it is the URL of a webhook, and not of its variant for other programs' messages.
 pub(super) fn is_discord(url: &Url) -> Result<(), Problem> {
     let is_host = url.host_str().is_some_and(|host| HOSTS.contains(&host));
-    let path = url.path().strip_prefix("/api/").unwrap_or_default();
-    let path = match path.split_once('/') {
-        Some((version, rest)) if version.starts_with('v') => rest,
-        _ => path,
-    };
-    let parts: Vec<&str> = path.split('/').collect();
+    let parts: Vec<&str> = url.path().strip_prefix("/api/").unwrap_or_default().split('/').collect();
     match parts[..] {
-        ["webhooks", _, token] if is_host && !token.is_empty() => Ok(()),
+        // What stands before is the API's version.
+        ["webhooks", _, token] | [_, "webhooks", _, token] if is_host && !token.is_empty() => Ok(()),
         _ => Err(Problem::new("must be the URL of a webhook: https://discord.com/api/webhooks/…")),
     }
 }

@@ -26,6 +26,8 @@ fn read(response: &Response, now: Moment) -> Failure {
         // The webhook, its token, its channel or its right to post is gone.
         10003 | 10015 | 50001 | 50013 | 50027 => Some(FailureClass::Credentials),
         40005 | 50006 | 50035 | 220_001..=220_003 => Some(FailureClass::Rejected),
+        // The guard before it, which speaks so, too.
+        40333 => Some(FailureClass::Throttled),
         _ => None,
     };
     let told = format!("{message}{}{}", refused(&body), advice(code));
@@ -41,10 +43,8 @@ fn wait(body: &Value) -> Duration {
 
 /// Which part of the message is refused, and why.
 fn refused(body: &Value) -> String {
-    match body.get("errors") {
-        Some(errors) => format!(": {}", reading::one_line(&errors.to_string(), 200)),
-        None => String::new(),
-    }
+    let told = |errors: &Value| format!(": {}", reading::one_line(&errors.to_string(), 200));
+    body.get("errors").map(told).unwrap_or_default()
 }
 
 /// What to do about it.

@@ -11,7 +11,8 @@ use crate::{chat::Chat, prelude::*};
 use config::Credentials;
 
 const NAME: &str = "discord";
-/// From hearsay: Discord tells its limits in its answers only, and is asked to wait by 429.
+/// As people at Discord said once, for it tells its limits in its answers only. They spoke of thirty a minute for a channel,
+/// too: a crowd is told by 429 how long to wait for that.
 const PACE: Pace = Pace { calls: 5, per: Duration::from_secs(2) };
 
 /// The connector `discord`.

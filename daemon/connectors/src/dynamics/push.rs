@@ -26,10 +26,8 @@ impl Leads for Ready {
     }
 
     async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
-        match self.key_of(uuid) {
-            Some(key) => self.by_key(&key, ctx).await,
-            None => Ok(None),
-        }
+        let Some(key) = self.key_of(uuid) else { return Ok(None) };
+        self.by_key(&key, ctx).await
     }
 
     /// By the alternate key, where there is one: then the same enquiry never makes a second lead, nor writes over the

@@ -7,8 +7,8 @@ use leadline_domain::nearest::unknown;
 pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let fields = [("fields", "properties.title,sheets.properties.title")];
     let whole = VENDOR.json(ctx, ready.request(Method::GET, "").query(&fields)).await?;
-    let sheets = whole["sheets"].as_array().map_or(&[][..], Vec::as_slice);
-    let titles: Vec<&str> = sheets.iter().filter_map(|sheet| word(&sheet["properties"], "title")).collect();
+    let titles = each(&whole["sheets"]).filter_map(|sheet| word(&sheet["properties"], "title"));
+    let titles: Vec<&str> = titles.collect();
     if !titles.contains(&ready.sheet.as_str()) {
         let problem = unknown("sheet", &ready.sheet, titles.iter().copied());
         return Err(Failure::new(FailureClass::Rejected, format!("{}: {problem}", VENDOR.name)));

@@ -80,11 +80,10 @@ pub(super) fn unwritable(mapping: &Mapping) -> Vec<Problem> {
 pub(super) fn slips(mapping: &Mapping) -> Vec<String> {
     let plain = |name: &str| name.replace(['_', ' ', '-'], "").to_lowercase();
     let targets = mapping.targets().map(|(rule, target)| (rule.field.as_str(), target));
-    targets
-        .filter_map(|(field, target)| {
-            let is_meant = |name: &&str| plain(name) == plain(target) && *name != target;
-            let meant = ATTRIBUTES.split(' ').find(is_meant)?;
-            Some(format!("{field}: {target} is a property of its own; did you mean {meant}?"))
-        })
-        .collect()
+    let slip = |(field, target): (&str, &str)| {
+        let is_meant = |name: &&str| plain(name) == plain(target) && *name != target;
+        let meant = ATTRIBUTES.split(' ').find(is_meant)?;
+        Some(format!("{field}: {target} is a property of its own; did you mean {meant}?"))
+    };
+    targets.filter_map(slip).collect()
 }

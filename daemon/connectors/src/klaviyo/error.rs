@@ -30,36 +30,34 @@ pub(super) fn flaws(response: &Response) -> Vec<(String, Flaw)> {
         return Vec::new();
     }
     let named = |error: &Value| {
-        let reason = word(error, "detail").or_else(|| word(error, "title"))?;
+        let (reason, attribute) = said(error)?;
         let flaw = Flaw::Refused(reason.to_owned());
         // A number that is another profile's already: which identifier it is, the answer need not say.
         if word(error, "code") == Some("duplicate_profile") {
             return Some(("phone_number".to_owned(), flaw));
         }
-        let pointer = error.pointer("/source/pointer").and_then(Value::as_str)?;
-        let attribute = pointer.strip_prefix("/data/attributes/")?.trim_end_matches('/');
-        Some((attribute.replace('/', "."), flaw))
+        Some((attribute?.replace('/', "."), flaw))
     };
     errors(response).iter().filter_map(named).collect()
 }
 
 fn errors(response: &Response) -> Vec<Value> {
-    let errors = response.json().and_then(|mut body| body.pointer_mut("/errors").map(Value::take));
-    match errors {
-        Some(Value::Array(errors)) => errors,
-        _ => Vec::new(),
-    }
+    each(&response.json().unwrap_or_default()["errors"]).cloned().collect()
+}
+
+/// Why an error refuses, and the attribute that it is about, if it names one.
+fn said(error: &Value) -> Option<(&str, Option<&str>)> {
+    let reason = word(error, "detail").or_else(|| word(error, "title"))?;
+    let pointer = error.pointer("/source/pointer").and_then(Value::as_str).unwrap_or_default();
+    let attribute = pointer.strip_prefix("/data/attributes/");
+    Some((reason, attribute.map(|attribute| attribute.trim_end_matches('/'))))
 }
 
 /// `phone_number: Invalid phone number format.`, for each error.
 fn details(errors: &[Value]) -> String {
     let detail = |error: &Value| {
-        let said = word(error, "detail").or_else(|| word(error, "title"))?;
-        let pointer = error.pointer("/source/pointer").and_then(Value::as_str).unwrap_or_default();
-        Some(match pointer.strip_prefix("/data/attributes/") {
-            Some(attribute) => format!("{}: {said}", attribute.trim_end_matches('/')),
-            None => said.to_owned(),
-        })
+        let (reason, attribute) = said(error)?;
+        Some(attribute.map_or_else(|| reason.to_owned(), |attribute| format!("{attribute}: {reason}")))
     };
     errors.iter().filter_map(detail).take(QUOTED).collect::<Vec<_>>().join("; ")
 }

@@ -7,9 +7,8 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
     if kind != ProbeKind::Mapping {
         let wanted = [("fields[account]", "contact_information.organization_name")];
         let account = VENDOR.json(ctx, ready.get(&["accounts"], &wanted)).await?;
-        let name = account.pointer("/data/0/attributes/contact_information/organization_name");
-        let name = name.and_then(|name| name.as_str()).unwrap_or("?").to_owned();
-        ctx.found.account = Some(name);
+        let name = &account["data"][0]["attributes"]["contact_information"]["organization_name"];
+        ctx.found.account = Some(name.as_str().unwrap_or("?").to_owned());
     }
     let wanted = [("fields[list]", "name,opt_in_process")];
     let list =

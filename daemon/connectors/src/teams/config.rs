@@ -11,8 +11,8 @@ settings! {
 }
 
 /// The clouds whose workflows these may be.
-const HOSTS: Terms = ".api.powerplatform.com .logic.azure.com .azure-api.net .api.powerplatform.us .logic.azure.us \
-    .api.powerplatform.cn";
+const HOSTS: Terms = ".api.powerplatform.com .logic.azure.com .azure-api.net .powerplatform.microsoft.us .api.appsplatform.us \
+    .api.powerplatform.us .logic.azure.us .api.powerplatform.partner.microsoftonline.cn .api.powerplatform.cn";
 
 pub(super) fn is_workflow(url: &Url) -> Result<(), Problem> {
     let host = url.host_str().unwrap_or_default();

@@ -129,6 +129,14 @@ fn only_a_workflows_url_is_taken() {
     assert_eq!(check(HOOK), "");
     let older = "https://prod-12.westeurope.logic.azure.com:443/workflows/0f1e/triggers/manual/paths/invoke?api-version=2016-06-01&sig=abc";
     assert_eq!(check(older), "");
+    for cloud in [
+        "api.gov.powerplatform.microsoft.us",
+        "api.high.powerplatform.microsoft.us",
+        "api.appsplatform.us",
+        "api.powerplatform.partner.microsoftonline.cn",
+    ] {
+        assert_eq!(check(&HOOK.replace("api.powerplatform.com", cloud)), "", "{cloud}");
+    }
     for (url, problem) in [
         (
             "https://barn.webhook.office.com/webhookb2/0/IncomingWebhook/1/2",

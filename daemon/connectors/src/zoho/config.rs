@@ -8,7 +8,7 @@ pub(super) const ACCOUNTS: &str = "https://accounts.zoho.com";
 settings! {
     /// Where to log in, and what becomes of Leads.
     pub(crate) struct Config {
-        /// Where your data centre logs in, https://accounts.zoho.eu or .com, .in, .com.au, .jp, .sa, accounts.zohocloud.ca; absent for .com
+        /// Where your data centre logs in, https://accounts.zoho.eu or .com, .in, .com.au, .jp, .sa, .uk, .ae, .com.cn, accounts.zohocloud.ca; absent for .com
         accounts_url: Option<BaseUrl>,
         /// The Lead Source of new Leads
         lead_source: String = "Web",

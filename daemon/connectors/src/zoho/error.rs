@@ -8,6 +8,8 @@ const CROWDED: Duration = Duration::from_secs(60);
 /// A login gives ten tokens in ten minutes.
 const LOGINS: Duration = Duration::from_secs(10 * 60);
 
+/// The token may not do what was asked for.
+pub(super) const NO_SCOPE: &str = "OAUTH_SCOPE_MISMATCH";
 /// What Zoho's codes mean.
 const CLASSES: Classes = &[
     (FailureClass::Credentials, "INVALID_TOKEN AUTHENTICATION_FAILURE OAUTH_SCOPE_MISMATCH NO_PERMISSION"),

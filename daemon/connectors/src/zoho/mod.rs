@@ -83,7 +83,9 @@ impl Prepared for Ready {
         let site = things.get(SITE).and_then(|site| site.strip_prefix("https://www.zohoapis."));
         named_as(&["lead", "note"], things, |kind, id| {
             let domain = site.filter(|_| kind == "lead")?.trim_end_matches('/');
-            Some(format!("https://crm.zoho.{domain}/crm/tab/Leads/{id}"))
+            // Canada's is called otherwise than where its calls go.
+            let zoho = if domain == "ca" { "zohocloud" } else { "zoho" };
+            Some(format!("https://crm.{zoho}.{domain}/crm/tab/Leads/{id}"))
         })
     }
 

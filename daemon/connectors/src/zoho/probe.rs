@@ -17,9 +17,11 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
         ctx.found.account = match VENDOR.json(ctx, ready.get(&["org"], &[])).await {
             Ok(org) => word(&org["org"][0], "company_name").map(str::to_owned),
             // Pushes do not need to know its name, and a token may do without that scope.
-            Err(failure) if failure.error.contains("OAUTH_SCOPE_MISMATCH") => None,
+            Err(failure) if failure.error.contains(super::error::NO_SCOPE) => None,
             Err(failure) => return Err(failure),
         };
+        // Each push begins so.
+        ready.search("nobody@example.com", ctx).await?;
     }
     if !ready.settings.tags.0.is_empty()
         && let Err(failure) = VENDOR.json(ctx, ready.get(&["settings", "tags"], &[("module", "Leads")])).await

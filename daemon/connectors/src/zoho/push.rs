@@ -22,15 +22,13 @@ impl Leads for Ready {
     }
 
     async fn by_email(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
-        let query = [("email", email), ("converted", "false"), READ];
-        let answer = ctx.send(self.get(&["Leads", "search"], &query)).await?;
         // The search looks into every field that holds an address, and may find longer ones.
         let has_it = |lead: &Value| {
             let is_it =
                 |key: &&str| word(lead, key).is_some_and(|own| own.trim().eq_ignore_ascii_case(email));
             ["Email", "Secondary_Email"].iter().any(is_it)
         };
-        Ok(self.there(&found(&answer, ctx.now)?, has_it))
+        Ok(self.there(&self.search(email, ctx).await?, has_it))
     }
 
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
@@ -98,6 +96,19 @@ impl Leads for Ready {
 }
 
 impl Ready {
+    /// The Leads that have an address. To search takes a scope beside that of Leads, which is easily forgotten.
+    pub(super) async fn search(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Vec<Value>> {
+        let query = [("email", email), ("converted", "false"), READ];
+        let answer = ctx.send(self.get(&["Leads", "search"], &query)).await?;
+        let mut found = found(&answer, ctx.now);
+        if let Err(failure) = &mut found
+            && failure.error.contains(error::NO_SCOPE)
+        {
+            failure.error.push_str(": to search takes the scope ZohoSearch.securesearch.READ");
+        }
+        found
+    }
+
     /// Gives the Lead the tags beside its own.
     pub(super) async fn tag(&self, ctx: &mut Conversation<'_>) -> Result<()> {
         let Some(lead) = ctx.id("lead") else { return Ok(()) };

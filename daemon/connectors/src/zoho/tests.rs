@@ -268,11 +268,13 @@ fn a_login_gives_the_host_of_its_data_centre_and_its_own_kind_of_token() {
     assert_eq!(said.requests[0].url.host_str(), Some("www.zohoapis.eu"));
     let header = said.requests[0].headers.iter().find(|header| header.name == "authorization").unwrap();
     assert_eq!((header.value.to_str().unwrap(), header.secret), ("Zoho-oauthtoken 1000.a", true));
-    let ids = Ids::from([("lead".into(), LEAD.into()), ("_site".into(), "https://www.zohoapis.eu/".into())]);
-    assert_eq!(
-        ready.records(&ids, None)[0].url.as_deref(),
-        Some("https://crm.zoho.eu/crm/tab/Leads/3652397000002181001")
-    );
+    for (site, seen) in
+        [("https://www.zohoapis.eu/", "crm.zoho.eu"), ("https://www.zohoapis.ca", "crm.zohocloud.ca")]
+    {
+        let ids = Ids::from([("lead".into(), LEAD.into()), ("_site".into(), site.into())]);
+        let link = format!("https://{seen}/crm/tab/Leads/{LEAD}");
+        assert_eq!(ready.records(&ids, None)[0].url.as_deref(), Some(&*link));
+    }
 }
 
 #[test]
