@@ -42,7 +42,7 @@ use crate::{
 const KEPT_MAX: usize = 4096;
 /// How much is kept of what was sent, where a push takes several calls.
 const SENT_MAX: usize = 16 * 1024;
-/// How long a push waits for another daemon's login, and how often it looks.
+/// How long a push waits for the login of another integration or daemon, and how often it looks.
 const REFRESH_WAIT: Duration = Duration::from_secs(70);
 const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 /// How many headers of a response, and how much of each, are kept.
@@ -315,7 +315,7 @@ impl Transport for Network<'_> {
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
         };
-        ready.session.token(ready.integration.version, refused, now, get).await
+        ready.session.token(refused, now, get).await
     }
 
     async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
@@ -327,7 +327,7 @@ impl Transport for Network<'_> {
                 Some(Ok(Some(newest))) => return Ok(newest),
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
                 Some(Ok(None)) => {
-                    let error = "another daemon is logging in to this target and does not end";
+                    let error = "another login to this target does not end";
                     return Err(Failure::new(FailureClass::Transient, error));
                 }
                 Some(Err(error)) => return Err(cannot_be_loaded(&error)),
