@@ -294,9 +294,8 @@ impl Transport for Network<'_> {
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
         let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
-        let integration = &self.ready.integration;
         loop {
-            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
+            let kept = self.store.keep_vendor_ids(self.ready.integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -319,10 +318,9 @@ impl Transport for Network<'_> {
     }
 
     async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        let integration = &self.ready.integration;
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.lane(), own).await;
+            let begun = self.store.begin_refresh(self.ready.integration.lane(), own).await;
             match settled(begun).await {
                 Some(Ok(Some(newest))) => return Ok(newest),
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
@@ -337,9 +335,8 @@ impl Transport for Network<'_> {
     }
 
     async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
-        let integration = &self.ready.integration;
         loop {
-            let ended = self.store.end_refresh(integration.lane(), own, given).await;
+            let ended = self.store.end_refresh(self.ready.integration.lane(), own, given).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }
@@ -350,6 +347,10 @@ impl Transport for Network<'_> {
         // One who is locked already is let go first.
         self.person = None;
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
+    }
+
+    fn last_made(&mut self) -> Option<&mut serde_json::Value> {
+        self.person.as_mut().map(PersonLock::made)
     }
 }
 

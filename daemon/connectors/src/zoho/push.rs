@@ -35,7 +35,7 @@ impl Leads for Ready {
 
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
-        if ctx.recently_pushed() && (plan.has_made_name || plan.has_new) {
+        if ctx.recently_pushed && (plan.has_made_name || plan.has_new) {
             // It would find the Lead and write over it what only a new one is to get, a name that is made up for example.
             return Err(vendor::lagging(NAME, "person"));
         }
