@@ -274,7 +274,7 @@ impl Transport for Network<'_> {
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
         let (mut span, call) = traced(self.trace, call);
-        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
+        let answer = self.client.call(&self.ready.pool, &call, self.ready.time_for(&call), self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
             && response.is_good()

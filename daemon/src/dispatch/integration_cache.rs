@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     compute::{Compute, Unfinished},
-    connectors::{self, Connector, Prepared},
+    connectors::{self, Call, Connector, Prepared},
     domain::{
         ids::IntegrationId,
         integration::{Integration, Policy},
@@ -29,11 +30,13 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store},
+    store::{Error, Store, integration::refresh::TURN},
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
 const LOADS_MAX: usize = 8;
+/// How long a login may take, whatever other calls have: it is kept before another takes its turn.
+const LOGIN_TIMEOUT: Duration = TURN.saturating_sub(Duration::from_secs(15));
 
 /// An integration ready to push, or the reason why none of its pushes can be rendered.
 pub(super) struct PreparedIntegration {
@@ -54,6 +57,17 @@ impl fmt::Debug for PreparedIntegration {
             .field("integration", &self.integration.id)
             .finish_non_exhaustive()
     }
+}
+
+impl PreparedIntegration {
+    /// How long this call may take.
+    pub(super) fn time_for(&self, call: &Call) -> Duration {
+        time_for(call, self.policy.timeout)
+    }
+}
+
+fn time_for(call: &Call, timeout: Duration) -> Duration {
+    if call.is_secret() { timeout.min(LOGIN_TIMEOUT) } else { timeout }
 }
 
 /// The integrations that were prepared, one version of each.
@@ -241,5 +255,24 @@ impl IntegrationCache {
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
         prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use url::Url;
+
+    use super::*;
+    use crate::connectors::Request;
+
+    #[test]
+    fn a_login_ends_before_another_takes_its_turn() {
+        let request = Request::new(Method::POST, Url::parse("https://crm.example/token").unwrap());
+        let login = Call::from(request.clone().secret_form(&[("grant_type", "refresh_token")]));
+        let (long, short) = (Duration::from_secs(300), Duration::from_secs(5));
+        assert_eq!(time_for(&Call::from(request), long), long);
+        assert_eq!(time_for(&login, short), short);
+        assert!(time_for(&login, long) < TURN);
     }
 }

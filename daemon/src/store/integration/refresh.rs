@@ -4,6 +4,8 @@
 //! back, find theirs. One login at a time: a token that is used twice may cost all of them. Several integrations of a
 //! company may have one app's token, and which do shows only unsealed, so all of one connector take turns.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -15,8 +17,8 @@ use crate::{
 
 /// So many tokens of earlier credentials are kept.
 const KEPT_MAX: usize = 4;
-/// So long, in seconds, a login may take before another takes its turn.
-const TURN_SECONDS: f64 = 60.0;
+/// So long a login may take before another takes its turn.
+pub const TURN: Duration = Duration::from_secs(60);
 
 /// The hash of a token of the credentials, with the newest that its logins gave.
 type KeptTokens = Vec<(String, String)>;
@@ -50,7 +52,7 @@ impl Store {
              WHERE company_id = $1 AND id = $2",
             lane.company.0,
             lane.integration.uuid(),
-            TURN_SECONDS,
+            TURN.as_secs_f64(),
         )
         .execute(&mut *tx)
         .await?;
