@@ -7,8 +7,6 @@ use crate::prelude::*;
 
 /// Under which the id of the company is kept.
 pub(super) const COMPANY: &str = "company";
-/// Under which it is kept that the search was given time.
-const WAITED: &str = "_company_waited";
 /// So many companies of a name are looked through.
 const FOUND: usize = 20;
 /// What names no employer: domains on which people of many have their addresses and pages, and what people type who have none.
@@ -62,10 +60,8 @@ impl Ready {
             VENDOR.checked(put, ctx.now)?;
             ctx.keep(&[(COMPANY, &id)]).await;
             true
-        } else if ctx.recently_pushed && ctx.id(WAITED).is_none() {
-            ctx.keep(&[(WAITED, key)]).await;
-            return Err(vendor::lagging(NAME, "company"));
         } else {
+            vendor::wait_once(NAME, "company", ctx).await?;
             match self.make(&Thing::company(company), contact, ctx).await {
                 // What somebody has typed as their employer keeps no lead out.
                 Err(refused) if refused.class == FailureClass::Rejected => {
