@@ -287,8 +287,8 @@ pub(super) fn gone(vendor: &str, what: &str) -> Failure {
     Failure::new(FailureClass::Transient, format!("{vendor}: somebody deleted the {what} meanwhile"))
 }
 
-/// Fails where another push has just ended: the search may not know yet what that has made, and is asked again. Once, as that
-/// push may have made nothing, and the one before may be this one's own.
+/// Fails where another push has just ended: the search may not know yet what that has made, and is asked again. Once, as
+/// that push may have made nothing, or have been an attempt of this one.
 pub(super) async fn wait_once(vendor: &str, what: &str, ctx: &mut Conversation<'_>) -> Result<()> {
     let waited = format!("_{what}_waited");
     if !ctx.recently_pushed || ctx.id(&waited).is_some() {

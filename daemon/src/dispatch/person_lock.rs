@@ -24,7 +24,7 @@ type Met = Option<Instant>;
 
 /// Somebody, as the last push left them.
 #[derive(Debug, Default)]
-struct Person {
+struct LockedPerson {
     met: Met,
     /// What it said it had made.
     made: Value,
@@ -36,13 +36,13 @@ pub(super) struct PersonLocks {
     hasher: RandomState,
     /// Until when others may have met anybody.
     others_until: Mutex<Met>,
-    people: Mutex<HashMap<u64, Arc<AsyncMutex<Person>>>>,
+    people: Mutex<HashMap<u64, Arc<AsyncMutex<LockedPerson>>>>,
 }
 
 /// The right to push for a person, until this is dropped.
 #[derive(Debug)]
 pub(super) struct PersonLock {
-    person: OwnedMutexGuard<Person>,
+    person: OwnedMutexGuard<LockedPerson>,
     others_until: Met,
 }
 
