@@ -1,5 +1,5 @@
 //! One account, several daemons on one database: its quota is kept, its newest refresh token is used once, and somebody
-//! whose leads come in through both is one person there, through however many integrations of a company.
+//! whose leads come in through both is one person there, all through however many integrations of a company.
 
 use leadline_fakes::{Fake, pipedrive::Pipedrive, sample_lead};
 use leadline_tests::{ChildDaemon, Database, Operator, check_invariants, http, post_lead, wait_until};
@@ -86,6 +86,33 @@ async fn integrations_of_one_account_keep_its_quota_and_its_people_together() {
     assert_eq!(fake.with(|pipedrive| (pipedrive.persons.len(), pipedrive.deals.len())), (1, 8));
     assert_eq!(fake.with(|pipedrive| pipedrive.quota.refused + pipedrive.searches.refused), 0);
     assert_eq!(second.stop().await, Some(0));
+    assert_eq!(first.stop().await, Some(0));
+    check_invariants(&database.pool().await).await;
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn integrations_of_one_app_log_in_with_its_newest_refresh_token() {
+    let database = Database::create().await;
+    let (mut first, mut second) = two(&database).await;
+    let operator = Operator::new(first.control().await);
+    let key = operator.company(7).await;
+    let fake = Fake::start(Pipedrive::default()).await.unwrap();
+    fake.with(|pipedrive| pipedrive.rotates = true);
+    let login = json!({ "client_id": "client-1", "client_secret": "secret-1", "refresh_token": "refresh-1" });
+    for n in 1..=2 {
+        let (name, config) = (format!("crm {n}"), json!({ "base_url": fake.url() }));
+        operator.connect_as(7, "pipedrive", &name, config, login.clone()).await;
+    }
+    post(&first, &key, 1).await;
+    wait_for_notes(&fake, 2).await;
+
+    // Both have to log in again, and maybe at another daemon.
+    fake.with(|pipedrive| pipedrive.tokens.clear());
+    assert_eq!(second.stop().await, Some(0));
+    post(&first, &key, 2).await;
+    wait_for_notes(&fake, 4).await;
+    assert_eq!(fake.with(|pipedrive| (pipedrive.persons.len(), pipedrive.reused)), (1, 0));
     assert_eq!(first.stop().await, Some(0));
     check_invariants(&database.pool().await).await;
     fake.stop().await;

@@ -2,7 +2,7 @@
 //! address, else made; each enquiry is kept on it as a note, so that an update never has to write over what sales wrote.
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Conversation, Push, Result,
@@ -192,8 +192,9 @@ pub(super) trait Leads: Sync {
     fn tells_enquiry(&self) -> bool {
         false
     }
-    /// The Lead that was made for the lead of this uuid, where the vendor is told it.
-    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+    /// The Lead where none is found by its address: that of the lead of this uuid, where the vendor is told it, or what the
+    /// last push for the person made, where the search lags.
+    async fn otherwise(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let _ = (uuid, ctx);
         Ok(None)
     }
@@ -227,6 +228,7 @@ impl Enquiry<'_> {
                 Some(lead) => lead,
                 None => self.lead(ctx).await?,
             };
+            ctx.last_made().into_iter().for_each(|made| *made = json!(lead));
             ctx.keep_site().await;
             ctx.keep(&[("lead", &lead), (&done, &lead)]).await;
             written::keep(&self.plan.update, ctx).await;
@@ -258,7 +260,7 @@ impl Enquiry<'_> {
         {
             return Ok(there.id);
         }
-        if let Some(there) = crm.by_uuid(&plan.lead, ctx).await?
+        if let Some(there) = crm.otherwise(&plan.lead, ctx).await?
             && self.updated(plan.update.clone(), &there, ctx).await?
         {
             return Ok(there.id);
@@ -278,11 +280,8 @@ impl Enquiry<'_> {
             }
             reopening.into_iter().for_each(|(field, value)| fields.insert(usize::MAX, field, value));
         }
-        if !written::has_members(&fields) {
-            // It was just found.
-            return Ok(true);
-        }
-        self.crm.update(&there.id, &fields, ctx).await
+        // It was just found.
+        Ok(!written::has_members(&fields) || self.crm.update(&there.id, &fields, ctx).await?)
     }
 
     /// Keeps the enquiry on the Lead; false if the Lead is gone.

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use super::{
     Answer, Call, Found, Ids, Login, Moment, Prepared, Push, Report, Response, Result, SITE, Token, reading,
@@ -73,6 +74,11 @@ pub trait Transport: Send {
     /// Waits until no other push to the account is about this person. True if one has just ended: a search that lags may
     /// not know yet whom it made.
     async fn lock_person(&mut self, person: &str) -> bool;
+
+    /// What the last push for the person that is locked said it had made, for the next one; null if none did.
+    fn last_made(&mut self) -> Option<&mut Value> {
+        None
+    }
 }
 
 /// What a push came to.
@@ -167,7 +173,8 @@ pub struct Conversation<'a> {
     transport: &'a mut dyn Transport,
     ids: Ids,
     token: Option<Arc<Token>>,
-    recently_pushed: bool,
+    /// Whether another push for the person that is locked has just ended: a search that lags may not know yet whom it made.
+    pub(super) recently_pushed: bool,
     calls: usize,
     notes: Vec<String>,
     /// The fields, or objects of such, that the target refused or that were left to sales: they were not written.
@@ -303,9 +310,9 @@ impl<'a> Conversation<'a> {
         self.recently_pushed = self.transport.lock_person(person).await;
     }
 
-    /// Whether another push for the person has just ended: a search that lags may not know yet whom it made.
-    pub(super) fn recently_pushed(&self) -> bool {
-        self.recently_pushed
+    /// What the last push for this person said it had made, as a search would tell it: this one may say so too.
+    pub(super) fn last_made(&mut self) -> Option<&mut Value> {
+        self.transport.last_made()
     }
 
     async fn log_in(&mut self, refused: Option<Arc<Token>>) {

@@ -100,6 +100,8 @@ pub(super) struct Script {
     pub(super) renewals: usize,
     /// Whether another push for the person has just ended.
     pub(super) recently_pushed: bool,
+    /// What the last push for the person said it had made.
+    pub(super) last_made: Value,
 }
 
 impl Script {
@@ -117,6 +119,7 @@ impl Script {
             token: Arc::new(token),
             renewals: 0,
             recently_pushed: false,
+            last_made: Value::Null,
         }
     }
 }
@@ -141,6 +144,10 @@ impl Transport for Script {
     async fn lock_person(&mut self, _person: &str) -> bool {
         self.recently_pushed
     }
+
+    fn last_made(&mut self) -> Option<&mut Value> {
+        Some(&mut self.last_made)
+    }
 }
 
 /// A push that is played as the daemon does it.
@@ -153,6 +160,7 @@ pub(super) struct PushCase<'a> {
     pub(super) ids: Ids,
     pub(super) token: Option<Token>,
     pub(super) recently_pushed: bool,
+    pub(super) last_made: Value,
 }
 
 /// What a push did.
@@ -180,6 +188,7 @@ impl<'a> PushCase<'a> {
             ids: Ids::new(),
             token: None,
             recently_pushed: false,
+            last_made: Value::Null,
         }
     }
 
@@ -207,7 +216,7 @@ impl<'a> PushCase<'a> {
         if let Some(token) = self.token {
             script.token = Arc::new(token);
         }
-        script.recently_pushed = self.recently_pushed;
+        (script.recently_pushed, script.last_made) = (self.recently_pushed, self.last_made);
         play(prepared, push, script)
     }
 }

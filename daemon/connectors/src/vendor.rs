@@ -287,11 +287,17 @@ pub(super) fn gone(vendor: &str, what: &str) -> Failure {
     Failure::new(FailureClass::Transient, format!("{vendor}: somebody deleted the {what} meanwhile"))
 }
 
-/// A search may not know yet what another push has just made: it is asked again.
-pub(super) fn lagging(vendor: &str, what: &str) -> Failure {
+/// Fails where another push has just ended: the search may not know yet what that has made, and is asked again. Once, as
+/// that push may have made nothing, or have been an attempt of this one.
+pub(super) async fn wait_once(vendor: &str, what: &str, ctx: &mut Conversation<'_>) -> Result<()> {
+    let waited = format!("_{what}_waited");
+    if !ctx.recently_pushed || ctx.id(&waited).is_some() {
+        return Ok(());
+    }
+    ctx.keep(&[(&waited, what)]).await;
     let error =
         format!("{vendor}: another push for this {what} has just ended, and the search may not know it yet");
-    Failure { retry_after: Some(LAG), ..Failure::new(FailureClass::Transient, error) }
+    Err(Failure { retry_after: Some(LAG), ..Failure::new(FailureClass::Transient, error) })
 }
 
 /// The same failure, which makes the lane wait: as long as the answer says, else for this time.

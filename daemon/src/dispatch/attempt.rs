@@ -42,7 +42,7 @@ use crate::{
 const KEPT_MAX: usize = 4096;
 /// How much is kept of what was sent, where a push takes several calls.
 const SENT_MAX: usize = 16 * 1024;
-/// How long a push waits for another daemon's login, and how often it looks.
+/// How long a push waits for the login of another integration or daemon, and how often it looks.
 const REFRESH_WAIT: Duration = Duration::from_secs(70);
 const REFRESH_AGAIN: Duration = Duration::from_millis(250);
 /// How many headers of a response, and how much of each, are kept.
@@ -274,7 +274,7 @@ impl Transport for Network<'_> {
         }
         let (after, started) = (self.began.elapsed(), Instant::now());
         let (mut span, call) = traced(self.trace, call);
-        let answer = self.client.call(&self.ready.pool, &call, self.ready.policy.timeout, self.cap).await;
+        let answer = self.client.call(&self.ready.pool, &call, self.ready.time_for(&call), self.cap).await;
         drop(turn);
         if let (Ok(response), Ok(prepared)) = (&answer, &self.ready.prepared)
             && response.is_good()
@@ -294,9 +294,8 @@ impl Transport for Network<'_> {
 
     async fn keep(&mut self, ids: &Ids) -> Result<(), Failure> {
         let Some(IdKeeper { lead, past }) = self.keep else { return Ok(()) };
-        let integration = &self.ready.integration;
         loop {
-            let kept = self.store.keep_vendor_ids(integration.lane(), lead, past.from, ids).await;
+            let kept = self.store.keep_vendor_ids(self.ready.integration.lane(), lead, past.from, ids).await;
             if let Some(answer) = settled(kept).await {
                 return answer.map_err(|error| unkept(&error));
             }
@@ -315,19 +314,18 @@ impl Transport for Network<'_> {
             let calls = self.made.iter().map(|exchange| &exchange.call);
             got.map_err(|failure| Secrets::of_all(calls).scrub_failure(failure))
         };
-        ready.session.token(ready.integration.version, refused, now, get).await
+        ready.session.token(refused, now, get).await
     }
 
     async fn begin_refresh(&mut self, own: &SecretString) -> Result<SecretString, Failure> {
-        let integration = &self.ready.integration;
         let until = Instant::now() + REFRESH_WAIT;
         loop {
-            let begun = self.store.begin_refresh(integration.lane(), own).await;
+            let begun = self.store.begin_refresh(self.ready.integration.lane(), own).await;
             match settled(begun).await {
                 Some(Ok(Some(newest))) => return Ok(newest),
                 Some(Ok(None)) if Instant::now() < until => tokio::time::sleep(REFRESH_AGAIN).await,
                 Some(Ok(None)) => {
-                    let error = "another daemon is logging in to this target and does not end";
+                    let error = "another login to this target does not end";
                     return Err(Failure::new(FailureClass::Transient, error));
                 }
                 Some(Err(error)) => return Err(cannot_be_loaded(&error)),
@@ -337,9 +335,8 @@ impl Transport for Network<'_> {
     }
 
     async fn end_refresh(&mut self, own: &SecretString, given: Option<&SecretString>) -> Result<(), Failure> {
-        let integration = &self.ready.integration;
         loop {
-            let ended = self.store.end_refresh(integration.lane(), own, given).await;
+            let ended = self.store.end_refresh(self.ready.integration.lane(), own, given).await;
             if let Some(answer) = settled(ended).await {
                 return answer.map_err(|error| cannot_be_loaded(&error));
             }
@@ -350,6 +347,10 @@ impl Transport for Network<'_> {
         // One who is locked already is let go first.
         self.person = None;
         self.person.insert(self.ready.quota.people.alone(person).await).recently_pushed()
+    }
+
+    fn last_made(&mut self) -> Option<&mut serde_json::Value> {
+        self.person.as_mut().map(PersonLock::made)
     }
 }
 

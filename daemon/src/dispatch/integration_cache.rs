@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -15,11 +16,11 @@ use tokio::{
 use super::{
     beside::{is_light_to_prepare, unrendered},
     quota::{Quota, Quotas},
-    session::Session,
+    session::{Session, Sessions},
 };
 use crate::{
     compute::{Compute, Unfinished},
-    connectors::{self, Connector, Prepared},
+    connectors::{self, Call, Connector, Prepared},
     domain::{
         ids::IntegrationId,
         integration::{Integration, Policy},
@@ -29,11 +30,13 @@ use crate::{
         template,
     },
     push::Pool,
-    store::{Error, Store},
+    store::{Error, Store, integration::refresh::TURN},
 };
 
 /// So many integrations are loaded side by side, however many lanes wake at once.
 const LOADS_MAX: usize = 8;
+/// How long a login may take, whatever other calls have: it is kept before another takes its turn.
+const LOGIN_TIMEOUT: Duration = TURN.saturating_sub(Duration::from_secs(15));
 
 /// An integration ready to push, or the reason why none of its pushes can be rendered.
 pub(super) struct PreparedIntegration {
@@ -56,11 +59,15 @@ impl fmt::Debug for PreparedIntegration {
     }
 }
 
-/// What an integration keeps from version to version.
-#[derive(Clone, Debug, Default)]
-struct Lasting {
-    session: Arc<Session>,
-    pool: Arc<Pool>,
+impl PreparedIntegration {
+    /// How long this call may take.
+    pub(super) fn time_for(&self, call: &Call) -> Duration {
+        time_for(call, self.policy.timeout)
+    }
+}
+
+fn time_for(call: &Call, timeout: Duration) -> Duration {
+    if call.is_secret() { timeout.min(LOGIN_TIMEOUT) } else { timeout }
 }
 
 /// The integrations that were prepared, one version of each.
@@ -76,7 +83,9 @@ pub(super) struct IntegrationCache {
     others: Mutex<Option<Instant>>,
     /// One for each integration that is pushed to, until it is gone.
     ready: RwLock<HashMap<IntegrationId, Arc<PreparedIntegration>>>,
-    lasting: Mutex<HashMap<IntegrationId, Lasting>>,
+    /// They outlast the versions of their integrations.
+    pools: Mutex<HashMap<IntegrationId, Arc<Pool>>>,
+    sessions: Sessions,
     quotas: Quotas,
     loads: Semaphore,
 }
@@ -91,7 +100,8 @@ impl IntegrationCache {
             began: (Instant::now(), now),
             others: Mutex::default(),
             ready: RwLock::default(),
-            lasting: Mutex::default(),
+            pools: Mutex::default(),
+            sessions: Sessions::default(),
             quotas: Quotas::default(),
             loads: Semaphore::new(LOADS_MAX),
         }
@@ -125,14 +135,17 @@ impl IntegrationCache {
         drop(permit);
         let Some(integration) = loaded else {
             self.ready.write().await.remove(&id.integration);
-            self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.integration);
+            self.pools.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.integration);
             return Ok(None);
         };
-        let lasting = self.lasting(id.integration);
+        let pool = self.pool(id.integration);
         // What was called under other credentials or another pace may count at the target too.
         let is_known = self.ready.read().await.contains_key(&id.integration);
         let others_until = if is_known { Some(Instant::now()) } else { self.others_until(id.integration) };
-        let ready = Arc::new(self.prepare(integration, lasting, others_until).await);
+        let mut ready = self.prepare(integration, pool, others_until).await;
+        let login = ready.prepared.as_ref().ok().and_then(|prepared| prepared.login());
+        ready.session = self.sessions.of(&ready.integration, login);
+        let ready = Arc::new(ready);
         if ready.prepared.as_ref().is_err_and(|failure| failure.class == FailureClass::Transient) {
             // The next push tries it again.
             return Ok(Some(ready));
@@ -157,7 +170,7 @@ impl IntegrationCache {
         let Some(mut integration) = self.store.integration(id).await? else { return Ok(None) };
         // They are given for what the integration pushes to now.
         (integration.credentials, integration.credentials_for) = (credentials, None);
-        Ok(Some(self.prepare(integration, Lasting::default(), self.others_until(id.integration)).await))
+        Ok(Some(self.prepare(integration, Arc::default(), self.others_until(id.integration)).await))
     }
 
     /// The daemons are others than before, and lanes go from one to another: until then another may have pushed to any
@@ -183,15 +196,15 @@ impl IntegrationCache {
         }
     }
 
-    fn lasting(&self, id: IntegrationId) -> Lasting {
-        let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
-        lasting.entry(id).or_default().clone()
+    fn pool(&self, id: IntegrationId) -> Arc<Pool> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(pools.entry(id).or_default())
     }
 
     async fn prepare(
         &self,
         integration: Integration,
-        Lasting { session, pool }: Lasting,
+        pool: Arc<Pool>,
         others_until: Option<Instant>,
     ) -> PreparedIntegration {
         let mut policy = connectors::policy(&integration.connector, &integration.config);
@@ -206,7 +219,7 @@ impl IntegrationCache {
                 policy,
                 template_weight: 0,
                 prepared,
-                session,
+                session: Arc::default(),
                 quota: Arc::default(),
                 integration,
             };
@@ -221,6 +234,7 @@ impl IntegrationCache {
         let account = connector.account(&integration.config, &integration.credentials);
         let quota = self.quotas.of(connector.manifest().name, &account, pace, others_until);
         pool.resize(policy.concurrency as usize);
+        let session = Arc::default();
         PreparedIntegration { policy, template_weight, prepared, session, quota, pool, integration }
     }
 
@@ -241,5 +255,24 @@ impl IntegrationCache {
         let (company, integration, brand) = (integration.company, integration.clone(), brand.to_owned());
         let prepared = self.compute.run(company, move || connector.prepare(&integration, &brand)).await;
         prepared.unwrap_or_else(|error| Err(unrendered(Unfinished { error, has_begun: false })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use url::Url;
+
+    use super::*;
+    use crate::connectors::Request;
+
+    #[test]
+    fn a_login_ends_before_another_takes_its_turn() {
+        let request = Request::new(Method::POST, Url::parse("https://crm.example/token").unwrap());
+        let login = Call::from(request.clone().secret_form(&[("grant_type", "refresh_token")]));
+        let (long, short) = (Duration::from_secs(300), Duration::from_secs(5));
+        assert_eq!(time_for(&Call::from(request), long), long);
+        assert_eq!(time_for(&login, short), short);
+        assert!(time_for(&login, long) < TURN);
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     time::Instant,
@@ -21,19 +22,27 @@ const PEOPLE_MAX: usize = 1024;
 /// When the last push for somebody ended.
 type Met = Option<Instant>;
 
+/// Somebody, as the last push left them.
+#[derive(Debug, Default)]
+struct LockedPerson {
+    met: Met,
+    /// What it said it had made.
+    made: Value,
+}
+
 /// The people of one account, by a hash that means nothing elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct PersonLocks {
     hasher: RandomState,
     /// Until when others may have met anybody.
     others_until: Mutex<Met>,
-    people: Mutex<HashMap<u64, Arc<AsyncMutex<Met>>>>,
+    people: Mutex<HashMap<u64, Arc<AsyncMutex<LockedPerson>>>>,
 }
 
 /// The right to push for a person, until this is dropped.
 #[derive(Debug)]
 pub(super) struct PersonLock {
-    met: OwnedMutexGuard<Met>,
+    person: OwnedMutexGuard<LockedPerson>,
     others_until: Met,
 }
 
@@ -44,13 +53,18 @@ fn is_recent(met: Met) -> bool {
 impl PersonLock {
     /// Whether another push for the person has just ended: a search may not know yet whom it made.
     pub(super) fn recently_pushed(&self) -> bool {
-        is_recent(*self.met) || is_recent(self.others_until)
+        is_recent(self.person.met) || is_recent(self.others_until)
+    }
+
+    /// What the last push for the person said it had made, for this one to say anew.
+    pub(super) fn made(&mut self) -> &mut Value {
+        &mut self.person.made
     }
 }
 
 impl Drop for PersonLock {
     fn drop(&mut self) {
-        *self.met = Some(Instant::now());
+        self.person.met = Some(Instant::now());
     }
 }
 
@@ -71,12 +85,16 @@ impl PersonLocks {
             let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
             if people.len() >= PEOPLE_MAX {
                 // Who is being pushed is locked.
-                people.retain(|_, person| person.try_lock().map_or(true, |met| is_recent(*met)));
+                people.retain(|_, person| person.try_lock().map_or(true, |person| is_recent(person.met)));
             }
             Arc::clone(people.entry(self.hasher.hash_one(person)).or_default())
         };
-        let met = person.lock_owned().await;
-        PersonLock { met, others_until: *self.others_until.lock().unwrap_or_else(PoisonError::into_inner) }
+        let mut person = person.lock_owned().await;
+        if !is_recent(person.met) {
+            // A search knows by now what became of it.
+            person.made = Value::Null;
+        }
+        PersonLock { person, others_until: *self.others_until.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
@@ -96,6 +114,18 @@ mod tests {
         assert!(is_free(&people, "bob").await);
         drop(ada);
         assert!(people.alone("ada").await.recently_pushed());
+    }
+
+    #[tokio::test]
+    async fn the_next_push_is_told_what_was_made_while_a_search_may_not_know() {
+        let people = PersonLocks::default();
+        *people.alone("ada").await.made() = "501".into();
+        assert_eq!(*people.alone("bob").await.made(), Value::Null);
+        assert_eq!(*people.alone("ada").await.made(), "501");
+        for person in people.people.lock().unwrap().values() {
+            person.try_lock().unwrap().met = Instant::now().checked_sub(RECENT);
+        }
+        assert_eq!(*people.alone("ada").await.made(), Value::Null);
     }
 
     #[tokio::test]

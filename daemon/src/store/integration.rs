@@ -26,7 +26,7 @@ use crate::{
 
 pub mod probe;
 pub mod read;
-mod refresh;
+pub mod refresh;
 pub mod removal;
 pub mod reset;
 pub mod secret;

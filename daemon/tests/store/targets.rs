@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use leadlined::{
-    domain::{delivery::Transition, fanout::Fate, ids::IntegrationId, integration::ProbeKind},
+    domain::{
+        delivery::Transition, fanout::Fate, ids::IntegrationId, integration::ProbeKind, lane::LaneId,
+        plan::Plan,
+    },
     store::queue::retry::LanePace,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -144,8 +147,39 @@ async fn the_newest_logins_of_a_few_credentials_are_kept() {
     }
     let kept = "(SELECT position('given'::bytea IN sealed_refresh) = 0 FROM integration)";
     assert!(bench.holds(kept).await, "they are sealed");
-    let gone = leadlined::domain::lane::LaneId::new(bench.company, IntegrationId::generate());
+    let gone = LaneId::new(bench.company, IntegrationId::generate());
     assert!(bench.store.begin_refresh(gone, &own(0)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn integrations_with_one_token_take_turns_and_each_has_the_newest() {
+    let bench = Bench::new().await;
+    let (first, own) = (bench.lane(), SecretString::from("own"));
+    let second = LaneId::new(bench.company, bench.integration(bench.company, "second").await);
+    let begin = async |lane: LaneId| {
+        let token = bench.store.begin_refresh(lane, &own).await.unwrap();
+        token.map(|token| token.expose_secret().to_owned())
+    };
+    let end = async |lane: LaneId, given: &str| {
+        bench.store.end_refresh(lane, &own, Some(&given.into())).await.unwrap();
+    };
+    assert_eq!(begin(first).await.as_deref(), Some("own"));
+    assert_eq!(begin(second).await, None, "the other one is logging in");
+    end(first, "newer").await;
+    assert_eq!(begin(second).await.as_deref(), Some("newer"));
+    end(second, "newest").await;
+    assert_eq!(begin(first).await.as_deref(), Some("newest"));
+    end(first, "last").await;
+    // What one of them keeps goes with it.
+    bench.sql("UPDATE integration SET sealed_refresh = NULL WHERE name = 'crm'").await;
+    assert_eq!(begin(second).await.as_deref(), Some("last"));
+    let other = {
+        let mut command = bench.command().await;
+        let company = command.create_company(None, "The Mill", Plan::Pro, None).await.unwrap().id;
+        command.commit().await.unwrap();
+        LaneId::new(company, bench.integration(company, "crm").await)
+    };
+    assert_eq!(begin(other).await.as_deref(), Some("own"), "another company waits for nobody");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Companies at HubSpot: one for each employer, with its people, whatever goes wrong on the way.
 
+use std::time::Duration;
+
 use leadline_fakes::{Fake, Fault, hubspot::Hubspot, sample_lead};
 use leadline_tests::{Bringing, Pushing};
 use leadlined::domain::{
@@ -8,7 +10,10 @@ use leadlined::domain::{
 };
 use serde_json::{Value, json};
 
-use super::{super::vendors::PATIENCE, NOTE, scene};
+use super::{
+    super::vendors::{PATIENCE, Scene},
+    NOTE, scene,
+};
 
 async fn employers() -> (Fake<Hubspot>, Pushing) {
     let (fake, _) = scene(json!({})).await;
@@ -100,5 +105,22 @@ async fn a_key_that_may_not_read_companies_is_told() {
         pushing.probe(ProbeKind::Mapping).await.findings,
         ["companies: cannot be read: hubspot MISSING_SCOPES crm.objects.companies.read"]
     );
+    fake.stop().await;
+}
+
+#[tokio::test]
+async fn colleagues_are_in_one_new_company_whatever_the_search_knows() {
+    let fake = Fake::start(Hubspot::default()).await.unwrap();
+    fake.with(|hubspot| hubspot.search_lag = Duration::from_secs(3600));
+    let config = json!({ "base_url": fake.url(), "companies": "yes" });
+    let scene = Scene::with("hubspot", config, json!({ "token": "pat-eu1-good" })).await;
+    for n in 1..=4 {
+        scene.post(n, |lead| lead["lead"]["profile"] = json!({ "company": "Innkept Ltd" })).await;
+    }
+    scene.wait_for(4, "delivered").await;
+    let people: Vec<usize> =
+        fake.with(|hubspot| hubspot.companies.values().map(|own| own.contacts.len()).collect());
+    assert_eq!(people, [4], "{:#?}", fake.calls());
+    scene.end().await;
     fake.stop().await;
 }

@@ -25,7 +25,7 @@ impl Leads for Ready {
         Ok(first_open(found.iter().filter_map(there)))
     }
 
-    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+    async fn otherwise(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let Some(key) = self.key_of(uuid) else { return Ok(None) };
         self.by_key(&key, ctx).await
     }

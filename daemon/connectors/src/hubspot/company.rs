@@ -1,13 +1,12 @@
 //! The company that a lead's employer is: found by its domain, else by its name, or made. HubSpot forbids no second one and
-//! its search lags behind, so that pushes for one employer wait for each other. What a company says stays as it is.
+//! its search lags behind, so that pushes for one employer wait for each other, and each tells the next one which it was.
+//! What a company says stays as it is.
 
 use super::{NAME, Ready, VENDOR, push::Thing};
 use crate::prelude::*;
 
 /// Under which the id of the company is kept.
 pub(super) const COMPANY: &str = "company";
-/// Under which it is kept that the search was given time.
-const WAITED: &str = "_company_waited";
 /// So many companies of a name are looked through.
 const FOUND: usize = 20;
 /// What names no employer: domains on which people of many have their addresses and pages, and what people type who have none.
@@ -50,8 +49,9 @@ impl Ready {
             return Ok(true);
         }
         ctx.lock_person(&format!("company {}", key.to_lowercase())).await;
-        let found = VENDOR.listed(ctx, self.search(company), "results").await?;
-        if let Some(id) = same(&found, company) {
+        let mut found = VENDOR.listed(ctx, self.search(company), "results").await?;
+        found.extend(ctx.last_made().map(std::mem::take));
+        let is_there = if let Some(id) = same(&found, company) {
             let path = ["contacts", contact, "associations", "default", "companies", &id];
             let put = ctx.send(self.objects(Method::PUT, &path)).await?;
             if put.status == 404 {
@@ -59,20 +59,22 @@ impl Ready {
             }
             VENDOR.checked(put, ctx.now)?;
             ctx.keep(&[(COMPANY, &id)]).await;
-            return Ok(true);
-        }
-        if ctx.recently_pushed() && ctx.id(WAITED).is_none() {
-            ctx.keep(&[(WAITED, key)]).await;
-            return Err(vendor::lagging(NAME, "company"));
-        }
-        match self.make(&Thing::company(company), contact, ctx).await {
-            // What somebody has typed as their employer keeps no lead out.
-            Err(refused) if refused.class == FailureClass::Rejected => {
-                ctx.note(format!("no company was made: {}", refused.error));
-                Ok(true)
+            true
+        } else {
+            vendor::wait_once(NAME, "company", ctx).await?;
+            match self.make(&Thing::company(company), contact, ctx).await {
+                // What somebody has typed as their employer keeps no lead out.
+                Err(refused) if refused.class == FailureClass::Rejected => {
+                    ctx.note(format!("no company was made: {}", refused.error));
+                    true
+                }
+                made => made?,
             }
-            made => made,
+        };
+        if let (Some(id), Some(made)) = (ctx.id(COMPANY), ctx.last_made()) {
+            *made = json!({ "id": id, "properties": company });
         }
+        Ok(is_there)
     }
 
     /// The companies with this domain or this name, the oldest first.

@@ -39,7 +39,7 @@ impl Ready {
         if let Some(id) = oldest(found.iter().map(|item| &item["item"]), name) {
             return Ok(Some(id));
         }
-        if !(push.is_repeat || ctx.recently_pushed()) {
+        if !(push.is_repeat || ctx.recently_pushed) {
             return Ok(None);
         }
         // The search lags behind what an earlier attempt or another push has just made.

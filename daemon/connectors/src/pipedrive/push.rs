@@ -86,7 +86,7 @@ impl Ready {
 
     /// The person with the lead's address among the newest, where an earlier attempt or another push may have made one.
     async fn find_new_person(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> FoundId {
-        if !(push.is_repeat || ctx.recently_pushed()) {
+        if !(push.is_repeat || ctx.recently_pushed) {
             return Ok(None);
         }
         let answer = fitting(ctx, |limit| self.newest("persons", None, limit)).await?;

@@ -17,7 +17,7 @@ impl Leads for Ready {
     }
 
     /// An upsert would write over a Lead that has the external id what only a new one is to get.
-    async fn by_uuid(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+    async fn otherwise(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         match self.external() {
             Some(field) => self.find(field, uuid, ctx).await,
             None => Ok(None),
@@ -33,7 +33,7 @@ impl Leads for Ready {
             made = without_refused(&plan.create, NAMES.fields(), error::flaws, bare, ctx).await?;
         }
         if made.status == 204
-            && let Some(there) = self.by_uuid(&plan.lead, ctx).await?
+            && let Some(there) = self.otherwise(&plan.lead, ctx).await?
         {
             // Where it was there already, by its external id, older versions say nothing more.
             return Ok(there.id);

@@ -31,11 +31,16 @@ impl Leads for Ready {
         Ok(self.there(&self.search(email, ctx).await?, has_it))
     }
 
+    async fn otherwise(&self, _uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
+        let Some(id) = ctx.last_made().and_then(|made| id_of(made)) else { return Ok(None) };
+        self.by_id(&id, ctx).await
+    }
+
     /// The search may not know yet of a Lead that was just made, so a new one is made by an upsert, which does.
     async fn create(&self, plan: &LeadPlan, ctx: &mut Conversation<'_>) -> Result<String> {
-        if ctx.recently_pushed() && (plan.has_made_name || plan.has_new) {
+        if plan.has_made_name || plan.has_new {
             // It would find the Lead and write over it what only a new one is to get, a name that is made up for example.
-            return Err(vendor::lagging(NAME, "person"));
+            vendor::wait_once(NAME, "person", ctx).await?;
         }
         let mut more = vec![("duplicate_check_fields", Json::Array(vec![Json::string(NAMES.email)]))];
         if let Some(rule) = &self.settings.assignment_rule {

@@ -244,6 +244,31 @@ fn a_name_that_is_made_up_waits_for_a_search_that_may_lag() {
 }
 
 #[test]
+fn a_name_that_is_made_up_waits_once_and_is_not_for_whom_the_last_push_made() {
+    let mut lead = lead();
+    (lead["lead"]["name"], lead["lead"]["profile"]) = (json!("sarah@example.com"), json!({}));
+    let text = lead.to_string();
+    let play = |case: PushCase<'_>, answers: &[(u16, Value)]| {
+        let text = |body: &Value| if body.is_null() { String::new() } else { body.to_string() };
+        let answers = answers.iter().map(|(status, body)| response(*status, &[], &text(body))).collect();
+        let case = PushCase { recently_pushed: true, ..case };
+        case.run_with(ready(json!({}), json!({})).as_ref(), answers)
+    };
+    let first = play(PushCase::created(&text), &[NONE]);
+    assert_eq!((first.failure().0, first.failure().2), ("transient", Some(15)));
+    // Whoever made nothing keeps nobody waiting, and this lead's own attempt was the last.
+    let again =
+        PushCase { is_repeat: true, ids: first.ids, rendered: first.rendered, ..PushCase::created(&text) };
+    let again = play(again, &[NONE, wrote(LEAD), NONE, wrote("77")]);
+    assert_eq!((again.outcome, again.ids["lead"].as_str()), (Outcome::Delivered, LEAD));
+    let told = PushCase { last_made: json!(LEAD), ..PushCase::created(&text) };
+    let told = play(told, &[NONE, found("Contacted"), wrote(LEAD), wrote("77")]);
+    let asked = calls(&told);
+    assert!(!asked.iter().any(|call| call.contains("upsert")), "{asked:?}");
+    assert_eq!((told.outcome, told.ids["lead"].as_str()), (Outcome::Delivered, LEAD));
+}
+
+#[test]
 fn every_error_has_its_class_and_says_what_zoho_said() {
     assert_errors(include_str!("fixtures/errors.json"), error::failure);
 }

@@ -130,6 +130,31 @@ fn what_another_push_has_just_made_is_waited_for_once() {
 }
 
 #[test]
+fn what_the_last_push_made_needs_no_search_that_knows_it() {
+    let lead = employed("Innkept Ltd", "innkept.example").to_string();
+    let (none, put) = (r#"{"results": []}"#, "PUT contacts/501/associations/default/companies/88");
+    let play = |domain: &str, status: u16| {
+        let last_made = json!({ "id": "88", "properties": { "domain": domain, "name": "innkept ltd" } });
+        let case = PushCase { recently_pushed: true, last_made, ..PushCase::created(&lead) };
+        let answers = [
+            (200, r#"{"id": "501"}"#),
+            (201, r#"{"id": "9001"}"#),
+            (200, none),
+            (200, none),
+            (status, r#"{"results": []}"#),
+        ];
+        case.run(ready().as_ref(), &answers)
+    };
+    let joined = play("innkept.example", 200);
+    assert_eq!(asked(&joined).last().map(String::as_str), Some(put));
+    assert_eq!((joined.outcome, joined.ids["company"].as_str()), (Outcome::Delivered, "88"));
+    // Whoever is another employer of that name, and whom somebody has deleted, is nobody to join.
+    assert_eq!(asked(&play("other.example", 200)).last().map(String::as_str), Some("POST companies/search"));
+    let gone = play("innkept.example", 404);
+    assert_eq!(gone.failure(), ("transient", "hubspot: somebody deleted the company meanwhile", None));
+}
+
+#[test]
 fn a_contact_or_a_company_that_goes_meanwhile_is_looked_for_once_more() {
     let lead = employed("Innkept Ltd", "");
     let gone = || (404, json!({ "category": "OBJECT_NOT_FOUND", "message": "resource not found" }));
