@@ -88,12 +88,15 @@ struct KeptFilter {
     died_since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     died_until: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    known_only: bool,
     /// Its error's text was forgotten when it was cancelled: it means other deliveries without.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     forgot_error: bool,
 }
 
-/// A filter as a job keeps it.
+/// A filter as a job keeps it: whatever it restricts, as the job would go through more than was counted. Its lanes stand
+/// beside it, and one that is disabled waits.
 fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
     let kept = KeptFilter {
         lead: filter.lead.map(LeadId::uuid),
@@ -107,6 +110,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         job: filter.job.map(JobId::uuid),
         died_since: filter.died_since,
         died_until: filter.died_until,
+        known_only: filter.known_only,
         forgot_error: false,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
@@ -134,6 +138,7 @@ impl KeptFilter {
             job: self.job.map(JobId::from),
             died_since: self.died_since,
             died_until: self.died_until,
+            known_only: self.known_only,
             ..DeliveryFilter::default()
         }
     }
