@@ -55,6 +55,35 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     scene.end().await;
 }
 
+/// Ctrl-C, a daemon that ends, a row that somebody holds: what was skipped by then stands in the audit, and is undone as
+/// one.
+async fn a_skip_that_is_cut_off_is_known_and_undone(scene: &Scene, cli: &Cli) {
+    let mut held = scene.pool.begin().await.unwrap();
+    let last = "SELECT FROM delivery ORDER BY id DESC LIMIT 1 FOR UPDATE";
+    sqlx::raw_sql(last).execute(&mut *held).await.unwrap();
+    let integration = scene.integration.clone();
+    let filter = Some(v1::DeliveryFilter { integration, ..Default::default() });
+    let skip = v1::SkipDeliveriesRequest { request_id: request_id(), filter, ..Default::default() };
+    let mut deliveries = scene.operator.deliveries();
+    tokio::select! {
+        answer = deliveries.skip_deliveries(skip) => panic!("nothing kept it: {answer:?}"),
+        () = scene.wait_until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND query LIKE '%ORDER BY id FOR UPDATE%')",
+        ) => {}
+    }
+    held.rollback().await.unwrap();
+    assert!(scene.holds("SELECT count(*) = 1000 FROM delivery WHERE state = 'skipped'").await, "two batches");
+    let job = cli.json(&["job", "list"]).await[0]["id"].clone();
+    let audited = cli.json(&["audit", "list"]).await[0].clone();
+    assert_eq!(
+        (&audited["target"], &audited["after"]["job"], &audited["after"]["filter"]["integration"]),
+        (&json!(format!("{MANY} deliveries")), &job, &json!(scene.integration))
+    );
+    let undone = cli.json(&["delivery", "unskip", "--job", job.as_str().unwrap()]).await;
+    assert_eq!(undone, json!({"count": 1000, "left_alone": 0}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_moves_any_number_of_deliveries() {
     let scene = Scene::with(Behaviour::Good).await;
@@ -63,6 +92,7 @@ async fn a_filter_moves_any_number_of_deliveries() {
     scene.operator.integrations().disable_integration(disable).await.unwrap();
     post_many(&scene).await;
     let cli = Cli::new(scene.daemon.socket());
+    a_skip_that_is_cut_off_is_known_and_undone(&scene, &cli).await;
     for (verb, state) in [("release", "pending"), ("hold", "held"), ("skip", "skipped")] {
         let command = ["delivery", verb, "--integration", "crm"];
         let dry = cli.json(&[&command[..], &["--dry-run"]].concat()).await;
@@ -77,8 +107,8 @@ async fn a_filter_moves_any_number_of_deliveries() {
         assert_eq!(moved, MANY as i64, "{verb}");
         check_invariants(&scene.pool).await;
     }
-    let audited = "SELECT count(*) = 3 FROM audit WHERE target = '1100 deliveries'";
-    assert!(scene.holds(audited).await, "one line for each command");
+    let audited = "SELECT count(*) = 4 FROM audit WHERE target = '1100 deliveries'";
+    assert!(scene.holds(audited).await, "one line for each command, and for the one that was cut off");
     scene.end().await;
 }
 

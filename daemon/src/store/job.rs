@@ -226,14 +226,16 @@ impl Command {
         Ok(id)
     }
 
-    /// Writes a bulk skip down as a job that is done.
+    /// Writes a bulk skip down as a job that is done, as far as it is: anew with what it skipped since.
     pub async fn note_skip(&mut self, job: JobId, filter: &DeliveryFilter) -> Result<(), Refusal> {
         sqlx::query!(
             "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, state, total, released,
                  last_id, finished_at)
              SELECT company_id, $1, integration_id, $2, $3::jsonb - 'error', false, 'skip', 'done', count(*), count(*),
                  (array_agg(id ORDER BY id DESC))[1], now()
-             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id",
+             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id
+             ON CONFLICT (company_id, id, integration_id) DO UPDATE SET total = excluded.total,
+                 released = excluded.released, last_id = excluded.last_id, finished_at = excluded.finished_at",
             job.uuid(),
             self.operator,
             keep(filter)?,
