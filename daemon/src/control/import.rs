@@ -24,8 +24,9 @@ use crate::{
             Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
         },
-        operator::command::{Mutation, Refusal},
+        operator::command::{Command, Mutation, Refusal},
     },
+    telemetry,
 };
 
 /// How often lines are decided on again while an operator changes the company.
@@ -119,8 +120,8 @@ impl Importing {
             () = self.stop.cancelled() => return Err(stopping()),
         };
         let Some(message) = message else {
-            self.place = ImportStage::End;
             let summary = Some(self.end().await?);
+            self.place = ImportStage::End;
             return Ok(Some(v1::ImportLeadsResponse { summary, ..Default::default() }));
         };
         if message.lines.len() > LINES_MAX {
@@ -147,13 +148,7 @@ impl Importing {
         }
         let (company, summary) = (self.company, self.summary);
         let answer = self.control.carry_out(&self.call, |mut command| async move {
-            let after = json!({
-                "accepted": summary.accepted,
-                "updated": summary.updated,
-                "duplicate": summary.duplicate,
-                "refused": summary.refused,
-            });
-            command.audit(company, &format!("{} lines", summary.lines), None, Some(after)).await?;
+            note(&mut command, company, summary, false).await?;
             Ok((command, summary))
         });
         Ok(answer.await?.into_inner())
@@ -270,6 +265,52 @@ impl Importing {
         }
         Ok(())
     }
+}
+
+impl Drop for Importing {
+    /// What came in before whoever sent it went away stands in the audit, too.
+    fn drop(&mut self) {
+        let (company, summary) = (self.company, self.summary);
+        if self.place == ImportStage::End || summary.dry_run || summary.lines == 0 {
+            return;
+        }
+        let (store, call) = (self.control.store.clone(), self.call.clone());
+        self.control.tracker.spawn(async move {
+            let noted = async {
+                let mut command = store.batch(&call).await?;
+                note(&mut command, company, summary, true).await?;
+                command.commit().await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(
+                    event = "import_not_audited",
+                    error = telemetry::causes(&error),
+                    operator = call.operator,
+                    lines = summary.lines,
+                    "an import was cut off, and the audit could not be told"
+                );
+            }
+        });
+    }
+}
+
+/// Writes the audit line of what an import came to.
+async fn note(
+    command: &mut Command,
+    company: CompanyId,
+    summary: v1::ImportSummary,
+    is_cut_off: bool,
+) -> Result<(), Refusal> {
+    let mut after = json!({
+        "accepted": summary.accepted,
+        "updated": summary.updated,
+        "duplicate": summary.duplicate,
+        "refused": summary.refused,
+    });
+    if is_cut_off {
+        after["cut_off"] = true.into();
+    }
+    command.audit(company, &format!("{} lines", summary.lines), None, Some(after)).await
 }
 
 fn erased() -> Vec<LeadProblem> {
