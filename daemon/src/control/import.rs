@@ -11,7 +11,13 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Control, attempt::stopping, check, mutate, status, words};
+use super::{
+    Control,
+    attempt::stopping,
+    check, mutate,
+    pending_audit::{AuditEntry, PendingAudit},
+    status, words,
+};
 use crate::{
     domain::{
         ids::{CompanyId, LeadId},
@@ -24,9 +30,8 @@ use crate::{
             Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
         },
-        operator::command::{Command, Mutation, Refusal},
+        operator::command::{Mutation, Refusal},
     },
-    telemetry,
 };
 
 /// How often lines are decided on again while an operator changes the company.
@@ -47,6 +52,7 @@ struct Importing {
     import: Import,
     lines: Streaming<v1::ImportLeadsRequest>,
     summary: v1::ImportSummary,
+    pending: PendingAudit,
     /// On which line each key stands, if there are keys.
     keys: HashMap<LeadId, u64>,
     stop: CancellationToken,
@@ -96,7 +102,9 @@ impl Control {
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
         let (keys, place) = (HashMap::new(), ImportStage::Start);
-        let importing = Importing { control, call, company, import, lines, summary, keys, stop, place };
+        let pending = PendingAudit::of(self, &call);
+        let importing =
+            Importing { control, call, company, import, lines, summary, pending, keys, stop, place };
         Ok(Response::new(Box::pin(stream::try_unfold(importing, |mut importing| async move {
             Ok(importing.next().await?.map(|answer| (answer, importing)))
         }))))
@@ -120,8 +128,8 @@ impl Importing {
             () = self.stop.cancelled() => return Err(stopping()),
         };
         let Some(message) = message else {
-            let summary = Some(self.end().await?);
             self.place = ImportStage::End;
+            let summary = Some(self.end().await?);
             return Ok(Some(v1::ImportLeadsResponse { summary, ..Default::default() }));
         };
         if message.lines.len() > LINES_MAX {
@@ -129,6 +137,10 @@ impl Importing {
         }
         let lines = self.take_in(message.lines).await?;
         self.count(&lines);
+        if !self.summary.dry_run {
+            let entry = self.entry();
+            self.pending.remember(vec![entry]);
+        }
         Ok(Some(v1::ImportLeadsResponse { lines, ..Default::default() }))
     }
 
@@ -146,12 +158,26 @@ impl Importing {
         if self.summary.dry_run {
             return Ok(self.summary);
         }
-        let (company, summary) = (self.company, self.summary);
+        let (told, summary) = (self.entry(), self.summary);
         let answer = self.control.carry_out(&self.call, |mut command| async move {
-            note(&mut command, company, summary, false).await?;
+            told.write(&mut command).await?;
             Ok((command, summary))
         });
-        Ok(answer.await?.into_inner())
+        let answer = answer.await?.into_inner();
+        self.pending.forget();
+        Ok(answer)
+    }
+
+    /// What the audit is told of it.
+    fn entry(&self) -> AuditEntry {
+        let summary = &self.summary;
+        let after = json!({
+            "accepted": summary.accepted,
+            "updated": summary.updated,
+            "duplicate": summary.duplicate,
+            "refused": summary.refused,
+        });
+        AuditEntry { company: self.company, target: format!("{} lines", summary.lines), after }
     }
 
     fn count(&mut self, lines: &[v1::ImportedLine]) {
@@ -265,52 +291,6 @@ impl Importing {
         }
         Ok(())
     }
-}
-
-impl Drop for Importing {
-    /// What came in before whoever sent it went away stands in the audit, too.
-    fn drop(&mut self) {
-        let (company, summary) = (self.company, self.summary);
-        if self.place == ImportStage::End || summary.dry_run || summary.lines == 0 {
-            return;
-        }
-        let (store, call) = (self.control.store.clone(), self.call.clone());
-        self.control.tracker.spawn(async move {
-            let noted = async {
-                let mut command = store.batch(&call).await?;
-                note(&mut command, company, summary, true).await?;
-                command.commit().await
-            };
-            if let Err(error) = noted.await {
-                tracing::warn!(
-                    event = "import_not_audited",
-                    error = telemetry::causes(&error),
-                    operator = call.operator,
-                    lines = summary.lines,
-                    "an import was cut off, and the audit could not be told"
-                );
-            }
-        });
-    }
-}
-
-/// Writes the audit line of what an import came to.
-async fn note(
-    command: &mut Command,
-    company: CompanyId,
-    summary: v1::ImportSummary,
-    is_cut_off: bool,
-) -> Result<(), Refusal> {
-    let mut after = json!({
-        "accepted": summary.accepted,
-        "updated": summary.updated,
-        "duplicate": summary.duplicate,
-        "refused": summary.refused,
-    });
-    if is_cut_off {
-        after["cut_off"] = true.into();
-    }
-    command.audit(company, &format!("{} lines", summary.lines), None, Some(after)).await
 }
 
 fn erased() -> Vec<LeadProblem> {
