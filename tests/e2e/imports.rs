@@ -308,3 +308,26 @@ async fn an_import_that_is_cut_off_stands_in_the_audit() {
     wait_until("the audit says how far it was", async || scene.count(audited).await == 1).await;
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_lead_that_somebody_holds_costs_its_own_line() {
+    let scene = Scene::start().await;
+    let known = sample_lead(1);
+    scene.post_lead(&known).await;
+    let mut changed = known.clone();
+    changed["lead"]["guest_count"] = json!(5);
+    let file = format!("{changed}\n{}\n", sample_lead(2));
+    let base = ["lead", "import", "-", "--company", "7", "-o", "json"];
+    let mut held = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM lead FOR UPDATE").execute(&mut *held).await.unwrap();
+    let reported = scene.cli.run_with(&file, &base).await.json();
+    held.rollback().await.unwrap();
+    assert_eq!((&reported["accepted"], &reported["refused"]), (&json!(1), &json!(1)), "{reported}");
+    assert_eq!(
+        reported["problems"][0]["errors"][0]["detail"],
+        "somebody holds this lead in the database: import the file again in a moment"
+    );
+    let again = scene.cli.run_with(&file, &base).await.json();
+    assert_eq!((&again["updated"], &again["duplicate"]), (&json!(1), &json!(1)), "{again}");
+    scene.end().await;
+}

@@ -8,6 +8,7 @@ use std::{
 use futures::{Stream, stream};
 use leadline_proto::v1;
 use serde_json::json;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -26,6 +27,7 @@ use crate::{
         lead::{self, AcceptContext, Accepted, LeadProblem, LeadRefusal},
     },
     store::{
+        Error, LOCK_GAP,
         lead::{
             Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
@@ -38,6 +40,9 @@ use crate::{
 const ROUNDS: usize = 20;
 /// How many lines a message may carry.
 const LINES_MAX: usize = 1000;
+/// So many lines of a message may be refused because somebody holds their leads, each of which is waited for a second; where
+/// more are held, the import ends.
+const HELD_MAX: usize = 10;
 /// How many columns a file may have.
 const COLUMNS_MAX: usize = 1000;
 
@@ -276,21 +281,35 @@ impl Importing {
         let events: Vec<_> =
             waiting.iter().map(|(_, accepted)| decided(EventKind::Created)(accepted)).collect();
         let flushed = if events.is_empty() { Vec::new() } else { store.accept_file(&events).await? };
+        if flushed.contains(&Flushed::Locked) {
+            sleep(LOCK_GAP).await;
+        }
+        let mut held = 0;
         for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
             match flushed {
                 Flushed::Created => answers[*at].close(v1::ImportStatus::Accepted, accepted),
                 // Decided on anew.
                 Flushed::Stale | Flushed::Locked => {}
-                Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
-                    Reaccepted::Duplicate(_) => answers[*at].close(v1::ImportStatus::Duplicate, accepted),
-                    Reaccepted::Updated(_) => answers[*at].close(v1::ImportStatus::Updated, accepted),
-                    Reaccepted::Erased => answers[*at].refuse(erased()),
-                    Reaccepted::Stale => {}
+                Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await {
+                    Ok(Reaccepted::Duplicate(_)) => answers[*at].close(v1::ImportStatus::Duplicate, accepted),
+                    Ok(Reaccepted::Updated(_)) => answers[*at].close(v1::ImportStatus::Updated, accepted),
+                    Ok(Reaccepted::Erased) => answers[*at].refuse(erased()),
+                    Ok(Reaccepted::Stale) => {}
+                    Err(Error::Locked) if held < HELD_MAX => {
+                        held += 1;
+                        answers[*at].refuse(held_by_somebody());
+                    }
+                    Err(error) => return Err(error.into()),
                 },
             }
         }
         Ok(())
     }
+}
+
+fn held_by_somebody() -> Vec<LeadProblem> {
+    let detail = "somebody holds this lead in the database: import the file again in a moment".to_owned();
+    vec![LeadProblem { pointer: String::new(), detail }]
 }
 
 fn erased() -> Vec<LeadProblem> {
