@@ -6,7 +6,7 @@ use leadline_fakes::{Behaviour, Reply, sample_lead};
 use leadline_proto::v1;
 use leadline_tests::{Cli, Daemon, Scene, check_invariants, http, post_lead, request_id, wait_until};
 use serde_json::json;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgTransaction};
 
 /// More leads than two batches.
 const MANY: usize = 1_100;
@@ -55,6 +55,58 @@ async fn what_was_held_comes_back_in_batches_and_intake_decides_anew_once() {
     scene.end().await;
 }
 
+/// The last delivery of a state, held by somebody until this ends.
+async fn hold_last(scene: &Scene, of: &str) -> PgTransaction<'static> {
+    let mut held = scene.pool.begin().await.unwrap();
+    let last = format!("SELECT FROM delivery WHERE state = '{of}' ORDER BY id DESC LIMIT 1 FOR UPDATE");
+    sqlx::raw_sql(AssertSqlSafe(last)).execute(&mut *held).await.unwrap();
+    held
+}
+
+async fn somebody_waits_for_it(scene: &Scene) {
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE '%ORDER BY id FOR UPDATE%')";
+    scene.wait_until(waits).await;
+}
+
+/// Ctrl-C, an error, a row that somebody holds: what was done by then stands in the audit, and a skip is undone as one.
+async fn acts_that_are_cut_off_are_known_and_undone(scene: &Scene, cli: &Cli) {
+    let held = hold_last(scene, "held").await;
+    let integration = scene.integration.clone();
+    let filter = Some(v1::DeliveryFilter { integration, ..Default::default() });
+    let skip = v1::SkipDeliveriesRequest { request_id: request_id(), filter, ..Default::default() };
+    let mut deliveries = scene.operator.deliveries();
+    tokio::select! {
+        answer = deliveries.skip_deliveries(skip) => panic!("nothing kept it: {answer:?}"),
+        () = somebody_waits_for_it(scene) => {}
+    }
+    held.rollback().await.unwrap();
+    assert!(scene.holds("SELECT count(*) = 1000 FROM delivery WHERE state = 'skipped'").await, "two batches");
+    let job = cli.json(&["job", "list"]).await[0]["id"].clone();
+    let audited = cli.json(&["audit", "list"]).await[0].clone();
+    assert_eq!(
+        (&audited["target"], &audited["after"]["job"], &audited["after"]["filter"]["integration"]),
+        (&json!(format!("{MANY} deliveries")), &job, &json!(scene.integration))
+    );
+    let job = job.as_str().unwrap();
+    let held = hold_last(scene, "skipped").await;
+    let unskip = v1::UnskipDeliveriesRequest {
+        request_id: request_id(),
+        job_id: job.to_owned(),
+        ..Default::default()
+    };
+    tokio::select! {
+        answer = deliveries.unskip_deliveries(unskip) => panic!("nothing kept it: {answer:?}"),
+        () = somebody_waits_for_it(scene) => {}
+    }
+    held.rollback().await.unwrap();
+    let told = "SELECT EXISTS (SELECT FROM audit WHERE action = 'UnskipDeliveries'
+                    AND after ->> 'count' = '500' AND after ->> 'cut_off' = 'true')";
+    scene.wait_until(told).await;
+    let undone = cli.json(&["delivery", "unskip", "--job", job]).await;
+    assert_eq!(undone, json!({"count": 500, "left_alone": 0}));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_moves_any_number_of_deliveries() {
     let scene = Scene::with(Behaviour::Good).await;
@@ -63,6 +115,7 @@ async fn a_filter_moves_any_number_of_deliveries() {
     scene.operator.integrations().disable_integration(disable).await.unwrap();
     post_many(&scene).await;
     let cli = Cli::new(scene.daemon.socket());
+    acts_that_are_cut_off_are_known_and_undone(&scene, &cli).await;
     for (verb, state) in [("release", "pending"), ("hold", "held"), ("skip", "skipped")] {
         let command = ["delivery", verb, "--integration", "crm"];
         let dry = cli.json(&[&command[..], &["--dry-run"]].concat()).await;
@@ -77,8 +130,8 @@ async fn a_filter_moves_any_number_of_deliveries() {
         assert_eq!(moved, MANY as i64, "{verb}");
         check_invariants(&scene.pool).await;
     }
-    let audited = "SELECT count(*) = 3 FROM audit WHERE target = '1100 deliveries'";
-    assert!(scene.holds(audited).await, "one line for each command");
+    let audited = "SELECT count(*) = 4 FROM audit WHERE target = '1100 deliveries'";
+    assert!(scene.holds(audited).await, "one line for each command, and for the one that was cut off");
     scene.end().await;
 }
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use futures::StreamExt as _;
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
-use leadline_tests::request_id;
+use leadline_tests::{request_id, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -285,5 +286,48 @@ async fn an_import_that_is_asked_for_again_tells_what_it_came_to() {
     let nothing = futures::stream::iter([v1::ImportLeadsRequest::default()]);
     let refused = intake.import_leads(nothing).await.unwrap_err();
     assert_eq!(refused.message(), "start: the first message must have it");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_import_that_is_cut_off_stands_in_the_audit() {
+    let scene = Scene::start().await;
+    let mut intake = LeadServiceClient::new(scene.daemon.control().await);
+    let start = v1::ImportStart { request_id: request_id(), company: "7".into(), ..Default::default() };
+    let line = v1::ImportLine { number: 1, json: sample_lead(1).to_string().into_bytes() };
+    let messages = [
+        v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() },
+        v1::ImportLeadsRequest { start: None, lines: vec![line] },
+    ];
+    let endless = futures::stream::iter(messages).chain(futures::stream::pending());
+    let mut answers = intake.import_leads(endless).await.unwrap().into_inner();
+    assert_eq!(answers.message().await.unwrap().unwrap().lines.len(), 1);
+    drop(answers);
+    let audited =
+        "audit WHERE action = 'ImportLeads' AND target = '1 lines' AND after ->> 'cut_off' = 'true'";
+    wait_until("the audit says how far it was", async || scene.count(audited).await == 1).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_somebody_holds_costs_its_own_line() {
+    let scene = Scene::start().await;
+    let known = sample_lead(1);
+    scene.post_lead(&known).await;
+    let mut changed = known.clone();
+    changed["lead"]["guest_count"] = json!(5);
+    let file = format!("{changed}\n{}\n", sample_lead(2));
+    let base = ["lead", "import", "-", "--company", "7", "-o", "json"];
+    let mut held = scene.pool.begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM lead FOR UPDATE").execute(&mut *held).await.unwrap();
+    let reported = scene.cli.run_with(&file, &base).await.json();
+    held.rollback().await.unwrap();
+    assert_eq!((&reported["accepted"], &reported["refused"]), (&json!(1), &json!(1)), "{reported}");
+    assert_eq!(
+        reported["problems"][0]["errors"][0]["detail"],
+        "somebody holds this lead in the database: import the file again in a moment"
+    );
+    let again = scene.cli.run_with(&file, &base).await.json();
+    assert_eq!((&again["updated"], &again["duplicate"]), (&json!(1), &json!(1)), "{again}");
     scene.end().await;
 }

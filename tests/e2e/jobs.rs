@@ -89,7 +89,7 @@ async fn who_breaks_off_a_retry_cancels_what_is_not_brought_back() {
         scene.deliveries("dead").await,
         LEADS - usize::try_from(job["released"].as_u64().unwrap()).unwrap()
     );
-    let forgotten = json!({ "states": ["dead"], "forgot_error": true });
+    let forgotten = json!({ "states": ["dead"], "known_only": true, "forgot_error": true });
     assert_eq!(filter().await, forgotten, "what was typed is forgotten with the job");
     let id = job["id"].as_str().unwrap();
     let reported = scene.cli.run(&["job", "resume", id]).await.error(1).to_owned();
@@ -163,7 +163,7 @@ async fn a_job_that_ends_by_itself_forgets_what_was_typed() {
     assert_eq!((&job["state"], &job["delivered"]), (&json!("done"), &json!(LEADS)));
     let pool = scene.pool.clone();
     let filter: Value = sqlx::query_scalar("SELECT filter FROM job").fetch_one(&pool).await.unwrap();
-    assert_eq!(filter, json!({ "states": ["dead"] }));
+    assert_eq!(filter, json!({ "states": ["dead"], "known_only": true }));
     let audit: String =
         sqlx::query_scalar("SELECT string_agg(a::text, ' ') FROM audit a").fetch_one(&pool).await.unwrap();
     assert!(audit.contains(job["id"].as_str().unwrap()) && !audit.contains("ann@"), "{audit}");

@@ -238,6 +238,14 @@ async fn enabling_lets_go_only_what_disabling_held() {
     scene
         .why(&by_disabling, &["was disabled then", &format!("`leadline delivery release {by_disabling}`")])
         .await;
+    let skipped = cli.json(&["integration", "enable", "hook", "--held", "skip"]).await;
+    assert_eq!(
+        (&skipped["were_held"], &scene.show(&by_disabling).await["state"]),
+        (&json!(1), &json!("skipped"))
+    );
+    let job = skipped["job_id"].as_str().unwrap();
+    assert_eq!(cli.json(&["job", "show", job]).await["kind"], "skip");
+    assert_eq!(cli.json(&["delivery", "unskip", "--job", job]).await["count"], 1);
     assert_eq!(cli.json(&["integration", "enable", "hook", "--held", "release"]).await["were_held"], 1);
     scene.wait_for(&by_disabling, "delivered").await;
     assert_eq!(scene.show(&by_operator).await["state"], "held");

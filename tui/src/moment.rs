@@ -88,23 +88,27 @@ fn day(text: &str, now: &Zoned) -> Result<Option<Timestamp>, MomentError> {
     local(date.to_datetime(time), now).map(Some).ok_or(MomentError::NoTime)
 }
 
-/// A date, a time of today, or both; behind them the zone as tables print it.
+/// A date, a time of today, or both; behind them the zone as tables print it, which tells the two hours apart that a
+/// clock shows twice.
 fn civil(text: &str, now: &Zoned) -> Option<Timestamp> {
     if let Some((before, zone)) = text.rsplit_once(' ')
         && !zone.starts_with(|c: char| c.is_ascii_digit())
     {
-        let at = civil(before, now)?;
-        let printed = at.to_zoned(now.time_zone().clone()).strftime("%Z").to_string();
-        return (printed == zone).then_some(at);
+        let at = now.time_zone().to_ambiguous_zoned(date_time(before, now)?);
+        let mut either = [at.clone().earlier(), at.later()].into_iter().flatten();
+        return either.find(|at| at.strftime("%Z").to_string() == zone).map(|at| at.timestamp());
     }
-    let at = if let Some(time) = time(text) {
-        now.date().to_datetime(time)
+    local(date_time(text, now)?, now)
+}
+
+fn date_time(text: &str, now: &Zoned) -> Option<DateTime> {
+    if let Some(time) = time(text) {
+        Some(now.date().to_datetime(time))
     } else if text.contains(':') {
-        text.parse::<DateTime>().ok()?
+        text.parse().ok()
     } else {
-        text.parse::<Date>().ok()?.to_datetime(Time::midnight())
-    };
-    local(at, now)
+        text.parse::<Date>().ok().map(|date| date.to_datetime(Time::midnight()))
+    }
 }
 
 /// `14:00`, `9:30`, `14:00:05`.
@@ -138,6 +142,10 @@ mod tests {
             ("2026-06-04 13:30", "2026-06-04T12:30:00Z"),
             ("2026-06-04 13:30:05 BST", "2026-06-04T12:30:05Z"),
             ("2026-01-04 13:30:05 GMT", "2026-01-04T13:30:05Z"),
+            // The clock shows this twice.
+            ("2026-10-25 01:30:00 BST", "2026-10-25T00:30:00Z"),
+            ("2026-10-25 01:30:00 GMT", "2026-10-25T01:30:00Z"),
+            ("2026-10-25 01:30", "2026-10-25T00:30:00Z"),
             ("2026-06-04T13:30", "2026-06-04T12:30:00Z"),
             ("2026-06-01", "2026-05-31T23:00:00Z"),
             ("14:00", "2026-06-04T13:00:00Z"),

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use leadline_proto::v1;
+use serde_json::json;
 use tonic::{Request, Response};
 
-use super::{Control, Reply, mutate};
+use super::{
+    Control, Reply, mutate,
+    pending_audit::{AuditEntry, PendingAudit},
+};
 use crate::{
     domain::{
         fanout::{Fate, fan_out},
-        ids::DeliveryId,
+        ids::{CompanyId, DeliveryId},
         json::Json,
     },
     store::{
@@ -35,6 +39,7 @@ impl Control {
             return Ok(answer);
         }
         let mut report = v1::AskFlowsAgainResponse::default();
+        let mut pending = PendingAudit::of(self, &call);
         let mut after = None;
         loop {
             let view = self.store.company_view(company).await?;
@@ -54,19 +59,28 @@ impl Control {
             report.released += settled.released.len() as u64;
             report.skipped += settled.skipped.len() as u64;
             report.held += settled.held.len() as u64;
+            if !request.dry_run {
+                pending.remember(vec![entry(company, &report)]);
+            }
         }
         if request.dry_run {
             return Ok(Response::new(report));
         }
-        self.carry_out(&call, |mut command| async move {
-            let after = serde_json::json!({
-                "released": report.released, "skipped": report.skipped, "held": report.held,
-            });
-            command.audit(company, &format!("company {company}"), None, Some(after)).await?;
+        let told = entry(company, &report);
+        let answer = self.carry_out(&call, |mut command| async {
+            told.write(&mut command).await?;
             Ok((command, report))
-        })
-        .await
+        });
+        let answer = answer.await?;
+        pending.forget();
+        Ok(answer)
     }
+}
+
+/// What the audit is told.
+fn entry(company: CompanyId, report: &v1::AskFlowsAgainResponse) -> AuditEntry {
+    let after = json!({ "released": report.released, "skipped": report.skipped, "held": report.held });
+    AuditEntry { company, target: format!("company {company}"), after }
 }
 
 /// What flows say now. What is no longer subscribed, and what cannot be read, stays as it is.

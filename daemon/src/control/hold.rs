@@ -113,18 +113,21 @@ impl Control {
         let mut meant = self.to_move(verb, asked).await?;
         let job = (verb == Verb::Skip && matches!(meant, Selection::Found { .. })).then(JobId::generate);
         let estimate = verb.estimate(self.forecast(&meant, None).await?);
-        let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::default());
+        let (mut moved, mut tally) = (MoveOutcome::default(), AuditTally::of(&meant));
         let (mut last, mut after) = (None, None);
         loop {
             let page = self.next_page(&mut meant, after).await?;
             let Some(end) = page.last() else { break };
             after = Some(DeliveryId::from(end.id));
-            tally.add(&page);
+            tally.show(&page);
             // Each batch is safe to repeat: what it has moved is no longer in a state that it moves.
             for batch in batches(&page) {
                 if let Some((company, batch)) = last.replace(batch) {
                     let mut command = self.store.batch(&call).await?;
                     add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
+                    if tally.audit(&mut command, &call, filter.as_ref(), job).await? {
+                        note_skip(&mut command, job, &meant).await?;
+                    }
                     command.commit().await?;
                 }
             }
@@ -132,11 +135,9 @@ impl Control {
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
                 add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
+                tally.audit(&mut command, &call, filter.as_ref(), job).await?;
+                note_skip(&mut command, job, &meant).await?;
             }
-            if let (Some(job), Selection::Found { filter, .. }) = (job, &meant) {
-                command.note_skip(job, filter).await?;
-            }
-            tally.audit(&mut command, &call, filter, job).await?;
             let (count, running) = (moved.changed, moved.running);
             let job = job.filter(|_| count > 0);
             Ok((command, MoveEstimate { count, running, job, ..estimate }.into()))
@@ -251,6 +252,14 @@ impl Verb {
             Self::Release => command.release(company, batch).await,
             Self::Skip => command.skip_for(company, batch, &Reason::skipped(&call.operator), job).await,
         }
+    }
+}
+
+/// Writes a bulk skip down as the job by which it can be undone, as far as it is.
+async fn note_skip(command: &mut Command, job: Option<JobId>, meant: &Selection) -> Result<(), Refusal> {
+    match (job, meant) {
+        (Some(job), Selection::Found { filter, .. }) => command.note_skip(job, filter).await,
+        _ => Ok(()),
     }
 }
 

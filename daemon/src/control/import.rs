@@ -8,10 +8,17 @@ use std::{
 use futures::{Stream, stream};
 use leadline_proto::v1;
 use serde_json::json;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Control, attempt::stopping, check, mutate, status, words};
+use super::{
+    Control,
+    attempt::stopping,
+    check, mutate,
+    pending_audit::{AuditEntry, PendingAudit},
+    status, words,
+};
 use crate::{
     domain::{
         ids::{CompanyId, LeadId},
@@ -20,6 +27,7 @@ use crate::{
         lead::{self, AcceptContext, Accepted, LeadProblem, LeadRefusal},
     },
     store::{
+        Error, LOCK_GAP,
         lead::{
             Reaccepted,
             intake::{CompanyView, Flushed, NewEvent},
@@ -32,6 +40,9 @@ use crate::{
 const ROUNDS: usize = 20;
 /// How many lines a message may carry.
 const LINES_MAX: usize = 1000;
+/// So many lines of a message may be refused because somebody holds their leads, each of which is waited for a second; where
+/// more are held, the import ends.
+const HELD_MAX: usize = 10;
 /// How many columns a file may have.
 const COLUMNS_MAX: usize = 1000;
 
@@ -46,6 +57,7 @@ struct Importing {
     import: Import,
     lines: Streaming<v1::ImportLeadsRequest>,
     summary: v1::ImportSummary,
+    pending: PendingAudit,
     /// On which line each key stands, if there are keys.
     keys: HashMap<LeadId, u64>,
     stop: CancellationToken,
@@ -95,7 +107,9 @@ impl Control {
         let summary = v1::ImportSummary { dry_run: start.dry_run, ..Default::default() };
         let (control, stop) = (self.clone(), self.stop.clone());
         let (keys, place) = (HashMap::new(), ImportStage::Start);
-        let importing = Importing { control, call, company, import, lines, summary, keys, stop, place };
+        let pending = PendingAudit::of(self, &call);
+        let importing =
+            Importing { control, call, company, import, lines, summary, pending, keys, stop, place };
         Ok(Response::new(Box::pin(stream::try_unfold(importing, |mut importing| async move {
             Ok(importing.next().await?.map(|answer| (answer, importing)))
         }))))
@@ -128,6 +142,10 @@ impl Importing {
         }
         let lines = self.take_in(message.lines).await?;
         self.count(&lines);
+        if !self.summary.dry_run {
+            let entry = self.entry();
+            self.pending.remember(vec![entry]);
+        }
         Ok(Some(v1::ImportLeadsResponse { lines, ..Default::default() }))
     }
 
@@ -145,18 +163,26 @@ impl Importing {
         if self.summary.dry_run {
             return Ok(self.summary);
         }
-        let (company, summary) = (self.company, self.summary);
+        let (told, summary) = (self.entry(), self.summary);
         let answer = self.control.carry_out(&self.call, |mut command| async move {
-            let after = json!({
-                "accepted": summary.accepted,
-                "updated": summary.updated,
-                "duplicate": summary.duplicate,
-                "refused": summary.refused,
-            });
-            command.audit(company, &format!("{} lines", summary.lines), None, Some(after)).await?;
+            told.write(&mut command).await?;
             Ok((command, summary))
         });
-        Ok(answer.await?.into_inner())
+        let answer = answer.await?.into_inner();
+        self.pending.forget();
+        Ok(answer)
+    }
+
+    /// What the audit is told of it.
+    fn entry(&self) -> AuditEntry {
+        let summary = &self.summary;
+        let after = json!({
+            "accepted": summary.accepted,
+            "updated": summary.updated,
+            "duplicate": summary.duplicate,
+            "refused": summary.refused,
+        });
+        AuditEntry { company: self.company, target: format!("{} lines", summary.lines), after }
     }
 
     fn count(&mut self, lines: &[v1::ImportedLine]) {
@@ -255,21 +281,35 @@ impl Importing {
         let events: Vec<_> =
             waiting.iter().map(|(_, accepted)| decided(EventKind::Created)(accepted)).collect();
         let flushed = if events.is_empty() { Vec::new() } else { store.accept_file(&events).await? };
+        if flushed.contains(&Flushed::Locked) {
+            sleep(LOCK_GAP).await;
+        }
+        let mut held = 0;
         for ((at, accepted), flushed) in waiting.iter().zip(flushed) {
             match flushed {
                 Flushed::Created => answers[*at].close(v1::ImportStatus::Accepted, accepted),
                 // Decided on anew.
                 Flushed::Stale | Flushed::Locked => {}
-                Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await? {
-                    Reaccepted::Duplicate(_) => answers[*at].close(v1::ImportStatus::Duplicate, accepted),
-                    Reaccepted::Updated(_) => answers[*at].close(v1::ImportStatus::Updated, accepted),
-                    Reaccepted::Erased => answers[*at].refuse(erased()),
-                    Reaccepted::Stale => {}
+                Flushed::Known => match store.accept_again(&decided(EventKind::Updated)(accepted)).await {
+                    Ok(Reaccepted::Duplicate(_)) => answers[*at].close(v1::ImportStatus::Duplicate, accepted),
+                    Ok(Reaccepted::Updated(_)) => answers[*at].close(v1::ImportStatus::Updated, accepted),
+                    Ok(Reaccepted::Erased) => answers[*at].refuse(erased()),
+                    Ok(Reaccepted::Stale) => {}
+                    Err(Error::Locked) if held < HELD_MAX => {
+                        held += 1;
+                        answers[*at].refuse(held_by_somebody());
+                    }
+                    Err(error) => return Err(error.into()),
                 },
             }
         }
         Ok(())
     }
+}
+
+fn held_by_somebody() -> Vec<LeadProblem> {
+    let detail = "somebody holds this lead in the database: import the file again in a moment".to_owned();
+    vec![LeadProblem { pointer: String::new(), detail }]
 }
 
 fn erased() -> Vec<LeadProblem> {

@@ -51,6 +51,7 @@ mod key;
 mod lead;
 mod mutate;
 mod notice;
+mod pending_audit;
 mod preview;
 mod push;
 mod record;

@@ -70,21 +70,21 @@ impl Control {
     ) -> Reply<v1::RetryDeliveriesResponse> {
         let mut batches = batches(targets);
         let last = batches.pop();
-        let mut pushed = Vec::new();
+        let (mut pushed, mut tally) = (Vec::new(), AuditTally::named(targets));
+        tally.show(targets);
         let options =
             RetryOptions { is_bulk: targets.len() > NAMED_MAX, re_render, ..RetryOptions::default() };
         // Each batch is safe to repeat: what is pending already is left alone.
         for (company, batch) in batches {
             let mut command = self.store.batch(call).await?;
             pushed.extend(command.retry(company, &batch, options).await?);
+            tally.audit(&mut command, call, None, None).await?;
             command.commit().await?;
         }
         self.carry_out(call, |mut command| async {
             if let Some((company, batch)) = last {
                 pushed.extend(command.retry(company, &batch, options).await?);
             }
-            let mut tally = AuditTally::default();
-            tally.add(targets);
             tally.audit(&mut command, call, None, None).await?;
             let (count, ids) = (pushed.len() as u64, pushed.iter().map(ToString::to_string).collect());
             Ok((command, v1::RetryDeliveriesResponse { count, pushed: ids, ..forecast }))

@@ -199,36 +199,60 @@ pub(super) fn batches(targets: &[Target]) -> Vec<(CompanyId, Vec<Target>)> {
     chunks.collect()
 }
 
-/// What the audit keeps of a command: how many of each company, and the first of them.
-#[derive(Default)]
+/// What the audit keeps of a command: how many of each company it means, and the first of them.
 pub(super) struct AuditTally(BTreeMap<i64, (u64, Vec<String>)>);
 
 impl AuditTally {
-    pub(super) fn add(&mut self, targets: &[Target]) {
+    pub(super) fn of(meant: &Selection) -> Self {
+        match meant {
+            Selection::Named(targets) => Self::named(targets),
+            Selection::Found { lanes, .. } => {
+                Self::counted(lanes.iter().map(|lane| (lane.id.company.0, lane.total.unsigned_abs())))
+            }
+        }
+    }
+
+    pub(super) fn named(targets: &[Target]) -> Self {
+        Self::counted(targets.iter().map(|target| (target.company_id, 1)))
+    }
+
+    fn counted(counts: impl Iterator<Item = (i64, u64)>) -> Self {
+        let mut tally = BTreeMap::<i64, (u64, Vec<String>)>::new();
+        for (company, count) in counts {
+            tally.entry(company).or_default().0 += count;
+        }
+        Self(tally)
+    }
+
+    /// Names the first of them.
+    pub(super) fn show(&mut self, targets: &[Target]) {
         for target in targets {
-            let (count, first) = self.0.entry(target.company_id).or_default();
-            *count += 1;
-            if first.len() < SAMPLE {
+            let first = self.0.get_mut(&target.company_id).map(|(_, first)| first);
+            if let Some(first) = first.filter(|first| first.len() < SAMPLE) {
                 first.push(DeliveryId::from(target.id).to_string());
             }
         }
     }
 
-    /// One audit line for each company, with the filter that found them and the job that moved them.
+    /// One audit line for each company, with the filter that found them and the job that moved them. They are told once,
+    /// with the first batch that is committed: whatever cuts a command off behind it, what was asked for is known. Answers
+    /// whether they were told now.
     pub(super) async fn audit(
-        self,
+        &mut self,
         command: &mut Command,
         call: &Mutation,
-        filter: Option<Value>,
+        filter: Option<&Value>,
         job: Option<JobId>,
-    ) -> Result<(), Refusal> {
-        for (company, (count, first)) in self.0 {
-            let target = match &first[..] {
-                [only] => format!("delivery {only}"),
+    ) -> Result<bool, Refusal> {
+        let companies = std::mem::take(&mut self.0);
+        let is_told = !companies.is_empty();
+        for (company, (count, first)) in companies {
+            let target = match (count, &first[..]) {
+                (1, [only]) => format!("delivery {only}"),
                 _ => format!("{count} deliveries"),
             };
             let mut after = json!({ "count": count, "first": first, "request_id": call.request_id });
-            if let Some(filter) = &filter {
+            if let Some(filter) = filter {
                 after["filter"] = filter.clone();
             }
             if let Some(job) = job {
@@ -236,7 +260,7 @@ impl AuditTally {
             }
             command.audit(CompanyId(company), &target, None, Some(after)).await?;
         }
-        Ok(())
+        Ok(is_told)
     }
 }
 
@@ -283,6 +307,23 @@ mod tests {
             audited(&filter),
             json!({"integration": "crm", "states": ["dead"], "error": true, "since": "1970-01-01T00:00:00Z"})
         );
+    }
+
+    #[test]
+    fn the_audit_tells_how_many_were_found_and_the_first_of_them() {
+        let lane = |company| JobLane {
+            id: LaneId::new(CompanyId(company), IntegrationId::generate()),
+            total: 600,
+            last: Uuid::nil(),
+        };
+        let lanes = vec![lane(7), lane(7), lane(3)];
+        let mut tally = AuditTally::of(&Selection::Found { filter: Box::default(), lanes });
+        let page: Vec<Target> = [7; SAMPLE + 1].into_iter().chain([9]).map(target).collect();
+        tally.show(&page);
+        let told = tally.0.iter().map(|(company, (count, first))| (*company, *count, first.len()));
+        assert_eq!(told.collect::<Vec<_>>(), [(3, 600, 0), (7, 1200, SAMPLE)]);
+        let named = AuditTally::named(&page);
+        assert_eq!((named.0[&7].0, named.0[&9].0), (SAMPLE as u64 + 1, 1));
     }
 
     #[test]

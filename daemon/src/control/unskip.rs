@@ -7,7 +7,10 @@ use serde_json::json;
 use tonic::Request;
 use uuid::Uuid;
 
-use super::{Control, Reply, check, mutate};
+use super::{
+    Control, Reply, check, mutate,
+    pending_audit::{AuditEntry, PendingAudit},
+};
 use crate::{
     domain::{
         delivery::State,
@@ -39,6 +42,7 @@ impl Control {
         }
         let undone = self.to_unskip(&request).await?;
         let (mut count, mut left_alone) = (BTreeMap::<i64, u64>::new(), 0);
+        let mut pending = PendingAudit::of(self, &call);
         let mut after = None;
         loop {
             let page = match &undone {
@@ -59,33 +63,20 @@ impl Control {
                 command.commit().await?;
                 *count.entry(company.0).or_default() += stands;
                 left_alone += left;
+                pending.remember(undone.entries(&call, &count));
             }
         }
-        self.note(&call, &undone, count, left_alone).await
-    }
-
-    async fn note(
-        &self,
-        call: &Mutation,
-        undone: &Undone,
-        counts: BTreeMap<i64, u64>,
-        left_alone: u64,
-    ) -> Reply<v1::UnskipDeliveriesResponse> {
-        self.carry_out(call, |mut command| async {
-            let mut all = 0;
-            for (company, count) in counts {
-                all += count;
-                let target = match undone {
-                    Undone::Job(job) => format!("job {job}"),
-                    Undone::Named(named) if named.len() == 1 => format!("delivery {}", named[0].1),
-                    Undone::Named(_) => format!("{count} deliveries"),
-                };
-                let after = json!({ "count": count, "request_id": call.request_id });
-                command.audit(CompanyId(company), &target, None, Some(after)).await?;
+        let told = undone.entries(&call, &count);
+        let count: u64 = count.values().sum();
+        let answer = self.carry_out(&call, |mut command| async {
+            for entry in &told {
+                entry.write(&mut command).await?;
             }
-            Ok((command, v1::UnskipDeliveriesResponse { count: all, left_alone }))
-        })
-        .await
+            Ok((command, v1::UnskipDeliveriesResponse { count, left_alone }))
+        });
+        let answer = answer.await?;
+        pending.forget();
+        Ok(answer)
     }
 
     async fn to_unskip(&self, request: &v1::UnskipDeliveriesRequest) -> Result<Undone, Refusal> {
@@ -116,6 +107,22 @@ impl Control {
             }
             _ => check::invalid("send either ids or a job, not both"),
         }
+    }
+}
+
+impl Undone {
+    /// What the audit is told: a line for each company.
+    fn entries(&self, call: &Mutation, counts: &BTreeMap<i64, u64>) -> Vec<AuditEntry> {
+        let entry = |(company, count): (&i64, &u64)| {
+            let target = match self {
+                Self::Job(job) => format!("job {job}"),
+                Self::Named(named) if named.len() == 1 => format!("delivery {}", named[0].1),
+                Self::Named(_) => format!("{count} deliveries"),
+            };
+            let after = json!({ "count": count, "request_id": call.request_id });
+            AuditEntry { company: CompanyId(*company), target, after }
+        };
+        counts.iter().map(entry).collect()
     }
 }
 

@@ -88,12 +88,15 @@ struct KeptFilter {
     died_since: Option<jiff::Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     died_until: Option<jiff::Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    known_only: bool,
     /// Its error's text was forgotten when it was cancelled: it means other deliveries without.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     forgot_error: bool,
 }
 
-/// A filter as a job keeps it.
+/// A filter as a job keeps it: whatever it restricts, as the job would go through more than was counted. Its lanes stand
+/// beside it, and one that is disabled waits.
 fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
     let kept = KeptFilter {
         lead: filter.lead.map(LeadId::uuid),
@@ -107,6 +110,7 @@ fn keep(filter: &DeliveryFilter) -> Result<Value, Error> {
         job: filter.job.map(JobId::uuid),
         died_since: filter.died_since,
         died_until: filter.died_until,
+        known_only: filter.known_only,
         forgot_error: false,
     };
     serde_json::to_value(kept).map_err(|_| Error::Corrupt("filter"))
@@ -134,6 +138,7 @@ impl KeptFilter {
             job: self.job.map(JobId::from),
             died_since: self.died_since,
             died_until: self.died_until,
+            known_only: self.known_only,
             ..DeliveryFilter::default()
         }
     }
@@ -221,14 +226,16 @@ impl Command {
         Ok(id)
     }
 
-    /// Writes a bulk skip down as a job that is done.
+    /// Writes a bulk skip down as a job that is done, as far as it is: anew with what it skipped since.
     pub async fn note_skip(&mut self, job: JobId, filter: &DeliveryFilter) -> Result<(), Refusal> {
         sqlx::query!(
             "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, state, total, released,
                  last_id, finished_at)
              SELECT company_id, $1, integration_id, $2, $3::jsonb - 'error', false, 'skip', 'done', count(*), count(*),
                  (array_agg(id ORDER BY id DESC))[1], now()
-             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id",
+             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id
+             ON CONFLICT (company_id, id, integration_id) DO UPDATE SET total = excluded.total,
+                 released = excluded.released, last_id = excluded.last_id, finished_at = excluded.finished_at",
             job.uuid(),
             self.operator,
             keep(filter)?,

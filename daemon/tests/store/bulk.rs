@@ -264,6 +264,26 @@ async fn a_job_over_what_waits_hurries_it_before_others() {
     assert_eq!(bench.count("delivery WHERE retries = 0").await, 1);
 }
 
+/// Its counts would not add up: those of an erased lead were not among what was found.
+#[tokio::test]
+async fn a_job_passes_over_what_is_of_an_erased_lead() {
+    let mut bench = Bench::new().await;
+    for _ in 0..2 {
+        bench.pending().await;
+        bench.push(&Transition::Delivered).await;
+    }
+    let erased = bench.pending().await.id;
+    bench.push(&Transition::Delivered).await;
+    let mut command = bench.command().await;
+    command.erase_lead(None, &erased.to_string()).await.unwrap();
+    command.commit().await.unwrap();
+    let filter = DeliveryFilter { states: vec![State::Delivered], known_only: true, ..bench.dead_ones() };
+    let job = bench.start(&filter, false, None).await;
+    bench.step(job, 9).await;
+    let view = bench.view(job).await;
+    assert_eq!((view.total, view.released, view.left_alone), (2, 2, 0));
+}
+
 #[tokio::test]
 async fn a_cancelled_job_can_be_resumed_unless_its_text_was_forgotten() {
     let mut bench = Bench::new().await;

@@ -60,6 +60,12 @@ async fn a_lead_that_is_dead_here_and_waits_there_counts_once_unless_it_is_said(
         )
         .await;
     assert_eq!(counted().await, ([1, 1, 1, 700], false, false));
+    // Nothing can be told of those that are looked at; they wait all the same.
+    bench.sql("UPDATE delivery SET attempts = 9").await;
+    assert_eq!(counted().await, ([1, 0, 1, 700], false, false));
+    let of_mail = bench.failures(&FailureFilter { integration: Some(mail.integration), ..all() }).await;
+    assert_eq!((of_mail.page.len(), of_mail.deliveries_exact, of_mail.leads_exact), (0, false, false));
+    bench.sql("UPDATE delivery SET attempts = 1").await;
     bench.sql("DELETE FROM due WHERE delivery_id NOT IN (SELECT id FROM delivery)").await;
     // More are dead than are counted lead by lead.
     bench.sql("UPDATE cause_count SET deliveries = 10001").await;

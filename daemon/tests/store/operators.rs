@@ -57,7 +57,7 @@ async fn what_is_held_for_a_reason_is_released_or_skipped_for_it() {
     assert_eq!((bench.count("due").await, &*bench.state(other).await), (2, "held"));
     let anybody = Reason::HeldByOperator(String::new());
     let mut command = bench.command().await;
-    assert_eq!(command.skip_held_for(company, crm, &anybody).await.unwrap(), 1);
+    assert_eq!(command.skip_held_for(company, crm, &anybody, None).await.unwrap(), 1);
     command.commit().await.unwrap();
     assert_eq!(bench.stands(other).await, ("skipped".into(), Some("skipped_by_operator".into())));
     assert_eq!(bench.count("undelivered").await, 0);

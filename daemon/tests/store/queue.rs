@@ -252,7 +252,7 @@ impl Scene {
             }
             Some(Held::Skip) => {
                 let reason = Reason::IntegrationDisabled;
-                command.skip_held_for(self.company, self.integration, &reason).await.unwrap();
+                command.skip_held_for(self.company, self.integration, &reason, None).await.unwrap();
             }
             Some(Held::Keep) | None => {}
         }

@@ -66,10 +66,15 @@ impl Which {
                 "{running} are being pushed and were left alone: ask again when that has ended."
             )),
         }
-        if let Some(job) = &moved.job_id {
-            context.out.note(&format!("For 24 hours `leadline delivery unskip --job {job}` undoes this."));
-        }
+        note_undo(context, moved.job_id.as_deref());
         Ok(())
+    }
+}
+
+/// Says how a bulk skip is undone.
+pub(super) fn note_undo(context: &Context, job: Option<&str>) {
+    if let Some(job) = job {
+        context.out.note(&format!("For 24 hours `leadline delivery unskip --job {job}` undoes this."));
     }
 }
 

@@ -7,7 +7,9 @@ use leadline_proto::v1;
 use super::{
     CliError, Context, Page,
     columns::column,
-    credentials, input, note_more,
+    credentials,
+    hold::note_undo,
+    input, note_more,
     output_types::{ConfigField, Deleted, Enabled, Integration, IntegrationCreated, Reset, shapes},
     preview,
     rotation::Rotate,
@@ -392,7 +394,9 @@ async fn delete(
 fn enabled(context: &Context, answer: v1::EnableIntegrationResponse) -> Result<(), CliError> {
     let integration = answer.integration.clone().unwrap_or_default();
     let held = integration.health.unwrap_or_default().held;
-    context.out.object(&Enabled::from(answer))?;
+    let enabled = Enabled::from(answer);
+    context.out.object(&enabled)?;
+    note_undo(context, enabled.job_id.as_deref());
     if held > 0 {
         context.out.note(&format!(
             "{held} deliveries are held: `leadline delivery release --integration {}` pushes them, \

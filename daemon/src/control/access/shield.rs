@@ -245,7 +245,7 @@ mod tests {
         let kept: v1::ListIntegrationsResponse = message.transcode_to().unwrap();
         assert_eq!(kept.integrations, [of(7)]);
         assert!(!keep_own(&mut dynamic("Integration", &of(8)), 7));
-        let shown = v1::EnableIntegrationResponse { integration: Some(of(8)), held: 1 };
+        let shown = v1::EnableIntegrationResponse { integration: Some(of(8)), ..Default::default() };
         assert!(!keep_own(&mut dynamic("EnableIntegrationResponse", &shown), 7));
         assert_eq!(foreign().message(), "there is no such thing");
         assert_eq!(unreadable().message(), "the answer cannot be read: see the daemon's log");

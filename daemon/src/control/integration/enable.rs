@@ -9,8 +9,12 @@ use super::{
     save,
 };
 use crate::{
-    domain::delivery::Reason,
+    domain::{
+        delivery::{Reason, State},
+        ids::JobId,
+    },
     store::{
+        delivery::read::DeliveryFilter,
         integration::LockedIntegration,
         operator::command::{Command, Refusal},
         queue::release::BATCH,
@@ -27,6 +31,7 @@ impl Control {
             return Ok(answer);
         }
         let choice = words::read_held(request.held)?.unwrap_or(v1::HeldChoice::Keep);
+        let job = (choice == v1::HeldChoice::Skip).then(JobId::generate);
         let mut moved = 0;
         // While it is disabled nothing is pushed, so whatever breaks off in between can be asked for again.
         loop {
@@ -36,10 +41,13 @@ impl Control {
             if !integration.enabled {
                 plan_allows(&mut command, &integration.company, &integration.connector, "").await?;
             }
-            let batch = move_held(&mut command, &integration, choice).await?;
+            let batch = move_held(&mut command, &integration, choice, job).await?;
             if batch < BATCH {
                 // Fewer than a batch: dropping this one leaves them to the last transaction.
                 break;
+            }
+            if moved == 0 {
+                note_skip(&mut command, &integration, job).await?;
             }
             command.commit().await?;
             moved += batch as u64;
@@ -53,16 +61,19 @@ impl Control {
         self.carry_out(&call, |mut command| async move {
             let (before, integration) = enabled(&mut command, &request.integration).await?;
             loop {
-                let batch = move_held(&mut command, &integration, choice).await?;
+                let batch = move_held(&mut command, &integration, choice, job).await?;
                 moved += batch as u64;
                 if batch < BATCH {
                     break;
                 }
             }
+            note_skip(&mut command, &integration, job).await?;
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
             let view = command.integration_view(integration.lane()).await?;
-            Ok((command, v1::EnableIntegrationResponse { integration: Some(view.into()), held: moved }))
+            let job_id = job.filter(|_| moved > 0).map(|job| job.to_string()).unwrap_or_default();
+            let integration = Some(view.into());
+            Ok((command, v1::EnableIntegrationResponse { integration, held: moved, job_id }))
         })
         .await
     }
@@ -85,11 +96,25 @@ async fn move_held(
     command: &mut Command,
     integration: &LockedIntegration,
     choice: v1::HeldChoice,
+    job: Option<JobId>,
 ) -> Result<usize, Refusal> {
-    let (company, id) = (integration.company.id, integration.id);
+    let (company, id, reason) = (integration.company.id, integration.id, Reason::IntegrationDisabled);
     match choice {
-        v1::HeldChoice::Release => command.release_held_for(company, id, &Reason::IntegrationDisabled).await,
-        v1::HeldChoice::Skip => command.skip_held_for(company, id, &Reason::IntegrationDisabled).await,
+        v1::HeldChoice::Release => command.release_held_for(company, id, &reason).await,
+        v1::HeldChoice::Skip => command.skip_held_for(company, id, &reason, job).await,
         v1::HeldChoice::Keep | v1::HeldChoice::Unspecified => Ok(0),
     }
+}
+
+/// Writes what is skipped down as the job by which that can be undone, as far as it is.
+async fn note_skip(
+    command: &mut Command,
+    integration: &LockedIntegration,
+    job: Option<JobId>,
+) -> Result<(), Refusal> {
+    let Some(job) = job else { return Ok(()) };
+    let (company, integration) = (Some(integration.company.id), Some(integration.id));
+    let filter =
+        DeliveryFilter { company, integration, states: vec![State::Held], ..DeliveryFilter::default() };
+    command.note_skip(job, &filter).await
 }

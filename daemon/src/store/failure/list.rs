@@ -133,12 +133,13 @@ impl Store {
         }
         all.sort_by_key(|one| (std::cmp::Reverse(one.dead + one.retrying), one.cause));
         let deliveries = all.iter().map(|one| one.dead + one.retrying).sum();
-        let (leads, leads_exact) = self.total_leads(filter, &retrying.leads, &all).await?;
+        let deliveries_exact = retrying.is_whole;
+        let (leads, is_each_once) = self.total_leads(filter, &retrying.leads, &all).await?;
+        let leads_exact = is_each_once && deliveries_exact;
         let has_more = all.len() > skip + limit;
         let mut page: Vec<_> = all.into_iter().skip(skip).take(limit).collect();
         self.fill_in(filter, &retrying.leads, &mut page).await?;
         let snoozed = i64::try_from(snoozed).unwrap_or(i64::MAX);
-        let deliveries_exact = retrying.is_whole;
         Ok(Failures { page, deliveries, deliveries_exact, leads, leads_exact, snoozed, has_more })
     }
 

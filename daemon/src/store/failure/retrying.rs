@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many deliveries that wait for their retry are looked at.
-const RETRYING_MAX: i64 = 500;
+const RETRYING_MAX: usize = 500;
 
 /// What waits for its retry: a count for each, and whether these are all of them.
 pub(super) struct Retrying {
@@ -50,13 +50,11 @@ impl WaitingLeads {
 impl Store {
     /// What failed and waits for its next retry, each one a count of its own.
     pub(super) async fn retrying_counts(&self, filter: &FailureFilter) -> Result<Retrying, Error> {
+        let (companies, deliveries, is_whole) = self.first_retries(filter).await?;
         let rows = sqlx::query!(
-            r#"SELECT q.company_id, q.integration_id, q.looked AS "looked!", d.id, d.lead_id, a.class AS "class!", a.error,
-                      a.started_at, i.connector, c.name AS company, e.body
-               FROM (SELECT company_id, integration_id, delivery_id, count(*) OVER () AS looked FROM (
-                         SELECT company_id, integration_id, delivery_id FROM due
-                         WHERE kind = 1 AND trigger = 'retry' AND ($1::bigint IS NULL OR company_id = $1)
-                           AND ($2::uuid IS NULL OR integration_id = $2) LIMIT $3) first_ones) q
+            r#"SELECT d.company_id, d.integration_id, d.id, d.lead_id, a.class AS "class!", a.error, a.started_at,
+                      i.connector, c.name AS company, e.body
+               FROM unnest($1::bigint[], $2::uuid[]) q(company_id, delivery_id)
                JOIN delivery d ON d.company_id = q.company_id AND d.id = q.delivery_id AND d.state = 'pending'
                JOIN company c ON c.id = d.company_id
                JOIN integration i ON i.company_id = d.company_id AND i.id = d.integration_id
@@ -66,16 +64,13 @@ impl Store {
                    SELECT a.class, a.error, a.started_at FROM attempt a
                    WHERE a.delivery_id = d.id AND a.company_id = d.company_id AND a.number = d.attempts AND NOT a.delivered
                      AND a.started_at > now() - interval '3 days' LIMIT 1) a ON true"#,
-            filter.company.map(|id| id.0),
-            filter.integration.map(IntegrationId::uuid),
-            RETRYING_MAX + 1,
+            &companies,
+            &deliveries,
         )
         .fetch_all(&self.pool)
         .await?;
-        let is_whole = rows.first().is_none_or(|row| row.looked <= RETRYING_MAX);
-        let most = usize::try_from(RETRYING_MAX).unwrap_or_default();
         let mut leads = WaitingLeads::default();
-        let counts = rows.into_iter().take(most).filter_map(|row| {
+        let counts = rows.into_iter().filter_map(|row| {
             let event = Json::parse(&row.body).unwrap_or(Json::Null);
             // Under which cause a newer daemon's class comes, that one says once it is dead.
             let class = FailureClass::parse(&row.class)?;
@@ -109,5 +104,24 @@ impl Store {
             count.snoozed_until = snoozes.get(&count.cause).copied();
         }
         Ok(Retrying { counts, leads, is_whole })
+    }
+
+    /// The deliveries that are looked at, with their companies, and whether no other one waits. Asked by itself: of those
+    /// that are looked at, there may be none of which anything can be told.
+    async fn first_retries(&self, filter: &FailureFilter) -> Result<(Vec<i64>, Vec<Uuid>, bool), Error> {
+        let mut rows = sqlx::query!(
+            "SELECT company_id, delivery_id FROM due
+             WHERE kind = 1 AND trigger = 'retry' AND ($1::bigint IS NULL OR company_id = $1)
+               AND ($2::uuid IS NULL OR integration_id = $2) LIMIT $3",
+            filter.company.map(|id| id.0),
+            filter.integration.map(IntegrationId::uuid),
+            RETRYING_MAX as i64 + 1,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let is_whole = rows.len() <= RETRYING_MAX;
+        rows.truncate(RETRYING_MAX);
+        let (companies, deliveries) = rows.into_iter().map(|row| (row.company_id, row.delivery_id)).unzip();
+        Ok((companies, deliveries, is_whole))
     }
 }

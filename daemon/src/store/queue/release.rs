@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         delivery::Reason,
-        ids::{CompanyId, IntegrationId},
+        ids::{CompanyId, IntegrationId, JobId},
     },
     store::{
         Error, Store,
@@ -54,15 +54,16 @@ impl Command {
         Ok(found(&held, moved))
     }
 
-    /// Skips as many of them.
+    /// Skips as many of them, as part of a bulk skip by which that can be undone.
     pub async fn skip_held_for(
         &mut self,
         company: CompanyId,
         integration: IntegrationId,
         reason: &Reason,
+        job: Option<JobId>,
     ) -> Result<usize, Refusal> {
         let held = self.held_for(company, integration, reason).await?;
-        let moved = self.skip(company, &held, &Reason::skipped(&self.operator.clone())).await?;
+        let moved = self.skip_for(company, &held, &Reason::skipped(&self.operator.clone()), job).await?;
         Ok(found(&held, moved))
     }
 

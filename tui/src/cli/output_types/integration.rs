@@ -235,11 +235,14 @@ pub(crate) struct Enabled {
     #[serde(flatten)]
     integration: Integration,
     were_held: u64,
+    /// Of what was skipped, by which that can be undone.
+    pub(crate) job_id: Option<String>,
 }
 
 impl From<v1::EnableIntegrationResponse> for Enabled {
     fn from(it: v1::EnableIntegrationResponse) -> Self {
-        Self { integration: it.integration.unwrap_or_default().into(), were_held: it.held }
+        let integration = it.integration.unwrap_or_default().into();
+        Self { integration, were_held: it.held, job_id: text(it.job_id) }
     }
 }
 

@@ -154,9 +154,16 @@ mod tests {
         ] {
             assert_eq!(shown[key], value, "{key}");
         }
-        let enabled = Enabled::from(v1::EnableIntegrationResponse { integration: Some(it), held: 3 });
+        let enabled = Enabled::from(v1::EnableIntegrationResponse {
+            integration: Some(it),
+            held: 3,
+            job_id: "J".into(),
+        });
         let enabled = serde_json::to_value(&enabled).unwrap();
-        assert_eq!((&enabled["id"], &enabled["were_held"]), (&json!("I"), &json!(3)));
+        assert_eq!(
+            (&enabled["id"], &enabled["were_held"], &enabled["job_id"]),
+            (&json!("I"), &json!(3), &json!("J"))
+        );
         let removed = Change::Removed { id: "I".into() };
         check(&removed, json!({"change": "removed", "id": "I"}));
     }
