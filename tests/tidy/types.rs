@@ -45,6 +45,14 @@ fn the_log_says_an_error_with_its_causes() {
     });
 }
 
+/// What is made before a time is found by its id in six statements: they ask for one function's id of that time.
+#[test]
+fn an_id_of_a_time_is_made_in_one_place() {
+    none_says("an id of a time is domain::ids::least_id_at", |path, line| {
+        path != "daemon/domain/src/ids.rs" && line.contains("Ulid::from_parts(")
+    });
+}
+
 /// The nouns of `leadline`'s commands.
 const NOUNS: [&str; 14] = [
     "activity",
