@@ -240,7 +240,7 @@ impl Screen for ActivityScreen {
             }
             Action::Older => match self.tail.older().map(str::to_owned) {
                 Ok(token) => self.ask_behind(token, cx),
-                Err(reason) => cx.say(Tone::Plain, reason),
+                Err(reason) => cx.say(Tone::Plain, reason.to_string()),
             },
             Action::Wrap => self.page.perform(action),
             _ => {
