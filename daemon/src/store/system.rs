@@ -81,7 +81,7 @@ pub struct SystemRates {
     pub percentiles: Option<[Duration; 3]>,
 }
 
-/// The database.
+/// What the database says of itself.
 #[derive(Clone, Debug)]
 pub struct Database {
     pub version: String,

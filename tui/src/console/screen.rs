@@ -170,7 +170,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// A screen.
+/// What the app asks of every screen.
 pub trait Screen: fmt::Debug {
     /// Its name in the crumbs.
     fn crumb(&self, shared: &Shared) -> String;

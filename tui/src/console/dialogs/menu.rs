@@ -281,7 +281,6 @@ impl Menu {
         }
     }
 
-    /// Draws it.
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let theme = view.theme;
         let items = self.visible();

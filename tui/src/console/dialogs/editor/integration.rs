@@ -28,7 +28,7 @@ use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{column, cut, input, popup, safe};
 use crate::console::widgets::step::window_start;
 
-/// The form.
+/// A new integration, or one whose settings are changed, line by line.
 #[derive(Clone, Debug)]
 pub struct IntegrationForm {
     company: i64,

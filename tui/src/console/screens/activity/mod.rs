@@ -127,7 +127,6 @@ fn answer(it: &Attempt) -> String {
 /// However much happens, it is asked no more often than this.
 const BREATH: SignedDuration = SignedDuration::from_secs(1);
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
     table: Table<Activity>,
