@@ -1,7 +1,7 @@
 //! The company that a lead's employer is: found by its domain, else by its name, or made. HubSpot forbids no second one and
 //! its search lags behind, so that pushes for one employer wait for each other. What a company says stays as it is.
 
-use super::{NAME, Ready, VENDOR, push::Thing};
+use super::{Compiled, NAME, VENDOR, push::Thing};
 use crate::prelude::*;
 
 /// Under which the id of the company is kept.
@@ -31,7 +31,7 @@ pub(super) fn of_lead(event: &Json) -> Value {
     said.into_iter().filter(|(_, text)| says(text)).collect()
 }
 
-impl Ready {
+impl Compiled {
     /// Puts a contact into its employer's company, unless it is in one already: sales know better. False if it is gone.
     pub(super) async fn employ(
         &self,

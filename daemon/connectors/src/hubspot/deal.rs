@@ -1,7 +1,7 @@
 //! The deal of a new lead: made once, and put where the settings say, as people read it. What sales makes of it then is
 //! theirs: no push moves or changes it.
 
-use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
+use super::{Compiled, NAME, VENDOR, plan::Plan, push::Thing};
 use crate::prelude::*;
 use crate::stages::{Spot, StageProblem, sought};
 
@@ -41,7 +41,7 @@ pub(super) fn of_lead(event: &Json) -> Option<String> {
     event.at("lead.uuid").map(|uuid| format!("of lead {}", crm::text(uuid).to_uppercase()))
 }
 
-impl Ready {
+impl Compiled {
     /// Where deals are to stand.
     pub(super) async fn sought(
         &self,

@@ -1,6 +1,6 @@
 //! How Zoho's Leads are found, made and changed, and how a note is put on one.
 
-use super::{NAME, Ready, VENDOR, config::NAMES, error};
+use super::{Compiled, NAME, VENDOR, config::NAMES, error};
 use crate::leads::{LeadPlan, Leads, There, first_open};
 use crate::prelude::*;
 
@@ -12,7 +12,7 @@ const NOTES: &str = "20";
 const TAGS_TAKEN: usize = 3;
 
 #[async_trait]
-impl Leads for Ready {
+impl Leads for Compiled {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let answer = ctx.send(self.get(&["Leads", id], &[READ])).await?;
         if error::is_gone(&answer) {
@@ -97,7 +97,7 @@ impl Leads for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// Gives the Lead the tags beside its own.
     pub(super) async fn tag(&self, ctx: &mut Conversation<'_>) -> Result<()> {
         let Some(lead) = ctx.id("lead") else { return Ok(()) };
