@@ -172,6 +172,19 @@ async fn what_comes_back_is_no_longer_the_skips() {
 }
 
 #[tokio::test]
+async fn a_bulk_skip_undoes_no_skip_of_somebody_else() {
+    let mut bench = Bench::new().await;
+    let id = bench.pending().await.deliveries[0];
+    bench.skip(id.uuid()).await;
+    let (job, reason) = (JobId::generate(), Reason::skipped("bob"));
+    let mut command = bench.command().await;
+    let moved = command.skip_for(bench.company, &[id.uuid()], &reason, Some(job)).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!(moved.changed, 0);
+    assert!(bench.store.skipped_by(job, None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_skip_stays_after_a_day_for_others_reasons_and_for_the_erased() {
     let mut bench = Bench::new().await;
     let old = bench.pending().await.deliveries[0];

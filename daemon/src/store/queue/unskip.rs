@@ -27,8 +27,9 @@ impl Command {
         let moved = self.skip(company, meant, reason).await?;
         if let Some(job) = job {
             sqlx::query!(
+                // What was skipped before, by hand or by another job, is not this one's to undo.
                 "UPDATE delivery SET job_id = $3 WHERE company_id = $1 AND id = ANY($2)
-                   AND state = 'skipped' AND reason_code = 'skipped_by_operator'",
+                   AND state = 'skipped' AND reason_code = 'skipped_by_operator' AND finished_at = now()",
                 company.0,
                 meant,
                 job.uuid(),
