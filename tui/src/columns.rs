@@ -90,7 +90,7 @@ impl<'a> Column<'a> {
         Self { width: Width::Fixed(width), priority, ..self }
     }
 
-    /// Of what is left on a screen, at least and at most so much.
+    /// How much it takes of what is left on a screen, at least and at most.
     pub const fn share(self, least: u16, most: u16, priority: u8) -> Self {
         Self { width: Width::Share(least, most), priority, ..self }
     }

@@ -13,7 +13,7 @@ pub const SPAN: Duration = Duration::from_secs(60);
 
 /// So many pages of a long queue tell about how much is in it.
 const SAMPLE: f32 = 200.0;
-/// Of so many keys it is told that their posts are refused.
+/// How many keys are named whose posts are refused.
 const REFUSED: i64 = 20;
 
 /// The whole, as it stands.

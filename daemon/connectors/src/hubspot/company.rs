@@ -85,7 +85,7 @@ impl Compiled {
     }
 }
 
-/// Of these the one with the domain; else one of the name, unless it has another domain than the employer.
+/// The one of these with the domain; else one of the name, unless it has another domain than the employer.
 fn same(found: &[Value], company: &Value) -> Option<String> {
     let is = |one: &Value, name: &str| {
         let own = word(&one["properties"], name);

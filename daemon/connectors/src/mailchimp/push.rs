@@ -5,7 +5,7 @@ use crate::prelude::*;
 
 /// Where a plan has the merge fields.
 const FIELDS: &str = "member.merge_fields";
-/// Of a member's notes those that are looked through.
+/// Which of a member's notes are looked through.
 const NEWEST_NOTES: &str = "count=20&sort_field=created_at&sort_dir=DESC&fields=notes.id,notes.note";
 
 impl Compiled {

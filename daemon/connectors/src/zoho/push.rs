@@ -111,7 +111,7 @@ impl Compiled {
         Ok(())
     }
 
-    /// Of these Leads one that is ours to change, an open one first.
+    /// One of these Leads that is ours to change, an open one first.
     fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let is_ours = |lead: &&Value| lead["$converted"] != true && is_it(lead);
         let there = |lead| There::of(lead, ["id", "Lead_Status"], &self.settings.closed_statuses);
