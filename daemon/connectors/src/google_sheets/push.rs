@@ -85,7 +85,7 @@ pub(super) async fn bring(ready: &Compiled, push: &Push<'_>, ctx: &mut Conversat
     let all = Json::from(&plan["cells"]);
     if row.is_some() {
         let mut news = Written::of(push, ctx).news(&all);
-        // By its id a row is told that took the place of this one.
+        // The id tells a row that took the place of this one.
         if let Json::Object(cells) = &mut news {
             cells.retain(|(column, _)| !column.is(&ready.key));
         }

@@ -36,7 +36,7 @@ fn spot(told: &Value) -> Option<Spot> {
     Spot::of(told, "label", stages)
 }
 
-/// By which words in its description a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
+/// The words in its description by which a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
 pub(super) fn of_lead(event: &Json) -> Option<String> {
     event.at("lead.uuid").map(|uuid| format!("of lead {}", crm::text(uuid).to_uppercase()))
 }
