@@ -52,7 +52,7 @@ pub(crate) fn shape(value: &Value) -> Value {
 }
 
 fn is_time(text: &str) -> bool {
-    // Of a thousand ids one has a T there and a Z at its end.
+    // One id of a thousand has a T there and a Z at its end.
     text.len() >= 20 && text.ends_with('Z') && text.as_bytes()[10] == b'T' && text.as_bytes()[4] == b'-'
 }
 

@@ -22,7 +22,7 @@ mod raw;
 use compared::changed;
 pub(crate) use raw::Raw;
 
-/// Of these two a request has one.
+/// A request has one of these two.
 const EITHER: [[&str; 2]; 5] = [
     ["ids", "filter"],
     ["lead", "unsynced"],

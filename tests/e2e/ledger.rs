@@ -80,7 +80,7 @@ fn expected(group: &str, n: usize, change: usize) -> (&'static str, &'static str
         "refused" => ("dead", "rejected"),
         "down" if sample_lead(n)["lead"]["guest_count"] == 57 => ("dead", "transient"),
         "down" => ("skipped", "flow \"down\" not met"),
-        // Of updates that wait only the newest is left, of those that are held too; a creation is never replaced.
+        // Only the newest of the updates that wait is left, and of those that are held; a creation is never replaced.
         _ if change > 0 && !is_last && matches!(group, "busy" | "off" | "rotating") => {
             ("skipped", "superseded by ")
         }

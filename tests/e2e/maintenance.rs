@@ -293,7 +293,7 @@ async fn a_daemon_that_runs_leaves_no_core_file_and_neither_does_its_postgres() 
     for process in [pid, server] {
         assert_sealed_off(process);
     }
-    // Of a daemon that is root's own these files are root's in any case.
+    // These files are root's in any case where the daemon is.
     assert_unreadable(pid);
     assert_eq!(daemon.stop().await, Some(0));
 }

@@ -90,7 +90,7 @@ impl<'a> Column<'a> {
         Self { width: Width::Fixed(width), priority, ..self }
     }
 
-    /// Of what is left on a screen, at least and at most so much.
+    /// How much it takes of what is left on a screen, at least and at most.
     pub const fn share(self, least: u16, most: u16, priority: u8) -> Self {
         Self { width: Width::Share(least, most), priority, ..self }
     }
@@ -118,7 +118,7 @@ pub fn inexact(key: &str, count: &str) -> String {
     if key == cause::LEADS.key { format!("~{count}") } else { format!("{count}+") }
 }
 
-/// Integrations.
+/// Columns of integrations.
 pub mod integration {
     use super::{Column, column};
 
@@ -140,7 +140,7 @@ pub mod integration {
     pub const WAITS: Column<'_> = column("waits").head("waits for").place(4).cut(25);
 }
 
-/// Attempts.
+/// Columns of attempts.
 pub mod attempt {
     use super::{Column, column};
 
@@ -173,7 +173,7 @@ pub mod delivery {
     pub const WHY: Column<'_> = column("why").share(20, 200, 1);
 }
 
-/// Leads.
+/// Columns of leads.
 pub mod lead {
     use super::{Column, column};
 
@@ -206,7 +206,7 @@ pub mod cause {
     pub const TREND: Column<'_> = column("trend").short("trend 24h").fixed(12, 3);
 }
 
-/// Jobs.
+/// Columns of jobs.
 pub mod job {
     use super::{Column, column};
 

@@ -44,7 +44,7 @@ impl About {
         about
     }
 
-    /// The sentence.
+    /// All of it in one sentence, with times as the caller writes them.
     pub fn sentence(&self, time: impl Fn(Timestamp) -> String) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),

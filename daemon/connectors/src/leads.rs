@@ -171,7 +171,7 @@ impl There {
     }
 }
 
-/// Of somebody's Leads, as the vendor lists them, the first that is open; where sales closed them all, the first.
+/// The first of somebody's Leads that is open, as the vendor lists them; where sales closed them all, the first.
 pub(super) fn first_open(leads: impl IntoIterator<Item = There>) -> Option<There> {
     let (closed, open): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| lead.closed.is_some());
     open.into_iter().chain(closed).next()

@@ -106,7 +106,7 @@ impl Vendor {
         self.entries(&answer, list, ctx.now)
     }
 
-    /// Of what was listed under `list`, the `id` of the one whose `text` tells of this push; lists and texts are named by paths.
+    /// The `id` of the one listed under `list` whose `text` tells of this push; lists and texts are named by paths.
     pub(super) fn told_of(&self, push: &Push<'_>, listed: &Response, [list, text, id]: [&str; 3]) -> FoundId {
         if listed.truncated && listed.is_good() {
             // Longer than what is read of an answer: what tells ours stands in it or not.

@@ -107,7 +107,7 @@ impl Sought {
         self.words.iter().enumerate().map(has).sum()
     }
 
-    /// Of a long value the part around the longest word that it has.
+    /// The part of a long value around the longest word that it has.
     fn excerpt(&self, value: &str) -> String {
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
         let ends: Vec<usize> = value.char_indices().map(|(at, c)| at + c.len_utf8()).collect();

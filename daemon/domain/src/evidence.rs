@@ -128,7 +128,6 @@ impl Evidence {
         self
     }
 
-    /// As Markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("# Lead {}\n\n", self.lead);

@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use ulid::Ulid;
 use uuid::Uuid;
@@ -70,6 +71,12 @@ fn shifted(ulid: Ulid, offset: i64) -> Ulid {
         0 => ulid,
         offset => Ulid::from_parts(ulid.timestamp_ms().saturating_add_signed(offset), ulid.random()),
     }
+}
+
+/// The least id that is made at a time: whatever was made before is below it, nothing else is. None is made before 1970.
+#[must_use]
+pub fn least_id_at(at: Timestamp) -> Uuid {
+    Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0).into()
 }
 
 macro_rules! ids {
@@ -219,6 +226,16 @@ mod tests {
         {
             assert_eq!(shifted(ulid, offset), Ulid::from_parts(millis, 42));
         }
+    }
+
+    #[test]
+    fn the_least_id_of_a_time_parts_what_was_made_before_from_the_rest() {
+        let least = least_id_at(Timestamp::from_millisecond(1_700_000_000_000).unwrap());
+        let (first, last) =
+            (Ulid::from_parts(1_700_000_000_000, 0), Ulid::from_parts(1_699_999_999_999, u128::MAX));
+        assert!(Uuid::from(last) < least && least == Uuid::from(first));
+        assert_eq!(least_id_at(Timestamp::MIN), Uuid::nil());
+        assert!(least_id_at(Timestamp::MAX) > least);
     }
 
     #[test]

@@ -108,7 +108,6 @@ pub struct Integration {
 }
 
 impl Integration {
-    /// Its lane.
     #[must_use]
     pub const fn lane(&self) -> LaneId {
         LaneId { company: self.company, integration: self.id }

@@ -50,7 +50,6 @@ impl Json {
         parse::parse(bytes, 0)
     }
 
-    /// A string.
     #[must_use]
     pub fn string(text: &str) -> Self {
         Self::String(JsonText::new(text))

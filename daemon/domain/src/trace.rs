@@ -54,7 +54,7 @@ impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trace = u128::from_be_bytes(self.trace_id);
         let span = u64::from_be_bytes(self.span_id);
-        // Of the flags only the one that says whether it is recorded may be handed on.
+        // Only the flag that says whether it is recorded may be handed on.
         write!(f, "00-{trace:032x}-{span:016x}-{:02x}", self.flags & 1)
     }
 }

@@ -129,7 +129,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
 fn examine_user(report: &mut DoctorReport, config: &Config, is_running: bool) {
     let us = user::name(user::own_uid());
     let is_without_own = || config.database_url.is_none() && matches!(user::find("leadline"), Ok(None));
-    // Of one that runs it is settled.
+    // It is settled for a daemon that runs.
     let running = if is_running { own_user::owner(config) } else { Ok(None) };
     let becomes = running.and_then(|running| match running {
         Some(owner) => Ok((Some(owner), Becomes::Same)),

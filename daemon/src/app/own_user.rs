@@ -200,7 +200,7 @@ pub(super) fn assume(config: &Config, own: &SystemUser) -> Result<(), OwnUserErr
 /// Becomes that user.
 pub(super) fn turn_into(own: &SystemUser) -> Result<(), OwnUserError> {
     own.assume().map_err(|error| OwnUserError::Kept(own.name.clone(), error))?;
-    // Of a process that changed its user the system may write core files again.
+    // The system may write core files again of a process that changed its user.
     if let Err(error) = memory::seal_off() {
         tracing::warn!(
             event = "memory_unsealed",

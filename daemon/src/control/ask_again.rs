@@ -45,17 +45,20 @@ impl Control {
             let view = self.store.company_view(company).await?;
             let view = Arc::new(view.ok_or_else(|| Refusal::unknown("company", company))?);
             let held = self.store.held_by_flows(company, after, BATCH).await?;
-            let Some(last) = held.last() else { break };
-            after = Some(last.delivery);
+            let Some(last) = held.last().map(|one| one.delivery) else { break };
             let of = Arc::clone(&view);
             let decided = self.compute.run(company, move || decide(&of, &held)).await;
             let settled = decided
                 .map_err(|error| Refusal::State(format!("flows could not be asked: {error}; try again")))?;
             if !request.dry_run {
                 let mut command = self.store.batch(&call).await?;
-                command.settle_held_by_flows(company, view.version, &settled).await?;
+                if !command.settle_held_by_flows(company, view.version, &settled).await? {
+                    // An operator has just changed the company: its flows are asked as they are now.
+                    continue;
+                }
                 command.commit().await?;
             }
+            after = Some(last);
             report.released += settled.released.len() as u64;
             report.skipped += settled.skipped.len() as u64;
             report.held += settled.held.len() as u64;

@@ -69,12 +69,14 @@ impl Control {
         forecast: v1::RetryDeliveriesResponse,
     ) -> Reply<v1::RetryDeliveriesResponse> {
         let mut batches = batches(targets);
-        let last = batches.pop();
         let (mut pushed, mut tally) = (Vec::new(), AuditTally::named(targets));
         tally.show(targets);
         let options =
             RetryOptions { is_bulk: targets.len() > NAMED_MAX, re_render, ..RetryOptions::default() };
-        // Each batch is safe to repeat: what is pending already is left alone.
+        // A few are retried as a whole or, where one of them is refused, not at all. Of more none is refused, and each
+        // batch is safe to repeat: what is pending already is left alone.
+        let early = if options.is_bulk { batches.len().saturating_sub(1) } else { 0 };
+        let together = batches.split_off(early);
         for (company, batch) in batches {
             let mut command = self.store.batch(call).await?;
             pushed.extend(command.retry(company, &batch, options).await?);
@@ -82,7 +84,7 @@ impl Control {
             command.commit().await?;
         }
         self.carry_out(call, |mut command| async {
-            if let Some((company, batch)) = last {
+            for (company, batch) in together {
                 pushed.extend(command.retry(company, &batch, options).await?);
             }
             tally.audit(&mut command, call, None, None).await?;

@@ -52,19 +52,20 @@ impl Control {
             };
             let Some((_, last)) = page.last() else { break };
             after = Some(*last);
-            // Each company's batch is safe to repeat: what stands again is skipped no more.
+            // A page is safe to repeat: what stands again is skipped no more. It is one transaction, as what is named is
+            // undone as a whole or not at all.
+            let mut command = self.store.batch(&call).await?;
             for (company, ids) in by_company(&page) {
-                let mut command = self.store.batch(&call).await?;
                 let stands = command.unskip(company, &ids).await?.changed;
                 let left = (ids.len() as u64).saturating_sub(stands);
                 if matches!(undone, Undone::Named(_)) && left > 0 {
                     return Err(not_undone(&ids, left).into());
                 }
-                command.commit().await?;
                 *count.entry(company.0).or_default() += stands;
                 left_alone += left;
                 pending.remember(undone.entries(&call, &count));
             }
+            command.commit().await?;
         }
         let told = undone.entries(&call, &count);
         let count: u64 = count.values().sum();

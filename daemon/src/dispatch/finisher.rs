@@ -39,7 +39,7 @@ const GATHER: Duration = Duration::from_millis(50);
 const ROUND: Duration = Duration::from_millis(5);
 /// How long to wait before what somebody has locked is tried again.
 const LOCKED_WAIT: Duration = Duration::from_millis(100);
-/// For so long what shares a lane with something locked is written one by one: others' attempts wait meanwhile.
+/// How long what shares a lane with something locked is written one by one: others' attempts wait meanwhile.
 const ONE_BY_ONE_MAX: Duration = Duration::from_millis(50);
 
 /// A claimed item that is no longer worked on, and what is to be written of it.

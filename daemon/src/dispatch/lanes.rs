@@ -45,7 +45,7 @@ pub(super) struct Lanes {
     ready: VecDeque<LaneId>,
     /// For rows of one kind that become due, or for another look at the lane.
     timers: BinaryHeap<Reverse<(Moment, LaneId, Option<LaneKind>)>>,
-    /// Of these it must be asked when their next row is due.
+    /// Lanes of which it must be asked when their next row is due.
     peeks: Vec<(LaneId, LaneKind)>,
     /// A lane waits for pushes to be written.
     is_hurried: bool,

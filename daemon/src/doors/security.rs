@@ -83,7 +83,7 @@ impl Attempted {
 /// Who tried it, as far as what was shown tells: ids as people read them, never a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptedBy {
-    /// Of a wrong key only what it says itself; of a token the only one that it opens.
+    /// What a wrong key says itself, or the only one that a token opens.
     pub company: Option<i64>,
     /// An intake key or form that there is.
     pub key: Option<String>,

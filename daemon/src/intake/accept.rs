@@ -71,7 +71,7 @@ impl Receipt {
         Self { lead: Some(lead), status, deliveries: Some(deliveries) }
     }
 
-    /// Of a lead that another key brought: that it is known must be told, by which uuid not.
+    /// What is said of a lead that another key brought: that it is known, and not by which uuid.
     fn of_another(status: &'static str) -> Self {
         Self { lead: None, status, deliveries: Some(Vec::new()) }
     }

@@ -21,7 +21,7 @@ use crate::{
 /// The most readings of a company that wait to be written, all of which one statement takes; beyond it readers are told to
 /// come back.
 const LINE_CAP: usize = 256;
-/// Of so many companies readings are written at once.
+/// The readings of so many companies are written at once.
 const AT_ONCE: usize = 4;
 /// What is handed in is put into its line at once.
 const QUEUE_CAP: usize = 1024;

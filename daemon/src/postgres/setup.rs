@@ -48,7 +48,7 @@ pub(super) use error::passing;
 pub fn parse_url(url: &str) -> Result<PgConnectOptions, SetupError> {
     let singles = single_urls(url);
     if let [_, _, ..] = &singles[..] {
-        // Of several the first stands for all.
+        // The first of several stands for all.
         return singles
             .iter()
             .map(|url| parse_url(url))

@@ -37,7 +37,7 @@ pub(super) fn of_request(error: &http::Error) -> CallError {
 
 /// The connection ended, or brought what is no HTTP, before status and headers were here.
 pub(super) fn of_error(url: &Url, error: &hyper::Error, has_sent: bool) -> CallError {
-    // Of a connection that breaks while the body is written, nobody tells surely that the last byte had not left: the
+    // Nobody knows surely that the last byte had not left where a connection breaks while the body is written: the
     // kernel takes much at once.
     let kind = if has_sent { CallErrorKind::NoAnswer } else { CallErrorKind::NotSent };
     CallError { kind, message: format!("no answer from {}: {}", target(url), cause(error)) }

@@ -41,7 +41,7 @@ pub const PROBE_CAP: usize = 8 * 1024 * 1024;
 const LONG_CAP: usize = 1024 * 1024;
 /// How long a look-up, the connection and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of so many targets the TLS sessions are kept: a connection that resumes one needs no certificate and half the work.
+/// The TLS sessions of so many targets are kept: a connection that resumes one needs no certificate and half the work.
 const SESSIONS: usize = 4096;
 /// Longer deadlines are cut, so that no configuration can overflow a clock.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -8,6 +8,7 @@ use sqlx::{PgPool, PgTransaction};
 use uuid::Uuid;
 
 use super::{Error, delivery::read::Order};
+use crate::domain::ids::least_id_at;
 
 /// How many rows a page looks through: fewer than fit between two stretches may come on top.
 pub const ROWS_MAX: usize = 5000;
@@ -124,9 +125,7 @@ impl IdRange {
 
     /// Those that are made between two times.
     pub(super) fn made(from: jiff::Timestamp, until: jiff::Timestamp) -> Self {
-        let first =
-            |at: jiff::Timestamp| u128::try_from(at.as_millisecond()).unwrap_or_default() * MILLISECOND;
-        Self { low: first(from), high: first(until) }
+        Self { low: least_id_at(from).as_u128(), high: least_id_at(until).as_u128() }
     }
 
     /// What a list of this order has behind an id.

@@ -73,7 +73,6 @@ pub struct LockedIntegration {
 }
 
 impl LockedIntegration {
-    /// Its lane.
     #[must_use]
     pub const fn lane(&self) -> LaneId {
         LaneId { company: self.company.id, integration: self.id }

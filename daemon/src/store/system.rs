@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use jiff_sqlx::Timestamp;
-use ulid::Ulid;
 use uuid::Uuid;
 
 use super::{Error, Store, bounded::EXACT_MAX};
-use crate::domain::ids::CompanyId;
+use crate::domain::ids::{CompanyId, least_id_at};
 
 /// What rates are measured over.
 pub const SPAN: Duration = Duration::from_secs(60);
 
 /// So many pages of a long queue tell about how much is in it.
 const SAMPLE: f32 = 200.0;
-/// Of so many keys it is told that their posts are refused.
+/// How many keys are named whose posts are refused.
 const REFUSED: i64 = 20;
 
 /// The whole, as it stands.
@@ -82,7 +81,7 @@ pub struct SystemRates {
     pub percentiles: Option<[Duration; 3]>,
 }
 
-/// The database.
+/// What the database says of itself.
 #[derive(Clone, Debug)]
 pub struct Database {
     pub version: String,
@@ -92,12 +91,6 @@ pub struct Database {
     pub has_trigrams: bool,
     pub schema_version: i64,
     pub oldest_transaction: Option<Duration>,
-}
-
-/// The smallest ULID of a time.
-fn floor(at: jiff::Timestamp) -> Uuid {
-    let millis = u64::try_from(at.as_millisecond()).unwrap_or_default();
-    Ulid::from_parts(millis, 0).into()
 }
 
 impl Store {
@@ -258,7 +251,7 @@ impl Store {
 
     /// What happened since then, found by the times in ids: a short range of each key.
     async fn rates(&self, since: jiff::Timestamp) -> Result<SystemRates, Error> {
-        let floor = floor(since);
+        let floor = least_id_at(since);
         let leads = sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM company c
                JOIN event e ON e.company_id = c.id AND e.id >= $1 AND e.kind = 'lead.created'

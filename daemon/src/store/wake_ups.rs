@@ -39,7 +39,7 @@ pub struct WakeUps {
 }
 
 impl WakeUps {
-    /// A hub, and the end at which dispatch listens for due deliveries.
+    /// Wake-ups, and the end at which dispatch listens for due deliveries.
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Vec<DueHint>>) {
         // Without a bound, for a commit must not wait for dispatch: a message for each flush and command since its last

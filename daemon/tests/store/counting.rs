@@ -71,3 +71,16 @@ async fn a_lead_that_is_dead_here_and_waits_there_counts_once_unless_it_is_said(
     bench.sql("UPDATE cause_count SET deliveries = 10001").await;
     assert_eq!(counted().await, ([10_001, 1, 10_002, 1400], true, false));
 }
+
+#[tokio::test]
+async fn a_lead_that_fails_of_two_causes_is_one_of_each_and_one_of_all() {
+    let mut bench = Bench::new().await;
+    let mail = LaneId::new(bench.company, bench.integration(bench.company, "mail").await);
+    bench.somebody(bench.company, "Ann", r#"{"lead": {"name": "Ann"}}"#, &Fate::Pending).await;
+    bench.push_in(bench.lane(), &exhausted(), "gateway down").await;
+    bench.push_in(mail, &exhausted(), "mailbox full").await;
+    bench.name_all_causes().await;
+    let all = bench.failures(&all()).await;
+    let each: Vec<_> = all.page.iter().map(|one| (one.leads, one.leads_exact)).collect();
+    assert_eq!((each, all.deliveries, all.leads, all.leads_exact), (vec![(1, true); 2], 2, 1, true));
+}

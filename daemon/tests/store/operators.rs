@@ -90,11 +90,15 @@ async fn what_was_held_or_dead_is_so_again_for_its_reason() {
     assert_eq!(bench.stands(held).await, ("held".into(), Some("integration_disabled".into())));
     let gone = bench.pending().await.deliveries[0];
     bench.push(&exhausted()).await;
+    bench.sql("UPDATE delivery SET finished_at = now() - interval '2 days' WHERE state = 'dead'").await;
     bench.skip(gone.uuid()).await;
     assert!(bench.holds("(SELECT dead = 0 FROM integration_stat)").await);
     assert_eq!(bench.unskip(gone.uuid()).await, 1);
     assert_eq!(bench.stands(gone).await, ("dead".into(), Some("retries_failed".into())));
     assert!(bench.holds("(SELECT dead = 1 FROM integration_stat)").await);
+    let died = "undelivered u JOIN delivery d ON d.id = u.delivery_id
+                WHERE u.state = 'dead' AND u.since = d.finished_at AND u.since < now() - interval '1 day'";
+    assert_eq!(bench.count(died).await, 1, "it died when it did");
     assert_eq!(
         bench
             .count("undelivered WHERE state = 'dead' AND class = 'transient' AND error = 'out of order'")
@@ -169,6 +173,19 @@ async fn what_comes_back_is_no_longer_the_skips() {
         1,
         "what a retry brought back goes on under it"
     );
+}
+
+#[tokio::test]
+async fn a_bulk_skip_undoes_no_skip_of_somebody_else() {
+    let mut bench = Bench::new().await;
+    let id = bench.pending().await.deliveries[0];
+    bench.skip(id.uuid()).await;
+    let (job, reason) = (JobId::generate(), Reason::skipped("bob"));
+    let mut command = bench.command().await;
+    let moved = command.skip_for(bench.company, &[id.uuid()], &reason, Some(job)).await.unwrap();
+    command.commit().await.unwrap();
+    assert_eq!(moved.changed, 0);
+    assert!(bench.store.skipped_by(job, None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -301,7 +301,7 @@ async fn nothing_that_may_be_read_shows_a_person_before_and_after_a_reset() {
         let answer = integrations.reset_integration(reset.clone()).await.unwrap();
         closed(kind, answer.get_ref());
     }
-    // Of what a viewer was told before, a reset changes these.
+    // A reset changes these of what a viewer was shown before.
     let told = read(&viewer, &asked, &["Integration", "Audit", "Activity"]).await;
     all_closed(&told);
     assert!(told.contains_key("GetIntegration") && told.len() > 3, "{:?}", told.keys());

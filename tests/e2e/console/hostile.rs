@@ -83,7 +83,7 @@ async fn nothing_that_a_receiver_writes_steers_the_terminal() {
     );
     for size in [SMALL, WIDE] {
         let mut scene = Scene::set(Behaviour::RefuseAll(400, hostile.clone()), size).await;
-        // Of an answer the first part is kept; what the sender wrote is kept whole.
+        // The first part of an answer is kept; what the sender wrote is kept whole.
         let mut lead = sample_lead(1);
         lead["lead"]["odd"] = json!(format!("e{}", "\u{301}".repeat(10_000)));
         let url = scene.set.daemon.url("/v1/leads");

@@ -1,7 +1,7 @@
 //! Acts on many deliveries: whose they are must be said, what was asked for is kept, and a skip can be undone for a day.
 
 use leadline_proto::v1::{self, delivery_service_client::DeliveryServiceClient};
-use leadline_tests::request_id;
+use leadline_tests::{post_lead, request_id};
 use tonic::Code;
 
 use super::*;
@@ -93,7 +93,7 @@ async fn an_integration_is_named_within_its_company() {
 }
 
 /// What tells how a delivery came where it stands; its cause is named a little later, both times.
-const TELLS_OF_THE_WAY: [&str; 4] = ["due_at", "finished_at", "job_id", "cause"];
+const TELLS_OF_THE_WAY: [&str; 3] = ["due_at", "job_id", "cause"];
 
 #[tokio::test]
 async fn a_skip_is_undone_to_where_each_stood() {
@@ -195,5 +195,41 @@ async fn what_is_older_than_what_went_stays_skipped() {
         let request = v1::UnskipDeliveriesRequest { request_id: request_id(), ids, job_id };
         assert_eq!(holds.unskip_deliveries(request).await.unwrap_err().message(), reported);
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_named_at_two_companies_is_done_as_a_whole_or_not_at_all() {
+    let scene = Scene::start(Behaviour::RefuseAll(422, "no such field".into()), json!({})).await;
+    let cli = &scene.cli;
+    let (key, url) = (scene.operator.company(8).await, scene.daemon.url("/v1/leads"));
+    scene.operator.webhook(8, "crm", &scene.receiver.url("/eight"), json!({})).await;
+    let ours = scene.post(&sample_lead(1)).await;
+    let mut lead = sample_lead(2);
+    let (status, posted) = post_lead(&url, &key, lead.to_string()).await;
+    assert_eq!(status, 202, "{posted}");
+    let older = posted["deliveries"][0]["delivery_id"].as_str().unwrap().to_owned();
+    for dead in [&ours, &older] {
+        scene.wait_for(dead, "dead").await;
+    }
+    for company in ["7", "8"] {
+        cli.json(&["company", "pause", company]).await;
+    }
+    lead["lead"]["guest_count"] = json!(99);
+    assert_eq!(post_lead(&url, &key, lead.to_string()).await.0, 202);
+
+    let ran = cli.run(&["delivery", "retry", &ours, &older]).await;
+    assert!(
+        ran.error(1).starts_with(&format!("delivery {older} is older than an update of its lead")),
+        "{ran:?}"
+    );
+    assert_eq!(scene.show(&ours).await["state"], "dead");
+    cli.json(&["delivery", "skip", &ours, &older, "--yes"]).await;
+    let ran = cli.run(&["delivery", "unskip", &ours, &older]).await;
+    assert!(ran.error(1).starts_with(&format!("the skip of delivery {older} cannot be undone")), "{ran:?}");
+    assert_eq!(scene.show(&ours).await["state"], "skipped");
+    let actions = cli.json(&["audit", "list", "--company", "7"]).await;
+    assert!(actions[0]["action"] == "SkipDeliveries", "{actions}");
+    scene.check().await;
     scene.end().await;
 }

@@ -78,7 +78,7 @@ async fn what_happens_is_followed_line_by_line() {
     };
     let first = line(&|_| true).await;
     assert!(first["act"]["action"].is_string(), "what operators did so far: {first}");
-    // Of another company nothing is told.
+    // Nothing is said of another company.
     let (status, _) = post_lead(&scene.daemon.url("/v1/leads"), &key, sample_lead(7).to_string()).await;
     assert_eq!(status, 202);
     scene.post(1).await;

@@ -18,7 +18,6 @@ use crate::{
 /// The one word that attributes of words have, as calls name it.
 const WORD: u64 = 1;
 
-/// A contact.
 #[derive(Clone, Debug, Default)]
 pub struct Contact {
     pub email: String,

@@ -421,7 +421,7 @@ fn shown(id: &str, lead: &Lead) -> Value {
     json!({"leadid": id, "statecode": lead.state, "statuscode": lead.state + 1})
 }
 
-/// Of what is made, the id stands in a header, too.
+/// The id of what is made stands in a header, too.
 fn made(set: &str, key: &str, id: &str) -> Reply {
     let own = format!("https://oldbarn.crm.dynamics.com/api/data/v9.2/{set}({id})");
     Reply::json(201, &json!({key: id})).header("OData-EntityId", &own)

@@ -42,7 +42,6 @@ impl Daemon {
         Self { running: app::start(config).await.unwrap(), database: database.clone(), _dir: dir }
     }
 
-    /// Its database.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database

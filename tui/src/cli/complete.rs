@@ -218,22 +218,21 @@ async fn newest(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
         Noun::Delivery => {
             let request = v1::ListDeliveriesRequest { page_size, ..Default::default() };
             let found = client.list_deliveries(request).await.ok()?.deliveries;
-            let told = |it: v1::Delivery| {
-                let what = format!("{}: {} to {}", it.state().word(), it.lead_name, it.integration_name);
-                (it.id, what)
-            };
-            found.into_iter().map(told).collect()
+            let what = |it: &v1::Delivery| journey(it.state().word(), &it.lead_name, &it.integration_name);
+            found.into_iter().map(|it| (it.id.clone(), what(&it))).collect()
         }
         _ => {
             let request = v1::ListAttemptsRequest { page_size, ..Default::default() };
             let found = client.list_attempts(request).await.ok()?.attempts;
-            let told = |it: v1::Attempt| {
-                let what = format!("{}: {} to {}", it.state().word(), it.lead_name, it.integration_name);
-                (it.id, what)
-            };
-            found.into_iter().map(told).collect()
+            let what = |it: &v1::Attempt| journey(it.state().word(), &it.lead_name, &it.integration_name);
+            found.into_iter().map(|it| (it.id.clone(), what(&it))).collect()
         }
     })
+}
+
+/// Where a delivery or an attempt goes, and how far it is: `dead: Ann Reed to HubSpot`.
+fn journey(state: &str, lead: &str, integration: &str) -> String {
+    format!("{state}: {lead} to {integration}")
 }
 
 /// By company and name, and by the name alone where it is the only one; by the id where a shell would take the name

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::msg::Copied;
+use super::msg::{Copied, LocalError};
 
 /// Terminals drop longer sequences, or hang on them.
 const BYTES_MAX: usize = 64 * 1024;
@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is said where a program is left alone with a text at the end.
 const LEFT: &str = "the clipboard's program did not take what was copied or cleared last in time: it may hold what was \
                     there before";
+
+/// What is known of a terminal's clipboard that is to be empty.
+pub(super) const EMPTIED: &str =
+    "the terminal was asked to empty its clipboard, and gives no answer (OSC 52)";
 
 /// A program by its name, and what it is told.
 pub(super) type Program = (&'static str, &'static [&'static str]);
@@ -96,7 +100,7 @@ pub(super) enum Taken {
 
 impl Clip {
     /// What became of it, as far as that is known: a terminal never answers.
-    pub(super) fn said(&self, taken: &Taken) -> Result<String, String> {
+    pub(super) fn said(&self, taken: &Taken) -> Result<String, LocalError> {
         if self.text.is_empty() {
             return Self::cleared(taken);
         }
@@ -116,16 +120,15 @@ impl Clip {
         Copied { what: self.what.clone(), outcome: self.said(taken) }
     }
 
-    fn cleared(taken: &Taken) -> Result<String, String> {
-        const ASKED: &str = "the terminal was asked to empty its clipboard, and gives no answer (OSC 52)";
+    fn cleared(taken: &Taken) -> Result<String, LocalError> {
         match taken {
-            Taken::Nobody => Ok(format!("{ASKED}: paste somewhere to see whether it did")),
+            Taken::Nobody => Ok(format!("{EMPTIED}: paste somewhere to see whether it did")),
             Taken::By(name) => Ok(format!(
-                "{name} took an empty text; {ASKED}. A clipboard manager may have kept what was there"
+                "{name} took an empty text; {EMPTIED}. A clipboard manager may have kept what was there"
             )),
-            Taken::Not(name, error) => Err(format!(
-                "{name} did not take an empty text ({error}) and may hold what was there; {ASKED}"
-            )),
+            Taken::Not(program, error) => {
+                Err(LocalError::NotEmptied { program: *program, cause: error.to_string() })
+            }
             Taken::Overtaken(name) => Ok(format!("{name} got what was copied next instead of an empty text")),
         }
     }
@@ -179,7 +182,7 @@ impl Clipboard {
             self.start(clip, program);
         }
         ended.unwrap_or_else(|error| {
-            let outcome = Err(format!("copying broke: {error}"));
+            let outcome = Err(LocalError::Copying(error.to_string()));
             Copied { what: String::new(), outcome }
         })
     }
@@ -189,7 +192,7 @@ impl Clipboard {
         let mut errors = Vec::new();
         let ended = timeout(self.patience, async {
             while self.is_busy() {
-                errors.extend(self.next().await.outcome.err());
+                errors.extend(self.next().await.outcome.err().map(|error| error.to_string()));
             }
         });
         if ended.await.is_err() {
@@ -412,12 +415,12 @@ mod tests {
     fn nobody_says_that_a_clipboard_is_empty_who_does_not_know_it() {
         let failed = || Taken::Not("wl-copy", io::Error::other("exit status: 1"));
         for taken in [Taken::Nobody, Taken::By("wl-copy"), failed(), Taken::Overtaken("wl-copy")] {
-            let (Ok(said) | Err(said)) = clip("").said(&taken);
+            let said = clip("").said(&taken).unwrap_or_else(|error| error.to_string());
             assert!(!said.contains("is empty") && !said.contains("cleared"), "{said}");
         }
         let asked = clip("").said(&Taken::Nobody).unwrap();
         assert!(asked.contains("gives no answer (OSC 52): paste somewhere to see"), "{asked}");
-        let kept = clip("").said(&failed()).unwrap_err();
+        let kept = clip("").said(&failed()).unwrap_err().to_string();
         assert!(
             kept.starts_with("wl-copy did not take an empty text (exit status: 1) and may hold"),
             "{kept}"

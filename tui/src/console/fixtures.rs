@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::app::App;
 use super::app::shared::Setup;
-use super::data::{Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Integration, Query, Wait};
+use super::data::{
+    Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Failure, Integration, Query, Wait,
+};
 use super::keymap::{Keymap, Press};
 use super::msg::{Command, Effect, Msg};
 
@@ -23,6 +25,11 @@ pub(crate) fn now() -> Timestamp {
 
 pub(crate) fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
+}
+
+/// The daemon says no, in these words.
+pub(crate) fn refused(reason: &str) -> Failure {
+    Failure::Refused(reason.to_owned())
 }
 
 pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {

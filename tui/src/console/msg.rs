@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::data::{Answer, Attempt, Conn, Done, Integration, Mutation, Query, Secret, Who};
+use super::clipboard::EMPTIED;
+use super::data::{Answer, Attempt, Conn, Done, Failure, Integration, Mutation, Query, Secret, Who};
 use super::keymap::Press;
 
 /// Names a request of this console, so that its answer finds the one who asked.
@@ -44,7 +45,7 @@ pub enum Msg {
     Happened,
     Answered {
         ticket: Ticket,
-        answer: Result<Answer, String>,
+        answer: Result<Answer, Failure>,
     },
     /// The change was put back to be sent again: the connection broke before the answer.
     Delayed {
@@ -52,14 +53,14 @@ pub enum Msg {
     },
     Done {
         ticket: Ticket,
-        done: Result<Done, String>,
+        done: Result<Done, Failure>,
     },
     /// Something that was asked for in passing was refused.
     Refused(String),
     /// What the reader's own editor made of a text.
-    Edited(Result<String, String>),
+    Edited(Result<String, LocalError>),
     Copied(Copied),
-    Saved(Result<String, String>),
+    Saved(Result<String, LocalError>),
 }
 
 /// What became of a text on its way to the clipboard.
@@ -67,7 +68,26 @@ pub enum Msg {
 pub struct Copied {
     /// What the text was called by whoever had it copied.
     pub what: String,
-    pub outcome: Result<String, String>,
+    pub outcome: Result<String, LocalError>,
+}
+
+/// Why the reader's own machine did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LocalError {
+    #[error("the editor `{editor}` could not be run: {cause}")]
+    Editor { editor: String, cause: String },
+    #[error("the terminal could not be written to: {0}")]
+    Terminal(String),
+    #[error("{what} is too long for the clipboard ({bytes} bytes), and {folder}: {cause}")]
+    TooLong { what: String, bytes: usize, folder: String, cause: String },
+    #[error("{program} did not take an empty text ({cause}) and may hold what was there; {emptied}", emptied = EMPTIED)]
+    NotEmptied { program: &'static str, cause: String },
+    /// The task that copied ended without an answer.
+    #[error("copying broke: {0}")]
+    Copying(String),
+    /// A file was not written, with all that is to be said of it.
+    #[error("{0}")]
+    NotSaved(String),
 }
 
 /// What a mouse did, where one is listened to.

@@ -24,7 +24,7 @@ use super::clipboard::{self, Clip, Clipboard, Taken};
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
-use super::msg::{Command, Copied, Effect, Mouse, Msg, Program};
+use super::msg::{Command, Copied, Effect, LocalError, Mouse, Msg, Program};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::sleep::Awake;
@@ -261,14 +261,14 @@ impl Runtime {
             Effect::View(text) => {
                 let editor = editor();
                 if let Err(error) = self.lend(|| lend::view(&editor, &text))? {
-                    self.handle(Msg::Refused(format!("the editor `{editor}` could not be run: {error}")))?;
+                    let error = LocalError::Editor { editor, cause: error.to_string() };
+                    self.handle(Msg::Refused(error.to_string()))?;
                 }
             }
             Effect::Edit(text) => {
                 let editor = editor();
                 let edited = self.lend(|| lend::edit(&editor, &text))?;
-                let edited =
-                    edited.map_err(|error| format!("the editor `{editor}` could not be run: {error}"));
+                let edited = edited.map_err(|error| LocalError::Editor { editor, cause: error.to_string() });
                 self.handle(Msg::Edited(edited))?;
             }
             Effect::Run(program) => self.run_own(&program)?,
@@ -298,7 +298,7 @@ impl Runtime {
         let sequence = clipboard::sequence(&text, is_in_tmux).map(Zeroizing::new);
         let sent = sequence.map_err(io::Error::other).and_then(|sequence| self.screen.send(&sequence));
         if let Err(error) = sent {
-            let outcome = Err(format!("the terminal could not be written to: {error}"));
+            let outcome = Err(LocalError::Terminal(error.to_string()));
             return Some(Copied { what, outcome });
         }
         let clip = Clip { what, text, is_in_tmux };
@@ -363,19 +363,22 @@ fn break_if_asked(place: &str) {
 }
 
 /// Writes what is too long for a clipboard to a file of the reader's own, and says which.
-fn kept(what: &str, text: &str) -> Result<String, String> {
+fn kept(what: &str, text: &str) -> Result<String, LocalError> {
     let (bytes, folder) = (text.len(), config::state_folder().unwrap_or_else(env::temp_dir));
-    let path = clipboard::keep(&folder, what, text).map_err(|error| {
-        format!("{what} is too long for the clipboard ({bytes} bytes), and {}: {error}", folder.display())
+    let path = clipboard::keep(&folder, what, text).map_err(|error| LocalError::TooLong {
+        what: what.to_owned(),
+        bytes,
+        folder: folder.display().to_string(),
+        cause: error.to_string(),
     })?;
     let path = path.display();
     Ok(format!("too long for the clipboard: written to {path} ({what}, {bytes} bytes, yours only)"))
 }
 
 /// Writes a text to a new file, and says what became of it.
-fn written(path: &str, text: &str) -> Result<String, String> {
+fn written(path: &str, text: &str) -> Result<String, LocalError> {
     let said = |()| format!("written to {path}, readable by you only");
-    save(path, text).map(said).map_err(|error| error.to_string())
+    save(path, text).map(said).map_err(|error| LocalError::NotSaved(error.to_string()))
 }
 
 /// The reader's program for this, by the variable that names it.

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 
 use super::app::shared::{Shared, Tone};
 use super::data::lead::Record;
-use super::data::{Answer, Attempt, Cause, Detail, Done, Flow, Job, Query, Remembered};
+use super::data::{Answer, Attempt, Cause, Detail, Done, Failure, Flow, Job, Query, Remembered};
 use super::dialogs::{Dialog, Place};
 use super::keymap::Action;
 use super::msg::{Command, Effect, Follow, Ticket};
@@ -35,7 +35,7 @@ pub enum Event<'a> {
     Happened,
     Answered {
         ticket: Ticket,
-        answer: &'a Result<Answer, String>,
+        answer: &'a Result<Answer, Failure>,
     },
     Done {
         done: &'a Done,
@@ -170,7 +170,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// A screen.
+/// What the app asks of every screen.
 pub trait Screen: fmt::Debug {
     /// Its name in the crumbs.
     fn crumb(&self, shared: &Shared) -> String;
@@ -352,7 +352,7 @@ impl<T> Fetch<T> {
                 self.value = read(answer);
                 self.error = None;
             }
-            Err(error) => self.error = Some(error.clone()),
+            Err(error) => self.error = Some(error.to_string()),
         }
         true
     }

@@ -47,7 +47,7 @@ impl TypedConnector for ActiveCampaign {
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let own = setup.config.api_url.0.map(|url| url.0);
         let url = setup.common.base().cloned().or(own);
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             url: url.ok_or_else(|| crm::unrenderable("api_url is required"))?,
             list: setup.config.list_id.0,
             tags: setup.config.tags.0,
@@ -60,7 +60,7 @@ impl TypedConnector for ActiveCampaign {
 
 /// An account that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     url: Url,
     list: String,
     tags: Vec<String>,
@@ -71,7 +71,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::plan(&self.mapping, push).map(|plan| Some(crm::kept(plan)))
     }
@@ -101,7 +101,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn tag_numbers(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.tag_numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,12 +1,12 @@
 //! Looks at an account: who the key is, which list it is, and the custom fields that the mapping names.
 
-use super::{Ready, VENDOR, config};
+use super::{Compiled, VENDOR, config};
 use crate::prelude::*;
 
 /// Fields of which several options may be chosen.
 const SEVERAL: Terms = "listbox multiselect checkbox";
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let host = ready.url.host_str().unwrap_or_default();
     let mut user = Value::Null;
     if kind != ProbeKind::Mapping {

@@ -1,6 +1,6 @@
 //! A push to ActiveCampaign: the contact, its place in the list, its tags, the note.
 
-use super::{NAME, Ready, VENDOR, config};
+use super::{Compiled, NAME, VENDOR, config};
 use crate::{prelude::*, vendor::gone};
 
 /// The longest text of a field, in UTF-16 units: ours, as ActiveCampaign names none.
@@ -52,7 +52,7 @@ fn number(id: &str) -> Json {
     if id.bytes().all(|byte| byte.is_ascii_digit()) { Json::Number(id.into()) } else { Json::string(id) }
 }
 
-impl Ready {
+impl Compiled {
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Json, ctx: &mut Conversation<'_>) -> Result<()> {
         let email = plan.at("contact.email").map(crm::text).unwrap_or_default();
         // Two calls at once for a new address would both make it.

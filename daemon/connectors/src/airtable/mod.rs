@@ -49,7 +49,7 @@ impl TypedConnector for Airtable {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base_or(API).map_err(crm::unrenderable)?,
             base_id: setup.config.base_id.0,
             table: setup.config.table,
@@ -67,7 +67,7 @@ fn key_of(mapping: &Mapping) -> Option<String> {
 
 /// A table that is ready to get records.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     base_id: String,
     table: String,
@@ -77,7 +77,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::row(&self.mapping, &self.key, push).map(|row| Some(crm::kept(row)))
     }
@@ -102,7 +102,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn rows(&self, method: Method) -> Request {
         Request::at(method, &self.base, &["v0", &self.base_id, &self.table])
     }

@@ -1,6 +1,6 @@
 //! Looks at a base: whose token it is, and what its tables say against what we want to write there.
 
-use super::{KEY, NAME, Ready, VENDOR, error};
+use super::{Compiled, KEY, NAME, VENDOR, error};
 use crate::prelude::*;
 use leadline_domain::nearest::unknown;
 
@@ -10,7 +10,7 @@ const MERGED: Terms = "singleLineText multilineText number singleSelect multiple
 const COMPUTED: Terms = "aiText autoNumber button count createdBy createdTime externalSyncSource formula lastModifiedBy \
     lastModifiedTime lookup multipleLookupValues rollup";
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let token = needed(&ready.token, "token")?;
     if kind != ProbeKind::Mapping {
         let whoami = Request::at(Method::GET, &ready.base, &["v0", "meta", "whoami"]).bearer(token);

@@ -1,6 +1,6 @@
 //! A push to Airtable: the lead as a row, written by one call.
 
-use super::{KEY, Ready, VENDOR, error};
+use super::{Compiled, KEY, VENDOR, error};
 use crate::{
     crm::{NEW, NOTES},
     prelude::*,
@@ -36,7 +36,7 @@ pub(super) fn row(mapping: &Mapping, key: &str, push: &Push<'_>) -> Result<Json>
 }
 
 /// Writes what the lead says anew; a record that took the place of the known one gets all.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn bring(ready: &Compiled, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut plan = crm::rendered(push, ctx)?;
     // What stands beside the request's own members.
     let [new, _] = [NEW, NOTES].map(|extra| plan.take_at(extra));
@@ -70,7 +70,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
 }
 
 /// Whether the table has no record of this id yet.
-async fn is_new(ready: &Ready, key: &str, id: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
+async fn is_new(ready: &Compiled, key: &str, id: &str, ctx: &mut Conversation<'_>) -> Result<bool> {
     // A formula, in which braces end names and quotes end texts.
     let (column, id) = (key.replace('}', "\\}"), id.replace('\\', "\\\\").replace('\'', "\\'"));
     let formula = format!("{{{column}}}&''='{id}'");
@@ -90,7 +90,7 @@ fn fields_of(plan: &Json) -> Json {
 
 /// Writes the record, but for the columns that Airtable refuses; never without the one that it is found by.
 async fn write(
-    ready: &Ready,
+    ready: &Compiled,
     plan: &Json,
     key: &str,
     fields: &Json,

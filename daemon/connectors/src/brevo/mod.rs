@@ -45,7 +45,7 @@ impl TypedConnector for Brevo {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base_or(API).map_err(crm::unrenderable)?,
             confirmation: Confirmation::of(&setup.config).map_err(crm::unrenderable)?,
             lists: setup.config.list_ids.0,
@@ -59,7 +59,7 @@ impl TypedConnector for Brevo {
 
 /// Lists that are ready to get contacts.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     lists: Vec<u64>,
     events: bool,
@@ -69,7 +69,7 @@ struct Ready {
     key: Option<SecretString>,
 }
 
-impl Ready {
+impl Compiled {
     /// A call below `/v3`.
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, ["v3"].iter().chain(path))
@@ -82,7 +82,7 @@ impl Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::render(self, push).map(Some)
     }

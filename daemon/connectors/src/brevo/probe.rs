@@ -1,12 +1,12 @@
 //! A look at the account that pushes no lead: whose it is, which lists are there, and which attributes.
 
-use super::{NAME, Ready, VENDOR};
+use super::{Compiled, NAME, VENDOR};
 use crate::prelude::*;
 
 /// So many lists are looked at: each takes a call.
 const LISTS: usize = 50;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut names = Vec::new();
     for list in ready.lists.iter().take(LISTS) {
         let list = list.to_string();

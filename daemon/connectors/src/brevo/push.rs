@@ -1,6 +1,6 @@
 //! The contact of a lead: looked at first, so that nobody is put back where they left; then the event.
 
-use super::{NAME, Ready, VENDOR, error};
+use super::{Compiled, NAME, VENDOR, error};
 use crate::{
     prelude::*,
     told,
@@ -14,7 +14,7 @@ const TEXTS_MAX: usize = 40_000;
 const KEY_MAX: usize = 60;
 
 /// What all calls are made from: the address, the attributes, the event, and attributes that not every contact gets.
-pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
+pub(super) fn render(ready: &Compiled, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::consented(NAME, push)?;
     let email = crm::email(NAME, &event)?;
     let written = |_: &str, value: &Json| match value {
@@ -64,7 +64,7 @@ struct Known {
 }
 
 /// Brings the contact, then the event.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn bring(ready: &Compiled, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     crm::consented(NAME, push)?;
     let mut plan = crm::rendered(push, ctx)?;
     let email = plan.get("email").map(crm::text).unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
 /// Keeps the enquiry as an event, once for each delivery. Who was asked to confirm may be no contact yet, and is named by
 /// their address.
 async fn tell(
-    ready: &Ready,
+    ready: &Compiled,
     push: &Push<'_>,
     mut event: Json,
     (contact, email): (Option<String>, &str),
@@ -114,7 +114,7 @@ async fn tell(
 
 /// Whether Brevo has the event of this push.
 async fn is_told(
-    ready: &Ready,
+    ready: &Compiled,
     push: &Push<'_>,
     name: &str,
     contact: Option<&str>,
@@ -133,7 +133,7 @@ async fn is_told(
 
 /// Makes the contact or changes it, and returns its id as far as Brevo tells it.
 async fn bring_contact(
-    ready: &Ready,
+    ready: &Compiled,
     push: &Push<'_>,
     plan: &mut Json,
     email: &str,
@@ -178,7 +178,7 @@ async fn bring_contact(
     Ok(Some(known.id))
 }
 
-async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Known>> {
+async fn find(ready: &Compiled, email: &str, ctx: &mut Conversation<'_>) -> Result<Option<Known>> {
     // Without these dates comes what campaigns did in three months, which may be more than is read.
     let now = crm::utc(ctx.now);
     let day = now.split('T').next().unwrap_or_default();
@@ -200,7 +200,7 @@ async fn find(ready: &Ready, email: &str, ctx: &mut Conversation<'_>) -> Result<
 }
 
 /// A new contact; who may have been made by a call whose answer was lost is only changed.
-async fn make(ready: &Ready, email: &str, attributes: &Json, ctx: &mut Conversation<'_>) -> FoundId {
+async fn make(ready: &Compiled, email: &str, attributes: &Json, ctx: &mut Conversation<'_>) -> FoundId {
     if ready.confirmation.is_some() {
         return ask(ready, email, attributes, &ready.lists, ctx).await.map(|()| None);
     }
@@ -220,7 +220,7 @@ async fn make(ready: &Ready, email: &str, attributes: &Json, ctx: &mut Conversat
 
 /// Asks by mail to confirm, once for each lead and address: then Brevo puts the contact on the lists.
 async fn ask(
-    ready: &Ready,
+    ready: &Compiled,
     email: &str,
     attributes: &Json,
     lists: &[u64],

@@ -32,16 +32,16 @@ impl TypedConnector for Discord {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Ready(Chat::of(setup, "webhook_url", |given| given.webhook_url.0)?)))
+        Ok(Box::new(Compiled(Chat::of(setup, "webhook_url", |given| given.webhook_url.0)?)))
     }
 }
 
 /// A channel that is ready for messages.
 #[derive(Debug)]
-struct Ready(Chat);
+struct Compiled(Chat);
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Ok(Some(push::message(&self.0.told(push, push::fits)?).to_string().into()))
     }

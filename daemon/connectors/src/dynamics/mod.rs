@@ -42,7 +42,7 @@ impl TypedConnector for Dynamics {
         let scope = Some(format!("{}/.default", environment.as_str().trim_end_matches('/')));
         let app = setup.credentials.client_id.0.zip(setup.credentials.client_secret.0);
         let app = app.map(|(id, secret)| Grant { scope, ..Grant::at(url, id, Some(secret)) });
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base().unwrap_or(&environment).clone(),
             environment,
             settings: setup.config,
@@ -54,7 +54,7 @@ impl TypedConnector for Dynamics {
 
 /// An environment that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     environment: Url,
     /// Where to call.
     base: Url,
@@ -64,7 +64,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         let title = Json::string(&plan.title);
@@ -107,7 +107,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// A query. OData takes a plus sign for one, so that blanks are written otherwise.
     fn query(&self, path: &str, pairs: &[(&str, &str)]) -> Request {
         let mut url = self.url(path);

@@ -1,7 +1,7 @@
 //! Looks at an environment: what its organization is called, and the mapped and required columns of its leads.
 
 use super::{
-    Ready, VENDOR,
+    Compiled, VENDOR,
     config::{Config, NAMES},
 };
 use crate::{config::is_default, prelude::*};
@@ -16,7 +16,7 @@ const OURS: [&str; 3] = [NAMES.last, "subject", "leadsourcecode"];
 /// Whose a lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let organizations = VENDOR.json(ctx, ready.query("organizations", &[("$select", "name")])).await?;
         ctx.found.account = word(&organizations["value"][0], "name").map(str::to_owned);

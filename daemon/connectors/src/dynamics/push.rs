@@ -1,6 +1,6 @@
 //! How leads in Dataverse are found, made and changed, and how a note is put on one.
 
-use super::{NAME, Ready, VENDOR, config::NAMES, error};
+use super::{Compiled, NAME, VENDOR, config::NAMES, error};
 use crate::leads::{LeadPlan, Leads, There, first_open};
 use crate::prelude::*;
 
@@ -13,7 +13,7 @@ const DISQUALIFIED: i64 = 2;
 const FEW: &str = "20";
 
 #[async_trait]
-impl Leads for Ready {
+impl Leads for Compiled {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         self.by_key(&guid(id), ctx).await
     }
@@ -105,7 +105,7 @@ impl Leads for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// The alternate key of the lead of this uuid, if it has one.
     fn key_of(&self, uuid: &str) -> Option<String> {
         Some(format!("{}='{}'", self.settings.alternate_key.as_ref()?.0, guid(uuid)))

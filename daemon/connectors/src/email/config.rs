@@ -86,7 +86,7 @@ parsed! {
 }
 
 parsed! {
-    /// The subject.
+    /// The subject of a mail, filled in with the event.
     pub(crate) struct Subject(Arc<Template>) = subject
 }
 

@@ -45,7 +45,7 @@ impl TypedConnector for Email {
         let login = Login::of(setup.credentials)
             .map_err(|problem| Failure::new(FailureClass::Credentials, problem.text))?;
         let Setup { integration, .. } = setup;
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             server: server(&setup.config, &setup.common),
             config: setup.config,
             mapping: setup.mapping,
@@ -97,7 +97,7 @@ struct Ours {
 
 /// A mailbox that is ready to be told.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     server: Server,
     config: Config,
     mapping: Mapping,
@@ -106,7 +106,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.message(push).map(Some)
     }
@@ -135,7 +135,7 @@ impl Prepared for Ready {
     }
 }
 
-impl super::Login for Ready {
+impl super::Login for Compiled {
     fn request(&self, _now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         self.login.request(refresh).ok_or_else(|| no_credentials("client_id"))
     }
@@ -153,7 +153,7 @@ impl super::Login for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn mail(&self, login: Option<MailLogin>, message: Bytes) -> Mail {
         Mail {
             host: self.server.host.clone(),

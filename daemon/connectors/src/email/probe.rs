@@ -1,10 +1,10 @@
 //! Logs in to a mail server and says goodbye.
 
-use super::{Ready, error};
+use super::{Compiled, error};
 use crate::prelude::*;
 
 /// Without a message it is the login alone that is tried.
-pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, ctx: &mut Conversation<'_>) -> Result<()> {
     let login = ready.login.told();
     error::read(&ctx.send(ready.mail(login.clone(), Bytes::new())).await?)?;
     let host = &ready.server.host;

@@ -1,7 +1,7 @@
 //! The message that a lead becomes.
 
 use super::{
-    Ready,
+    Compiled,
     config::Subject,
     message::{Mailbox, Message},
 };
@@ -15,7 +15,7 @@ const SUBJECT_MAX: usize = 200;
 const ROOT: &str = "_root";
 const SUBJECT: &str = "_subject";
 
-impl Ready {
+impl Compiled {
     /// The whole message, as it goes over the wire.
     pub(super) fn message(&self, push: &Push<'_>) -> Result<Bytes> {
         let event = crm::event(push)?;

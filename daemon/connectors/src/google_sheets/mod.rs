@@ -47,7 +47,7 @@ impl TypedConnector for GoogleSheets {
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let base = |own| setup.common.base_or(own).map_err(crm::unrenderable);
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: base(API)?,
             login_base: base(LOGIN)?,
             spreadsheet: setup.config.spreadsheet_id.0,
@@ -68,7 +68,7 @@ fn key_of(mapping: &Mapping) -> Option<String> {
 
 /// A sheet that is ready to get rows.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     login_base: Url,
     spreadsheet: String,
@@ -80,7 +80,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::render(self, push).map(Some)
     }
@@ -114,7 +114,7 @@ impl Prepared for Ready {
     }
 }
 
-impl super::Login for Ready {
+impl super::Login for Compiled {
     fn request(&self, now: Moment, _refresh: Option<&SecretString>) -> Result<Request> {
         needed(&self.account, "private_key")?.log_in(&self.login_base, now)
     }

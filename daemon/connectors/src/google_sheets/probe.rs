@@ -1,10 +1,10 @@
 //! A look at the spreadsheet that pushes no lead: whether it is there, takes writing, and has the columns.
 
-use super::{Ready, VENDOR, push};
+use super::{Compiled, VENDOR, push};
 use crate::prelude::*;
 use leadline_domain::nearest::unknown;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let fields = [("fields", "properties.title,sheets.properties.title")];
     let whole = VENDOR.json(ctx, ready.request(Method::GET, "").query(&fields)).await?;
     let titles = each(&whole["sheets"]).filter_map(|sheet| word(&sheet["properties"], "title"));
@@ -30,7 +30,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// What the header lacks. An empty sheet gets its header with the first lead.
-fn findings(ready: &Ready, header: &[String]) -> Vec<String> {
+fn findings(ready: &Compiled, header: &[String]) -> Vec<String> {
     let named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
     let doubled = named.filter(|(at, name)| header[..*at].contains(name));
     let told =

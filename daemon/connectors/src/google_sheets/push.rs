@@ -1,6 +1,6 @@
 //! The row of a lead: made once, and found again wherever people moved it.
 
-use super::{KEY, NAME, Ready, VENDOR};
+use super::{Compiled, KEY, NAME, VENDOR};
 use crate::prelude::*;
 use leadline_domain::template::percent_encode;
 
@@ -26,7 +26,7 @@ pub(super) struct SheetHead {
 }
 
 /// What all calls are made from: the lead's id, its cells by their columns, and those that only a new row gets.
-pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
+pub(super) fn render(ready: &Compiled, push: &Push<'_>) -> Result<Bytes> {
     let event = crm::event(push)?;
     let mut fields = crm::fields(&ready.mapping, &event, push)?;
     let id =
@@ -62,7 +62,7 @@ pub(super) fn render(ready: &Ready, push: &Push<'_>) -> Result<Bytes> {
 }
 
 /// Writes the row, or adds it.
-pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn bring(ready: &Compiled, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
     let mut plan = crm::value(&crm::rendered(push, ctx)?);
     let id = &plan["id"].as_str().unwrap_or_default().to_owned();
     let overwritten = format!("_overwritten.{}", push.id);
@@ -85,7 +85,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
     let all = Json::from(&plan["cells"]);
     if row.is_some() {
         let mut news = Written::of(push, ctx).news(&all);
-        // By its id a row is told that took the place of this one.
+        // The id tells a row that took the place of this one.
         if let Json::Object(cells) = &mut news {
             cells.retain(|(column, _)| !column.is(&ready.key));
         }
@@ -120,7 +120,7 @@ pub(super) async fn bring(ready: &Ready, push: &Push<'_>, ctx: &mut Conversation
 
 /// Reads the header, and one cell of a row if it is still there.
 pub(super) async fn read_head(
-    ready: &Ready,
+    ready: &Compiled,
     cell: Option<String>,
     ctx: &mut Conversation<'_>,
 ) -> Result<SheetHead> {
@@ -161,7 +161,7 @@ fn line(header: &[String], plan: &Value, is_new: bool, ctx: &mut Conversation<'_
     (letters(start), json!({ "values": [values] }))
 }
 
-impl Ready {
+impl Compiled {
     /// A call about the spreadsheet. Verbs follow a colon, which must not be encoded.
     pub(super) fn request(&self, method: Method, rest: &str) -> Request {
         let mut url = self.base.clone();

@@ -137,20 +137,20 @@ impl<C: HookConfig, K: HookCredentials> TypedConnector for Hook<C, K> {
         let [url, key] = setup.credentials.parts().map(|part| part.cloned());
         let url = url.map(|url| hook_url::read(HOOK_URL, &url)).transpose().map_err(crm::unrenderable)?;
         let config = setup.config.webhook(url.as_ref().map_or(K::PRODUCT.example, Url::as_str));
-        Ok(Box::new(Ready { product: K::PRODUCT, webhook: webhook::compile(&config, setup)?, url, key }))
+        Ok(Box::new(Compiled { product: K::PRODUCT, webhook: webhook::compile(&config, setup)?, url, key }))
     }
 }
 
 /// A hook that is ready to push.
-struct Ready {
+struct Compiled {
     product: Product,
-    webhook: webhook::Ready,
+    webhook: webhook::Compiled,
     url: Option<Url>,
     key: Option<SecretString>,
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn abilities(&self) -> Abilities {
         Abilities::default()
     }

@@ -2,7 +2,7 @@
 //! its search lags behind, so that pushes for one employer wait for each other, and each tells the next one which it was.
 //! What a company says stays as it is.
 
-use super::{NAME, Ready, VENDOR, push::Thing};
+use super::{Compiled, NAME, VENDOR, push::Thing};
 use crate::prelude::*;
 
 /// Under which the id of the company is kept.
@@ -30,7 +30,7 @@ pub(super) fn of_lead(event: &Json) -> Value {
     said.into_iter().filter(|(_, text)| says(text)).collect()
 }
 
-impl Ready {
+impl Compiled {
     /// Puts a contact into its employer's company, unless it is in one already: sales know better. False if it is gone.
     pub(super) async fn employ(
         &self,
@@ -87,7 +87,7 @@ impl Ready {
     }
 }
 
-/// Of these the one with the domain; else one of the name, unless it has another domain than the employer.
+/// The one of these with the domain; else one of the name, unless it has another domain than the employer.
 fn same(found: &[Value], company: &Value) -> Option<String> {
     let is = |one: &Value, name: &str| {
         let own = word(&one["properties"], name);

@@ -1,7 +1,7 @@
 //! The deal of a new lead: made once, and put where the settings say, as people read it. What sales makes of it then is
 //! theirs: no push moves or changes it.
 
-use super::{NAME, Ready, VENDOR, plan::Plan, push::Thing};
+use super::{Compiled, NAME, VENDOR, plan::Plan, push::Thing};
 use crate::prelude::*;
 use crate::stages::{Spot, StageProblem, sought};
 
@@ -36,12 +36,12 @@ fn spot(told: &Value) -> Option<Spot> {
     Spot::of(told, "label", stages)
 }
 
-/// By which words in its description a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
+/// The words in its description by which a lead's deal is found, whichever delivery made it. A uuid says the same in any case.
 pub(super) fn of_lead(event: &Json) -> Option<String> {
     event.at("lead.uuid").map(|uuid| format!("of lead {}", crm::text(uuid).to_uppercase()))
 }
 
-impl Ready {
+impl Compiled {
     /// Where deals are to stand.
     pub(super) async fn sought(
         &self,

@@ -49,7 +49,7 @@ impl TypedConnector for Hubspot {
         let Credentials { token, client_id, client_secret, refresh_token } = setup.credentials;
         let url = Request::at(Method::POST, &base, &["oauth", &version, "token"]).url;
         let app = App { client_id, client_secret, refresh_token }.at(url);
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             login: TokenLogin::of(token, app, [NAME, ""]),
             base,
             version,
@@ -64,7 +64,7 @@ impl TypedConnector for Hubspot {
 
 /// A HubSpot account that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     version: String,
     calls: u32,
@@ -79,7 +79,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Plan::make(self, push).map(|plan| Some(plan.bytes()))
     }
@@ -122,7 +122,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn request(&self, method: Method, path: impl IntoIterator<Item: AsRef<str>>) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {

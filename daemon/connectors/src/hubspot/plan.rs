@@ -1,7 +1,7 @@
 //! What all calls of a push to HubSpot are made from.
 
 use super::{
-    NAME, Ready, company,
+    Compiled, NAME, company,
     deal::{CURRENCY, of_lead},
 };
 use crate::{plan::plan, prelude::*};
@@ -34,7 +34,7 @@ plan! {
 }
 
 impl Plan {
-    pub(super) fn make(ready: &Ready, push: &Push<'_>) -> Result<Self> {
+    pub(super) fn make(ready: &Compiled, push: &Push<'_>) -> Result<Self> {
         let event = crm::event(push)?;
         let email = crm::email(NAME, &event)?;
         // HubSpot takes nothing but text.

@@ -1,6 +1,6 @@
 //! Looks at a HubSpot account: whose it is, whether contacts may be read, and whether the mapped properties exist.
 
-use super::{Ready, VENDOR};
+use super::{Compiled, VENDOR};
 use crate::prelude::*;
 
 /// The type of contacts, as lists tell it.
@@ -9,7 +9,7 @@ const CONTACTS: &str = "0-1";
 /// Whose a contact is.
 const OWNER: [&str; 1] = ["hubspot_owner_id"];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let path = ["account-info", &ready.version, "details"];
     let details = VENDOR.json(ctx, ready.request(Method::GET, &path)).await?;
     ctx.found.account = id_of(&details["portalId"]).map(|portal| {
@@ -57,7 +57,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// Why nobody can be put on a list.
-async fn unfit(ready: &Ready, list: u64, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
+async fn unfit(ready: &Compiled, list: u64, ctx: &mut Conversation<'_>) -> Result<Option<String>> {
     let answer = ctx.send(ready.list(Method::GET, list, &[])).await?;
     let body = answer.json().unwrap_or_default();
     let told = &body["list"];

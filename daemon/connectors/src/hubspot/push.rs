@@ -1,6 +1,6 @@
 //! A push to HubSpot: the contact, then its note and maybe a deal, each once for each delivery.
 
-use super::{Ready, VENDOR, company::COMPANY, error, plan::Plan};
+use super::{Compiled, VENDOR, company::COMPANY, error, plan::Plan};
 use crate::prelude::*;
 
 /// Under which the address is kept that is the contact's, but maybe not its first.
@@ -40,7 +40,7 @@ impl<'a> Thing<'a> {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// The contact, its note, its deal and its company, each once for each delivery; then its place on the lists.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         self.owe_deal(push, plan, ctx).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Hubspot, Ready, error};
+use super::{Compiled, Hubspot, error};
 use crate::{
     Connector, Ids, Prepared, crm,
     testkit::{
@@ -286,7 +286,7 @@ fn without_credentials_it_is_the_push_that_fails() {
 fn credentials_are_never_shown() {
     let told = format!(
         "{:?}",
-        Ready {
+        Compiled {
             base: "https://api.hubapi.com".parse().unwrap(),
             version: "2026-03".to_owned(),
             calls: 1,

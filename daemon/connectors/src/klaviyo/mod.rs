@@ -41,7 +41,7 @@ impl TypedConnector for Klaviyo {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base_or(config::BASE).map_err(crm::unrenderable)?,
             key: setup.credentials.api_key.0,
             settings: setup.config,
@@ -53,7 +53,7 @@ impl TypedConnector for Klaviyo {
 
 /// An account that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     key: Option<SecretString>,
     settings: Config,
@@ -63,7 +63,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         push::plan(&self.mapping, &self.settings, push).map(|plan| Some(crm::kept(plan)))
     }
@@ -88,7 +88,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         self.request(Method::GET, path).query(query)
     }

@@ -1,9 +1,9 @@
 //! Looks at an account: whose it is, which list it is, and what is odd about the mapping.
 
-use super::{Ready, VENDOR, config};
+use super::{Compiled, VENDOR, config};
 use crate::prelude::*;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let wanted = [("fields[account]", "contact_information.organization_name")];
         let account = VENDOR.json(ctx, ready.get(&["accounts"], &wanted)).await?;

@@ -1,7 +1,7 @@
 //! A push to Klaviyo: the profile, the subscription of who never had one, the event.
 
 use super::{
-    NAME, Ready, VENDOR,
+    Compiled, NAME, VENDOR,
     config::{self, Config},
     error,
 };
@@ -125,7 +125,7 @@ impl Subscription {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// The profile, then the subscription, then the event: each may be asked for again and is there once.
     pub(super) async fn bring(
         &self,

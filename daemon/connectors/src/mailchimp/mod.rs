@@ -58,7 +58,7 @@ impl TypedConnector for Mailchimp {
             }
             None => None,
         };
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             login,
             list: setup.config.list_id,
             member: Member {
@@ -95,14 +95,14 @@ impl Login {
 
 /// An audience that is ready to get members.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     login: Option<Login>,
     list: String,
     member: Member,
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.member.plan(&crm::consented(NAME, push)?, push).map(|plan| Some(crm::kept(plan)))
     }

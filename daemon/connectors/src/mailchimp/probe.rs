@@ -1,13 +1,13 @@
 //! Looks at an audience: whose it is, and its merge fields against what is mapped to them.
 
-use super::{Ready, VENDOR, error, plan::Member};
+use super::{Compiled, VENDOR, error, plan::Member};
 use crate::prelude::*;
 use leadline_domain::schema::FieldChoice;
 
 /// So many categories of groups are read; a conversation has a few calls beside them.
 const CATEGORIES_MAX: usize = 20;
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     let login = needed(&ready.login, "api_key")?;
     let get = |segments: &[&str], query: &str| login.request(Method::GET, segments, query);
     if kind != ProbeKind::Mapping {
@@ -40,7 +40,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// Every group of the audience: its id, and what people read.
-async fn groups(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>> {
+async fn groups(ready: &Compiled, ctx: &mut Conversation<'_>) -> Result<Vec<(String, String)>> {
     let login = needed(&ready.login, "api_key")?;
     let path = ["lists", &ready.list, "interest-categories"];
     let query = "count=100&fields=categories.id,categories.title";

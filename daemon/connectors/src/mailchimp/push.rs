@@ -1,14 +1,14 @@
 //! A push to Mailchimp: the member, then its tags, then a note.
 
-use super::{Login, NAME, Ready, VENDOR, WEB_ID, error};
+use super::{Compiled, Login, NAME, VENDOR, WEB_ID, error};
 use crate::prelude::*;
 
 /// Where a plan has the merge fields.
 const FIELDS: &str = "member.merge_fields";
-/// Of a member's notes those that are looked through.
+/// Which of a member's notes are looked through.
 const NEWEST_NOTES: &str = "count=20&sort_field=created_at&sort_dir=DESC&fields=notes.id,notes.note";
 
-impl Ready {
+impl Compiled {
     /// The member with its tags, then the note that keeps what came.
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         let login = needed(&self.login, "api_key")?;

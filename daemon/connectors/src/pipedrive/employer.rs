@@ -1,13 +1,13 @@
 //! The organization that a lead's employer becomes, found by its name or made. Pipedrive has no unique names, so pushes
 //! for one employer wait for each other.
 
-use super::{Ready, VENDOR, plan::Plan, push::fitting};
+use super::{Compiled, VENDOR, plan::Plan, push::fitting};
 use crate::prelude::*;
 
 /// The shortest text that the search takes, in characters.
 const TERM_MIN: usize = 2;
 
-impl Ready {
+impl Compiled {
     /// The organization of this lead's person and deal, if it is to have one.
     pub(super) async fn employer(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> FoundId {
         let Some(name) = plan.employer.as_deref().filter(|name| name.chars().count() >= TERM_MIN) else {

@@ -81,7 +81,7 @@ impl TypedConnector for Pipedrive {
         let Credentials { api_token, client_id, client_secret, refresh_token } = setup.credentials;
         let app = App { client_id, client_secret, refresh_token }.at(url);
         let app = app.map(|grant| Grant { is_basic: true, ..grant });
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base_or(BASE).map_err(crm::unrenderable)?,
             config: setup.config,
             mapping: setup.mapping,
@@ -92,7 +92,7 @@ impl TypedConnector for Pipedrive {
 
 /// A Pipedrive account that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     base: Url,
     config: Config,
     mapping: Mapping,
@@ -100,7 +100,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Plan::make(&self.mapping, &self.config, push).map(|plan| Some(plan.bytes()))
     }
@@ -139,7 +139,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn lead_field(&self) -> Option<&str> {
         self.config.lead_field.as_ref().map(|field| field.0.as_str())
     }

@@ -1,6 +1,6 @@
 //! Where new deals stand: the pipeline and the stage that the settings name, as people read them.
 
-use super::{NAME, Ready, VENDOR, requests::number};
+use super::{Compiled, NAME, VENDOR, requests::number};
 use crate::prelude::*;
 use crate::stages::{Spot, StageProblem, sought};
 
@@ -22,7 +22,7 @@ impl Place {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// Where a new deal is put. What is named by numbers is not looked for.
     pub(super) async fn place(&self, ctx: &mut Conversation<'_>) -> Result<Place> {
         self.sought(ctx).await?.map_err(|wrong| wrong.refused(NAME))

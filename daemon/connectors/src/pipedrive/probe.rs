@@ -1,6 +1,6 @@
 //! Looks at a Pipedrive account: whose token it is, whether pipeline and stage exist, and the mapped fields.
 
-use super::{Ready, VENDOR, config::is_custom};
+use super::{Compiled, VENDOR, config::is_custom};
 use crate::prelude::*;
 
 /// Names that we make something of, whatever the account calls its own.
@@ -9,7 +9,7 @@ const OURS: [&str; 5] = ["person.name", "person.email", "person.phone", "deal.va
 /// Whose persons and deals are, by the user's number.
 const OWNERS: [&str; 2] = ["person.owner_id", "deal.owner_id"];
 
-pub(super) async fn look(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, ctx: &mut Conversation<'_>) -> Result<()> {
     let me = VENDOR.json(ctx, ready.get_first(&["users", "me"], &[])).await?;
     let me = &me["data"];
     ctx.found.account = me["company_name"].as_str().map(|company| {

@@ -1,9 +1,9 @@
 //! A push to Pipedrive: person, deal and note, each looked for before it is made where it may be there already.
 
-use super::{NAME, NEWEST, Ready, VENDOR, error, plan::Plan, requests::number};
+use super::{Compiled, NAME, NEWEST, VENDOR, error, plan::Plan, requests::number};
 use crate::prelude::*;
 
-impl Ready {
+impl Compiled {
     /// Person, deal and note, each once for each delivery, in this order.
     pub(super) async fn bring(&self, push: &Push<'_>, plan: &Plan, ctx: &mut Conversation<'_>) -> Result<()> {
         let done = format!("person.{}", push.id);

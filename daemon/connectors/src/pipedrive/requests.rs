@@ -1,9 +1,9 @@
 //! The calls to Pipedrive. Persons and deals have moved to the second version of its API, notes and users have not.
 
-use super::{NEWEST, Ready, TokenLogin};
+use super::{Compiled, NEWEST, TokenLogin};
 use crate::prelude::*;
 
-impl Ready {
+impl Compiled {
     fn request(&self, method: Method, path: &[&str]) -> Request {
         let request = Request::at(method, &self.base, path);
         match &self.login {

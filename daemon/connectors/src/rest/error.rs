@@ -1,9 +1,9 @@
 //! A custom CRM's answers read, as the configuration says.
 
-use super::{NAME, Ready};
+use super::{Compiled, NAME};
 use crate::prelude::*;
 
-impl Ready {
+impl Compiled {
     /// The id that a look-up found, if it found one.
     pub(super) fn found(&self, answer: &Response, now: Moment) -> Result<Option<String>> {
         match &self.settings.find {

@@ -47,13 +47,13 @@ impl TypedConnector for Rest {
             .map_err(|problems| unusable(&problems))?;
         let key = settings.auth.key(setup.credentials);
         let app = key.as_ref().ok().and_then(Key::app);
-        Ok(Box::new(Ready { settings, login: TokenLogin::of(None, app, [NAME, ""]), key }))
+        Ok(Box::new(Compiled { settings, login: TokenLogin::of(None, app, [NAME, ""]), key }))
     }
 }
 
 /// A custom CRM that is ready to get leads.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     settings: Settings,
     login: Option<TokenLogin>,
     /// Or which credential is missing.
@@ -61,7 +61,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         self.settings.body(push).map(Some)
     }
@@ -86,7 +86,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn key(&self) -> Result<&Key> {
         self.key.as_ref().map_err(Clone::clone)
     }

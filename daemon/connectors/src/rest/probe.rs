@@ -1,10 +1,10 @@
 //! Looks whether a custom CRM answers and lets us in.
 
-use super::Ready;
+use super::Compiled;
 use crate::prelude::*;
 use crate::webhook::url::{UrlTemplate, with_sample};
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind == ProbeKind::Mapping {
         return Ok(());
     }
@@ -18,13 +18,13 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// A request for a probe: the placeholders are filled from the sample lead.
-fn sample(ready: &Ready, method: Method, target: &UrlTemplate) -> Result<Request> {
+fn sample(ready: &Compiled, method: Method, target: &UrlTemplate) -> Result<Request> {
     let request = with_sample(|sample| ready.request(method, target, sample, None));
     request.map(|request| ready.logged_in(request))
 }
 
 /// What OPTIONS came to: that the host answers, and whether it let us in. Few servers say more by it.
-fn options(ready: &Ready, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
+fn options(ready: &Compiled, answer: &Response, ctx: &mut Conversation<'_>) -> Result<()> {
     match answer.status {
         200..=299 | 400 | 404..=407 | 409..=424 | 426..=428 => {
             let finding = "test_path is not set: the host answers, but whether the login is right shows only when a lead is pushed";

@@ -1,7 +1,7 @@
 //! A push to a custom CRM: one call, after a look-up where the lead may be there already.
 
 use super::{
-    Ready,
+    Compiled,
     settings::{Body, Find, ID_IN_PATH},
 };
 use crate::{RequestHeader, prelude::*, webhook::url::UrlTemplate};
@@ -10,7 +10,7 @@ use leadline_domain::template::{Context, percent_encode};
 /// Under which the CRM's id of a lead is kept.
 pub(super) const ID: &str = "id";
 
-impl Ready {
+impl Compiled {
     pub(super) async fn bring(&self, push: &Push<'_>, ctx: &mut Conversation<'_>) -> Result<()> {
         self.key()?;
         let is_update = push.event == EventKind::Updated;

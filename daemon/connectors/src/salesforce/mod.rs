@@ -43,7 +43,7 @@ impl TypedConnector for Salesforce {
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
         let login_url = setup.common.or(setup.config.login_url.as_ref(), LOGIN_URL);
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             base: setup.common.base().cloned(),
             login_url: login_url.map_err(crm::unrenderable)?,
             config: setup.config,
@@ -55,7 +55,7 @@ impl TypedConnector for Salesforce {
 
 /// An organization that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     /// Where to call, if not where the login says.
     base: Option<Url>,
     login_url: Url,
@@ -65,7 +65,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let (event, config) = (crm::event(push)?, &self.config);
         let mut plan = LeadPlan::make(NAMES, &self.mapping, push)?;
@@ -116,7 +116,7 @@ impl Prepared for Ready {
     }
 }
 
-impl super::Login for Ready {
+impl super::Login for Compiled {
     fn request(&self, now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         let login = needed(&self.login, "client_id")?;
         let audience = self.config.audience.clone().unwrap_or_else(|| login::audience(&self.login_url));
@@ -137,7 +137,7 @@ impl super::Login for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn external(&self) -> Option<&str> {
         self.config.external_id_field.as_ref().map(|field| field.0.as_str())
     }

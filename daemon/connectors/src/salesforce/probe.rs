@@ -1,6 +1,6 @@
 //! Looks at an organization: what it is called, whether Leads may be made, and the mapped and required fields.
 
-use super::{Ready, VENDOR, config::Config, quoted};
+use super::{Compiled, VENDOR, config::Config, quoted};
 use crate::{config::is_default, prelude::*};
 use leadline_domain::schema::FieldChoice;
 
@@ -11,7 +11,7 @@ const OURS: [&str; 4] = ["LastName", "Company", "LeadSource", "Description"];
 const OWNER: [&str; 1] = ["OwnerId"];
 
 /// Those of the users and queues that a mapping names.
-async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>> {
+async fn owners(ready: &Compiled, ctx: &mut Conversation<'_>) -> Result<Vec<FieldChoice>> {
     let named = ready.mapping.targets().filter(|(_, target)| OWNER.contains(target));
     let named = named.flat_map(|(rule, _)| rule.fixed_values()).filter_map(Value::as_str);
     let ids: Vec<String> = named.map(|id| format!("'{}'", quoted(id))).collect();
@@ -31,7 +31,7 @@ async fn owners(ready: &Ready, ctx: &mut Conversation<'_>) -> Result<Vec<FieldCh
     Ok(owners)
 }
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         let soql = "SELECT Name, IsSandbox FROM Organization LIMIT 1";
         ctx.found.account = match VENDOR.json(ctx, ready.query(soql)).await {
@@ -84,7 +84,7 @@ pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<
 }
 
 /// What is wrong with the campaign that Leads become members of.
-async fn campaign_finding(ready: &Ready, campaign: &str, ctx: &mut Conversation<'_>) -> Option<String> {
+async fn campaign_finding(ready: &Compiled, campaign: &str, ctx: &mut Conversation<'_>) -> Option<String> {
     let soql = format!("SELECT Label FROM CampaignMemberStatus WHERE CampaignId = '{}'", quoted(campaign));
     let statuses = match VENDOR.json(ctx, ready.query(&soql)).await {
         Ok(statuses) => schema::choices(&statuses["records"], "Label", "Label"),

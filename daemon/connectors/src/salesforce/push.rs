@@ -1,12 +1,12 @@
 //! How Salesforce's Leads are found, made and changed, and how an enquiry is kept: by the Description of a Lead that is
 //! made, by a Task on one that was there before.
 
-use super::{Ready, TASKS, VENDOR, config::NAMES, error, leaving_owner, quoted};
+use super::{Compiled, TASKS, VENDOR, config::NAMES, error, leaving_owner, quoted};
 use crate::leads::{LeadPlan, Leads, There, first_open};
 use crate::{prelude::*, vendor::TOLD};
 
 #[async_trait]
-impl Leads for Ready {
+impl Leads for Compiled {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         self.find("Id", id, ctx).await
     }
@@ -99,7 +99,7 @@ impl Leads for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// The newest Lead of these that is not converted, an open one first: a converted one is a customer by now and takes no
     /// changes.
     async fn find(&self, field: &str, value: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {

@@ -31,16 +31,16 @@ impl TypedConnector for Teams {
     }
 
     fn compile(&self, setup: Setup<'_, Self>) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(Ready(Chat::of(setup, "workflow_url", |given| given.workflow_url.0)?)))
+        Ok(Box::new(Compiled(Chat::of(setup, "workflow_url", |given| given.workflow_url.0)?)))
     }
 }
 
 /// A workflow that is ready for cards. Nothing about it can be looked at: whatever is sent to it starts it.
 #[derive(Debug)]
-struct Ready(Chat);
+struct Compiled(Chat);
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         Ok(Some(push::message(&self.0.told(push, push::fits)?).to_string().into()))
     }

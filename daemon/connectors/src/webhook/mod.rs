@@ -64,7 +64,7 @@ fn read_brand(brand: &str) -> Result<Brand, Vec<Problem>> {
 }
 
 /// Compiles a webhook, as which some connectors push.
-pub(super) fn compile<T: TypedConnector>(config: &Config, setup: Setup<'_, T>) -> Result<Ready> {
+pub(super) fn compile<T: TypedConnector>(config: &Config, setup: Setup<'_, T>) -> Result<Compiled> {
     let Setup { common, mapping, integration, brand, .. } = setup;
     let payload = payload::find(&integration.payload).ok_or_else(|| {
         let known = payload::names().join(" or ");
@@ -79,12 +79,12 @@ pub(super) fn compile<T: TypedConnector>(config: &Config, setup: Setup<'_, T>) -
             payload.name
         )));
     }
-    Ok(Ready { settings, brand, payload, secrets: integration.secrets.clone() })
+    Ok(Compiled { settings, brand, payload, secrets: integration.secrets.clone() })
 }
 
 /// A webhook that is ready to push.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct Compiled {
     settings: Settings,
     brand: Brand,
     payload: &'static Payload,
@@ -92,7 +92,7 @@ pub(super) struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn abilities(&self) -> Abilities {
         Abilities::default()
     }

@@ -1,13 +1,13 @@
 //! The request that an event becomes, and what signs it.
 
-use super::{Body, Ready};
+use super::{Body, Compiled};
 use crate::{RequestHeader, crm::unrenderable, prelude::*};
 use leadline_domain::{
     rotation, signing,
     template::{Context, Place},
 };
 
-impl Ready {
+impl Compiled {
     /// The one call of a push.
     pub(crate) fn request(&self, push: &Push<'_>) -> Result<Request> {
         let has_body = push.rendered.is_some();

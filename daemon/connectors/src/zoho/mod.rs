@@ -38,7 +38,7 @@ impl TypedConnector for Zoho {
         let Credentials { client_id, client_secret, refresh_token } = setup.credentials;
         let (client_id, client_secret, refresh_token) = (client_id.0, client_secret.0, refresh_token.0);
         let url = Request::at(Method::POST, &accounts, &["oauth", "v2", "token"]).url;
-        Ok(Box::new(Ready {
+        Ok(Box::new(Compiled {
             accounts,
             base: setup.common.base().cloned(),
             settings: setup.config,
@@ -50,7 +50,7 @@ impl TypedConnector for Zoho {
 
 /// An organization that is ready to be pushed to.
 #[derive(Debug)]
-struct Ready {
+struct Compiled {
     /// Where to log in.
     accounts: Url,
     /// Where to call, if not where the login says.
@@ -61,7 +61,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Prepared for Ready {
+impl Prepared for Compiled {
     fn render(&self, push: &Push<'_>) -> Result<Option<Bytes>> {
         let mut plan = LeadPlan::make(config::NAMES, &self.mapping, push)?;
         plan.add("Lead_Source", Json::string(&self.settings.lead_source));
@@ -99,7 +99,7 @@ impl Prepared for Ready {
     }
 }
 
-impl Login for Ready {
+impl Login for Compiled {
     fn request(&self, _now: Moment, refresh: Option<&SecretString>) -> Result<Request> {
         Ok(needed(&self.app, "refresh_token")?.request(refresh))
     }
@@ -125,7 +125,7 @@ impl Login for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Request {
         self.request(Method::GET, path).query(query)
     }

@@ -1,7 +1,7 @@
 //! Looks at an organization: what it is called, and the mapped and required fields of its Leads.
 
 use super::{
-    Ready, VENDOR,
+    Compiled, VENDOR,
     config::{Config, NAMES},
 };
 use crate::{config::is_default, prelude::*};
@@ -12,7 +12,7 @@ const OURS: [&str; 2] = [NAMES.last, "Lead_Source"];
 /// Whose a Lead is, by the user's id.
 const OWNER: [&str; 1] = [NAMES.owner.0];
 
-pub(super) async fn look(ready: &Ready, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
+pub(super) async fn look(ready: &Compiled, kind: ProbeKind, ctx: &mut Conversation<'_>) -> Result<()> {
     if kind != ProbeKind::Mapping {
         ctx.found.account = match VENDOR.json(ctx, ready.get(&["org"], &[])).await {
             Ok(org) => word(&org["org"][0], "company_name").map(str::to_owned),

@@ -1,6 +1,6 @@
 //! How Zoho's Leads are found, made and changed, and how a note is put on one.
 
-use super::{NAME, Ready, VENDOR, config::NAMES, error};
+use super::{Compiled, NAME, VENDOR, config::NAMES, error};
 use crate::leads::{LeadPlan, Leads, There, first_open};
 use crate::prelude::*;
 
@@ -12,7 +12,7 @@ const NOTES: &str = "20";
 const TAGS_TAKEN: usize = 3;
 
 #[async_trait]
-impl Leads for Ready {
+impl Leads for Compiled {
     async fn by_id(&self, id: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         let answer = ctx.send(self.get(&["Leads", id], &[READ])).await?;
         if error::is_gone(&answer) {
@@ -100,7 +100,7 @@ impl Leads for Ready {
     }
 }
 
-impl Ready {
+impl Compiled {
     /// The Leads that have an address. To search takes a scope beside that of Leads, which is easily forgotten.
     pub(super) async fn search(&self, email: &str, ctx: &mut Conversation<'_>) -> Result<Vec<Value>> {
         let query = [("email", email), ("converted", "false"), READ];
@@ -127,7 +127,7 @@ impl Ready {
         Ok(())
     }
 
-    /// Of these Leads one that is ours to change, an open one first.
+    /// One of these Leads that is ours to change, an open one first.
     fn there(&self, leads: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<There> {
         let is_ours = |lead: &&Value| lead["$converted"] != true && is_it(lead);
         let there = |lead| There::of(lead, ["id", "Lead_Status"], &self.settings.closed_statuses);

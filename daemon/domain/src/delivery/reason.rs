@@ -101,7 +101,8 @@ impl Unmet {
     }
 }
 
-/// How a delivery stood when an operator skipped it, so that this can be undone.
+/// How a delivery stood when an operator skipped it, so that this can be undone. The database keeps beside this when a
+/// dead one died (`died_at`), for the statement that undoes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skip {
     pub operator: String,

@@ -69,7 +69,7 @@ pub(super) async fn examine_limits(report: &mut DoctorReport, config: &Config, i
     } else {
         Some("self".to_owned())
     };
-    // Of a daemon that cannot be found nothing is said.
+    // Nothing is said of a daemon that cannot be found.
     let Some(process) = process else { return };
     judge_limits(report, &fs::read_to_string(format!("/proc/{process}/limits")).unwrap_or_default());
 }

@@ -3,7 +3,7 @@
 use super::{DoctorReport, Grade};
 use crate::{config::Config, postgres::embedded::SandboxSupport, telemetry, user};
 
-/// Of a server of one's own nothing is said: it has an account of its own.
+/// Nothing is said of a server of one's own: it has an account of its own.
 pub(super) fn examine(report: &mut DoctorReport, config: &Config) {
     if config.database_url.is_some() {
         return;

@@ -105,7 +105,7 @@ pub(super) async fn update(
         let mut config = check::object("config", config)?;
         let mut kept = config.clone();
         check::keep_shown(&mut kept, &integration.shown, &integration.config);
-        // To another origin nothing goes along that was given for this one.
+        // Nothing that was given for this origin goes along to another one.
         if origins(&kept) == origins(&integration.config) {
             config = kept;
         }

@@ -51,8 +51,8 @@ impl Track {
         self.look(due_at);
     }
 
-    /// Of the rows that were looked at, those which were not due by the time of that claim wait for theirs. Gives the
-    /// times for which timers must be set.
+    /// Rows that were looked at and were not due by the time of that claim wait for theirs. Gives the times for which
+    /// timers must be set.
     pub(super) fn not_due_yet(&mut self, claimed_at: Moment) -> Vec<Moment> {
         let mut timers = Vec::new();
         for (at, (earliest, latest)) in std::mem::take(&mut self.ahead) {

@@ -88,7 +88,7 @@ pub fn begin_restore(data: &DataDir) -> Result<(), EmbeddedError> {
     let note = layout.restore_note();
     let begin = || {
         fs::write(&note, "")?;
-        // Of a link that the server's account put there only the link goes.
+        // A link that the server's account put there goes, not what it leads to.
         match fs::symlink_metadata(&layout.data) {
             Ok(there) if there.is_dir() => fs::remove_dir_all(&layout.data),
             Ok(_) => fs::remove_file(&layout.data),

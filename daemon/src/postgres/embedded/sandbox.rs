@@ -81,7 +81,7 @@ impl Sandbox {
         let programs = programs.filter_map(|tree| tree.canonicalize().ok());
         let mut own = vec![layout.home.clone(), SHARED_MEMORY.into()];
         own.extend(moved(layout));
-        // Of a server that was taken over the socket stands where its pid file says, which it writes itself. It writes
+        // The socket of a server that was taken over stands where its pid file says, which it writes itself. It writes
         // nothing in the directories for temporary files, so what stands right in there is no link of its own.
         let parent = socket_dir.parent().filter(|_| is_made_for_sockets(socket_dir));
         let socket_parent = parent.filter(|_| !layout.directory.starts_with(socket_dir)).map(Path::to_owned);

@@ -16,7 +16,7 @@ use crate::{
 pub struct LastDay {
     /// New ones: an update of an older lead is none.
     pub leads: i64,
-    /// Of these only the last hundred of each key are kept.
+    /// Only the last hundred of each key are kept.
     pub refused: i64,
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::attempts::{AttemptRow, AttemptView, COLUMNS, JOINS, merged};
 use crate::{
     domain::{
-        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId},
+        ids::{AttemptId, CompanyId, DeliveryId, IntegrationId, LeadId, least_id_at},
         outcome::FailureClass,
     },
     store::{
@@ -51,11 +51,6 @@ const WINDOWS: [i64; 4] = [1, 24, 7 * 24, 24 * 400];
 
 /// How far an id may be from when its attempt started: it is made by the daemon's clock, the start is the database's.
 const ID_SLACK: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
-
-/// The least id that is made at a time.
-fn first_id(at: jiff::Timestamp) -> Uuid {
-    ulid::Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0).into()
-}
 
 impl AttemptFilter {
     /// Whether it may find attempts that run.
@@ -112,7 +107,7 @@ impl AttemptFilter {
         let from = self.since.map_or(from, |since| since.max(from));
         sql.push(" AND a.started_at >= ").push_bind(from.to_sqlx());
         // Ids are in the order of time, and the index of a lane is in that of ids: the rest of it is not read.
-        sql.push(" AND a.id >= ").push_bind(first_id(from.saturating_sub(ID_SLACK).unwrap_or(from)));
+        sql.push(" AND a.id >= ").push_bind(least_id_at(from.saturating_sub(ID_SLACK).unwrap_or(from)));
         if let Some(until) = self.until {
             sql.push(" AND a.started_at < ").push_bind(until.to_sqlx());
         }

@@ -219,7 +219,7 @@ impl DeliveryFilter {
         }
         sql.push(" UNION SELECT k.company_id, k.integration_id, k.delivery_id FROM claim");
         sql.push(" CROSS JOIN LATERAL unnest(items) k");
-        // Of each integration few wait; the index has only those.
+        // Few wait at each integration; the index has only those.
         sql.push(
             " UNION SELECT w.company_id, w.integration_id, w.id FROM integration g CROSS JOIN LATERAL (",
         );

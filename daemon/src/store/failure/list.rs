@@ -13,8 +13,7 @@ use crate::{
     },
     store::{
         Error, Store,
-        bounded::EXACT_MAX,
-        failure::retrying::WaitingLeads,
+        failure::leads::Together,
         operator::{
             audit::{AuditView, ChangeWindow},
             command::Refusal,
@@ -133,12 +132,14 @@ impl Store {
         }
         all.sort_by_key(|one| (std::cmp::Reverse(one.dead + one.retrying), one.cause));
         let deliveries = all.iter().map(|one| one.dead + one.retrying).sum();
+        let together = Together::of(&all);
         let deliveries_exact = retrying.is_whole;
-        let (leads, is_each_once) = self.total_leads(filter, &retrying.leads, &all).await?;
-        let leads_exact = is_each_once && deliveries_exact;
         let has_more = all.len() > skip + limit;
         let mut page: Vec<_> = all.into_iter().skip(skip).take(limit).collect();
-        self.fill_in(filter, &retrying.leads, &mut page).await?;
+        let (leads, is_each_once) =
+            self.fill_in_leads(filter, &retrying.leads, &together, &mut page).await?;
+        let leads_exact = is_each_once && deliveries_exact;
+        self.fill_in(filter, &mut page).await?;
         let snoozed = i64::try_from(snoozed).unwrap_or(i64::MAX);
         Ok(Failures { page, deliveries, deliveries_exact, leads, leads_exact, snoozed, has_more })
     }
@@ -184,15 +185,9 @@ impl Store {
     }
 
     /// What is shown beside the causes of a page.
-    async fn fill_in(
-        &self,
-        filter: &FailureFilter,
-        waiting: &WaitingLeads,
-        page: &mut [FailureView],
-    ) -> Result<(), Error> {
+    async fn fill_in(&self, filter: &FailureFilter, page: &mut [FailureView]) -> Result<(), Error> {
         self.fill_in_places(page).await?;
         self.fill_in_samples(filter, page).await?;
-        self.fill_in_leads(filter, waiting, page).await?;
         self.fill_in_trend(filter, page).await?;
         self.fill_in_changes(page).await
     }
@@ -237,64 +232,6 @@ impl Store {
         for row in rows {
             if let Some(one) = page.iter_mut().find(|one| one.cause.0 == row.cause_id) {
                 one.sample = Some((row.delivery_id.into(), row.error.unwrap_or_default()));
-            }
-        }
-        Ok(())
-    }
-
-    /// How many leads, and what they come to, each once; of causes that are small enough to count, and that come to
-    /// twice as many together. Of the others each delivery counts as a lead, and its quote each time.
-    async fn fill_in_leads(
-        &self,
-        filter: &FailureFilter,
-        waiting: &WaitingLeads,
-        page: &mut [FailureView],
-    ) -> Result<(), Error> {
-        let mut left = 2 * EXACT_MAX;
-        let mut ids = Vec::new();
-        for one in page.iter().filter(|one| one.dead <= EXACT_MAX) {
-            if one.dead <= left {
-                left -= one.dead;
-                ids.push(one.cause.0);
-            }
-        }
-        let rows = sqlx::query!(
-            r#"SELECT cause_id AS "cause_id!", coalesce(currency, '') AS "currency!", count(*) AS "leads!",
-                      coalesce(sum(pence), 0)::bigint AS "pence!"
-               FROM (SELECT DISTINCT ON (cause_id, company_id, lead_id) cause_id, currency, pence
-                     FROM (SELECT cause_id, company_id, lead_id, currency, pence FROM undelivered
-                           WHERE cause_id = ANY($1) AND ($2::bigint IS NULL OR company_id = $2)
-                             AND ($3::uuid IS NULL OR integration_id = $3)
-                           UNION ALL
-                           SELECT w.cause_id, w.company_id, w.lead_id, nullif(w.currency, ''), w.pence
-                           FROM unnest($4::bigint[], $5::bigint[], $6::uuid[], $7::text[], $8::bigint[])
-                               w(cause_id, company_id, lead_id, currency, pence)
-                           WHERE w.cause_id = ANY($1)) failed
-                     ORDER BY cause_id, company_id, lead_id) once
-               GROUP BY 1, 2"#,
-            &ids,
-            filter.company.map(|id| id.0),
-            filter.integration.map(IntegrationId::uuid),
-            &waiting.causes,
-            &waiting.companies,
-            &waiting.leads,
-            &waiting.currencies,
-            &waiting.pence,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut exact: HashMap<i64, (i64, BTreeMap<String, i64>)> = HashMap::new();
-        for row in rows {
-            let (leads, money) = exact.entry(row.cause_id).or_default();
-            *leads += row.leads;
-            if !row.currency.is_empty() {
-                money.insert(row.currency, row.pence);
-            }
-        }
-        for one in page.iter_mut() {
-            if let Some((leads, money)) = exact.remove(&one.cause.0) {
-                (one.leads, one.leads_exact) = (leads, one.deliveries_exact);
-                one.money = money;
             }
         }
         Ok(())

@@ -86,14 +86,14 @@ impl Store {
 }
 
 impl Command {
-    /// Settles deliveries that flows held, if the company is still as it was when that was decided. What somebody has
-    /// released or skipped meanwhile stays so.
+    /// Settles deliveries that flows held. Answers false, and settles none, where the company is no longer as it was when
+    /// that was decided. What somebody has released or skipped meanwhile stays so.
     pub async fn settle_held_by_flows(
         &mut self,
         company: CompanyId,
         version: i64,
         settled: &Settled,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let is_current = sqlx::query_scalar!(
             "SELECT 1 FROM company WHERE id = $1 AND config_version = $2 FOR SHARE",
             company.0,
@@ -103,7 +103,7 @@ impl Command {
         .await?
         .is_some();
         if !is_current {
-            return Err(Refusal::State("the company has just been changed: ask again".to_owned()));
+            return Ok(false);
         }
         let released = self.still_held(company, settled.released.iter().map(|(id, _)| id)).await?;
         self.bring(company, &released, &settled.released).await?;
@@ -116,7 +116,7 @@ impl Command {
             let ids = self.still_held(company, ids.iter()).await?;
             self.hold_for(company, &ids, reason).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Locks those deliveries that flows still hold.

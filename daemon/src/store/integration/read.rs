@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Of how many deliveries of an integration it is told how many are skipped.
+/// How many deliveries of an integration are looked at to say how many are skipped.
 const NEWEST: i64 = 2000;
 
 /// An integration with its health.

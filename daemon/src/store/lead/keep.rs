@@ -8,7 +8,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::CompanyId,
+    domain::ids::{CompanyId, least_id_at},
     store::{
         Error, Store,
         operator::command::{Mutation, Refusal},
@@ -38,10 +38,10 @@ impl Store {
         let now = sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(&self.pool).await?.to_jiff();
         let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
         let before = now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
-        let floor = Ulid::from_parts(u64::try_from(before.as_millisecond()).unwrap_or_default(), 0);
+        let floor = least_id_at(before);
         let mut erased: BTreeMap<i64, u64> = BTreeMap::new();
         loop {
-            let old = self.old_leads(floor.into(), positions).await?;
+            let old = self.old_leads(floor, positions).await?;
             let Some(last) = old.last() else { break };
             tracing::debug!(leads = old.len(), upto = %Ulid::from(last.event_id), "leads whose time is over");
             for lead in old {

@@ -39,12 +39,12 @@ pub(in crate::store) struct LeadPlaces(Arc<PlacesTaken>);
 struct PlacesTaken {
     companies: Shares<CompanyId>,
     addresses: Shares<AddressKey>,
-    /// Of which companies somebody held a row when that was last tried.
+    /// Companies of which somebody held a row, and when that was last tried.
     held: Mutex<HashMap<CompanyId, Instant>>,
 }
 
 impl LeadPlaces {
-    /// Of the connections that a pool may open, some are left to everything else.
+    /// Some of the connections that a pool may open are left to everything else.
     pub(in crate::store) fn of(pool: &PgPool) -> Self {
         let connections = pool.options().get_max_connections();
         let share = (connections / SHARE).max(1);

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{AuditId, CompanyId, LeadId},
+    domain::ids::{AuditId, CompanyId, LeadId, least_id_at},
     store::{Error, Store},
 };
 
@@ -130,9 +130,6 @@ impl Store {
         windows: &[ChangeWindow],
         limit: i64,
     ) -> Result<Vec<Vec<AuditView>>, Error> {
-        let floor = |at: Timestamp| {
-            Uuid::from(Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0))
-        };
         // Ids are of the daemon's clock, times of the database's: a second lies between them at most.
         let ceiling =
             |at: Timestamp| at.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
@@ -142,8 +139,8 @@ impl Store {
                 asked.0.push(n);
                 asked.1.push(company.0);
                 asked.2.push(targets.join(","));
-                asked.3.push(floor(window.from));
-                asked.4.push(floor(ceiling(window.until)));
+                asked.3.push(least_id_at(window.from));
+                asked.4.push(least_id_at(ceiling(window.until)));
                 asked.5.push(window.until.to_sqlx());
             }
         }

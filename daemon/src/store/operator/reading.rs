@@ -9,11 +9,10 @@ use jiff_sqlx::ToSqlx as _;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
-use ulid::Ulid;
 use uuid::Uuid;
 
 use crate::{
-    domain::ids::{self, AuditId, CompanyId, LeadId},
+    domain::ids::{self, AuditId, CompanyId, LeadId, least_id_at},
     store::{
         Error, Store, heard,
         operator::audit::{AuditFilter, AuditView, lead_target},
@@ -88,11 +87,6 @@ impl From<ReadingRow> for AuditView {
     }
 }
 
-/// The id that everything made before a time is below.
-fn id_at(at: Timestamp) -> Uuid {
-    Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or_default(), 0).into()
-}
-
 impl Store {
     /// Writes into the audit who read who leads are: a line for each, all or none.
     pub async fn note_readings(&self, readings: &[Reading], action: &str) -> Result<(), Error> {
@@ -124,10 +118,13 @@ impl Store {
     /// Who read leads, newest hour first: counts of what keys read, and the lines of those who revealed or exported.
     pub async fn readings(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Error> {
         let target = filter.lead.map(lead_target);
-        let below = filter.until.map(|until| until.checked_add(SLACK).unwrap_or(Timestamp::MAX)).map(id_at);
+        let below =
+            filter.until.map(|until| until.checked_add(SLACK).unwrap_or(Timestamp::MAX)).map(least_id_at);
         let hour = SignedDuration::from_hours(1);
-        let from =
-            filter.since.map(|since| since.checked_sub(SLACK + hour).unwrap_or(Timestamp::MIN)).map(id_at);
+        let from = filter
+            .since
+            .map(|since| since.checked_sub(SLACK + hour).unwrap_or(Timestamp::MIN))
+            .map(least_id_at);
         let rows = sqlx::query_file_as!(
             ReadingRow,
             "src/store/operator/readings.sql",
@@ -152,7 +149,7 @@ impl Store {
         let kept = SignedDuration::try_from(self.readings_kept).unwrap_or(SignedDuration::MAX);
         let from = now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
         // What began later is kept, and none of it is read for that.
-        let below = id_at(from.checked_add(SLACK).unwrap_or(Timestamp::MAX));
+        let below = least_id_at(from.checked_add(SLACK).unwrap_or(Timestamp::MAX));
         let mut removed = 0;
         loop {
             let gone = sqlx::query!(

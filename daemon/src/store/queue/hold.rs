@@ -129,9 +129,11 @@ impl Command {
             // How one stood that an operator skips is kept, so that this can be undone.
             "UPDATE delivery SET state = 'skipped', reason_code = $3,
                  reason_detail = CASE WHEN $3 <> 'skipped_by_operator' THEN $4 ELSE
-                     $4 || jsonb_build_object('was', state) || CASE WHEN reason_code IS NULL THEN '{}' ELSE
-                         jsonb_build_object('reason', jsonb_strip_nulls(
-                             jsonb_build_object('code', reason_code, 'detail', reason_detail))) END END,
+                     $4 || jsonb_build_object('was', state)
+                         || CASE WHEN state = 'dead' THEN jsonb_build_object('died_at', finished_at) ELSE '{}' END
+                         || CASE WHEN reason_code IS NULL THEN '{}' ELSE
+                             jsonb_build_object('reason', jsonb_strip_nulls(
+                                 jsonb_build_object('code', reason_code, 'detail', reason_detail))) END END,
                  finished_at = now(), due_at = NULL, successor_id = NULL
              WHERE company_id = $1 AND id = ANY($2)",
             company.0,

@@ -27,8 +27,9 @@ impl Command {
         let moved = self.skip(company, meant, reason).await?;
         if let Some(job) = job {
             sqlx::query!(
+                // What was skipped before, by hand or by another job, is not this one's to undo.
                 "UPDATE delivery SET job_id = $3 WHERE company_id = $1 AND id = ANY($2)
-                   AND state = 'skipped' AND reason_code = 'skipped_by_operator'",
+                   AND state = 'skipped' AND reason_code = 'skipped_by_operator' AND finished_at = now()",
                 company.0,
                 meant,
                 job.uuid(),
@@ -50,7 +51,8 @@ impl Command {
             "UPDATE delivery d SET state = reason_detail ->> 'was',
                  reason_code = reason_detail -> 'reason' ->> 'code',
                  reason_detail = reason_detail -> 'reason' -> 'detail',
-                 finished_at = CASE WHEN reason_detail ->> 'was' = 'dead' THEN finished_at END,
+                 finished_at = CASE WHEN reason_detail ->> 'was' = 'dead'
+                     THEN coalesce((reason_detail ->> 'died_at')::timestamptz, finished_at) END,
                  -- They are no longer the skip's. What came back by a retry before stays the retry's.
                  job_id = CASE WHEN NOT EXISTS (SELECT FROM job j
                      WHERE j.company_id = d.company_id AND j.id = d.job_id AND j.kind = 'skip') THEN job_id END

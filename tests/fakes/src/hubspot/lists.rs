@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::{Hubspot, refusals::error};
 use crate::receiver::Reply;
 
-/// A list.
 #[derive(Clone, Debug)]
 pub struct List {
     pub name: &'static str,

@@ -23,7 +23,6 @@ impl From<v1::Company> for CompanyCreated {
     }
 }
 
-/// A company.
 #[derive(Debug, Serialize)]
 pub(crate) struct Company {
     id: i64,

@@ -121,7 +121,6 @@ impl From<v1::GetLeadResponse> for LeadShown {
     }
 }
 
-/// A delivery.
 #[derive(Debug, Serialize)]
 pub(crate) struct Delivery {
     id: String,

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::time;
 use crate::cli::columns::{Column, Row, column};
 
-/// A flow.
 #[derive(Debug, Serialize)]
 pub(crate) struct Flow {
     id: String,
@@ -73,7 +72,7 @@ impl From<v1::AskFlowsAgainResponse> for FlowsAsked {
     }
 }
 
-/// `flow test`.
+/// What `flow test` answers.
 #[derive(Debug, Serialize)]
 pub(crate) struct FlowTest {
     when: String,

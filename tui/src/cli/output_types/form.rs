@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 use super::{text, time};
 use crate::cli::columns::{Column, Row, column};
 
-/// A form.
 #[derive(Debug, Serialize)]
 pub(crate) struct Form {
     id: String,

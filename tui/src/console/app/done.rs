@@ -6,7 +6,7 @@ use super::App;
 use super::shared::Tone;
 use super::undo::Saved;
 use crate::console::data::change::{Lifted, Target};
-use crate::console::data::{AttemptState, Done, Integration, Query, Secret};
+use crate::console::data::{AttemptState, Done, Failure, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
 use crate::console::dialogs::editor::IntegrationForm;
 use crate::console::dialogs::{Dialog, OneTime};
@@ -16,14 +16,14 @@ use crate::console::screen::{Event, Subject};
 use crate::console::widgets::time;
 
 impl App {
-    pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, String>, effects: &mut Vec<Effect>) {
+    pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, Failure>, effects: &mut Vec<Effect>) {
         let pending = self.shared.pending.remove(&ticket);
         let what = pending.map_or_else(|| "request".to_owned(), |it| it.what);
         let done = match done {
             Ok(done) => done,
             Err(error) => {
                 if let Some(form) = self.form_of(ticket) {
-                    form.refused(&error);
+                    form.refused(&error.to_string());
                 }
                 return self.shared.say(Tone::Bad, format!("{what}: {error}"));
             }

@@ -10,7 +10,7 @@ use crate::console::data::Query;
 use crate::console::dialogs::secret::Closed;
 use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then, already};
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::{Command, Effect};
+use crate::console::msg::{Command, Effect, LocalError};
 use crate::console::screen::{Cx, Event, Screen, Subject, Typed};
 use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::company::CompanyScreen;
@@ -93,9 +93,9 @@ impl App {
     }
 
     /// Takes what the reader's own editor made of a text; the form may be gone by now.
-    pub(super) fn edited(&mut self, outcome: Result<String, String>, effects: &mut Vec<Effect>) {
+    pub(super) fn edited(&mut self, outcome: Result<String, LocalError>, effects: &mut Vec<Effect>) {
         match (&mut self.dialog, outcome) {
-            (_, Err(reason)) => self.refuse(&reason),
+            (_, Err(error)) => self.refuse(&error.to_string()),
             (Some(Dialog::Editor(editor)), Ok(text)) => {
                 editor.edited(&text, &mut Cx { shared: &mut self.shared, effects, next: &mut Vec::new() });
             }

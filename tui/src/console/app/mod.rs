@@ -54,9 +54,9 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::data::{Answer, Company, Conn, Elsewhere, Integration, Query};
+use super::data::{Answer, Company, Conn, Elsewhere, Failure, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
-use super::msg::{Command, Copied, Effect, Follow, Msg, Ticket};
+use super::msg::{Command, Copied, Effect, Follow, LocalError, Msg, Ticket};
 use super::screen::{Cx, Event, Fetch, Next, Screen, View};
 use super::screens;
 use super::theme::Theme;
@@ -322,7 +322,7 @@ impl App {
         }
     }
 
-    fn answered(&mut self, ticket: u64, answer: &Result<Answer, String>, effects: &mut Vec<Effect>) {
+    fn answered(&mut self, ticket: u64, answer: &Result<Answer, Failure>, effects: &mut Vec<Effect>) {
         let event = Event::Answered { ticket, answer };
         let is_companies = self.companies.take(&event, |answer| match answer {
             Answer::Companies(companies) => Some(companies.clone()),
@@ -358,7 +358,7 @@ impl App {
         if let Some(Dialog::Confirm(confirm)) = &mut self.dialog {
             let estimate = answer.clone().and_then(|answer| match answer {
                 Answer::Estimate(estimate) => Ok(estimate),
-                _ => Err("the daemon answered something else".to_owned()),
+                _ => Err(Failure::Incompatible("the daemon answered something else".to_owned())),
             });
             confirm.estimated(ticket, estimate);
         }
@@ -373,17 +373,17 @@ impl App {
         }
     }
 
-    fn note(&mut self, outcome: Result<String, String>) {
+    fn note(&mut self, outcome: Result<String, LocalError>) {
         match (self.secrets.front_mut(), outcome) {
-            (Some(secret), Ok(text) | Err(text)) => secret.say(text),
+            (Some(secret), outcome) => secret.say(outcome.unwrap_or_else(|error| error.to_string())),
             (None, outcome) => self.say(outcome),
         }
     }
 
-    fn say(&mut self, outcome: Result<String, String>) {
+    fn say(&mut self, outcome: Result<String, LocalError>) {
         match outcome {
             Ok(text) => self.shared.say(Tone::Good, text),
-            Err(text) => self.refuse(&text),
+            Err(error) => self.refuse(&error.to_string()),
         }
     }
 

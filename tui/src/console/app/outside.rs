@@ -198,7 +198,7 @@ mod tests {
     use crate::console::app::tests::last;
     use crate::console::data::{Conn, Mutation};
     use crate::console::fixtures::{self, feed, live, opened, press, visit};
-    use crate::console::msg::{Command, Follow, Msg};
+    use crate::console::msg::{Command, Follow, LocalError, Msg};
 
     const SETTINGS: &str = "[keys]\nretry = \"f5\"\n[[command]]\nname = \"ticket\"\nkey = \"J\"\n\
                             run = \"ticket $SELECTED_LEAD\"\n[[command]]\nname = \"wipe\"\nkey = \"X\"\n\
@@ -352,7 +352,7 @@ mod tests {
         press(&mut app, ": c o n n e c t enter");
         assert_eq!(last(&app), "not possible: a change is under way: wait for its answer");
         let ticket = *app.shared.pending.keys().next().unwrap();
-        feed(&mut app, Msg::Done { ticket, done: Err("x".to_owned()) });
+        feed(&mut app, Msg::Done { ticket, done: Err(fixtures::refused("x")) });
         let effects = press(&mut app, ": c o n n e c t enter");
         assert!(matches!(&effects[..], [Effect::Connect { .. }]), "{effects:?}");
     }
@@ -399,7 +399,8 @@ mod tests {
         assert!(matches!(&effects[..], [Effect::Edit(text)] if text.contains("budget")), "{effects:?}");
         feed(&mut app, Msg::Edited(Ok("{\n  \"first_name\": \"fn\"\n}\n".to_owned())));
         assert!(shown(&app).contains("\"first_name\": \"fn\""), "{}", shown(&app));
-        feed(&mut app, Msg::Edited(Err("the editor `x` could not be run".to_owned())));
-        assert_eq!(last(&app), "not possible: the editor `x` could not be run");
+        let error = LocalError::Editor { editor: "x".to_owned(), cause: "exit status: 1".to_owned() };
+        feed(&mut app, Msg::Edited(Err(error)));
+        assert_eq!(last(&app), "not possible: the editor `x` could not be run: exit status: 1");
     }
 }

@@ -64,13 +64,13 @@ fn a_failed_question_for_figures_is_said_once_and_asked_again() {
     };
     for _ in 0..2 {
         let (ticket, _) = again(&mut app).unwrap();
-        feed(&mut app, Msg::Answered { ticket, answer: Err("it took too long".to_owned()) });
+        feed(&mut app, Msg::Answered { ticket, answer: Err(fixtures::refused("it took too long")) });
         assert_eq!(last(&app), "the overview's figures: it took too long");
         assert_eq!(app.shared.messages.len(), 1, "{:?}", app.shared.messages);
         let effects = press(&mut app, "1");
         assert_eq!(figures(&effects).len(), 1, "at the next chance, however soon: {effects:?}");
         let (ticket, _) = figures(&effects)[0];
-        feed(&mut app, Msg::Answered { ticket, answer: Err("it took too long".to_owned()) });
+        feed(&mut app, Msg::Answered { ticket, answer: Err(fixtures::refused("it took too long")) });
     }
 }
 
@@ -211,7 +211,7 @@ fn rows_that_none_will_follow_go() {
     let mut app = live(120, 36);
     visit(&mut app, "2");
     let ticket = listing(&press(&mut app, "down"));
-    feed(&mut app, Msg::Answered { ticket, answer: Err("it took too long".to_owned()) });
+    feed(&mut app, Msg::Answered { ticket, answer: Err(fixtures::refused("it took too long")) });
     assert!(
         !shown(&app).contains("Sarah Patel") && shown(&app).contains("it took too long"),
         "{}",

@@ -9,7 +9,7 @@ use super::tests_of_lists::{answered, asked};
 use crate::console::data::lead::Searched;
 use crate::console::data::{Answer, Lead, Query, Who};
 use crate::console::fixtures::answers::answer;
-use crate::console::fixtures::{feed, live, press, visit};
+use crate::console::fixtures::{feed, live, press, refused, visit};
 use crate::console::msg::{Effect, Msg};
 
 /// So many leads that say it, from this number on; there are older ones.
@@ -76,7 +76,7 @@ fn looking_further_moves_no_cursor_and_says_why_it_failed() {
     answered(&mut app, ticket, said(6, 5));
     assert!(shown(&app).contains("Say so 10") && selected(&app).contains("Person 003"), "{}", shown(&app));
     let ticket = older(&mut app);
-    feed(&mut app, Msg::Answered { ticket, answer: Err("two searches run already".to_owned()) });
+    feed(&mut app, Msg::Answered { ticket, answer: Err(refused("two searches run already")) });
     let text = shown(&app);
     assert!(text.contains("looking further: two searches run already"), "{text}");
     assert!(text.contains("Say so 10, in the newest 10000, back to"), "{text}");

@@ -9,7 +9,7 @@ use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
 use crate::console::data::{Answer, Conn, Query};
-use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, visit};
+use crate::console::fixtures::{answer, feed, live, now, opened, press, refused, serve, visit};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
@@ -201,7 +201,7 @@ fn a_list_that_could_not_be_read_says_why_and_does_not_seem_to_be_on_its_way() {
                     Query::Deliveries { .. } | Query::Activity { .. } => true,
                     _ => false,
                 };
-                let reply = if is_asked { Err(error.to_owned()) } else { Ok(answer(&query)) };
+                let reply = if is_asked { Err(refused(error)) } else { Ok(answer(&query)) };
                 open.extend(feed(&mut app, Msg::Answered { ticket, answer: reply }));
             }
         }
@@ -219,7 +219,7 @@ fn an_attempt_that_could_not_be_read_has_one_pane() {
     let asked = press(&mut app, "enter");
     for effect in asked {
         let Effect::Net(Command::Ask { ticket, .. }) = effect else { continue };
-        feed(&mut app, Msg::Answered { ticket, answer: Err("it broke".to_owned()) });
+        feed(&mut app, Msg::Answered { ticket, answer: Err(refused("it broke")) });
     }
     assert!(shown(&app).contains("it broke"), "{}", shown(&app));
     press(&mut app, "tab");

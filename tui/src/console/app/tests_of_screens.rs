@@ -232,7 +232,7 @@ fn what_is_not_there_to_jump_to_is_said() {
         let mut app = live(80, 24);
         let effects = press(&mut app, &format!(": {typed} space 01JD2Q8Z5N3V7K9M4T6X8W1J1J enter"));
         let (ticket, _) = asked(&effects).pop().unwrap();
-        feed(&mut app, Msg::Answered { ticket, answer: Err(format!("no such {typed}")) });
+        feed(&mut app, Msg::Answered { ticket, answer: Err(fixtures::refused(&format!("no such {typed}"))) });
         let text = shown(&app);
         assert!(text.contains(&format!("no such {typed}")) && text.contains(crumb), "{text}");
     }

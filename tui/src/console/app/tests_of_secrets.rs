@@ -7,7 +7,7 @@ use super::pictures::shown;
 use super::tests::{last, mutation};
 use crate::console::data::{Done, Entry, Mutation, Secret};
 use crate::console::fixtures::{self, feed, live, press};
-use crate::console::msg::{Copied, Effect, Msg};
+use crate::console::msg::{Copied, Effect, LocalError, Msg};
 
 fn rotated(app: &mut App) {
     press(app, "a o");
@@ -25,9 +25,8 @@ fn rotated(app: &mut App) {
 const HUBSPOT: &str = "the secret of Rosewood Barn / hubspot-eu";
 
 /// The answer to a copy.
-fn answer(what: &str, outcome: Result<&str, &str>) -> Msg {
-    let outcome = outcome.map(str::to_owned).map_err(str::to_owned);
-    Msg::Copied(Copied { what: what.to_owned(), outcome })
+fn answer(what: &str, outcome: Result<&str, LocalError>) -> Msg {
+    Msg::Copied(Copied { what: what.to_owned(), outcome: outcome.map(str::to_owned) })
 }
 
 #[test]
@@ -81,9 +80,13 @@ fn whether_a_secret_went_from_the_clipboard_is_said_as_far_as_it_is_known() {
     assert!(copied(&press(&mut app, "y")).is_some_and(|length| length > 0));
     assert!(shown(&app).contains("k clear the clipboard"), "{}", shown(&app));
     assert_eq!(copied(&press(&mut app, "k")), Some(0));
-    let said = "wl-copy did not take an empty text (exit status: 1) and may hold what was there; the terminal was \
-                asked to empty its clipboard, and gives no answer (OSC 52)";
-    feed(&mut app, answer(HUBSPOT, Err(said)));
+    let error = LocalError::NotEmptied { program: "wl-copy", cause: "exit status: 1".to_owned() };
+    assert_eq!(
+        error.to_string(),
+        "wl-copy did not take an empty text (exit status: 1) and may hold what was there; the terminal was asked to \
+         empty its clipboard, and gives no answer (OSC 52)"
+    );
+    feed(&mut app, answer(HUBSPOT, Err(error)));
     let text = shown(&app);
     // All of it is seen, and the key stays: it may have to be pressed again.
     for part in

@@ -123,7 +123,7 @@ fn a_save_that_failed_leaves_nothing_to_undo() {
     feed(&mut app, Msg::Edited(Ok(NEW.to_owned())));
     press(&mut app, "^s");
     let ticket = *app.shared.pending.keys().next().unwrap();
-    feed(&mut app, Msg::Done { ticket, done: Err("no such field".to_owned()) });
+    feed(&mut app, Msg::Done { ticket, done: Err(fixtures::refused("no such field")) });
     press(&mut app, "Z");
     assert_eq!(last(&app), "not possible: nothing was saved here that could be put back");
 }

@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{Editor, QUIET, Then};
 use crate::console::data::change::Snooze;
-use crate::console::data::{Estimate, Mutation};
+use crate::console::data::{Estimate, Failure, Mutation};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
 use crate::console::screen::View;
@@ -33,7 +33,7 @@ pub enum Estimating {
     NotNeeded,
     Waiting(Ticket),
     Done(Estimate),
-    Failed(String),
+    Failed(Failure),
 }
 
 /// What must be typed before it may be confirmed.
@@ -209,7 +209,7 @@ impl Confirm {
     }
 
     /// Takes the answer of the dry run; what must be typed then gets the focus.
-    pub fn estimated(&mut self, ticket: Ticket, estimate: Result<Estimate, String>) {
+    pub fn estimated(&mut self, ticket: Ticket, estimate: Result<Estimate, Failure>) {
         if self.estimate != Estimating::Waiting(ticket) {
             return;
         }
@@ -343,7 +343,7 @@ impl Confirm {
             Estimating::Waiting(_) => {
                 vec![Line::from(theme.span(Role::Quiet, theme.spell("dry run: counting…")))]
             }
-            Estimating::Failed(error) => wrapped(error, "dry run: ", width, Role::Bad, theme),
+            Estimating::Failed(error) => wrapped(&error.to_string(), "dry run: ", width, Role::Bad, theme),
             Estimating::Done(estimate) => {
                 let mut lines = wrapped(&estimated(estimate), "dry run: ", width, Role::Plain, theme);
                 let names: Vec<&str> = estimate.sample.iter().take(4).map(String::as_str).collect();

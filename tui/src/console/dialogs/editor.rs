@@ -285,7 +285,6 @@ impl Editor {
         }
     }
 
-    /// Draws it.
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         match &self.form {
             Form::Credentials(it) => it.draw(view, frame, area),

@@ -45,7 +45,6 @@ impl Place {
         Self { label, jump }
     }
 
-    /// A lead.
     pub fn lead(it: &Lead) -> Self {
         let jump =
             Jump::Lead { uuid: it.uuid.clone(), company: it.company_id, person: it.person().to_owned() };
@@ -57,13 +56,11 @@ impl Place {
         Self::new(format!("cause {}  {}", it.id, it.text), Jump::Cause(it.id.clone()))
     }
 
-    /// A job.
     pub fn job(it: &Job) -> Self {
         let about = it.about.sentence(|at| at.to_string());
         Self::new(format!("job {}  {about}, {}", it.id, it.state), Jump::Job(it.id.clone()))
     }
 
-    /// A delivery.
     pub fn delivery(it: &Delivery) -> Self {
         let label = format!("delivery {}  {} to {}, {}", it.id, it.person(), it.integration, it.state.word());
         Self::new(label, Jump::Delivery(it.id.clone()))

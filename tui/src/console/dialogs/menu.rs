@@ -27,7 +27,7 @@ pub enum Pick {
     On {
         action: Action,
         integration: String,
-        /// Of what switches: whether it is to be enabled then.
+        /// Whether what switches is to be enabled then.
         enables: Option<bool>,
     },
     /// The target of a new integration.
@@ -80,7 +80,7 @@ pub struct Act {
     pub action: Action,
     /// In small letters.
     pub label: String,
-    /// Of what switches: whether it is enabled then.
+    /// Whether what switches is enabled then.
     pub enables: Option<bool>,
 }
 
@@ -281,7 +281,6 @@ impl Menu {
         }
     }
 
-    /// Draws it.
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let theme = view.theme;
         let items = self.visible();

@@ -33,7 +33,6 @@ impl Notice {
         }
     }
 
-    /// Draws it.
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         let width = area.width.min(100);
         let mut doc = Doc::default();

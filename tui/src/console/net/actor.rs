@@ -211,18 +211,13 @@ impl<D: Dial> Actor<D> {
                 if let Some(waiting) = stream.and_then(|stream| live.streams.remove(&stream)).flatten() {
                     live.ask(waiting.0, waiting.1);
                 }
-                match answer {
-                    // Nobody learns from one slow answer that the daemon is away: its keep-alive tells.
-                    Err(failure) => {
-                        self.report(Msg::Answered { ticket, answer: Err(failure.reason()) }).await?
-                    }
-                    Ok(answer) => self.report(Msg::Answered { ticket, answer: Ok(answer) }).await?,
-                }
+                // Nobody learns from one slow answer that the daemon is away: its keep-alive tells.
+                self.report(Msg::Answered { ticket, answer }).await?;
             }
             Outcome::Followed { what, stream } if self.follow.as_ref() == Some(&what) => match stream {
                 Ok(stream) => (live.followed, live.first) = (Some(stream), true),
                 Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
-                Err(failure) => self.report(Msg::Refused(failure.reason())).await?,
+                Err(failure) => self.report(Msg::Refused(failure.to_string())).await?,
             },
             // Something else was opened meanwhile.
             Outcome::Followed { .. } => {}
@@ -230,7 +225,7 @@ impl<D: Dial> Actor<D> {
             Outcome::Changed { done: Err(failure @ Failure::Away(_)), .. } => return Ok(Err(failure)),
             Outcome::Changed { ticket, done } => {
                 self.changes.remove(&ticket);
-                self.report(Msg::Done { ticket, done: done.map_err(Failure::reason) }).await?;
+                self.report(Msg::Done { ticket, done }).await?;
             }
         }
         Ok(Ok(()))
@@ -240,7 +235,7 @@ impl<D: Dial> Actor<D> {
     async fn broken(&self, live: Live) -> Result<(), Ended> {
         let waiting = live.streams.into_values().flatten().map(|(ticket, _)| ticket);
         for ticket in live.asked.into_iter().chain(waiting) {
-            let answer = Err("the connection was lost; try again".to_owned());
+            let answer = Err(Failure::Away("the connection was lost; try again".to_owned()));
             self.report(Msg::Answered { ticket, answer }).await?;
         }
         for ticket in self.changes.keys() {
@@ -287,7 +282,7 @@ impl<D: Dial> Actor<D> {
                     Command::Woke => {}
                     Command::Follow(what) => self.follow = what,
                     Command::Ask { ticket, .. } => {
-                        let answer = Err("not connected".to_owned());
+                        let answer = Err(Failure::Away("not connected".to_owned()));
                         self.report(Msg::Answered { ticket, answer }).await?;
                     }
                     Command::Mutate { ticket, mutation } => {

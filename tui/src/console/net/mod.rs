@@ -19,30 +19,8 @@ use futures::stream::BoxStream;
 pub use actor::Actor;
 pub use elsewhere::{Lookout, Other};
 
-use super::data::{Answer, Attempt, Done, Mutation, Query};
+use super::data::{Answer, Attempt, Done, Failure, Mutation, Query};
 use super::msg::{Follow, Msg};
-
-/// Why the daemon did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// It is away; the same request may do later.
-    Away(String),
-    /// It does not let us in.
-    Denied(String),
-    /// It does not know what we ask.
-    Incompatible(String),
-    /// It understood and said no.
-    Refused(String),
-}
-
-impl Failure {
-    /// The line to show.
-    pub fn reason(self) -> String {
-        match self {
-            Self::Away(text) | Self::Denied(text) | Self::Incompatible(text) | Self::Refused(text) => text,
-        }
-    }
-}
 
 /// What a watch yields: how far we are, and what is new; or, with neither, that the daemon runs.
 pub type Watched = Result<Option<(String, Msg)>, Failure>;

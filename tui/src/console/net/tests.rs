@@ -272,7 +272,7 @@ async fn a_change_is_sent_again_under_its_id_until_it_is_answered() {
     };
     assert_eq!(rig.until(answer).await, (7, Ok(Done::Moved { count: 1, job: String::new() })));
     rig.commands.send(mutate(8)).unwrap();
-    assert_eq!(rig.until(answer).await, (8, Err("no such integration".to_owned())));
+    assert_eq!(rig.until(answer).await, (8, Err(Failure::Refused("no such integration".to_owned()))));
     let ids = rig.daemon.logged("mutate ");
     assert_eq!(ids.len(), 3);
     assert_eq!(ids[0], ids[1]);
@@ -289,7 +289,8 @@ async fn a_denial_waits_for_the_operator() {
     let mut rig = Rig::start(daemon);
     rig.until(|msg| matches!(msg, Msg::Conn(Conn::Denied(_))).then_some(())).await;
     rig.commands.send(Command::Ask { ticket: 1, query: jobs() }).unwrap();
-    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 1, answer: Err(_) }).then_some(())).await;
+    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 1, answer: Err(Failure::Away(_)) }).then_some(()))
+        .await;
     assert_eq!(rig.daemon.dials.lock().unwrap().len(), 1, "it does not dial by itself");
     rig.commands.send(Command::Reconnect).unwrap();
     rig.live().await;

@@ -28,7 +28,7 @@ use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{column, cut, input, popup, safe};
 use crate::console::widgets::step::window_start;
 
-/// The form.
+/// A new integration, or one whose settings are changed, line by line.
 #[derive(Clone, Debug)]
 pub struct IntegrationForm {
     company: i64,
@@ -44,6 +44,15 @@ pub struct IntegrationForm {
     is_disabled: bool,
     waits_for: Option<Ticket>,
     refusal: Option<String>,
+}
+
+/// What was typed is not what its field takes.
+#[derive(Debug, thiserror::Error)]
+enum WrongKind {
+    #[error("{0}: type a number")]
+    NoNumber(String),
+    #[error("{name}: type JSON ({kind})")]
+    NoJson { name: String, kind: String },
 }
 
 /// An integration whose settings are changed, as it was when the form opened.
@@ -266,7 +275,7 @@ impl IntegrationForm {
         self.lines.iter().any(Entry::is_changed)
     }
 
-    fn object(&self, part: Part) -> Result<Map<String, Value>, String> {
+    fn object(&self, part: Part) -> Result<Map<String, Value>, WrongKind> {
         let filled = |line: &&Entry| line.part == part && !line.input.text().trim().is_empty();
         let value = |line: &Entry| {
             let (text, name) = (line.input.text().trim(), &line.field.name);
@@ -275,8 +284,8 @@ impl IntegrationForm {
             }
             let value = serde_json::from_str(text);
             value.map(|value| (name.clone(), value)).map_err(|_| match line.field.kind.as_str() {
-                "integer" | "number" => format!("{name}: type a number"),
-                kind => format!("{name}: type JSON ({kind})"),
+                "integer" | "number" => WrongKind::NoNumber(name.clone()),
+                kind => WrongKind::NoJson { name: name.clone(), kind: kind.to_owned() },
             })
         };
         self.lines.iter().filter(filled).map(value).collect()
@@ -317,7 +326,7 @@ impl IntegrationForm {
         let name = self.name().to_owned();
         let (config, credentials) = match (self.object(Part::Config), self.object(Part::Credentials)) {
             (Ok(config), Ok(credentials)) => (config, credentials),
-            (Err(problem), _) | (_, Err(problem)) => return Then::Refuse(problem),
+            (Err(problem), _) | (_, Err(problem)) => return Then::Refuse(problem.to_string()),
         };
         if let Some(changed) = &self.changed {
             if !self.is_typed() {

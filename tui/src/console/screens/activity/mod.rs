@@ -127,7 +127,6 @@ fn answer(it: &Attempt) -> String {
 /// However much happens, it is asked no more often than this.
 const BREATH: SignedDuration = SignedDuration::from_secs(1);
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct ActivityScreen {
     table: Table<Activity>,
@@ -240,7 +239,7 @@ impl Screen for ActivityScreen {
             }
             Action::Older => match self.tail.older().map(str::to_owned) {
                 Ok(token) => self.ask_behind(token, cx),
-                Err(reason) => cx.say(Tone::Plain, reason),
+                Err(reason) => cx.say(Tone::Plain, reason.to_string()),
             },
             Action::Wrap => self.page.perform(action),
             _ => {

@@ -17,6 +17,15 @@ pub(super) struct Page {
     pub next: String,
 }
 
+/// Why no older lines can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoOlder {
+    #[error("no more than {kept} lines are kept here; older: `leadline activity --limit {kept}`", kept = KEPT)]
+    Full,
+    #[error("nothing older is known")]
+    Unknown,
+}
+
 /// What happened, newest first, with nothing missing.
 #[derive(Clone, Debug)]
 struct Stretch {
@@ -98,14 +107,12 @@ impl Tail {
     }
 
     /// What asks for older ones than are shown, or why there are none.
-    pub(super) fn older(&self) -> Result<&str, String> {
+    pub(super) fn older(&self) -> Result<&str, NoOlder> {
         match self.stretches.last() {
             // What was asked for would be dropped again.
-            _ if self.is_full() => Err(format!(
-                "no more than {KEPT} lines are kept here; older: `leadline activity --limit {KEPT}`"
-            )),
+            _ if self.is_full() => Err(NoOlder::Full),
             Some(last) if !last.next.is_empty() => Ok(&last.next),
-            _ => Err("nothing older is known".to_owned()),
+            _ => Err(NoOlder::Unknown),
         }
     }
 
@@ -313,7 +320,7 @@ mod tests {
     #[test]
     fn older_ones_are_put_behind_and_a_page_that_is_the_last_leaves_nothing_out() {
         let mut tail = Tail::default();
-        assert_eq!(tail.older(), Err("nothing older is known".to_owned()));
+        assert_eq!(tail.older(), Err(NoOlder::Unknown));
         tail.take("", page(10..12));
         assert_eq!(tail.older(), Ok("10"));
         tail.take("10", page(8..10));
@@ -329,14 +336,15 @@ mod tests {
         tail.take("500", page(1..500));
         tail.take("", page(550..1050));
         assert_eq!(tail.rows().len(), KEPT);
+        assert_eq!(tail.older(), Err(NoOlder::Full));
         let reason = "no more than 1000 lines are kept here; older: `leadline activity --limit 1000`";
-        assert_eq!(tail.older(), Err(reason.to_owned()));
+        assert_eq!(NoOlder::Full.to_string(), reason);
         // A stretch that has no room left is behind the line of the one before it.
         let mut tail = Tail::default();
         tail.take("", page(1..100));
         tail.take("", page(5000..6000));
         assert_eq!((tail.rows().len(), tail.has_gap()), (KEPT, false));
         // There is no room for what is behind it, either: asking for that would show nothing.
-        assert_eq!(tail.older(), Err(reason.to_owned()));
+        assert_eq!(tail.older(), Err(NoOlder::Full));
     }
 }

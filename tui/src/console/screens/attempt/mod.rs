@@ -89,7 +89,6 @@ impl Details {
     }
 }
 
-/// The screen.
 #[derive(Debug)]
 pub struct AttemptScreen {
     /// Those that one can step through, newest first.

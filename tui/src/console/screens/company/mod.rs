@@ -24,7 +24,6 @@ use crate::console::widgets::page::Page;
 use crate::console::widgets::table::Table;
 use crate::console::widgets::time;
 
-/// The screen.
 #[derive(Debug)]
 pub struct CompanyScreen {
     /// 0 until it is known whose the flow is.

@@ -40,7 +40,6 @@ enum Pane {
 /// Whoever moves on within this time passes a cause over: its leads are not asked for, nor drawn.
 const PASSING: SignedDuration = SignedDuration::from_millis(150);
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct FailuresScreen {
     causes: Table<Cause>,

@@ -87,7 +87,6 @@ enum Pane {
     Page,
 }
 
-/// The screen.
 #[derive(Debug)]
 pub struct IntegrationScreen {
     id: String,

@@ -88,7 +88,6 @@ pub const COLUMNS: [Column<Job>; 9] = [
     shows(job::OPERATOR, |it: &Job, _| plain(&*it.operator)).by(|a, b| a.operator.cmp(&b.operator)),
 ];
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct JobsScreen {
     jobs: Table<Job>,

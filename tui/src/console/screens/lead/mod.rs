@@ -73,7 +73,6 @@ pub const COLUMNS: [Column<Explained>; 6] = [
     }),
 ];
 
-/// The screen.
 #[derive(Debug)]
 pub struct LeadScreen {
     uuid: String,

@@ -33,7 +33,6 @@ use hits::{Hits, joined};
 /// The daemon looks for two characters or more.
 const LEAST: usize = 2;
 
-/// The screen.
 #[derive(Debug)]
 pub struct LeadsScreen {
     sought: Input,

@@ -12,7 +12,6 @@ use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::time;
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct MessagesScreen {
     page: Page,

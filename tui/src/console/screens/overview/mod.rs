@@ -70,7 +70,6 @@ impl Row for Integration {
     }
 }
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct OverviewScreen {
     table: Table<Integration>,

@@ -97,7 +97,6 @@ const ACTIONS: [Action; 14] = [
     Action::Export,
 ];
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct ProfilesScreen {
     table: Table<Placed>,

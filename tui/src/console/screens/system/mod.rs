@@ -85,7 +85,6 @@ pub const COLUMNS: [Column<Listed>; 6] = [
     .by(|a, b| a.company.plan.cmp(&b.company.plan)),
 ];
 
-/// The screen.
 #[derive(Debug, Default)]
 pub struct SystemScreen {
     companies: Table<Listed>,
