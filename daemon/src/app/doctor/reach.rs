@@ -169,23 +169,54 @@ pub(super) async fn examine_replica(report: &mut DoctorReport, config: &Config) 
 /// Where traces go.
 pub(super) async fn examine_collector(report: &mut DoctorReport, config: &Config) {
     let Some(traces) = &config.traces else { return };
-    let url = Url::parse(&traces.endpoint).ok();
-    let place = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
-    let is_there = match place {
-        Some(place) => matches!(timeout(ASK_PATIENCE, TcpStream::connect(place)).await, Ok(Ok(_))),
-        None => false,
+    let (endpoint, lost) = (&traces.endpoint, "traces are lost, leads are not");
+    let (grade, text) = match timeout(ASK_PATIENCE, reach(endpoint)).await {
+        Ok(Ok(_)) => (Grade::Good, format!("{endpoint} takes connections")),
+        Ok(Err(error)) => (Grade::Look, format!("{endpoint}: {error}: {lost}")),
+        Err(_) => (Grade::Look, format!("{endpoint} does not answer: {lost}")),
     };
-    if is_there {
-        report.add(Grade::Good, "collector", format!("{} takes connections", traces.endpoint));
-    } else {
-        let text = format!("{} does not answer: traces are lost, leads are not", traces.endpoint);
-        report.add(Grade::Look, "collector", text);
-    }
+    report.add(grade, "collector", text);
+}
+
+/// Connects to what a URL names, an address of IPv6 in its brackets, too.
+async fn reach(url: &str) -> io::Result<TcpStream> {
+    let url = Url::parse(url).map_err(io::Error::other)?;
+    TcpStream::connect(url.authority()).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::TraceSettings;
+
+    /// What is said of a collector.
+    async fn reported(endpoint: &str) -> String {
+        let (mut report, mut config) = (DoctorReport::default(), Config::in_dir("/data".as_ref()));
+        config.traces = Some(TraceSettings { endpoint: endpoint.to_owned(), share: 1.0 });
+        examine_collector(&mut report, &config).await;
+        report.to_string()
+    }
+
+    #[tokio::test]
+    async fn of_a_collector_is_said_what_keeps_spans_from_it() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            // Not every machine has both.
+            let Ok(listener) = TcpListener::bind(any) else { continue };
+            let endpoint = format!("http://{}", listener.local_addr().unwrap());
+            let well = format!("ok    collector       {endpoint} takes connections\n");
+            assert_eq!(reported(&endpoint).await, well);
+            drop(listener);
+            let refused = format!(
+                "look  collector       {endpoint}: {}: traces are lost, leads are not\n",
+                io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error())
+            );
+            assert_eq!(reported(&endpoint).await, refused);
+        }
+        assert_eq!(
+            reported("http://:4317").await,
+            "look  collector       http://:4317: empty host: traces are lost, leads are not\n"
+        );
+    }
 
     #[test]
     fn certificates_are_judged_by_the_first_that_ends() {
