@@ -57,8 +57,11 @@ impl DumpSource {
             Some(mut from) => pass(&mut from, out, watch).await,
             None => Ok(0),
         };
-        let passed = passed.map_err(|error| Program::PgDump.failed(error.to_string()));
-        ended(Program::PgDump, child).await.and(passed)
+        // Of a disk that is full the program knows only that nobody reads on.
+        let kept =
+            |error: io::Error| Program::PgDump.failed(format!("what it writes cannot be kept: {error}"));
+        let passed = passed.map_err(kept)?;
+        ended(Program::PgDump, child).await.map(|()| passed)
     }
 }
 
