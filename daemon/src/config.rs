@@ -186,6 +186,8 @@ pub(crate) struct ConfigSettings {
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that was read, if one was named.
+    pub file: Option<PathBuf>,
     /// None: a private PostgreSQL in the data directory.
     pub database_url: Option<SecretString>,
     /// Its password, unless the URL or a `.pgpass` has it.
@@ -235,6 +237,7 @@ impl Config {
     #[must_use]
     pub fn in_dir(data_dir: &Path) -> Self {
         Self {
+            file: None,
             database_url: None,
             database_password: None,
             read_url: None,
@@ -265,7 +268,8 @@ impl Config {
 
     /// Reads what flags and environment say, over what a file says.
     pub(crate) fn read(settings: ConfigSettings, file: Option<&Path>) -> Result<Self, ConfigError> {
-        settings.over(file.map_or_else(|| Ok(ConfigSettings::default()), read)?).check()
+        let below = file.map_or_else(|| Ok(ConfigSettings::default()), read)?;
+        Ok(Self { file: file.map(Path::to_owned), ..settings.over(below).check()? })
     }
 }
 

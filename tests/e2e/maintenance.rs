@@ -255,6 +255,36 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
     assert!(report.contains("look  replica         127.0.0.1"), "{report}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_less_than_the_daemon_hears_what_to_give() {
+    let (database, folder) = (Database::create().await, directory());
+    let file = folder.path().join("leadlined.toml");
+    fs::write(&file, "sweep_age = '3d'\n").unwrap();
+    let (named, shown) = (format!("--config={}", file.display()), file.display());
+    let mut daemon = ChildDaemon::start(Some(&database), &[&named]).await;
+    let settings = format!(
+        "look  settings        the daemon that runs reads {shown}, and this does not: give --config {shown}\n"
+    );
+    let report = String::from_utf8(run(daemon.dir(), &["doctor"]).stdout).unwrap();
+    let lacks = "FAIL  database        there is no private database in ";
+    assert!(report.contains(&settings) && report.contains(lacks), "{report}");
+    let report = String::from_utf8(run(daemon.dir(), &["doctor", &named]).stdout).unwrap();
+    assert!(!report.contains(&settings), "{report}");
+
+    // As after the move to a server of one's own.
+    fs::create_dir_all(daemon.dir().join("postgres/data")).unwrap();
+    let backup = folder.path().join("leads.backup");
+    assert_eq!(
+        refusal(daemon.dir(), &["backup", backup.to_str().unwrap()]),
+        format!(
+            "the daemon on {} runs no private database: name the one that it uses (--config, --database-url)",
+            daemon.dir().canonicalize().unwrap().display()
+        )
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of the backup");
+    assert_eq!(daemon.stop().await, Some(0));
+}
+
 fn another_key() -> TempDir {
     let dir = directory();
     let path = dir.path().join("master.key");

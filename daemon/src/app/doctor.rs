@@ -112,6 +112,9 @@ pub async fn examine(config: &Config) -> DoctorReport {
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
+    if is_running {
+        machine::examine_settings(&mut report, config).await;
+    }
     machine::examine_limits(&mut report, config, is_running).await;
     sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
