@@ -122,7 +122,8 @@ pub async fn examine(config: &Config) -> DoctorReport {
         reach::examine_other_doors(&mut report, config).await;
     }
     let inspected = examine_database(&mut report, config, is_running).await;
-    reach::examine_replica(&mut report, config).await;
+    let primary = reach::examine_servers(&mut report, config).await;
+    reach::examine_replica(&mut report, config, primary.as_deref()).await;
     reach::examine_collector(&mut report, config).await;
     examine_key(&mut report, config, inspected.as_ref());
     report
