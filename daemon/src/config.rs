@@ -57,6 +57,8 @@ pub enum ConfigError {
         "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
     )]
     ReadUrl,
+    #[error("--read-url names several servers: name the one replica that answers lists")]
+    SeveralReplicas,
     #[error("this user has no home directory: give --data-dir")]
     NoHome,
 }
