@@ -282,6 +282,13 @@ async fn who_is_told_less_than_the_daemon_hears_what_to_give() {
         )
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of the backup");
+    let unused = format!(
+        "look  data directory  {} is a database that the daemon does not use: move it away",
+        daemon.dir().join("postgres").display()
+    );
+    let told = |args: &[&str]| String::from_utf8(run(daemon.dir(), args).stdout).unwrap();
+    assert!(told(&["doctor", "--database-url", database.url()]).contains(&unused));
+    assert!(!told(&["doctor"]).contains(&unused));
     assert_eq!(daemon.stop().await, Some(0));
 }
 

@@ -112,6 +112,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
+    examine_unused(&mut report, config);
     if is_running {
         machine::examine_settings(&mut report, config).await;
     }
@@ -194,6 +195,19 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
         }
     }
     machine::examine_disks(report, path);
+}
+
+/// A private database that was left for a server of one's own: `backup` or `master-key rotate` would work on it.
+fn examine_unused(report: &mut DoctorReport, config: &Config) {
+    if config.database_url.is_some() && embedded::require_cluster(&config.data_dir).is_ok() {
+        let unused = config.data_dir.join("postgres");
+        let text = format!(
+            "{} is a database that the daemon does not use: move it away, lest a command that is not told of the other \
+             works on it",
+            unused.display()
+        );
+        report.add(Grade::Look, "data directory", text);
+    }
 }
 
 /// A daemon that runs is asked how it is.
