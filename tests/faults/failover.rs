@@ -401,22 +401,22 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name() {
         wait_until("the pooler runs", async || pid.exists()).await;
         let data = tempfile::tempdir().unwrap();
         let started = Instant::now();
-        let output = tokio::process::Command::new(leadlined())
+        let mut daemon = tokio::process::Command::new(leadlined());
+        daemon
             .arg(format!("--database-url=postgres://leadline@127.0.0.1:{port}/postgres"))
             .arg(format!("--data-dir={}", data.path().display()))
             .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"])
             .env("LEADLINE_USER", "root")
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(60), daemon.output()).await.unwrap().unwrap();
         let case = "a pooler in transaction mode";
         figure(case, "seconds until it is refused by name", started.elapsed().as_secs_f64(), 60.0);
+        let refused = "as a pooler between it and the daemon would not: name PostgreSQL itself";
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(
-            told.contains("as a pooler between it and the daemon would not: name PostgreSQL itself"),
-            "{told}"
-        );
+        assert!(told.contains(refused), "{told}");
+        let report = String::from_utf8(daemon.arg("doctor").output().await.unwrap().stdout).unwrap();
+        assert!(report.contains("FAIL  database ") && report.contains(refused), "{report}");
         let running = fs::read_to_string(&pid).unwrap();
         Command::new("kill").args(["-KILL", running.trim()]).status().unwrap();
         fs::remove_file(&pid).unwrap();

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::setup::{MIGRATIONS, SetupError, wait_for};
+use super::setup::{MIGRATIONS, SetupError, first_connection};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub enum Schema {
 
 /// Asks a database.
 pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError> {
-    let mut connection = wait_for(options).await?;
+    let mut connection = first_connection(options).await?;
     let db = &mut connection;
     let (version, number): (String, String) =
         sqlx::query_as("SELECT current_setting('server_version'), current_setting('server_version_num')")
