@@ -18,7 +18,12 @@ use crate::{
     domain::address::EgressPolicy,
     doors::tls::Tls,
     intake,
-    postgres::{data_dir::DataDir, embedded::Cluster, hosts::Hosts, setup},
+    postgres::{
+        data_dir::DataDir,
+        embedded::Cluster,
+        hosts::Hosts,
+        setup::{self, SetupError},
+    },
     push,
     secrets::master_key,
     store::{Store, WakeUps, delivery::retention, ensure_partitions, tend},
@@ -89,7 +94,7 @@ async fn start_parts(config: Config) -> anyhow::Result<Running> {
     ensure_partitions(&pool).await.context("cannot make the partitions of the coming days")?;
     let (wake_ups, due) = WakeUps::new();
     let store = store(&config, Store::new(pool.clone(), sealer, Arc::new(wake_ups)));
-    let store = store.read_from(replica(&config)?);
+    let store = store.read_from(replica(&config)?.as_ref().map(setup::replica));
     store.follow_clock().await.context("the database does not tell the time")?;
 
     // Parts stop in the reverse of this order: intake first, then dispatch with its pushes in flight, then control.
@@ -308,13 +313,13 @@ fn hosts(config: &Config) -> anyhow::Result<Option<Hosts>> {
 }
 
 /// The replica that the configuration names, if it names any; its password is that of the database.
-fn replica(config: &Config) -> anyhow::Result<Option<PgPool>> {
+fn replica(config: &Config) -> Result<Option<PgConnectOptions>, SetupError> {
     let Some(url) = &config.read_url else { return Ok(None) };
     let options = setup::parse_url(url.expose_secret())?;
-    Ok(Some(setup::replica(&match &config.database_password {
+    Ok(Some(match &config.database_password {
         Some(password) => options.password(password.expose_secret()),
         None => options,
-    })))
+    }))
 }
 
 /// The database that the configuration names, or our own.

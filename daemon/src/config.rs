@@ -57,6 +57,8 @@ pub enum ConfigError {
         "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
     )]
     ReadUrl,
+    #[error("--read-url names several servers: name the one replica that answers lists")]
+    SeveralReplicas,
     #[error("this user has no home directory: give --data-dir")]
     NoHome,
 }
@@ -186,6 +188,8 @@ pub(crate) struct ConfigSettings {
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that was read, if one was named.
+    pub file: Option<PathBuf>,
     /// None: a private PostgreSQL in the data directory.
     pub database_url: Option<SecretString>,
     /// Its password, unless the URL or a `.pgpass` has it.
@@ -235,6 +239,7 @@ impl Config {
     #[must_use]
     pub fn in_dir(data_dir: &Path) -> Self {
         Self {
+            file: None,
             database_url: None,
             database_password: None,
             read_url: None,
@@ -265,7 +270,8 @@ impl Config {
 
     /// Reads what flags and environment say, over what a file says.
     pub(crate) fn read(settings: ConfigSettings, file: Option<&Path>) -> Result<Self, ConfigError> {
-        settings.over(file.map_or_else(|| Ok(ConfigSettings::default()), read)?).check()
+        let below = file.map_or_else(|| Ok(ConfigSettings::default()), read)?;
+        Ok(Self { file: file.map(Path::to_owned), ..settings.over(below).check()? })
     }
 }
 

@@ -128,6 +128,23 @@ fn every_line_of_the_log_has_a_name_of_its_own_and_stands_on_the_page() {
 }
 
 #[test]
+fn what_the_page_reads_of_the_log_stands_in_its_line() {
+    let page = fs::read_to_string(root().join("docs/watch.md")).unwrap();
+    // Among JSON stand lines of systemd's.
+    let (_, read) = page.split_once("jq -Rr 'fromjson? | select(.event == \"").unwrap();
+    let (event, read) = read.split_once('"').unwrap();
+    let fields = read.split_once('[').unwrap().1.split_once(']').unwrap().0;
+    let (sources, event) = (sources(), format!("event = \"{event}\""));
+    let mut lines = sources.iter().flat_map(|(_, text)| arguments(text, "tracing::warn!("));
+    let line = lines.find(|line| line.contains(&event)).unwrap();
+    let lacking: Vec<_> = fields
+        .split(", ")
+        .filter(|field| *field != ".timestamp" && !line.contains(&format!("{} = ", &field[1..])))
+        .collect();
+    assert!(lacking.is_empty(), "the line has no {lacking:?}: {line}");
+}
+
+#[test]
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
     let known: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
     for file in ["packaging/prometheus/leadline.rules.yml", "packaging/grafana/leadline.json"] {

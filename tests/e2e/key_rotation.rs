@@ -383,6 +383,26 @@ async fn a_new_master_key_opens_what_the_old_one_sealed_and_the_old_one_nothing(
     receiver.stop().await;
 }
 
+/// As where the daemon knows of its database by a file that this command was not given: it would lose its key.
+#[tokio::test]
+async fn no_key_is_rotated_for_a_database_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().canonicalize().unwrap();
+    let (file, key) = (dir.join("master.key"), "ab".repeat(32));
+    fs::write(&file, &key).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let data = format!("--data-dir={}", dir.display());
+    assert_eq!(
+        refusal(&[&data, "master-key", "rotate"]).await,
+        format!(
+            "leadlined: there is no private database in {}: name the data directory (--data-dir), or the database that \
+             the daemon uses (--config, --database-url)",
+            dir.display()
+        )
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), key);
+}
+
 #[tokio::test]
 async fn every_sealed_column_is_sealed_anew() {
     let pool = Database::create().await.pool().await;

@@ -142,14 +142,35 @@ async fn a_service_manager_hears_how_the_daemon_is_and_hangup_stops_it() {
     // Where the tests run under `nohup`, a daemon would inherit that hang-ups are ignored; what is handled is reset.
     let _hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).unwrap();
     let database = Database::create().await;
-    let mut daemon = ChildDaemon::start_in(Some(&database), &[], &env).await;
-    assert!(heard(&manager).await.contains("READY=1"));
+    // What nobody hears would be in the way of what comes next.
+    let ready = wait_until("it is ready", async || heard(&manager).await.contains("READY=1"));
+    let (mut daemon, ()) = tokio::join!(ChildDaemon::start_in(Some(&database), &[], &env), ready);
     for _ in 0..2 {
         assert!(heard(&manager).await.contains("WATCHDOG=1"));
     }
     daemon.signal("HUP").await;
     wait_until("it says that it stops", async || heard(&manager).await.contains("STOPPING=1")).await;
     assert_eq!(daemon.ended().await, Some(0));
+}
+
+/// The unit's time for a start may be over before a migration of large tables is, which would begin anew.
+#[tokio::test]
+async fn a_service_manager_waits_for_a_start_as_long_as_it_takes() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")];
+    let database = Database::create().await;
+    let pool = database.pool().await;
+    let mut held = pool.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE _sqlx_migrations").execute(&mut *held).await.unwrap();
+    let ready = async {
+        assert_eq!(heard(&manager).await, "EXTEND_TIMEOUT_USEC=60000000\n");
+        held.rollback().await.unwrap();
+        wait_until("it is ready", async || heard(&manager).await.contains("READY=1")).await;
+    };
+    let (mut daemon, ()) = tokio::join!(ChildDaemon::start_in(Some(&database), &[], &env), ready);
+    assert_eq!(daemon.stop().await, Some(0));
 }
 
 #[tokio::test]

@@ -20,16 +20,15 @@ use tempfile::TempDir;
 
 use crate::leads::verify;
 
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(leadlined());
+    command.arg("--data-dir").arg(dir).args(args);
+    command.env_remove("LEADLINE_DATABASE_URL").env_remove("LEADLINE_DATA_DIR").env("LEADLINE_USER", "root");
+    command
+}
+
 fn run(dir: &Path, args: &[&str]) -> Output {
-    Command::new(leadlined())
-        .arg("--data-dir")
-        .arg(dir)
-        .args(args)
-        .env_remove("LEADLINE_DATABASE_URL")
-        .env_remove("LEADLINE_DATA_DIR")
-        .env("LEADLINE_USER", "root")
-        .output()
-        .unwrap()
+    command(dir, args).output().unwrap()
 }
 
 fn succeed(dir: &Path, args: &[&str]) -> String {
@@ -40,9 +39,12 @@ fn succeed(dir: &Path, args: &[&str]) -> String {
 
 /// The last line of what went wrong.
 fn refusal(dir: &Path, args: &[&str]) -> String {
-    let output = run(dir, args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}");
-    let text = String::from_utf8(output.stderr).unwrap();
+    refused(&run(dir, args))
+}
+
+fn refused(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
     text.lines().last().unwrap().strip_prefix("leadlined: ").unwrap().to_owned()
 }
 
@@ -131,6 +133,18 @@ async fn a_backup_of_a_running_daemon_is_restored_with_its_key_alone() {
     verify(&pushed[1], &secret);
     running.stop().await.unwrap();
     receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_for_which_there_is_no_room_says_so() {
+    let mut daemon = ChildDaemon::start_private(&[]).await;
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(daemon.dir(), &["backup", "-"]).stdout(full).output().unwrap();
+    assert_eq!(
+        refused(&output),
+        "pg_dump: what it writes cannot be kept: No space left on device (os error 28)"
+    );
+    assert_eq!(daemon.stop().await, Some(0));
 }
 
 /// What the docs say of a server of one's own: `pg_dump` while daemons run, and the key beside it.
@@ -239,6 +253,43 @@ async fn the_doctor_says_what_is_well_and_what_to_do() {
     let report = String::from_utf8(output.stdout).unwrap();
     assert!(report.contains("FAIL  database") && !report.contains("hunter2"), "{report}");
     assert!(report.contains("look  replica         127.0.0.1"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_less_than_the_daemon_hears_what_to_give() {
+    let (database, folder) = (Database::create().await, directory());
+    let file = folder.path().join("leadlined.toml");
+    fs::write(&file, "sweep_age = '3d'\n").unwrap();
+    let (named, shown) = (format!("--config={}", file.display()), file.display());
+    let mut daemon = ChildDaemon::start(Some(&database), &[&named]).await;
+    let settings = format!(
+        "look  settings        the daemon that runs reads {shown}, and this does not: give --config {shown}\n"
+    );
+    let report = String::from_utf8(run(daemon.dir(), &["doctor"]).stdout).unwrap();
+    let lacks = "FAIL  database        there is no private database in ";
+    assert!(report.contains(&settings) && report.contains(lacks), "{report}");
+    let report = String::from_utf8(run(daemon.dir(), &["doctor", &named]).stdout).unwrap();
+    assert!(!report.contains(&settings), "{report}");
+
+    // As after the move to a server of one's own.
+    fs::create_dir_all(daemon.dir().join("postgres/data")).unwrap();
+    let backup = folder.path().join("leads.backup");
+    assert_eq!(
+        refusal(daemon.dir(), &["backup", backup.to_str().unwrap()]),
+        format!(
+            "the daemon on {} runs no private database: name the one that it uses (--config, --database-url)",
+            daemon.dir().canonicalize().unwrap().display()
+        )
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of the backup");
+    let unused = format!(
+        "look  data directory  {} is a database that the daemon does not use: move it away",
+        daemon.dir().join("postgres").display()
+    );
+    let told = |args: &[&str]| String::from_utf8(run(daemon.dir(), args).stdout).unwrap();
+    assert!(told(&["doctor", "--database-url", database.url()]).contains(&unused));
+    assert!(!told(&["doctor"]).contains(&unused));
+    assert_eq!(daemon.stop().await, Some(0));
 }
 
 fn another_key() -> TempDir {

@@ -7,7 +7,7 @@ use std::{
 
 use leadline_fakes::{Behaviour, sample_lead};
 use leadline_tests::{Daemon, Database, Scene, http, wait_until};
-use leadlined::telemetry::TraceSettings;
+use leadlined::telemetry::{self, TraceSettings};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -149,6 +149,25 @@ async fn who_says_nothing_is_traced_by_the_share_and_a_bad_traceparent_costs_not
     assert_eq!(flags, ["00", "00", "00"], "nobody records these");
     scene.end().await;
     assert_eq!(collector.spans(), [], "nothing of the share 0 is exported");
+}
+
+/// How many spans this process has lost.
+fn lost() -> u64 {
+    let metrics = telemetry::recorder().unwrap().render();
+    metrics.lines().find_map(|line| line.strip_prefix("leadline_spans_lost_total ")).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn spans_that_nobody_takes_are_counted_and_cost_no_lead() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let scene = traced_scene(address, 1.0, Behaviour::Good).await;
+    let before = lost();
+    post(&scene, 1, None).await;
+    scene.receiver.wait_for(1).await;
+    scene.end().await;
+    wait_until("the post, the push and its call are counted", async || lost() >= before + 3).await;
 }
 
 #[tokio::test]

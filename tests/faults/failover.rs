@@ -273,6 +273,9 @@ async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_ol
     let primary = Server::primary(dir.path());
     let standby = primary.standby(dir.path()).await;
     let scene = Scene::start([primary.port, standby.port]).await;
+    let [first, second] = [primary.port, standby.port].map(|port| format!("127.0.0.1:{port}"));
+    let told = doctor(&scene.daemon, &[&scene.url]);
+    assert!(told.contains(&format!("ok    server          {second} follows, and can take")), "{told}");
     // Nobody waits for a standby that stops to be one; the old primary lives on.
     primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''").await;
     primary.ask("SELECT pg_reload_conf()").await;
@@ -287,6 +290,8 @@ async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_ol
     };
     wait_until("the other is named", async || logged("several_servers_take_writes")).await;
     assert_eq!(metric(&scene.daemon, "leadline_database_rivals ").await, 1);
+    let told = doctor(&scene.daemon, &[&scene.url]);
+    assert!(told.contains(&format!("look  servers         {first} and {second} follow no other")), "{told}");
     let leads = async |server: &Server| server.ask("SELECT count(*)::text FROM lead").await;
     let left_with = leads(&primary).await;
 
@@ -300,6 +305,13 @@ async fn of_two_servers_that_take_writes_the_promoted_one_is_followed_and_the_ol
     let mut daemon = scene.daemon;
     assert_eq!(daemon.stop().await, Some(0));
     scene.receiver.stop().await;
+}
+
+/// What the doctor says beside a daemon of the servers that it is told of.
+fn doctor(daemon: &ChildDaemon, urls: &[&str]) -> String {
+    let mut doctor = Command::new(leadlined());
+    doctor.arg("--data-dir").arg(daemon.dir()).arg("doctor").args(urls).env("LEADLINE_USER", "root");
+    String::from_utf8(doctor.output().unwrap().stdout).unwrap()
 }
 
 /// What a series stands at; its name ends with a space, or with its labels and one.
@@ -353,6 +365,8 @@ async fn lists_are_read_from_a_replica_and_nobody_misses_what_they_have_just_don
     standby.ask("SELECT pg_wal_replay_pause()").await;
     post_and_list().await;
     assert!(reads(&daemon, "late").await > 0, "the primary answers for a replica that lags");
+    let told = doctor(&daemon, &[&args[0], &args[1]]);
+    assert!(told.contains("ok    replica         127.0.0.1 follows a primary, and answers lists"), "{told}");
     standby.ask("SELECT pg_wal_replay_resume()").await;
     drop(standby);
     post_and_list().await;
@@ -387,22 +401,22 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name() {
         wait_until("the pooler runs", async || pid.exists()).await;
         let data = tempfile::tempdir().unwrap();
         let started = Instant::now();
-        let output = tokio::process::Command::new(leadlined())
+        let mut daemon = tokio::process::Command::new(leadlined());
+        daemon
             .arg(format!("--database-url=postgres://leadline@127.0.0.1:{port}/postgres"))
             .arg(format!("--data-dir={}", data.path().display()))
             .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off"])
             .env("LEADLINE_USER", "root")
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(60), output).await.unwrap().unwrap();
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(60), daemon.output()).await.unwrap().unwrap();
         let case = "a pooler in transaction mode";
         figure(case, "seconds until it is refused by name", started.elapsed().as_secs_f64(), 60.0);
+        let refused = "as a pooler between it and the daemon would not: name PostgreSQL itself";
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(
-            told.contains("as a pooler between it and the daemon would not: name PostgreSQL itself"),
-            "{told}"
-        );
+        assert!(told.contains(refused), "{told}");
+        let report = String::from_utf8(daemon.arg("doctor").output().await.unwrap().stdout).unwrap();
+        assert!(report.contains("FAIL  database ") && report.contains(refused), "{report}");
         let running = fs::read_to_string(&pid).unwrap();
         Command::new("kill").args(["-KILL", running.trim()]).status().unwrap();
         fs::remove_file(&pid).unwrap();

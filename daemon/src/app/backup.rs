@@ -26,7 +26,7 @@ use crate::{
     config::{Config, LogFormat},
     postgres::{
         data_dir::{DataDir, DataDirError},
-        embedded::{Cluster, EmbeddedError, dump},
+        embedded::{self, Cluster, EmbeddedError, dump},
         inspect::inspect,
         setup::SetupError,
     },
@@ -46,8 +46,6 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 pub enum BackupError {
     #[error("this is for the private database: yours behind --database-url is backed up with its own tools")]
     NotPrivate,
-    #[error("there is no private database in {}: name the data directory with --data-dir", .0.display())]
-    NoCluster(PathBuf),
     #[error("there is a database in {path} already: move {path} away, or choose another --data-dir", path = .0.display())]
     Occupied(PathBuf),
     #[error("{} is there already: choose another name", .0.display())]
@@ -124,9 +122,7 @@ pub async fn back_up(config: &Config, file: &Path) -> Result<u64, BackupError> {
     if config.database_url.is_some() {
         return Err(BackupError::NotPrivate);
     }
-    if !config.data_dir.join("postgres/data").is_dir() {
-        return Err(BackupError::NoCluster(config.data_dir.clone()));
-    }
+    embedded::require_cluster(&config.data_dir)?;
     if file == Path::new("-") {
         let failed = |error| BackupError::File(file.to_owned(), error);
         let mut out = standard(io::stdout().as_fd()).map_err(failed)?;
@@ -310,10 +306,6 @@ mod tests {
             (
                 BackupError::NotPrivate,
                 "this is for the private database: yours behind --database-url is backed up with its own tools",
-            ),
-            (
-                BackupError::NoCluster(path()),
-                "there is no private database in /data: name the data directory with --data-dir",
             ),
             (
                 BackupError::Occupied(path()),

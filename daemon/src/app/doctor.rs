@@ -112,6 +112,10 @@ pub async fn examine(config: &Config) -> DoctorReport {
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
+    examine_unused(&mut report, config);
+    if is_running {
+        machine::examine_settings(&mut report, config).await;
+    }
     machine::examine_limits(&mut report, config, is_running).await;
     sandbox::examine(&mut report, config);
     examine_daemon(&mut report, config, is_running).await;
@@ -119,7 +123,8 @@ pub async fn examine(config: &Config) -> DoctorReport {
         reach::examine_other_doors(&mut report, config).await;
     }
     let inspected = examine_database(&mut report, config, is_running).await;
-    reach::examine_replica(&mut report, config).await;
+    let primary = reach::examine_servers(&mut report, config).await;
+    reach::examine_replica(&mut report, config, primary.as_deref()).await;
     reach::examine_collector(&mut report, config).await;
     examine_key(&mut report, config, inspected.as_ref());
     report
@@ -190,6 +195,19 @@ fn examine_directory(report: &mut DoctorReport, path: &Path) {
         }
     }
     machine::examine_disks(report, path);
+}
+
+/// A private database that was left for a server of one's own: `backup` or `master-key rotate` would work on it.
+fn examine_unused(report: &mut DoctorReport, config: &Config) {
+    if config.database_url.is_some() && embedded::require_cluster(&config.data_dir).is_ok() {
+        let unused = config.data_dir.join("postgres");
+        let text = format!(
+            "{} is a database that the daemon does not use: move it away, lest a command that is not told of the other \
+             works on it",
+            unused.display()
+        );
+        report.add(Grade::Look, "data directory", text);
+    }
 }
 
 /// A daemon that runs is asked how it is.

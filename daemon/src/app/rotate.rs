@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     postgres::{
         data_dir::{DataDir, DataDirError},
-        embedded::{EmbeddedError, dump},
+        embedded::{self, EmbeddedError, dump},
         setup::{self, SetupError},
     },
     secrets::{
@@ -88,6 +88,8 @@ pub async fn rotate(config: &Config) -> Result<u64, RotateError> {
     // A daemon that runs holds the directory and its server; otherwise we run the server ourselves for so long.
     match DataDir::open(&config.data_dir) {
         Ok(data) => {
+            // Of a new one the file would lose the key under which the daemon's own database is sealed.
+            embedded::require_cluster(data.path())?;
             let (options, cluster) = app::database(config, &data).await.map_err(RotateError::Database)?;
             let rotated = rotate_on(&options, path).await;
             if let Some(cluster) = cluster {

@@ -217,6 +217,11 @@ fn bad_values_are_refused_with_what_to_write() {
     assert!(read_args(&replica).unwrap_err().contains(
         "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"
     ));
+    let several = [&replica[..3], &["postgres://ann@a,b:5433/leads"]].concat();
+    assert_eq!(
+        read_args(&several).unwrap_err(),
+        "--read-url names several servers: name the one replica that answers lists"
+    );
     let alone = read_args(&replica[2..]).unwrap_err();
     assert!(alone.contains("--read-url alone is not enough: give --database-url, too"), "{alone}");
     let homeless = ConfigError::NoHome.to_string();

@@ -11,7 +11,10 @@ use leadline_proto::v1::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ConfigError;
-use crate::{control::GroupRole, postgres::setup};
+use crate::{
+    control::GroupRole,
+    postgres::{hosts::single_urls, setup},
+};
 
 /// `sockaddr_un` takes 104 bytes on macOS and 108 on Linux, the closing zero included.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -59,10 +62,11 @@ pub(super) fn replica(
         return Err(ConfigError::HalfPair("--read-url", "--database-url"));
     }
     // The URL may hold a password, so it is not quoted.
-    match setup::parse_url(read_url.expose_secret()) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ConfigError::ReadUrl),
+    let read_url = read_url.expose_secret();
+    if setup::parse_url(read_url).is_err() {
+        return Err(ConfigError::ReadUrl);
     }
+    if single_urls(read_url).len() > 1 { Err(ConfigError::SeveralReplicas) } else { Ok(()) }
 }
 
 /// A collector of traces. It runs beside the daemon, so nobody between them needs TLS.

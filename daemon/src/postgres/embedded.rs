@@ -150,6 +150,16 @@ impl Cluster {
     }
 }
 
+/// Refuses a data directory in which no cluster was made. Only a daemon makes one: a command that was not told of the
+/// database that the daemon uses would work on an empty one.
+pub fn require_cluster(directory: &Path) -> Result<(), EmbeddedError> {
+    if directory.join("postgres/data").is_dir() {
+        Ok(())
+    } else {
+        Err(EmbeddedError::NoCluster(directory.to_owned()))
+    }
+}
+
 /// The version of the programs that a data directory's cluster runs or would run with.
 pub fn find_programs(directory: &Path) -> Result<u32, EmbeddedError> {
     let layout = Layout::of(directory.to_owned())?;

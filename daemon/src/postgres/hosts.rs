@@ -55,6 +55,11 @@ impl Hosts {
         Ok(Self(all?.into_iter().map(with_password).collect()))
     }
 
+    /// Each of them, with its name.
+    pub fn each(&self) -> impl Iterator<Item = (String, &PgConnectOptions)> {
+        self.0.iter().map(|options| (name(options), options))
+    }
+
     /// The server to begin with: the only one, or the one that takes writes.
     pub async fn writable(&self) -> Result<PgConnectOptions, SetupError> {
         if let [only] = &self.0[..] {

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::setup::{MIGRATIONS, SetupError, wait_for};
+use super::setup::{MIGRATIONS, SetupError, first_connection};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub enum Schema {
 
 /// Asks a database.
 pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError> {
-    let mut connection = wait_for(options).await?;
+    let mut connection = first_connection(options).await?;
     let db = &mut connection;
     let (version, number): (String, String) =
         sqlx::query_as("SELECT current_setting('server_version'), current_setting('server_version_num')")
@@ -75,12 +75,28 @@ pub async fn inspect(options: &PgConnectOptions) -> Result<Inspected, SetupError
     })
 }
 
-/// Whether a server follows another one.
-pub async fn is_replica(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+/// What a server says of its place among others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlace {
+    /// It follows another one.
+    pub is_standby: bool,
+    /// What it has in common with those that it follows, or that follow it.
+    pub system: String,
+    /// Tells it from others: a server may have two names.
+    pub started: String,
+}
+
+/// Asks a server for its place.
+pub async fn place(options: &PgConnectOptions) -> Result<ServerPlace, sqlx::Error> {
     let mut connection = options.connect().await?;
-    let follows = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await?;
+    let (is_standby, system, started): (bool, String, String) = sqlx::query_as(
+        "SELECT pg_is_in_recovery(), system_identifier::text, pg_postmaster_start_time()::text
+         FROM pg_control_system()",
+    )
+    .fetch_one(&mut connection)
+    .await?;
     connection.close().await?;
-    Ok(follows)
+    Ok(ServerPlace { is_standby, system, started })
 }
 
 type InspectedKeys = (Option<Vec<u8>>, bool, Option<Vec<u8>>);

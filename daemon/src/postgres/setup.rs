@@ -192,12 +192,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), SetupError> {
 
 /// The same with these migrations, which may be a next version's.
 pub async fn migrate_with(migrations: &Migrator, options: &PgConnectOptions) -> Result<(), SetupError> {
-    // Whoever rewrites a large table is not stuck. But all who read or write a table wait behind a migration that waits
-    // for it, behind a dump for example: so it gives way, and begins anew.
-    let options =
-        options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
-    let mut connection = wait_for(&options).await?;
-    refuse_pooler(&mut connection, &options).await?;
+    let mut connection = first_connection(options).await?;
     let (mut told, mut gap): (Option<Instant>, _) = (None, RETRY_GAP);
     while let Err(error) = migrations.run(&mut connection).await {
         if !is_in_the_way(&error) {
@@ -219,6 +214,17 @@ pub async fn migrate_with(migrations: &Migrator, options: &PgConnectOptions) -> 
     Ok(())
 }
 
+/// Waits for the server, and refuses a pooler.
+pub(super) async fn first_connection(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
+    // Whoever rewrites a large table is not stuck. But all who read or write a table wait behind a migration that waits
+    // for it, behind a dump for example: so it gives way, and begins anew.
+    let options =
+        options.clone().options([("statement_timeout", "0"), ("lock_timeout", MIGRATION_LOCK_WAIT)]);
+    let mut connection = wait_for(&options).await?;
+    refuse_pooler(&mut connection, &options).await?;
+    Ok(connection)
+}
+
 /// Whether another transaction held what a migration needs, or another daemon is at it.
 fn is_in_the_way(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
@@ -229,7 +235,7 @@ fn is_in_the_way(error: &MigrateError) -> bool {
 }
 
 /// The first connection: waits for a server that is away or still starting, not for one that refuses us.
-pub(super) async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
+async fn wait_for(options: &PgConnectOptions) -> Result<PgConnection, SetupError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

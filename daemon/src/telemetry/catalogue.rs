@@ -149,6 +149,7 @@ pub const METRICS: &[Metric] = &[
         ],
         "What clients tried that they may not, by what it was",
     ),
+    counter("leadline_spans_lost_total", &[], "Spans of traces that the collector did not take"),
     gauge("leadline_start_time_seconds", &[], "When this process started, in seconds since 1970"),
     counter("leadline_unreadable_total", &[], "Deliveries that wait for a daemon that can read them"),
 ];

@@ -13,7 +13,8 @@ use opentelemetry::{
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
     Resource,
-    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan},
+    error::OTelSdkResult,
+    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanData, SpanExporter as _},
 };
 
 use crate::domain::trace::TraceContext;
@@ -28,6 +29,31 @@ pub struct TraceSettings {
     pub endpoint: String,
     /// Which share of the leads is traced whose sender does not say whether they are: 0 to 1.
     pub share: f64,
+}
+
+/// Says what keeps spans from their collector, where the library that exports them is silent.
+#[derive(Debug)]
+struct ToldExporter(SpanExporter);
+
+impl opentelemetry_sdk::trace::SpanExporter for ToldExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let exported = self.0.export(batch).await;
+        if let Err(error) = &exported {
+            tracing::warn!(
+                event = "spans_lost",
+                spans,
+                error = super::causes(error),
+                "the collector did not take spans, which are lost: `leadlined doctor` looks whether it is there"
+            );
+            metrics::counter!("leadline_spans_lost_total").increment(spans as u64);
+        }
+        exported
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
+    }
 }
 
 /// Makes spans. Those of a daemon without a collector cost nothing.
@@ -56,7 +82,7 @@ impl Traces {
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
+            .with_batch_exporter(ToldExporter(exporter))
             .with_sampler(Sampler::ParentBased(Box::new(share)))
             .with_resource(resource)
             .build();

@@ -1,4 +1,4 @@
-//! What the machine lets a daemon have: room on its disks, and open files.
+//! What the machine tells of a daemon: the file that it was given, room on its disks, and how many files it may open.
 
 use std::{
     fs,
@@ -59,6 +59,24 @@ fn room(path: &Path) -> Option<u64> {
     let output = Command::new("df").arg("-Pk").arg(path).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Whether the daemon that runs was given a file of settings, and this command none: it would look at another one.
+pub(super) async fn examine_settings(report: &mut DoctorReport, config: &Config) {
+    if let (Some(process), None) = (daemon(&config.control).await, &config.file) {
+        let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        judge_settings(report, &String::from_utf8_lossy(&words));
+    }
+}
+
+/// What the kernel says of how a process was started: its words, with a zero behind each.
+pub(super) fn judge_settings(report: &mut DoctorReport, words: &str) {
+    let mut words = words.split('\0').skip_while(|word| !word.starts_with("--config"));
+    let file = words.next().and_then(|word| word.strip_prefix("--config="));
+    if let Some(file) = file.or_else(|| words.next()) {
+        let text = format!("the daemon that runs reads {file}, and this does not: give --config {file}");
+        report.add(Grade::Look, "settings", text);
+    }
 }
 
 /// The limits of the daemon that runs, else our own, which one that is started from here gets: a unit sets others than the

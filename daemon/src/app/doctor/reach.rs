@@ -1,22 +1,24 @@
 //! What of a daemon is reached from elsewhere, and what it reaches itself: ports, certificates, the replica, the collector.
 
 use std::{
+    collections::HashSet,
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpStream, time::timeout};
 use url::Url;
 
 use super::{ASK_PATIENCE, DoctorReport, Grade, announced};
 use crate::{
-    app::doors,
+    app::{self, doors},
     config::Config,
     doors::tls::Tls,
-    postgres::{inspect, setup},
+    postgres::inspect::{self, ServerPlace},
     telemetry,
 };
 
@@ -138,54 +140,212 @@ fn judge_ends(ends: &[(&str, Option<Timestamp>)], now: Timestamp) -> (Grade, Str
     }
 }
 
+/// The servers that are named together, so that one may take the place of another. The answer tells the one that takes
+/// writes from those of other databases.
+pub(super) async fn examine_servers(report: &mut DoctorReport, config: &Config) -> Option<String> {
+    // Of a URL that cannot be read the database says it.
+    let Ok(Some(hosts)) = app::hosts(config) else { return None };
+    let servers: Vec<_> = hosts.each().collect();
+    if servers.len() < 2 && config.read_url.is_none() {
+        return None;
+    }
+    let asked = servers.into_iter().map(|(name, options)| async move { (name, ask(options).await) });
+    let servers = join_all(asked).await;
+    judge_servers(report, &servers);
+    let mut places = servers.into_iter().filter_map(|(_, place)| place.ok());
+    places.find(|place| !place.is_standby).map(|place| place.system)
+}
+
+async fn ask(options: &PgConnectOptions) -> Result<ServerPlace, sqlx::Error> {
+    let late = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+    timeout(ASK_PATIENCE, inspect::place(options)).await.unwrap_or_else(late)
+}
+
+/// What to say of several servers: of a single one the database does.
+fn judge_servers(report: &mut DoctorReport, servers: &[(String, Result<ServerPlace, sqlx::Error>)]) {
+    if servers.len() < 2 {
+        return;
+    }
+    let (mut first, mut seen) = (Vec::new(), HashSet::new());
+    for (name, place) in servers {
+        match place {
+            Ok(place) if place.is_standby => {
+                report.add(Grade::Good, "server", format!("{name} follows, and can take another's place"));
+            }
+            Ok(place) => {
+                if seen.insert(&place.started) {
+                    first.push(name.as_str());
+                }
+            }
+            Err(error) => {
+                let why = telemetry::causes(error);
+                report.add(Grade::Look, "server", format!("{name}: {why}: it can take nobody's place"));
+            }
+        }
+    }
+    if first.len() > 1 {
+        let text = format!(
+            "{} follow no other, and only one may take writes: stop the others, and make them standbys of it (pg_rewind)",
+            first.join(" and ")
+        );
+        report.add(Grade::Look, "servers", text);
+    }
+}
+
 /// The server that answers lists.
-pub(super) async fn examine_replica(report: &mut DoctorReport, config: &Config) {
-    let thing = "replica";
-    let Some(url) = &config.read_url else { return };
-    let options = match setup::parse_url(url.expose_secret()) {
-        Ok(options) => options,
-        Err(error) => return report.add(Grade::Bad, thing, telemetry::causes(&error)),
+pub(super) async fn examine_replica(report: &mut DoctorReport, config: &Config, primary: Option<&str>) {
+    let (grade, text) = match app::replica(config) {
+        Ok(None) => return,
+        Ok(Some(options)) => judge_replica(options.get_host(), ask(&options).await, primary),
+        Err(error) => (Grade::Bad, telemetry::causes(&error)),
     };
-    let options = match &config.database_password {
-        Some(password) => options.password(password.expose_secret()),
-        None => options,
-    };
-    let host = options.get_host();
-    let (grade, text) = match timeout(ASK_PATIENCE, inspect::is_replica(&options)).await {
-        Ok(Ok(true)) => (Grade::Good, format!("{host} follows a primary, and answers lists")),
-        Ok(Ok(false)) => (
+    report.add(grade, "replica", text);
+}
+
+fn judge_replica(
+    host: &str,
+    place: Result<ServerPlace, sqlx::Error>,
+    primary: Option<&str>,
+) -> (Grade, String) {
+    match place {
+        Ok(place) if !place.is_standby => (
             Grade::Look,
             format!("{host} follows no primary, so the primary answers lists: name a standby in --read-url"),
         ),
-        Ok(Err(error)) => (
+        Ok(place) if primary.is_some_and(|system| system != place.system) => (
+            Grade::Look,
+            format!(
+                "{host} follows the primary of another database, so ours answers lists: name a standby of ours in \
+                 --read-url"
+            ),
+        ),
+        Ok(_) => (Grade::Good, format!("{host} follows a primary, and answers lists")),
+        Err(error) => (
             Grade::Look,
             format!("{host}: {}: the primary answers lists meanwhile", telemetry::causes(&error)),
         ),
-        Err(_) => (Grade::Look, format!("{host} does not answer: the primary answers lists meanwhile")),
-    };
-    report.add(grade, thing, text);
+    }
 }
 
 /// Where traces go.
 pub(super) async fn examine_collector(report: &mut DoctorReport, config: &Config) {
     let Some(traces) = &config.traces else { return };
-    let url = Url::parse(&traces.endpoint).ok();
-    let place = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
-    let is_there = match place {
-        Some(place) => matches!(timeout(ASK_PATIENCE, TcpStream::connect(place)).await, Ok(Ok(_))),
-        None => false,
+    let (endpoint, lost) = (&traces.endpoint, "traces are lost, leads are not");
+    let (grade, text) = match timeout(ASK_PATIENCE, reach(endpoint)).await {
+        Ok(Ok(_)) => (Grade::Good, format!("{endpoint} takes connections")),
+        Ok(Err(error)) => (Grade::Look, format!("{endpoint}: {error}: {lost}")),
+        Err(_) => (Grade::Look, format!("{endpoint} does not answer: {lost}")),
     };
-    if is_there {
-        report.add(Grade::Good, "collector", format!("{} takes connections", traces.endpoint));
-    } else {
-        let text = format!("{} does not answer: traces are lost, leads are not", traces.endpoint);
-        report.add(Grade::Look, "collector", text);
-    }
+    report.add(grade, "collector", text);
+}
+
+/// Connects to what a URL names, an address of IPv6 in its brackets, too.
+async fn reach(url: &str) -> io::Result<TcpStream> {
+    let url = Url::parse(url).map_err(io::Error::other)?;
+    TcpStream::connect(url.authority()).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::TraceSettings;
+
+    fn place(is_standby: bool, system: &str, started: &str) -> Result<ServerPlace, sqlx::Error> {
+        Ok(ServerPlace { is_standby, system: system.to_owned(), started: started.to_owned() })
+    }
+
+    #[test]
+    fn of_several_servers_is_said_which_can_take_the_place_of_the_first() {
+        let away = || Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+        let well = "ok    server          b:5432 follows, and can take another's place\n";
+        let gone = "look  server          b:5432: error communicating with database: timed out: it can take nobody's \
+                    place\n";
+        let rivals = "look  servers         a:5432 and b:5432 follow no other, and only one may take writes: stop the \
+                      others, and make them standbys of it (pg_rewind)\n";
+        for (second, expected) in [
+            (Some(place(true, "ours", "noon")), well),
+            (Some(away()), gone),
+            (Some(place(false, "ours", "noon")), rivals),
+            // It is the same server under another name.
+            (Some(place(false, "ours", "nine")), ""),
+            (None, ""),
+        ] {
+            let mut servers = vec![("a:5432".to_owned(), place(false, "ours", "nine"))];
+            servers.extend(second.map(|second| ("b:5432".to_owned(), second)));
+            let mut report = DoctorReport::default();
+            judge_servers(&mut report, &servers);
+            assert_eq!(report.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn of_a_replica_is_said_whether_it_is_one_of_this_database() {
+        for (asked, primary, expected) in [
+            (
+                place(true, "ours", "noon"),
+                Some("ours"),
+                (Grade::Good, "db follows a primary, and answers lists"),
+            ),
+            (place(true, "ours", "noon"), None, (Grade::Good, "db follows a primary, and answers lists")),
+            (
+                place(true, "theirs", "noon"),
+                Some("ours"),
+                (
+                    Grade::Look,
+                    "db follows the primary of another database, so ours answers lists: name a standby of ours in \
+                     --read-url",
+                ),
+            ),
+            (
+                place(false, "ours", "noon"),
+                Some("ours"),
+                (
+                    Grade::Look,
+                    "db follows no primary, so the primary answers lists: name a standby in --read-url",
+                ),
+            ),
+            (
+                Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
+                Some("ours"),
+                (
+                    Grade::Look,
+                    "db: error communicating with database: timed out: the primary answers lists meanwhile",
+                ),
+            ),
+        ] {
+            let (grade, text) = judge_replica("db", asked, primary);
+            assert_eq!((grade, text.as_str()), expected);
+        }
+    }
+
+    /// What is said of a collector.
+    async fn reported(endpoint: &str) -> String {
+        let (mut report, mut config) = (DoctorReport::default(), Config::in_dir("/data".as_ref()));
+        config.traces = Some(TraceSettings { endpoint: endpoint.to_owned(), share: 1.0 });
+        examine_collector(&mut report, &config).await;
+        report.to_string()
+    }
+
+    #[tokio::test]
+    async fn of_a_collector_is_said_what_keeps_spans_from_it() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            // Not every machine has both.
+            let Ok(listener) = TcpListener::bind(any) else { continue };
+            let endpoint = format!("http://{}", listener.local_addr().unwrap());
+            let well = format!("ok    collector       {endpoint} takes connections\n");
+            assert_eq!(reported(&endpoint).await, well);
+            drop(listener);
+            let refused = format!(
+                "look  collector       {endpoint}: {}: traces are lost, leads are not\n",
+                io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error())
+            );
+            assert_eq!(reported(&endpoint).await, refused);
+        }
+        assert_eq!(
+            reported("http://:4317").await,
+            "look  collector       http://:4317: empty host: traces are lost, leads are not\n"
+        );
+    }
 
     #[test]
     fn certificates_are_judged_by_the_first_that_ends() {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::{
-    machine::{ROOM_MIN, disks, judge_limits, judge_room},
+    machine::{ROOM_MIN, disks, judge_limits, judge_room, judge_settings},
     *,
 };
 
@@ -106,6 +106,22 @@ fn every_disk_that_a_database_is_on_is_looked_at_once() {
                 ok    disk            1 GiB are free at /wal\n\
                 look  disk            `df` does not say how much is free at /wal\n";
     assert_eq!(report.to_string(), said);
+}
+
+#[test]
+fn of_a_file_that_only_the_daemon_was_given_is_said_where_it_is() {
+    let told = "look  settings        the daemon that runs reads /etc/l.toml, and this does not: give --config \
+                /etc/l.toml\n";
+    for (words, expected) in [
+        ("leadlined\0--config\0/etc/l.toml\0--log\0json\0", told),
+        ("leadlined\0--log=json\0--config=/etc/l.toml\0", told),
+        ("leadlined\0--log=json\0", ""),
+        ("", ""),
+    ] {
+        let mut report = DoctorReport::default();
+        judge_settings(&mut report, words);
+        assert_eq!(report.to_string(), expected, "{words:?}");
+    }
 }
 
 #[test]

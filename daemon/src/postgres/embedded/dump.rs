@@ -9,7 +9,10 @@ use std::{
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{Cluster, EmbeddedError, NAME, layout::Layout, options, server::Server, settings::PORT, socket};
+use super::{
+    Cluster, EmbeddedError, NAME, layout::Layout, options, require_cluster, server::Server, settings::PORT,
+    socket,
+};
 use crate::postgres::data_dir::DataDir;
 
 const CHUNK: usize = 64 * 1024;
@@ -31,9 +34,10 @@ impl DumpSource {
     pub fn running(directory: &Path) -> Result<Self, EmbeddedError> {
         let directory =
             directory.canonicalize().map_err(|e| EmbeddedError::Files(directory.to_owned(), e))?;
+        require_cluster(&directory)?;
         let layout = Layout::of(directory)?;
         let noted = layout.noted().filter(|noted| socket(&noted.socket_dir).exists());
-        let noted = noted.ok_or(EmbeddedError::Database(sqlx::Error::PoolClosed))?;
+        let noted = noted.ok_or_else(|| EmbeddedError::NotRunning(layout.directory.clone()))?;
         let server = Server::find(layout.major()?, &layout.account)?;
         Ok(Self { server, socket_dir: noted.socket_dir })
     }
@@ -57,8 +61,11 @@ impl DumpSource {
             Some(mut from) => pass(&mut from, out, watch).await,
             None => Ok(0),
         };
-        let passed = passed.map_err(|error| Program::PgDump.failed(error.to_string()));
-        ended(Program::PgDump, child).await.and(passed)
+        // Of a disk that is full the program knows only that nobody reads on.
+        let kept =
+            |error: io::Error| Program::PgDump.failed(format!("what it writes cannot be kept: {error}"));
+        let passed = passed.map_err(kept)?;
+        ended(Program::PgDump, child).await.map(|()| passed)
     }
 }
 

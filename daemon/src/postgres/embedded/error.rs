@@ -60,6 +60,15 @@ pub enum EmbeddedError {
         "a restore into {} was broken off: run `leadlined restore` again, or remove that directory", .0.display()
     )]
     HalfRestored(PathBuf),
+    #[error(
+        "there is no private database in {}: name the data directory (--data-dir), or the database that the daemon uses \
+         (--config, --database-url)", .0.display()
+    )]
+    NoCluster(PathBuf),
+    #[error(
+        "the daemon on {} runs no private database: name the one that it uses (--config, --database-url)", .0.display()
+    )]
+    NotRunning(PathBuf),
     #[error("{name}: {why}")]
     Program { name: &'static str, why: String },
     #[error("the private PostgreSQL did not start: {why} (see {})", .log.display())]

@@ -134,6 +134,15 @@ fn each_trouble_says_what_to_do() {
             "a restore into /data was broken off: run `leadlined restore` again, or remove that directory",
         ),
         (
+            EmbeddedError::NoCluster(path()),
+            "there is no private database in /data: name the data directory (--data-dir), or the database that the \
+             daemon uses (--config, --database-url)",
+        ),
+        (
+            EmbeddedError::NotRunning(path()),
+            "the daemon on /data runs no private database: name the one that it uses (--config, --database-url)",
+        ),
+        (
             EmbeddedError::NotStarted { why: "no room".to_owned(), log: path() },
             "the private PostgreSQL did not start: no room (see /data)",
         ),

@@ -31,7 +31,7 @@ pub enum SetupError {
     },
     #[error(
         "{0} does not keep what is set for a session, as a pooler between it and the daemon would not: name PostgreSQL \
-         itself in --database-url; a daemon has 20 connections at most"
+         itself in --database-url; a daemon has 22 connections at most"
     )]
     Pooler(String),
     #[error(
@@ -204,7 +204,7 @@ mod tests {
             (
                 SetupError::Pooler(server()),
                 "database leads on db does not keep what is set for a session, as a pooler between it and the daemon \
-                 would not: name PostgreSQL itself in --database-url; a daemon has 20 connections at most",
+                 would not: name PostgreSQL itself in --database-url; a daemon has 22 connections at most",
             ),
             (
                 SetupError::Tls { server: server(), source: sqlx::Error::PoolClosed },
