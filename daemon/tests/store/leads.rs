@@ -222,8 +222,10 @@ async fn evidence_masks_the_lead_where_asked_and_keeps_every_event() {
     assert_eq!(open.deliveries[0].attempts[0].error.as_deref(), Some("out of order"));
     let masked = open.mask(&values);
     assert!(masked.masked && !masked.email.contains("sarah") && !masked.name.contains("Patel"));
-    let (kept, events) = bench.store.kept_of_lead(bench.company, lead.id).await.unwrap().unwrap();
-    assert_eq!((kept.deliveries.len(), events), (1, vec![BODY.as_bytes().to_vec()]));
+    sqlx::query("UPDATE delivery SET body = 'Dear Sarah'").execute(&bench.pool).await.unwrap();
+    let kept = bench.store.kept_of_lead(bench.company, lead.id).await.unwrap().unwrap();
+    assert_eq!((kept.evidence.deliveries.len(), kept.events), (1, vec![BODY.as_bytes().to_vec()]));
+    assert_eq!((kept.rendered.len(), &*kept.rendered[0].1), (1, &b"Dear Sarah"[..]));
     assert!(bench.store.kept_of_lead(bench.company, LeadId::generate()).await.unwrap().is_none());
 }
 

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         cause::Values,
         evidence::{AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence},
-        ids::{CompanyId, EventId, LeadId},
+        ids::{CompanyId, DeliveryId, EventId, LeadId},
         json::Json,
     },
     store::{
@@ -20,6 +20,16 @@ use crate::{
         operator::command::Refusal,
     },
 };
+
+/// All that is kept of a lead, but what its targets call its things.
+#[derive(Debug)]
+pub struct KeptLead {
+    pub evidence: Evidence,
+    /// Its events as they came, oldest first.
+    pub events: Vec<Vec<u8>>,
+    /// What deliveries would push again, where it differs from the event: kept for longer than attempts.
+    pub rendered: Vec<(DeliveryId, Vec<u8>)>,
+}
 
 /// How many attempts of a delivery are told.
 const ATTEMPTS_MAX: i64 = 200;
@@ -36,12 +46,8 @@ impl Store {
         Ok((status.lead.id, self.evidence_of(status).await?, values))
     }
 
-    /// What happened to a lead, without the records, and its events as they were kept, oldest first; none if it is gone.
-    pub async fn kept_of_lead(
-        &self,
-        company: CompanyId,
-        lead: LeadId,
-    ) -> Result<Option<(Evidence, Vec<Vec<u8>>)>, Error> {
+    /// Everything that is kept of a lead, without the records; none if it is gone.
+    pub async fn kept_of_lead(&self, company: CompanyId, lead: LeadId) -> Result<Option<KeptLead>, Error> {
         let Some(status) = self.lead_status(company, lead).await? else { return Ok(None) };
         let events = sqlx::query_scalar!(
             "SELECT body FROM event WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
@@ -50,7 +56,16 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(Some((self.evidence_of(status).await?, events)))
+        let rendered = sqlx::query!(
+            r#"SELECT id, body AS "body!" FROM delivery
+               WHERE company_id = $1 AND lead_id = $2 AND body IS NOT NULL ORDER BY id"#,
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let rendered = rendered.into_iter().map(|row| (DeliveryId::from(row.id), row.body)).collect();
+        Ok(Some(KeptLead { evidence: self.evidence_of(status).await?, events, rendered }))
     }
 
     async fn evidence_of(&self, status: LeadStatus) -> Result<Evidence, Error> {
