@@ -105,7 +105,7 @@ fn work(act: Option<Act>, config: Config, sealed_off: io::Result<()>) -> anyhow:
 async fn live(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let mut daemon = tokio::select! {
-        daemon = app::start(config) => daemon?,
+        daemon = service::wait_for_start(app::start(config)) => daemon?,
         name = signals.next() => return Err(anyhow!("{name} came before the daemon was ready")),
     };
     service::ready();

@@ -1,10 +1,27 @@
 //! What the service manager is told, where there is one: systemd's notify protocol. Elsewhere nothing happens.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use crate::telemetry;
 
 use sd_notify::NotifyState;
+
+/// How often the service manager is asked for more time while the daemon starts.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+/// How long it waits for the next word then, in microseconds.
+const MORE_TIME: u32 = 60_000_000;
+
+/// Starts, and asks the service manager to wait for as long as that takes: a migration takes the time that a large table
+/// takes, and waits for who holds one. A start that stands still asks for nothing, and is given up.
+pub async fn wait_for_start<T>(start: impl Future<Output = T>) -> T {
+    let mut start = pin!(start);
+    loop {
+        match tokio::time::timeout(ASKED_EVERY, start.as_mut()).await {
+            Ok(started) => return started,
+            Err(_) => send(&[NotifyState::ExtendTimeoutUsec(MORE_TIME)]),
+        }
+    }
+}
 
 /// The daemon is ready to work.
 pub fn ready() {

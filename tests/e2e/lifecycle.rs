@@ -143,13 +143,35 @@ async fn a_service_manager_hears_how_the_daemon_is_and_hangup_stops_it() {
     let _hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).unwrap();
     let database = Database::create().await;
     let mut daemon = ChildDaemon::start_in(Some(&database), &[], &env).await;
-    assert!(heard(&manager).await.contains("READY=1"));
+    wait_until("it says that it is ready", async || heard(&manager).await.contains("READY=1")).await;
     for _ in 0..2 {
         assert!(heard(&manager).await.contains("WATCHDOG=1"));
     }
     daemon.signal("HUP").await;
     wait_until("it says that it stops", async || heard(&manager).await.contains("STOPPING=1")).await;
     assert_eq!(daemon.ended().await, Some(0));
+}
+
+/// A start takes as long as a migration of a large table, or as who holds one: it is not given up for that.
+#[tokio::test]
+async fn a_service_manager_is_asked_to_wait_while_a_daemon_starts() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    // It takes connections, and never says a word.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://ann@{}/leads?sslmode=disable", server.local_addr().unwrap());
+    let mut daemon = tokio::process::Command::new(leadlined())
+        .args(["--intake-listen=127.0.0.1:0", "--admin-listen=off", "--database-url", &url, "--data-dir"])
+        .arg(temp.path().join("data"))
+        .env("LEADLINE_USER", "root")
+        .env("NOTIFY_SOCKET", &path)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(60), heard(&manager)).await.unwrap();
+    assert_eq!(asked.trim(), "EXTEND_TIMEOUT_USEC=60000000");
+    daemon.kill().await.unwrap();
 }
 
 #[tokio::test]
