@@ -230,6 +230,19 @@ async fn evidence_masks_the_lead_where_asked_and_keeps_every_event() {
 }
 
 #[tokio::test]
+async fn evidence_leaves_out_no_attempt_however_many_there_are() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    bench.push(&dead()).await;
+    let more = "CREATE TEMP TABLE more AS SELECT a.* FROM attempt a CROSS JOIN generate_series(1, 399);
+                UPDATE more SET id = (left(id::text, 13) || right(gen_random_uuid()::text, 23))::uuid;
+                INSERT INTO attempt SELECT * FROM more";
+    sqlx::raw_sql(more).execute(&bench.pool).await.unwrap();
+    let (_, evidence, _) = bench.store.evidence(None, &lead.id.to_string()).await.unwrap();
+    assert_eq!(evidence.deliveries[0].attempts.len(), 400);
+}
+
+#[tokio::test]
 async fn an_address_makes_one_lead_however_often_it_is_saved() {
     let mut bench = Bench::new().await;
     let version = bench.store.company_version(bench.company).await.unwrap().unwrap();

@@ -31,8 +31,8 @@ pub struct KeptLead {
     pub rendered: Vec<(DeliveryId, Vec<u8>)>,
 }
 
-/// How many attempts of a delivery are told.
-const ATTEMPTS_MAX: i64 = 200;
+/// How many attempts of a delivery are read at once.
+const PAGE: usize = 200;
 
 impl Store {
     /// What happened to the lead that a uuid means, without the records, and its own values, by which it is masked.
@@ -102,11 +102,7 @@ impl Store {
     }
 
     async fn delivery_evidence(&self, delivery: DeliveryView) -> Result<DeliveryEvidence, Error> {
-        let of = AttemptsOf::Delivery(delivery.company, delivery.id);
-        let mut attempts = Vec::new();
-        for attempt in self.attempts(of, None, ATTEMPTS_MAX).await?.into_iter().rev() {
-            attempts.push(self.attempt_evidence(attempt).await?);
-        }
+        let attempts = self.all_attempts(AttemptsOf::Delivery(delivery.company, delivery.id)).await?;
         let connector = sqlx::query_scalar!(
             "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
             delivery.company.0,
@@ -114,7 +110,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(DeliveryEvidence {
+        let mut evidence = DeliveryEvidence {
             id: delivery.id.to_string(),
             integration_id: delivery.integration.to_string(),
             integration: delivery.integration_name,
@@ -125,9 +121,24 @@ impl Store {
             created_at: delivery.created_at,
             finished_at: delivery.finished_at,
             records: Vec::new(),
-            attempts,
+            attempts: Vec::new(),
+        };
+        for attempt in attempts.into_iter().rev() {
+            evidence.add(self.attempt_evidence(attempt).await?);
         }
-        .with_bodies_once())
+        Ok(evidence)
+    }
+
+    /// All of them, newest first: the sweep alone makes three hundred in three days.
+    async fn all_attempts(&self, of: AttemptsOf) -> Result<Vec<AttemptView>, Error> {
+        let mut all = self.attempts(of, None, PAGE as i64).await?;
+        let mut read = all.len();
+        while read == PAGE {
+            let page = self.attempts(of, all.last().map(|oldest| oldest.id), PAGE as i64).await?;
+            read = page.len();
+            all.extend(page);
+        }
+        Ok(all)
     }
 
     async fn attempt_evidence(&self, attempt: AttemptView) -> Result<AttemptEvidence, Error> {
