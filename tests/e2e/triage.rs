@@ -170,6 +170,24 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     scene.end().await;
 }
 
+/// However long it was tried, and more than a message of the control API holds unless clients allow it.
+#[tokio::test]
+async fn evidence_of_hundreds_of_attempts_is_told_whole() {
+    let refusing = Behaviour::RefuseAll(422, "x".repeat(4000));
+    let Scene { daemon, cli, receiver, pool, key, .. } = Scene::with(refusing).await;
+    let lead = lead_of(1, "Sarah Patel", "sarah@example.com", "+44 7700 900123");
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    let evidence = async || cli.run(&["lead", "evidence", uuid_of(&lead), "--format", "json"]).await.json();
+    wait_until("it is dead", async || evidence().await["deliveries"][0]["state"] == "dead").await;
+    let more = "CREATE TEMP TABLE more AS SELECT a.* FROM attempt a CROSS JOIN generate_series(1, 650);
+                UPDATE more SET id = (left(id::text, 13) || right(gen_random_uuid()::text, 23))::uuid;
+                INSERT INTO attempt SELECT * FROM more";
+    sqlx::raw_sql(more).execute(&pool).await.unwrap();
+    assert_eq!(evidence().await["deliveries"][0]["attempts"].as_array().unwrap().len(), 651);
+    daemon.stop().await;
+    receiver.stop().await;
+}
+
 #[tokio::test]
 async fn evidence_tells_each_call_of_a_push_and_where_its_records_are_seen() {
     let fake = Fake::start(Pipedrive::default()).await.unwrap();
