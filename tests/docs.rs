@@ -16,6 +16,8 @@ mod api;
 mod commands;
 #[path = "docs/left_out.rs"]
 mod left_out;
+#[path = "docs/privacy.rs"]
+mod privacy;
 #[path = "docs/site.rs"]
 mod site;
 #[path = "docs/watch.rs"]

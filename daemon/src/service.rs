@@ -1,10 +1,6 @@
 //! What the service manager is told, where there is one: systemd's notify protocol. Elsewhere nothing happens.
 
-use std::{
-    future::{Future, pending},
-    pin::pin,
-    time::Duration,
-};
+use std::{future::pending, pin::pin, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::time::timeout;

@@ -265,6 +265,21 @@ fn the_first_lead_takes_ten_commands_which_a_script_runs_in_five_minutes() {
     }
 }
 
+/// Nothing is said to be tried that the script leaves out.
+#[test]
+fn the_attacks_that_the_page_on_security_lists_are_tried() {
+    let (page, script) = (text("security.md"), fs::read_to_string(root().join("scripts/attack")).unwrap());
+    let tried: Vec<_> =
+        script.lines().filter_map(|line| line.strip_prefix("tried \"")?.split('"').next()).collect();
+    let list = page.split("\n| Tried | Holds |\n|---|---|\n").nth(1).unwrap();
+    let rows = list.lines().map_while(|line| line.strip_prefix("| "));
+    let listed: Vec<_> = rows.map(|row| row.split([',', ':', '|']).next().unwrap().trim()).collect();
+    assert!(listed.len() > 10, "the page is not read right: {listed:?}");
+    for what in listed {
+        assert!(tried.iter().any(|other| other.contains(what)), "scripts/attack does not try {what}");
+    }
+}
+
 /// What the page on growing says of one machine and of several daemons is what was measured last.
 #[test]
 fn the_page_on_growing_has_the_figures_of_the_page_on_performance() {

@@ -103,10 +103,12 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
     let cli = Cli::new(scene.daemon.socket());
     let of_sarah = [1, 2].map(|n| lead_of(n, "Sarah Patel", "Sarah@Example.com", "+44 7700 900123"));
     let other = lead_of(3, "Sarah Other", "sarah@example.com.au", "+44 7700 900124");
+    let letter = json!({"body": "Dear {{ lead.name }}"});
+    scene.operator.webhook(7, "letter", &scene.receiver.url("/letter"), letter).await;
     for lead in of_sarah.iter().chain([&other]) {
         scene.post_lead(lead).await;
     }
-    scene.wait_for_states(&["delivered"; 3]).await;
+    scene.wait_until("SELECT count(*) = 6 FROM delivery WHERE state = 'delivered'").await;
     let exported = cli.run(&["lead", "export", "--email", "sarah@example.com"]).await.json();
     assert_eq!(exported["email"], "sarah@example.com");
     let leads = exported["leads"].as_array().unwrap();
@@ -114,6 +116,9 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
     for lead in leads {
         assert_eq!(lead["bodies"][0]["lead"]["name"], "Sarah Patel", "{lead}");
         assert_eq!(lead["deliveries"][0]["attempts"][0]["state"], "delivered", "{lead}");
+        // It is kept for longer than the attempt that pushed it.
+        assert_eq!(lead["rendered"].as_array().unwrap().len(), 1, "{lead}");
+        assert!(lead["rendered"][0]["body"].as_str().unwrap().contains("Dear Sarah Patel"), "{lead}");
     }
     let refused = cli.run(&["lead", "export", "--email", "nobody@example.com"]).await;
     let reported =
@@ -125,7 +130,7 @@ async fn a_person_is_exported_and_erased_by_e_mail_address() {
     let erased = cli.json(&["lead", "erase", "--email", "sarah@example.com", "--yes"]).await;
     assert_eq!(
         (erased["uuids"].as_array().unwrap().len(), &erased["deliveries"]),
-        (2, &json!(2)),
+        (2, &json!(4)),
         "{erased}"
     );
     assert_eq!(find(&cli, "sarah").await, ["Sarah Other"]);
@@ -163,6 +168,24 @@ async fn evidence_tells_what_happened_and_hides_who_it_was() {
     let json = cli.run(&["lead", "evidence", uuid, "--format", "json"]).await.json();
     assert_eq!(json["deliveries"][0]["attempts"][0]["status_code"], 422, "{json}");
     scene.end().await;
+}
+
+/// However long it was tried, and more than a message of the control API holds unless clients allow it.
+#[tokio::test]
+async fn evidence_of_hundreds_of_attempts_is_told_whole() {
+    let refusing = Behaviour::RefuseAll(422, "x".repeat(4000));
+    let Scene { daemon, cli, receiver, pool, key, .. } = Scene::with(refusing).await;
+    let lead = lead_of(1, "Sarah Patel", "sarah@example.com", "+44 7700 900123");
+    assert_eq!(post_lead(&daemon.url("/v1/leads"), &key, lead.to_string()).await.0, 202);
+    let evidence = async || cli.run(&["lead", "evidence", uuid_of(&lead), "--format", "json"]).await.json();
+    wait_until("it is dead", async || evidence().await["deliveries"][0]["state"] == "dead").await;
+    let more = "CREATE TEMP TABLE more AS SELECT a.* FROM attempt a CROSS JOIN generate_series(1, 650);
+                UPDATE more SET id = (left(id::text, 13) || right(gen_random_uuid()::text, 23))::uuid;
+                INSERT INTO attempt SELECT * FROM more";
+    sqlx::raw_sql(more).execute(&pool).await.unwrap();
+    assert_eq!(evidence().await["deliveries"][0]["attempts"].as_array().unwrap().len(), 651);
+    daemon.stop().await;
+    receiver.stop().await;
 }
 
 #[tokio::test]

@@ -215,6 +215,20 @@ fn a_fault_is_reported_where_a_reader_can() {
     }
 }
 
+/// The package's unit shows the daemon no file below `/proc` but those of processes.
+#[test]
+fn the_daemon_reads_nothing_that_its_unit_hides() {
+    let unit = fs::read_to_string(root().join("packaging/leadlined.service")).unwrap();
+    assert!(unit.contains("\nProcSubset=pid\n"), "it hides nothing: this need not be held");
+    let mut findings = Vec::new();
+    for (path, text) in files("daemon", ".rs") {
+        let named = text.split("\"/proc/").skip(1).filter_map(|rest| rest.split('"').next());
+        let hidden = named.filter(|name| !name.starts_with("self") && !name.starts_with('{'));
+        findings.extend(hidden.map(|name| format!("{path}: /proc/{name}")));
+    }
+    check("what the unit hides", &findings);
+}
+
 /// What the package tells of itself: where a fault is reported, and which crates are in its programs. That both are
 /// installed `make install-check` sees.
 #[test]

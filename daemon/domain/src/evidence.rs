@@ -155,22 +155,19 @@ impl Evidence {
 }
 
 impl DeliveryEvidence {
-    /// A repeat sends the same bytes: a body stays with the attempt that sent it first, and the others name that one.
-    #[must_use]
-    pub fn with_bodies_once(mut self) -> Self {
-        for at in 1..self.attempts.len() {
-            let (before, [attempt, ..]) = self.attempts.split_at_mut(at) else { break };
-            for (place, call) in attempt.calls.iter_mut().enumerate() {
-                let is_same = |old: &&AttemptEvidence| {
-                    let body = old.calls.get(place).and_then(|old| old.request_body.as_ref());
-                    body.is_some_and(|body| !body.is_empty() && Some(body) == call.request_body.as_ref())
-                };
-                if let Some(number) = before.iter().find(is_same).map(|old| old.number) {
-                    (call.request_body, call.sent_by_attempt) = (None, Some(number));
-                }
+    /// Tells of the next attempt. A repeat sends the same bytes: a body stays with the attempt that sent it first, and the
+    /// others name that one.
+    pub fn add(&mut self, mut attempt: AttemptEvidence) {
+        for (place, call) in attempt.calls.iter_mut().enumerate() {
+            let is_same = |old: &&AttemptEvidence| {
+                let body = old.calls.get(place).and_then(|old| old.request_body.as_ref());
+                body.is_some_and(|body| !body.is_empty() && Some(body) == call.request_body.as_ref())
+            };
+            if let Some(number) = self.attempts.iter().find(is_same).map(|old| old.number) {
+                (call.request_body, call.sent_by_attempt) = (None, Some(number));
             }
         }
-        self
+        self.attempts.push(attempt);
     }
 
     fn push_markdown(&self, text: &mut String) {
@@ -382,8 +379,7 @@ Answer:
         let first = &mut whole.deliveries[0].attempts[0];
         first.calls.extend([lost, login]);
         let repeat = AttemptEvidence { number: 2, ..first.clone() };
-        whole.deliveries[0].attempts.push(repeat);
-        whole.deliveries = whole.deliveries.into_iter().map(DeliveryEvidence::with_bodies_once).collect();
+        whole.deliveries[0].add(repeat);
         let told = whole.markdown();
         for part in [
             "→ no answer, 11 ms\n\nError: `no answer of",

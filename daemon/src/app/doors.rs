@@ -1,8 +1,9 @@
 //! The daemon's doors: opened before anything is made, so that what only another configuration mends is told at once.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 
 use crate::{config::Config, control, doors::tls::Tls, intake, postgres::data_dir::DataDir, telemetry};
@@ -10,6 +11,9 @@ use crate::{config::Config, control, doors::tls::Tls, intake, postgres::data_dir
 /// As TLS names what the doors speak.
 const HTTP_1: &[&str] = &["http/1.1"];
 const HTTP_2: &[&str] = &["h2"];
+/// How long a console over the network may be silent before the system looks whether it is still there: one whose machine
+/// vanished would keep its place for good.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// What listens.
 pub(super) struct Doors {
@@ -58,11 +62,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<NetworkDoors> {
     let intake = intake::Listeners { public, tls: intake_tls(config)?, admin };
     let control = match (&config.control_remote, control_tls(config)?) {
         (Some(remote), Some(tls)) => {
-            let listen = remote.listen;
-            let listener = TcpListener::bind(listen).await.with_context(|| {
-                format!("cannot listen to operators at {listen}: free it, or choose another --control-listen")
-            })?;
-            Some(control::Remote { listener, tls })
+            Some(control::Remote { listener: bind_control(remote.listen).await?, tls })
         }
         _ => None,
     };
@@ -76,6 +76,17 @@ impl NetworkDoors {
         let socket = socket.context("cannot listen to operators")?;
         Ok(Doors { intake: self.intake, control: control::Listeners { socket, remote: self.control } })
     }
+}
+
+/// Listens to consoles over the network. What is set here holds for every connection that is accepted.
+async fn bind_control(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(listen).await.and_then(|listener| {
+        SockRef::from(&listener).set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENT))?;
+        Ok(listener)
+    });
+    listener.with_context(|| {
+        format!("cannot listen to operators at {listen}: free it, or choose another --control-listen")
+    })
 }
 
 /// Listens to operators' machines, if anywhere. An address that nobody asked for may be another daemon's.
@@ -123,5 +134,20 @@ impl Addresses {
             data.announce("control.addr", control).context("cannot write the address of the control API")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whether_a_silent_console_is_still_there_is_looked_at() {
+        let listener = bind_control(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let _console = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(SockRef::from(&accepted).keepalive().unwrap());
     }
 }

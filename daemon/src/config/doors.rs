@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
     Config, ConfigError, value,
-    values::{ControlListen, control_listen, group_role},
+    values::{ControlListen, SettingError, control_listen, group_role},
 };
 use crate::doors::tls::Pair;
 
@@ -28,12 +28,15 @@ pub(super) struct DoorSettings {
 
 impl DoorSettings {
     pub(super) fn set(self, config: &mut Config) -> Result<(), ConfigError> {
-        let mut remote = None;
+        let (mut socket, mut remote) = (None, None);
         for text in self.control_listen {
-            match value("--control-listen", text, control_listen)? {
-                ControlListen::Socket(path) => config.control = path,
-                ControlListen::Remote(address) => remote = Some(address),
-            }
+            value("--control-listen", text, |text| match control_listen(text)? {
+                ControlListen::Socket(path) => once(&mut socket, path),
+                ControlListen::Remote(address) => once(&mut remote, address),
+            })?;
+        }
+        if let Some(socket) = socket {
+            config.control = socket;
         }
         for text in self.control_groups {
             config.control_groups.push(value("--control-group", text, group_role)?);
@@ -48,6 +51,14 @@ impl DoorSettings {
         };
         config.tls = pair(["--tls-cert", "--tls-key"], self.tls)?;
         Ok(())
+    }
+}
+
+/// Takes what is said, unless something was said before: of two doors one would silently stay shut.
+fn once<T>(door: &mut Option<T>, said: T) -> Result<(), SettingError> {
+    match door.replace(said) {
+        None => Ok(()),
+        Some(_) => Err(SettingError::SecondDoor),
     }
 }
 

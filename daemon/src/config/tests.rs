@@ -213,6 +213,11 @@ fn bad_values_are_refused_with_what_to_write() {
         let error = read_args(&args).unwrap_err();
         assert!(error.contains(expected) && !error.contains('\n'), "{args:?}: {error}");
     }
+    for two in [["unix:/a", "unix:/b"], ["0.0.0.0:7443", "[::]:7443"]] {
+        let error = read_args(&["--control-listen", two[0], "--control-listen", two[1]]).unwrap_err();
+        let told = "one unix:PATH and one address with its port are the most: take the other one away";
+        assert_eq!(error, format!("--control-listen {:?}: {told}", two[1]));
+    }
     let replica = ["--database-url", "postgres://ann@db.example.com/leads", "--read-url", "mysql://x/y"];
     assert!(read_args(&replica).unwrap_err().contains(
         "--read-url is no URL of a PostgreSQL database, such as postgres://user@replica.example.com/database"

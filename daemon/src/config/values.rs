@@ -28,6 +28,8 @@ pub(super) enum SettingError {
     Path,
     #[error("write unix:PATH, or an address and a port, such as 0.0.0.0:7443 or [::]:7443")]
     Control,
+    #[error("one unix:PATH and one address with its port are the most: take the other one away")]
+    SecondDoor,
     #[error("write GROUP=viewer, GROUP=operator or GROUP=admin")]
     Group,
     #[error("longer than the {} bytes of a socket's path: give a shorter unix:PATH", SOCKET_PATH_BYTES_MAX)]

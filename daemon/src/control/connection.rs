@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::sleep,
 };
@@ -24,14 +24,18 @@ use tonic::transport::server::Connected;
 use super::{Listeners, access::Peer, authority::AnyAuthority};
 use crate::{
     doors::{
+        client_of,
         security::{Attempted, AttemptedBy, Security},
         tls::{Tls, TlsConnection, refuses_client},
     },
+    shares::{Share, Shares},
     telemetry,
 };
 
 /// The most connections over the network at once, those that still shake hands included.
 const REMOTE_MAX: usize = 512;
+/// What one client's address has of them: who has no token may hold some, but not all.
+const REMOTE_OF_ONE: usize = REMOTE_MAX / 8;
 /// How long to wait when the system has no descriptors left.
 const BREATH: Duration = Duration::from_millis(200);
 
@@ -49,7 +53,7 @@ pub(super) enum Connection {
     Remote {
         stream: Box<AnyAuthority<TlsConnection>>,
         peer: Peer,
-        _place: OwnedSemaphorePermit,
+        _place: Share,
     },
 }
 
@@ -80,20 +84,22 @@ async fn accept(
     sender: mpsc::Sender<Connection>,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(REMOTE_MAX));
+    let places = Shares::new(REMOTE_MAX, REMOTE_OF_ONE);
     let mut handshakes = JoinSet::new();
     let accepting = async {
         loop {
             while handshakes.try_join_next().is_some() {}
             match remote.listener.accept().await {
-                Ok((stream, address)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => {
+                Ok((stream, address)) => match places.try_take(client_of(address.ip()), 1) {
+                    Some(place) => {
                         let tls = (Arc::clone(&remote.tls), Arc::clone(&security));
                         handshakes.spawn(greet(stream, address, tls, place, sender.clone()));
                     }
-                    Err(_) => {
-                        tracing::warn!(event = "control_full", %address, "all places of the control API are taken")
-                    }
+                    None => tracing::warn!(
+                        event = "control_full",
+                        %address,
+                        "all places of the control API are taken, or all that one address has"
+                    ),
                 },
                 Err(error) => {
                     tracing::warn!(
@@ -113,7 +119,7 @@ async fn greet(
     stream: TcpStream,
     address: SocketAddr,
     (tls, security): (Arc<Tls>, Arc<Security>),
-    place: OwnedSemaphorePermit,
+    place: Share,
     sender: mpsc::Sender<Connection>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -130,7 +136,8 @@ async fn greet(
         }
         Err(error) => {
             if refuses_client(&error) {
-                security.note(Attempted::ForeignCertificate, address.ip(), AttemptedBy::default());
+                let client = client_of(address.ip());
+                security.note(Attempted::ForeignCertificate, client, AttemptedBy::default());
             }
             tracing::debug!(%address, error = telemetry::causes(&error), "no TLS came about");
         }

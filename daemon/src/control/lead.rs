@@ -278,14 +278,22 @@ impl Export {
         };
         let comma = if at > 1 { ", " } else { "" };
         // Erased since: nothing is kept of it.
-        let Some((evidence, events)) = self.control.store.kept_of_lead(*company, *lead).await? else {
+        let Some(kept) = self.control.store.kept_of_lead(*company, *lead).await? else {
             return Ok(Some(format!("{comma}null").into_bytes()));
         };
-        let evidence = self.control.with_records(*lead, evidence).await?;
+        let evidence = self.control.with_records(*lead, kept.evidence).await?;
         let raw =
             |body: Vec<u8>| String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
-        let kept = ExportedLead { evidence: &evidence, bodies: events.into_iter().filter_map(raw).collect() };
-        let text = serde_json::to_string(&kept).map_err(|error| {
+        let rendered = kept.rendered.into_iter().map(|(delivery, body)| Rendered {
+            delivery: delivery.to_string(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
+        let exported = ExportedLead {
+            evidence: &evidence,
+            bodies: kept.events.into_iter().filter_map(raw).collect(),
+            rendered: rendered.collect(),
+        };
+        let text = serde_json::to_string(&exported).map_err(|error| {
             tracing::error!(
                 event = "lead_not_exported",
                 error = telemetry::causes(&error),
@@ -297,12 +305,20 @@ impl Export {
     }
 }
 
-/// A lead in an export: what happened, and each event as it is kept.
+/// A lead in an export: what happened, each event as it is kept, and what deliveries would push again.
 #[derive(serde::Serialize)]
 struct ExportedLead<'a> {
     #[serde(flatten)]
     evidence: &'a Evidence,
     bodies: Vec<Box<RawValue>>,
+    rendered: Vec<Rendered>,
+}
+
+/// The body that a delivery keeps for a repeat, which differs from the event.
+#[derive(serde::Serialize)]
+struct Rendered {
+    delivery: String,
+    body: String,
 }
 
 impl super::mutate::Mutating for v1::ErasePersonRequest {

@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
 use super::connections::UnderWay;
+use crate::doors::client_of;
 
 /// Where a proxy writes whom it asks for: every proxy adds the peer it saw at the end.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -53,7 +54,7 @@ impl TrustedProxies {
                 }
             }
         }
-        of_one(client)
+        client_of(client)
     }
 }
 
@@ -61,14 +62,6 @@ impl TrustedProxies {
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inner, _)| inner);
     bare.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
-}
-
-/// The addresses that belong to one client: an IPv6 client has a network of its own.
-pub(super) fn of_one(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
-    }
 }
 
 #[cfg(test)]

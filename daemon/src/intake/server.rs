@@ -20,13 +20,16 @@ use tower::{ServiceExt as _, service_fn};
 
 use super::{
     body::DISCARD_TIMEOUT,
-    client::{HttpPeer, TrustedProxies, of_one},
+    client::{HttpPeer, TrustedProxies},
     connections::{ConnectionPlace, Connections},
     places::{REQUESTS, REQUESTS_OF_ONE},
     strict_lines::StrictLines,
     write_timeout::WriteTimeout,
 };
-use crate::{doors::tls::Tls, telemetry};
+use crate::{
+    doors::{client_of, tls::Tls},
+    telemetry,
+};
 
 /// How long a request's headers may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,7 +62,7 @@ pub(super) async fn run(
             while let Some(ended) = connections.try_join_next() {
                 log_panic(ended);
             }
-            match all.enter(of_one(peer), proxies.has(peer), &stop) {
+            match all.enter(client_of(peer), proxies.has(peer), &stop) {
                 Some(connection) => {
                     let served = Served { peer, connection, router: router.clone(), stop: stop.clone() };
                     connections.spawn(greet(stream, tls.clone(), served));

@@ -5,7 +5,7 @@
 //! text is bound with it, so a value opens in its place under its key, or not at all.
 
 use std::{
-    fmt, fs, mem,
+    fmt, mem,
     path::{self, Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -132,9 +132,10 @@ impl Sealer {
     #[must_use]
     pub fn location(&self) -> String {
         let path = path::absolute(&self.0.file).unwrap_or_else(|_| self.0.file.clone());
-        match fs::read_to_string("/proc/sys/kernel/hostname") {
-            Ok(host) => format!("{}:{}", host.trim(), path.display()),
-            Err(_) => path.display().to_string(),
+        // The unit hides the file below `/proc` that has it.
+        match &*rustix::system::uname().nodename().to_string_lossy() {
+            "" => path.display().to_string(),
+            machine => format!("{machine}:{}", path.display()),
         }
     }
 
@@ -336,6 +337,13 @@ mod tests {
         assert!(sealer.follow(&in_use(8, None, None)).unwrap());
         assert_eq!(clone.fingerprints(), [key(8)]);
         assert!(clone.open(&place(1, "1"), &old).is_err());
+    }
+
+    #[test]
+    fn where_the_keys_are_from_is_said_with_the_machines_name() {
+        let machine = std::process::Command::new("uname").arg("-n").output().unwrap().stdout;
+        let machine = String::from_utf8(machine).unwrap();
+        assert_eq!(sealer(&[7]).location(), format!("{}:/no/master.key", machine.trim()));
     }
 
     #[test]

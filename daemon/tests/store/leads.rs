@@ -222,9 +222,24 @@ async fn evidence_masks_the_lead_where_asked_and_keeps_every_event() {
     assert_eq!(open.deliveries[0].attempts[0].error.as_deref(), Some("out of order"));
     let masked = open.mask(&values);
     assert!(masked.masked && !masked.email.contains("sarah") && !masked.name.contains("Patel"));
-    let (kept, events) = bench.store.kept_of_lead(bench.company, lead.id).await.unwrap().unwrap();
-    assert_eq!((kept.deliveries.len(), events), (1, vec![BODY.as_bytes().to_vec()]));
+    sqlx::query("UPDATE delivery SET body = 'Dear Sarah'").execute(&bench.pool).await.unwrap();
+    let kept = bench.store.kept_of_lead(bench.company, lead.id).await.unwrap().unwrap();
+    assert_eq!((kept.evidence.deliveries.len(), kept.events), (1, vec![BODY.as_bytes().to_vec()]));
+    assert_eq!((kept.rendered.len(), &*kept.rendered[0].1), (1, &b"Dear Sarah"[..]));
     assert!(bench.store.kept_of_lead(bench.company, LeadId::generate()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn evidence_leaves_out_no_attempt_however_many_there_are() {
+    let mut bench = Bench::new().await;
+    let lead = bench.pending().await;
+    bench.push(&dead()).await;
+    let more = "CREATE TEMP TABLE more AS SELECT a.* FROM attempt a CROSS JOIN generate_series(1, 399);
+                UPDATE more SET id = (left(id::text, 13) || right(gen_random_uuid()::text, 23))::uuid;
+                INSERT INTO attempt SELECT * FROM more";
+    sqlx::raw_sql(more).execute(&bench.pool).await.unwrap();
+    let (_, evidence, _) = bench.store.evidence(None, &lead.id.to_string()).await.unwrap();
+    assert_eq!(evidence.deliveries[0].attempts.len(), 400);
 }
 
 #[tokio::test]

@@ -21,12 +21,17 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, process::Command, task::JoinSet, time::timeout};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    process::Command,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::{Authority, connect, remote, show, token, wire};
+use super::{Authority, connect, connect_from, remote, show, token, wire};
 
 fn trusting(ca: &Path, protocols: &[&str]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
@@ -192,6 +197,37 @@ async fn a_stream_ends_with_its_token() {
         let why = "this token is unknown, expired or revoked: ask an admin for a new one";
         assert_eq!(told.message(), why);
     }
+    daemon.stop().await;
+}
+
+/// So many connections to the control API one address has.
+const PLACES: usize = 64;
+
+/// Shakes hands with the control API from an address of this machine.
+async fn greeted(daemon: &Daemon, ca: &Path, from: [u8; 4]) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    let stream = socket.connect(daemon.control_remote()).await?;
+    trusting(ca, &["h2"]).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+/// Whoever holds connections and shows no token takes a share of the places, and nobody else's.
+#[tokio::test]
+async fn connections_of_one_address_leave_others_a_place() {
+    let authority = Authority::new();
+    let daemon = super::daemon(&authority).await;
+    let (_, secret) = token(&daemon, Role::Viewer, "", false).await;
+    let (ca, port) = (authority.file(), daemon.control_remote().port());
+    let mut held = Vec::new();
+    for _ in 0..PLACES {
+        held.push(greeted(&daemon, &ca, [127, 0, 0, 2]).await.unwrap());
+    }
+    assert!(greeted(&daemon, &ca, [127, 0, 0, 2]).await.is_err(), "it has its share");
+    let channel = connect_from([127, 0, 0, 3].into(), port, &ca, None).await.unwrap();
+    TokenServiceClient::new(show(channel, Some(&secret))).who_am_i(v1::WhoAmIRequest {}).await.unwrap();
+    held.clear();
+    wait_until("what it gave back is free", async || greeted(&daemon, &ca, [127, 0, 0, 2]).await.is_ok())
+        .await;
     daemon.stop().await;
 }
 

@@ -48,19 +48,24 @@ pub(super) fn examine_ports(report: &mut DoctorReport, config: &Config) {
 }
 
 fn examine_port(report: &mut DoctorReport, thing: &'static str, listen: SocketAddr, setting: &str) {
-    let (grade, text) = match TcpListener::bind(listen) {
-        Ok(_) => (Grade::Good, format!("{listen} is free")),
+    let (grade, text) = judge_port(listen, TcpListener::bind(listen).map(drop), setting);
+    report.add(grade, thing, text);
+}
+
+/// What there is to say of a port that could be listened at, or not.
+pub(super) fn judge_port(listen: SocketAddr, tried: io::Result<()>, setting: &str) -> (Grade, String) {
+    match tried {
+        Ok(()) => (Grade::Good, format!("{listen} is free")),
         // Root may, and becomes the daemon's user only then.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (
             Grade::Look,
             format!(
                 "{listen}: {error}: let root start the daemon, or give its unit CAP_NET_BIND_SERVICE \
-                 (AmbientCapabilities=)"
+                 (AmbientCapabilities= and CapabilityBoundingSet=)"
             ),
         ),
         Err(error) => (Grade::Bad, format!("{listen}: {error}: free it, or choose another {setting}")),
-    };
-    report.add(grade, thing, text);
+    }
 }
 
 /// The doors of a daemon that runs, beside that for leads.

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::{
     machine::{ROOM_MIN, disks, judge_limits, judge_room, judge_settings},
+    reach::judge_port,
     *,
 };
 
@@ -20,6 +21,18 @@ fn found() -> Inspected {
         bytes: 0,
         clock_ahead: 0,
     }
+}
+
+#[test]
+fn of_a_port_that_cannot_be_opened_is_said_how_it_can() {
+    let tried = |kind: io::ErrorKind| {
+        judge_port(SocketAddr::from(([0, 0, 0, 0], 443)), Err(kind.into()), "--intake-listen")
+    };
+    let told = "0.0.0.0:443: permission denied: let root start the daemon, or give its unit CAP_NET_BIND_SERVICE \
+                (AmbientCapabilities= and CapabilityBoundingSet=)";
+    assert_eq!(tried(io::ErrorKind::PermissionDenied), (Grade::Look, told.to_owned()));
+    let told = "0.0.0.0:443: address in use: free it, or choose another --intake-listen";
+    assert_eq!(tried(io::ErrorKind::AddrInUse), (Grade::Bad, told.to_owned()));
 }
 
 /// What is told of a database beyond that its schema is up to date.

@@ -11,6 +11,7 @@ use tonic::Status;
 use super::refusal;
 use crate::{
     domain::ids::{CompanyId, TokenId},
+    doors::client_of,
     telemetry,
 };
 
@@ -32,11 +33,11 @@ impl Peer {
         }
     }
 
-    /// Where it calls from, over the network.
+    /// Which client it is, over the network.
     pub(super) fn address(self) -> Option<IpAddr> {
         match self {
             Self::Local(_) => None,
-            Self::Remote(address) => Some(address.ip()),
+            Self::Remote(address) => Some(client_of(address.ip())),
         }
     }
 }
@@ -183,6 +184,14 @@ mod tests {
         assert_eq!(users.role(file, "bob", 51), Some(Role::Operator), "as the main group");
         assert_eq!(users.role(file, "mar", 7), None);
         assert_eq!(users.role("", "mara", 7), None);
+    }
+
+    #[test]
+    fn a_client_over_the_network_is_known_by_whatever_address_of_its_it_comes_from() {
+        let client = |text: &str| Peer::Remote(text.parse().unwrap()).address().unwrap().to_string();
+        assert_eq!(client("[2001:db8:1:2:3::4]:80"), "2001:db8:1:2::");
+        assert_eq!(client("[2001:db8:1:2:5::6]:80"), "2001:db8:1:2::");
+        assert_eq!(client("[::ffff:198.51.100.1]:80"), "198.51.100.1");
     }
 
     #[test]

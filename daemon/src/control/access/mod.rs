@@ -101,8 +101,8 @@ impl Gate {
                 self.security.note(Attempted::ForeignUser, None, by);
             }),
             (Some(peer), Some(shown)) => self.by_token(shown, peer).await,
-            (Some(Peer::Remote(address)), None) => {
-                self.security.note(Attempted::NoToken, address.ip(), AttemptedBy::default());
+            (Some(peer @ Peer::Remote(_)), None) => {
+                self.security.note(Attempted::NoToken, peer.address(), AttemptedBy::default());
                 Err(refusal::no_token())
             }
             (None, _) => Err(refusal::nobody()),

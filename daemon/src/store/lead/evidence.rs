@@ -6,7 +6,7 @@ use crate::{
     domain::{
         cause::Values,
         evidence::{AttemptEvidence, CallEvidence, DeliveryEvidence, EventEvidence, Evidence},
-        ids::{CompanyId, EventId, LeadId},
+        ids::{CompanyId, DeliveryId, EventId, LeadId},
         json::Json,
     },
     store::{
@@ -21,8 +21,18 @@ use crate::{
     },
 };
 
-/// How many attempts of a delivery are told.
-const ATTEMPTS_MAX: i64 = 200;
+/// All that is kept of a lead, but what its targets call its things.
+#[derive(Debug)]
+pub struct KeptLead {
+    pub evidence: Evidence,
+    /// Its events as they came, oldest first.
+    pub events: Vec<Vec<u8>>,
+    /// What deliveries would push again, where it differs from the event: kept for longer than attempts.
+    pub rendered: Vec<(DeliveryId, Vec<u8>)>,
+}
+
+/// How many attempts of a delivery are read at once.
+const PAGE: usize = 200;
 
 impl Store {
     /// What happened to the lead that a uuid means, without the records, and its own values, by which it is masked.
@@ -36,12 +46,8 @@ impl Store {
         Ok((status.lead.id, self.evidence_of(status).await?, values))
     }
 
-    /// What happened to a lead, without the records, and its events as they were kept, oldest first; none if it is gone.
-    pub async fn kept_of_lead(
-        &self,
-        company: CompanyId,
-        lead: LeadId,
-    ) -> Result<Option<(Evidence, Vec<Vec<u8>>)>, Error> {
+    /// Everything that is kept of a lead, without the records; none if it is gone.
+    pub async fn kept_of_lead(&self, company: CompanyId, lead: LeadId) -> Result<Option<KeptLead>, Error> {
         let Some(status) = self.lead_status(company, lead).await? else { return Ok(None) };
         let events = sqlx::query_scalar!(
             "SELECT body FROM event WHERE company_id = $1 AND lead_id = $2 ORDER BY id",
@@ -50,7 +56,16 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(Some((self.evidence_of(status).await?, events)))
+        let rendered = sqlx::query!(
+            r#"SELECT id, body AS "body!" FROM delivery
+               WHERE company_id = $1 AND lead_id = $2 AND body IS NOT NULL ORDER BY id"#,
+            company.0,
+            lead.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let rendered = rendered.into_iter().map(|row| (DeliveryId::from(row.id), row.body)).collect();
+        Ok(Some(KeptLead { evidence: self.evidence_of(status).await?, events, rendered }))
     }
 
     async fn evidence_of(&self, status: LeadStatus) -> Result<Evidence, Error> {
@@ -87,11 +102,7 @@ impl Store {
     }
 
     async fn delivery_evidence(&self, delivery: DeliveryView) -> Result<DeliveryEvidence, Error> {
-        let of = AttemptsOf::Delivery(delivery.company, delivery.id);
-        let mut attempts = Vec::new();
-        for attempt in self.attempts(of, None, ATTEMPTS_MAX).await?.into_iter().rev() {
-            attempts.push(self.attempt_evidence(attempt).await?);
-        }
+        let attempts = self.all_attempts(AttemptsOf::Delivery(delivery.company, delivery.id)).await?;
         let connector = sqlx::query_scalar!(
             "SELECT connector FROM integration WHERE company_id = $1 AND id = $2",
             delivery.company.0,
@@ -99,7 +110,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(DeliveryEvidence {
+        let mut evidence = DeliveryEvidence {
             id: delivery.id.to_string(),
             integration_id: delivery.integration.to_string(),
             integration: delivery.integration_name,
@@ -110,9 +121,24 @@ impl Store {
             created_at: delivery.created_at,
             finished_at: delivery.finished_at,
             records: Vec::new(),
-            attempts,
+            attempts: Vec::new(),
+        };
+        for attempt in attempts.into_iter().rev() {
+            evidence.add(self.attempt_evidence(attempt).await?);
         }
-        .with_bodies_once())
+        Ok(evidence)
+    }
+
+    /// All of them, newest first: the sweep alone makes three hundred in three days.
+    async fn all_attempts(&self, of: AttemptsOf) -> Result<Vec<AttemptView>, Error> {
+        let mut all = self.attempts(of, None, PAGE as i64).await?;
+        let mut read = all.len();
+        while read == PAGE {
+            let page = self.attempts(of, all.last().map(|oldest| oldest.id), PAGE as i64).await?;
+            read = page.len();
+            all.extend(page);
+        }
+        Ok(all)
     }
 
     async fn attempt_evidence(&self, attempt: AttemptView) -> Result<AttemptEvidence, Error> {
