@@ -29,6 +29,7 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Profiles if shared.setup.others.is_empty() => {
             Some("the settings name no other daemon: `leadline config init` shows how")
         }
+        Action::Older if !shared.is_live() => Some("not connected"),
         Action::Retry => no_retry(subject, it),
         Action::NewIntegration | Action::SetPlan | Action::PauseCompany
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::App;
 use super::pictures::shown;
-use super::tests::{last, mutation, selected};
+use super::tests::{last, lost, mutation, selected};
 use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
 use crate::console::data::{Answer, Conn, Query};
-use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, visit};
+use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, setup, visit};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
@@ -114,7 +114,7 @@ fn beside_the_page_of_a_cause_causes_are_narrowed_and_its_leads_opened() {
 
 #[test]
 fn asking_for_more_than_there_is_says_so() {
-    for keys in ["2 o", "4 o", "4 enter o", "enter v o"] {
+    for keys in ["2 o", "4 o", "4 enter o", "enter v o", "3 esc o"] {
         let mut app = live(120, 36);
         visit(&mut app, keys);
         assert_eq!(last(&app), "that is all there is", "{keys}");
@@ -122,6 +122,23 @@ fn asking_for_more_than_there_is_says_so() {
     let mut app = opened(120, 36);
     press(&mut app, "o");
     assert_eq!(last(&app), "that is all there is");
+    // Of those who are called so, the newest are shown.
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "3")).pop().unwrap();
+    answered(&mut app, ticket, Answer::Leads { rows: Vec::new(), more: true, searched: None });
+    press(&mut app, "esc o");
+    assert_eq!(last(&app), "no more of them are shown: type on");
+}
+
+#[test]
+fn nothing_older_is_asked_for_while_the_daemon_is_away() {
+    for keys in ["2", "4", "5", "enter v", "3 esc"] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        feed(&mut app, lost());
+        assert!(press(&mut app, "o").is_empty(), "{keys}");
+        assert_eq!(last(&app), "not possible: not connected", "{keys}");
+    }
 }
 
 #[test]
@@ -232,11 +249,48 @@ fn what_cannot_be_marked_says_so() {
         ("2 space", "leads are marked, causes are not: open one"),
         ("2 tab tab *", "leads are marked, causes are not: open one"),
         ("4 space", "what a job touched is marked, jobs are not: open one"),
+        ("4 V", "what a job touched is marked, jobs are not: open one"),
     ] {
         let mut app = live(120, 36);
         visit(&mut app, keys);
         assert_eq!(last(&app), said, "{keys}");
     }
+    // Its deliveries are, and a range of them.
+    let mut app = live(120, 36);
+    visit(&mut app, "4 enter space down V");
+    assert!(shown(&app).contains("3 marked"), "{}", shown(&app));
+}
+
+#[test]
+fn companies_that_could_not_be_listed_do_not_seem_to_be_on_their_way() {
+    let mut app = App::new(setup(false), now(), 80, 24);
+    feed(&mut app, Msg::Conn(Conn::Live));
+    for (ticket, query) in asked(&press(&mut app, "6")) {
+        let reply = match query {
+            Query::Companies => Err("permission denied: ask an admin".to_owned()),
+            other => Ok(answer(&other)),
+        };
+        feed(&mut app, Msg::Answered { ticket, answer: reply });
+    }
+    let text = shown(&app);
+    assert!(text.contains("permission denied: ask an admin") && !text.contains("Loading"), "{text}");
+}
+
+#[test]
+fn a_lead_that_is_not_told_anew_says_why_and_keeps_its_flows() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter");
+    for (ticket, query) in asked(&press(&mut app, "R")) {
+        if matches!(query, Query::Lead { .. }) {
+            let answer = Err("there is no such lead".to_owned());
+            feed(&mut app, Msg::Answered { ticket, answer });
+        }
+    }
+    let text = shown(&app);
+    assert!(text.contains("there is no such lead") && text.contains("hubspot-eu"), "{text}");
+    // They are under way again, and what is known of them counts meanwhile.
+    press(&mut app, "down E");
+    assert!(app.dialog.is_some(), "{}", shown(&app));
 }
 
 #[test]

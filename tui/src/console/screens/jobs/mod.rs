@@ -102,7 +102,7 @@ pub struct JobsScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 26] = [
+const ACTIONS: [Action; 27] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -117,6 +117,7 @@ const ACTIONS: [Action; 26] = [
     Action::Unskip,
     Action::Older,
     Action::Mark,
+    Action::Range,
     Action::MarkAll,
     Action::ClearMarks,
     Action::Retry,
@@ -198,7 +199,7 @@ impl Screen for JobsScreen {
                 None => cx.say(Tone::Plain, NO_ROW),
             },
             (_, true) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
-            (Action::Mark | Action::MarkAll, false) => {
+            (Action::Mark | Action::Range | Action::MarkAll, false) => {
                 cx.say(Tone::Plain, "what a job touched is marked, jobs are not: open one");
             }
             (_, false) => self.jobs.perform(&COLUMNS, now, action, 1, rows),

@@ -307,7 +307,10 @@ impl Screen for LeadScreen {
             _ => Query::Lead { uuid: self.uuid.clone(), company: self.company },
         };
         self.fetch.ask_anew(query, cx);
-        self.flows.forget();
+        // Those that are known count until the answer is there: an act between the two finds its flow.
+        if self.company != 0 {
+            self.flows.ask_anew(Query::Flows { company: self.company }, cx);
+        }
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {

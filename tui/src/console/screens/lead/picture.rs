@@ -10,7 +10,7 @@ use crate::console::data::{AttemptState, DeliveryState, LeadPage};
 use crate::console::screen::View;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, safe, trouble};
 use crate::console::widgets::time;
 
 /// Draws the screen.
@@ -24,6 +24,8 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
     let title = vec![
         theme.span(Role::Strong, "Integrations"),
         theme.span(Role::Quiet, it.table.note(&COLUMNS, view.shared.now)),
+        // What was told before stays below; why it is not told anew, as of a lead that was erased, stands here.
+        trouble(it.fetch.error.as_deref().filter(|_| it.fetch.value.is_some()), area.width, theme),
     ];
     let block = pane(title, !it.has_page, theme);
     let inner = block.inner(top);
