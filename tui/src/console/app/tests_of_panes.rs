@@ -8,8 +8,10 @@ use super::tests::{last, lost, mutation, selected};
 use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
-use crate::console::data::{Answer, Conn, Query};
-use crate::console::fixtures::{answer, feed, live, now, opened, press, serve, setup, visit};
+use crate::console::data::{Answer, Conn, Job, Query};
+use crate::console::fixtures::{
+    answer, attempts, failed, feed, live, now, opened, press, serve, setup, visit,
+};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
@@ -139,6 +141,49 @@ fn nothing_older_is_asked_for_while_the_daemon_is_away() {
         assert!(press(&mut app, "o").is_empty(), "{keys}");
         assert_eq!(last(&app), "not possible: not connected", "{keys}");
     }
+}
+
+/// Answers a reload with a cause and a job above those that were first before.
+fn reload_below_others(app: &mut App) {
+    let effects = press(app, "R");
+    serve_changed(app, effects, |reply| match reply {
+        Answer::Causes { rows, .. } => rows.reverse(),
+        Answer::Jobs { rows, .. } => {
+            let newer = Job { id: "01J3".to_owned(), ..rows[0].clone() };
+            rows.insert(0, newer);
+        }
+        _ => {}
+    });
+}
+
+#[test]
+fn whoever_goes_on_below_a_row_keeps_it_whatever_comes_above_it() {
+    for (keys, command) in [
+        ("2 enter space", "leadline delivery list --cause c1"),
+        ("4 enter space", "leadline delivery list --job 01J2"),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        reload_below_others(&mut app);
+        assert_eq!(app.top().command(&app.shared), command, "{}", shown(&app));
+        assert!(shown(&app).contains("1 marked"), "{keys}: {}", shown(&app));
+    }
+    // The page of a cause, and that of an attempt, stay those that are read.
+    let mut app = live(120, 36);
+    visit(&mut app, "2 tab tab");
+    reload_below_others(&mut app);
+    assert_eq!(app.top().subject(&app.shared).cause.unwrap().id, "c1");
+    let mut app = live(120, 36);
+    press(&mut app, "enter");
+    let news = |attempts, first| Msg::Attempts { integration: "01I1".to_owned(), attempts, first };
+    feed(&mut app, news(attempts(), true));
+    press(&mut app, "tab");
+    let read = selected(&app);
+    let mut newer = failed("A9");
+    newer.started_at = Some(now());
+    feed(&mut app, news(vec![newer], false));
+    assert_eq!(selected(&app)[..20], read[..20]);
+    assert!(shown(&app).contains("▲ 1 new (f)"), "{}", shown(&app));
 }
 
 #[test]

@@ -230,6 +230,8 @@ impl Screen for FailuresScreen {
         match (action, self.pane) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),
             (Action::MarkAll, Pane::Leads) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            // Whichever cause is the worst by then: what is listed below stays that of this one.
+            (Action::Open | Action::Pane, Pane::Leads | Pane::Guide) => self.causes.hold(),
             _ => {}
         }
     }

@@ -207,6 +207,8 @@ impl Screen for JobsScreen {
         match (action, self.is_below) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),
             (Action::MarkAll, true) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            // A job that begins meanwhile, as a retry from here does, does not take the place of this one.
+            (Action::Open | Action::Pane, true) => self.jobs.hold(),
             _ => {}
         }
     }
