@@ -5,8 +5,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::App;
+use super::pictures::shown;
 use crate::console::data::Query;
-use crate::console::fixtures::{self, feed, hostile_answer, live, serve_by, visit_by};
+use crate::console::fixtures::{self, feed, hostile_answer, live, press, serve_by, visit, visit_by};
 use crate::console::msg::Msg;
 use crate::console::screens::LEADS;
 use crate::console::theme::{Depth, FOCUSED, SELECTED, Theme};
@@ -104,6 +105,30 @@ const DIALOGS: [&str; 45] = [
 
 fn keys() -> impl Strategy<Value = &'static str> {
     prop::sample::select([&SCREENS[..], &DIALOGS[..]].concat())
+}
+
+#[test]
+fn what_a_question_asks_is_seen_in_a_low_window_however_long_errors_are() {
+    for (width, height) in [(80, 24), (60, 15)] {
+        let mut app = live(width, height);
+        press(&mut app, "enter");
+        let mut attempts = fixtures::attempts();
+        for it in &mut attempts {
+            it.error = "the target wrote very much ".repeat(20);
+        }
+        feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts, first: true });
+        visit(&mut app, "down space space space r");
+        let text = shown(&app);
+        for part in [
+            "Retry 3 deliveries?",
+            "Sarah Patel, 2026-11-20 14:01:41",
+            "1 delivered already",
+            "the same bytes go out",
+            "[ Cancel ]",
+        ] {
+            assert!(text.contains(part), "{width}x{height}: {part}: {text}");
+        }
+    }
 }
 
 /// A console that these keys have led to, where everything is called so and fails so.
