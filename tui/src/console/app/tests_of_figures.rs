@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use super::App;
 use super::pictures::{changed_cells, is_faint, shown};
 use super::tests::{last, selected};
-use super::tests_of_lists::asked;
+use super::tests_of_lists::{asked, page};
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Conn, Delivery, DeliveryState, Integration, Query, Wait};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
@@ -245,4 +245,34 @@ fn a_lone_key_paints_what_differs_and_no_list_twice() {
         let most = usize::from(width) * usize::from(height) / 6;
         assert!(painted.len() < most, "{width}x{height}: {} cells", painted.len());
     }
+}
+
+#[test]
+fn a_long_list_moves_by_most_of_a_window_and_never_under_the_hand() {
+    let mut app = live(80, 24);
+    press(&mut app, "enter");
+    let ticket = listing(&press(&mut app, "v"));
+    let told = |rows| Ok(Answer::Deliveries { rows, next: String::new(), reached: None });
+    feed(&mut app, Msg::Answered { ticket, answer: told(page(0, 200)) });
+    let first = |app: &App| {
+        let text = shown(app);
+        let at = text.find("Person ").unwrap();
+        text[at..at + 10].to_owned()
+    };
+    let mut tops = vec![first(&app)];
+    for _ in 0..60 {
+        press(&mut app, "down");
+        tops.push(first(&app));
+    }
+    tops.dedup();
+    assert!(selected(&app).contains("Person 060"), "{}", shown(&app));
+    assert!(tops.len() <= 12, "painted anew that often: {tops:?}");
+    // Others come above: the row stays where it is on the screen.
+    let place = |app: &App| shown(app).lines().position(|line| line.contains('▶'));
+    let before = place(&app);
+    let ticket = listing(&press(&mut app, "R"));
+    let rows = [page(300, 3), page(0, 200)].concat();
+    feed(&mut app, Msg::Answered { ticket, answer: told(rows) });
+    assert!(selected(&app).contains("Person 060"), "{}", shown(&app));
+    assert_eq!(place(&app), before, "{}", shown(&app));
 }

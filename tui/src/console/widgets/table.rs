@@ -41,8 +41,11 @@ pub struct Table<R> {
     pub selected: Option<String>,
     /// False while nobody has moved: the first row, which is the worst or the newest, stays selected.
     pub is_moved: bool,
-    /// Where the selected row stood among those that are seen.
+    /// Which row was selected after the last message, and where it stood among those that are seen.
+    placed: Option<String>,
     place: usize,
+    /// The first row in the window.
+    first: Cell<usize>,
     pub marks: BTreeSet<String>,
     anchor: Option<String>,
     pub filter: Filter,
@@ -63,7 +66,9 @@ impl<R> Default for Table<R> {
             rows: Vec::new(),
             selected: None,
             is_moved: false,
+            placed: None,
             place: 0,
+            first: Cell::default(),
             marks: BTreeSet::new(),
             anchor: None,
             filter: Filter::default(),
@@ -184,8 +189,13 @@ impl<R: Row> Table<R> {
             let seen: BTreeSet<&str> = visible.iter().map(String::as_str).collect();
             self.marks.retain(|id| seen.contains(id.as_str()));
         }
-        self.place = self.place_among(&visible);
-        self.selected = visible.get(self.place).cloned();
+        let place = self.place_among(&visible);
+        self.selected = visible.get(place).cloned();
+        if self.selected == self.placed {
+            // What comes or goes above it moves the list, not the row under the hand.
+            self.first.set((self.first.get() + place).saturating_sub(self.place));
+        }
+        (self.place, self.placed) = (place, self.selected.clone());
         before - self.marks.len()
     }
 
