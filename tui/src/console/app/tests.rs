@@ -195,6 +195,8 @@ fn a_person_is_found_and_the_line_says_why() {
     assert!(shown(&app).contains("It is dead since 2026-11-20T13:02:11Z"), "{}", shown(&app));
     visit(&mut app, "down");
     assert!(shown(&app).contains("(flow \"big weddings\" not met)"), "{}", shown(&app));
+    assert!(shown(&app).contains("big weddings: lead.guest_count > 150"), "{}", shown(&app));
+    assert!(shown(&app).contains("lead.guest_count is 120"), "{}", shown(&app));
     visit(&mut app, "up");
     visit(&mut app, "down");
     let effects = press(&mut app, "P y");

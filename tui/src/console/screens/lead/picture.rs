@@ -116,6 +116,9 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         }
         if let Some(flow) = it.flow() {
             doc.field("flow", &format!("{}: {}", flow.name, flow.when));
+            if matches!(delivery.state, DeliveryState::Skipped | DeliveryState::Held) {
+                page.says_where(&flow.when).iter().for_each(|said| doc.field("", said));
+            }
         }
     }
     let mut records = it.records(page).peekable();
