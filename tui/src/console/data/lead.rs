@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Attempt, Delivery};
+use super::{Attempt, Delivery, DeliveryState};
 
 /// So much of a value is told in a line.
 const TOLD: usize = 80;
@@ -72,6 +72,13 @@ pub struct Explained {
     pub delivery: Delivery,
     /// Empty for a delivered one.
     pub why: String,
+}
+
+impl Explained {
+    /// Whether it waits for nothing but somebody.
+    pub const fn is_at_rest(&self) -> bool {
+        matches!(self.delivery.state, DeliveryState::Dead | DeliveryState::Held | DeliveryState::Skipped)
+    }
 }
 
 /// A thing that a target made of the lead, in the target's words.

@@ -24,6 +24,7 @@ use crate::console::screens::integration::chosen_delivery;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::Doc;
+use crate::console::widgets::draw::short_error;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -68,9 +69,14 @@ pub const COLUMNS: [Column<Explained>; 6] = [
     shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
         .value(|it: &Explained| json!(it.delivery.at())),
     shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {
-        "" => styled(Role::Quiet, it.delivery.because().to_owned()),
+        "" => styled(Role::Quiet, it.delivery.because()),
+        // How it stands and since when is in the columns before: here begins what the sentence has besides.
+        _ if it.is_at_rest() && !it.delivery.because().is_empty() => {
+            plain(short_error(it.delivery.because()))
+        }
         why => plain(why),
-    }),
+    })
+    .value(|it: &Explained| json!(if it.why.is_empty() { it.delivery.because() } else { it.why.as_str() })),
 ];
 
 /// The screen.
