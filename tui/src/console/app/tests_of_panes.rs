@@ -298,7 +298,8 @@ fn what_cannot_be_marked_says_so() {
     ] {
         let mut app = live(120, 36);
         visit(&mut app, keys);
-        assert_eq!(last(&app), said, "{keys}");
+        assert_eq!(last(&app), format!("not possible: {said}"), "{keys}");
+        assert!(!shown(&app).contains("* all"), "no key is offered for it: {}", shown(&app));
     }
     // Its deliveries are, and a range of them.
     let mut app = live(120, 36);

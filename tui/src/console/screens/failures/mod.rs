@@ -221,9 +221,6 @@ impl Screen for FailuresScreen {
             },
             (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
             (_, Pane::Guide) if action.is_move() => self.guide.perform(action),
-            (Action::Mark | Action::MarkAll | Action::Range, _) => {
-                cx.say(Tone::Plain, "leads are marked, causes are not: open one");
-            }
             // What narrows and orders them does so beside their page, too.
             (_, Pane::Causes | Pane::Guide) => self.causes.perform(&COLUMNS, now, action, 1, rows),
         }

@@ -199,9 +199,6 @@ impl Screen for JobsScreen {
                 None => cx.say(Tone::Plain, NO_ROW),
             },
             (_, true) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
-            (Action::Mark | Action::Range | Action::MarkAll, false) => {
-                cx.say(Tone::Plain, "what a job touched is marked, jobs are not: open one");
-            }
             (_, false) => self.jobs.perform(&COLUMNS, now, action, 1, rows),
         }
         match (action, self.is_below) {
