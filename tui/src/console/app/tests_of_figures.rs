@@ -207,6 +207,21 @@ fn the_rows_of_a_list_stay_until_the_next_ones_come_and_nothing_is_done_to_them(
 }
 
 #[test]
+fn a_filter_is_typed_for_rows_that_are_on_their_way() {
+    let mut app = live(120, 36);
+    visit(&mut app, "4");
+    let ticket = listing(&press(&mut app, "down"));
+    press(&mut app, "enter / e v e enter");
+    assert!(shown(&app).contains("[/eve]"), "{}", shown(&app));
+    let mut rows = page(0, 2);
+    "Eve Hill".clone_into(&mut rows[1].lead_name);
+    let answer = Ok(Answer::Deliveries { rows, next: String::new(), reached: None });
+    feed(&mut app, Msg::Answered { ticket, answer });
+    assert!(shown(&app).contains("What it touched 1 of 2"), "{}", shown(&app));
+    assert_eq!(app.top().subject(&app.shared).deliveries[0].delivery, "01X0001");
+}
+
+#[test]
 fn rows_that_none_will_follow_go() {
     let mut app = live(120, 36);
     visit(&mut app, "2");

@@ -175,14 +175,15 @@ impl<R: Row> Table<R> {
 
     /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
     pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
+        // Rows of something else decide nothing, not even what a filter means.
+        if self.is_stale() {
+            return 0;
+        }
         let visible: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
         let is_fuzzy = self.is_fuzzy(now);
         self.filter.is_fuzzy = !visible.is_empty() && is_fuzzy;
         if !visible.is_empty() {
             self.filter.decide(is_fuzzy);
-        }
-        if self.is_stale() {
-            return 0;
         }
         let before = self.marks.len();
         if before > 0 {
@@ -231,7 +232,8 @@ impl<R: Row> Table<R> {
         page: usize,
     ) {
         match action {
-            _ if self.is_stale() => {}
+            // A filter may be typed for those that are on their way: the letters would be keys otherwise.
+            _ if self.is_stale() && action != Action::Filter => {}
             Action::Mark => self.mark(columns, now),
             Action::Range => self.mark_range(columns, now),
             Action::MarkAll => {
