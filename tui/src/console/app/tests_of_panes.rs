@@ -8,7 +8,7 @@ use super::tests::{last, lost, mutation, selected};
 use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
-use crate::console::data::{Answer, Conn, Job, Query};
+use crate::console::data::{Answer, Conn, DeliveryState, Done, Job, Query};
 use crate::console::fixtures::{
     answer, attempts, failed, feed, live, now, opened, press, serve, setup, visit,
 };
@@ -371,4 +371,25 @@ fn a_list_that_was_not_looked_through_says_how_far_and_never_that_there_is_nothi
     let text = shown(&app);
     assert!(text.contains("Everything that came here has been delivered."), "{text}");
     assert!(!text.contains("looked back"), "{text}");
+}
+
+#[test]
+fn what_was_retried_on_the_page_of_a_lead_is_seen_to_arrive() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter r");
+    let effects = press(&mut app, "y");
+    let sent = effects.iter().find_map(|effect| match effect {
+        Effect::Net(Command::Mutate { ticket, .. }) => Some(*ticket),
+        _ => None,
+    });
+    let done = Ok(Done::Moved { count: 1, job: String::new() });
+    let effects = feed(&mut app, Msg::Done { ticket: sent.unwrap(), done });
+    // Worst first: what has arrived is the last of all.
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Lead(page) = reply {
+            page.deliveries[0].delivery.state = DeliveryState::Delivered;
+            page.deliveries.rotate_left(1);
+        }
+    });
+    assert!(selected(&app).contains("hubspot-eu"), "{}", shown(&app));
 }

@@ -258,7 +258,10 @@ impl Screen for LeadScreen {
                 }
                 cx.open(Box::new(AttemptScreen::new(attempts, 0)));
             }
-            Action::Pane => self.has_page = !self.has_page,
+            Action::Pane => {
+                self.has_page = !self.has_page;
+                self.table.hold();
+            }
             Action::Layout => {
                 self.shows_all = !self.shows_all;
                 self.page.rewind();
@@ -289,6 +292,10 @@ impl Screen for LeadScreen {
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        if matches!(event, Event::Done { .. }) {
+            // What was retried is seen to arrive, although something else is the worst then.
+            self.table.hold();
+        }
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Lead(page) => Some((**page).clone()),
             _ => None,
