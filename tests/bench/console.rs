@@ -166,6 +166,10 @@ async fn in_lists(report: &mut Report, daemon: &ChildDaemon, operator: &Operator
             let bytes = lone_keys(&mut console).await;
             let most = if name == "failures" { BYTES_A_CAUSE } else { BYTES_A_KEY };
             report.figure(&format!("bytes for a lone key, {name}{place}"), bytes, most, "bytes");
+            if name != "failures" {
+                let bytes = keys_down(&mut console).await;
+                report.figure(&format!("bytes for a key down, {name}{place}"), bytes, BYTES_A_KEY, "bytes");
+            }
         }
     }
     for receiver in receivers {
@@ -297,6 +301,19 @@ async fn keys(console: &mut Pty) -> (Vec<f64>, f64) {
     }
     let bytes = console.shown().raw().len() - before;
     (sorted(taken), bytes as f64 / KEYS as f64)
+}
+
+/// Moves down from the first row, past what the window shows of the list: the mean length of the frames.
+async fn keys_down(console: &mut Pty) -> f64 {
+    sleep(LOOKS).await;
+    let before = console.shown().raw().len();
+    for _ in 0..LEADS - 2 {
+        sleep(Duration::from_millis(20)).await;
+        let from = console.shown().raw().len();
+        console.press("j");
+        console.wait_for("a frame", |shown| shown.frame_end(from).is_some()).await;
+    }
+    (console.shown().raw().len() - before) as f64 / (LEADS - 2) as f64
 }
 
 /// Moves through the list as somebody does who looks at each row: the mean length of all that a key has painted when the

@@ -290,8 +290,8 @@ async fn a_flow_that_kept_a_lead_away_is_seen_changed_and_passed_by() {
     keys.types("sarah patel").await;
     keys.sees_line(&["▶", "Sarah Patel", ".0@example.com"]).await;
     keys.press("Enter").await;
-    // The condition, and the lead's own value beside it.
-    keys.sees(&["» skipped", "big weddings", "lead.guest_count > 150", "\"guest_count\": 20"]).await;
+    // The condition, and the lead's own value below it.
+    keys.sees(&["» skipped", "big weddings", "lead.guest_count > 150", "lead.guest_count is 20"]).await;
     keys.press("E").await;
     let sent = scenes::with_more_guests(150);
     keys.sees(&[&format!("Of the last 500 leads {sent} would go, {} would not", 500 - sent)]).await;

@@ -160,16 +160,17 @@ pub mod attempt {
 pub mod delivery {
     use super::{Column, column};
 
-    pub const EVENT: Column<'_> = column("event").rank(6).fixed(8, 4);
+    pub const EVENT: Column<'_> = column("event").rank(6).fixed(8, 6);
     pub const STATE: Column<'_> = column("state").place(4).fixed(11, 0);
     pub const REASON: Column<'_> = column("reason").rank(1).cut(12);
-    pub const ATTEMPTS: Column<'_> = column("attempts").short("tries").rank(3).fixed(5, 3).right();
-    pub const DUE: Column<'_> = column("due_at").short("next").rank(2).fixed(8, 3);
+    pub const ATTEMPTS: Column<'_> = column("attempts").short("tries").rank(3).fixed(5, 5).right();
+    pub const DUE: Column<'_> = column("due_at").short("next").rank(2).fixed(8, 5);
     pub const LEAD: Column<'_> = column("lead_name").head("lead").place(1).cut(10).share(10, 24, 0);
-    pub const COMPANY: Column<'_> = column("company").place(2).cut(8).share(9, 18, 4);
-    pub const INTEGRATION: Column<'_> = column("integration").place(3).cut(8).share(10, 20, 2);
+    // Whose it is matters more on a narrow screen than where it goes: integrations are called alike at many companies.
+    pub const COMPANY: Column<'_> = column("company").place(2).cut(8).share(9, 18, 2);
+    pub const INTEGRATION: Column<'_> = column("integration").place(3).cut(8).share(10, 20, 3);
     pub const ERROR: Column<'_> = column("error").place(5).cut(12);
-    pub const SINCE: Column<'_> = column("since").fixed(7, 2);
+    pub const SINCE: Column<'_> = column("since").fixed(7, 4);
     pub const WHY: Column<'_> = column("why").share(20, 200, 1);
 }
 

@@ -195,6 +195,33 @@ const DIALOGS: Walk<'_> = &[
     (ESCAPE, &["[1 Overview"]),
 ];
 
+/// Those of failures, of a cause and of one of its leads, and those of a lead: both screens stand as `SCREENS` left them.
+const TRIAGE_DIALOGS: Walk<'_> = &[
+    ("2", &["[2 Failures", r"Zoe\u{2", "✗ dead"]),
+    ("r", &["[ Cancel ]", r"Zoe\u{2"]),
+    (ESCAPE, &["[2 Failures"]),
+    ("x", &[r"Copy evidence of Zoe\u{2"]),
+    (ESCAPE, &["[2 Failures"]),
+    ("a", &["Actions"]),
+    (ESCAPE, &["[2 Failures"]),
+    // From its leads back to the cause.
+    (ESCAPE, &["What it is, and what to do", "evil"]),
+    ("r", &["Retry all dead deliveries of this cause?", "[ Cancel ]"]),
+    (ESCAPE, &["[2 Failures"]),
+    ("s", &["Take this cause off the list", "[ Cancel ]", "evil"]),
+    (ESCAPE, &["[2 Failures"]),
+    ("3", &[r"Zoe\u{202e}", r"Hook\u{2", "✗ dead"]),
+    ("r", &["[ Cancel ]", r"Zoe\u{2"]),
+    (ESCAPE, &["✗ dead"]),
+    ("P", &["[ Cancel ]", "Push", r"Zoe\u{2"]),
+    (ESCAPE, &["✗ dead"]),
+    ("x", &[r"Copy evidence of Zoe\u{2"]),
+    (ESCAPE, &["✗ dead"]),
+    ("E", &[r"Flow\u{2"]),
+    (ESCAPE, &["✗ dead"]),
+    ("1", &["[1 Overview"]),
+];
+
 #[tokio::test]
 async fn hostile_names_and_errors_are_seen_on_screens_and_in_dialogs_and_steer_nothing() {
     let (scene, _) = hostile_scene().await;
@@ -208,7 +235,7 @@ async fn hostile_names_and_errors_are_seen_on_screens_and_in_dialogs_and_steer_n
     for size in [SMALL, LARGE] {
         let mut console = super::console_of(&scene.daemon.socket().display().to_string(), size);
         console.wait_for_all(&["LIVE", r"Hook\u{2", r"Barn\u{2", "FAILING"]).await;
-        for (keys, seen) in SCREENS.iter().chain(DIALOGS) {
+        for (keys, seen) in SCREENS.iter().chain(DIALOGS).chain(TRIAGE_DIALOGS) {
             // A question that has just opened takes no key.
             console.answer(keys).await;
             console.wait_for_all(seen).await;

@@ -207,7 +207,12 @@ pub(crate) fn serve(app: &mut App, effects: Vec<Effect>) -> Vec<Effect> {
     serve_by(app, effects, &answer)
 }
 
-fn serve_by(app: &mut App, effects: Vec<Effect>, answer: &dyn Fn(&Query) -> Answer) -> Vec<Effect> {
+/// The same with a daemon that answers in this way.
+pub(crate) fn serve_by(
+    app: &mut App,
+    effects: Vec<Effect>,
+    answer: &dyn Fn(&Query) -> Answer,
+) -> Vec<Effect> {
     let (mut left, mut open) = (Vec::new(), effects);
     while let Some(effect) = open.pop() {
         match effect {

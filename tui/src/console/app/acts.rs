@@ -29,6 +29,8 @@ pub fn obstacle(shared: &Shared, subject: &Subject, action: Action) -> Option<St
         Action::Profiles if shared.setup.others.is_empty() => {
             Some("the settings name no other daemon: `leadline config init` shows how")
         }
+        Action::Older if !shared.is_live() => Some("not connected"),
+        Action::Mark | Action::Range | Action::MarkAll => no_mark(subject),
         Action::Retry => no_retry(subject, it),
         Action::NewIntegration | Action::SetPlan | Action::PauseCompany
             if shared.company_for(subject.company.or(it.map(|it| it.company_id))).is_none() =>
@@ -129,6 +131,15 @@ fn no_retry(subject: &Subject, it: Option<&Integration>) -> Option<&'static str>
         (None, true, _) if subject.attempt.is_some() => Some("a test has no delivery"),
         (None, true, Some(it)) => (it.dead == 0).then_some("no delivery is dead"),
         (None, true, None) => Some("nothing is selected"),
+    }
+}
+
+/// Rows that are opened for what they list are not marked themselves.
+fn no_mark(subject: &Subject) -> Option<&'static str> {
+    let is_job = subject.job.is_some() && subject.deliveries.is_empty() && !subject.is_rowless;
+    match &subject.cause {
+        Some(_) => Some("leads are marked, causes are not: open one"),
+        None => is_job.then_some("what a job touched is marked, jobs are not: open one"),
     }
 }
 

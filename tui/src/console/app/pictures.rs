@@ -325,6 +325,14 @@ fn every_row_says_whose_it_is() {
         }
         assert!(shown(&app).contains("Rosewood"), "{width} {keys}: {}", shown(&app));
     }
+    // Deliveries to integrations that are called alike, too.
+    for (width, keys) in [(80, "2 enter"), (80, "4 enter"), (120, "2 enter")] {
+        let mut app = live(width, 24);
+        visit(&mut app, keys);
+        let text = shown(&app);
+        let row = text.lines().find(|line| line.contains("Sarah Patel")).unwrap();
+        assert!(row.contains("Rosewood"), "{width} {keys}: {text}");
+    }
     let mut app = live(120, 36);
     visit(&mut app, "r");
     assert!(shown(&app).contains("Retry every dead delivery of Rosewood Barn / hubspot-eu?"));

@@ -193,8 +193,13 @@ fn a_person_is_found_and_the_line_says_why() {
     assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
     visit(&mut app, "enter");
     assert!(shown(&app).contains("It is dead since 2026-11-20T13:02:11Z"), "{}", shown(&app));
+    let row = |name: &str| shown(&app).lines().find(|line| line.contains(name)).unwrap().to_owned();
+    assert!(row("▶  hubspot-eu").contains("503 upstream is down for mainten"), "{}", shown(&app));
+    assert!(row("zapier-hook ").contains("flow \"big weddings\" not met"), "{}", shown(&app));
     visit(&mut app, "down");
     assert!(shown(&app).contains("(flow \"big weddings\" not met)"), "{}", shown(&app));
+    assert!(shown(&app).contains("big weddings: lead.guest_count > 150"), "{}", shown(&app));
+    assert!(shown(&app).contains("lead.guest_count is 120"), "{}", shown(&app));
     visit(&mut app, "up");
     visit(&mut app, "down");
     let effects = press(&mut app, "P y");

@@ -166,3 +166,15 @@ fn only_the_condition_that_was_tried_is_saved() {
     let when = "lead.city == 'St  Ives' || lead.guest_count > 9".to_owned();
     assert_eq!(mutation(&press(&mut app, "^s")), Some(&Mutation::FlowWhen { flow: "01F1".to_owned(), when }));
 }
+
+#[test]
+fn all_of_what_a_mapping_sends_can_be_read_in_a_low_window() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter m");
+    let (first, last) = ("proposed by the last check", "\"name\": \"Sarah Patel\"");
+    assert!(shown(&app).contains(first) && !shown(&app).contains(last), "{}", shown(&app));
+    visit(&mut app, "^d");
+    assert!(!shown(&app).contains(first) && shown(&app).contains(last), "{}", shown(&app));
+    visit(&mut app, "^u");
+    assert!(shown(&app).contains(first), "{}", shown(&app));
+}

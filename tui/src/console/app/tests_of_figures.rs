@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use super::App;
 use super::pictures::{changed_cells, is_faint, shown};
 use super::tests::{last, selected};
-use super::tests_of_lists::asked;
+use super::tests_of_lists::{asked, page};
 use crate::console::data::query::Which;
 use crate::console::data::{Answer, Conn, Delivery, DeliveryState, Integration, Query, Wait};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
@@ -207,6 +207,21 @@ fn the_rows_of_a_list_stay_until_the_next_ones_come_and_nothing_is_done_to_them(
 }
 
 #[test]
+fn a_filter_is_typed_for_rows_that_are_on_their_way() {
+    let mut app = live(120, 36);
+    visit(&mut app, "4");
+    let ticket = listing(&press(&mut app, "down"));
+    press(&mut app, "enter / e v e enter");
+    assert!(shown(&app).contains("[/eve]"), "{}", shown(&app));
+    let mut rows = page(0, 2);
+    "Eve Hill".clone_into(&mut rows[1].lead_name);
+    let answer = Ok(Answer::Deliveries { rows, next: String::new(), reached: None });
+    feed(&mut app, Msg::Answered { ticket, answer });
+    assert!(shown(&app).contains("What it touched 1 of 2"), "{}", shown(&app));
+    assert_eq!(app.top().subject(&app.shared).deliveries[0].delivery, "01X0001");
+}
+
+#[test]
 fn rows_that_none_will_follow_go() {
     let mut app = live(120, 36);
     visit(&mut app, "2");
@@ -245,4 +260,34 @@ fn a_lone_key_paints_what_differs_and_no_list_twice() {
         let most = usize::from(width) * usize::from(height) / 6;
         assert!(painted.len() < most, "{width}x{height}: {} cells", painted.len());
     }
+}
+
+#[test]
+fn a_long_list_moves_by_most_of_a_window_and_never_under_the_hand() {
+    let mut app = live(80, 24);
+    press(&mut app, "enter");
+    let ticket = listing(&press(&mut app, "v"));
+    let told = |rows| Ok(Answer::Deliveries { rows, next: String::new(), reached: None });
+    feed(&mut app, Msg::Answered { ticket, answer: told(page(0, 200)) });
+    let first = |app: &App| {
+        let text = shown(app);
+        let at = text.find("Person ").unwrap();
+        text[at..at + 10].to_owned()
+    };
+    let mut tops = vec![first(&app)];
+    for _ in 0..60 {
+        press(&mut app, "down");
+        tops.push(first(&app));
+    }
+    tops.dedup();
+    assert!(selected(&app).contains("Person 060"), "{}", shown(&app));
+    assert!(tops.len() <= 12, "painted anew that often: {tops:?}");
+    // Others come above: the row stays where it is on the screen.
+    let place = |app: &App| shown(app).lines().position(|line| line.contains('▶'));
+    let before = place(&app);
+    let ticket = listing(&press(&mut app, "R"));
+    let rows = [page(300, 3), page(0, 200)].concat();
+    feed(&mut app, Msg::Answered { ticket, answer: told(rows) });
+    assert!(selected(&app).contains("Person 060"), "{}", shown(&app));
+    assert_eq!(place(&app), before, "{}", shown(&app));
 }

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::App;
 use super::pictures::shown;
-use super::tests::{last, mutation, selected};
+use super::tests::{last, lost, mutation, selected};
 use super::tests_of_acts::serve_changed;
 use super::tests_of_lists::{answered, asked};
 use crate::config::Config;
-use crate::console::data::{Answer, Conn, Query};
-use crate::console::fixtures::{answer, feed, live, now, opened, press, refused, serve, visit};
+use crate::console::data::{Answer, Conn, DeliveryState, Done, Job, Query};
+use crate::console::fixtures::{
+    answer, attempts, failed, feed, live, now, opened, press, refused, serve, setup, visit,
+};
 use crate::console::keymap::{Action, Keymap};
 use crate::console::msg::{Command, Effect, Msg};
 use crate::console::screen::NO_ROW;
@@ -114,7 +116,7 @@ fn beside_the_page_of_a_cause_causes_are_narrowed_and_its_leads_opened() {
 
 #[test]
 fn asking_for_more_than_there_is_says_so() {
-    for keys in ["2 o", "4 o", "4 enter o", "enter v o"] {
+    for keys in ["2 o", "4 o", "4 enter o", "enter v o", "3 esc o"] {
         let mut app = live(120, 36);
         visit(&mut app, keys);
         assert_eq!(last(&app), "that is all there is", "{keys}");
@@ -122,6 +124,66 @@ fn asking_for_more_than_there_is_says_so() {
     let mut app = opened(120, 36);
     press(&mut app, "o");
     assert_eq!(last(&app), "that is all there is");
+    // Of those who are called so, the newest are shown.
+    let mut app = live(120, 36);
+    let (ticket, _) = asked(&press(&mut app, "3")).pop().unwrap();
+    answered(&mut app, ticket, Answer::Leads { rows: Vec::new(), more: true, searched: None });
+    press(&mut app, "esc o");
+    assert_eq!(last(&app), "no more of them are shown: type on");
+}
+
+#[test]
+fn nothing_older_is_asked_for_while_the_daemon_is_away() {
+    for keys in ["2", "4", "5", "enter v", "3 esc"] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        feed(&mut app, lost());
+        assert!(press(&mut app, "o").is_empty(), "{keys}");
+        assert_eq!(last(&app), "not possible: not connected", "{keys}");
+    }
+}
+
+/// Answers a reload with a cause and a job above those that were first before.
+fn reload_below_others(app: &mut App) {
+    let effects = press(app, "R");
+    serve_changed(app, effects, |reply| match reply {
+        Answer::Causes { rows, .. } => rows.reverse(),
+        Answer::Jobs { rows, .. } => {
+            let newer = Job { id: "01J3".to_owned(), ..rows[0].clone() };
+            rows.insert(0, newer);
+        }
+        _ => {}
+    });
+}
+
+#[test]
+fn whoever_goes_on_below_a_row_keeps_it_whatever_comes_above_it() {
+    for (keys, command) in [
+        ("2 enter space", "leadline delivery list --cause c1"),
+        ("4 enter space", "leadline delivery list --job 01J2"),
+    ] {
+        let mut app = live(120, 36);
+        visit(&mut app, keys);
+        reload_below_others(&mut app);
+        assert_eq!(app.top().command(&app.shared), command, "{}", shown(&app));
+        assert!(shown(&app).contains("1 marked"), "{keys}: {}", shown(&app));
+    }
+    // The page of a cause, and that of an attempt, stay those that are read.
+    let mut app = live(120, 36);
+    visit(&mut app, "2 tab tab");
+    reload_below_others(&mut app);
+    assert_eq!(app.top().subject(&app.shared).cause.unwrap().id, "c1");
+    let mut app = live(120, 36);
+    press(&mut app, "enter");
+    let news = |attempts, first| Msg::Attempts { integration: "01I1".to_owned(), attempts, first };
+    feed(&mut app, news(attempts(), true));
+    press(&mut app, "tab");
+    let read = selected(&app);
+    let mut newer = failed("A9");
+    newer.started_at = Some(now());
+    feed(&mut app, news(vec![newer], false));
+    assert_eq!(selected(&app)[..20], read[..20]);
+    assert!(shown(&app).contains("▲ 1 new (f)"), "{}", shown(&app));
 }
 
 #[test]
@@ -232,11 +294,49 @@ fn what_cannot_be_marked_says_so() {
         ("2 space", "leads are marked, causes are not: open one"),
         ("2 tab tab *", "leads are marked, causes are not: open one"),
         ("4 space", "what a job touched is marked, jobs are not: open one"),
+        ("4 V", "what a job touched is marked, jobs are not: open one"),
     ] {
         let mut app = live(120, 36);
         visit(&mut app, keys);
-        assert_eq!(last(&app), said, "{keys}");
+        assert_eq!(last(&app), format!("not possible: {said}"), "{keys}");
+        assert!(!shown(&app).contains("* all"), "no key is offered for it: {}", shown(&app));
     }
+    // Its deliveries are, and a range of them.
+    let mut app = live(120, 36);
+    visit(&mut app, "4 enter space down V");
+    assert!(shown(&app).contains("3 marked"), "{}", shown(&app));
+}
+
+#[test]
+fn companies_that_could_not_be_listed_do_not_seem_to_be_on_their_way() {
+    let mut app = App::new(setup(false), now(), 80, 24);
+    feed(&mut app, Msg::Conn(Conn::Live));
+    for (ticket, query) in asked(&press(&mut app, "6")) {
+        let reply = match query {
+            Query::Companies => Err(refused("permission denied: ask an admin")),
+            other => Ok(answer(&other)),
+        };
+        feed(&mut app, Msg::Answered { ticket, answer: reply });
+    }
+    let text = shown(&app);
+    assert!(text.contains("permission denied: ask an admin") && !text.contains("Loading"), "{text}");
+}
+
+#[test]
+fn a_lead_that_is_not_told_anew_says_why_and_keeps_its_flows() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter");
+    for (ticket, query) in asked(&press(&mut app, "R")) {
+        if matches!(query, Query::Lead { .. }) {
+            let answer = Err(refused("there is no such lead"));
+            feed(&mut app, Msg::Answered { ticket, answer });
+        }
+    }
+    let text = shown(&app);
+    assert!(text.contains("there is no such lead") && text.contains("hubspot-eu"), "{text}");
+    // They are under way again, and what is known of them counts meanwhile.
+    press(&mut app, "down E");
+    assert!(app.dialog.is_some(), "{}", shown(&app));
 }
 
 #[test]
@@ -271,4 +371,25 @@ fn a_list_that_was_not_looked_through_says_how_far_and_never_that_there_is_nothi
     let text = shown(&app);
     assert!(text.contains("Everything that came here has been delivered."), "{text}");
     assert!(!text.contains("looked back"), "{text}");
+}
+
+#[test]
+fn what_was_retried_on_the_page_of_a_lead_is_seen_to_arrive() {
+    let mut app = live(80, 24);
+    visit(&mut app, "3 s a r a h enter r");
+    let effects = press(&mut app, "y");
+    let sent = effects.iter().find_map(|effect| match effect {
+        Effect::Net(Command::Mutate { ticket, .. }) => Some(*ticket),
+        _ => None,
+    });
+    let done = Ok(Done::Moved { count: 1, job: String::new() });
+    let effects = feed(&mut app, Msg::Done { ticket: sent.unwrap(), done });
+    // Worst first: what has arrived is the last of all.
+    serve_changed(&mut app, effects, |reply| {
+        if let Answer::Lead(page) = reply {
+            page.deliveries[0].delivery.state = DeliveryState::Delivered;
+            page.deliveries.rotate_left(1);
+        }
+    });
+    assert!(selected(&app).contains("hubspot-eu"), "{}", shown(&app));
 }

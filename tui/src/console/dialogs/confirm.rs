@@ -1,31 +1,20 @@
 //! A question before an act. What it is about is fixed when it opens: whatever comes in meanwhile changes nothing of it.
 
+mod picture;
+
 use crossterm::event::KeyCode;
 use jiff::{Timestamp, tz::TimeZone};
-use ratatui::Frame;
-use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::{Editor, QUIET, Then};
-use crate::console::data::change::Snooze;
 use crate::console::data::{Estimate, Failure, Mutation};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
-use crate::console::screen::View;
-use crate::console::theme::{Role, Theme};
-use crate::console::widgets::draw::{input, popup, safe, wrapped};
 use crate::console::widgets::input::Input;
-use crate::console::widgets::time;
 use crate::moment::ahead_of;
 use crate::text::display_text;
 
 /// From this many deliveries on, a bulk act wants its number typed.
 const BULK: u64 = 10;
-const WIDTH: u16 = 76;
-/// What may be typed where nothing is.
-const OR_A_PACE: &str = ", or so many a minute for each integration";
 
 /// What a dry run told.
 #[derive(Clone, Debug, PartialEq)]
@@ -303,168 +292,9 @@ impl Confirm {
         let step = if forward { 1 } else { order.len() - 1 };
         self.focus = order.get((at + step) % order.len()).copied().unwrap_or(Focus::Cancel);
     }
-
-    /// Draws the question.
-    pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-        let theme = view.theme;
-        let width = usize::from(WIDTH.min(area.width.saturating_sub(2))).saturating_sub(6);
-        let mut lines = vec![Line::default()];
-        lines.extend(wrapped(&self.question, "", width, Role::Strong, theme));
-        lines.push(Line::default());
-        let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
-        let bullet = theme.pick("• ", "* ");
-        for fact in self.facts.iter().chain(way.iter().flat_map(|way| &way.facts)) {
-            match fact.strip_prefix('!') {
-                Some(warning) => lines.extend(wrapped(warning.trim_start(), "! ", width, Role::Warn, theme)),
-                None => lines.extend(wrapped(fact, bullet, width, Role::Plain, theme)),
-            }
-        }
-        lines.extend(self.dry_run(width, theme));
-        if let Some(choice) = &self.choice {
-            lines.push(Line::default());
-            lines.push(Line::from(theme.span(Role::Quiet, format!("{}:", choice.label))));
-            lines.extend(self.ways(choice, width, theme));
-        }
-        lines.extend(self.entered(width, theme));
-        lines.extend(self.typed(width, theme));
-        lines.push(Line::default());
-        let obstacle = view.shared.locked().or_else(|| self.obstacle().map(str::to_owned));
-        lines.push(self.buttons(obstacle, theme));
-        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(3);
-        let inner = popup(frame, area, self.title, (WIDTH, height), theme);
-        // Where it does not fit, the buttons must still be seen.
-        let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(inner.height);
-        frame.render_widget(Paragraph::new(lines).scroll((hidden, 0)), inner);
-    }
-
-    fn dry_run(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
-        match &self.estimate {
-            Estimating::NotNeeded => Vec::new(),
-            Estimating::Waiting(_) => {
-                vec![Line::from(theme.span(Role::Quiet, theme.spell("dry run: counting…")))]
-            }
-            Estimating::Failed(error) => wrapped(&error.to_string(), "dry run: ", width, Role::Bad, theme),
-            Estimating::Done(estimate) => {
-                let mut lines = wrapped(&estimated(estimate), "dry run: ", width, Role::Plain, theme);
-                let names: Vec<&str> = estimate.sample.iter().take(4).map(String::as_str).collect();
-                if estimate.count > 1 && !names.is_empty() {
-                    let more = if estimate.count > names.len() as u64 { "…" } else { "" };
-                    let text = theme.spell(&format!("{}{more}", names.join(", ")));
-                    lines.extend(wrapped(&text, "", width, Role::Quiet, theme));
-                }
-                lines
-            }
-        }
-    }
-
-    /// The ways, side by side as far as there is room.
-    fn ways(&self, choice: &Choice, width: usize, theme: Theme) -> Vec<Line<'static>> {
-        let (mut lines, mut spans, mut used) = (Vec::new(), Vec::new(), 0);
-        for (at, way) in choice.ways.iter().enumerate() {
-            let is_chosen = at == choice.at;
-            let role = match (is_chosen, self.focus) {
-                (true, Focus::Choice) => Role::Selected,
-                (true, _) => Role::Strong,
-                _ => Role::Quiet,
-            };
-            let text = format!("{} {}", if is_chosen { "(x)" } else { "( )" }, way.label);
-            if used + text.len() > width && used > 0 {
-                lines.push(Line::from(std::mem::take(&mut spans)));
-                used = 0;
-            }
-            used += text.len() + 3;
-            spans.extend([theme.span(role, text), Span::raw("   ")]);
-        }
-        lines.push(Line::from(spans));
-        lines
-    }
-
-    /// What may be typed besides: how fast, where a job carries it out; until when, where it is a snooze.
-    fn entered(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
-        if !self.has_entry() {
-            return Vec::new();
-        }
-        let (before, room, nothing, behind) = match self.mutation.is_job() {
-            true => ("at most ", 9, "as many as it takes", " a minute, for each integration".to_owned()),
-            false => ("or until ", 18, "as chosen", self.end()),
-        };
-        let mut line = vec![theme.span(Role::Quiet, before)];
-        match (self.focus, self.entry.text()) {
-            (Focus::Entry, _) => line.extend(input(&self.entry, room.min(width), theme)),
-            (_, "") => line.push(theme.span(Role::Strong, nothing)),
-            (_, text) => line.push(theme.span(Role::Strong, safe(text, room, theme))),
-        }
-        let is_open = self.focus != Focus::Entry && self.entry.text().is_empty();
-        let behind = if is_open && self.mutation.is_job() { OR_A_PACE.to_owned() } else { behind };
-        line.push(theme.span(Role::Quiet, behind));
-        vec![Line::default(), Line::from(line)]
-    }
-
-    /// When the snooze ends that is typed, else how a time is typed.
-    fn end(&self) -> String {
-        match self.change() {
-            Ok(Mutation::Snooze { until: Snooze::Until(at), .. }) => {
-                format!("   {}", time::moment(at, &self.zone))
-            }
-            _ => "   14:00, tomorrow 8:00, 4h".to_owned(),
-        }
-    }
-
-    fn typed(&self, width: usize, theme: Theme) -> Vec<Line<'static>> {
-        let Some(expected) = self.expected() else { return Vec::new() };
-        let mut lines = vec![Line::default()];
-        if expected.width() + 18 <= width {
-            lines.push(Line::from(vec![
-                theme.span(Role::Quiet, "Type "),
-                theme.span(Role::Strong, safe(&expected, width, theme)),
-                theme.span(Role::Quiet, " to confirm:"),
-            ]));
-        } else {
-            lines.push(Line::from(theme.span(Role::Quiet, "Type this to confirm, all of it:")));
-            lines.extend(wrapped(&expected, "  ", width, Role::Strong, theme));
-        }
-        let mut line = vec![theme.span(Role::Accent, theme.pick("┃ ", "> "))];
-        if self.focus == Focus::Input {
-            line.extend(input(&self.input, width.saturating_sub(2), theme));
-        } else {
-            line.push(Span::raw(safe(self.input.text(), width.saturating_sub(2), theme)));
-        }
-        lines.push(Line::from(line));
-        lines
-    }
-
-    fn buttons(&self, obstacle: Option<String>, theme: Theme) -> Line<'static> {
-        let focused = |focus: Focus| if self.focus == focus { Role::Selected } else { Role::Plain };
-        let key = match (self.expected().is_some(), self.focus) {
-            (true, Focus::Input) => "Enter  ",
-            (true, _) => "",
-            (false, _) => "y  ",
-        };
-        let mut spans = vec![theme.span(focused(Focus::Cancel), "[ Cancel ]"), Span::raw("    ")];
-        match obstacle {
-            None => {
-                spans.push(theme.span(Role::Strong, key));
-                spans.push(theme.span(focused(Focus::Confirm), format!("[ {} ]", self.verb)));
-            }
-            Some(reason) => {
-                spans.push(theme.span(Role::Quiet, format!("  {}  ", self.verb)));
-                spans.push(theme.span(Role::Warn, format!(" {reason}")));
-            }
-        }
-        Line::from(spans)
-    }
 }
 
 /// So many of a thing, in words.
 pub fn count(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
-}
-
-fn estimated(estimate: &Estimate) -> String {
-    let deliveries = count(estimate.count, "delivery", "deliveries");
-    let taken = match estimate.seconds {
-        seconds if seconds < 1.0 => "under a second".to_owned(),
-        seconds => format!("about {}", time::span(seconds.ceil() as i64)),
-    };
-    format!("{deliveries}, {taken}")
 }

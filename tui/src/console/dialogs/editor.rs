@@ -20,6 +20,7 @@ use crate::console::theme::{Role, Theme};
 use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{popup, safe};
 use crate::console::widgets::input::Input;
+use crate::console::widgets::page::Page;
 use crate::console::widgets::textarea::TextArea;
 
 #[cfg(test)]
@@ -79,6 +80,8 @@ struct Mapping {
     proposals: Fetch<Vec<Proposal>>,
     area: TextArea,
     preview: Fetch<Preview>,
+    /// How far the preview is scrolled.
+    page: Page,
     /// Where no lead was selected: one that died here shows more than a sample.
     dead: Fetch<Option<(String, String)>>,
 }
@@ -124,6 +127,7 @@ impl Editor {
             proposals: Fetch::default(),
             area,
             preview: Fetch::default(),
+            page: Page::default(),
             dead: Fetch::default(),
         }))
     }

@@ -35,9 +35,45 @@ pub fn window_start(selected: usize, rows: usize, len: usize) -> usize {
     selected.saturating_sub(rows / 2).min(len.saturating_sub(rows))
 }
 
+/// Where such a window starts that began at `first`: there, as long as the selected row is seen. Where it is left, it moves
+/// by most of itself: a list that moved with each key would be painted anew with each.
+pub fn window_from(first: usize, selected: usize, rows: usize, len: usize) -> usize {
+    let last = len.saturating_sub(rows);
+    let (first, margin) = (first.min(last), rows / 4);
+    let start = if selected < first {
+        (selected + 1 + margin).saturating_sub(rows)
+    } else if selected >= first + rows {
+        selected.saturating_sub(margin)
+    } else {
+        first
+    };
+    start.min(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_moves_by_most_of_itself_once_it_is_left() {
+        // Eight rows out of a hundred.
+        for (first, selected, start) in [
+            (0, 7, 0),
+            (0, 8, 6),
+            (6, 13, 6),
+            (6, 14, 12),
+            (6, 5, 0),
+            (20, 19, 14),
+            (20, 99, 92),
+            (99, 95, 92),
+            (92, 0, 0),
+        ] {
+            let found = window_from(first, selected, 8, 100);
+            assert_eq!(found, start, "{first} {selected}");
+            assert!((found..found + 8).contains(&selected), "{first} {selected}");
+        }
+        assert_eq!((window_from(3, 2, 8, 5), window_from(0, 0, 0, 0)), (0, 0));
+    }
 
     #[test]
     fn moving_in_a_grid_stays_inside() {

@@ -41,6 +41,11 @@ pub struct Table<R> {
     pub selected: Option<String>,
     /// False while nobody has moved: the first row, which is the worst or the newest, stays selected.
     pub is_moved: bool,
+    /// Which row was selected after the last message, and where it stood among those that are seen.
+    placed: Option<String>,
+    place: usize,
+    /// The first row in the window.
+    first: Cell<usize>,
     pub marks: BTreeSet<String>,
     anchor: Option<String>,
     pub filter: Filter,
@@ -61,6 +66,9 @@ impl<R> Default for Table<R> {
             rows: Vec::new(),
             selected: None,
             is_moved: false,
+            placed: None,
+            place: 0,
+            first: Cell::default(),
             marks: BTreeSet::new(),
             anchor: None,
             filter: Filter::default(),
@@ -167,27 +175,50 @@ impl<R: Row> Table<R> {
 
     /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
     pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
+        // Rows of something else decide nothing, not even what a filter means.
+        if self.is_stale() {
+            return 0;
+        }
         let visible: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
         let is_fuzzy = self.is_fuzzy(now);
         self.filter.is_fuzzy = !visible.is_empty() && is_fuzzy;
         if !visible.is_empty() {
             self.filter.decide(is_fuzzy);
         }
-        if self.is_stale() {
-            return 0;
-        }
         let before = self.marks.len();
-        self.marks.retain(|id| visible.contains(id));
-        let is_kept = self.selected.as_ref().is_some_and(|id| visible.contains(id));
-        if !self.is_moved || !is_kept {
-            self.selected = visible.first().cloned();
+        if before > 0 {
+            let seen: BTreeSet<&str> = visible.iter().map(String::as_str).collect();
+            self.marks.retain(|id| seen.contains(id.as_str()));
         }
+        let place = self.place_among(&visible);
+        self.selected = visible.get(place).cloned();
+        if self.selected == self.placed {
+            // What comes or goes above it moves the list, not the row under the hand.
+            self.first.set((self.first.get() + place).saturating_sub(self.place));
+        }
+        (self.place, self.placed) = (place, self.selected.clone());
         before - self.marks.len()
+    }
+
+    /// Where the selection is now: on its row, or on the one that has come into the place of a row that went away. What a
+    /// filter hides did not go: then the first of those that it leaves is meant.
+    fn place_among(&self, visible: &[String]) -> usize {
+        let Some(id) = self.selected.as_ref().filter(|_| self.is_moved) else { return 0 };
+        match visible.iter().position(|other| other == id) {
+            Some(at) => at,
+            None if self.rows.iter().any(|row| row.id() == id) => 0,
+            None => self.place.min(visible.len().saturating_sub(1)),
+        }
     }
 
     /// Selects the row with this id, as if one had moved there.
     pub fn select(&mut self, id: String) {
         self.selected = Some(id);
+        self.is_moved = true;
+    }
+
+    /// Leaves the selected row selected, whichever comes first by then: somebody goes on from it.
+    pub fn hold(&mut self) {
         self.is_moved = true;
     }
 
@@ -201,7 +232,8 @@ impl<R: Row> Table<R> {
         page: usize,
     ) {
         match action {
-            _ if self.is_stale() => {}
+            // A filter may be typed for those that are on their way: the letters would be keys otherwise.
+            _ if self.is_stale() && action != Action::Filter => {}
             Action::Mark => self.mark(columns, now),
             Action::Range => self.mark_range(columns, now),
             Action::MarkAll => {
@@ -344,6 +376,38 @@ mod tests {
         table.set(vec![("y".to_owned(), 9), ("z".to_owned(), 9), ("a".to_owned(), 1)]);
         table.normalize(&COLUMNS, NOW);
         assert_eq!(table.selected.as_deref(), Some("a"), "it is under the hand");
+    }
+
+    #[test]
+    fn where_the_selected_row_goes_away_the_one_in_its_place_is_selected() {
+        let mut table = table(&[("a", 1), ("b", 2), ("c", 3), ("d", 4)]);
+        let without = |table: &mut Table<(String, u8)>, gone: &str| {
+            table.rows.retain(|row| row.0 != gone);
+            table.normalize(&COLUMNS, NOW);
+            table.selected.clone().unwrap_or_default()
+        };
+        table.select("c".to_owned());
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(without(&mut table, "c"), "d");
+        assert_eq!(without(&mut table, "d"), "b", "there is none behind it");
+        // One that a filter hides did not go: the first that it leaves is what was looked for.
+        table.set(["xa", "xb", "c"].map(|id| (id.to_owned(), 1)).to_vec());
+        table.select("c".to_owned());
+        table.normalize(&COLUMNS, NOW);
+        table.filter.input = Input::with("x");
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.selected.as_deref(), Some("xa"));
+    }
+
+    #[test]
+    fn ten_thousand_marks_cost_no_key_a_second() {
+        let mut table: Table<(String, u8)> = Table::default();
+        table.set((0..10_000).map(|n| (format!("{n:05}"), 1)).collect());
+        table.perform(&COLUMNS, NOW, Action::MarkAll, 1, 10);
+        let began = std::time::Instant::now();
+        assert_eq!(table.normalize(&COLUMNS, NOW), 0);
+        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(table.marks.len(), 10_000);
     }
 
     #[test]

@@ -10,13 +10,12 @@ use serde_json::{Map, Value};
 use super::{Mapping, Then};
 use crate::console::data::integration::Proposal;
 use crate::console::data::{Mutation, Query};
-use crate::console::keymap::Press;
+use crate::console::keymap::{Action, Press};
 use crate::console::screen::{Cx, View};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{input, pane, safe};
 use crate::console::widgets::input::Input;
-use crate::console::widgets::page::draw_plain;
 use crate::console::widgets::step::window_start;
 use crate::console::widgets::textarea::TextArea;
 
@@ -79,6 +78,11 @@ impl Mapping {
         if press.ctrl && press.code == KeyCode::Char('p') {
             return self.add_proposed(cx);
         }
+        if press.ctrl && matches!(press.code, KeyCode::Char('d' | 'u')) {
+            let is_down = press.code == KeyCode::Char('d');
+            self.page.perform(if is_down { Action::PageDown } else { Action::PageUp });
+            return Then::Stay;
+        }
         let before = self.area.text();
         self.area.key(press);
         if self.area.text() != before {
@@ -102,17 +106,10 @@ impl Mapping {
         let person = if self.person.is_empty() { "the sample lead" } else { &self.person };
         let title =
             format!("What is sent for {}", safe(person, usize::from(right.width).saturating_sub(24), theme));
-        let block = pane(vec![theme.span(Role::Strong, title)], false, theme);
-        let inner = block.inner(right);
-        frame.render_widget(block, right);
-        draw_plain(
-            self.outcome(view.shared.waits()),
-            theme,
-            frame,
-            Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner },
-        );
-        let add = if self.proposed().is_empty() { "" } else { "^p add proposals   " };
-        let keys = format!(" ^s save and check   {add}^k cut line   ^o $EDITOR   Esc leave");
+        let title = vec![theme.span(Role::Strong, title)];
+        self.page.draw(self.outcome(view.shared.waits()), title, false, view, frame, right);
+        let add = if self.proposed().is_empty() { "" } else { "^p add proposals  " };
+        let keys = format!(" ^s save, check  {add}^k cut  ^d ^u preview  ^o $EDITOR  Esc leave");
         frame.render_widget(Line::from(theme.span(Role::Quiet, keys)), foot);
     }
 

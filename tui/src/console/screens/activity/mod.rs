@@ -101,15 +101,12 @@ pub const COLUMNS: [Column<Activity>; 6] = [
         What::Attempt(it) => json!(it.person()),
         What::Act(_) | What::Gap => json!(""),
     }),
-    shows(
-        column("outcome").short("what came of it").share(10, 200, 0).wants(14),
-        |it: &Activity, _| match &it.what {
-            What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
-            What::Attempt(it) => plain(answer(it)),
-            What::Act(it) => styled(Role::Accent, it.object.clone()),
-            What::Gap => styled(Role::Warn, "not shown: open it"),
-        },
-    )
+    shows(column("outcome").share(10, 200, 0).wants(14), |it: &Activity, _| match &it.what {
+        What::Attempt(it) if it.state == AttemptState::Failed => plain(short_error(&it.error)),
+        What::Attempt(it) => plain(answer(it)),
+        What::Act(it) => styled(Role::Accent, it.object.clone()),
+        What::Gap => styled(Role::Warn, "not shown: open it"),
+    })
     .value(|it: &Activity| match &it.what {
         What::Attempt(it) if it.state == AttemptState::Failed => json!(it.error),
         What::Attempt(it) => json!(answer(it)),

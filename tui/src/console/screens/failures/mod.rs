@@ -220,15 +220,14 @@ impl Screen for FailuresScreen {
             },
             (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
             (_, Pane::Guide) if action.is_move() => self.guide.perform(action),
-            (Action::Mark | Action::MarkAll | Action::Range, _) => {
-                cx.say(Tone::Plain, "leads are marked, causes are not: open one");
-            }
             // What narrows and orders them does so beside their page, too.
             (_, Pane::Causes | Pane::Guide) => self.causes.perform(&COLUMNS, now, action, 1, rows),
         }
         match (action, self.pane) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),
             (Action::MarkAll, Pane::Leads) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            // Whichever cause is the worst by then: what is listed below stays that of this one.
+            (Action::Open | Action::Pane, Pane::Leads | Pane::Guide) => self.causes.hold(),
             _ => {}
         }
     }

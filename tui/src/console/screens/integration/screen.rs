@@ -34,7 +34,13 @@ impl Screen for IntegrationScreen {
                 self.pane = Pane::List;
                 self.load(cx);
             }
-            Action::Pane => self.pane = if self.pane == Pane::List { Pane::Page } else { Pane::List },
+            Action::Pane if self.pane == Pane::Page => self.pane = Pane::List,
+            Action::Pane => {
+                self.pane = Pane::Page;
+                // Whoever reads one follows no newer ones.
+                self.attempts.hold();
+                self.deliveries.hold();
+            }
             Action::Follow => {
                 self.attempts.is_moved = !self.attempts.is_moved;
                 self.fresh = 0;

@@ -101,7 +101,7 @@ pub struct JobsScreen {
     rows: Cell<usize>,
 }
 
-const ACTIONS: [Action; 26] = [
+const ACTIONS: [Action; 27] = [
     Action::Open,
     Action::Up,
     Action::Down,
@@ -116,6 +116,7 @@ const ACTIONS: [Action; 26] = [
     Action::Unskip,
     Action::Older,
     Action::Mark,
+    Action::Range,
     Action::MarkAll,
     Action::ClearMarks,
     Action::Retry,
@@ -197,14 +198,13 @@ impl Screen for JobsScreen {
                 None => cx.say(Tone::Plain, NO_ROW),
             },
             (_, true) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
-            (Action::Mark | Action::MarkAll, false) => {
-                cx.say(Tone::Plain, "what a job touched is marked, jobs are not: open one");
-            }
             (_, false) => self.jobs.perform(&COLUMNS, now, action, 1, rows),
         }
         match (action, self.is_below) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),
             (Action::MarkAll, true) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            // A job that begins meanwhile, as a retry from here does, does not take the place of this one.
+            (Action::Open | Action::Pane, true) => self.jobs.hold(),
             _ => {}
         }
     }

@@ -24,6 +24,7 @@ use crate::console::screens::integration::chosen_delivery;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::Doc;
+use crate::console::widgets::draw::short_error;
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -68,9 +69,14 @@ pub const COLUMNS: [Column<Explained>; 6] = [
     shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
         .value(|it: &Explained| json!(it.delivery.at())),
     shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {
-        "" => styled(Role::Quiet, it.delivery.because().to_owned()),
+        "" => styled(Role::Quiet, it.delivery.because()),
+        // How it stands and since when is in the columns before: here begins what the sentence has besides.
+        _ if it.is_at_rest() && !it.delivery.because().is_empty() => {
+            plain(short_error(it.delivery.because()))
+        }
         why => plain(why),
-    }),
+    })
+    .value(|it: &Explained| json!(if it.why.is_empty() { it.delivery.because() } else { it.why.as_str() })),
 ];
 
 #[derive(Debug)]
@@ -251,7 +257,10 @@ impl Screen for LeadScreen {
                 }
                 cx.open(Box::new(AttemptScreen::new(attempts, 0)));
             }
-            Action::Pane => self.has_page = !self.has_page,
+            Action::Pane => {
+                self.has_page = !self.has_page;
+                self.table.hold();
+            }
             Action::Layout => {
                 self.shows_all = !self.shows_all;
                 self.page.rewind();
@@ -282,6 +291,10 @@ impl Screen for LeadScreen {
     }
 
     fn event(&mut self, event: Event<'_>, _: &mut Cx<'_>) {
+        if matches!(event, Event::Done { .. }) {
+            // What was retried is seen to arrive, although something else is the worst then.
+            self.table.hold();
+        }
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Lead(page) => Some((**page).clone()),
             _ => None,
@@ -306,7 +319,10 @@ impl Screen for LeadScreen {
             _ => Query::Lead { uuid: self.uuid.clone(), company: self.company },
         };
         self.fetch.ask_anew(query, cx);
-        self.flows.forget();
+        // Those that are known count until the answer is there: an act between the two finds its flow.
+        if self.company != 0 {
+            self.flows.ask_anew(Query::Flows { company: self.company }, cx);
+        }
     }
 
     fn normalize(&mut self, cx: &mut Cx<'_>) {

@@ -10,7 +10,7 @@ use crate::console::data::{AttemptState, DeliveryState, LeadPage};
 use crate::console::screen::View;
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
-use crate::console::widgets::draw::{pane, safe};
+use crate::console::widgets::draw::{pane, safe, trouble};
 use crate::console::widgets::time;
 
 /// Draws the screen.
@@ -24,6 +24,8 @@ pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area:
     let title = vec![
         theme.span(Role::Strong, "Integrations"),
         theme.span(Role::Quiet, it.table.note(&COLUMNS, view.shared.now)),
+        // What was told before stays below; why it is not told anew, as of a lead that was erased, stands here.
+        trouble(it.fetch.error.as_deref().filter(|_| it.fetch.value.is_some()), area.width, theme),
     ];
     let block = pane(title, !it.has_page, theme);
     let inner = block.inner(top);
@@ -114,6 +116,9 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         }
         if let Some(flow) = it.flow() {
             doc.field("flow", &format!("{}: {}", flow.name, flow.when));
+            if matches!(delivery.state, DeliveryState::Skipped | DeliveryState::Held) {
+                page.says_where(&flow.when).iter().for_each(|said| doc.field("", said));
+            }
         }
     }
     let mut records = it.records(page).peekable();

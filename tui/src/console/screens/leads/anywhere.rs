@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::LeadsScreen;
-use super::hits::Hits;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::Query;
 use crate::console::screen::Cx;
@@ -62,12 +61,13 @@ impl LeadsScreen {
         self.look(cx);
     }
 
-    /// Looks through the leads behind those that were looked through.
+    /// Looks through the leads behind those that were looked through, or says why not.
     pub(super) fn look_further(&mut self, cx: &mut Cx<'_>) {
-        let Some(after) = self.fetch.value.as_ref().and_then(Hits::next) else { return };
-        if self.fetch.is_waiting() || !cx.shared.is_live() {
-            return;
-        }
+        let Some(hits) = self.fetch.value.as_ref().filter(|_| !self.fetch.is_waiting()) else { return };
+        let Some(after) = hits.next() else {
+            let said = if hits.more { "no more of them are shown: type on" } else { "that is all there is" };
+            return cx.say(Tone::Plain, said);
+        };
         let company = cx.shared.company.as_ref().map(|(id, _)| *id);
         self.is_older = true;
         self.fetch.ask(Query::FindAnywhere { text: self.asked.0.clone(), company, after }, cx);

@@ -17,7 +17,7 @@ use crate::console::screens::company::CompanyScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{Column, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind, size};
-use crate::console::widgets::draw::pane;
+use crate::console::widgets::draw::{pane, trouble};
 use crate::console::widgets::filter::{Fields, Filter};
 use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
@@ -209,6 +209,7 @@ impl Screen for SystemScreen {
         let title = vec![
             theme.span(Role::Strong, "Companies"),
             theme.span(Role::Quiet, self.companies.note(&COLUMNS, view.shared.now)),
+            trouble(self.listed.error.as_deref(), first.width, theme),
         ];
         let block = pane(title, !self.is_page, theme);
         let inner = block.inner(first);
@@ -216,7 +217,7 @@ impl Screen for SystemScreen {
         self.rows.set(usize::from(inner.height).saturating_sub(1));
         self.companies.draw(
             &COLUMNS,
-            &view.look(),
+            &view.look_at(self.listed.error.as_deref()),
             "There is no company yet: leadline company create",
             frame,
             inner,

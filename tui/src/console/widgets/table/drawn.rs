@@ -10,7 +10,7 @@ use super::{Row, Table};
 use crate::console::theme::{Role, Theme};
 use crate::console::widgets::columns::{Column, Look, fitting};
 use crate::console::widgets::draw::{cut, pad, safe, wrapped};
-use crate::console::widgets::step::window_start;
+use crate::console::widgets::step::window_from;
 
 impl<R: Row> Table<R> {
     /// Draws head and rows into the area; without rows, the line that says why.
@@ -45,7 +45,8 @@ impl<R: Row> Table<R> {
         let is_faint = self.is_faint(look.now);
         let mut lines = vec![head(&shown, self.sort, look, width)];
         let rows = usize::from(area.height).saturating_sub(1);
-        let start = window_start(at, rows, visible.len());
+        let start = window_from(self.first.get(), at, rows, visible.len());
+        self.first.set(start);
         let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
         if !self.is_stale() {
             self.drawn.set((below, start));
