@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::{io::Read as _, path::Path};
+use std::{ffi::OsStr, io::Read as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 use leadline_fakes::{Behaviour, Receiver};
 use leadline_tests::{Cli, Daemon, Scene, leadline, post_lead, wait_until};
@@ -127,6 +127,14 @@ async fn a_wrong_command_line_is_told_in_one_line() {
         assert!(ran.error(2).contains(expected), "{args:?}: {ran:?}");
         assert_eq!(ran.stdout, "");
     }
+    // So is what is no text at all.
+    for (form, begins) in [("plain", "leadline: invalid UTF-8"), ("json", r#"{"error":{"code":"usage""#)] {
+        let mut command = cli.command(&["-o", form, "company", "show"]);
+        let output = command.arg(OsStr::from_bytes(b"\xff")).output().await.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with(begins) && told.lines().count() == 1, "{told}");
+    }
     let daemon = Daemon::start().await;
     let cli = Cli::new(daemon.socket());
     for (more, code, expected) in [
@@ -155,6 +163,20 @@ async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
     assert_eq!((ran.code, &error["error"]["code"]), (69, &json!("unreachable")));
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(cli.run(&["company", "list"]).await.error(69).contains("nobody listens"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_is_told_after_a_while() {
+    let (dir, cli) = alone();
+    let socket = dir.path().join("control.sock");
+    // It listens, and takes nobody in.
+    let _hung = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (listed, watched) = tokio::join!(cli.run(&["company", "list"]), cli.run(&["watch"]));
+    let told = format!(
+        "the daemon at unix:{} did not answer within 10 s; see its log, then try again",
+        socket.display()
+    );
+    assert_eq!([listed.error(69), watched.error(69)], [&*told, &*told]);
 }
 
 /// What a shell is told when the last of these words is to be completed.

@@ -396,9 +396,14 @@ fn one_line(rendered: &str) -> String {
 
 /// What could not be parsed may still say in which form it wants the error.
 fn asks_for_json() -> bool {
-    let arguments: Vec<_> = std::env::args().collect();
-    arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"))
-        || arguments.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json")
+    says_json(std::env::args_os())
+}
+
+/// Whether a line asks for JSON, whatever else it says: what is no text at all may be what is wrong with it.
+fn says_json(line: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<_> = line.map(|word| word.to_string_lossy().into_owned()).collect();
+    words.iter().any(|word| matches!(word.as_str(), "-ojson" | "-o=json" | "--output=json"))
+        || words.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json")
 }
 
 #[cfg(test)]
