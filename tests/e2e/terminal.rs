@@ -211,6 +211,7 @@ async fn completions_ask_the_daemon_and_propose_nothing_where_it_is_away() {
         ("leadline failure show ", vec![cause]),
         ("leadline delivery retry --cause ", vec![cause]),
         ("leadline delivery retry --died-s", vec!["--died-since"]),
+        ("leadline integration create --connector web", vec!["webhook"]),
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let found = proposed(&cli, &words).await;

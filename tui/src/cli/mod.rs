@@ -139,8 +139,8 @@ Examples:
   leadline delivery list --undelivered            what is stuck, oldest first
   leadline delivery retry --integration hook      push its dead deliveries again
 
-An ID may be a name if it is unique. Exit codes: 0 done, 1 refused or failed, 2 usage,
-69 no daemon answers, 77 you may not.";
+An ID may be a name if it is unique; an integration's may be COMPANY/NAME, as in 7/hook.
+Exit codes: 0 done, 1 refused or failed, 2 usage, 69 no daemon answers, 77 you may not.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
