@@ -181,7 +181,7 @@ fn job_result(job: &v1::Job) -> Result<(), CliError> {
     match (job.state(), dead) {
         (v1::JobState::Done, 0) => Ok(()),
         (v1::JobState::Done, _) => Err(CliError::Failed(format!(
-            "{dead} of {released} pushes failed; `leadline delivery list --state dead` shows them"
+            "{dead} of {released} pushes failed; `leadline delivery list --job {id} --state dead` shows them"
         ))),
         _ => Err(CliError::Failed(format!(
             "broken off: {rest} were not brought back, {pending} are in the queue and go on by themselves; see \
@@ -289,7 +289,7 @@ mod tests {
         };
         assert!(job_result(&job(v1::JobState::Done, 0)).is_ok());
         let failed = job_result(&job(v1::JobState::Done, 2)).unwrap_err().to_string();
-        assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --state dead` shows them");
+        assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --job J --state dead` shows them");
         for state in [v1::JobState::Cancelled, v1::JobState::Running] {
             let broken_off = job_result(&job(state, 0)).unwrap_err().to_string();
             assert_eq!(
