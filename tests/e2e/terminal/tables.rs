@@ -104,8 +104,9 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["lead", "list"], "NAME", "unsynced"),
         (&["lead", "find", "sarah"], "NAME", "Sarah Patel"),
         (&["delivery", "list"], "LEAD", "the hook"),
-        (&["attempt", "list"], "INTEGRATION", "rejected"),
-        (&["attempt", "list", "--integration", "the hook"], "INTEGRATION", "rejected"),
+        // Two companies may call an integration the same.
+        (&["attempt", "list"], "COMPANY", "rejected"),
+        (&["attempt", "list", "--integration", "the hook"], "COMPANY", "rejected"),
         (&["failure", "list"], "TEXT", "422 Unprocessable Entity"),
         (&["job", "list"], "ABOUT", "STATE"),
         (&["token", "list"], "NAME", "mara"),
@@ -139,7 +140,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
     let args = ["attempt", "list", "--integration", "the hook", "--limit", "1"];
     let plain = lists.scene.cli.run(&args).await.stdout;
     let cells: Vec<_> = plain.trim_end_matches('\n').split('\t').collect();
-    assert_eq!((cells.len(), cells[0], cells[5]), (12, &*attempt.id, "422"));
+    assert_eq!((cells.len(), cells[0], cells[5], cells[12]), (13, &*attempt.id, "422", "The Old Barn"));
     assert!(cells[9].len() > 60, "a pipe gets the whole text: {plain}");
     lists.end().await;
 }
