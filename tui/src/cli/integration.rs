@@ -265,7 +265,7 @@ impl Verb {
 fn reset(context: &Context, answer: v1::ResetIntegrationResponse) -> Result<(), CliError> {
     let shown = Reset::from(answer);
     context.out.object(&shown)?;
-    context.out.note(&shown.sentence());
+    context.out.note(&shown.sentence(|at| context.out.time(&at.to_string())));
     Ok(())
 }
 

@@ -218,7 +218,7 @@ impl Out {
                     self.table(rows, &self.shown(&people_see(key, rows)), usize::MAX).with_note()
                 }
                 Value::Array(rows) => self.plain(rows, &all(rows)),
-                Value::String(long) => display_block(long),
+                Value::String(long) => display_block(&self.said(key, long)),
                 other => display_block(&format!("{other:#}")),
             };
             push(&mut text, format_args!("\n{key}:\n{block}"));
@@ -443,6 +443,25 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         assert!(plain.ends_with(&format!("\tthrottled until {soon}: {error}\n")), "{plain}");
         let whole = out(Format::Table).fields(&json!({ "waits": waits }));
         assert_eq!(whole, format!("waits  throttled until {shown}: {error}\n"));
+    }
+
+    #[test]
+    fn people_read_the_times_of_sentences_in_their_own_zone() {
+        let short = "It is dead since 2026-06-04T14:00:00Z";
+        let long = format!("{short} {}", "x".repeat(200));
+        for (key, text, table) in [
+            ("why", short, "why  It is dead since 2026-06-04 15:00:00 +01\n".to_owned()),
+            ("error", short, format!("error  {short}\n")),
+            (
+                "why",
+                &*long,
+                format!("\nwhy:\nIt is dead since 2026-06-04 15:00:00 +01 {}\n", "x".repeat(200)),
+            ),
+        ] {
+            let item = json!({ key: text });
+            assert_eq!(out(Format::Table).fields(&item), table);
+            assert_eq!(out(Format::Plain).fields(&item), format!("{key}\t{text}\n"));
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
         let lifted = v1::Lifted { failure_count: 3, throttled_until: at(0), ..Default::default() };
         let reset = Reset::from(v1::ResetIntegrationResponse { lifted: Some(lifted), integration: None });
         assert_eq!(
-            reset.sentence(),
+            reset.sentence(|at| at.to_string()),
             "Failures forgotten: 3; the wait for the target until 1970-01-01T00:00:00Z is lifted; open breaker: none."
         );
     }

@@ -192,7 +192,7 @@ fn a_person_is_found_and_the_line_says_why() {
     visit(&mut app, "3 s a r a h");
     assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
     visit(&mut app, "enter");
-    assert!(shown(&app).contains("It is dead since 2026-11-20T13:02:11Z"), "{}", shown(&app));
+    assert!(shown(&app).contains("It is dead since 2026-11-20 13:02:11 UTC"), "{}", shown(&app));
     visit(&mut app, "down");
     assert!(shown(&app).contains("(flow \"big weddings\" not met)"), "{}", shown(&app));
     visit(&mut app, "up");

@@ -29,6 +29,7 @@ use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
+use crate::moment::retold;
 
 impl Row for Explained {
     fn id(&self) -> &str {
@@ -67,9 +68,13 @@ pub const COLUMNS: [Column<Explained>; 6] = [
         .value(|it: &Explained| json!(it.delivery.event)),
     shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
         .value(|it: &Explained| json!(it.delivery.at())),
-    shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {
+    shows(delivery::WHY.share(36, 250, 0), |it: &Explained, look| match it.why.as_str() {
         "" => styled(Role::Quiet, it.delivery.because().to_owned()),
-        why => plain(why),
+        why => plain(retold(why, |at| time::stamp(at, look.zone))),
+    })
+    .value(|it: &Explained| match it.why.as_str() {
+        "" => json!(it.delivery.because()),
+        why => json!(why),
     }),
 ];
 
