@@ -166,6 +166,24 @@ async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is_one() {
+    let (_dir, cli) = alone();
+    for args in [&["--help"][..], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = cli.command(args).stdout(writer).spawn().unwrap();
+        let left = child.wait_with_output().await.unwrap();
+        assert_eq!((left.status.code(), &*left.stderr), (Some(0), &b""[..]), "{args:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = cli.command(args).stdout(full).spawn().unwrap();
+        let left = child.wait_with_output().await.unwrap();
+        let told = String::from_utf8(left.stderr).unwrap();
+        assert_eq!(left.status.code(), Some(1), "{args:?}: {told}");
+        assert!(told.starts_with("leadline: stdout: No space left on device"), "{args:?}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_that_hangs_is_told_after_a_while() {
     let (dir, cli) = alone();
     let socket = dir.path().join("control.sock");
