@@ -45,9 +45,15 @@ pub(crate) fn retold(sentence: &str, say: impl Fn(Timestamp) -> String) -> Strin
     sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A moment in the past, or whenever a time names.
+/// A moment in the past, or whenever a time names; a time of day is the last one, which at night is yesterday's.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, MomentError> {
-    moment_at(text, &Timestamp::now().to_zoned(TimeZone::system()))
+    last_of(text, &Timestamp::now().to_zoned(TimeZone::system()))
+}
+
+fn last_of(text: &str, now: &Zoned) -> Result<Timestamp, MomentError> {
+    let (text, at) = (text.trim(), moment_at(text, now)?);
+    let is_to_come = at > now.timestamp() && time(text).is_some();
+    if is_to_come { moment_at(&format!("yesterday {text}"), now) } else { Ok(at) }
 }
 
 /// A moment to come: a time of day is the next one, a span begins now.
@@ -179,6 +185,21 @@ mod tests {
         }
         assert_eq!(moment_at("99999y", &now()).unwrap_err(), MomentError::NoTime);
         assert_eq!(moment_at("19000y", &now()).unwrap_err().to_string(), "too long ago");
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_last_one() {
+        // It is 15:00 at the reader's.
+        for (text, expected) in [
+            ("14:00", "2026-06-04T13:00:00Z"),
+            ("15:00", "2026-06-04T14:00:00Z"),
+            (" 16:00", "2026-06-03T15:00:00Z"),
+            ("15:00:01", "2026-06-03T14:00:01Z"),
+            ("today 16:00", "2026-06-04T15:00:00Z"),
+            ("2026-06-04 16:00", "2026-06-04T15:00:00Z"),
+        ] {
+            assert_eq!(last_of(text, &now()).map(|at| at.to_string()), Ok(expected.to_owned()), "{text}");
+        }
     }
 
     #[test]
