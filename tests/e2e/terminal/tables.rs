@@ -112,7 +112,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["token", "list"], "NAME", "mara"),
         // What happened when leads with its time.
         (&["audit", "list"], "AT", "created"),
-        (&["notice", "list"], "CREATED AT", "integration_failing"),
+        (&["notice", "list"], "CREATED AT", "Integration \"the hook\""),
     ] {
         let text = lists.printed(args).await;
         assert!(text.starts_with(first) && text.contains(cell), "{args:?}: {text}");
