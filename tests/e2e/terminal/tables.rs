@@ -99,7 +99,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["company", "list"][..], "NAME", "The Old Barn"),
         (&["intake-key", "list"], "PREFIX", "llk_7_"),
         (&["integration", "list"], "COMPANY", "failing"),
-        (&["flow", "list"], "NAME", "all"),
+        (&["flow", "list"], "NAME", "mill hook"),
         (&["form", "list"], "NAME", "the page"),
         (&["lead", "list"], "NAME", "unsynced"),
         (&["lead", "find", "sarah"], "NAME", "Sarah Patel"),

@@ -177,7 +177,7 @@ mod tests {
         check(
             &Flow::from(flow),
             json!({"id": "F", "company_id": 7, "name": "vip", "position": 1, "enabled": true, "stop": false,
-                "when": "true", "then": ["I"], "created_at": null, "warnings": []}),
+                "when": "true", "then": ["I"], "then_names": ["crm"], "created_at": null, "warnings": []}),
         );
         let report = v1::TestFlowResponse {
             tested: 3,
