@@ -21,6 +21,9 @@ const WHOLE: [&str; 11] = [
     "config",
 ];
 
+/// The lead of the fixture.
+const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+
 /// Company 7 and company 8 with two of everything that lists have, and who else takes part.
 struct Lists {
     scene: Scene,
@@ -135,6 +138,20 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
     fits(&args, &whole);
     assert!(whole.contains("Sarah Patel attempt 1 failed") && whole.contains('…'), "{whole}");
 
+    // The ids that other commands take are one word away.
+    let attempt = lists.scene.operator.finished(&lists.scene.integration).await.remove(0);
+    for (args, id) in [
+        (&["lead", "find", "sarah patel"][..], UUID),
+        (&["lead", "trace", UUID], &*attempt.delivery_id),
+        (&["delivery", "list"], &*attempt.delivery_id),
+        (&["company", "show", "7"], &*lists.scene.integration),
+    ] {
+        let text = lists.printed(args).await;
+        assert!(!text.contains(id) && text.contains("\n--wide shows ids"), "{args:?}: {text}");
+        let wide = lists.printed(&[args, &["--wide"]].concat()).await;
+        assert!(wide.contains(id) && !wide.contains("--wide"), "{args:?}: {wide}");
+    }
+
     // A pipe gets tabs and the whole text.
     let attempt = lists.scene.operator.finished(&lists.scene.integration).await.pop().unwrap();
     let args = ["attempt", "list", "--integration", "the hook", "--limit", "1"];
@@ -149,7 +166,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
 async fn what_is_shown_fits() {
     let lists = Lists::start().await;
     let attempt = lists.scene.operator.finished(&lists.scene.integration).await.remove(0);
-    let uuid = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+    let uuid = UUID;
     for (args, cells) in [
         (&["company", "show", "7"][..], &["The Old Barn", "keys:", "integrations:", "the hook"][..]),
         (&["integration", "show", "the hook"], &["failing"]),

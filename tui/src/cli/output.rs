@@ -30,6 +30,8 @@ const CELL_COLUMNS_MAX: usize = 60;
 const BESIDE_MAX: usize = 120;
 /// What the names of values take at most beside them.
 const NAMES: usize = 24;
+/// Said below tables that leave ids out.
+const IDS: &str = "--wide shows ids, which other commands take";
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,7 +83,7 @@ impl Out {
         if self.is_json() {
             return print(&pretty(item)?);
         }
-        print(&self.fields(&to_value(item)?))
+        self.thing(&to_value(item)?)
     }
 
     /// Prints one thing that people read in another shape.
@@ -105,7 +107,25 @@ impl Out {
         if value[key].to_string() != text {
             value[key] = Value::from(text);
         }
-        print(&self.fields(&value))
+        self.thing(&value)
+    }
+
+    /// Prints the fields of one thing.
+    fn thing(&self, item: &Value) -> Result<(), CliError> {
+        print(&self.fields(item))?;
+        let hides = |(key, value): (&String, &Value)| match value {
+            Value::Array(rows) => is_rows(value) && self.hides_ids(&people_see(key, rows)),
+            _ => false,
+        };
+        if item.as_object().into_iter().flatten().any(hides) {
+            self.note(IDS);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody reads a table of these columns without the ids that other commands take.
+    fn hides_ids(&self, columns: &[Column<'_>]) -> bool {
+        self.room().is_some() && !self.is_wide && columns.iter().any(|column| column.is_wide)
     }
 
     /// Prints many things that are short or all there is to know; nothing is cut.
@@ -139,6 +159,9 @@ impl Out {
         print(&table.text)?;
         if !table.left_out.is_empty() {
             self.note(&table.note());
+        }
+        if !items.is_empty() && self.hides_ids(columns) {
+            self.note(IDS);
         }
         Ok(())
     }
