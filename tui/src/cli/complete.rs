@@ -254,7 +254,10 @@ async fn newest(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
 /// By company and name, and by the name alone where it is the only one; by the id where a shell would take the name
 /// for more than a word.
 fn integrations(found: Vec<v1::Integration>) -> Vec<Proposal> {
-    let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c));
+    // One that begins with a dash would be an option.
+    let is_word = |text: &str| {
+        !text.starts_with('-') && text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c))
+    };
     let mut proposals = Vec::new();
     for it in &found {
         let badge = it.health.as_ref().map(|health| health.badge().word()).unwrap_or_default();
@@ -286,7 +289,9 @@ mod tests {
         let found = vec![named(7, "HubSpot", "A"), named(8, "HubSpot", "B"), named(7, "hook", "C")];
         let values = |found| integrations(found).into_iter().map(|(value, _)| value).collect::<Vec<_>>();
         assert_eq!(values(found), ["7/HubSpot", "8/HubSpot", "hook", "7/hook"]);
-        assert_eq!(values(vec![named(7, "big $(x) weddings", "D")]), ["D"], "a shell reads no name as more");
+        for name in ["big $(x) weddings", "--yes", "8/HubSpot"] {
+            assert_eq!(values(vec![named(7, name, "D")]), ["D"], "a shell reads no name as more");
+        }
     }
 
     #[test]
