@@ -11,6 +11,7 @@ use super::{
     CliError, Context,
     output_types::{Attempt, Job, RetryPlan, shapes},
     progress::Progress,
+    watch::ended,
 };
 use crate::jobs::JobProgress;
 
@@ -140,7 +141,7 @@ pub(crate) async fn follow_job(
     id: &str,
     cancels: bool,
 ) -> Result<(), CliError> {
-    let mut changes = client.watch_job(id).await?;
+    let mut changes = client.watch_job(id).await.map_err(|error| left(client, error, id))?;
     let progress = Progress::new();
     let mut last = None;
     loop {
@@ -154,7 +155,7 @@ pub(crate) async fn follow_job(
             }
             change = changes.next() => match change {
                 Some(job) => {
-                    let job = job?;
+                    let job = job.map_err(|error| left(client, error, id))?;
                     progress.show(&how_far(&job));
                     last = Some(job);
                 }
@@ -166,6 +167,18 @@ pub(crate) async fn follow_job(
     let job = last.ok_or_else(|| client.gone())?;
     context.out.object(&Job::from(job.clone()))?;
     job_result(&job)
+}
+
+/// Why a job is followed no further; one that the daemon went away from is not over.
+fn left(client: &Client, error: ClientError, id: &str) -> CliError {
+    match ended(client, error) {
+        error if error.is_away() => {
+            let rest =
+                format!("job {id} goes on with the daemon: `leadline job show {id} --wait` follows it");
+            CliError::Left { error, rest }
+        }
+        error => error.into(),
+    }
 }
 
 fn how_far(job: &v1::Job) -> String {
@@ -233,6 +246,8 @@ fn result_of(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
 mod tests {
     use std::collections::HashSet;
 
+    use leadline_client::Why;
+
     use super::*;
     use crate::fake::FakeDaemon;
 
@@ -273,6 +288,32 @@ mod tests {
         assert_eq!(counts, [2, PAGE_MAX as usize, 1]);
         let ids: HashSet<_> = retried.iter().map(|request| request.request_id.as_str()).collect();
         assert!(ids.len() == 3 && ids.iter().all(|id| id.len() == 26), "every mutation has its own id");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_the_daemon_went_away_from_is_not_over() {
+        let daemon = FakeDaemon::start().await;
+        let refused = |code, message: &str| ClientError::Refused {
+            code,
+            message: message.to_owned(),
+            credential: false,
+            why: Why::default(),
+        };
+        let address = daemon.client.address().clone();
+        let told = left(&daemon.client, refused("unavailable", "the daemon stops"), "J");
+        assert_eq!(
+            (told.exit_code(), told.to_string()),
+            (
+                69,
+                format!(
+                    "no daemon answers at {address} (the daemon stops); start `leadlined`, or say where it is with --server \
+             unix:PATH or https://HOST:PORT; job J goes on with the daemon: `leadline job show J --wait` follows it"
+                )
+            )
+        );
+        let other = left(&daemon.client, refused("not_found", "no job J"), "J");
+        assert_eq!((other.exit_code(), &*other.to_string()), (1, "no job J"));
+        daemon.stop().await;
     }
 
     #[test]
