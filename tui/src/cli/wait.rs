@@ -141,7 +141,8 @@ pub(crate) async fn follow_job(
     id: &str,
     cancels: bool,
 ) -> Result<(), CliError> {
-    let mut changes = client.watch_job(id).await.map_err(|error| left(client, error, id))?;
+    let left = |error| left(client, error, goes_on(id));
+    let mut changes = client.watch_job(id).await.map_err(left)?;
     let progress = Progress::new();
     let mut last = None;
     loop {
@@ -155,7 +156,7 @@ pub(crate) async fn follow_job(
             }
             change = changes.next() => match change {
                 Some(job) => {
-                    let job = job.map_err(|error| left(client, error, id))?;
+                    let job = job.map_err(left)?;
                     progress.show(&how_far(&job));
                     last = Some(job);
                 }
@@ -169,14 +170,15 @@ pub(crate) async fn follow_job(
     job_result(&job)
 }
 
-/// Why a job is followed no further; one that the daemon went away from is not over.
-fn left(client: &Client, error: ClientError, id: &str) -> CliError {
+/// What becomes of a job that the daemon went away from.
+fn goes_on(id: &str) -> String {
+    format!("job {id} goes on with the daemon: `leadline job show {id} --wait` follows it")
+}
+
+/// Why something is waited for no longer; where the daemon went away, with what becomes of it.
+fn left(client: &Client, error: ClientError, rest: String) -> CliError {
     match ended(client, error) {
-        error if error.is_away() => {
-            let rest =
-                format!("job {id} goes on with the daemon: `leadline job show {id} --wait` follows it");
-            CliError::Left { error, rest }
-        }
+        error if error.is_away() => CliError::Left { error, rest },
         error => error.into(),
     }
 }
@@ -218,7 +220,7 @@ pub(super) async fn outcome(
             "the push is not finished after {} s and goes on without us; see {what}",
             after.as_secs()
         ))),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(left(client, error, format!("{what} says what becomes of it"))),
     }
 }
 
@@ -300,7 +302,7 @@ mod tests {
             why: Why::default(),
         };
         let address = daemon.client.address().clone();
-        let told = left(&daemon.client, refused("unavailable", "the daemon stops"), "J");
+        let told = left(&daemon.client, refused("unavailable", "the daemon stops"), goes_on("J"));
         assert_eq!(
             (told.exit_code(), told.to_string()),
             (
@@ -311,9 +313,15 @@ mod tests {
                 )
             )
         );
-        let other = left(&daemon.client, refused("not_found", "no job J"), "J");
+        let other = left(&daemon.client, refused("not_found", "no job J"), goes_on("J"));
         assert_eq!((other.exit_code(), &*other.to_string()), (1, "no job J"));
+        let client = daemon.client.clone();
         daemon.stop().await;
+        let request = v1::AwaitAttemptRequest { delivery: "D1".into(), ..Default::default() };
+        let gone = outcome(&client, request).await.unwrap_err();
+        let told = gone.to_string();
+        assert!(told.ends_with("; `leadline delivery show D1` says what becomes of it"), "{told}");
+        assert_eq!(gone.exit_code(), 69);
     }
 
     #[test]
