@@ -147,7 +147,10 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["company", "show", "7"], &*lists.scene.integration),
     ] {
         let text = lists.printed(args).await;
-        assert!(!text.contains(id) && text.contains("\n--wide shows ids"), "{args:?}: {text}");
+        assert!(
+            !text.contains(id) && text.contains("\n--wide shows ids, which other commands take"),
+            "{args:?}: {text}"
+        );
         let wide = lists.printed(&[args, &["--wide"]].concat()).await;
         assert!(wide.contains(id) && !wide.contains("--wide"), "{args:?}: {wide}");
     }
