@@ -31,8 +31,8 @@ pub(crate) async fn test(
         return context.out.object(&json!({ "attempt_id": attempt }));
     }
     let outcome = outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
-    context.out.object(&Attempt::from(outcome.clone()))?;
-    result_of(&[outcome])
+    let printed = context.out.object(&Attempt::from(outcome.clone()));
+    result_of(&[outcome]).and(printed)
 }
 
 /// Counts what a retry would push, and says how long that takes.
@@ -62,14 +62,14 @@ pub(crate) async fn retry(
 ) -> Result<(), CliError> {
     let single = request.ids.len() == 1;
     let outcomes = push_again(client, request).await?;
-    match outcomes.as_slice() {
-        [outcome] if single => context.out.object(&Attempt::from(outcome.clone()))?,
+    let printed = match outcomes.as_slice() {
+        [outcome] if single => context.out.object(&Attempt::from(outcome.clone())),
         outcomes => {
             let attempts: Vec<Attempt> = shapes(outcomes.to_vec());
-            context.out.list(&attempts)?;
+            context.out.list(&attempts)
         }
-    }
-    result_of(&outcomes)
+    };
+    result_of(&outcomes).and(printed)
 }
 
 async fn push_again(
@@ -111,8 +111,8 @@ pub(crate) async fn outcomes(
     });
     let outcomes: Vec<v1::Attempt> = stream::iter(first).buffered(WAITS_MAX).try_collect().await?;
     let attempts: Vec<Attempt> = shapes(outcomes.clone());
-    context.out.list(&attempts)?;
-    result_of(&outcomes)
+    let printed = context.out.list(&attempts);
+    result_of(&outcomes).and(printed)
 }
 
 /// Pushes again what a filter finds, as a job, and follows it to its end. Whoever breaks that off cancels the job.
@@ -166,8 +166,8 @@ pub(crate) async fn follow_job(
     }
     drop(progress);
     let job = last.ok_or_else(|| client.gone())?;
-    context.out.object(&Job::from(job.clone()))?;
-    job_result(&job)
+    let printed = context.out.object(&Job::from(job.clone()));
+    job_result(&job).and(printed)
 }
 
 /// What becomes of a job that the daemon went away from.
@@ -224,6 +224,7 @@ pub(super) async fn outcome(
     }
 }
 
+/// Whether what was waited for arrived. A push that failed fails the command, whether or not somebody reads what was printed.
 fn result_of(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
     let failed: Vec<_> =
         outcomes.iter().filter(|attempt| attempt.state() != v1::AttemptState::Delivered).collect();
