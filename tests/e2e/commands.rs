@@ -312,6 +312,13 @@ async fn tests_and_retries_wait_for_the_outcome() {
     assert!(error["error"]["message"].as_str().unwrap().contains("attempt show"), "{error}");
     let tested = cli.run(&["integration", "test", "hook", "-o", "json"]).await;
     assert_eq!(outcome(&tested), (1, json!("failed"), json!(422)));
+    // It failed whether or not anybody reads of it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = cli.command(&["integration", "test", "hook"]).stdout(writer).spawn().unwrap();
+    let unread = unread.wait_with_output().await.unwrap();
+    let told = String::from_utf8(unread.stderr).unwrap();
+    assert!(unread.status.code() == Some(1) && told.starts_with("leadline: the push failed"), "{told}");
 
     scene.daemon.database().settled().await;
     let stuck = cli.json(&["delivery", "list", "--undelivered"]).await;
@@ -320,7 +327,7 @@ async fn tests_and_retries_wait_for_the_outcome() {
     assert_eq!(plan.as_object().unwrap().keys().collect::<Vec<_>>(), ["count", "seconds", "sample"]);
     assert_eq!((&plan["count"], &plan["sample"]), (&json!(1), &json!([stuck[0]])));
     assert!(plan["seconds"].is_number());
-    assert_eq!(scene.receiver.count(), 3, "a dry run pushes nothing");
+    assert_eq!(scene.receiver.count(), 4, "a dry run pushes nothing");
 
     scene.receiver.set(Behaviour::Good);
     let retried = cli.json(&["delivery", "retry", "--integration", "hook"]).await;

@@ -333,8 +333,8 @@ async fn the_commands_print_the_same_keys_always() {
     let crm = scene.integration("crm", &[]).await;
     let made = scene.flow("large", "lead.guest_count >= 100", &["crm"], &["--disabled"]).await;
     let expected = json!({"id": made["id"], "company_id": 7, "name": "large", "position": 1, "enabled": false,
-        "stop": false, "when": "lead.guest_count >= 100", "then": [crm], "created_at": made["created_at"],
-        "warnings": ["integration \"crm\" takes every lead, whatever flows say: set its routing to flows to leave it to them"]});
+        "stop": false, "when": "lead.guest_count >= 100", "then": [crm], "then_names": ["crm"],
+        "created_at": made["created_at"], "warnings": ["integration \"crm\" takes every lead, whatever flows say: set its routing to flows to leave it to them"]});
     assert_eq!(made, expected);
     let mut shown = expected.clone();
     shown["warnings"] = json!([]);

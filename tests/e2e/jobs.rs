@@ -136,6 +136,34 @@ async fn a_job_keeps_its_pace_is_cancelled_and_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_stops_leaves_its_job_to_the_next_and_says_so() {
+    let scene = Scene::start().await;
+    scene.receiver.set(Behaviour::RefuseAll(422, "closed".into()));
+    scene.operator.webhook(7, "crm", &scene.receiver.url("/"), json!({ "retries": 0 })).await;
+    scene.post_all().await;
+    wait_until("all are dead", async || scene.deliveries("dead").await == LEADS).await;
+    scene.receiver.set(Behaviour::Good);
+    let before = scene.receiver.count();
+    let slowly = ["delivery", "retry", "--integration", "crm", "--per-second", "1"];
+    let follows = scene.cli.command(&slowly).spawn().unwrap();
+    scene.receiver.wait_for(before + 1).await;
+    let jobs = scene.cli.json(&["job", "list"]).await;
+    let id = jobs[0]["id"].as_str().unwrap();
+    let scene = Scene(scene.0.restarted().await);
+    let left = follows.wait_with_output().await.unwrap();
+    let told = String::from_utf8(left.stderr).unwrap();
+    assert_eq!((left.status.code(), told.lines().count()), (Some(69), 1), "{told}");
+    let rest = format!("; job {id} goes on with the daemon: `leadline job show {id} --wait` follows it\n");
+    assert!(told.starts_with("leadline: no daemon answers at ") && told.ends_with(&rest), "{told}");
+    // So it does.
+    let moved = async || scene.cli.json(&["job", "show", id]).await["delivered"].as_u64().unwrap();
+    let so_far = moved().await;
+    wait_until("the job goes on", async || moved().await > so_far).await;
+    let job = scene.cli.json(&["job", "cancel", id]).await;
+    scene.check_rest(&job).await;
+}
+
+#[tokio::test]
 async fn who_breaks_off_a_push_of_leads_cancels_what_is_not_pushed() {
     let scene = Scene::start().await;
     scene.post_all().await;

@@ -91,6 +91,7 @@ async fn a_failing_integration_is_told_once_and_so_is_its_recovery() {
         ["notice.integration_recovered", "notice.credentials_refused", "notice.integration_failing"]
     );
     assert_eq!(list[2]["id"], json!(request.header("webhook-id")));
+    assert_eq!(list[2]["message"], body["message"]);
     wait_until("all are delivered", async || {
         let list = scene.cli.json(&["notice", "list"]).await;
         list.as_array().unwrap().iter().all(|it| it["state"] == "delivered" && it["attempts"] == 1)

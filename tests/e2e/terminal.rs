@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::{io::Read as _, path::Path};
+use std::{ffi::OsStr, io::Read as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 use leadline_fakes::{Behaviour, Receiver};
 use leadline_tests::{Cli, Daemon, Scene, leadline, post_lead, wait_until};
@@ -127,6 +127,14 @@ async fn a_wrong_command_line_is_told_in_one_line() {
         assert!(ran.error(2).contains(expected), "{args:?}: {ran:?}");
         assert_eq!(ran.stdout, "");
     }
+    // So is what is no text at all.
+    for (form, begins) in [("plain", "leadline: invalid UTF-8"), ("json", r#"{"error":{"code":"usage""#)] {
+        let mut command = cli.command(&["-o", form, "company", "show"]);
+        let output = command.arg(OsStr::from_bytes(b"\xff")).output().await.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with(begins) && told.lines().count() == 1, "{told}");
+    }
     let daemon = Daemon::start().await;
     let cli = Cli::new(daemon.socket());
     for (more, code, expected) in [
@@ -155,6 +163,38 @@ async fn no_daemon_is_told_with_its_socket_and_what_to_start() {
     assert_eq!((ran.code, &error["error"]["code"]), (69, &json!("unreachable")));
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(cli.run(&["company", "list"]).await.error(69).contains("nobody listens"));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is_one() {
+    let (_dir, cli) = alone();
+    for args in [&["--help"][..], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = cli.command(args).stdout(writer).spawn().unwrap();
+        let left = child.wait_with_output().await.unwrap();
+        assert_eq!((left.status.code(), &*left.stderr), (Some(0), &b""[..]), "{args:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = cli.command(args).stdout(full).spawn().unwrap();
+        let left = child.wait_with_output().await.unwrap();
+        let told = String::from_utf8(left.stderr).unwrap();
+        assert_eq!(left.status.code(), Some(1), "{args:?}: {told}");
+        assert!(told.starts_with("leadline: stdout: No space left on device"), "{args:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_is_told_after_a_while() {
+    let (dir, cli) = alone();
+    let socket = dir.path().join("control.sock");
+    // It listens, and takes nobody in.
+    let _hung = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (listed, watched) = tokio::join!(cli.run(&["company", "list"]), cli.run(&["watch"]));
+    let told = format!(
+        "the daemon at unix:{} did not answer within 10 s; see its log, then try again",
+        socket.display()
+    );
+    assert_eq!([listed.error(69), watched.error(69)], [&*told, &*told]);
 }
 
 /// What a shell is told when the last of these words is to be completed.
@@ -189,6 +229,7 @@ async fn completions_ask_the_daemon_and_propose_nothing_where_it_is_away() {
         ("leadline failure show ", vec![cause]),
         ("leadline delivery retry --cause ", vec![cause]),
         ("leadline delivery retry --died-s", vec!["--died-since"]),
+        ("leadline integration create --connector web", vec!["webhook"]),
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let found = proposed(&cli, &words).await;

@@ -147,13 +147,14 @@ pub mod attempt {
     pub const NUMBER: Column<'_> = column("number").short("try").rank(5).fixed(3, 2).right();
     pub const TRIGGER: Column<'_> = column("trigger").short("by").rank(6).fixed(6, 3);
     pub const STATE: Column<'_> = column("state").fixed(11, 0);
-    pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(2).fixed(4, 0);
-    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(3).fixed(11, 4);
+    pub const STATUS: Column<'_> = column("status_code").head("status").short("code").rank(3).fixed(4, 0);
+    pub const CLASS: Column<'_> = column("failure_class").head("class").rank(2).fixed(11, 4);
     pub const DURATION: Column<'_> = column("duration_ms").short("took").rank(7).fixed(5, 4).right();
     pub const STARTED: Column<'_> = column("started_at").short("time").rank(1).fixed(8, 0);
     pub const ERROR: Column<'_> = column("error").cut(12).share(12, 200, 1).wants(30);
     pub const LEAD: Column<'_> = column("lead_name").head("lead").place(1).rank(4).cut(10).share(10, 24, 1);
-    pub const INTEGRATION: Column<'_> = column("integration").place(2).cut(8);
+    pub const COMPANY: Column<'_> = column("company").place(2).cut(8);
+    pub const INTEGRATION: Column<'_> = column("integration").place(3).cut(8);
 }
 
 /// Deliveries.

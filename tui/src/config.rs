@@ -17,6 +17,7 @@ use toml::Spanned;
 use crate::console::Color;
 use crate::console::keymap::{Action, Clash, Keymap, NoKey, Press};
 
+pub(crate) use choice::typed_path;
 pub use choice::{Choice, Wanted};
 pub use sample::sample;
 

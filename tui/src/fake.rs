@@ -15,7 +15,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Server};
 
-/// Every delivery it knows had four attempts; `bad` fails again, `missing` is not there.
+/// Every delivery it knows had four attempts; `bad` fails again, `missing` is not there, `long` has much to say.
 pub(crate) struct FakeDaemon {
     /// Connected to it.
     pub(crate) client: Client,
@@ -33,6 +33,8 @@ struct Service {
 impl FakeDaemon {
     /// How many deliveries any filter finds: a page and one more.
     pub(crate) const DEAD: usize = PAGE_MAX as usize + 1;
+    /// How long the error of `long` is: longer than tonic takes by itself.
+    const LONG: usize = 5 * 1024 * 1024;
 
     /// Starts it on a socket of its own.
     pub(crate) async fn start() -> Self {
@@ -95,6 +97,10 @@ impl DeliveryService for Service {
     ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
         match request.into_inner().id.as_str() {
             "missing" => Err(Status::not_found("no delivery 'missing'")),
+            "long" => {
+                let delivery = Some(v1::Delivery { error: "x".repeat(FakeDaemon::LONG), ..delivery("long") });
+                Ok(Response::new(v1::GetDeliveryResponse { delivery, ..Default::default() }))
+            }
             id => {
                 let delivery = Some(delivery(id));
                 Ok(Response::new(v1::GetDeliveryResponse { delivery, ..Default::default() }))
@@ -199,6 +205,15 @@ async fn refusals_and_a_daemon_that_goes_are_told_apart() {
     let gone = client.get_attempt(v1::GetAttemptRequest::default()).await.unwrap_err();
     assert!(gone.is_away() && gone.exit_code() == 69, "{gone}");
     assert!(gone.to_string().contains("control.sock"), "{gone}");
+}
+
+#[tokio::test]
+async fn an_answer_may_be_as_long_as_what_it_tells() {
+    let daemon = FakeDaemon::start().await;
+    let request = v1::GetDeliveryRequest { id: "long".to_owned() };
+    let answer = daemon.client.get_delivery(request).await.unwrap();
+    assert_eq!(answer.delivery.unwrap().error.len(), FakeDaemon::LONG);
+    daemon.stop().await;
 }
 
 #[tokio::test]

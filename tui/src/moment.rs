@@ -28,9 +28,32 @@ pub(crate) fn reported(at: Option<prost_types::Timestamp>) -> Option<Timestamp> 
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
-/// A moment in the past, or whenever a time names.
+/// A time as people read it: in their own zone, which it names.
+pub(crate) fn shown(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// A sentence of the daemon's, in which times stand as the API has them, with each as `say` tells it.
+pub(crate) fn retold(sentence: &str, say: impl Fn(Timestamp) -> String) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        match bare.parse::<Timestamp>() {
+            Ok(at) if bare.ends_with('Z') => word.replacen(bare, &say(at), 1),
+            _ => word.to_owned(),
+        }
+    };
+    sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A moment in the past, or whenever a time names; a time of day is the last one, which at night is yesterday's.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, MomentError> {
-    moment_at(text, &Timestamp::now().to_zoned(TimeZone::system()))
+    last_of(text, &Timestamp::now().to_zoned(TimeZone::system()))
+}
+
+fn last_of(text: &str, now: &Zoned) -> Result<Timestamp, MomentError> {
+    let (text, at) = (text.trim(), moment_at(text, now)?);
+    let is_to_come = at > now.timestamp() && time(text).is_some();
+    if is_to_come { moment_at(&format!("yesterday {text}"), now) } else { Ok(at) }
 }
 
 /// A moment to come: a time of day is the next one, a span begins now.
@@ -171,6 +194,34 @@ mod tests {
         assert_eq!(moment_at("99999y", &now()).unwrap_err(), MomentError::NoTime);
         assert_eq!(moment_at("19000y", &now()).unwrap_err().to_string(), "too long ago");
     }
+
+    #[test]
+    fn a_time_of_day_is_the_last_one() {
+        // It is 15:00 at the reader's.
+        for (text, expected) in [
+            ("14:00", "2026-06-04T13:00:00Z"),
+            ("15:00", "2026-06-04T14:00:00Z"),
+            (" 16:00", "2026-06-03T15:00:00Z"),
+            ("15:00:01", "2026-06-03T14:00:01Z"),
+            ("today 16:00", "2026-06-04T15:00:00Z"),
+            ("2026-06-04 16:00", "2026-06-04T15:00:00Z"),
+        ] {
+            assert_eq!(last_of(text, &now()).map(|at| at.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_within_a_sentence_are_told_as_the_reader_has_them() {
+        let zone = now().time_zone().clone();
+        let sentence = "It is dead since 2026-06-04T13:02:11.5Z (503: not  before 2026-13-01T00:00:00Z or 2026-06-04); \
+                        the sweep comes back at 2026-06-04T14:02:53Z.";
+        assert_eq!(
+            retold(sentence, |at| shown(at, &zone)),
+            "It is dead since 2026-06-04 14:02:11 BST (503: not  before 2026-13-01T00:00:00Z or 2026-06-04); \
+             the sweep comes back at 2026-06-04 15:02:53 BST."
+        );
+    }
+
     #[test]
     fn what_is_to_come_is_the_next_of_its_kind() {
         for (text, expected) in [

@@ -113,18 +113,18 @@ pub(super) fn payload(connector: &dyn Connector, number: i32) -> Result<&'static
 
 /// An id in text.
 pub(super) fn id<T: FromStr<Err = crate::domain::ids::NotUlid>>(
-    field: &str,
+    kind: &str,
     text: &str,
 ) -> Result<T, Refusal> {
-    text.parse().map_err(|error| Refusal::Invalid(format!("{field} {text:?} is {error}")))
+    text.parse().map_err(|error| Refusal::not_an_id(kind, text, &error))
 }
 
 /// An id in text; the empty text is none.
 pub(super) fn optional_id<T: FromStr<Err = crate::domain::ids::NotUlid>>(
-    field: &str,
+    kind: &str,
     text: &str,
 ) -> Result<Option<T>, Refusal> {
-    if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
+    if text.is_empty() { Ok(None) } else { id(kind, text).map(Some) }
 }
 
 /// A reference; the empty text is none.

@@ -84,10 +84,13 @@ pub(super) async fn find_company(db: &mut PgConnection, reference: &str) -> Resu
     if reference.contains('\0') {
         return Err(unknown());
     }
+    // A number is an id before it is a name.
     if let Ok(id) = reference.parse::<i64>() {
         let known =
-            sqlx::query_scalar!("SELECT id FROM company WHERE id = $1", id).fetch_optional(db).await?;
-        return known.map(CompanyId).ok_or_else(unknown);
+            sqlx::query_scalar!("SELECT id FROM company WHERE id = $1", id).fetch_optional(&mut *db).await?;
+        if let Some(id) = known {
+            return Ok(CompanyId(id));
+        }
     }
     let ids = sqlx::query_scalar!("SELECT id FROM company WHERE name = $1 ORDER BY id LIMIT 10", reference)
         .fetch_all(db)

@@ -121,22 +121,34 @@ fn open_config(
 /// How many strokes of a reference may part the company from the name.
 const STROKES_MAX: usize = 4;
 
-/// The integration that `COMPANY/NAME` means. Either may have a stroke in its own name.
-async fn in_company(db: &mut PgConnection, reference: &str) -> Result<Option<LaneId>, Refusal> {
+/// The integrations that `COMPANY/NAME` may mean, of one company or of all. Either may have a stroke in its own name; a
+/// number is a company's id before it is a name, as everywhere.
+async fn in_company(
+    db: &mut PgConnection,
+    only: Option<i64>,
+    reference: &str,
+) -> Result<Vec<LaneId>, Refusal> {
+    let mut meant = Vec::new();
     for (at, _) in reference.match_indices('/').take(STROKES_MAX) {
         let (company, name) = (&reference[..at], &reference[at + 1..]);
+        let id = company.parse::<i64>().ok();
         let found = sqlx::query!(
             "SELECT i.company_id, i.id FROM integration i JOIN company c ON c.id = i.company_id
-             WHERE (c.name = $1 OR c.id = $2) AND i.name = $3 AND i.deleted_at IS NULL LIMIT 2",
+             WHERE (c.name = $1 OR c.id = $2) AND i.name = $3 AND i.deleted_at IS NULL
+               AND ($4::bigint IS NULL OR c.id = $4)
+             ORDER BY c.id = $2 DESC, c.id LIMIT 10",
             company,
-            company.parse::<i64>().ok(),
+            id,
             name,
+            only,
         )
         .fetch_all(&mut *db)
         .await?;
         match &found[..] {
             [] => {}
-            [only] => return Ok(Some(LaneId::new(CompanyId(only.company_id), only.id))),
+            [first, rest @ ..] if rest.is_empty() || Some(first.company_id) == id => {
+                meant.push(LaneId::new(CompanyId(first.company_id), first.id));
+            }
             several => {
                 let companies: Vec<_> =
                     several.iter().map(|row| format!("{}/{name}", row.company_id)).collect();
@@ -144,7 +156,7 @@ async fn in_company(db: &mut PgConnection, reference: &str) -> Result<Option<Lan
             }
         }
     }
-    Ok(None)
+    Ok(meant)
 }
 
 /// The integration that a reference means: an id, a name that only one has, of one company or of all, or
@@ -183,15 +195,14 @@ pub(super) async fn find_integration(
     )
     .fetch_all(&mut *db)
     .await?;
-    if named.is_empty() {
-        return match in_company(db, reference).await? {
-            Some(lane) if company.is_none_or(|company| company == lane.company.0) => Ok(lane),
-            _ => Err(unknown()),
-        };
-    }
-    let named: Vec<_> =
-        named.into_iter().map(|row| (CompanyId(row.company_id), IntegrationId::from(row.id))).collect();
-    let (company, integration) = Refusal::only_one(("integration", "integrations"), reference, &named)?;
+    let named = named.into_iter().map(|row| LaneId::new(CompanyId(row.company_id), row.id));
+    let mut meant: Vec<_> = named.collect();
+    // One's own name may be what another is called behind its company: whoever writes it is asked which.
+    meant.extend(in_company(db, company, reference).await?);
+    meant.sort_unstable();
+    meant.dedup();
+    let meant: Vec<_> = meant.into_iter().map(|lane| (lane.company, lane.integration)).collect();
+    let (company, integration) = Refusal::only_one(("integration", "integrations"), reference, &meant)?;
     Ok(LaneId::new(company, integration))
 }
 

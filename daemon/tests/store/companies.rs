@@ -87,6 +87,11 @@ async fn a_company_is_found_by_its_id_or_by_a_name_that_only_it_has() {
     assert_eq!(store.company("70").await.unwrap().name, "The Mill");
     assert_eq!(store.find_optional_company(None).await.unwrap(), None);
     assert_eq!(store.find_optional_company(Some("71")).await.unwrap(), Some(CompanyId(71)));
+    // One may be called like a number, which is somebody else's id first.
+    let year = bench.another_company(None, "1999").await;
+    assert_eq!(store.find_company("1999").await.unwrap(), year);
+    bench.another_company(None, "70").await;
+    assert_eq!(store.find_company("70").await.unwrap(), second);
     for (reference, expected) in [
         ("", "name a company, by its id or its name"),
         ("9", "no company \"9\""),

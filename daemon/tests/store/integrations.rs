@@ -128,6 +128,46 @@ async fn an_integration_is_found_by_id_by_name_and_by_its_companys_name() {
 }
 
 #[tokio::test]
+async fn a_name_that_may_mean_two_integrations_is_asked_about() {
+    let bench = Bench::new().await;
+    let find = async |company, reference: &str| bench.store.find_integration(company, reference).await;
+    let mill = bench.another("Mill").await;
+    let of_mill = bench.integration(mill, "crm").await;
+    // An integration whose own name is what the mill's is called.
+    for reference in [format!("{mill}/crm"), "Mill/crm".to_owned()] {
+        assert_eq!(find(None, &reference).await.unwrap().integration, of_mill);
+        let own = bench.integration(bench.company, &reference).await;
+        let refused = find(None, &reference).await.unwrap_err().to_string();
+        assert!(
+            refused
+                .starts_with(&format!("several integrations are named {reference:?}: use one of the ids "))
+                && refused.contains(&own.to_string())
+                && refused.contains(&of_mill.to_string()),
+            "{refused}"
+        );
+        assert_eq!(find(Some("The Old Barn"), &reference).await.unwrap().integration, own);
+        assert_eq!(find(Some("Mill"), &reference).await.unwrap().integration, of_mill);
+    }
+    // A stroke that may stand in the company's name or in the integration's.
+    let hill = bench.another("Mill/East").await;
+    let (short, long) = (bench.integration(hill, "hook").await, bench.integration(mill, "East/hook").await);
+    let refused = find(None, "Mill/East/hook").await.unwrap_err().to_string();
+    assert!(refused.contains(&short.to_string()) && refused.contains(&long.to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_number_before_a_stroke_is_an_id_before_it_is_a_name() {
+    let bench = Bench::new().await;
+    let mill = bench.another("Mill").await;
+    let of_mill = bench.integration(mill, "hook").await;
+    // Made later, and called like the number of the first.
+    let number = bench.another(&mill.to_string()).await;
+    bench.integration(number, "hook").await;
+    let found = bench.store.find_integration(None, &format!("{mill}/hook")).await.unwrap();
+    assert_eq!(found, LaneId { company: mill, integration: of_mill });
+}
+
+#[tokio::test]
 async fn a_change_is_written_sealed_and_raises_versions() {
     let bench = Bench::new().await;
     let lane = bench.lane();

@@ -21,6 +21,9 @@ const WHOLE: [&str; 11] = [
     "config",
 ];
 
+/// The lead of the fixture.
+const UUID: &str = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+
 /// Company 7 and company 8 with two of everything that lists have, and who else takes part.
 struct Lists {
     scene: Scene,
@@ -99,19 +102,20 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
         (&["company", "list"][..], "NAME", "The Old Barn"),
         (&["intake-key", "list"], "PREFIX", "llk_7_"),
         (&["integration", "list"], "COMPANY", "failing"),
-        (&["flow", "list"], "NAME", "all"),
+        (&["flow", "list"], "NAME", "mill hook"),
         (&["form", "list"], "NAME", "the page"),
         (&["lead", "list"], "NAME", "unsynced"),
         (&["lead", "find", "sarah"], "NAME", "Sarah Patel"),
         (&["delivery", "list"], "LEAD", "the hook"),
-        (&["attempt", "list"], "INTEGRATION", "rejected"),
-        (&["attempt", "list", "--integration", "the hook"], "INTEGRATION", "rejected"),
+        // Two companies may call an integration the same.
+        (&["attempt", "list"], "COMPANY", "rejected"),
+        (&["attempt", "list", "--integration", "the hook"], "COMPANY", "rejected"),
         (&["failure", "list"], "TEXT", "422 Unprocessable Entity"),
         (&["job", "list"], "ABOUT", "STATE"),
         (&["token", "list"], "NAME", "mara"),
         // What happened when leads with its time.
         (&["audit", "list"], "AT", "created"),
-        (&["notice", "list"], "CREATED AT", "integration_failing"),
+        (&["notice", "list"], "CREATED AT", "Integration \"the hook\""),
     ] {
         let text = lists.printed(args).await;
         assert!(text.starts_with(first) && text.contains(cell), "{args:?}: {text}");
@@ -134,12 +138,29 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
     fits(&args, &whole);
     assert!(whole.contains("Sarah Patel attempt 1 failed") && whole.contains('…'), "{whole}");
 
+    // The ids that other commands take are one word away.
+    let attempt = lists.scene.operator.finished(&lists.scene.integration).await.remove(0);
+    for (args, id) in [
+        (&["lead", "find", "sarah patel"][..], UUID),
+        (&["lead", "trace", UUID], &*attempt.delivery_id),
+        (&["delivery", "list"], &*attempt.delivery_id),
+        (&["company", "show", "7"], &*lists.scene.integration),
+    ] {
+        let text = lists.printed(args).await;
+        assert!(
+            !text.contains(id) && text.contains("\n--wide shows ids, which other commands take"),
+            "{args:?}: {text}"
+        );
+        let wide = lists.printed(&[args, &["--wide"]].concat()).await;
+        assert!(wide.contains(id) && !wide.contains("--wide"), "{args:?}: {wide}");
+    }
+
     // A pipe gets tabs and the whole text.
     let attempt = lists.scene.operator.finished(&lists.scene.integration).await.pop().unwrap();
     let args = ["attempt", "list", "--integration", "the hook", "--limit", "1"];
     let plain = lists.scene.cli.run(&args).await.stdout;
     let cells: Vec<_> = plain.trim_end_matches('\n').split('\t').collect();
-    assert_eq!((cells.len(), cells[0], cells[5]), (12, &*attempt.id, "422"));
+    assert_eq!((cells.len(), cells[0], cells[5], cells[12]), (13, &*attempt.id, "422", "The Old Barn"));
     assert!(cells[9].len() > 60, "a pipe gets the whole text: {plain}");
     lists.end().await;
 }
@@ -148,7 +169,7 @@ async fn lists_fit_lead_with_names_and_say_when_more_follows() {
 async fn what_is_shown_fits() {
     let lists = Lists::start().await;
     let attempt = lists.scene.operator.finished(&lists.scene.integration).await.remove(0);
-    let uuid = "01j8h6kqh4yg3xr8rwm6t6xfqe";
+    let uuid = UUID;
     for (args, cells) in [
         (&["company", "show", "7"][..], &["The Old Barn", "keys:", "integrations:", "the hook"][..]),
         (&["integration", "show", "the hook"], &["failing"]),

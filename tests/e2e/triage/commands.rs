@@ -1,5 +1,6 @@
 //! Commands of triage that narrow, follow or print what others wrote.
 
+use leadline_fakes::Receiver;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::*;
@@ -153,6 +154,41 @@ async fn json_of_any_command_steers_no_terminal() {
             assert!(ran.json().to_string().contains('\u{202e}'), "it means the same: {args:?}");
         }
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn causes_are_narrowed_by_company_integration_class_and_time() {
+    let scene = Scene::with(Behaviour::RefuseAll(422, "no such date".into())).await;
+    let cli = Cli::new(scene.daemon.socket());
+    let key = scene.operator.company(8).await;
+    let gone = Receiver::start(Behaviour::RefuseAll(404, "nobody lives here".into())).await.unwrap();
+    scene.operator.webhook(8, "crm", &gone.url("/"), json!({})).await;
+    scene.post(1).await;
+    let (status, answer) = post_lead(&scene.daemon.url("/v1/leads"), &key, sample_lead(2).to_string()).await;
+    assert_eq!(status, 202, "{answer}");
+    let codes = async |more: &[&str]| {
+        let list = cli.json(&[&["failure", "list"], more].concat()).await;
+        let code = |it: &Value| it["text"].as_str().unwrap()[..3].to_owned();
+        let mut codes: Vec<_> = list.as_array().unwrap().iter().map(code).collect();
+        codes.sort_unstable();
+        codes
+    };
+    wait_until("both are causes", async || codes(&[]).await == ["404", "422"]).await;
+    for (more, expected) in [
+        (&["--company", "8"][..], &["404"][..]),
+        (&["--company", "7"], &["422"]),
+        (&["--integration", "7/crm"], &["422"]),
+        (&["--integration", "8/crm"], &["404"]),
+        (&["--company", "8", "--integration", "crm"], &["404"]),
+        (&["--class", "credentials"], &[]),
+        (&["--class", "credentials,rejected"], &["404", "422"]),
+        (&["--since", "1h"], &["404", "422"]),
+        (&["--since", "tomorrow"], &[]),
+    ] {
+        assert_eq!(codes(more).await, expected, "{more:?}");
+    }
+    gone.stop().await;
     scene.end().await;
 }
 

@@ -35,8 +35,9 @@ const KEEP_ALIVE_SEEN: (Duration, Duration) = (Duration::from_secs(20), Duration
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Waiting for a push, or for a change of many deliveries, is bounded too: a lane may be throttled for hours.
 const AWAIT_DEADLINE: Duration = Duration::from_secs(300);
-/// The first message of a watch has every integration there is, and evidence every attempt; tonic's own limit is 4 MiB.
-const MESSAGE_MAX: usize = 256 * 1024 * 1024;
+/// The first message of a watch has every integration there is, a page may have a thousand with their settings, and the
+/// evidence of a lead every attempt; tonic's own limit is 4 MiB.
+const ANSWER_MAX: usize = 256 * 1024 * 1024;
 /// The most that the daemon puts into one page of a list.
 pub const PAGE_MAX: u32 = 1000;
 
@@ -149,7 +150,7 @@ impl Client {
         request: v1::WatchIntegrationsRequest,
     ) -> Result<Watch<v1::WatchIntegrationsResponse>, ClientError> {
         let service = v1::integration_service_client::IntegrationServiceClient::new(self.channel.clone());
-        self.open(service.max_decoding_message_size(MESSAGE_MAX).watch_integrations(request)).await
+        self.open(service.max_decoding_message_size(ANSWER_MAX).watch_integrations(request)).await
     }
 
     /// The last 50 attempts of an integration, then each as it starts and finishes.
@@ -178,7 +179,7 @@ impl Client {
         request: v1::ExportPersonRequest,
     ) -> Result<Watch<v1::ExportPersonResponse>, ClientError> {
         let service = v1::lead_service_client::LeadServiceClient::new(self.channel.clone());
-        self.open(service.max_decoding_message_size(MESSAGE_MAX).export_person(request)).await
+        self.open(service.max_decoding_message_size(ANSWER_MAX).export_person(request)).await
     }
 
     /// How far a job is, each time that changes, until it ends.
@@ -262,7 +263,7 @@ macro_rules! calls {
                 let mut call = Request::new(request);
                 call.set_timeout(deadline);
                 let service = v1::$module::$service::new(self.channel.clone());
-                let mut service = service.max_decoding_message_size(MESSAGE_MAX);
+                let mut service = service.max_decoding_message_size(ANSWER_MAX);
                 let answer = service.$name(call).await.map_err(|status| self.error(deadline, &status))?;
                 calls!(@take self answer $($part)?)
             }

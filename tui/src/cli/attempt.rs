@@ -67,10 +67,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn into_proto(self) -> v1::ListAttemptsRequest {
-        let at =
-            v1::Window { since: self.since.map(input::proto_time), until: self.until.map(input::proto_time) };
-        v1::ListAttemptsRequest {
+    fn into_proto(self) -> Result<v1::ListAttemptsRequest, CliError> {
+        Ok(v1::ListAttemptsRequest {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
             delivery: self.delivery.unwrap_or_default(),
@@ -78,9 +76,9 @@ impl Filter {
             failure_classes: self.classes.into_iter().map(i32::from).collect(),
             states: self.states.into_iter().map(i32::from).collect(),
             status_code: self.status.unwrap_or_default(),
-            at: (at != v1::Window::default()).then_some(at),
+            at: input::window(self.since, self.until)?,
             ..Default::default()
-        }
+        })
     }
 }
 
@@ -90,7 +88,7 @@ impl Verb {
         let client = context.client().await?;
         match self {
             Self::List { filter, page } => {
-                let filter = filter.into_proto();
+                let filter = filter.into_proto()?;
                 let ask = async |page_size, page_token| {
                     let request = v1::ListAttemptsRequest { page_size, page_token, ..filter.clone() };
                     let answer = client.list_attempts(request).await?;

@@ -5,9 +5,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
-    input::proto_time,
-    list_page,
+    CliError, Context, Page, input, list_page,
     moment::moment,
     output_types::{AuditLine, shapes},
 };
@@ -53,7 +51,7 @@ impl Verb {
         let request = v1::ListAuditRequest {
             company: company.unwrap_or_default(),
             operator: operator.unwrap_or_default(),
-            at: Some(v1::Window { since: since.map(proto_time), until: until.map(proto_time) }),
+            at: input::window(since, until)?,
             page_size: page.limit,
             page_token: page.token(),
             readings,

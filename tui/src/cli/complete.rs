@@ -16,7 +16,7 @@ use leadline_client::{Client, PAGE_MAX, Reach};
 use leadline_proto::v1;
 
 use crate::{
-    config::{Config, Wanted},
+    config::{Config, Wanted, typed_path},
     jobs::About,
     text::display_text,
 };
@@ -36,6 +36,7 @@ const NEWEST: u32 = 50;
 enum Noun {
     Company,
     Integration,
+    Connector,
     Flow,
     Cause,
     Job,
@@ -86,7 +87,16 @@ fn reach_of(line: &[OsString]) -> Option<Reach> {
         let behind = words().skip_while(|word| word != name).nth(1);
         behind.or_else(|| words().find_map(|word| word.strip_prefix(&format!("{name}=")).map(str::to_owned)))
     };
-    let reach = Reach { server: option("--server"), token: option("--token"), ..Reach::default() };
+    let file = |name: &str| option(name).map(|path| typed_path(&path));
+    let reach = Reach {
+        server: option("--server"),
+        token: option("--token"),
+        token_file: file("--token-file"),
+        ca: file("--ca"),
+        client_cert: file("--client-cert"),
+        client_key: file("--client-key"),
+        ..Reach::default()
+    };
     let wanted = Wanted { profile: option("--profile"), reach, ..Wanted::default() };
     Some(Config::load_for_command().ok()?.choose(wanted).ok()?.reach)
 }
@@ -112,6 +122,7 @@ fn meant(noun: &str, arg: &Arg) -> Option<Noun> {
         (Some("company"), ..) | (None, "company", "company") => Noun::Company,
         (Some("integration"), ..) | (None, "integration", "integration") => Noun::Integration,
         (Some("then"), "flow", _) => Noun::Integration,
+        (Some("connector" | "help-connector"), ..) => Noun::Connector,
         (None, "flow", "flow") => Noun::Flow,
         (Some("cause"), ..) | (None, "failure", "cause") => Noun::Cause,
         (Some("job"), ..) | (None, "job", "id") => Noun::Job,
@@ -163,6 +174,10 @@ async fn all(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
         Noun::Integration => {
             let request = v1::ListIntegrationsRequest { page_size, ..Default::default() };
             integrations(client.list_integrations(request).await.ok()?.integrations)
+        }
+        Noun::Connector => {
+            let found = client.all_connectors().await.ok()?;
+            found.into_iter().map(|it| (it.name, it.summary)).collect()
         }
         Noun::Flow => {
             let request = v1::ListFlowsRequest { page_size, ..Default::default() };
@@ -238,7 +253,10 @@ fn journey(state: &str, lead: &str, integration: &str) -> String {
 /// By company and name, and by the name alone where it is the only one; by the id where a shell would take the name
 /// for more than a word.
 fn integrations(found: Vec<v1::Integration>) -> Vec<Proposal> {
-    let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c));
+    // One that begins with a dash would be an option.
+    let is_word = |text: &str| {
+        !text.starts_with('-') && text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c))
+    };
     let mut proposals = Vec::new();
     for it in &found {
         let badge = it.health.as_ref().map(|health| health.badge().word()).unwrap_or_default();
@@ -270,7 +288,9 @@ mod tests {
         let found = vec![named(7, "HubSpot", "A"), named(8, "HubSpot", "B"), named(7, "hook", "C")];
         let values = |found| integrations(found).into_iter().map(|(value, _)| value).collect::<Vec<_>>();
         assert_eq!(values(found), ["7/HubSpot", "8/HubSpot", "hook", "7/hook"]);
-        assert_eq!(values(vec![named(7, "big $(x) weddings", "D")]), ["D"], "a shell reads no name as more");
+        for name in ["big $(x) weddings", "--yes", "8/HubSpot"] {
+            assert_eq!(values(vec![named(7, name, "D")]), ["D"], "a shell reads no name as more");
+        }
     }
 
     #[test]
@@ -285,6 +305,8 @@ mod tests {
             ("integration", "show", "integration", Some(Noun::Integration)),
             ("integration", "list", "company", Some(Noun::Company)),
             ("integration", "rotate-secret", "integration", Some(Noun::Integration)),
+            ("integration", "create", "connector", Some(Noun::Connector)),
+            ("integration", "create", "help_connector", Some(Noun::Connector)),
             ("delivery", "retry", "integration", Some(Noun::Integration)),
             ("delivery", "retry", "cause", Some(Noun::Cause)),
             ("delivery", "unskip", "job", Some(Noun::Job)),
@@ -313,5 +335,13 @@ mod tests {
         for line in ["leadline --server unix:/x/s company", "leadline company --server=unix:/x/s"] {
             assert_eq!(reach_of(&words(line)).unwrap().server.as_deref(), Some("unix:/x/s"), "{line}");
         }
+        let line = "leadline --server https://x:1 --token-file ~/t --ca=/x/ca --client-cert /x/c --client-key /x/k company";
+        let reach = reach_of(&words(line)).unwrap();
+        for (file, expected) in [(reach.ca, "/x/ca"), (reach.client_cert, "/x/c"), (reach.client_key, "/x/k")]
+        {
+            assert_eq!(file, Some(expected.into()));
+        }
+        let token = reach.token_file.unwrap();
+        assert!(token.is_absolute() && token.ends_with("t"), "no shell has replaced the ~ yet: {token:?}");
     }
 }

@@ -21,8 +21,8 @@ pub(crate) async fn set(context: &Context, client: &Client, integration: String)
     let attempt = client.set_credentials(request).await?.attempt_id;
     let tried = wait::outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
     if tried.state() != v1::AttemptState::Delivered {
-        context.out.object(&Attempt::from(tried.clone()))?;
-        return Err(CliError::Failed(format!("the old credentials stay: {}", tried.error)));
+        let stay = CliError::Failed(format!("the old credentials stay: {}", tried.error));
+        return Err::<(), _>(stay).and(context.out.object(&Attempt::from(tried)));
     }
     let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;
     let dead = found.health.as_ref().map_or(0, |health| health.dead);
@@ -74,8 +74,8 @@ pub(crate) async fn check(
         return show_proposals(context, &found);
     }
     let findings = found.findings.len();
-    context.out.object(&Integration::from(found))?;
-    fits(findings)
+    let printed = context.out.object(&Integration::from(found));
+    fits(findings).and(printed)
 }
 
 /// Prints the mapping as it would be with all that is proposed, and on stderr why.

@@ -8,7 +8,6 @@ use super::{
     CliError, Context, Page,
     hold::{Move, Unskip, Which, why},
     input,
-    input::proto_time,
     moment::moment,
     output_types::{Delivery, DeliveryShown, shapes},
     read_on::{Listed, Way, read_on},
@@ -147,10 +146,9 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn into_proto(self, undelivered: bool) -> v1::DeliveryFilter {
-        let at = (self.since.is_some() || self.until.is_some())
-            .then(|| v1::Window { since: self.since.map(proto_time), until: self.until.map(proto_time) });
-        v1::DeliveryFilter {
+    pub(super) fn into_proto(self, undelivered: bool) -> Result<v1::DeliveryFilter, CliError> {
+        let at = input::window(self.since, self.until)?;
+        Ok(v1::DeliveryFilter {
             company: self.company.unwrap_or_default(),
             integration: self.integration.unwrap_or_default(),
             lead: self.lead.unwrap_or_default(),
@@ -163,8 +161,8 @@ impl Filter {
             waiting: false,
             cause: self.cause.unwrap_or_default(),
             job_id: self.job.unwrap_or_default(),
-            died: self.died_since.map(|since| v1::Window { since: Some(proto_time(since)), until: None }),
-        }
+            died: input::window(self.died_since, None)?,
+        })
     }
 }
 
@@ -173,8 +171,8 @@ impl Verb {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
             Self::List { filter, undelivered, page } => {
+                let filter = filter.into_proto(undelivered)?;
                 let client = context.client().await?;
-                let filter = filter.into_proto(undelivered);
                 let ask = async |page_size, page_token| {
                     let filter = Some(filter.clone());
                     let request = v1::ListDeliveriesRequest { filter, page_size, page_token };
@@ -197,7 +195,7 @@ impl Verb {
             Self::Skip { which, yes } => which.run(context, Move::Skip { yes }).await,
             Self::Unskip(unskip) => unskip.run(context).await,
             Self::Retry { ids, filter, waiting, dry_run, re_render, per_second, no_wait } => {
-                let filter = v1::DeliveryFilter { waiting, ..filter.into_proto(false) };
+                let filter = v1::DeliveryFilter { waiting, ..filter.into_proto(false)? };
                 let mut request = retry_request(ids, filter)?;
                 (request.re_render, request.per_second) = (re_render, per_second);
                 let client = context.client().await?;

@@ -17,6 +17,9 @@ pub enum CliError {
     /// The daemon refused or is away.
     #[error("{error}{hint}", error = .0, hint = hint::after(.0))]
     Client(#[from] ClientError),
+    /// The daemon went away from something that goes on with it.
+    #[error("{error}; {rest}")]
+    Left { error: ClientError, rest: String },
     /// The command line asks for something that cannot be.
     #[error("{0}")]
     Usage(String),
@@ -44,7 +47,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(error) => error.exit_code(),
+            Self::Client(error) | Self::Left { error, .. } => error.exit_code(),
             Self::Usage(_) | Self::Config(_) => 2,
             Self::Failed(_) | Self::Io { .. } | Self::Console(_) => 1,
         }
@@ -52,7 +55,7 @@ impl CliError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Client(error) => error.code(),
+            Self::Client(error) | Self::Left { error, .. } => error.code(),
             Self::Usage(_) | Self::Config(_) => "usage",
             Self::Failed(_) | Self::Console(_) => "failed",
             Self::Io { .. } => "io",

@@ -51,6 +51,10 @@ fn hint(why: &Why) -> Option<String> {
             let noun = about("kind")?.replace(' ', "-");
             format!(": `leadline {noun} list` shows those there are")
         }
+        "NOT_AN_ID" => match about("kind")? {
+            "lead" => "; `leadline lead find` finds leads by name, e-mail address or phone number".to_owned(),
+            kind => format!("; `leadline {} list` shows them", kind.replace(' ', "-")),
+        },
         "NOTHING_FAILS" => ": `leadline failure list` shows what does".to_owned(),
         "NOBODY_HAS" => ": `leadline lead find` finds parts of it".to_owned(),
         "TIME_IS_OVER" => ", as in --until 18:00 or --for 2h".to_owned(),
@@ -179,6 +183,12 @@ mod tests {
     fn each_reason_that_has_a_command_names_it() {
         for (reason, about, reported) in [
             ("UNKNOWN", &[("kind", "intake key")][..], ": `leadline intake-key list` shows those there are"),
+            (
+                "NOT_AN_ID",
+                &[("kind", "lead")],
+                "; `leadline lead find` finds leads by name, e-mail address or phone number",
+            ),
+            ("NOT_AN_ID", &[("kind", "intake key")], "; `leadline intake-key list` shows them"),
             ("NOTHING_FAILS", &[], ": `leadline failure list` shows what does"),
             ("NOBODY_HAS", &[], ": `leadline lead find` finds parts of it"),
             ("TIME_IS_OVER", &[], ", as in --until 18:00 or --for 2h"),

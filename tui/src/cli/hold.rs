@@ -35,7 +35,7 @@ impl Which {
     /// Moves them, or counts what would be moved.
     pub(crate) async fn run(self, context: &Context, how: Move) -> Result<(), CliError> {
         let dry_run = self.dry_run;
-        let (ids, filter) = named_or_found(self.ids, self.filter.into_proto(false))?;
+        let (ids, filter) = named_or_found(self.ids, self.filter.into_proto(false)?)?;
         let client = context.client().await?;
         let request_id = String::new();
         let moved: Moved = match how {

@@ -127,7 +127,7 @@ impl Import {
             context.out.remark(&said)
         }
         // What came in before something failed is in, and is told.
-        context.out.object_or(&reported, &reported.for_people())?;
+        let printed = context.out.object_or(&reported, &reported.for_people());
         if reported.hidden_problems() > 0 {
             context.out.remark(&format!("{} more lines have problems.", reported.hidden_problems()));
         }
@@ -136,7 +136,7 @@ impl Import {
             return Err(failure);
         }
         match (reported.refused(), self.dry_run) {
-            (0, _) => Ok(()),
+            (0, _) => printed,
             (refused, dry_run) => Err(CliError::Failed(format!(
                 "{refused} of {} lines {} refused: correct them and import the file again, what is in stays as it is",
                 reported.lines(),

@@ -11,6 +11,7 @@ use crossterm::{
     terminal::{disable_raw_mode, enable_raw_mode},
 };
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+use leadline_proto::v1;
 use serde_json::value::RawValue;
 
 use super::CliError;
@@ -67,6 +68,21 @@ pub(crate) fn seconds(text: &str) -> Result<u32, SpanError> {
 /// A time as the API takes it.
 pub(crate) fn proto_time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// What is between two times, as the API takes it; none where neither is named.
+pub(crate) fn window(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<Option<v1::Window>, CliError> {
+    if since.zip(until).is_some_and(|(since, until)| until < since) {
+        return Err(CliError::Usage(
+            "--until lies before --since, so nothing is between them; a time of day is the last one"
+                .to_owned(),
+        ));
+    }
+    let is_named = since.is_some() || until.is_some();
+    Ok(is_named.then(|| v1::Window { since: since.map(proto_time), until: until.map(proto_time) }))
 }
 
 /// Reads one of an enum's words; whoever writes another is told them all.
@@ -231,6 +247,23 @@ mod tests {
             assert_eq!(seconds(bad).unwrap_err().to_string(), reported, "{bad}");
         }
         assert_eq!(seconds("49710d"), Ok(49_710 * 86_400));
+    }
+
+    #[test]
+    fn a_window_ends_behind_its_beginning() {
+        let at = |second| Some(Timestamp::from_second(second).unwrap());
+        let seconds = |since, until| {
+            let window = window(since, until).unwrap();
+            window.map(|it| [it.since, it.until].map(|end| end.map(|end| end.seconds)))
+        };
+        assert_eq!(seconds(None, None), None);
+        assert_eq!(seconds(at(5), None), Some([Some(5), None]));
+        assert_eq!(seconds(at(5), at(5)), Some([Some(5), Some(5)]));
+        let error = window(at(5), at(4)).unwrap_err();
+        assert_eq!(
+            (error.exit_code(), &*error.to_string()),
+            (2, "--until lies before --since, so nothing is between them; a time of day is the last one")
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub(crate) enum Verb {
 /// The integration meant.
 #[derive(Debug, Args)]
 pub(crate) struct Reference {
-    /// Its id, or its name if that is unique
+    /// Its id, its name if that is unique, or COMPANY/NAME
     #[arg(value_name = "ID")]
     pub(super) integration: String,
 }
@@ -133,7 +133,7 @@ struct Fields {
     /// The company whose leads it gets
     #[arg(long, value_name = "ID")]
     company: String,
-    /// What it speaks
+    /// What it speaks: webhook, hubspot, …; --help-connector tells what each takes
     #[arg(long)]
     connector: String,
     /// Its name, unique in the company
@@ -267,7 +267,7 @@ impl Verb {
 fn reset(context: &Context, answer: v1::ResetIntegrationResponse) -> Result<(), CliError> {
     let shown = Reset::from(answer);
     context.out.object(&shown)?;
-    context.out.note(&shown.sentence());
+    context.out.note(&shown.sentence(|at| context.out.time(&at.to_string())));
     Ok(())
 }
 

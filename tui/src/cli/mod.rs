@@ -141,8 +141,8 @@ Examples:
   leadline delivery list --undelivered            what is stuck, oldest first
   leadline delivery retry --integration hook      push its dead deliveries again
 
-An ID may be a name if it is unique. Exit codes: 0 done, 1 refused or failed, 2 usage,
-69 no daemon answers, 77 you may not.";
+An ID may be a name if it is unique; an integration's may be COMPANY/NAME, as in 7/hook.
+Exit codes: 0 done, 1 refused or failed, 2 usage, 69 no daemon answers, 77 you may not.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -408,9 +408,14 @@ fn one_line(rendered: &str) -> String {
 
 /// What could not be parsed may still say in which form it wants the error.
 fn asks_for_json() -> bool {
-    let arguments: Vec<_> = std::env::args().collect();
-    arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"))
-        || arguments.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json")
+    says_json(std::env::args_os())
+}
+
+/// Whether a line asks for JSON, whatever else it says: what is no text at all may be what is wrong with it.
+fn says_json(line: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<_> = line.map(|word| word.to_string_lossy().into_owned()).collect();
+    words.iter().any(|word| matches!(word.as_str(), "-ojson" | "-o=json" | "--output=json"))
+        || words.windows(2).any(|pair| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json")
 }
 
 #[cfg(test)]

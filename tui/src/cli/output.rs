@@ -30,6 +30,8 @@ const CELL_COLUMNS_MAX: usize = 60;
 const BESIDE_MAX: usize = 120;
 /// What the names of values take at most beside them.
 const NAMES: usize = 24;
+/// Said below tables that leave ids out.
+const IDS: &str = "--wide shows ids, which other commands take";
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,7 +83,7 @@ impl Out {
         if self.is_json() {
             return print(&pretty(item)?);
         }
-        print(&self.fields(&to_value(item)?))
+        self.thing(&to_value(item)?)
     }
 
     /// Prints one thing that people read in another shape.
@@ -105,7 +107,25 @@ impl Out {
         if value[key].to_string() != text {
             value[key] = Value::from(text);
         }
-        print(&self.fields(&value))
+        self.thing(&value)
+    }
+
+    /// Prints the fields of one thing.
+    fn thing(&self, item: &Value) -> Result<(), CliError> {
+        print(&self.fields(item))?;
+        let hides = |(key, value): (&String, &Value)| match value {
+            Value::Array(rows) => is_rows(value) && self.hides_ids(&people_see(key, rows)),
+            _ => false,
+        };
+        if item.as_object().into_iter().flatten().any(hides) {
+            self.note(IDS);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody reads a table of these columns without the ids that other commands take.
+    fn hides_ids(&self, columns: &[Column<'_>]) -> bool {
+        self.room().is_some() && !self.is_wide && columns.iter().any(|column| column.is_wide)
     }
 
     /// Prints many things that are short or all there is to know; nothing is cut.
@@ -139,6 +159,9 @@ impl Out {
         print(&table.text)?;
         if !table.left_out.is_empty() {
             self.note(&table.note());
+        }
+        if !items.is_empty() && self.hides_ids(columns) {
+            self.note(IDS);
         }
         Ok(())
     }
@@ -218,7 +241,7 @@ impl Out {
                     self.table(rows, &self.shown(&people_see(key, rows)), usize::MAX).with_note()
                 }
                 Value::Array(rows) => self.plain(rows, &all(rows)),
-                Value::String(long) => display_block(long),
+                Value::String(long) => display_block(&self.said(key, long)),
                 other => display_block(&format!("{other:#}")),
             };
             push(&mut text, format_args!("\n{key}:\n{block}"));
@@ -443,6 +466,25 @@ evil\\u{1b}[2J\\u{9}  10  –                        –
         assert!(plain.ends_with(&format!("\tthrottled until {soon}: {error}\n")), "{plain}");
         let whole = out(Format::Table).fields(&json!({ "waits": waits }));
         assert_eq!(whole, format!("waits  throttled until {shown}: {error}\n"));
+    }
+
+    #[test]
+    fn people_read_the_times_of_sentences_in_their_own_zone() {
+        let short = "It is dead since 2026-06-04T14:00:00Z";
+        let long = format!("{short} {}", "x".repeat(200));
+        for (key, text, table) in [
+            ("why", short, "why  It is dead since 2026-06-04 15:00:00 +01\n".to_owned()),
+            ("error", short, format!("error  {short}\n")),
+            (
+                "why",
+                &*long,
+                format!("\nwhy:\nIt is dead since 2026-06-04 15:00:00 +01 {}\n", "x".repeat(200)),
+            ),
+        ] {
+            let item = json!({ key: text });
+            assert_eq!(out(Format::Table).fields(&item), table);
+            assert_eq!(out(Format::Plain).fields(&item), format!("{key}\t{text}\n"));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ const SIDE_MIN: usize = 40;
 /// What to render, and with what.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The integration's id, or its name if that is unique
+    /// The integration's id, its name if that is unique, or COMPANY/NAME
     #[arg(value_name = "ID")]
     integration: String,
     /// The lead to render [default: the sample of test pushes]

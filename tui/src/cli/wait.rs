@@ -11,6 +11,7 @@ use super::{
     CliError, Context,
     output_types::{Attempt, Job, RetryPlan, shapes},
     progress::Progress,
+    watch::ended,
 };
 use crate::jobs::JobProgress;
 
@@ -30,8 +31,8 @@ pub(crate) async fn test(
         return context.out.object(&json!({ "attempt_id": attempt }));
     }
     let outcome = outcome(client, v1::AwaitAttemptRequest { attempt, ..Default::default() }).await?;
-    context.out.object(&Attempt::from(outcome.clone()))?;
-    result_of(&[outcome])
+    let printed = context.out.object(&Attempt::from(outcome.clone()));
+    result_of(&[outcome]).and(printed)
 }
 
 /// Counts what a retry would push, and says how long that takes.
@@ -61,14 +62,14 @@ pub(crate) async fn retry(
 ) -> Result<(), CliError> {
     let single = request.ids.len() == 1;
     let outcomes = push_again(client, request).await?;
-    match outcomes.as_slice() {
-        [outcome] if single => context.out.object(&Attempt::from(outcome.clone()))?,
+    let printed = match outcomes.as_slice() {
+        [outcome] if single => context.out.object(&Attempt::from(outcome.clone())),
         outcomes => {
             let attempts: Vec<Attempt> = shapes(outcomes.to_vec());
-            context.out.list(&attempts)?;
+            context.out.list(&attempts)
         }
-    }
-    result_of(&outcomes)
+    };
+    result_of(&outcomes).and(printed)
 }
 
 async fn push_again(
@@ -110,8 +111,8 @@ pub(crate) async fn outcomes(
     });
     let outcomes: Vec<v1::Attempt> = stream::iter(first).buffered(WAITS_MAX).try_collect().await?;
     let attempts: Vec<Attempt> = shapes(outcomes.clone());
-    context.out.list(&attempts)?;
-    result_of(&outcomes)
+    let printed = context.out.list(&attempts);
+    result_of(&outcomes).and(printed)
 }
 
 /// Pushes again what a filter finds, as a job, and follows it to its end. Whoever breaks that off cancels the job.
@@ -140,7 +141,8 @@ pub(crate) async fn follow_job(
     id: &str,
     cancels: bool,
 ) -> Result<(), CliError> {
-    let mut changes = client.watch_job(id).await?;
+    let left = |error| left(client, error, goes_on(id));
+    let mut changes = client.watch_job(id).await.map_err(left)?;
     let progress = Progress::new();
     let mut last = None;
     loop {
@@ -154,7 +156,7 @@ pub(crate) async fn follow_job(
             }
             change = changes.next() => match change {
                 Some(job) => {
-                    let job = job?;
+                    let job = job.map_err(left)?;
                     progress.show(&how_far(&job));
                     last = Some(job);
                 }
@@ -164,8 +166,21 @@ pub(crate) async fn follow_job(
     }
     drop(progress);
     let job = last.ok_or_else(|| client.gone())?;
-    context.out.object(&Job::from(job.clone()))?;
-    job_result(&job)
+    let printed = context.out.object(&Job::from(job.clone()));
+    job_result(&job).and(printed)
+}
+
+/// What becomes of a job that the daemon went away from.
+fn goes_on(id: &str) -> String {
+    format!("job {id} goes on with the daemon: `leadline job show {id} --wait` follows it")
+}
+
+/// Why something is waited for no longer; where the daemon went away, with what becomes of it.
+fn left(client: &Client, error: ClientError, rest: String) -> CliError {
+    match ended(client, error) {
+        error if error.is_away() => CliError::Left { error, rest },
+        error => error.into(),
+    }
 }
 
 fn how_far(job: &v1::Job) -> String {
@@ -181,7 +196,7 @@ fn job_result(job: &v1::Job) -> Result<(), CliError> {
     match (job.state(), dead) {
         (v1::JobState::Done, 0) => Ok(()),
         (v1::JobState::Done, _) => Err(CliError::Failed(format!(
-            "{dead} of {released} pushes failed; `leadline delivery list --state dead` shows them"
+            "{dead} of {released} pushes failed; `leadline delivery list --job {id} --state dead` shows them"
         ))),
         _ => Err(CliError::Failed(format!(
             "broken off: {rest} were not brought back, {pending} are in the queue and go on by themselves; see \
@@ -205,10 +220,11 @@ pub(super) async fn outcome(
             "the push is not finished after {} s and goes on without us; see {what}",
             after.as_secs()
         ))),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(left(client, error, format!("{what} says what becomes of it"))),
     }
 }
 
+/// Whether what was waited for arrived. A push that failed fails the command, whether or not somebody reads what was printed.
 fn result_of(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
     let failed: Vec<_> =
         outcomes.iter().filter(|attempt| attempt.state() != v1::AttemptState::Delivered).collect();
@@ -232,6 +248,8 @@ fn result_of(outcomes: &[v1::Attempt]) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use leadline_client::Why;
 
     use super::*;
     use crate::fake::FakeDaemon;
@@ -275,6 +293,38 @@ mod tests {
         assert!(ids.len() == 3 && ids.iter().all(|id| id.len() == 26), "every mutation has its own id");
     }
 
+    #[tokio::test]
+    async fn a_job_that_the_daemon_went_away_from_is_not_over() {
+        let daemon = FakeDaemon::start().await;
+        let refused = |code, message: &str| ClientError::Refused {
+            code,
+            message: message.to_owned(),
+            credential: false,
+            why: Why::default(),
+        };
+        let address = daemon.client.address().clone();
+        let told = left(&daemon.client, refused("unavailable", "the daemon stops"), goes_on("J"));
+        assert_eq!(
+            (told.exit_code(), told.to_string()),
+            (
+                69,
+                format!(
+                    "no daemon answers at {address} (the daemon stops); start `leadlined`, or say where it is with --server \
+             unix:PATH or https://HOST:PORT; job J goes on with the daemon: `leadline job show J --wait` follows it"
+                )
+            )
+        );
+        let other = left(&daemon.client, refused("not_found", "no job J"), goes_on("J"));
+        assert_eq!((other.exit_code(), &*other.to_string()), (1, "no job J"));
+        let client = daemon.client.clone();
+        daemon.stop().await;
+        let request = v1::AwaitAttemptRequest { delivery: "D1".into(), ..Default::default() };
+        let gone = outcome(&client, request).await.unwrap_err();
+        let told = gone.to_string();
+        assert!(told.ends_with("; `leadline delivery show D1` says what becomes of it"), "{told}");
+        assert_eq!(gone.exit_code(), 69);
+    }
+
     #[test]
     fn a_job_fails_the_command_if_a_push_failed_or_it_was_broken_off() {
         let job = |state: v1::JobState, dead| v1::Job {
@@ -289,7 +339,7 @@ mod tests {
         };
         assert!(job_result(&job(v1::JobState::Done, 0)).is_ok());
         let failed = job_result(&job(v1::JobState::Done, 2)).unwrap_err().to_string();
-        assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --state dead` shows them");
+        assert_eq!(failed, "2 of 5 pushes failed; `leadline delivery list --job J --state dead` shows them");
         for state in [v1::JobState::Cancelled, v1::JobState::Running] {
             let broken_off = job_result(&job(state, 0)).unwrap_err().to_string();
             assert_eq!(

@@ -95,11 +95,18 @@ impl Config {
     }
 
     fn resolve(&self, path: &Path, home: Option<&Path>) -> PathBuf {
-        match (path.strip_prefix("~"), home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => self.directory.join(path),
-        }
+        at_home(path, home).unwrap_or_else(|| self.directory.join(path))
     }
+}
+
+/// A path of a command line that no shell has read yet.
+pub(crate) fn typed_path(path: &str) -> PathBuf {
+    at_home(Path::new(path), home().as_deref()).unwrap_or_else(|| PathBuf::from(path))
+}
+
+/// What a path that begins with `~` means.
+fn at_home(path: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    Some(home?.join(path.strip_prefix("~").ok()?))
 }
 
 fn home() -> Option<PathBuf> {

@@ -57,7 +57,7 @@ pub(in crate::store) async fn find_lead(
     company: Option<CompanyId>,
     uuid: &str,
 ) -> Result<(CompanyId, LeadId), Refusal> {
-    let id = uuid.parse::<LeadId>().map_err(|error| Refusal::Invalid(format!("lead {uuid:?} is {error}")))?;
+    let id = uuid.parse::<LeadId>().map_err(|error| Refusal::not_an_id("lead", uuid, &error))?;
     let owners = sqlx::query_scalar!(
         "SELECT c.id FROM company c CROSS JOIN LATERAL
          (SELECT 1 FROM lead l WHERE l.company_id = c.id AND l.id = $1) x

@@ -3,7 +3,11 @@
 use std::fmt::Display;
 
 use super::command::Refusal;
-use crate::domain::{cause::CauseId, ids::CompanyId, why::Explanation};
+use crate::domain::{
+    cause::CauseId,
+    ids::{CompanyId, NotUlid},
+    why::Explanation,
+};
 
 /// Why a command is refused. What to do about it is the client's to say: it knows its own commands and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub enum RefusalReason {
     Unknown,
     /// What a request names by its name is there several times.
     Ambiguous,
+    /// What stands where an id belongs is none.
+    NotAnId,
     /// Nothing is dead or waits for a retry of a cause.
     NothingFails,
     /// No lead has an e-mail address.
@@ -62,6 +68,7 @@ impl RefusalReason {
         match self {
             Self::Unknown => "UNKNOWN",
             Self::Ambiguous => "AMBIGUOUS_NAME",
+            Self::NotAnId => "NOT_AN_ID",
             Self::NothingFails => "NOTHING_FAILS",
             Self::NobodyHas => "NOBODY_HAS",
             Self::TimeIsOver => "TIME_IS_OVER",
@@ -87,7 +94,9 @@ impl RefusalReason {
     pub const fn fault(self) -> Fault {
         match self {
             Self::Unknown | Self::NothingFails | Self::NobodyHas => Fault::Missing,
-            Self::Ambiguous | Self::NoScope | Self::ChecksNothing | Self::TimeIsOver => Fault::Request,
+            Self::Ambiguous | Self::NotAnId | Self::NoScope | Self::ChecksNothing | Self::TimeIsOver => {
+                Fault::Request
+            }
             _ => Fault::State,
         }
     }
@@ -137,6 +146,12 @@ impl Refusal {
     #[must_use]
     pub fn unknown(kind: &str, reference: impl Display) -> Self {
         Known::new(RefusalReason::Unknown, format!("no {kind} {reference}")).about("kind", kind).into()
+    }
+
+    /// What a request gives as the id of something is none.
+    #[must_use]
+    pub fn not_an_id(kind: &str, text: &str, error: &NotUlid) -> Self {
+        Known::new(RefusalReason::NotAnId, format!("{kind} {text:?} is {error}")).about("kind", kind).into()
     }
 
     /// Nothing fails of a cause.

@@ -1,14 +1,19 @@
 //! One value as one cell: what people read of it, and what stands in a pipe.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Format, Out};
 use crate::{
     cli::{columns::Column, told},
-    columns,
+    columns, moment,
     text::display_text,
 };
+
+/// The keys of sentences that the daemon or we ourselves write, which may have times in them.
+const SENTENCES: [&str; 2] = ["about", "why"];
 
 impl Out {
     /// What of a row stands in this column.
@@ -29,7 +34,7 @@ impl Out {
             Value::Array(items) if items.is_empty() => self.cell(key, &Value::Null),
             Value::Null => String::new(),
             Value::String(text) if is_time(key) => self.time(text),
-            Value::String(text) => display_text(text).into_owned(),
+            Value::String(text) => display_text(&self.said(key, text)).into_owned(),
             Value::Object(gate) if key == "waits" => self.waits(gate),
             _ if self.format == Format::Table
                 && let Some(line) = told::line(key, value, &|key, value| self.cell(key, value)) =>
@@ -63,12 +68,19 @@ impl Out {
         }
     }
 
+    /// A text with the times in it as people read them, where it is a sentence of ours.
+    pub(super) fn said<'a>(&self, key: &str, text: &'a str) -> Cow<'a, str> {
+        if self.format == Format::Table && SENTENCES.contains(&key) {
+            Cow::Owned(moment::retold(text, |at| moment::shown(at, &self.zone)))
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
     /// A time as people read it, or as it came.
     pub(crate) fn time(&self, text: &str) -> String {
         match text.parse::<Timestamp>() {
-            Ok(at) if self.format == Format::Table => {
-                at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
-            }
+            Ok(at) if self.format == Format::Table => moment::shown(at, &self.zone),
             _ => display_text(text).into_owned(),
         }
     }

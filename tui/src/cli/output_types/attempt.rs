@@ -43,6 +43,7 @@ impl Row for Attempt {
         attempt::ERROR,
         attempt::LEAD,
         attempt::INTEGRATION,
+        attempt::COMPANY,
     ];
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use leadline_proto::v1;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{raw, text, time};
 use crate::{
@@ -77,19 +77,22 @@ pub(crate) struct Notice {
     error: Option<String>,
     created_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
+    /// What it says to people; it stands in the body.
+    message: Option<String>,
     body: Option<Box<RawValue>>,
 }
 
 impl Row for Notice {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
-        column("created_at"),
+        column("created_at").place(1),
         column("company_id").head("company").rank(2),
         id("integration_id"),
-        column("event"),
+        column("event").rank(1),
         column("state"),
-        column("attempts").rank(1),
+        column("attempts").rank(3),
         column("error").cut(12),
+        column("message").place(2).cut(30),
     ];
 }
 
@@ -105,7 +108,14 @@ impl From<v1::Notice> for Notice {
             error: text(it.error),
             created_at: time(it.created_at),
             finished_at: time(it.finished_at),
+            message: message(&it.body),
             body: raw(&it.body),
         }
     }
+}
+
+/// The sentence of a notice.
+fn message(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body["message"].as_str().map(str::to_owned)
 }

@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::time;
-use crate::cli::columns::{Column, Row, column};
+use crate::cli::columns::{Column, Row, column, id};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Flow {
@@ -18,6 +18,8 @@ pub(crate) struct Flow {
     when: String,
     /// The ids of the integrations.
     then: Vec<String>,
+    /// Their names, in the same order.
+    then_names: Vec<String>,
     created_at: Option<Timestamp>,
     warnings: Vec<String>,
 }
@@ -31,12 +33,15 @@ impl Row for Flow {
         column("enabled").rank(1),
         column("stop").rank(5),
         column("when").cut(12),
-        column("then").cut(12),
+        id("then").place(104),
+        column("then_names").head("then").cut(12),
     ];
 }
 
 impl From<v1::Flow> for Flow {
     fn from(it: v1::Flow) -> Self {
+        let targets = it.then.into_iter().map(|target| (target.integration_id, target.integration_name));
+        let (then, then_names) = targets.unzip();
         Self {
             id: it.id,
             company_id: it.company_id,
@@ -45,7 +50,8 @@ impl From<v1::Flow> for Flow {
             enabled: it.enabled,
             stop: it.stop,
             when: it.when,
-            then: it.then.into_iter().map(|target| target.integration_id).collect(),
+            then,
+            then_names,
             created_at: time(it.created_at),
             warnings: it.warnings,
         }

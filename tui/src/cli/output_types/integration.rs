@@ -279,9 +279,9 @@ impl From<v1::ResetIntegrationResponse> for Reset {
 
 impl Reset {
     /// What it did, in a sentence.
-    pub(crate) fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self, say: impl Fn(Timestamp) -> String) -> String {
         let gate = |what: &str, at: Option<Timestamp>| {
-            at.map_or_else(|| format!("{what}: none"), |at| format!("the {what} until {at} is lifted"))
+            at.map_or_else(|| format!("{what}: none"), |at| format!("the {what} until {} is lifted", say(at)))
         };
         format!(
             "Failures forgotten: {}; {}; {}.",

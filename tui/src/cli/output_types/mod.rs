@@ -81,7 +81,7 @@ mod tests {
         let lifted = v1::Lifted { failure_count: 3, throttled_until: at(0), ..Default::default() };
         let reset = Reset::from(v1::ResetIntegrationResponse { lifted: Some(lifted), integration: None });
         assert_eq!(
-            reset.sentence(),
+            reset.sentence(|at| at.to_string()),
             "Failures forgotten: 3; the wait for the target until 1970-01-01T00:00:00Z is lifted; open breaker: none."
         );
     }
@@ -184,7 +184,7 @@ mod tests {
         check(
             &Flow::from(flow),
             json!({"id": "F", "company_id": 7, "name": "vip", "position": 1, "enabled": true, "stop": false,
-                "when": "true", "then": ["I"], "created_at": null, "warnings": []}),
+                "when": "true", "then": ["I"], "then_names": ["crm"], "created_at": null, "warnings": []}),
         );
         let report = v1::TestFlowResponse {
             tested: 3,

@@ -192,7 +192,7 @@ fn a_person_is_found_and_the_line_says_why() {
     visit(&mut app, "3 s a r a h");
     assert!(shown(&app).contains("sarah@example.com"), "{}", shown(&app));
     visit(&mut app, "enter");
-    assert!(shown(&app).contains("It is dead since 2026-11-20T13:02:11Z"), "{}", shown(&app));
+    assert!(shown(&app).contains("It is dead since 2026-11-20 13:02:11 UTC"), "{}", shown(&app));
     let row = |name: &str| shown(&app).lines().find(|line| line.contains(name)).unwrap().to_owned();
     assert!(row("▶  hubspot-eu").contains("503 upstream is down for mainten"), "{}", shown(&app));
     assert!(row("zapier-hook ").contains("flow \"big weddings\" not met"), "{}", shown(&app));

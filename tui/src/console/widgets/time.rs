@@ -50,7 +50,7 @@ pub fn next_change(now: Timestamp, then: Timestamp) -> Timestamp {
 
 /// The time of day with the date, in the reader's zone, the zone shown.
 pub fn moment(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    crate::moment::shown(at, zone)
 }
 
 /// Until when something is so, as short as it can be told: the time of day, or the day before it where it is not soon.

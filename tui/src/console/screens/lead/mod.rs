@@ -30,6 +30,7 @@ use crate::console::widgets::list::{List, Listing};
 use crate::console::widgets::page::Page;
 use crate::console::widgets::table::{Row, Table};
 use crate::console::widgets::time;
+use crate::moment::retold;
 
 impl Row for Explained {
     fn id(&self) -> &str {
@@ -68,13 +69,13 @@ pub const COLUMNS: [Column<Explained>; 6] = [
         .value(|it: &Explained| json!(it.delivery.event)),
     shows(delivery::SINCE, |it: &Explained, look| plain(time::age(look.now, it.delivery.at())))
         .value(|it: &Explained| json!(it.delivery.at())),
-    shows(delivery::WHY.share(36, 250, 0), |it: &Explained, _| match it.why.as_str() {
+    shows(delivery::WHY.share(36, 250, 0), |it: &Explained, look| match it.why.as_str() {
         "" => styled(Role::Quiet, it.delivery.because()),
         // How it stands and since when is in the columns before: here begins what the sentence has besides.
         _ if it.is_at_rest() && !it.delivery.because().is_empty() => {
             plain(short_error(it.delivery.because()))
         }
-        why => plain(why),
+        why => plain(retold(why, |at| time::stamp(at, look.zone))),
     })
     .value(|it: &Explained| json!(if it.why.is_empty() { it.delivery.because() } else { it.why.as_str() })),
 ];

@@ -12,6 +12,7 @@ use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind, guide};
 use crate::console::widgets::draw::{pane, safe, trouble};
 use crate::console::widgets::time;
+use crate::moment::retold;
 
 /// Draws the screen.
 pub(super) fn draw(it: &LeadScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
@@ -104,7 +105,8 @@ fn selected(it: &LeadScreen, page: &LeadPage, view: View<'_>) -> Doc {
         if current.why.is_empty() {
             doc.push(Kind::Text, delivery.because());
         } else {
-            doc.push(Kind::Strong, &current.why);
+            let zone = &view.shared.setup.zone;
+            doc.push(Kind::Strong, &retold(&current.why, |at| time::moment(at, zone)));
         }
         if !delivery.error.is_empty() && !current.why.contains(&delivery.error) {
             doc.push(Kind::Error, &delivery.error);
