@@ -18,7 +18,7 @@ use crate::console::Color;
 use crate::console::keymap::{Action, Clash, Keymap, NoKey, Press};
 
 pub(crate) use choice::typed_path;
-pub use choice::{Choice, Wanted};
+pub use choice::{EffectiveSettings, Wanted};
 pub use sample::sample;
 
 /// Names another file than the usual one.
@@ -105,7 +105,7 @@ impl Default for Config {
 pub struct OwnCommand {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<Key>,
+    key: Option<KeySetting>,
     /// A line for `sh`; what is selected stands in its environment.
     pub run: String,
     /// Asked before, and not there while the console is read-only.
@@ -178,9 +178,9 @@ impl From<Keys> for String {
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-struct Key(Press);
+struct KeySetting(Press);
 
-impl TryFrom<String> for Key {
+impl TryFrom<String> for KeySetting {
     type Error = NoKey;
 
     fn try_from(text: String) -> Result<Self, NoKey> {
@@ -188,8 +188,8 @@ impl TryFrom<String> for Key {
     }
 }
 
-impl From<Key> for String {
-    fn from(key: Key) -> Self {
+impl From<KeySetting> for String {
+    fn from(key: KeySetting) -> Self {
         key.0.name()
     }
 }

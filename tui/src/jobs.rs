@@ -12,7 +12,7 @@ const PLACES_MAX: usize = 2;
 
 /// A sentence whose times are told as its reader wants them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About(Vec<Piece>);
+pub struct JobSummary(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -20,7 +20,7 @@ enum Piece {
     Time(Timestamp),
 }
 
-impl About {
+impl JobSummary {
     /// What this job was asked to do.
     pub(crate) fn of(job: &v1::Job) -> Self {
         let mut about = Self::default();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn said(job: &v1::Job) -> String {
-        About::of(job).sentence(|at| at.to_string())
+        JobSummary::of(job).sentence(|at| at.to_string())
     }
 
     #[test]

@@ -15,7 +15,7 @@ With -o json each line is an object: an attempt has `attempt`, an operator's act
 Examples:
   leadline activity --limit 20
   leadline activity --follow --company 7             as it happens, until Ctrl-C")]
-pub(crate) struct Activity {
+pub(crate) struct ActivityOptions {
     /// Only of this company
     #[arg(long, value_name = "ID")]
     company: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Activity {
     after: Option<String>,
 }
 
-impl Activity {
+impl ActivityOptions {
     /// Prints what happened, newest first; where it is followed, oldest first, and then what happens.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;

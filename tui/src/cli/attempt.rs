@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input,
+    CliError, Context, PageOptions, input,
     moment::moment,
     output_types::{Attempt, AttemptShown, shapes},
-    read_on::{Listed, Way, read_on},
+    read_on::{ListOrder, ListPart, read_on},
 };
 use crate::moment::reported as time;
 
@@ -19,13 +19,13 @@ Examples:
   leadline attempt list --class credentials --since 2h   what failed so anywhere
   leadline attempt list --lead 01J8H6KQH4YG3XR8RWM6T6XFQE
   leadline attempt show 01J8H6KQH4YG3XR8RWM6T6XFQE     what was sent and what came back")]
-pub(crate) enum Verb {
+pub(crate) enum AttemptVerb {
     /// List attempts, newest first, those in flight included
     List {
         #[command(flatten)]
-        filter: Box<Filter>,
+        filter: Box<AttemptSelection>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show an attempt with its request and response
     Show {
@@ -36,7 +36,7 @@ pub(crate) enum Verb {
 
 /// Which attempts.
 #[derive(Debug, Args)]
-pub(crate) struct Filter {
+pub(crate) struct AttemptSelection {
     /// Of this company
     #[arg(long, value_name = "ID")]
     company: Option<String>,
@@ -66,7 +66,7 @@ pub(crate) struct Filter {
     until: Option<Timestamp>,
 }
 
-impl Filter {
+impl AttemptSelection {
     fn into_proto(self) -> Result<v1::ListAttemptsRequest, CliError> {
         Ok(v1::ListAttemptsRequest {
             company: self.company.unwrap_or_default(),
@@ -82,7 +82,7 @@ impl Filter {
     }
 }
 
-impl Verb {
+impl AttemptVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -93,10 +93,10 @@ impl Verb {
                     let request = v1::ListAttemptsRequest { page_size, page_token, ..filter.clone() };
                     let answer = client.list_attempts(request).await?;
                     let reached = time(answer.searched_back_to);
-                    Ok(Listed { rows: answer.attempts, next: answer.next_page_token, reached })
+                    Ok(ListPart { rows: answer.attempts, next: answer.next_page_token, reached })
                 };
                 let print = |attempts| context.out.list::<Attempt>(&shapes(attempts));
-                read_on(context, page, Way::Back, ask, print).await
+                read_on(context, page, ListOrder::Back, ask, print).await
             }
             Self::Show { id } => {
                 let answer = client.get_attempt(v1::GetAttemptRequest { id }).await?;

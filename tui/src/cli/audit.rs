@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input, list_page,
+    CliError, Context, PageOptions, input, list_page,
     moment::moment,
     output_types::{AuditLine, shapes},
 };
@@ -16,7 +16,7 @@ Examples:
   leadline audit list --company 7 --since 2d
   leadline audit list --operator 'uid 0' -o json     with what was before and after
   leadline audit list --readings --lead UUID         who read one lead, and when")]
-pub(crate) enum Verb {
+pub(crate) enum AuditVerb {
     /// List what operators changed, newest first
     List {
         /// Only of this company
@@ -39,11 +39,11 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "WHEN", value_parser = moment)]
         until: Option<Timestamp>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
 }
 
-impl Verb {
+impl AuditVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, operator, readings, lead, since, until, page } = self;

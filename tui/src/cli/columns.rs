@@ -65,7 +65,7 @@ pub(crate) const REFUSED: &[Column<'static>] = &[
 ];
 
 /// A row of a list.
-pub(crate) trait Row: serde::Serialize {
+pub(crate) trait ListRow: serde::Serialize {
     /// Its columns in the order of plain lines.
     const COLUMNS: &'static [Column<'static>];
 }

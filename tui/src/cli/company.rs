@@ -7,7 +7,7 @@ use leadline_client::span;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input, note_more,
+    CliError, Context, PageOptions, input, note_more,
     output_types::{Company, CompanyCreated, CompanyPage, shapes},
 };
 
@@ -20,7 +20,7 @@ Examples:
   leadline company list --silent 5h                 those that got no lead for five hours
   leadline company pause 7                          push nothing for it, take leads in all the same
   leadline company update 7 --quiet-hours 48        a notice when no lead came for two days")]
-pub(crate) enum Verb {
+pub(crate) enum CompanyVerb {
     /// Make a company
     Create {
         /// Its name; other commands take it for the id where it is unique
@@ -42,7 +42,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "SPAN", value_parser = input::seconds)]
         silent: Option<u32>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show everything of a company on one page
     Show {
@@ -99,7 +99,7 @@ pub(crate) enum Verb {
     },
 }
 
-impl Verb {
+impl CompanyVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;

@@ -17,7 +17,7 @@ use leadline_proto::v1;
 
 use crate::{
     config::{Config, Wanted, typed_path},
-    jobs::About,
+    jobs::JobSummary,
     text::display_text,
 };
 
@@ -49,7 +49,7 @@ enum Noun {
 }
 
 /// What may stand there, and what it is.
-type Proposal = (String, String);
+type Completion = (String, String);
 
 /// The script by which a shell asks `leadline` itself.
 pub(super) fn script(shell: Shell) -> io::Result<String> {
@@ -147,14 +147,14 @@ fn candidates(of: Noun, reach: &Reach, typed: &OsStr) -> Vec<CompletionCandidate
     // A thread that panicked proposes nothing either.
     let found = asked.join().ok().flatten().unwrap_or_default();
     let typed = typed.to_string_lossy();
-    let candidate = |(value, what): Proposal| {
+    let candidate = |(value, what): Completion| {
         let what: String = display_text(&what).chars().take(HELP_MAX).collect();
         CompletionCandidate::new(value).help(Some(what.into()))
     };
     found.into_iter().filter(|(value, _)| value.starts_with(&*typed)).map(candidate).collect()
 }
 
-async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Proposal>> {
+async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Completion>> {
     let client = Client::find(reach).await.ok()?;
     match of {
         Noun::Lead | Noun::Delivery | Noun::Attempt => newest(of, &client).await,
@@ -163,7 +163,7 @@ async fn ask(of: Noun, reach: &Reach) -> Option<Vec<Proposal>> {
 }
 
 /// What there is few of.
-async fn all(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
+async fn all(of: Noun, client: &Client) -> Option<Vec<Completion>> {
     let page_size = PAGE_MAX;
     Some(match of {
         Noun::Company => {
@@ -193,7 +193,8 @@ async fn all(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
             let request = v1::ListJobsRequest { page_size: NEWEST, ..Default::default() };
             let found = client.list_jobs(request).await.ok()?.jobs;
             let told = |it: v1::Job| {
-                let what = format!("{}: {}", it.state().word(), About::of(&it).sentence(|at| at.to_string()));
+                let what =
+                    format!("{}: {}", it.state().word(), JobSummary::of(&it).sentence(|at| at.to_string()));
                 (it.id, what)
             };
             found.into_iter().map(told).collect()
@@ -222,7 +223,7 @@ async fn all(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
 }
 
 /// The newest of what there is too much of to propose all.
-async fn newest(of: Noun, client: &Client) -> Option<Vec<Proposal>> {
+async fn newest(of: Noun, client: &Client) -> Option<Vec<Completion>> {
     let page_size = NEWEST;
     Some(match of {
         Noun::Lead => {
@@ -252,7 +253,7 @@ fn journey(state: &str, lead: &str, integration: &str) -> String {
 
 /// By company and name, and by the name alone where it is the only one; by the id where a shell would take the name
 /// for more than a word.
-fn integrations(found: Vec<v1::Integration>) -> Vec<Proposal> {
+fn integrations(found: Vec<v1::Integration>) -> Vec<Completion> {
     // One that begins with a dash would be an option.
     let is_word = |text: &str| {
         !text.starts_with('-') && text.chars().all(|c| c.is_alphanumeric() || "-_.@+".contains(c))

@@ -12,7 +12,7 @@ use crate::text::display_block;
 
 /// What to do with the settings.
 #[derive(Debug, Subcommand)]
-pub(super) enum Verb {
+pub(super) enum ConfigVerb {
     /// Write a settings file with everything that can be set, commented out
     Init,
     /// Where the settings file is
@@ -21,7 +21,7 @@ pub(super) enum Verb {
     Print,
 }
 
-impl Verb {
+impl ConfigVerb {
     /// Does it; no daemon is needed.
     pub(super) fn run(self, out: &Out) -> Result<(), CliError> {
         let path = config::path()?;

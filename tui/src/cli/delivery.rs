@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
-    hold::{Move, Unskip, Which, why},
+    CliError, Context, PageOptions,
+    hold::{HoldSelection, Move, Unskip, why},
     input,
     moment::moment,
     output_types::{Delivery, DeliveryShown, shapes},
-    read_on::{Listed, Way, read_on},
+    read_on::{ListOrder, ListPart, read_on},
     wait,
 };
 use crate::moment::reported as time;
@@ -35,16 +35,16 @@ Examples:
 A filter starts a job, which is followed to its end: oldest first, each integration at its own
 pace. Ctrl-C brings back no more, and what is in the queue already goes on. A retry repeats the
 same bytes under the same id; with --re-render it is a new delivery that replaces the old one.")]
-pub(crate) enum Verb {
+pub(crate) enum DeliveryVerb {
     /// List deliveries, newest first
     List {
         #[command(flatten)]
-        filter: Filter,
+        filter: DeliverySelection,
         /// Only pending, held and dead ones, oldest first
         #[arg(long, conflicts_with = "states")]
         undelivered: bool,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show a delivery with its attempts
     Show {
@@ -60,14 +60,14 @@ pub(crate) enum Verb {
     #[command(
         after_help = "What is being pushed ends first; if that fails, no retry follows until it is released."
     )]
-    Hold(Which),
+    Hold(HoldSelection),
     /// Let held ones go, whatever they were held for
-    Release(Which),
+    Release(HoldSelection),
     /// Push them never: pending, held and dead ones become final, the rest of their lead goes on
     #[command(after_help = "What is being pushed is left alone: it cannot be taken back.")]
     Skip {
         #[command(flatten)]
-        which: Which,
+        which: HoldSelection,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -84,7 +84,7 @@ something newer went to the integration since stays skipped."
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         #[command(flatten)]
-        filter: Filter,
+        filter: DeliverySelection,
         /// Those that wait: for their retry, the breaker or a target's pause. They are pushed now
         #[arg(long, conflicts_with_all = ["states", "ids", "re_render"])]
         waiting: bool,
@@ -105,7 +105,7 @@ something newer went to the integration since stays skipped."
 
 /// Which deliveries.
 #[derive(Debug, Args)]
-pub(crate) struct Filter {
+pub(crate) struct DeliverySelection {
     /// Of every company and integration, as far as nothing else narrows it
     #[arg(long)]
     all: bool,
@@ -145,7 +145,7 @@ pub(crate) struct Filter {
     until: Option<Timestamp>,
 }
 
-impl Filter {
+impl DeliverySelection {
     pub(super) fn into_proto(self, undelivered: bool) -> Result<v1::DeliveryFilter, CliError> {
         let at = input::window(self.since, self.until)?;
         Ok(v1::DeliveryFilter {
@@ -166,7 +166,7 @@ impl Filter {
     }
 }
 
-impl Verb {
+impl DeliveryVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         match self {
@@ -178,9 +178,9 @@ impl Verb {
                     let request = v1::ListDeliveriesRequest { filter, page_size, page_token };
                     let answer = client.list_deliveries(request).await?;
                     let reached = time(answer.searched_back_to);
-                    Ok(Listed { rows: answer.deliveries, next: answer.next_page_token, reached })
+                    Ok(ListPart { rows: answer.deliveries, next: answer.next_page_token, reached })
                 };
-                let way = if undelivered { Way::Forward } else { Way::Back };
+                let way = if undelivered { ListOrder::Forward } else { ListOrder::Back };
                 let print = |deliveries| context.out.list::<Delivery>(&shapes(deliveries));
                 read_on(context, page, way, ask, print).await
             }

@@ -17,9 +17,9 @@ Examples:
   leadline failure show 6xq0m2k4v9tz                 with what changed before it began
   leadline delivery retry --cause 6xq0m2k4v9tz       once it is mended
   leadline failure snooze 6xq0m2k4v9tz --for 4h")]
-pub(crate) enum Verb {
+pub(crate) enum FailureVerb {
     /// List the causes of what is dead or waits for a retry, most deliveries first
-    List(Box<Which>),
+    List(Box<CauseSelection>),
     /// Show one cause: where, since when, what changed before, and what to do
     Show {
         /// The cause's id, as the list shows it
@@ -29,12 +29,12 @@ pub(crate) enum Verb {
         company: Option<String>,
     },
     /// Take a cause off the list for a time; nothing about its deliveries changes
-    Snooze(Snooze),
+    Snooze(SnoozeOptions),
 }
 
 /// Which causes.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
+pub(crate) struct CauseSelection {
     /// Of this company
     #[arg(long, value_name = "ID")]
     company: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) struct Which {
 
 /// Until when.
 #[derive(Debug, Args)]
-pub(crate) struct Snooze {
+pub(crate) struct SnoozeOptions {
     /// The cause's id
     cause: String,
     /// Until this time, the next one of its kind: 14:00, tomorrow 8:00, '2026-11-28 13:30'
@@ -74,7 +74,7 @@ pub(crate) struct Snooze {
     end: bool,
 }
 
-impl Verb {
+impl FailureVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -108,7 +108,7 @@ impl Verb {
     }
 }
 
-impl Which {
+impl CauseSelection {
     fn into_proto(self) -> v1::ListFailuresRequest {
         v1::ListFailuresRequest {
             company: self.company.unwrap_or_default(),

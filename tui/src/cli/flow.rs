@@ -5,7 +5,7 @@ use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, list_page,
+    CliError, Context, PageOptions, list_page,
     output_types::{Flow, FlowDeleted, FlowTest, FlowsAsked, shapes},
 };
 #[derive(Debug, Subcommand)]
@@ -29,21 +29,21 @@ Examples:
   leadline flow update large --when 'lead.guest_count >= 80' --position 1
   leadline flow update large --disable
   leadline flow ask-again --company 7           once a condition is mended: what it held goes its way")]
-pub(crate) enum Verb {
+pub(crate) enum FlowVerb {
     /// Make a flow
-    Create(Create),
+    Create(CreateFlow),
     /// List flows, in the order in which they are asked
     List {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show one flow
-    Show(Reference),
+    Show(FlowReference),
     /// Change what is named; the rest stays
-    Update(Update),
+    Update(UpdateFlow),
     /// Ask a condition about stored leads: how many it would have sent; changes nothing
     Test(Test),
     /// Ask the flows of a company again about the deliveries that they hold
@@ -56,12 +56,12 @@ pub(crate) enum Verb {
         dry_run: bool,
     },
     /// Remove a flow
-    Delete(Reference),
+    Delete(FlowReference),
 }
 
 /// The flow meant.
 #[derive(Debug, Args)]
-pub(crate) struct Reference {
+pub(crate) struct FlowReference {
     /// Its id, or its name if that is unique
     #[arg(value_name = "ID")]
     flow: String,
@@ -69,7 +69,7 @@ pub(crate) struct Reference {
 
 /// What a flow is made of.
 #[derive(Debug, Args)]
-pub(crate) struct Create {
+pub(crate) struct CreateFlow {
     /// The company whose leads it sends
     #[arg(long, value_name = "ID")]
     company: String,
@@ -95,18 +95,18 @@ pub(crate) struct Create {
 
 /// A flow and what to change in it.
 #[derive(Debug, Args)]
-pub(crate) struct Update {
+pub(crate) struct UpdateFlow {
     #[command(flatten)]
-    reference: Reference,
+    reference: FlowReference,
     #[command(flatten)]
-    changes: Changes,
+    changes: FlowChanges,
 }
 
 /// What to change.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true,
     args = ["new_name", "when", "then", "enable", "disable", "stop", "no_stop", "position"])]
-struct Changes {
+struct FlowChanges {
     /// The new name
     #[arg(long = "name", id = "new_name", value_name = "NAME")]
     name: Option<String>,
@@ -150,7 +150,7 @@ pub(crate) struct Test {
     last: u32,
 }
 
-impl Verb {
+impl FlowVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -165,14 +165,14 @@ impl Verb {
                 let flows: Vec<Flow> = shapes(answer.flows);
                 return list_page(context, &flows, &answer.next_page_token);
             }
-            Self::Show(Reference { flow }) => client.get_flow(v1::GetFlowRequest { flow }).await?,
+            Self::Show(FlowReference { flow }) => client.get_flow(v1::GetFlowRequest { flow }).await?,
             Self::Update(update) => client.update_flow(update.request()).await?,
             Self::AskAgain { company, dry_run } => {
                 let request = v1::AskFlowsAgainRequest { request_id, company, dry_run };
                 return context.out.object(&FlowsAsked::from(client.ask_flows_again(request).await?));
             }
             Self::Test(test) => return test.run(context, &client).await,
-            Self::Delete(Reference { flow }) => {
+            Self::Delete(FlowReference { flow }) => {
                 let deleted = client.delete_flow(v1::DeleteFlowRequest { request_id, flow }).await?;
                 context.out.object(&FlowDeleted { id: deleted.id })?;
                 warn(context, &deleted.warnings);
@@ -193,7 +193,7 @@ fn warn(context: &Context, warnings: &[String]) {
     }
 }
 
-impl Create {
+impl CreateFlow {
     fn request(self) -> v1::CreateFlowRequest {
         v1::CreateFlowRequest {
             request_id: String::new(),
@@ -208,9 +208,9 @@ impl Create {
     }
 }
 
-impl Update {
+impl UpdateFlow {
     fn request(self) -> v1::UpdateFlowRequest {
-        let Changes { name, when, then, enable, disable, stop, no_stop, position } = self.changes;
+        let FlowChanges { name, when, then, enable, disable, stop, no_stop, position } = self.changes;
         let either = |on: bool, off: bool| (on || off).then_some(on);
         v1::UpdateFlowRequest {
             request_id: String::new(),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, list_page,
+    CliError, Context, PageOptions, list_page,
     output_types::{Form, FormDeleted, Refused, shapes},
 };
 
@@ -21,35 +21,35 @@ Examples:
   leadline form show contact -o json | jq -r .path      where the page posts to
   leadline form update contact --allow-origin https://example.com --allow-origin https://www.example.com
   leadline form refusals contact                         what visitors could not send")]
-pub(crate) enum Verb {
+pub(crate) enum FormVerb {
     /// Make a form
-    Create(Create),
+    Create(CreateForm),
     /// List forms, newest first
     List {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show one form
-    Show(Reference),
+    Show(FormReference),
     /// Change what is named; the rest stays
-    Update(Update),
+    Update(UpdateForm),
     /// Show what was refused: the last 100 posts that were wrong, nobody's data in them
     Refusals {
         #[command(flatten)]
-        reference: Reference,
+        reference: FormReference,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Remove a form: pages that still post to it are told that it is gone
-    Delete(Reference),
+    Delete(FormReference),
 }
 
 /// The form meant.
 #[derive(Debug, Args)]
-pub(crate) struct Reference {
+pub(crate) struct FormReference {
     /// Its id, or its name if that is unique
     #[arg(value_name = "ID")]
     form: String,
@@ -57,7 +57,7 @@ pub(crate) struct Reference {
 
 /// What a form is made of.
 #[derive(Debug, Args)]
-pub(crate) struct Create {
+pub(crate) struct CreateForm {
     /// The company that leads come in for
     #[arg(long, value_name = "ID")]
     company: String,
@@ -86,18 +86,18 @@ pub(crate) struct Create {
 
 /// A form and what to change in it.
 #[derive(Debug, Args)]
-pub(crate) struct Update {
+pub(crate) struct UpdateForm {
     #[command(flatten)]
-    reference: Reference,
+    reference: FormReference,
     #[command(flatten)]
-    changes: Changes,
+    changes: FormChanges,
 }
 
 /// What to change.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true, args = ["new_name", "map", "set", "honeypot", "no_honeypot", "redirect",
     "no_redirect", "allow_origin", "any_origin", "enable", "disable"])]
-struct Changes {
+struct FormChanges {
     /// The new name
     #[arg(long = "name", id = "new_name", value_name = "NAME")]
     name: Option<String>,
@@ -133,7 +133,7 @@ struct Changes {
     disable: bool,
 }
 
-impl Verb {
+impl FormVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -148,7 +148,7 @@ impl Verb {
                 let forms: Vec<Form> = shapes(answer.forms);
                 return list_page(context, &forms, &answer.next_page_token);
             }
-            Self::Show(Reference { form }) => client.get_form(v1::GetFormRequest { form }).await?,
+            Self::Show(FormReference { form }) => client.get_form(v1::GetFormRequest { form }).await?,
             Self::Update(update) => client.update_form(update.request()).await?,
             Self::Refusals { reference, page } => {
                 let request = v1::ListFormRefusalsRequest {
@@ -160,7 +160,7 @@ impl Verb {
                 let refusals: Vec<Refused> = shapes(answer.refusals);
                 return list_page(context, &refusals, &answer.next_page_token);
             }
-            Self::Delete(Reference { form }) => {
+            Self::Delete(FormReference { form }) => {
                 let deleted = client.delete_form(v1::DeleteFormRequest { request_id, form }).await?;
                 return context.out.object(&FormDeleted { id: deleted.id });
             }
@@ -169,7 +169,7 @@ impl Verb {
     }
 }
 
-impl Create {
+impl CreateForm {
     fn request(self) -> v1::CreateFormRequest {
         v1::CreateFormRequest {
             request_id: String::new(),
@@ -185,7 +185,7 @@ impl Create {
     }
 }
 
-impl Update {
+impl UpdateForm {
     fn request(self) -> v1::UpdateFormRequest {
         let it = self.changes;
         let gone = |given: Option<String>, none: bool| if none { Some(String::new()) } else { given };

@@ -6,9 +6,9 @@ use leadline_proto::v1;
 
 use super::{
     CliError, Context,
-    delivery::{Filter, named_or_found},
+    delivery::{DeliverySelection, named_or_found},
     input,
-    output_types::{Explained, Moved, Unskipped},
+    output_types::{Explained, MoveResult, Unskipped},
 };
 /// What is done to deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,25 +20,25 @@ pub(crate) enum Move {
 
 /// Deliveries by id or by filter.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
+pub(crate) struct HoldSelection {
     /// The deliveries' ids
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
-    filter: Filter,
+    filter: DeliverySelection,
     /// Change nothing; say how many
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Which {
+impl HoldSelection {
     /// Moves them, or counts what would be moved.
     pub(crate) async fn run(self, context: &Context, how: Move) -> Result<(), CliError> {
         let dry_run = self.dry_run;
         let (ids, filter) = named_or_found(self.ids, self.filter.into_proto(false)?)?;
         let client = context.client().await?;
         let request_id = String::new();
-        let moved: Moved = match how {
+        let moved: MoveResult = match how {
             Move::Hold => {
                 let request = v1::HoldDeliveriesRequest { request_id, ids, filter, dry_run };
                 client.hold_deliveries(request).await?.into()

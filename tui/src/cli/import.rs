@@ -13,7 +13,7 @@ use leadline_proto::v1;
 
 use super::{CliError, Context, input, output_types::Imported, progress::Progress};
 use lines::LineError;
-use source::{Form, Seen, Source};
+use source::{FileFormat, Seen, Source};
 
 /// The largest line that the daemon takes.
 const LINE_MAX: usize = 256 * 1024;
@@ -22,7 +22,7 @@ const PROBLEMS_MAX: usize = 100;
 const BAR: usize = 30;
 
 /// A line to be sent, or why it is not.
-type Line = (u64, Result<Vec<u8>, LineError>);
+type NumberedLine = (u64, Result<Vec<u8>, LineError>);
 
 /// What to import.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub(crate) struct Import {
     dates: Option<Dates>,
     /// How the file is written [default: by its name; stdin by its first character]
     #[arg(long, value_enum, value_name = "FORM")]
-    format: Option<Form>,
+    format: Option<FileFormat>,
     /// The encoding of the file, such as windows-1250 [default: found out]
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     encoding: Option<&'static Encoding>,

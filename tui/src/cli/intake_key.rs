@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, input, list_page,
+    CliError, Context, PageOptions, input, list_page,
     output_types::{IntakeKey, KeyCreated, Refused, shapes},
 };
 
@@ -20,7 +20,7 @@ Examples:
   leadline intake-key refusals 01J8H6KQH4YG3XR8RWM6T6XFQE -o json | jq '.[0].errors'
 
 Several keys may be live at once: make the new one, change the senders, then revoke the old one.")]
-pub(crate) enum Verb {
+pub(crate) enum IntakeKeyVerb {
     /// Make a key; it is shown this once
     Create {
         /// The company that leads come in for
@@ -49,14 +49,14 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show what was refused: the last 100 posts that were wrong, nobody's data in them
     Refusals {
         /// The key's id, as `list` shows it
         id: String,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Close the door to a key, at once
     Revoke {
@@ -65,7 +65,7 @@ pub(crate) enum Verb {
     },
 }
 
-impl Verb {
+impl IntakeKeyVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;

@@ -5,7 +5,7 @@ use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, PageOptions,
     columns::column,
     credentials,
     hold::note_undo,
@@ -31,9 +31,9 @@ Examples:
   leadline integration cut-over hook                        the receiver knows it
   leadline integration set-mapping hook --mapping '{\"lead.event_date\": \"wedding_date\"}'
   leadline integration enable hook --held release")]
-pub(crate) enum Verb {
+pub(crate) enum IntegrationVerb {
     /// Make an integration; its signing secret is shown this once
-    Create(Box<Create>),
+    Create(Box<CreateIntegration>),
     /// List integrations with their health, newest first
     List {
         /// Only of this company
@@ -43,26 +43,26 @@ pub(crate) enum Verb {
         #[arg(long = "badge", value_name = "BADGE", value_delimiter = ',', value_parser = input::one_of(v1::Badge::ALL, v1::Badge::word))]
         badges: Vec<v1::Badge>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show one integration with its configuration and health
-    Show(Reference),
+    Show(IntegrationReference),
     /// Change what is named; the rest stays
-    Update(Box<Update>),
+    Update(Box<UpdateIntegration>),
     /// Let pushes go again
     Enable {
         #[command(flatten)]
-        reference: Reference,
+        reference: IntegrationReference,
         /// What becomes of the deliveries that are held
         #[arg(long, value_parser = input::one_of(v1::HeldChoice::ALL, v1::HeldChoice::word), default_value = "keep")]
         held: v1::HeldChoice,
     },
     /// Hold what is to be pushed; pushes in flight finish
-    Disable(Reference),
+    Disable(IntegrationReference),
     /// Remove it with its deliveries and attempts
     Delete {
         #[command(flatten)]
-        reference: Reference,
+        reference: IntegrationReference,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -70,27 +70,27 @@ pub(crate) enum Verb {
     /// Compare the field mapping with the target's own fields; exit 1 if something does not fit
     Check {
         #[command(flatten)]
-        reference: Reference,
+        reference: IntegrationReference,
         /// Print the mapping with what could be added to it, for set-mapping, and say why on stderr
         #[arg(long)]
         propose: bool,
     },
     /// Replace what we log in with: asked for, or one JSON object on stdin; tried before it counts
-    SetCredentials(Reference),
+    SetCredentials(IntegrationReference),
     /// Push `webhook.test` with a sample lead, or look at the target, and wait for the outcome
     Test {
         #[command(flatten)]
-        reference: Reference,
+        reference: IntegrationReference,
         /// Print the attempt's id and do not wait
         #[arg(long)]
         no_wait: bool,
     },
     /// Show what would be pushed, canonical event and request, and push nothing
-    Preview(Box<preview::Options>),
+    Preview(Box<preview::PreviewOptions>),
     /// Replace the field mapping
     SetMapping {
         #[command(flatten)]
-        reference: Reference,
+        reference: IntegrationReference,
         /// The new mapping, laid over the connector's: JSON, or @FILE
         #[arg(long, value_name = "JSON", required_unless_present = "clear", conflicts_with = "clear")]
         mapping: Option<String>,
@@ -101,16 +101,16 @@ pub(crate) enum Verb {
     /// Make a new signing secret; it is shown this once
     RotateSecret(Rotate),
     /// Make the staged secret the one that signs, and let go what was held for it
-    CutOver(Reference),
+    CutOver(IntegrationReference),
     /// Take away the secret beside the current one: end the grace of the old one, or cancel the staged one
-    RevokeSecret(Reference),
+    RevokeSecret(IntegrationReference),
     /// Set the failure count to zero and forget the last error
-    Reset(Reference),
+    Reset(IntegrationReference),
 }
 
 /// The integration meant.
 #[derive(Debug, Args)]
-pub(crate) struct Reference {
+pub(crate) struct IntegrationReference {
     /// Its id, its name if that is unique, or COMPANY/NAME
     #[arg(value_name = "ID")]
     pub(super) integration: String,
@@ -118,18 +118,18 @@ pub(crate) struct Reference {
 
 /// What an integration is made of, or whose configuration to explain.
 #[derive(Debug, Args)]
-pub(crate) struct Create {
+pub(crate) struct CreateIntegration {
     /// Print the configuration that a connector takes
     #[arg(long, value_name = "NAME")]
     help_connector: Option<String>,
     #[command(flatten)]
-    fields: Option<Fields>,
+    fields: Option<IntegrationFields>,
 }
 
 /// What an integration is made of.
 #[derive(Debug, Args)]
 #[group(id = "fields", conflicts_with = "help_connector")]
-struct Fields {
+struct IntegrationFields {
     /// The company whose leads it gets
     #[arg(long, value_name = "ID")]
     company: String,
@@ -172,7 +172,7 @@ struct Fields {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true,
     args = ["name", "config", "mapping", "events", "payload", "routing", "notices"])]
-struct Changes {
+struct IntegrationChanges {
     /// The new name
     #[arg(long)]
     name: Option<String>,
@@ -198,14 +198,14 @@ struct Changes {
 
 /// An integration and what to change in it.
 #[derive(Debug, Args)]
-pub(crate) struct Update {
+pub(crate) struct UpdateIntegration {
     #[command(flatten)]
-    reference: Reference,
+    reference: IntegrationReference,
     #[command(flatten)]
-    changes: Changes,
+    changes: IntegrationChanges,
 }
 
-impl Verb {
+impl IntegrationVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let request_id = String::new();
@@ -222,11 +222,11 @@ impl Verb {
             Self::Check { reference, propose } => {
                 return credentials::check(context, &client, reference.integration, propose).await;
             }
-            Self::SetCredentials(Reference { integration }) => {
+            Self::SetCredentials(IntegrationReference { integration }) => {
                 return credentials::set(context, &client, integration).await;
             }
             Self::RotateSecret(rotate) => return rotate.run(context, &client).await,
-            Self::Enable { reference: Reference { integration }, held } => {
+            Self::Enable { reference: IntegrationReference { integration }, held } => {
                 let request = v1::EnableIntegrationRequest { request_id, integration, held: held.into() };
                 return enabled(context, client.enable_integration(request).await?);
             }
@@ -242,19 +242,19 @@ impl Verb {
                 client.update_integration(request).await?
             }
             Self::Update(update) => client.update_integration(update.request()?).await?,
-            Self::Show(Reference { integration }) => {
+            Self::Show(IntegrationReference { integration }) => {
                 client.get_integration(v1::GetIntegrationRequest { integration }).await?
             }
-            Self::Disable(Reference { integration }) => {
+            Self::Disable(IntegrationReference { integration }) => {
                 client.disable_integration(v1::DisableIntegrationRequest { request_id, integration }).await?
             }
-            Self::CutOver(Reference { integration }) => {
+            Self::CutOver(IntegrationReference { integration }) => {
                 client.cut_over(v1::CutOverRequest { request_id, integration }).await?
             }
-            Self::RevokeSecret(Reference { integration }) => {
+            Self::RevokeSecret(IntegrationReference { integration }) => {
                 client.revoke_secret(v1::RevokeSecretRequest { request_id, integration }).await?
             }
-            Self::Reset(Reference { integration }) => {
+            Self::Reset(IntegrationReference { integration }) => {
                 let request = v1::ResetIntegrationRequest { request_id, integration };
                 return reset(context, client.reset_integration(request).await?);
             }
@@ -271,7 +271,7 @@ fn reset(context: &Context, answer: v1::ResetIntegrationResponse) -> Result<(), 
     Ok(())
 }
 
-impl Create {
+impl CreateIntegration {
     async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
         let Some(fields) = self.fields else {
             return help_connector(context, client, &self.help_connector.unwrap_or_default()).await;
@@ -287,7 +287,7 @@ impl Create {
     }
 }
 
-impl Fields {
+impl IntegrationFields {
     fn request(self) -> Result<v1::CreateIntegrationRequest, CliError> {
         Ok(v1::CreateIntegrationRequest {
             request_id: String::new(),
@@ -307,7 +307,7 @@ impl Fields {
     }
 }
 
-impl Update {
+impl UpdateIntegration {
     fn request(self) -> Result<v1::UpdateIntegrationRequest, CliError> {
         Ok(v1::UpdateIntegrationRequest {
             request_id: String::new(),
@@ -350,7 +350,7 @@ async fn list(
     client: &Client,
     company: Option<String>,
     badges: Vec<v1::Badge>,
-    page: Page,
+    page: PageOptions,
 ) -> Result<(), CliError> {
     let request = v1::ListIntegrationsRequest {
         company: company.unwrap_or_default(),
@@ -370,7 +370,7 @@ async fn list(
 async fn delete(
     context: &Context,
     client: &Client,
-    Reference { integration }: Reference,
+    IntegrationReference { integration }: IntegrationReference,
     yes: bool,
 ) -> Result<(), CliError> {
     let found = client.get_integration(v1::GetIntegrationRequest { integration }).await?;

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, list_page,
+    CliError, Context, PageOptions, list_page,
     output_types::{Job, shapes},
     wait,
 };
@@ -19,14 +19,14 @@ Examples:
   leadline job show 01J8H6KQH4YG3XR8RWM6T6XFQE --wait follow it to its end
   leadline job cancel 01J8H6KQH4YG3XR8RWM6T6XFQE   what is not queued yet stays as it is
   leadline job resume 01J8H6KQH4YG3XR8RWM6T6XFQE   and goes on where it was")]
-pub(crate) enum Verb {
+pub(crate) enum JobVerb {
     /// List jobs, newest first
     List {
         /// Only jobs that are about this company alone
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Show how far a job is
     Show {
@@ -48,7 +48,7 @@ pub(crate) enum Verb {
     },
 }
 
-impl Verb {
+impl JobVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;

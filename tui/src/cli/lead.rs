@@ -6,12 +6,12 @@ use leadline_client::Client;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page,
+    CliError, Context, PageOptions,
     import::Import,
     input, note_more,
     output_types::{Erased, ErasedPerson, Found, FoundAnywhere, Lead, LeadShown, Revealed, Trace, shapes},
     push,
-    read_on::{Listed, Way, read_on},
+    read_on::{ListOrder, ListPart, read_on},
 };
 use crate::moment::reported as time;
 #[derive(Debug, Subcommand)]
@@ -28,7 +28,7 @@ Examples:
   leadline lead trace 01J8H6KQH4YG3XR8RWM6T6XFQE     everything that happened to it
   leadline lead erase 01J8H6KQH4YG3XR8RWM6T6XFQE
   leadline lead erase --email sarah@example.com      all leads of that person")]
-pub(crate) enum Verb {
+pub(crate) enum LeadVerb {
     /// List leads, newest first
     List {
         /// Only of this company
@@ -38,7 +38,7 @@ pub(crate) enum Verb {
         #[arg(long, value_parser = input::one_of(v1::LeadState::ALL, v1::LeadState::word))]
         state: Option<v1::LeadState>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Find leads by any part of name, e-mail address, phone number or uuid, newest first
     #[command(after_help = "\
@@ -54,7 +54,7 @@ index has all that leads say, so this looks through the newest 5,000; `--after` 
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Tell what happened to a lead as a document for a ticket
     Evidence {
@@ -132,7 +132,7 @@ pub(crate) struct Erase {
     yes: bool,
 }
 
-impl Verb {
+impl LeadVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -145,10 +145,10 @@ impl Verb {
                     let request = v1::ListLeadsRequest { company, page_size, page_token, state };
                     let answer = client.list_leads(request).await?;
                     let reached = time(answer.searched_back_to);
-                    Ok(Listed { rows: answer.leads, next: answer.next_page_token, reached })
+                    Ok(ListPart { rows: answer.leads, next: answer.next_page_token, reached })
                 };
                 let print = |leads| context.out.list::<Lead>(&shapes(leads));
-                read_on(context, page, Way::Back, ask, print).await
+                read_on(context, page, ListOrder::Back, ask, print).await
             }
             Self::Show { uuid, company } => {
                 let company = company.unwrap_or_default();
@@ -245,7 +245,7 @@ async fn find_anywhere(
     client: &Client,
     text: String,
     company: String,
-    page: Page,
+    page: PageOptions,
 ) -> Result<(), CliError> {
     let is_further_back = page.after.is_some();
     let request =

@@ -148,55 +148,55 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 69 no daemon answers, 77 you m
 enum Command {
     /// Companies: who collects leads
     #[command(subcommand)]
-    Company(company::Verb),
+    Company(company::CompanyVerb),
     /// Intake keys: what opens the HTTP door for a company
     #[command(subcommand)]
-    IntakeKey(intake_key::Verb),
+    IntakeKey(intake_key::IntakeKeyVerb),
     /// Integrations: where a company's leads are pushed
     #[command(subcommand)]
-    Integration(integration::Verb),
+    Integration(integration::IntegrationVerb),
     /// Flows: rules that say which leads go to which integrations
     #[command(subcommand)]
-    Flow(flow::Verb),
+    Flow(flow::FlowVerb),
     /// Forms: what pages of browsers post to
     #[command(subcommand)]
-    Form(form::Verb),
+    Form(form::FormVerb),
     /// Leads: what came in
     #[command(subcommand)]
-    Lead(lead::Verb),
+    Lead(lead::LeadVerb),
     /// Deliveries: what has to reach which integration
     #[command(subcommand)]
-    Delivery(delivery::Verb),
+    Delivery(delivery::DeliveryVerb),
     /// Jobs: many deliveries pushed again, and how far that is
     #[command(subcommand)]
-    Job(job::Verb),
+    Job(job::JobVerb),
     /// Attempts: each push with what was sent and what came back
     #[command(subcommand)]
-    Attempt(attempt::Verb),
+    Attempt(attempt::AttemptVerb),
     /// What fails, grouped by cause
     #[command(subcommand)]
-    Failure(failure::Verb),
+    Failure(failure::FailureVerb),
     /// Attempts and what operators did, in one order of time
-    Activity(activity::Activity),
+    Activity(activity::ActivityOptions),
     /// The daemons, the queue, the database: how the whole stands
     #[command(subcommand)]
-    System(system::Verb),
+    System(system::SystemVerb),
     /// Tokens: what opens the control API from elsewhere
     #[command(subcommand)]
-    Token(token::Verb),
+    Token(token::TokenVerb),
     /// What operators changed: who, when, before and after
     #[command(subcommand)]
-    Audit(audit::Verb),
+    Audit(audit::AuditVerb),
     /// What integrations marked for notices were told
     #[command(subcommand)]
-    Notice(notice::Verb),
+    Notice(notice::NoticeVerb),
     /// Integrations as they change, one JSON object a line
-    Watch(watch::Watch),
+    Watch(watch::WatchOptions),
     /// A throw-away daemon, sample receivers and a stream of leads, then the console
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Your settings: colours, keys, commands of your own, a profile for each daemon
     #[command(subcommand)]
-    Config(config::Verb),
+    Config(config::ConfigVerb),
     /// The completions of a shell, on stdout; what there is they ask the daemon
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -231,7 +231,7 @@ impl Context {
 
 /// How much of a list to print.
 #[derive(Debug, Args)]
-struct Page {
+struct PageOptions {
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
     limit: u32,
@@ -240,7 +240,7 @@ struct Page {
     after: Option<String>,
 }
 
-impl Page {
+impl PageOptions {
     /// Where it begins, as the API takes it.
     fn token(self) -> String {
         self.after.unwrap_or_default()
@@ -248,7 +248,7 @@ impl Page {
 }
 
 /// Prints a page of a list, and says so to people if more follows.
-fn list_page<T: columns::Row>(context: &Context, items: &[T], next: &str) -> Result<(), CliError> {
+fn list_page<T: columns::ListRow>(context: &Context, items: &[T], next: &str) -> Result<(), CliError> {
     context.out.list(items)?;
     note_more(context, next);
     Ok(())
@@ -335,7 +335,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode, CliError> {
     let done = match command {
         None => {
             let session = settings::session_path();
-            let options = console::Options { config: Config::load()?, wanted, session };
+            let options = console::ConsoleOptions { config: Config::load()?, wanted, session };
             return Ok(console::run(options).await?);
         }
         Some(Command::Demo(options)) => return demo::run(options, Config::load()?).await,

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Context, Page, list_page,
+    CliError, Context, PageOptions, list_page,
     output_types::{Notice, shapes},
 };
 
@@ -17,18 +17,18 @@ or has recovered, credentials that are refused, an old secret whose grace ends, 
 Examples:
   leadline notice list --company 7
   leadline notice list -o json | jq '.[] | select(.state != \"delivered\")'")]
-pub(crate) enum Verb {
+pub(crate) enum NoticeVerb {
     /// List what was told, newest first; kept for 30 days
     List {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
 }
 
-impl Verb {
+impl NoticeVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let Self::List { company, page } = self;

@@ -16,9 +16,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     CliError,
-    columns::{CALLS, CARDS, Column, HISTORY, REFUSED, Row, STEPS, column, id},
+    columns::{CALLS, CARDS, Column, HISTORY, ListRow, REFUSED, STEPS, column, id},
     output_types,
-    table::{Cells, Table, aligned, tabbed},
+    table::{Cells, TextTable, aligned, tabbed},
     told,
 };
 use crate::text::{display_block, display_text, fit, json_text};
@@ -138,7 +138,7 @@ impl Out {
     }
 
     /// Prints many things; people see their columns, programs every field.
-    pub(crate) fn list<T: Row>(&self, items: &[T]) -> Result<(), CliError> {
+    pub(crate) fn list<T: ListRow>(&self, items: &[T]) -> Result<(), CliError> {
         self.rows(items, T::COLUMNS, CELL_COLUMNS_MAX)
     }
 
@@ -265,7 +265,7 @@ impl Out {
         tabbed(&rows.iter().map(row).collect::<Vec<_>>())
     }
 
-    fn table<'a>(&self, rows: &[Value], columns: &[Column<'a>], cell_columns_max: usize) -> Table<'a> {
+    fn table<'a>(&self, rows: &[Value], columns: &[Column<'a>], cell_columns_max: usize) -> TextTable<'a> {
         let cells = |column: &Column<'a>| {
             let values =
                 rows.iter().map(|row| fit(&self.column_cell(column, row), cell_columns_max).into_owned());
@@ -273,7 +273,7 @@ impl Out {
         };
         // What was asked for in full is cut by nobody.
         let room = if self.is_wide { None } else { self.room };
-        Table::new(columns.iter().map(cells).collect(), room)
+        TextTable::new(columns.iter().map(cells).collect(), room)
     }
 }
 

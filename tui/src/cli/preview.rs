@@ -18,7 +18,7 @@ const SIDE_MIN: usize = 40;
 
 /// What to render, and with what.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct PreviewOptions {
     /// The integration's id, its name if that is unique, or COMPANY/NAME
     #[arg(value_name = "ID")]
     integration: String,
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     payload: Option<v1::Payload>,
 }
 
-impl Options {
+impl PreviewOptions {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context, client: &Client) -> Result<(), CliError> {
         let request = v1::PreviewIntegrationRequest {

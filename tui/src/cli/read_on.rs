@@ -6,11 +6,11 @@ use std::pin::pin;
 use jiff::Timestamp;
 use leadline_client::ClientError;
 
-use super::{CliError, Context, Page, note_more, progress::Progress};
+use super::{CliError, Context, PageOptions, note_more, progress::Progress};
 
 /// Some rows of a list, and what lies behind them.
 #[derive(Debug)]
-pub(super) struct Listed<T> {
+pub(super) struct ListPart<T> {
     pub(super) rows: Vec<T>,
     /// Empty where nothing follows.
     pub(super) next: String,
@@ -20,7 +20,7 @@ pub(super) struct Listed<T> {
 
 /// In which order a list goes through time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ListOrder {
     Back,
     Forward,
 }
@@ -29,9 +29,9 @@ pub(super) enum Way {
 /// what lies behind, and answers the rows.
 pub(super) async fn read_on<T>(
     context: &Context,
-    page: Page,
-    way: Way,
-    ask: impl AsyncFnMut(u32, String) -> Result<Listed<T>, ClientError>,
+    page: PageOptions,
+    way: ListOrder,
+    ask: impl AsyncFnMut(u32, String) -> Result<ListPart<T>, ClientError>,
     print: impl FnOnce(Vec<T>) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let limit = page.limit;
@@ -53,20 +53,20 @@ pub(super) async fn read_on<T>(
 }
 
 /// How much of what was asked for was found, and how far it was looked.
-fn how_far(found: usize, limit: u32, at: &str, way: Way) -> String {
-    let way = if way == Way::Back { "back" } else { "up" };
+fn how_far(found: usize, limit: u32, at: &str, way: ListOrder) -> String {
+    let way = if way == ListOrder::Back { "back" } else { "up" };
     format!("looked {way} to {at}, {found} of {limit} found")
 }
 
 async fn gather<T>(
     limit: u32,
     token: String,
-    mut ask: impl AsyncFnMut(u32, String) -> Result<Listed<T>, ClientError>,
+    mut ask: impl AsyncFnMut(u32, String) -> Result<ListPart<T>, ClientError>,
     stop: impl Future<Output = std::io::Result<()>>,
     show: impl Fn(usize, Timestamp),
-) -> Result<Listed<T>, CliError> {
+) -> Result<ListPart<T>, CliError> {
     let mut stop = pin!(stop);
-    let mut all = Listed { rows: Vec::new(), next: token, reached: None };
+    let mut all = ListPart { rows: Vec::new(), next: token, reached: None };
     loop {
         let found = u32::try_from(all.rows.len()).unwrap_or(u32::MAX);
         let page = tokio::select! {
@@ -102,7 +102,7 @@ mod tests {
         limit: u32,
         pages: Vec<(u32, Option<i64>)>,
         stop: impl Future<Output = std::io::Result<()>>,
-    ) -> (Listed<u32>, Vec<(u32, String)>, Vec<(usize, Timestamp)>) {
+    ) -> (ListPart<u32>, Vec<(u32, String)>, Vec<(usize, Timestamp)>) {
         let (asked, shown) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let mut pages = pages.into_iter();
         let ask = async |wanted, token: String| {
@@ -110,7 +110,7 @@ mod tests {
             let (found, stopped) = pages.next().unwrap();
             let rows = (0..found.min(wanted)).collect();
             let next = stopped.map(|second| second.to_string()).unwrap_or_default();
-            Ok(Listed { rows, next, reached: stopped.map(at) })
+            Ok(ListPart { rows, next, reached: stopped.map(at) })
         };
         let show = |found, at| shown.borrow_mut().push((found, at));
         let all = gather(limit, "T".to_owned(), ask, stop, show).await.unwrap();
@@ -134,7 +134,10 @@ mod tests {
         let (all, asked, _) = gathered(50, vec![(3, Some(9))], future::ready(Ok(()))).await;
         assert_eq!((all.rows.len(), &*all.next, all.reached), (3, "9", Some(at(9))));
         assert_eq!(asked.len(), 1, "the first page comes in any case");
-        assert_eq!(how_far(12, 50, "2026-11-03", Way::Back), "looked back to 2026-11-03, 12 of 50 found");
-        assert_eq!(how_far(0, 5, "2026-11-03", Way::Forward), "looked up to 2026-11-03, 0 of 5 found");
+        assert_eq!(
+            how_far(12, 50, "2026-11-03", ListOrder::Back),
+            "looked back to 2026-11-03, 12 of 50 found"
+        );
+        assert_eq!(how_far(0, 5, "2026-11-03", ListOrder::Forward), "looked up to 2026-11-03, 0 of 5 found");
     }
 }

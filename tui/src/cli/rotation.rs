@@ -6,7 +6,7 @@ use clap::Args;
 use leadline_client::{Client, span};
 use leadline_proto::v1;
 
-use super::{CliError, Context, input, integration::Reference, output_types::SecretRotated};
+use super::{CliError, Context, input, integration::IntegrationReference, output_types::SecretRotated};
 /// How a new secret comes in.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -16,7 +16,7 @@ Staged: the new secret only joins `webhook-signature`, and signs what `integrati
 `integration cut-over`. A receiver that knows one secret at a time needs --hold: pushes wait until then.")]
 pub(crate) struct Rotate {
     #[command(flatten)]
-    reference: Reference,
+    reference: IntegrationReference,
     /// How long the old secret stays valid in `webhook-signature`: 0s to 7d [default: 24h]
     #[arg(long, value_name = "SPAN", value_parser = input::seconds, conflicts_with = "staged")]
     grace: Option<u32>,

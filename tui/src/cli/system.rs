@@ -9,12 +9,12 @@ use super::{CliError, Context, output_types::System};
 #[command(after_help = "\
 Examples:
   leadline system show -o json | jq .queue")]
-pub(crate) enum Verb {
+pub(crate) enum SystemVerb {
     /// Show the daemons, the queue, rates and the database
     Show,
 }
 
-impl Verb {
+impl SystemVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;

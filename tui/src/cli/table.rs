@@ -13,12 +13,12 @@ const GAP: &str = "  ";
 const NOTE_MAX: usize = 80;
 
 /// Columns in text, and those for which there was no room.
-pub(super) struct Table<'a> {
+pub(super) struct TextTable<'a> {
     pub(super) text: String,
     pub(super) left_out: Vec<&'a str>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> TextTable<'a> {
     /// A table of these columns, as many of them as there is room for.
     pub(super) fn new(mut columns: Vec<Cells<'a>>, room: Option<usize>) -> Self {
         let rows = columns.first().map_or(0, |column| column.cells.len());
@@ -159,7 +159,7 @@ mod tests {
             (Some(5), &["lead", "started_at"], 16),
         ] {
             let columns = row.map(|(column, value)| Cells::new(column, iter::once(value.to_owned())));
-            let table = Table::new(columns.into(), room);
+            let table = TextTable::new(columns.into(), room);
             let width = table.text.lines().map(|line| line.width()).max().unwrap();
             assert_eq!((&*table.left_out, width), (left_out, widest), "{}", table.text);
         }

@@ -82,7 +82,9 @@ fn the_commands_of_the_contract_parse() {
 #[test]
 fn the_help_of_a_connector_needs_nothing_else() {
     let cli = parse("leadline integration create --help-connector webhook").unwrap();
-    let Some(Command::Integration(integration::Verb::Create(create))) = cli.command else { panic!() };
+    let Some(Command::Integration(integration::IntegrationVerb::Create(create))) = cli.command else {
+        panic!()
+    };
     assert!(format!("{create:?}").contains("fields: None"), "{create:?}");
 }
 

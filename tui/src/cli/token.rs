@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use leadline_proto::v1::{self, Role};
 
 use super::{
-    CliError, Context, Page, input, list_page,
-    output_types::{Token, TokenCreated, Who, shapes},
+    CliError, Context, PageOptions, input, list_page,
+    output_types::{Caller, Token, TokenCreated, shapes},
 };
 
 #[derive(Debug, Subcommand)]
@@ -17,16 +17,16 @@ Examples:
 
 On the daemon's own machine its user and root are admins and need none. Roles: a viewer reads, people masked; an
 operator moves deliveries, tests, edits mappings and flows; an admin may do everything.")]
-pub(crate) enum Verb {
+pub(crate) enum TokenVerb {
     /// Make a token; it is shown this once
-    Create(Box<Create>),
+    Create(Box<CreateToken>),
     /// List tokens, newest first
     List {
         /// Only of this company
         #[arg(long, value_name = "ID")]
         company: Option<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageOptions,
     },
     /// Let a token open nothing any more, at once
     Revoke {
@@ -39,7 +39,7 @@ pub(crate) enum Verb {
 
 /// What a token is to be.
 #[derive(Debug, Args)]
-pub(crate) struct Create {
+pub(crate) struct CreateToken {
     /// What it may do: viewer, operator or admin
     #[arg(long, value_name = "ROLE", value_parser = ["viewer", "operator", "admin"])]
     role: String,
@@ -57,13 +57,13 @@ pub(crate) struct Create {
     masked: bool,
 }
 
-impl Verb {
+impl TokenVerb {
     /// Carries the command out.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
         match self {
             Self::Create(create) => {
-                let Create { role, company, name, expires, masked } = *create;
+                let CreateToken { role, company, name, expires, masked } = *create;
                 let role = Role::from_str_name(&format!("ROLE_{}", role.to_uppercase())).unwrap_or_default();
                 let request = v1::CreateTokenRequest {
                     request_id: String::new(),
@@ -91,7 +91,7 @@ impl Verb {
             }
             Self::Whoami => {
                 let who = client.who_am_i(v1::WhoAmIRequest {}).await?;
-                context.out.object(&Who::from(who))
+                context.out.object(&Caller::from(who))
             }
         }
     }

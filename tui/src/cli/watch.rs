@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use leadline_client::{Client, ClientError};
 use leadline_proto::v1::{self, watch_integrations_response::Message};
 
-use super::{CliError, Context, output_types::Change};
+use super::{CliError, Context, output_types::WatchLine};
 /// What to watch.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -14,13 +14,13 @@ It begins with how every integration stands.
 
 Examples:
   leadline watch | jq -r 'select(.integration.badge == \"failing\") | .integration.name'")]
-pub(crate) struct Watch {
+pub(crate) struct WatchOptions {
     /// Only this company
     #[arg(long, value_name = "ID")]
     company: Option<String>,
 }
 
-impl Watch {
+impl WatchOptions {
     /// Prints until the reader or the daemon goes away.
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
         let client = context.client().await?;
@@ -46,19 +46,19 @@ pub(super) fn ended(client: &Client, error: ClientError) -> ClientError {
     }
 }
 
-fn lines(message: Option<Message>) -> Vec<Change> {
+fn lines(message: Option<Message>) -> Vec<WatchLine> {
     match message {
         Some(Message::Snapshot(snapshot)) => snapshot
             .integrations
             .into_iter()
-            .map(|integration| Change::Snapshot { integration: Box::new(integration.into()) })
+            .map(|integration| WatchLine::Snapshot { integration: Box::new(integration.into()) })
             .collect(),
         Some(Message::Changes(changes)) => {
             let changed = changes
                 .changed
                 .into_iter()
-                .map(|integration| Change::Changed { integration: Box::new(integration.into()) });
-            changed.chain(changes.removed.into_iter().map(|id| Change::Removed { id })).collect()
+                .map(|integration| WatchLine::Changed { integration: Box::new(integration.into()) });
+            changed.chain(changes.removed.into_iter().map(|id| WatchLine::Removed { id })).collect()
         }
         None => Vec::new(),
     }

@@ -20,7 +20,7 @@ pub struct Wanted {
 
 /// What is in force.
 #[derive(Clone, Debug, Default)]
-pub struct Choice {
+pub struct EffectiveSettings {
     pub profile: Option<String>,
     pub reach: Reach,
     pub color: Color,
@@ -33,7 +33,7 @@ pub struct Choice {
 
 impl Config {
     /// What is in force for this command line, in these surroundings.
-    pub fn choose(&self, wanted: Wanted) -> Result<Choice, ConfigError> {
+    pub fn choose(&self, wanted: Wanted) -> Result<EffectiveSettings, ConfigError> {
         self.choose_among(wanted, |name| env::var(name).ok(), home())
     }
 
@@ -42,7 +42,7 @@ impl Config {
         wanted: Wanted,
         variable: impl Fn(&str) -> Option<String>,
         home: Option<PathBuf>,
-    ) -> Result<Choice, ConfigError> {
+    ) -> Result<EffectiveSettings, ConfigError> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let Wanted { profile, mut reach, color, ascii, plain, read_only } = wanted;
         let is_elsewhere = || {
@@ -67,7 +67,7 @@ impl Config {
         let careful = self.careful || found.is_some_and(|it| it.careful);
         let ascii = ascii.then_some(true).or(self.ascii);
         let plain = plain || self.plain;
-        Ok(Choice { profile: name, reach, color, ascii, plain, read_only, careful })
+        Ok(EffectiveSettings { profile: name, reach, color, ascii, plain, read_only, careful })
     }
 
     /// How the daemons of the other profiles are reached, each by what its profile says and nothing else.
@@ -121,7 +121,7 @@ mod tests {
                         token_file = \"~/token\"\nca = \"ca.pem\"\nread_only = true\ncareful = true\n[profiles.test]\n\
                         server = \"unix:/t\"\ncolor = \"never\"\n";
 
-    fn chosen(wanted: Wanted, variables: &[(&str, &str)]) -> Result<Choice, String> {
+    fn chosen(wanted: Wanted, variables: &[(&str, &str)]) -> Result<EffectiveSettings, String> {
         let config = Config::parse(TEXT, Path::new("/etc/leadline/config.toml")).unwrap();
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_line_wins_over_the_surroundings_and_these_over_the_file() {
-        let server = |choice: Choice| choice.reach.server;
+        let server = |choice: EffectiveSettings| choice.reach.server;
         let none = Wanted::default;
         let named = |name: &str| Wanted { profile: Some(name.to_owned()), ..none() };
         let by_server = || Wanted { reach: Reach::at(Some("unix:/s".to_owned())), ..none() };

@@ -36,7 +36,7 @@ pub(super) const EMPTIED: &str =
     "the terminal was asked to empty its clipboard, and gives no answer (OSC 52)";
 
 /// A program by its name, and what it is told.
-pub(super) type Program = (&'static str, &'static [&'static str]);
+pub(super) type ClipboardProgram = (&'static str, &'static [&'static str]);
 
 /// Whether a terminal would not take it.
 pub(super) const fn is_too_long(text: &str) -> bool {
@@ -59,12 +59,12 @@ pub(super) fn sequence(text: &str, is_in_tmux: bool) -> Result<String, std::fmt:
 pub(super) fn program(
     variable: impl Fn(&str) -> Option<String>,
     is_there: impl Fn(&str) -> bool,
-) -> Option<Program> {
+) -> Option<ClipboardProgram> {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     if is_set("SSH_CONNECTION") || is_set("SSH_TTY") {
         return None;
     }
-    let programs: [(bool, Program); 4] = [
+    let programs: [(bool, ClipboardProgram); 4] = [
         (cfg!(target_os = "macos"), ("pbcopy", &[])),
         (is_set("WAYLAND_DISPLAY"), ("wl-copy", &[])),
         (is_set("DISPLAY"), ("xclip", &["-selection", "clipboard"])),
@@ -138,7 +138,7 @@ impl Clip {
 /// takes its place.
 pub(super) struct Clipboard {
     given: JoinSet<Copied>,
-    waiting: Option<(Clip, Program)>,
+    waiting: Option<(Clip, ClipboardProgram)>,
     patience: Duration,
 }
 
@@ -150,7 +150,7 @@ impl Default for Clipboard {
 
 impl Clipboard {
     /// Gives a text to the program, once that is free; what is said of another one that waited for it.
-    pub(super) fn give(&mut self, clip: Clip, program: Program) -> Option<Copied> {
+    pub(super) fn give(&mut self, clip: Clip, program: ClipboardProgram) -> Option<Copied> {
         if self.given.is_empty() {
             self.start(clip, program);
             return None;
@@ -159,7 +159,7 @@ impl Clipboard {
         Some(overtaken.copied(&Taken::Overtaken(name)))
     }
 
-    fn start(&mut self, clip: Clip, program: Program) {
+    fn start(&mut self, clip: Clip, program: ClipboardProgram) {
         let patience = self.patience;
         self.given.spawn(async move {
             let taken = match give(program, &clip.text, patience).await {
@@ -206,11 +206,11 @@ impl Clipboard {
 
 /// Gives a text to a program, which must have taken it when it ends: such programs go on in the background. It is in a group
 /// of its own, so that Ctrl-C on the terminal is not for it, and is waited for whatever becomes of it.
-async fn give((name, arguments): Program, text: &str, patience: Duration) -> io::Result<()> {
+async fn give((name, arguments): ClipboardProgram, text: &str, patience: Duration) -> io::Result<()> {
     let mut command = Command::new(name);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let mut group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let stdin = child.stdin.take();
     let taken = async {
         let written = match stdin {
@@ -230,9 +230,9 @@ async fn give((name, arguments): Program, text: &str, patience: Duration) -> io:
 }
 
 /// A program and whatever it has started, all killed when this is dropped; none of them once it has ended by itself.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
             // Whoever is gone already needs no killing.
@@ -285,7 +285,7 @@ mod tests {
     }
 
     /// A line for the shell as a program, for as long as the tests run.
-    fn shell(line: String) -> Program {
+    fn shell(line: String) -> ClipboardProgram {
         ("sh", Box::leak(Box::new(["-c", &*line.leak()])))
     }
 

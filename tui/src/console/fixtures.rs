@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use super::app::App;
 use super::app::shared::Setup;
 use super::data::{
-    Answer, Attempt, AttemptState, Badge, Call, Conn, Detail, Failure, Integration, Query, Wait,
+    Answer, Attempt, AttemptState, Badge, Call, CallFailure, Conn, Detail, Integration, Query, Wait,
 };
 use super::keymap::{Keymap, Press};
-use super::msg::{Command, Effect, Msg};
+use super::msg::{DaemonRequest, Effect, Msg};
 
 pub(crate) mod answers;
 mod causes;
@@ -28,8 +28,8 @@ pub(crate) fn ago(seconds: i64) -> Timestamp {
 }
 
 /// The daemon says no, in these words.
-pub(crate) fn refused(reason: &str) -> Failure {
-    Failure::Refused(reason.to_owned())
+pub(crate) fn refused(reason: &str) -> CallFailure {
+    CallFailure::Refused(reason.to_owned())
 }
 
 pub(crate) fn integration(id: &str, name: &str, badge: Badge) -> Integration {
@@ -216,7 +216,7 @@ pub(crate) fn serve_by(
     let (mut left, mut open) = (Vec::new(), effects);
     while let Some(effect) = open.pop() {
         match effect {
-            Effect::Net(Command::Ask { ticket, query }) => {
+            Effect::Net(DaemonRequest::Ask { ticket, query }) => {
                 open.extend(feed(app, Msg::Answered { ticket, answer: Ok(answer(&query)) }));
             }
             other => left.push(other),

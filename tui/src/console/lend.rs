@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::msg::Program;
+use super::msg::ShellLine;
 
 /// What an editor may leave behind: more is no mapping.
 const EDITED_MAX: u64 = 1024 * 1024;
@@ -45,7 +45,7 @@ pub(super) fn view(editor: &str, text: &str) -> io::Result<()> {
 }
 
 /// Carries a command out; what it printed stays until Enter is pressed, if that is wanted.
-pub(super) fn run(program: &Program) -> io::Result<()> {
+pub(super) fn run(program: &ShellLine) -> io::Result<()> {
     let variables = program.variables.iter().map(|(name, value)| (*name, value));
     let ended = Command::new("sh").arg("-c").arg(&program.line).envs(variables).status()?;
     if program.waits {
@@ -88,7 +88,7 @@ mod tests {
     fn a_command_gets_what_is_selected_and_no_text_becomes_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let program = |line: &str| Program {
+        let program = |line: &str| ShellLine {
             name: "x".to_owned(),
             line: line.to_owned(),
             variables: vec![

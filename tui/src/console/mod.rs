@@ -31,14 +31,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use leadline_client::{self as client, ClientError, Reach};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Choice, Config, Wanted};
+use crate::config::{Config, EffectiveSettings, Wanted};
 use app::App;
 use app::shared::Setup;
-use net::grpc::Daemon;
+use net::grpc::GrpcDaemon;
 use net::{Dial, Other};
-use runtime::{End, Runtime};
+use runtime::{ConsoleEnd, Runtime};
 use session::Store;
-use terminal::Screen;
+use terminal::ConsoleTerminal;
 use theme::{Depth, Theme};
 
 /// How many colours to use.
@@ -64,7 +64,7 @@ pub enum Color {
 
 /// How the console is to run.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct ConsoleOptions {
     pub config: Config,
     /// What the command line asks for; another profile may be asked for later.
     pub wanted: Wanted,
@@ -73,14 +73,14 @@ pub struct Options {
 }
 
 /// Runs the console until it is quit; another profile starts it anew.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ConsoleOptions) -> anyhow::Result<ExitCode> {
     let dumb = env::var("TERM").is_ok_and(|term| term == "dumb");
     if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Ok(refuse(
             "the console needs a terminal; here use the commands, e.g. `leadline integration list`",
         ));
     }
-    let Options { config, mut wanted, session } = options;
+    let ConsoleOptions { config, mut wanted, session } = options;
     let mut integration = None;
     loop {
         let choice = match config.choose(wanted.clone()) {
@@ -88,9 +88,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             Err(error) => return Ok(refuse(&error.to_string())),
         };
         match once(&config, choice, session.as_deref(), integration).await? {
-            End::Code(code) => return Ok(code),
+            ConsoleEnd::Code(code) => return Ok(code),
             // The line's own server and token were meant for the daemon before.
-            End::Profile(destination) => {
+            ConsoleEnd::Profile(destination) => {
                 integration = destination.integration;
                 wanted = Wanted { profile: Some(destination.profile), reach: Reach::default(), ..wanted };
             }
@@ -101,13 +101,13 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// Runs it with one daemon, and opens an integration of it if one is named.
 async fn once(
     config: &Config,
-    choice: Choice,
+    choice: EffectiveSettings,
     session: Option<&Path>,
     integration: Option<String>,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<ConsoleEnd> {
     let target = match target(choice.reach.server.as_deref()) {
         Ok(target) => target,
-        Err(error) => return Ok(End::Code(refuse(&error.to_string()))),
+        Err(error) => return Ok(ConsoleEnd::Code(refuse(&error.to_string()))),
     };
     let ascii = choice.ascii.unwrap_or_else(is_ascii_locale);
     let theme = Theme { depth: depth(choice.color), ascii, plain: choice.plain };
@@ -115,7 +115,7 @@ async fn once(
     let others: Vec<Other> = config
         .others(choice.profile.as_deref(), choice.reach.server.as_deref())
         .into_iter()
-        .map(|(profile, reach)| (profile, Arc::new(Daemon::new(reach)) as Arc<dyn Dial>))
+        .map(|(profile, reach)| (profile, Arc::new(GrpcDaemon::new(reach)) as Arc<dyn Dial>))
         .collect();
     let setup = Setup {
         server: choice.reach.server.clone(),
@@ -131,7 +131,7 @@ async fn once(
         zone: TimeZone::system(),
         target,
     };
-    let mut screen = Screen::enter()?;
+    let mut screen = ConsoleTerminal::enter()?;
     if config.mouse {
         screen.listen_to_mouse(true)?;
     }
@@ -141,7 +141,7 @@ async fn once(
         app.recall(session);
     }
     app.awaited = integration;
-    Runtime::new(app, theme, screen, store).run(Daemon::new(choice.reach), others).await
+    Runtime::new(app, theme, screen, store).run(GrpcDaemon::new(choice.reach), others).await
 }
 
 fn refuse(reason: &str) -> ExitCode {

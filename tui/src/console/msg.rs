@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::clipboard::EMPTIED;
-use super::data::{Answer, Attempt, Conn, Done, Failure, Integration, Mutation, Query, Secret, Who};
+use super::data::{Answer, Attempt, CallFailure, Conn, Done, Integration, Mutation, Query, Secret, Who};
 use super::keymap::Press;
 
 /// Names a request of this console, so that its answer finds the one who asked.
@@ -45,7 +45,7 @@ pub enum Msg {
     Happened,
     Answered {
         ticket: Ticket,
-        answer: Result<Answer, Failure>,
+        answer: Result<Answer, CallFailure>,
     },
     /// The change was put back to be sent again: the connection broke before the answer.
     Delayed {
@@ -53,7 +53,7 @@ pub enum Msg {
     },
     Done {
         ticket: Ticket,
-        done: Result<Done, Failure>,
+        done: Result<Done, CallFailure>,
     },
     /// Something that was asked for in passing was refused.
     Refused(String),
@@ -100,7 +100,7 @@ pub enum Mouse {
 
 /// A line for the shell that gets the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct ShellLine {
     pub name: String,
     pub line: String,
     pub variables: Vec<(&'static str, String)>,
@@ -111,7 +111,7 @@ pub struct Program {
 /// Something to be done outside.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Net(Command),
+    Net(DaemonRequest),
     /// Puts a text on the clipboard; an empty one is to take away what is there. The answer is `Msg::Copied`.
     Copy {
         what: String,
@@ -134,7 +134,7 @@ pub enum Effect {
     /// Lets the reader's own editor change a text; the answer is `Msg::Edited`.
     Edit(String),
     /// Carries a command of the reader's own out on the terminal.
-    Run(Program),
+    Run(ShellLine),
     /// Starts anew with the daemon of a profile, and opens an integration there if one is named.
     Connect {
         profile: String,
@@ -161,7 +161,7 @@ pub enum Follow {
 
 /// A request to the actor that owns the connection.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum DaemonRequest {
     /// Try to connect now.
     Reconnect,
     /// The machine slept: what waits for a time has waited too long.

@@ -24,11 +24,11 @@ use super::clipboard::{self, Clip, Clipboard, Taken};
 use super::data::Conn;
 use super::keymap::Press;
 use super::lend;
-use super::msg::{Command, Copied, Effect, LocalError, Mouse, Msg, Program};
+use super::msg::{Copied, DaemonRequest, Effect, LocalError, Mouse, Msg, ShellLine};
 use super::net::{Actor, Dial, Lookout, Other};
 use super::session::Store;
 use super::sleep::Awake;
-use super::terminal::{Screen, save};
+use super::terminal::{ConsoleTerminal, save};
 use super::theme::Theme;
 use crate::config;
 
@@ -43,10 +43,10 @@ const HANG_UP: u8 = 128 + 1;
 pub struct Runtime {
     app: App,
     theme: Theme,
-    screen: Screen,
+    screen: ConsoleTerminal,
     input: EventStream,
-    net: mpsc::UnboundedSender<Command>,
-    commands: Option<mpsc::UnboundedReceiver<Command>>,
+    net: mpsc::UnboundedSender<DaemonRequest>,
+    commands: Option<mpsc::UnboundedReceiver<DaemonRequest>>,
     dirty: bool,
     drawn_at: Instant,
     awake: Awake,
@@ -73,7 +73,7 @@ pub struct Destination {
 
 /// How a run of the console ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ConsoleEnd {
     Code(ExitCode),
     /// It is to start anew with the daemon of this profile.
     Profile(Destination),
@@ -92,7 +92,7 @@ enum Wake {
 
 impl Runtime {
     /// Ready to run; nothing has been drawn.
-    pub fn new(app: App, theme: Theme, screen: Screen, store: Option<Store>) -> Self {
+    pub fn new(app: App, theme: Theme, screen: ConsoleTerminal, store: Option<Store>) -> Self {
         let (net, commands) = mpsc::unbounded_channel();
         let commands = Some(commands);
         let input = EventStream::new();
@@ -116,7 +116,7 @@ impl Runtime {
     }
 
     /// Runs until it is quit or told to stop. The first frame comes before the first dial.
-    pub async fn run(mut self, dial: impl Dial, others: Vec<Other>) -> anyhow::Result<End> {
+    pub async fn run(mut self, dial: impl Dial, others: Vec<Other>) -> anyhow::Result<ConsoleEnd> {
         self.draw()?;
         let (out, mut messages) = mpsc::channel(BURST);
         if !others.is_empty() {
@@ -159,12 +159,12 @@ impl Runtime {
         }
         match self.exit {
             // A terminal that hung up cannot be given back.
-            Some(Exit::Code(code)) if code > 0 => return Ok(End::Code(ExitCode::from(code))),
+            Some(Exit::Code(code)) if code > 0 => return Ok(ConsoleEnd::Code(ExitCode::from(code))),
             _ => given_back.context("the terminal could not be restored")?,
         }
         Ok(match self.exit {
-            Some(Exit::Profile(destination)) => End::Profile(destination),
-            _ => End::Code(ExitCode::SUCCESS),
+            Some(Exit::Profile(destination)) => ConsoleEnd::Profile(destination),
+            _ => ConsoleEnd::Code(ExitCode::SUCCESS),
         })
     }
 
@@ -224,7 +224,7 @@ impl Runtime {
         let now = Timestamp::now();
         if self.awake.slept(Instant::now(), now) {
             // What has ended needs no waking.
-            drop(self.net.send(Command::Woke));
+            drop(self.net.send(DaemonRequest::Woke));
             self.lookout.iter().for_each(Lookout::wake);
         }
         for effect in self.app.update(now, msg) {
@@ -318,7 +318,7 @@ impl Runtime {
         Ok(outcome)
     }
 
-    fn run_own(&mut self, program: &Program) -> anyhow::Result<()> {
+    fn run_own(&mut self, program: &ShellLine) -> anyhow::Result<()> {
         if let Err(error) = self.lend(|| lend::run(program))? {
             self.handle(Msg::Refused(format!("{} failed: {error}", program.name)))?;
         }

@@ -9,12 +9,12 @@ use ratatui::layout::Rect;
 
 use super::app::shared::{Shared, Tone};
 use super::data::lead::Record;
-use super::data::{Answer, Attempt, Cause, Detail, Done, Failure, Flow, Job, Query, Remembered};
-use super::dialogs::{Dialog, Place};
+use super::data::{Answer, Attempt, CallFailure, Cause, Detail, Done, Flow, Job, Query, Remembered};
+use super::dialogs::{Dialog, JumpTarget};
 use super::keymap::Action;
-use super::msg::{Command, Effect, Follow, Ticket};
+use super::msg::{DaemonRequest, Effect, Follow, Ticket};
 use super::theme::Theme;
-use super::widgets::columns::Look;
+use super::widgets::columns::CellContext;
 use super::widgets::document::Doc;
 use super::widgets::filter::Filter;
 use super::widgets::input::Input;
@@ -35,7 +35,7 @@ pub enum Event<'a> {
     Happened,
     Answered {
         ticket: Ticket,
-        answer: &'a Result<Answer, Failure>,
+        answer: &'a Result<Answer, CallFailure>,
     },
     Done {
         done: &'a Done,
@@ -110,7 +110,7 @@ impl Cx<'_> {
     /// Asks the daemon; the answer comes as `Event::Answered` with this ticket.
     pub fn ask(&mut self, query: Query) -> Ticket {
         let ticket = self.shared.ticket();
-        self.effects.push(Effect::Net(Command::Ask { ticket, query }));
+        self.effects.push(Effect::Net(DaemonRequest::Ask { ticket, query }));
         ticket
     }
 
@@ -149,8 +149,8 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// What cells depend on.
-    pub fn look(&self) -> Look<'a> {
-        Look {
+    pub fn look(&self) -> CellContext<'a> {
+        CellContext {
             now: self.shared.now,
             zone: &self.shared.setup.zone,
             theme: self.theme,
@@ -162,11 +162,11 @@ impl<'a> View<'a> {
     }
 
     /// The same for a list that may have failed to be read. While the daemon is away, that is no news of the list's.
-    pub fn look_at<'e>(&self, error: Option<&'e str>) -> Look<'e>
+    pub fn look_at<'e>(&self, error: Option<&'e str>) -> CellContext<'e>
     where
         'a: 'e,
     {
-        Look { error: error.filter(|_| self.shared.is_live()), ..self.look() }
+        CellContext { error: error.filter(|_| self.shared.is_live()), ..self.look() }
     }
 }
 
@@ -266,7 +266,7 @@ pub trait Screen: fmt::Debug {
     }
 
     /// What it has loaded that the palette can jump to.
-    fn places(&self) -> Vec<Place> {
+    fn places(&self) -> Vec<JumpTarget> {
         Vec::new()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::data::Session;
+use super::data::SavedSession;
 
 /// The memory of one daemon's console.
 #[derive(Debug)]
@@ -20,17 +20,17 @@ impl Store {
     }
 
     /// What was remembered. What cannot be read is as good as nothing: it is no more than a convenience.
-    pub fn read(&self) -> Option<Session> {
+    pub fn read(&self) -> Option<SavedSession> {
         self.all().remove(&self.daemon)
     }
 
-    fn all(&self) -> BTreeMap<String, Session> {
+    fn all(&self) -> BTreeMap<String, SavedSession> {
         let text = fs::read(&self.path).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Remembers this; what is remembered of other daemons stays.
-    pub fn write(&self, session: Session) -> io::Result<()> {
+    pub fn write(&self, session: SavedSession) -> io::Result<()> {
         let mut all = self.all();
         all.insert(self.daemon.clone(), session);
         let directory = self.path.parent().unwrap_or(Path::new("."));
@@ -55,7 +55,7 @@ mod tests {
         let path = dir.path().join("state/console.json");
         let (one, two) = (Store::new(&path, "unix:/1"), Store::new(&path, "unix:/2"));
         assert_eq!(one.read(), None);
-        let session = |screen| Session { screen, ..Session::default() };
+        let session = |screen| SavedSession { screen, ..SavedSession::default() };
         one.write(session(2)).unwrap();
         two.write(session(5)).unwrap();
         one.write(session(3)).unwrap();

@@ -31,14 +31,14 @@ static HAS_MOUSE: AtomicBool = AtomicBool::new(false);
 type Hook = Box<dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync>;
 
 /// The terminal while the console has it.
-pub struct Screen {
+pub struct ConsoleTerminal {
     terminal: Terminal<Quiet>,
     active: Rc<Cell<bool>>,
     hook: Arc<Hook>,
     wants_mouse: bool,
 }
 
-impl Screen {
+impl ConsoleTerminal {
     /// Takes the terminal over. A panic on this thread gives it back before its message is printed; a panic on
     /// another thread says nothing, because the console goes on and reports it itself.
     pub fn enter() -> io::Result<Self> {
@@ -112,7 +112,7 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for ConsoleTerminal {
     fn drop(&mut self) {
         // Nobody is left to tell of a terminal that is gone.
         drop(self.suspend());

@@ -26,13 +26,13 @@ const LOG: &str = "leadlined.log";
 
 /// A running `leadlined` that ends with this value.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(super) struct DemoDaemon {
     child: Child,
     // Declared behind the child, so that a drop kills before it removes.
     dir: Directory,
 }
 
-impl Daemon {
+impl DemoDaemon {
     /// Starts the daemon beside this program. It is not ready yet.
     pub(super) fn start() -> Result<Self, CliError> {
         let program = beside()?;

@@ -11,7 +11,7 @@ use leadline_proto::v1;
 use serde_json::Value;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use super::{HEADLESS_LEADS, Options, intake::Intake, scene::Scene};
+use super::{DemoOptions, HEADLESS_LEADS, intake::Intake, scene::Scene};
 use crate::{
     cli::{CliError, print},
     text::display_text,
@@ -28,7 +28,7 @@ pub(super) async fn run(
     client: &Client,
     scene: &Scene,
     intake: &Intake,
-    options: &Options,
+    options: &DemoOptions,
 ) -> Result<(), CliError> {
     let leads = options.leads.unwrap_or(HEADLESS_LEADS);
     let mut attempts = watch(client, scene).await?;

@@ -21,7 +21,7 @@ use crate::{
     console,
 };
 
-use daemon::Daemon;
+use daemon::DemoDaemon;
 use intake::Intake;
 use scene::Scene;
 
@@ -38,7 +38,7 @@ Examples:
   leadline demo                          watch and steer it in the console
   leadline demo --crm                    with contacts, deals and rows at every vendor that keeps some
   leadline demo --headless --leads 5     print what happens; exit 0 once all is delivered or dead")]
-pub struct Options {
+pub struct DemoOptions {
     /// No console: print what happens and end once every lead is delivered or dead with a reason
     #[arg(long)]
     headless: bool,
@@ -53,7 +53,7 @@ pub struct Options {
     rate: Option<f64>,
 }
 
-impl Options {
+impl DemoOptions {
     fn rate(&self) -> f64 {
         self.rate.unwrap_or(if self.crm { 1.0 } else { 4.0 })
     }
@@ -72,9 +72,9 @@ fn rate(text: &str) -> Result<f64, RateError> {
 }
 
 /// Plays the demo. However it ends, the daemon is stopped and its directory removed.
-pub async fn run(options: Options, config: Config) -> Result<ExitCode, CliError> {
+pub async fn run(options: DemoOptions, config: Config) -> Result<ExitCode, CliError> {
     let interrupted = interruption()?;
-    let mut daemon = Daemon::start()?;
+    let mut daemon = DemoDaemon::start()?;
     let outcome = tokio::select! {
         outcome = play(&options, config, &mut daemon) => outcome,
         () = interrupted => Err(CliError::Failed("interrupted; the demo is cleaned up".to_owned())),
@@ -83,7 +83,7 @@ pub async fn run(options: Options, config: Config) -> Result<ExitCode, CliError>
     outcome.and_then(|code| stopped.map(|()| code))
 }
 
-async fn play(options: &Options, config: Config, daemon: &mut Daemon) -> Result<ExitCode, CliError> {
+async fn play(options: &DemoOptions, config: Config, daemon: &mut DemoDaemon) -> Result<ExitCode, CliError> {
     let (client, address) = daemon.ready().await?;
     let scene = Scene::set(&client, options.crm).await?;
     let intake = Intake::new(address, scene.key.clone())?;
@@ -110,11 +110,11 @@ async fn in_console(
     server: String,
     config: Config,
     intake: &Intake,
-    options: &Options,
+    options: &DemoOptions,
 ) -> Result<ExitCode, CliError> {
     let wanted = Wanted { reach: Reach::at(Some(server)), ..Wanted::default() };
     // A throw-away daemon is not remembered.
-    let console = console::run(console::Options { config, wanted, session: None });
+    let console = console::run(console::ConsoleOptions { config, wanted, session: None });
     tokio::pin!(console);
     let stream = intake.stream(options.leads.unwrap_or(usize::MAX), options.rate(), |_| Ok(()));
     let (code, streamed) = tokio::select! {

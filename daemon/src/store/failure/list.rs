@@ -136,8 +136,7 @@ impl Store {
         let deliveries_exact = retrying.is_whole;
         let has_more = all.len() > skip + limit;
         let mut page: Vec<_> = all.into_iter().skip(skip).take(limit).collect();
-        let (leads, is_each_once) =
-            self.fill_in_leads(filter, &retrying.leads, &together, &mut page).await?;
+        let (leads, is_each_once) = self.fill_in_leads(filter, &retrying.leads, &together, &mut page).await?;
         let leads_exact = is_each_once && deliveries_exact;
         self.fill_in(filter, &mut page).await?;
         let snoozed = i64::try_from(snoozed).unwrap_or(i64::MAX);

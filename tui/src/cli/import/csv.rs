@@ -9,7 +9,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
 use super::{
-    LINE_MAX, Line,
+    LINE_MAX, NumberedLine,
     lines::{LineError, Lines, TextLine},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Csv {
 }
 
 /// A record of one line or more, or why it is none.
-type Record = TextLine;
+type CsvRecord = TextLine;
 
 impl Csv {
     /// Reads the heading.
@@ -86,7 +86,7 @@ impl Csv {
     }
 
     /// The next row that is not blank, as a JSON object of texts, with the line it begins on.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<NumberedLine>> {
         while let Some((number, record)) = record(&mut self.lines, Some(self.separator))? {
             match record {
                 Ok(record) => {
@@ -179,7 +179,7 @@ impl Splitter {
 
 /// The next record. If a quotation mark is not closed the record is its first line, and the next one is read from the
 /// line behind it. That reads no line more than twice: a line on which no open quotation ends opens none either.
-fn record(lines: &mut Lines, separator: Option<u8>) -> io::Result<Option<Record>> {
+fn record(lines: &mut Lines, separator: Option<u8>) -> io::Result<Option<CsvRecord>> {
     let (number, first) = match lines.next()? {
         Some((number, Ok(first))) => (number, first),
         Some((number, Err(detail))) => return Ok(Some((number, Err(detail)))),
@@ -216,7 +216,7 @@ fn record(lines: &mut Lines, separator: Option<u8>) -> io::Result<Option<Record>
 /// Follows quotation marks through a record.
 struct Quotes<'a> {
     candidates: &'a [u8],
-    place: Place,
+    place: CsvState,
     /// How often each candidate separates values.
     separators: [usize; SEPARATORS.len()],
     /// Something stands between a closing mark and the separator.
@@ -224,7 +224,7 @@ struct Quotes<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CsvState {
     /// At a value's start, or in the spaces before it.
     Start,
     Plain,
@@ -235,11 +235,11 @@ enum Place {
 
 impl<'a> Quotes<'a> {
     fn new(candidates: &'a [u8]) -> Self {
-        Self { candidates, place: Place::Start, separators: [0; SEPARATORS.len()], is_broken: false }
+        Self { candidates, place: CsvState::Start, separators: [0; SEPARATORS.len()], is_broken: false }
     }
 
     fn is_open(&self) -> bool {
-        self.place == Place::Quoted
+        self.place == CsvState::Quoted
     }
 
     /// Reads a line and appends it to the record, without the spaces before a quotation mark that opens a value.
@@ -249,25 +249,25 @@ impl<'a> Quotes<'a> {
         for (at, byte) in line.bytes().enumerate() {
             let separator = self.candidates.iter().position(|candidate| *candidate == byte);
             self.place = match (self.place, byte) {
-                (Place::Start, b'"') => {
+                (CsvState::Start, b'"') => {
                     record.push_str(&line[copied..start]);
                     copied = at;
-                    Place::Quoted
+                    CsvState::Quoted
                 }
-                (Place::Quoted, b'"') => Place::Closed,
-                (Place::Closed, b'"') | (Place::Quoted, _) => Place::Quoted,
+                (CsvState::Quoted, b'"') => CsvState::Closed,
+                (CsvState::Closed, b'"') | (CsvState::Quoted, _) => CsvState::Quoted,
                 _ if separator.is_some() => {
                     separator.into_iter().for_each(|candidate| self.separators[candidate] += 1);
                     start = at + 1;
-                    Place::Start
+                    CsvState::Start
                 }
-                (Place::Start, b' ') => Place::Start,
-                (Place::Closed, b' ' | b'\r' | b'\n') => Place::Closed,
-                (Place::Closed, _) => {
+                (CsvState::Start, b' ') => CsvState::Start,
+                (CsvState::Closed, b' ' | b'\r' | b'\n') => CsvState::Closed,
+                (CsvState::Closed, _) => {
                     self.is_broken = true;
-                    Place::Plain
+                    CsvState::Plain
                 }
-                (Place::Start | Place::Plain, _) => Place::Plain,
+                (CsvState::Start | CsvState::Plain, _) => CsvState::Plain,
             };
         }
         record.push_str(&line[copied..]);

@@ -15,7 +15,7 @@ use encoding_rs::Encoding;
 use leadline_proto::v1;
 
 use super::{
-    CliError, Line,
+    CliError, NumberedLine,
     csv::Csv,
     lines::{LineError, Lines},
 };
@@ -28,7 +28,7 @@ const BAD_MAX: usize = 1000;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
+pub(super) enum FileFormat {
     /// A heading, then a lead a row
     Csv,
     /// A lead event a line
@@ -94,7 +94,7 @@ impl Source {
     /// Opens a file, or stdin for `-`. The columns are those of its heading; none if its lines are events.
     pub(super) fn open(
         path: &Path,
-        form: Option<Form>,
+        form: Option<FileFormat>,
         encoding: Option<&'static Encoding>,
     ) -> Result<(Self, Vec<String>), CliError> {
         let is_piped = path == Path::new("-");
@@ -115,7 +115,7 @@ impl Source {
         let meter = Meter { file, seen: Arc::clone(&seen) };
         let mut lines = Lines::open(meter, encoding).map_err(failed())?;
         let is_events = match form {
-            Some(form) => form == Form::Ndjson,
+            Some(form) => form == FileFormat::Ndjson,
             None => lines.first_byte().map_err(failed())? == Some(b'{'),
         };
         let (reading, columns) = if is_events {
@@ -133,7 +133,7 @@ impl Source {
         Arc::clone(&self.seen)
     }
 
-    fn next_line(&mut self) -> io::Result<Option<Line>> {
+    fn next_line(&mut self) -> io::Result<Option<NumberedLine>> {
         let lines = match &mut self.reading {
             Reading::Rows(rows) => return rows.next(),
             Reading::Events(lines) => lines,
@@ -155,11 +155,11 @@ impl Source {
     }
 }
 
-fn form_of(path: &Path, shown: &str) -> Result<Form, CliError> {
+fn form_of(path: &Path, shown: &str) -> Result<FileFormat, CliError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match &*extension {
-        "csv" | "tsv" => Ok(Form::Csv),
-        "ndjson" | "jsonl" => Ok(Form::Ndjson),
+        "csv" | "tsv" => Ok(FileFormat::Csv),
+        "ndjson" | "jsonl" => Ok(FileFormat::Ndjson),
         "xlsx" | "xls" | "ods" | "numbers" => Err(CliError::Usage(format!(
             "{shown} is a workbook: save the sheet as CSV (UTF-8) and import that"
         ))),
@@ -262,7 +262,7 @@ mod tests {
         let error = reported("leads.xlsx").to_string();
         assert_eq!(error, "leads.xlsx is a workbook: save the sheet as CSV (UTF-8) and import that");
         assert!(reported("/no/such.csv").to_string().starts_with("cannot read /no/such.csv: "));
-        let missing = Source::open(Path::new("/no/such"), Some(Form::Csv), None).err().unwrap();
+        let missing = Source::open(Path::new("/no/such"), Some(FileFormat::Csv), None).err().unwrap();
         assert!(missing.to_string().starts_with("cannot read /no/such: "), "{missing}");
     }
 }

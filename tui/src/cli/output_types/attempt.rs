@@ -6,7 +6,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{body, shapes, text, time, word};
-use crate::cli::columns::{Column, Row, id};
+use crate::cli::columns::{Column, ListRow, id};
 use crate::columns::attempt;
 
 /// An attempt. A test has neither delivery nor lead.
@@ -29,7 +29,7 @@ pub(crate) struct Attempt {
     lead_email: Option<String>,
 }
 
-impl Row for Attempt {
+impl ListRow for Attempt {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         id("lead"),

@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 use super::{raw, text, time};
 use crate::{
     acts,
-    cli::columns::{Column, Row, column, id},
+    cli::columns::{Column, ListRow, column, id},
 };
 
 /// A line of `audit list`.
@@ -29,7 +29,7 @@ pub(crate) struct AuditLine {
     done: String,
 }
 
-impl Row for AuditLine {
+impl ListRow for AuditLine {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         column("at"),
@@ -82,7 +82,7 @@ pub(crate) struct Notice {
     body: Option<Box<RawValue>>,
 }
 
-impl Row for Notice {
+impl ListRow for Notice {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         column("created_at").place(1),

@@ -6,7 +6,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{Flow, shapes, text, time, word};
-use crate::cli::columns::{Column, Row, column};
+use crate::cli::columns::{Column, ListRow, column};
 use crate::columns::company;
 
 /// `company create`.
@@ -38,7 +38,7 @@ pub(crate) struct Company {
     lead_url: Option<String>,
 }
 
-impl Row for Company {
+impl ListRow for Company {
     const COLUMNS: &'static [Column<'static>] =
         &[company::ID, company::NAME, company::PLAN, company::LAST_LEAD, company::PAUSED, company::CREATED];
 }
@@ -149,7 +149,7 @@ pub(crate) struct IntakeKey {
     last_used_at: Option<Timestamp>,
 }
 
-impl Row for IntakeKey {
+impl ListRow for IntakeKey {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         column("company_id").head("company").rank(3),

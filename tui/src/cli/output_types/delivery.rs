@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Attempt, raw, shapes, text, time, word};
-use crate::cli::columns::{Column, Row, column, id};
+use crate::cli::columns::{Column, ListRow, column, id};
 use crate::columns::{delivery, job, lead};
-use crate::jobs::{About, JobProgress};
+use crate::jobs::{JobProgress, JobSummary};
 
 /// A lead in a list.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(crate) struct Lead {
     updated_at: Option<Timestamp>,
 }
 
-impl Row for Lead {
+impl ListRow for Lead {
     const COLUMNS: &'static [Column<'static>] =
         &[id("uuid"), lead::NAME, lead::EMAIL, lead::COMPANY, lead::STATE, lead::UNDELIVERED, lead::RECEIVED];
 }
@@ -52,7 +52,7 @@ impl From<v1::Lead> for Lead {
 #[serde(transparent)]
 pub(crate) struct Found(Lead);
 
-impl Row for Found {
+impl ListRow for Found {
     const COLUMNS: &'static [Column<'static>] = &[
         id("uuid"),
         lead::NAME,
@@ -80,7 +80,7 @@ pub(crate) struct FoundAnywhere {
     value: String,
 }
 
-impl Row for FoundAnywhere {
+impl ListRow for FoundAnywhere {
     const COLUMNS: &'static [Column<'static>] = &[
         id("uuid"),
         lead::NAME,
@@ -141,7 +141,7 @@ pub(crate) struct Delivery {
     job_id: Option<String>,
 }
 
-impl Row for Delivery {
+impl ListRow for Delivery {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         id("lead"),
@@ -311,7 +311,7 @@ impl From<v1::JobIntegration> for JobIntegration {
     }
 }
 
-impl Row for Job {
+impl ListRow for Job {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         job::STATE,
@@ -331,7 +331,7 @@ impl From<v1::Job> for Job {
         Self {
             kind: it.kind().word(),
             state: it.state().word(),
-            about: About::of(&it).sentence(|at| at.to_string()),
+            about: JobSummary::of(&it).sentence(|at| at.to_string()),
             progress: JobProgress::of(&it),
             integrations: shapes(it.integrations),
             id: text(it.id),

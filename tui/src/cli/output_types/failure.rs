@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::{AuditLine, shapes, text, time};
-use crate::cli::columns::{Column, Row, column};
+use crate::cli::columns::{Column, ListRow, column};
 use crate::columns::cause;
 
 /// A cause in `failure list` and `failure show`.
@@ -57,7 +57,7 @@ struct Quarter {
     deliveries: u64,
 }
 
-impl Row for Failure {
+impl ListRow for Failure {
     const COLUMNS: &'static [Column<'static>] = &[
         column("cause"),
         cause::DELIVERIES,

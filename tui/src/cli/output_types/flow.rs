@@ -5,7 +5,7 @@ use leadline_proto::v1;
 use serde::Serialize;
 
 use super::time;
-use crate::cli::columns::{Column, Row, column, id};
+use crate::cli::columns::{Column, ListRow, column, id};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Flow {
@@ -24,7 +24,7 @@ pub(crate) struct Flow {
     warnings: Vec<String>,
 }
 
-impl Row for Flow {
+impl ListRow for Flow {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id").rank(2).place(104),
         column("company_id").head("company").rank(3),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{text, time};
-use crate::cli::columns::{Column, Row, column};
+use crate::cli::columns::{Column, ListRow, column};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Form {
@@ -24,7 +24,7 @@ pub(crate) struct Form {
     created_at: Option<Timestamp>,
 }
 
-impl Row for Form {
+impl ListRow for Form {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         column("company_id").head("company").rank(3),

@@ -9,7 +9,7 @@ use crate::cli::hint;
 
 /// `delivery hold`, `release` and `skip`, or what they would do.
 #[derive(Debug, Serialize)]
-pub(crate) struct Moved {
+pub(crate) struct MoveResult {
     count: u64,
     pub(crate) running: u64,
     seconds: f64,
@@ -17,20 +17,20 @@ pub(crate) struct Moved {
     pub(crate) job_id: Option<String>,
 }
 
-impl From<v1::HoldDeliveriesResponse> for Moved {
+impl From<v1::HoldDeliveriesResponse> for MoveResult {
     fn from(it: v1::HoldDeliveriesResponse) -> Self {
         Self { count: it.count, running: it.running, seconds: 0.0, sample: shapes(it.sample), job_id: None }
     }
 }
 
-impl From<v1::ReleaseDeliveriesResponse> for Moved {
+impl From<v1::ReleaseDeliveriesResponse> for MoveResult {
     fn from(it: v1::ReleaseDeliveriesResponse) -> Self {
         let seconds = it.estimated_duration.map_or(0.0, seconds);
         Self { count: it.count, running: it.running, seconds, sample: shapes(it.sample), job_id: None }
     }
 }
 
-impl From<v1::SkipDeliveriesResponse> for Moved {
+impl From<v1::SkipDeliveriesResponse> for MoveResult {
     fn from(it: v1::SkipDeliveriesResponse) -> Self {
         let (sample, job_id) = (shapes(it.sample), text(it.job_id));
         Self { count: it.count, running: it.running, seconds: 0.0, sample, job_id }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{delivery::Record, shapes, text, time, word};
-use crate::cli::columns::{Column, Row, column, id};
+use crate::cli::columns::{Column, ListRow, column, id};
 
 /// A request that the intake refused, nobody's data in it.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ impl From<v1::FieldProblem> for FieldProblem {
     }
 }
 
-impl Row for Refused {
+impl ListRow for Refused {
     const COLUMNS: &'static [Column<'static>] =
         &[id("id"), column("at"), column("path").rank(1), column("status"), column("detail").cut(12)];
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time, word};
-use crate::cli::columns::{Column, Row, id};
+use crate::cli::columns::{Column, ListRow, id};
 use crate::columns::integration;
 
 /// `integration create`: the one time, beside `rotate-secret`, that the signing secret is seen.
@@ -90,7 +90,7 @@ pub(crate) struct Integration {
     created_at: Option<Timestamp>,
 }
 
-impl Row for Integration {
+impl ListRow for Integration {
     const COLUMNS: &'static [Column<'static>] = &[
         id("id"),
         id("company_id"),
@@ -348,7 +348,7 @@ impl ConfigField {
 /// A line of `watch`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
-pub(crate) enum Change {
+pub(crate) enum WatchLine {
     /// How an integration stood when the watch began.
     Snapshot { integration: Box<Integration> },
     /// How an integration stands now.

@@ -26,14 +26,14 @@ pub(crate) use delivery::{
 pub(crate) use failure::{Failure, Snoozed};
 pub(crate) use flow::{Flow, FlowDeleted, FlowTest, FlowsAsked};
 pub(crate) use form::{Form, FormDeleted};
-pub(crate) use hold::{Explained, Moved, Unskipped};
+pub(crate) use hold::{Explained, MoveResult, Unskipped};
 pub(crate) use intake::{Erased, ErasedPerson, Imported, Refused, Trace};
 pub(crate) use integration::{
-    Change, ConfigField, Deleted, Enabled, Integration, IntegrationCreated, Reset, SecretRotated,
+    ConfigField, Deleted, Enabled, Integration, IntegrationCreated, Reset, SecretRotated, WatchLine,
 };
 pub(crate) use preview::Preview;
 pub(crate) use system::{Activity, System};
-pub(crate) use token::{Revealed, Token, TokenCreated, Who};
+pub(crate) use token::{Caller, Revealed, Token, TokenCreated};
 
 use crate::moment::reported as time;
 
@@ -164,7 +164,7 @@ mod tests {
             (&enabled["id"], &enabled["were_held"], &enabled["job_id"]),
             (&json!("I"), &json!(3), &json!("J"))
         );
-        let removed = Change::Removed { id: "I".into() };
+        let removed = WatchLine::Removed { id: "I".into() };
         check(&removed, json!({"change": "removed", "id": "I"}));
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{raw, text, time};
-use crate::cli::columns::{Column, Row, column};
+use crate::cli::columns::{Column, ListRow, column};
 
 /// `token create`: the one answer that has the token.
 #[derive(Debug, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) struct Token {
     last_used_at: Option<Timestamp>,
 }
 
-impl Row for Token {
+impl ListRow for Token {
     const COLUMNS: &'static [Column<'static>] = &[
         column("id"),
         column("name").place(1).cut(12),
@@ -81,7 +81,7 @@ impl From<v1::Token> for Token {
 
 /// `token whoami`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Who {
+pub(crate) struct Caller {
     operator: String,
     role: &'static str,
     company_id: Option<i64>,
@@ -91,7 +91,7 @@ pub(crate) struct Who {
     may_call: Vec<String>,
 }
 
-impl From<v1::WhoAmIResponse> for Who {
+impl From<v1::WhoAmIResponse> for Caller {
     fn from(it: v1::WhoAmIResponse) -> Self {
         Self {
             operator: it.operator,

@@ -1,7 +1,7 @@
 //! Acts: why one is not possible now, and the question that comes before it.
 
 use crate::console::data::cause::Remedy;
-use crate::console::data::change::{Skipped, Snooze, Target};
+use crate::console::data::change::{BulkTarget, Skipped, Snooze};
 use crate::console::data::{Badge, Cause, Integration, Job, Mutation};
 use crate::console::dialogs::confirm::Way;
 use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
@@ -187,7 +187,7 @@ fn unweighed(shared: &Shared, subject: &Subject, action: Action) -> Option<Confi
 }
 
 /// Same bytes or rendered anew: what a mapping stopped is of no use with the same bytes.
-fn ways(target: &Target, anew_first: bool) -> Choice {
+fn ways(target: &BulkTarget, anew_first: bool) -> Choice {
     let way = |re_render: bool| Way {
         label: if re_render { "rendered anew" } else { "the same bytes" },
         mutation: Mutation::retry(target.clone(), re_render),
@@ -209,13 +209,13 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
         let question = format!("Retry every dead delivery of {}?", it.full_name());
         let facts =
             it.last_error_at.map(|at| format!("last error {}: {}", time::ago(shared.now, at), it.last_error));
-        let target = Target::Dead { integration: it.id.clone() };
+        let target = BulkTarget::Dead { integration: it.id.clone() };
         (target, question, facts.into_iter().collect(), String::new())
     } else {
         let chosen = &subject.deliveries;
         let ids: Vec<String> = chosen.iter().map(|c| c.delivery.clone()).collect();
         let class = chosen.first().map(|c| c.class.clone()).unwrap_or_default();
-        (Target::Ids(ids), named("Retry", chosen), facts(shared, chosen), class)
+        (BulkTarget::Ids(ids), named("Retry", chosen), facts(shared, chosen), class)
     };
     let delivered = subject.deliveries.iter().filter(|c| c.is_delivered).count();
     if delivered > 0 {
@@ -233,7 +233,7 @@ fn retry(shared: &Shared, subject: &Subject, it: Option<&Integration>) -> Option
 fn retry_cause(shared: &Shared, cause: &Cause) -> Confirm {
     // The company that is looked at is the only one whose deliveries are seen, counted and retried.
     let company = shared.company.as_ref();
-    let target = Target::Cause { cause: cause.id.clone(), company: company.map(|(id, _)| *id) };
+    let target = BulkTarget::Cause { cause: cause.id.clone(), company: company.map(|(id, _)| *id) };
     let anew = cause.remedies.contains(&Remedy::RetryReRendered)
         || cause.class == "mapping"
         || cause.places.iter().any(|place| shared.remapped.contains(&place.integration));
@@ -299,12 +299,12 @@ fn moving(shared: &Shared, subject: &Subject, action: Action, it: Option<&Integr
     };
     let (target, question, facts) = if subject.deliveries.is_empty() {
         let it = it?;
-        let target = Target::HeldOf { integration: it.id.clone() };
+        let target = BulkTarget::HeldOf { integration: it.id.clone() };
         let question = format!("Release everything that is held for {}?", it.full_name());
         (target, question, Vec::new())
     } else {
         let ids: Vec<String> = subject.deliveries.iter().map(|c| c.delivery.clone()).collect();
-        (Target::Ids(ids), named(verb, &subject.deliveries), facts(shared, &subject.deliveries))
+        (BulkTarget::Ids(ids), named(verb, &subject.deliveries), facts(shared, &subject.deliveries))
     };
     let mutation = match action {
         Action::Hold => Mutation::Hold(target),

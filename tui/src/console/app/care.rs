@@ -5,7 +5,7 @@ use super::shared::{Pending, Shared};
 use crate::console::data::{Flow, Mutation};
 use crate::console::dialogs::{Confirm, Dialog};
 use crate::console::keymap::Action;
-use crate::console::msg::{Command, Effect};
+use crate::console::msg::{DaemonRequest, Effect};
 
 /// Has something typed before this is confirmed, where that is wanted of all: how many deliveries it is about, else whom,
 /// else what it does.
@@ -79,7 +79,7 @@ impl App {
         }
         self.on_top(effects, |screen, cx| screen.perform(Action::ClearMarks, cx));
         self.shared.pending.insert(ticket, Pending { what, is_delayed: false });
-        effects.push(Effect::Net(Command::Mutate { ticket, mutation }));
+        effects.push(Effect::Net(DaemonRequest::Mutate { ticket, mutation }));
     }
 
     /// Whether something had to be typed for what is confirmed now.

@@ -5,18 +5,23 @@ use jiff::Timestamp;
 use super::App;
 use super::shared::Tone;
 use super::undo::Saved;
-use crate::console::data::change::{Lifted, Target};
-use crate::console::data::{AttemptState, Done, Failure, Integration, Query, Secret};
+use crate::console::data::change::{BulkTarget, Lifted};
+use crate::console::data::{AttemptState, CallFailure, Done, Integration, Query, Secret};
 use crate::console::dialogs::confirm::count;
 use crate::console::dialogs::editor::IntegrationForm;
 use crate::console::dialogs::{Dialog, OneTime};
 use crate::console::keymap::Action;
-use crate::console::msg::{Command, Effect, Ticket};
+use crate::console::msg::{DaemonRequest, Effect, Ticket};
 use crate::console::screen::{Event, Subject};
 use crate::console::widgets::time;
 
 impl App {
-    pub(super) fn done(&mut self, ticket: Ticket, done: Result<Done, Failure>, effects: &mut Vec<Effect>) {
+    pub(super) fn done(
+        &mut self,
+        ticket: Ticket,
+        done: Result<Done, CallFailure>,
+        effects: &mut Vec<Effect>,
+    ) {
         let pending = self.shared.pending.remove(&ticket);
         let what = pending.map_or_else(|| "request".to_owned(), |it| it.what);
         let done = match done {
@@ -188,14 +193,14 @@ impl App {
         let subject = Subject { integration: Some(integration.to_owned()), ..Subject::default() };
         let Some(mut confirm) = super::acts::question(&self.shared, &subject, Action::Retry) else { return };
         let mutation = crate::console::data::Mutation::retry(
-            Target::Dead { integration: integration.to_owned() },
+            BulkTarget::Dead { integration: integration.to_owned() },
             false,
         );
         confirm.title = "The new credentials work";
         let ticket = self.shared.ticket();
         confirm.estimate = crate::console::dialogs::Estimating::Waiting(ticket);
         let query = Query::Estimate(Box::new(mutation));
-        effects.push(Effect::Net(Command::Ask { ticket, query }));
+        effects.push(Effect::Net(DaemonRequest::Ask { ticket, query }));
         self.dialog = Some(Dialog::Confirm(Box::new(confirm)));
     }
 
@@ -204,13 +209,13 @@ impl App {
         let Some((uuid, company, _)) = subject.lead else { return };
         let ticket = self.shared.ticket();
         self.revealed = Some(ticket);
-        effects.push(Effect::Net(Command::Ask { ticket, query: Query::Reveal { uuid, company } }));
+        effects.push(Effect::Net(DaemonRequest::Ask { ticket, query: Query::Reveal { uuid, company } }));
     }
 
     /// Asks for a lead's history; it goes to the clipboard when it is there.
     pub(super) fn evidence(&mut self, query: Query, effects: &mut Vec<Effect>) {
         let ticket = self.shared.ticket();
         self.evidence = Some(ticket);
-        effects.push(Effect::Net(Command::Ask { ticket, query }));
+        effects.push(Effect::Net(DaemonRequest::Ask { ticket, query }));
     }
 }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::console::data::change::Target;
-use crate::console::data::{Entry, Held, Integration, Mutation};
+use crate::console::data::change::BulkTarget;
+use crate::console::data::{Held, Integration, Mutation, SecretEntry};
 use crate::console::dialogs::confirm::{Way, count};
 use crate::console::dialogs::{Choice, Confirm, Focus, Weight};
 use crate::console::keymap::Action;
@@ -78,11 +78,11 @@ pub(super) fn question(it: &Integration, shared: &Shared, action: Action) -> Opt
 /// What waits goes now; where some died as well, both in one job, so that one pace holds for all of them.
 fn waiting(it: &Integration) -> (Confirm, Vec<String>) {
     let id = || it.id.clone();
-    let mutation = Mutation::retry(Target::Waiting { integration: id() }, false);
+    let mutation = Mutation::retry(BulkTarget::Waiting { integration: id() }, false);
     let question = format!("Push now what waits for {}?", it.full_name());
     let mut confirm = Confirm::new("Push now", "Push", question, mutation.clone());
     if it.dead > 0 {
-        let both = Mutation::retry(Target::Undelivered { integration: id() }, false);
+        let both = Mutation::retry(BulkTarget::Undelivered { integration: id() }, false);
         let way = |label, mutation| Way { label, mutation, facts: Vec::new() };
         let ways = vec![way("what waits", mutation), way("what waits and what died", both)];
         confirm.choice = Some(Choice { label: "what goes", ways, at: 1 });
@@ -115,7 +115,7 @@ fn enable(it: &Integration) -> (Confirm, Vec<String>) {
 fn rotate(it: &Integration) -> (Confirm, Vec<String>) {
     let spans: [(&'static str, u32); 4] =
         [("not at all", 0), ("1 hour", 3600), ("24 hours", 86_400), ("7 days", 604_800)];
-    let ways = spans.map(|(label, grace_seconds)| (label, Entry::Now { grace_seconds }, Vec::new()));
+    let ways = spans.map(|(label, grace_seconds)| (label, SecretEntry::Now { grace_seconds }, Vec::new()));
     let confirm = secret(it, "old secret stays valid", &ways, 2);
     let facts = vec![
         "a new secret is made now and shown once".to_owned(),
@@ -134,7 +134,7 @@ fn stage(it: &Integration) -> (Confirm, Vec<String>) {
     let ways = [
         (
             "pushes wait",
-            Entry::Staged { hold: true },
+            SecretEntry::Staged { hold: true },
             vec![
                 "for a receiver that knows one secret at a time: nothing is pushed until you cut over"
                     .to_owned(),
@@ -142,7 +142,7 @@ fn stage(it: &Integration) -> (Confirm, Vec<String>) {
         ),
         (
             "pushes go on",
-            Entry::Staged { hold: false },
+            SecretEntry::Staged { hold: false },
             vec!["for a receiver that reads webhook-signature, which both sign meanwhile".to_owned()],
         ),
     ];
@@ -162,17 +162,17 @@ fn stage(it: &Integration) -> (Confirm, Vec<String>) {
 fn secret(
     it: &Integration,
     label: &'static str,
-    ways: &[(&'static str, Entry, Vec<String>)],
+    ways: &[(&'static str, SecretEntry, Vec<String>)],
     at: usize,
 ) -> Confirm {
     let mutation = |entry| Mutation::Rotate { integration: it.id.clone(), entry };
-    let way = |(label, entry, facts): &(&'static str, Entry, Vec<String>)| Way {
+    let way = |(label, entry, facts): &(&'static str, SecretEntry, Vec<String>)| Way {
         label,
         mutation: mutation(*entry),
         facts: facts.clone(),
     };
     let question = format!("Rotate the signing secret of {}?", it.full_name());
-    let first = ways.get(at).map_or(Entry::Now { grace_seconds: 0 }, |(_, entry, _)| *entry);
+    let first = ways.get(at).map_or(SecretEntry::Now { grace_seconds: 0 }, |(_, entry, _)| *entry);
     let mut confirm = Confirm::new("Rotate secret", "Rotate", question, mutation(first));
     confirm.choice = Some(Choice { label, ways: ways.iter().map(way).collect(), at });
     confirm.weight = Weight::Name(it.name.clone());

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::App;
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 
 impl App {
     /// What the screens have loaded, those on top first; nothing twice.
-    pub(super) fn places(&self) -> Vec<Place> {
+    pub(super) fn places(&self) -> Vec<JumpTarget> {
         let here = self.stacks[self.at].iter().rev();
         let others = self.stacks.iter().enumerate().filter(|(at, _)| *at != self.at);
         let screens = here.chain(others.flat_map(|(_, stack)| stack.iter().rev()));
         let mut seen = BTreeSet::new();
-        let mut places: Vec<Place> = screens.flat_map(|screen| screen.places()).collect();
+        let mut places: Vec<JumpTarget> = screens.flat_map(|screen| screen.places()).collect();
         places.retain(|place| seen.insert(place.label.clone()));
         places
     }

@@ -8,9 +8,9 @@ use super::shared::Tone;
 use super::{App, menus, outside};
 use crate::console::data::Query;
 use crate::console::dialogs::secret::Closed;
-use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Notice, Pick, Then, already};
+use crate::console::dialogs::{Dialog, Editor, Estimating, Jump, Menu, Pick, TextDialog, Then, already};
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::{Command, Effect, LocalError};
+use crate::console::msg::{DaemonRequest, Effect, LocalError};
 use crate::console::screen::{Cx, Event, Screen, Subject, Typed};
 use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::company::CompanyScreen;
@@ -186,7 +186,7 @@ impl App {
                 None => self.refuse("there is no screen to go forward to"),
             },
             Action::Go(number) => self.go(number, effects),
-            Action::Reload if !self.shared.is_live() => effects.push(Effect::Net(Command::Reconnect)),
+            Action::Reload if !self.shared.is_live() => effects.push(Effect::Net(DaemonRequest::Reconnect)),
             Action::Reload => self.reload(effects),
             Action::Help
             | Action::Palette
@@ -243,7 +243,7 @@ impl App {
         let copied = Zeroizing::new(text.clone());
         effects.push(Effect::Copy { what: "the command".to_owned(), text: copied });
         let hint = "y copies it again, any other key closes this";
-        self.dialog = Some(Dialog::Notice(Notice { title: "The command for this", text, hint }));
+        self.dialog = Some(Dialog::Notice(TextDialog { title: "The command for this", text, hint }));
     }
 
     fn menu(&mut self, action: Action, subject: &Subject) {
@@ -286,7 +286,7 @@ impl App {
             let ticket = self.shared.ticket();
             confirm.estimate = Estimating::Waiting(ticket);
             let query = Query::Estimate(Box::new(mutation));
-            effects.push(Effect::Net(Command::Ask { ticket, query }));
+            effects.push(Effect::Net(DaemonRequest::Ask { ticket, query }));
         }
     }
 

@@ -7,7 +7,7 @@ use super::shared::{Shared, is_silent};
 use crate::console::data::attempt::Call;
 use crate::console::data::command::quote;
 use crate::console::data::{Badge, Company, Detail, Flow, Integration};
-use crate::console::dialogs::{Act, Item, Jump, Menu, Named, Pick, Place, Target};
+use crate::console::dialogs::{Jump, JumpTarget, Menu, MenuAct, MenuIntegration, MenuItem, Named, Pick};
 use crate::console::keymap::Action;
 use crate::console::screen::{Screen, Subject};
 use crate::console::widgets::time;
@@ -77,9 +77,9 @@ fn item(
     subject: &Subject,
     action: Action,
     key: String,
-) -> Option<Item> {
+) -> Option<MenuItem> {
     let label = label(screen, shared, subject, action)?;
-    Some(Item { key, label, pick: Pick::Act(action), reason: obstacle(shared, subject, action) })
+    Some(MenuItem { key, label, pick: Pick::Act(action), reason: obstacle(shared, subject, action) })
 }
 
 /// What an action is called here.
@@ -124,7 +124,7 @@ pub fn help(screen: &dyn Screen, shared: &Shared, subject: &Subject) -> Menu {
 
 /// Every action, every screen, every integration and company, and what the screens have loaded; `lead TEXT` finds a
 /// person, a word with an id opens that, and an act with an integration behind it is done there, whatever is selected.
-pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: Vec<Place>) -> Menu {
+pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: Vec<JumpTarget>) -> Menu {
     let offered = screen.actions();
     let acts = shared.setup.keymap.iter().filter(|b| {
         let is_here = b.is_global()
@@ -132,10 +132,14 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: 
             || (subject.integration.is_some() && of_integration(b.action));
         is_here && !b.action.is_move() && b.action != Action::Palette
     });
-    let mut items: Vec<Item> =
+    let mut items: Vec<MenuItem> =
         acts.filter_map(|b| item(screen, shared, subject, b.action, b.shown.to_string())).collect();
-    let plain =
-        |label: String, jump: Jump| Item { key: String::new(), label, pick: Pick::Jump(jump), reason: None };
+    let plain = |label: String, jump: Jump| MenuItem {
+        key: String::new(),
+        label,
+        pick: Pick::Jump(jump),
+        reason: None,
+    };
     items.extend(shared.integrations.iter().map(|it| {
         plain(
             format!("int {}  {}, {}", it.reference(), it.company, it.badge.word().to_lowercase()),
@@ -149,7 +153,7 @@ pub fn palette(screen: &dyn Screen, shared: &Shared, subject: &Subject, loaded: 
     );
     let others = shared.setup.profiles.iter().filter(|name| Some(*name) != shared.setup.profile.as_ref());
     items.extend(others.map(|name| plain(format!("connect {name}"), Jump::Profile(name.clone()))));
-    items.extend(loaded.into_iter().map(Place::item));
+    items.extend(loaded.into_iter().map(JumpTarget::item));
     let mut menu = Menu { jumps: true, ..Menu::typed("Command", items) };
     menu.named = named(shared);
     menu.legend = vec![
@@ -164,7 +168,7 @@ pub fn flows(action: Action, subject: Subject) -> Menu {
     let item = |flow: &Flow| {
         let targets: Vec<&str> = flow.targets.iter().map(|(_, name)| name.as_str()).collect();
         let off = if flow.enabled { "" } else { " (off)" };
-        Item {
+        MenuItem {
             key: String::new(),
             label: format!("{}{off}: {}  ->  {}", flow.name, flow.when, targets.join(", ")),
             pick: Pick::Flow { action, flow: Box::new(flow.clone()) },
@@ -180,14 +184,14 @@ pub fn flows(action: Action, subject: Subject) -> Menu {
 fn named(shared: &Shared) -> Named {
     let is_whole = |action| of_integration(action) || action == Action::Retry;
     let lines = shared.setup.keymap.iter().filter(|line| is_whole(line.action));
-    let act = |action, label: &str, enables| Act { action, label: label.to_lowercase(), enables };
+    let act = |action, label: &str, enables| MenuAct { action, label: label.to_lowercase(), enables };
     let acts = lines.flat_map(|line| match line.action {
         action @ Action::Toggle => {
             vec![act(action, "enable", Some(true)), act(action, "disable", Some(false))]
         }
         action => vec![act(action, &line.label, None)],
     });
-    let target = |it: &Integration| Target::new(it.id.clone(), it.reference(), it.enabled);
+    let target = |it: &Integration| MenuIntegration::new(it.id.clone(), it.reference(), it.enabled);
     Named { acts: acts.collect(), targets: shared.integrations.iter().map(target).collect() }
 }
 
@@ -204,7 +208,8 @@ fn companies(shared: &Shared) -> Vec<(i64, String)> {
 /// One company only, or all of them again.
 pub fn narrow(shared: &Shared) -> Menu {
     let pick = |jump| Pick::Jump(Jump::Narrow(jump));
-    let all = Item { key: String::new(), label: "all companies".to_owned(), pick: pick(None), reason: None };
+    let all =
+        MenuItem { key: String::new(), label: "all companies".to_owned(), pick: pick(None), reason: None };
     let item = |(id, name): (i64, String)| {
         let bad = shared.integrations.iter().filter(|it| it.company_id == id && it.badge.is_bad()).count();
         let known = shared.companies.iter().find(|it| it.id == id);
@@ -214,7 +219,7 @@ pub fn narrow(shared: &Shared) -> Menu {
             .map(|at| format!("   no lead for {}", time::age(shared.now, Some(at))))
             .unwrap_or_default();
         let label = format!("{id} {name}{failing}{silent}");
-        Item { key: String::new(), label, pick: pick(Some((id, name))), reason: None }
+        MenuItem { key: String::new(), label, pick: pick(Some((id, name))), reason: None }
     };
     let items = [all].into_iter().chain(companies(shared).into_iter().map(item)).collect();
     let mut menu = Menu::typed("One company only", items);
@@ -225,7 +230,7 @@ pub fn narrow(shared: &Shared) -> Menu {
 
 /// The columns that one can sort by, by key and head.
 pub fn sort(columns: &[(&'static str, String)], now: Option<&'static str>) -> Menu {
-    let item = |key: Option<&'static str>, head: &str| Item {
+    let item = |key: Option<&'static str>, head: &str| MenuItem {
         key: String::new(),
         label: format!("{head}{}", if key == now { "   now" } else { "" }),
         pick: Pick::Sort(key),
@@ -238,7 +243,7 @@ pub fn sort(columns: &[(&'static str, String)], now: Option<&'static str>) -> Me
 
 /// Evidence of this lead, in the form that is wanted.
 pub fn evidence(uuid: &str, company: i64, person: &str) -> Menu {
-    let item = |key: &str, label: &str, json, mask| Item {
+    let item = |key: &str, label: &str, json, mask| MenuItem {
         key: key.to_owned(),
         label: label.to_owned(),
         pick: Pick::Evidence { uuid: uuid.to_owned(), company, json, mask },
@@ -262,7 +267,7 @@ pub fn copy(subject: &Subject, shared: &Shared) -> Menu {
     let mut add = |key: &str, label: &str, text: String| {
         let reason = text.is_empty().then(|| "there is none".to_owned());
         let pick = Pick::Copy { what: label.to_owned(), text };
-        items.push(Item { key: key.to_owned(), label: label.to_owned(), pick, reason });
+        items.push(MenuItem { key: key.to_owned(), label: label.to_owned(), pick, reason });
     };
     if let Some(attempt) = &subject.attempt {
         add("i", "attempt id", attempt.id.clone());

@@ -54,9 +54,9 @@ use jiff::{SignedDuration, Timestamp};
 use ratatui::Frame;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::data::{Answer, Company, Conn, Elsewhere, Failure, Integration, Query};
+use super::data::{Answer, CallFailure, Company, Conn, Elsewhere, Integration, Query};
 use super::dialogs::{Dialog, OneTime};
-use super::msg::{Command, Copied, Effect, Follow, LocalError, Msg, Ticket};
+use super::msg::{Copied, DaemonRequest, Effect, Follow, LocalError, Msg, Ticket};
 use super::screen::{Cx, Event, Fetch, Next, Screen, View};
 use super::screens;
 use super::theme::Theme;
@@ -208,7 +208,7 @@ impl App {
         let wanted = self.top().follows(&self.shared);
         if wanted != self.followed {
             self.followed.clone_from(&wanted);
-            effects.push(Effect::Net(Command::Follow(wanted)));
+            effects.push(Effect::Net(DaemonRequest::Follow(wanted)));
         }
         let looks = self.top().looks_elsewhere();
         if looks != self.looks_elsewhere {
@@ -322,7 +322,7 @@ impl App {
         }
     }
 
-    fn answered(&mut self, ticket: u64, answer: &Result<Answer, Failure>, effects: &mut Vec<Effect>) {
+    fn answered(&mut self, ticket: u64, answer: &Result<Answer, CallFailure>, effects: &mut Vec<Effect>) {
         let event = Event::Answered { ticket, answer };
         let is_companies = self.companies.take(&event, |answer| match answer {
             Answer::Companies(companies) => Some(companies.clone()),
@@ -358,7 +358,7 @@ impl App {
         if let Some(Dialog::Confirm(confirm)) = &mut self.dialog {
             let estimate = answer.clone().and_then(|answer| match answer {
                 Answer::Estimate(estimate) => Ok(estimate),
-                _ => Err(Failure::Incompatible("the daemon answered something else".to_owned())),
+                _ => Err(CallFailure::Incompatible("the daemon answered something else".to_owned())),
             });
             confirm.estimated(ticket, estimate);
         }

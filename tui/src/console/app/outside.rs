@@ -4,13 +4,13 @@
 use super::App;
 use super::shared::Shared;
 use crate::config::OwnCommand;
-use crate::console::data::Session;
-use crate::console::dialogs::{Dialog, Item, Menu, Pick};
-use crate::console::msg::{Effect, Program};
+use crate::console::data::SavedSession;
+use crate::console::dialogs::{Dialog, Menu, MenuItem, Pick};
+use crate::console::msg::{Effect, ShellLine};
 use crate::console::screen::{Subject, View};
 use crate::console::screens;
 use crate::console::theme::{Depth, Theme};
-use crate::console::widgets::list::Form;
+use crate::console::widgets::list::ExportFormat;
 
 /// What of the selection a command of the reader's own is given, and what it is called when there is none.
 const SELECTED: [(&str, &str); 8] = [
@@ -63,7 +63,7 @@ fn names(line: &str, name: &str) -> bool {
 }
 
 /// What of the selection the line names, to be seen before it is confirmed.
-fn given(program: &Program) -> String {
+fn given(program: &ShellLine) -> String {
     let named = program.variables.iter().filter(|(name, value)| {
         !value.is_empty() && SELECTED.iter().any(|(known, _)| known == name) && names(&program.line, name)
     });
@@ -73,23 +73,23 @@ fn given(program: &Program) -> String {
 
 /// The forms in which a list can be written.
 pub(super) fn forms() -> Menu {
-    let item = |key: &str, label: &str, form| Item {
+    let item = |key: &str, label: &str, form| MenuItem {
         key: key.to_owned(),
         label: label.to_owned(),
         pick: Pick::Export(form),
         reason: None,
     };
     let items = vec![
-        item("c", "CSV, for spreadsheets: no cell becomes a formula", Form::Csv),
-        item("j", "JSON", Form::Json),
-        item("m", "Markdown, for a ticket", Form::Markdown),
+        item("c", "CSV, for spreadsheets: no cell becomes a formula", ExportFormat::Csv),
+        item("j", "JSON", ExportFormat::Json),
+        item("m", "Markdown, for a ticket", ExportFormat::Markdown),
     ];
     Menu::letters("Write what is shown, or what is marked, to a new file here", items)
 }
 
 impl App {
     /// Writes the list that has the keys to a new file in the directory where the console was started.
-    pub(super) fn export(&mut self, form: Form, effects: &mut Vec<Effect>) {
+    pub(super) fn export(&mut self, form: ExportFormat, effects: &mut Vec<Effect>) {
         // Signs that files need not know are spelled.
         let theme = Theme { depth: Depth::Mono, ascii: true, plain: false };
         let look = View { shared: &self.shared, theme }.look();
@@ -115,7 +115,8 @@ impl App {
         if !command.dangerous {
             return effects.push(Effect::Run(program));
         }
-        let item = |key: &str, label: String, pick| Item { key: key.to_owned(), label, pick, reason: None };
+        let item =
+            |key: &str, label: String, pick| MenuItem { key: key.to_owned(), label, pick, reason: None };
         let items = vec![
             item("n", "leave it".to_owned(), Pick::Nothing),
             item("y", format!("run: {}{}", command.run, given(&program)), Pick::Run(Box::new(program))),
@@ -125,12 +126,12 @@ impl App {
 
     /// What a command becomes. What is selected goes into the environment, never into the line: no text can become a
     /// command.
-    fn program(&self, command: &OwnCommand, subject: &Subject) -> Program {
+    fn program(&self, command: &OwnCommand, subject: &Subject) -> ShellLine {
         let server = self.shared.setup.server.clone().map(|server| ("LEADLINE_SERVER", server));
         let names = SELECTED.iter().map(|(name, _)| *name);
         // An environment holds no NUL.
         let values = selection(subject).map(|value| value.replace('\0', ""));
-        Program {
+        ShellLine {
             name: command.name.clone(),
             line: command.run.clone(),
             variables: names.zip(values).chain(server).collect(),
@@ -139,7 +140,7 @@ impl App {
     }
 
     /// Carries out what was confirmed.
-    pub(super) fn run(&mut self, program: Program, effects: &mut Vec<Effect>) {
+    pub(super) fn run(&mut self, program: ShellLine, effects: &mut Vec<Effect>) {
         if self.shared.setup.read_only {
             return self.refuse("the console is read-only");
         }
@@ -161,11 +162,11 @@ impl App {
     }
 
     /// Where one is, for the next run.
-    pub fn remember(&mut self) -> Session {
-        let mut session = Session {
+    pub fn remember(&mut self) -> SavedSession {
+        let mut session = SavedSession {
             screen: u8::try_from(self.at + 1).unwrap_or(1),
             company: self.shared.company.clone(),
-            ..Session::default()
+            ..SavedSession::default()
         };
         for (stack, (name, _)) in self.stacks.iter_mut().zip(&screens::ROOTS) {
             if let Some(remembered) = stack.first_mut().and_then(|screen| screen.remember()) {
@@ -176,7 +177,7 @@ impl App {
     }
 
     /// Goes where one was.
-    pub fn recall(&mut self, mut session: Session) {
+    pub fn recall(&mut self, mut session: SavedSession) {
         self.at = usize::from(session.screen).saturating_sub(1).min(self.stacks.len() - 1);
         self.shared.company = session.company;
         for (stack, (name, _)) in self.stacks.iter_mut().zip(&screens::ROOTS) {
@@ -198,7 +199,7 @@ mod tests {
     use crate::console::app::tests::last;
     use crate::console::data::{Conn, Mutation};
     use crate::console::fixtures::{self, feed, live, opened, press, visit};
-    use crate::console::msg::{Command, Follow, LocalError, Msg};
+    use crate::console::msg::{DaemonRequest, Follow, LocalError, Msg};
 
     const SETTINGS: &str = "[keys]\nretry = \"f5\"\n[[command]]\nname = \"ticket\"\nkey = \"J\"\n\
                             run = \"ticket $SELECTED_LEAD\"\n[[command]]\nname = \"wipe\"\nkey = \"X\"\n\
@@ -210,7 +211,7 @@ mod tests {
         app.shared.setup.commands = config.commands();
     }
 
-    fn program(effects: &[Effect]) -> Option<&Program> {
+    fn program(effects: &[Effect]) -> Option<&ShellLine> {
         effects.iter().find_map(|effect| match effect {
             Effect::Run(program) => Some(program),
             _ => None,
@@ -324,7 +325,7 @@ mod tests {
             ("hub", Some(false))
         );
         // A memory of another version does no harm.
-        next.recall(Session { screen: 99, ..Session::default() });
+        next.recall(SavedSession { screen: 99, ..SavedSession::default() });
         assert_eq!(next.remember().screen, 6);
     }
 
@@ -345,9 +346,9 @@ mod tests {
         app.shared.setup.profiles = vec!["test".to_owned()];
         press(&mut app, "t");
         let effects = press(&mut app, "y");
-        let sent = effects
-            .iter()
-            .any(|it| matches!(it, Effect::Net(Command::Mutate { mutation: Mutation::Test { .. }, .. })));
+        let sent = effects.iter().any(|it| {
+            matches!(it, Effect::Net(DaemonRequest::Mutate { mutation: Mutation::Test { .. }, .. }))
+        });
         assert!(sent, "{effects:?}");
         press(&mut app, ": c o n n e c t enter");
         assert_eq!(last(&app), "not possible: a change is under way: wait for its answer");

@@ -11,7 +11,7 @@ use super::frame::{draw_parts, is_covered};
 use crate::console::data::{Badge, Conn, Done, Estimate, Secret};
 use crate::console::dialogs::{Dialog, Estimating};
 use crate::console::fixtures::{self, ago, feed, live, opened, press, visit};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Msg};
 use crate::console::screen::View;
 use crate::console::theme::{Depth, Theme};
 
@@ -270,7 +270,7 @@ fn a_question_lies_over_the_screen_that_it_was_asked_on() {
 
 fn ticket(effects: &[Effect]) -> u64 {
     let found = effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Mutate { ticket, .. }) => Some(*ticket),
+        Effect::Net(DaemonRequest::Mutate { ticket, .. }) => Some(*ticket),
         _ => None,
     });
     found.unwrap()

@@ -16,7 +16,7 @@ use crate::console::dialogs::editor::about::About;
 use crate::console::dialogs::{Confirm, Dialog, Pick};
 use crate::console::fixtures::{self, answer, attempts, failed, integrations, now};
 use crate::console::keymap::Press;
-use crate::console::msg::{Command, Effect, Mouse, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Mouse, Msg};
 use crate::console::theme::{Depth, Theme};
 
 fn key() -> impl Strategy<Value = Msg> {
@@ -153,12 +153,12 @@ proptest! {
                 let effects = app.update(later, msg);
                 for effect in &effects {
                     match effect {
-                        Effect::Net(Command::Mutate { mutation, .. }) => {
+                        Effect::Net(DaemonRequest::Mutate { mutation, .. }) => {
                             let is_announced = is_announced(dialog.as_ref(), mutation);
                             prop_assert!(is_announced && may_change && pressed, "{mutation:?} of {dialog:?}");
                             prop_assert!(!careful || is_typed(dialog.as_ref()), "{mutation:?} of {dialog:?}");
                         }
-                        Effect::Net(Command::Ask { query: Query::Evidence { uuid, company, json, mask }, .. }) => {
+                        Effect::Net(DaemonRequest::Ask { query: Query::Evidence { uuid, company, json, mask }, .. }) => {
                             let (uuid, company) = (uuid.clone(), *company);
                             let pick = Pick::Evidence { uuid, company, json: *json, mask: *mask };
                             prop_assert!(is_offered(dialog.as_ref(), &pick), "{pick:?} of {dialog:?}");
@@ -174,7 +174,7 @@ proptest! {
                     prop_assert_eq!(before, after, "news changed what the dialog is about");
                 }
                 for effect in effects {
-                    if let Effect::Net(Command::Ask { ticket, query }) = effect
+                    if let Effect::Net(DaemonRequest::Ask { ticket, query }) = effect
                         && serves
                     {
                         open.push(Msg::Answered { ticket, answer: Ok(answer(&query)) });

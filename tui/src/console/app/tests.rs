@@ -5,21 +5,23 @@ use jiff::SignedDuration;
 use super::App;
 use super::pictures::shown;
 use crate::console::data::Answer;
-use crate::console::data::{AttemptState, Badge, Conn, Done, Estimate, Held, Mutation, Query, Target, Who};
+use crate::console::data::{
+    AttemptState, Badge, BulkTarget, Conn, Done, Estimate, Held, Mutation, Query, Who,
+};
 use crate::console::fixtures::{self, attempts, feed, live, now, opened, press, serve, visit};
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::{Command, Effect, Follow, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Follow, Msg};
 
 pub(super) fn mutation(effects: &[Effect]) -> Option<&Mutation> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Mutate { mutation, .. }) => Some(mutation),
+        Effect::Net(DaemonRequest::Mutate { mutation, .. }) => Some(mutation),
         _ => None,
     })
 }
 
 fn estimate_ticket(effects: &[Effect]) -> u64 {
     let ticket = effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Ask { ticket, query: Query::Estimate(_) }) => Some(*ticket),
+        Effect::Net(DaemonRequest::Ask { ticket, query: Query::Estimate(_) }) => Some(*ticket),
         _ => None,
     });
     ticket.unwrap()
@@ -45,7 +47,7 @@ pub(super) fn selected(app: &App) -> String {
     text.lines().find(|line| line.contains('▶')).unwrap_or_default().to_owned()
 }
 
-fn retry(target: Target) -> Mutation {
+fn retry(target: BulkTarget) -> Mutation {
     Mutation::retry(target, false)
 }
 
@@ -69,20 +71,20 @@ fn opening_follows_the_attempts_and_asks_for_one_detail() {
     let mut app = live(80, 24);
     let effects = press(&mut app, "enter");
     assert!(
-        matches!(&effects[..], [Effect::Net(Command::Follow(Some(Follow::Integration(id))))] if id == "01I1"),
+        matches!(&effects[..], [Effect::Net(DaemonRequest::Follow(Some(Follow::Integration(id))))] if id == "01I1"),
         "{effects:?}"
     );
     let first = Msg::Attempts { integration: "01I1".to_owned(), attempts: attempts(), first: true };
     assert!(feed(&mut app, first).is_empty(), "a running attempt has no detail");
     let effects = press(&mut app, "down");
     let asked = |effects: &[Effect]| match effects {
-        [Effect::Net(Command::Ask { query: Query::Detail { attempt }, .. })] => attempt == "A4",
+        [Effect::Net(DaemonRequest::Ask { query: Query::Detail { attempt }, .. })] => attempt == "A4",
         _ => false,
     };
     assert!(asked(&effects), "{effects:?}");
     assert!(feed(&mut app, Msg::Tick).is_empty(), "it is asked for once");
     let effects = press(&mut app, "esc");
-    assert!(matches!(&effects[..], [Effect::Net(Command::Follow(None))]), "{effects:?}");
+    assert!(matches!(&effects[..], [Effect::Net(DaemonRequest::Follow(None))]), "{effects:?}");
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_retry_names_its_target_which_nothing_moves_any_more() {
     feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts: vec![newer], first: false });
     counted(&mut app, &effects, 1);
     let effects = press(&mut app, "y");
-    assert_eq!(mutation(&effects), Some(&retry(Target::Ids(vec!["01DA4".to_owned()]))));
+    assert_eq!(mutation(&effects), Some(&retry(BulkTarget::Ids(vec!["01DA4".to_owned()]))));
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn many_want_their_number_typed() {
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 12);
     let effects = press(&mut app, "12 enter");
-    assert_eq!(mutation(&effects), Some(&retry(Target::Dead { integration: "01I1".to_owned() })));
+    assert_eq!(mutation(&effects), Some(&retry(BulkTarget::Dead { integration: "01I1".to_owned() })));
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn marks_are_what_is_seen_and_tests_are_left_out() {
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 4);
     let effects = press(&mut app, "y");
-    let Some(Mutation::Retry { target: Target::Ids(mut ids), .. }) = mutation(&effects).cloned() else {
+    let Some(Mutation::Retry { target: BulkTarget::Ids(mut ids), .. }) = mutation(&effects).cloned() else {
         panic!()
     };
     ids.sort();
@@ -177,13 +179,17 @@ fn a_cause_is_retried_as_a_whole_and_rendered_anew_where_that_helps() {
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 10);
     let effects = press(&mut app, "10 enter");
-    let expected = Mutation::retry(Target::Cause { cause: "c1".to_owned(), company: None }, true);
+    let expected = Mutation::retry(BulkTarget::Cause { cause: "c1".to_owned(), company: None }, true);
     assert_eq!(mutation(&effects), Some(&expected));
     visit(&mut app, "enter");
     let effects = press(&mut app, "r");
     counted(&mut app, &effects, 1);
     let effects = press(&mut app, "y");
-    assert_eq!(mutation(&effects), Some(&retry(Target::Ids(vec!["01D1".to_owned()]))), "one of its leads");
+    assert_eq!(
+        mutation(&effects),
+        Some(&retry(BulkTarget::Ids(vec!["01D1".to_owned()]))),
+        "one of its leads"
+    );
 }
 
 #[test]
@@ -239,7 +245,7 @@ fn new_credentials_are_typed_unseen_and_what_they_stopped_is_one_key() {
     let text = shown(&app);
     assert!(text.contains("The new credentials work") && !text.contains("likely fails again"), "{text}");
     let effects = press(&mut app, "y");
-    assert_eq!(mutation(&effects), Some(&retry(Target::Dead { integration: "01I1".to_owned() })));
+    assert_eq!(mutation(&effects), Some(&retry(BulkTarget::Dead { integration: "01I1".to_owned() })));
 }
 
 #[test]
@@ -287,7 +293,10 @@ fn one_company_narrows_every_screen() {
     );
     let effects = press(&mut app, "2");
     let narrowed = effects.iter().any(|effect| {
-        matches!(effect, Effect::Net(Command::Ask { query: Query::Causes { company: Some(8), .. }, .. }))
+        matches!(
+            effect,
+            Effect::Net(DaemonRequest::Ask { query: Query::Causes { company: Some(8), .. }, .. })
+        )
     });
     assert!(narrowed, "{effects:?}");
 }
@@ -345,7 +354,7 @@ fn nothing_changes_while_away_or_read_only() {
         assert_eq!(last(&app), "not possible: not connected");
     }
     assert!(app.shared.stale_since.is_some());
-    assert!(matches!(&press(&mut app, "R")[..], [Effect::Net(Command::Reconnect)]));
+    assert!(matches!(&press(&mut app, "R")[..], [Effect::Net(DaemonRequest::Reconnect)]));
     feed(&mut app, Msg::Conn(Conn::Live));
     assert_eq!(app.shared.stale_since, None);
     press(&mut app, "e");
@@ -389,7 +398,7 @@ fn what_a_role_may_not_do_is_said_before_it_is_tried() {
     visit(&mut app, "3 s a r a h enter");
     let effects = press(&mut app, "U");
     let asked = effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Ask { ticket, query: Query::Reveal { .. } }) => Some(*ticket),
+        Effect::Net(DaemonRequest::Ask { ticket, query: Query::Reveal { .. } }) => Some(*ticket),
         _ => None,
     });
     let answer = Ok(Answer::Document("Sarah Patel · sarah@example.com".to_owned()));

@@ -8,13 +8,13 @@ use crate::console::data::change::{Skipped, Snooze};
 use crate::console::data::lead::Explained;
 use crate::console::data::{Answer, Badge, DeliveryState, Flow, Mutation, Query};
 use crate::console::fixtures::{self, answer, feed, live, press, visit};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Msg};
 
 /// Answers what is asked for, each answer changed first.
 pub(super) fn serve_changed(app: &mut App, effects: Vec<Effect>, change: impl Fn(&mut Answer)) {
     let mut open = effects;
     while let Some(effect) = open.pop() {
-        if let Effect::Net(Command::Ask { ticket, query }) = effect {
+        if let Effect::Net(DaemonRequest::Ask { ticket, query }) = effect {
             let mut reply = answer(&query);
             change(&mut reply);
             open.extend(answered(app, ticket, reply));

@@ -7,7 +7,7 @@ use super::App;
 use super::pictures::{changed_cells, is_faint, shown};
 use super::tests::{last, selected};
 use super::tests_of_lists::{asked, page};
-use crate::console::data::query::Which;
+use crate::console::data::query::DeliveryQuery;
 use crate::console::data::{Answer, Conn, Delivery, DeliveryState, Integration, Query, Wait};
 use crate::console::fixtures::{self, feed, hubspot, live, press, visit};
 use crate::console::keymap::Press;
@@ -247,7 +247,7 @@ fn a_lone_key_paints_what_differs_and_no_list_twice() {
         let mut painted = Vec::new();
         let ticket = changed_cells(&mut app, &mut painted, |app| listing(&press(app, "down")));
         // Another cause, of the same leads.
-        let which = Which { cause: "c1".to_owned(), ..Which::default() };
+        let which = DeliveryQuery { cause: "c1".to_owned(), ..DeliveryQuery::default() };
         let answer = fixtures::answer(&Query::Deliveries { which, after: String::new() });
         changed_cells(&mut app, &mut painted, |app| feed(app, Msg::Answered { ticket, answer: Ok(answer) }));
         // The advice on the cause is another text; of the list, which is the same, only what is selected and how many

@@ -3,15 +3,15 @@
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation, selected};
-use crate::console::data::{Answer, Delivery, DeliveryState, Mutation, Query, Session, Target};
+use crate::console::data::{Answer, BulkTarget, Delivery, DeliveryState, Mutation, Query, SavedSession};
 use crate::console::fixtures::answers::{answer, delivery};
 use crate::console::fixtures::{self, feed, live, press, serve, visit};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Msg};
 
 /// What was asked for among these effects.
 pub(super) fn asked(effects: &[Effect]) -> Vec<(u64, Query)> {
     let query = |effect: &Effect| match effect {
-        Effect::Net(Command::Ask { ticket, query }) => Some((*ticket, query.clone())),
+        Effect::Net(DaemonRequest::Ask { ticket, query }) => Some((*ticket, query.clone())),
         _ => None,
     };
     effects.iter().filter_map(query).collect()
@@ -34,7 +34,7 @@ pub(super) fn page(from: usize, count: usize) -> Vec<Delivery> {
 fn paged(app: &mut App, effects: Vec<Effect>, all: usize) {
     let mut open = effects;
     while let Some(effect) = open.pop() {
-        let Effect::Net(Command::Ask { ticket, query }) = effect else { continue };
+        let Effect::Net(DaemonRequest::Ask { ticket, query }) = effect else { continue };
         let reply = match &query {
             Query::Deliveries { after, .. } => {
                 let from: usize = after.parse().unwrap_or_default();
@@ -60,7 +60,7 @@ fn a_cause_of_one_company_is_that_company_in_list_leads_retry_and_command() {
     let [(_, Query::Deliveries { which, .. })] = &leads[..] else { panic!("{leads:?}") };
     assert_eq!((&*which.cause, which.company), ("c1", Some(7)));
     let effects = press(&mut app, "r");
-    let target = Target::Cause { cause: "c1".to_owned(), company: Some(7) };
+    let target = BulkTarget::Cause { cause: "c1".to_owned(), company: Some(7) };
     let expected = Mutation::retry(target, true);
     let estimates = asked(&effects);
     let [(_, Query::Estimate(counted))] = &estimates[..] else { panic!("{estimates:?}") };
@@ -89,7 +89,9 @@ fn serve_but_deliveries(app: &mut App, effects: Vec<Effect>) -> Vec<Effect> {
     let (mut left, mut open) = (Vec::new(), effects);
     while let Some(effect) = open.pop() {
         match effect {
-            Effect::Net(Command::Ask { ticket, query }) if !matches!(query, Query::Deliveries { .. }) => {
+            Effect::Net(DaemonRequest::Ask { ticket, query })
+                if !matches!(query, Query::Deliveries { .. }) =>
+            {
                 open.extend(answered(app, ticket, answer(&query)));
             }
             other => left.push(other),
@@ -265,7 +267,7 @@ fn whatever_restricts_a_list_is_seen_and_esc_takes_it_away() {
     // And what the last run left.
     let mut app = live(120, 36);
     visit(&mut app, "2 F / t o k e n enter");
-    let session: Session = app.remember();
+    let session: SavedSession = app.remember();
     let mut next = live(120, 36);
     next.recall(session);
     let text = shown(&next);

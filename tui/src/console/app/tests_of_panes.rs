@@ -13,7 +13,7 @@ use crate::console::fixtures::{
     answer, attempts, failed, feed, live, now, opened, press, refused, serve, setup, visit,
 };
 use crate::console::keymap::{Action, Keymap};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Msg};
 use crate::console::screen::NO_ROW;
 
 /// A console that these keys have led to, by a daemon that lists no delivery.
@@ -42,7 +42,7 @@ fn an_act_in_a_pane_that_lists_nothing_means_nothing_and_says_so() {
             let mut app = without_deliveries(place);
             let effects = press(&mut app, act);
             assert!(last(&app).ends_with(NO_ROW), "{place}, {act}: {}\n{}", last(&app), shown(&app));
-            let asks = effects.iter().any(|it| matches!(it, Effect::Net(Command::Ask { .. })));
+            let asks = effects.iter().any(|it| matches!(it, Effect::Net(DaemonRequest::Ask { .. })));
             assert!(!asks && mutation(&effects).is_none(), "{place}, {act}: {effects:?}");
         }
     }
@@ -257,7 +257,7 @@ fn a_list_that_could_not_be_read_says_why_and_does_not_seem_to_be_on_its_way() {
         for word in keys.split(' ') {
             let mut open = press(&mut app, word);
             while let Some(effect) = open.pop() {
-                let Effect::Net(Command::Ask { ticket, query }) = effect else { continue };
+                let Effect::Net(DaemonRequest::Ask { ticket, query }) = effect else { continue };
                 let is_asked = match query {
                     Query::Causes { .. } => keys == "2",
                     Query::Deliveries { .. } | Query::Activity { .. } => true,
@@ -280,7 +280,7 @@ fn an_attempt_that_could_not_be_read_has_one_pane() {
     let mut app = opened(120, 36);
     let asked = press(&mut app, "enter");
     for effect in asked {
-        let Effect::Net(Command::Ask { ticket, .. }) = effect else { continue };
+        let Effect::Net(DaemonRequest::Ask { ticket, .. }) = effect else { continue };
         feed(&mut app, Msg::Answered { ticket, answer: Err(refused("it broke")) });
     }
     assert!(shown(&app).contains("it broke"), "{}", shown(&app));
@@ -379,7 +379,7 @@ fn what_was_retried_on_the_page_of_a_lead_is_seen_to_arrive() {
     visit(&mut app, "3 s a r a h enter r");
     let effects = press(&mut app, "y");
     let sent = effects.iter().find_map(|effect| match effect {
-        Effect::Net(Command::Mutate { ticket, .. }) => Some(*ticket),
+        Effect::Net(DaemonRequest::Mutate { ticket, .. }) => Some(*ticket),
         _ => None,
     });
     let done = Ok(Done::Moved { count: 1, job: String::new() });

@@ -9,7 +9,7 @@ use super::tests_of_lists::asked;
 use crate::console::data::change::Lifted;
 use crate::console::data::{Answer, Conn, Done, Query};
 use crate::console::fixtures::{self, feed, live, now, opened, press, visit};
-use crate::console::msg::{Command, Effect, Msg};
+use crate::console::msg::{DaemonRequest, Effect, Msg};
 
 #[test]
 fn leaving_an_editor_asks_if_something_was_typed() {
@@ -77,7 +77,7 @@ fn nothing_is_waited_for_where_nothing_is_selected() {
         let mut app = live(120, 36);
         let asked = press(&mut app, keys);
         let ticket = asked.iter().find_map(|effect| match effect {
-            Effect::Net(Command::Ask { ticket, query: Query::Causes { .. } | Query::Jobs { .. } }) => {
+            Effect::Net(DaemonRequest::Ask { ticket, query: Query::Causes { .. } | Query::Jobs { .. } }) => {
                 Some(*ticket)
             }
             _ => None,
@@ -335,7 +335,7 @@ fn nobody_is_opened_under_another_name() {
     assert!(shown(&app).contains("Sarah Patel"));
     // Esc twice: what is shown then is asked for.
     let effects = press(&mut app, "esc esc");
-    assert!(effects.iter().any(|it| matches!(it, Effect::Net(Command::Ask { .. }))), "{effects:?}");
+    assert!(effects.iter().any(|it| matches!(it, Effect::Net(DaemonRequest::Ask { .. }))), "{effects:?}");
     let mut app = live(80, 24);
     visit(&mut app, "3 s a r a h esc");
     let conn = Conn::Lost { error: "x".to_owned(), retry_at: app.shared.now, attempt: 1, heard_at: None };

@@ -5,15 +5,17 @@ use jiff::SignedDuration;
 use super::App;
 use super::pictures::shown;
 use super::tests::{last, mutation};
-use crate::console::data::{Done, Entry, Mutation, Secret};
+use crate::console::data::{Done, Mutation, Secret, SecretEntry};
 use crate::console::fixtures::{self, feed, live, press};
 use crate::console::msg::{Copied, Effect, LocalError, Msg};
 
 fn rotated(app: &mut App) {
     press(app, "a o");
     let effects = press(app, "hubspot-eu enter");
-    let expected =
-        Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Now { grace_seconds: 86_400 } };
+    let expected = Mutation::Rotate {
+        integration: "01I1".to_owned(),
+        entry: SecretEntry::Now { grace_seconds: 86_400 },
+    };
     assert_eq!(mutation(&effects), Some(&expected));
     let ticket = app.shared.pending.keys().copied().next().unwrap();
     let secret = Some(Secret::new("whsec_abc".to_owned()));
@@ -36,7 +38,8 @@ fn rotating_wants_the_whole_name_and_may_be_staged() {
     assert!(mutation(&press(&mut app, "hubspot-e enter tab tab enter y")).is_none());
     let mut app = live(80, 24);
     press(&mut app, "a S");
-    let staged = |hold| Mutation::Rotate { integration: "01I1".to_owned(), entry: Entry::Staged { hold } };
+    let staged =
+        |hold| Mutation::Rotate { integration: "01I1".to_owned(), entry: SecretEntry::Staged { hold } };
     assert_eq!(mutation(&press(&mut app, "hubspot-eu enter")), Some(&staged(true)), "nothing can be refused");
     // From the name back to the choice, and on to the other way.
     press(&mut app, "a S");

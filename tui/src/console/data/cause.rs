@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::system::Act;
+use super::system::AuditEntry;
 use crate::columns::{cause, inexact};
 
 /// An action that fits a cause, as the daemon advises it.
@@ -53,7 +53,7 @@ pub struct Cause {
     /// Deaths in each quarter of an hour of the last day that had any.
     pub trend: Vec<(Timestamp, u64)>,
     /// What operators changed at these integrations in the hour before it began.
-    pub changed_before: Vec<Act>,
+    pub changed_before: Vec<AuditEntry>,
     pub advice: String,
     pub remedies: Vec<Remedy>,
     pub snoozed_until: Option<Timestamp>,

@@ -10,7 +10,7 @@ use super::{AttemptState, Integration};
 
 /// How a new signing secret comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum SecretEntry {
     /// It signs at once; the old one stays for so many seconds.
     Now { grace_seconds: u32 },
     /// It goes along until cut over; with hold, nothing is pushed meanwhile.
@@ -60,7 +60,7 @@ impl Held {
 
 /// Which deliveries a bulk act is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum BulkTarget {
     /// These, whatever their state.
     Ids(Vec<String>),
     /// The dead ones of an integration.
@@ -115,14 +115,14 @@ pub struct NewIntegration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mutation {
     Retry {
-        target: Target,
+        target: BulkTarget,
         re_render: bool,
         /// Where a job carries it out: at most so many.
         per_minute: Option<u32>,
     },
-    Hold(Target),
-    Release(Target),
-    Skip(Target),
+    Hold(BulkTarget),
+    Release(BulkTarget),
+    Skip(BulkTarget),
     /// Puts skipped deliveries back where they stood.
     Unskip(Skipped),
     Create(Box<NewIntegration>),
@@ -156,7 +156,7 @@ pub enum Mutation {
     },
     Rotate {
         integration: String,
-        entry: Entry,
+        entry: SecretEntry,
     },
     CutOver {
         integration: String,
@@ -201,7 +201,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// A retry at the lanes' own pace.
-    pub const fn retry(target: Target, re_render: bool) -> Self {
+    pub const fn retry(target: BulkTarget, re_render: bool) -> Self {
         Self::Retry { target, re_render, per_minute: None }
     }
 
@@ -224,7 +224,7 @@ impl Mutation {
     /// Whether a job would carry it out, which can keep a pace.
     pub const fn is_job(&self) -> bool {
         match self {
-            Self::Retry { target, .. } => !matches!(target, Target::Ids(_)),
+            Self::Retry { target, .. } => !matches!(target, BulkTarget::Ids(_)),
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::change::{Entry, Held, Mutation, NewIntegration, Skipped, Snooze, Target};
+use super::change::{BulkTarget, Held, Mutation, NewIntegration, SecretEntry, Skipped, Snooze};
 
 /// A word for the shell: nothing in it can end the quotes.
 pub fn quote(text: &str) -> String {
@@ -14,7 +14,7 @@ pub fn of_company(company: Option<i64>) -> String {
     company.map(|id| format!(" --company {id}")).unwrap_or_default()
 }
 
-impl Target {
+impl BulkTarget {
     /// The arguments that name it.
     fn arguments(&self) -> String {
         match self {
@@ -28,7 +28,7 @@ impl Target {
     }
 }
 
-impl Entry {
+impl SecretEntry {
     fn arguments(self) -> String {
         match self {
             Self::Now { grace_seconds } => format!("--grace {grace_seconds}s"),
@@ -145,24 +145,24 @@ mod tests {
         "01I1".to_owned()
     }
 
-    fn retry(target: Target) -> Mutation {
+    fn retry(target: BulkTarget) -> Mutation {
         Mutation::retry(target, false)
     }
 
     fn deliveries() -> Vec<(Mutation, &'static str)> {
-        let ids = || Target::Ids(vec!["01D1".to_owned(), "01D2".to_owned()]);
-        let cause = |company| Target::Cause { cause: "c1".to_owned(), company };
+        let ids = || BulkTarget::Ids(vec!["01D1".to_owned(), "01D2".to_owned()]);
+        let cause = |company| BulkTarget::Cause { cause: "c1".to_owned(), company };
         let integration = id;
         vec![
             (retry(ids()), "delivery retry 01D1 01D2"),
             (Mutation::retry(ids(), true), "delivery retry 01D1 01D2 --re-render"),
-            (retry(Target::Dead { integration: integration() }), "delivery retry --integration 01I1"),
+            (retry(BulkTarget::Dead { integration: integration() }), "delivery retry --integration 01I1"),
             (
-                retry(Target::Waiting { integration: integration() }).paced(Some(60)),
+                retry(BulkTarget::Waiting { integration: integration() }).paced(Some(60)),
                 "delivery retry --waiting --integration 01I1 --per-second 1",
             ),
             (
-                retry(Target::Undelivered { integration: integration() }).paced(Some(1)),
+                retry(BulkTarget::Undelivered { integration: integration() }).paced(Some(1)),
                 "delivery retry --integration 01I1 --state pending,dead --per-second 0.016667",
             ),
             (retry(cause(None)), "delivery retry --cause c1"),
@@ -173,7 +173,7 @@ mod tests {
             (Mutation::Hold(ids()), "delivery hold 01D1 01D2"),
             (Mutation::Release(ids()), "delivery release 01D1 01D2"),
             (
-                Mutation::Release(Target::HeldOf { integration: integration() }),
+                Mutation::Release(BulkTarget::HeldOf { integration: integration() }),
                 "delivery release --integration 01I1 --state held",
             ),
             (Mutation::Skip(ids()), "delivery skip 01D1 01D2"),
@@ -203,10 +203,13 @@ mod tests {
             (Mutation::Disable { integration: id() }, "integration disable 01I1"),
             (Mutation::Test { integration: id() }, "integration test 01I1"),
             (Mutation::Reset { integration: id() }, "integration reset 01I1"),
-            (rotate(Entry::Now { grace_seconds: 0 }), "integration rotate-secret 01I1 --grace 0s"),
-            (rotate(Entry::Now { grace_seconds: 3600 }), "integration rotate-secret 01I1 --grace 3600s"),
-            (rotate(Entry::Staged { hold: true }), "integration rotate-secret 01I1 --staged --hold"),
-            (rotate(Entry::Staged { hold: false }), "integration rotate-secret 01I1 --staged"),
+            (rotate(SecretEntry::Now { grace_seconds: 0 }), "integration rotate-secret 01I1 --grace 0s"),
+            (
+                rotate(SecretEntry::Now { grace_seconds: 3600 }),
+                "integration rotate-secret 01I1 --grace 3600s",
+            ),
+            (rotate(SecretEntry::Staged { hold: true }), "integration rotate-secret 01I1 --staged --hold"),
+            (rotate(SecretEntry::Staged { hold: false }), "integration rotate-secret 01I1 --staged"),
             (Mutation::CutOver { integration: id() }, "integration cut-over 01I1"),
             (Mutation::Revoke { integration: id() }, "integration revoke-secret 01I1"),
             (

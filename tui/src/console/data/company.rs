@@ -24,7 +24,7 @@ impl Company {
 
 /// A key that opens the intake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct IntakeKey {
     pub id: String,
     pub prefix: String,
     pub revoked_at: Option<Timestamp>,
@@ -61,7 +61,7 @@ pub struct Flow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompanyPage {
     pub company: Company,
-    pub keys: Vec<Key>,
+    pub keys: Vec<IntakeKey>,
     pub leads_24h: u64,
     pub refused_24h: u64,
     pub flows: Vec<Flow>,

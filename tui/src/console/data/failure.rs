@@ -2,7 +2,7 @@
 
 /// Why the daemon did not do what it was asked for, with the line to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum CallFailure {
     /// It is away; the same request may do later.
     #[error("{0}")]
     Away(String),

@@ -17,16 +17,16 @@ pub mod undo;
 
 pub use attempt::{Attempt, AttemptState, Call, Detail};
 pub use cause::Cause;
-pub use change::{Done, Entry, Estimate, Held, Mutation, Secret, Target};
+pub use change::{BulkTarget, Done, Estimate, Held, Mutation, Secret, SecretEntry};
 pub use company::{Company, CompanyPage, Flow};
 pub use delivery::{Delivery, DeliveryState};
 pub use elsewhere::Elsewhere;
-pub use failure::Failure;
+pub use failure::CallFailure;
 pub use integration::{Badge, Integration, Wait};
 pub use lead::{Lead, LeadPage, Step};
 pub use query::{Answer, Query};
-pub use session::{Remembered, Session};
-pub use system::{Act, Activity, Job, System};
+pub use session::{Remembered, SavedSession};
+pub use system::{Activity, AuditEntry, Job, System};
 
 use std::collections::BTreeSet;
 

@@ -15,7 +15,7 @@ use super::{
 
 /// Which deliveries to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Which {
+pub struct DeliveryQuery {
     /// Only of this company.
     pub company: Option<i64>,
     pub integration: String,
@@ -34,7 +34,7 @@ pub enum Query {
     /// The dry run of a bulk change.
     Estimate(Box<Mutation>),
     Deliveries {
-        which: Which,
+        which: DeliveryQuery,
         after: String,
     },
     OlderAttempts {

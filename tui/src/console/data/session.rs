@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where one was. Nothing of a lead is in it but what was typed into a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Session {
+pub struct SavedSession {
     /// The number of the screen, from 1.
     pub screen: u8,
     /// The only company that was looked at.

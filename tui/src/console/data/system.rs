@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Attempt, AttemptState};
-use crate::jobs::{About, JobProgress};
+use crate::jobs::{JobProgress, JobSummary};
 
 /// A bulk retry, push or skip that outlives whoever asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub struct Job {
     /// retry | push | skip
     pub kind: String,
     /// What it was asked to do.
-    pub about: About,
+    pub about: JobSummary,
     pub operator: String,
     pub progress: JobProgress,
 }
 
 /// What an operator did: a line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Act {
+pub struct AuditEntry {
     pub id: String,
     pub at: Option<Timestamp>,
     pub operator: String,
@@ -49,7 +49,7 @@ pub struct Activity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     Attempt(Box<Attempt>),
-    Act(Box<Act>),
+    Act(Box<AuditEntry>),
     /// More than was told: what stands here in the order of time is asked for.
     Gap,
 }

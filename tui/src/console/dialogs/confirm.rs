@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Editor, QUIET, Then};
-use crate::console::data::{Estimate, Failure, Mutation};
+use crate::console::data::{CallFailure, Estimate, Mutation};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
 use crate::console::widgets::input::Input;
@@ -22,7 +22,7 @@ pub enum Estimating {
     NotNeeded,
     Waiting(Ticket),
     Done(Estimate),
-    Failed(Failure),
+    Failed(CallFailure),
 }
 
 /// What must be typed before it may be confirmed.
@@ -198,7 +198,7 @@ impl Confirm {
     }
 
     /// Takes the answer of the dry run; what must be typed then gets the focus.
-    pub fn estimated(&mut self, ticket: Ticket, estimate: Result<Estimate, Failure>) {
+    pub fn estimated(&mut self, ticket: Ticket, estimate: Result<Estimate, CallFailure>) {
         if self.estimate != Estimating::Waiting(ticket) {
             return;
         }

@@ -11,7 +11,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Then;
 use crate::console::data::integration::Proposal;
-use crate::console::data::query::{Connector, Field, FlowTest, Preview, Which};
+use crate::console::data::query::{Connector, DeliveryQuery, Field, FlowTest, Preview};
 use crate::console::data::{Answer, Flow, Integration, Mutation, Query, Secret};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
@@ -20,7 +20,7 @@ use crate::console::theme::{Role, Theme};
 use crate::console::widgets::document::{self, Doc, Kind};
 use crate::console::widgets::draw::{popup, safe};
 use crate::console::widgets::input::Input;
-use crate::console::widgets::page::Page;
+use crate::console::widgets::page::PageScroll;
 use crate::console::widgets::textarea::TextArea;
 
 #[cfg(test)]
@@ -35,14 +35,14 @@ pub use integration::IntegrationForm;
 /// A form over the screen. What was typed into it is not lost by a key: leaving it asks.
 #[derive(Clone, Debug)]
 pub struct Editor {
-    form: Form,
+    form: EditorForm,
     /// Whether it asks if what was typed may go.
     asks: bool,
 }
 
 /// What is edited.
 #[derive(Clone, Debug)]
-enum Form {
+enum EditorForm {
     Credentials(Credentials),
     Mapping(Mapping),
     Flow(FlowEditor),
@@ -81,7 +81,7 @@ struct Mapping {
     area: TextArea,
     preview: Fetch<Preview>,
     /// How far the preview is scrolled.
-    page: Page,
+    page: PageScroll,
     /// Where no lead was selected: one that died here shows more than a sample.
     dead: Fetch<Option<(String, String)>>,
 }
@@ -97,13 +97,13 @@ struct FlowEditor {
 }
 
 impl Editor {
-    fn of(form: Form) -> Self {
+    fn of(form: EditorForm) -> Self {
         Self { form, asks: false }
     }
 
     /// Asks for new credentials of an integration.
     pub fn credentials(it: &Integration) -> Self {
-        Self::of(Form::Credentials(Credentials {
+        Self::of(EditorForm::Credentials(Credentials {
             integration: it.id.clone(),
             name: it.full_name(),
             connector: it.connector.clone(),
@@ -118,7 +118,7 @@ impl Editor {
         let pretty = serde_json::from_str::<Value>(&it.mapping).map(|value| format!("{value:#}"));
         let text = pretty.unwrap_or_else(|_| it.mapping.clone());
         let area = TextArea::with(if text.trim().is_empty() { "{}" } else { &text });
-        Self::of(Form::Mapping(Mapping {
+        Self::of(EditorForm::Mapping(Mapping {
             integration: it.id.clone(),
             name: it.full_name(),
             lead,
@@ -127,7 +127,7 @@ impl Editor {
             proposals: Fetch::default(),
             area,
             preview: Fetch::default(),
-            page: Page::default(),
+            page: PageScroll::default(),
             dead: Fetch::default(),
         }))
     }
@@ -135,7 +135,7 @@ impl Editor {
     /// The flow whose condition is edited.
     pub const fn edited_flow(&self) -> Option<&Flow> {
         match &self.form {
-            Form::Flow(it) => Some(&it.flow),
+            EditorForm::Flow(it) => Some(&it.flow),
             _ => None,
         }
     }
@@ -143,44 +143,44 @@ impl Editor {
     /// Edits the condition of a flow.
     pub fn flow(flow: Flow) -> Self {
         let when = Input::with(flow.when.clone());
-        Self::of(Form::Flow(FlowEditor { flow, when, asked: String::new(), test: Fetch::default() }))
+        Self::of(EditorForm::Flow(FlowEditor { flow, when, asked: String::new(), test: Fetch::default() }))
     }
 
     /// A new integration of a company.
     pub fn integration(company: i64, company_name: String) -> Self {
-        Self::of(Form::Integration(IntegrationForm::new(company, company_name)))
+        Self::of(EditorForm::Integration(IntegrationForm::new(company, company_name)))
     }
 
     /// The settings of an integration that there is.
     pub fn settings(it: &Integration) -> Self {
-        Self::of(Form::Integration(IntegrationForm::of(it)))
+        Self::of(EditorForm::Integration(IntegrationForm::of(it)))
     }
 
     /// Asks for what it shows besides.
     pub fn load(&mut self, cx: &mut Cx<'_>) {
         match &mut self.form {
-            Form::Credentials(it) => it.fetch.ask(Query::Connectors, cx),
-            Form::Integration(it) => it.load(cx),
-            Form::Mapping(it) => {
+            EditorForm::Credentials(it) => it.fetch.ask(Query::Connectors, cx),
+            EditorForm::Integration(it) => it.load(cx),
+            EditorForm::Mapping(it) => {
                 it.look(cx);
                 it.proposals.ask(Query::Proposals { integration: it.integration.clone() }, cx);
                 if it.lead.is_empty() {
-                    let which = Which {
+                    let which = DeliveryQuery {
                         integration: it.integration.clone(),
                         states: vec!["dead"],
-                        ..Which::default()
+                        ..DeliveryQuery::default()
                     };
                     it.dead.ask(Query::Deliveries { which, after: String::new() }, cx);
                 }
             }
-            Form::Flow(it) => it.look(cx),
+            EditorForm::Flow(it) => it.look(cx),
         }
     }
 
     /// Takes an answer in.
     pub fn event(&mut self, event: &Event<'_>, cx: &mut Cx<'_>) {
         match &mut self.form {
-            Form::Credentials(it) => {
+            EditorForm::Credentials(it) => {
                 let taken = it.fetch.take(event, |answer| match answer {
                     Answer::Connectors(connectors) => Some(connectors.clone()),
                     _ => None,
@@ -191,7 +191,7 @@ impl Editor {
                     it.fields = fields.into_iter().map(|field| (field, Input::default())).collect();
                 }
             }
-            Form::Mapping(it) => {
+            EditorForm::Mapping(it) => {
                 let found = it.dead.take(event, |answer| match answer {
                     Answer::Deliveries { rows, .. } => {
                         Some(rows.first().map(|row| (row.lead.clone(), row.person().to_owned())))
@@ -211,8 +211,8 @@ impl Editor {
                     _ => None,
                 });
             }
-            Form::Integration(it) => it.event(event),
-            Form::Flow(it) => {
+            EditorForm::Integration(it) => it.event(event),
+            EditorForm::Flow(it) => {
                 it.test.take(event, |answer| match answer {
                     Answer::FlowTest(test) => Some(test.clone()),
                     _ => None,
@@ -236,65 +236,65 @@ impl Editor {
 
     fn form_key(&mut self, press: Press, cx: &mut Cx<'_>) -> Then {
         match &mut self.form {
-            Form::Credentials(it) => it.key(press),
-            Form::Mapping(it) => it.key(press, cx),
-            Form::Flow(it) => it.key(press, cx),
-            Form::Integration(it) => it.key(press, cx.shared),
+            EditorForm::Credentials(it) => it.key(press),
+            EditorForm::Mapping(it) => it.key(press, cx),
+            EditorForm::Flow(it) => it.key(press, cx),
+            EditorForm::Integration(it) => it.key(press, cx.shared),
         }
     }
 
     /// The change has left; true if the editor stays open until it is answered.
     pub fn sent(&mut self, ticket: Ticket) -> bool {
         match &mut self.form {
-            Form::Integration(it) => {
+            EditorForm::Integration(it) => {
                 it.sent(ticket);
                 true
             }
-            Form::Credentials(_) | Form::Mapping(_) | Form::Flow(_) => false,
+            EditorForm::Credentials(_) | EditorForm::Mapping(_) | EditorForm::Flow(_) => false,
         }
     }
 
     /// Takes in what the reader's own editor made of the text.
     pub fn edited(&mut self, text: &str, cx: &mut Cx<'_>) {
         match &mut self.form {
-            Form::Mapping(it) => {
+            EditorForm::Mapping(it) => {
                 it.area = TextArea::with(text);
                 it.look(cx);
             }
-            Form::Flow(it) => {
+            EditorForm::Flow(it) => {
                 // Over several lines it is one condition; blanks within quotes are its own.
                 let line: Vec<&str> = text.lines().map(str::trim_end).collect();
                 it.when = Input::with(line.join(" ").trim());
                 it.look(cx);
             }
-            Form::Integration(it) => it.edited(text),
+            EditorForm::Integration(it) => it.edited(text),
             // Credentials never reach a file.
-            Form::Credentials(_) => {}
+            EditorForm::Credentials(_) => {}
         }
     }
 
     /// Takes pasted text in.
     pub fn paste(&mut self, text: &str, cx: &mut Cx<'_>) {
         match &mut self.form {
-            Form::Credentials(it) => {
+            EditorForm::Credentials(it) => {
                 let lines = it.fields.iter_mut().map(|(field, input)| (field.name.as_str(), input));
                 paste_credentials(text, lines.collect(), it.at);
             }
-            Form::Mapping(it) => {
+            EditorForm::Mapping(it) => {
                 it.area.paste(text);
                 it.look(cx);
             }
-            Form::Flow(it) => it.when.paste(text),
-            Form::Integration(it) => it.paste(text),
+            EditorForm::Flow(it) => it.when.paste(text),
+            EditorForm::Integration(it) => it.paste(text),
         }
     }
 
     pub fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
         match &self.form {
-            Form::Credentials(it) => it.draw(view, frame, area),
-            Form::Mapping(it) => it.draw(view, frame, area),
-            Form::Flow(it) => it.draw(view, frame, area),
-            Form::Integration(it) => it.draw(view, frame, area),
+            EditorForm::Credentials(it) => it.draw(view, frame, area),
+            EditorForm::Mapping(it) => it.draw(view, frame, area),
+            EditorForm::Flow(it) => it.draw(view, frame, area),
+            EditorForm::Integration(it) => it.draw(view, frame, area),
         }
         if self.asks {
             let theme = view.theme;
@@ -308,7 +308,7 @@ impl Editor {
     /// The form of a new integration, if that is what it is.
     pub fn new_integration(&mut self) -> Option<&mut IntegrationForm> {
         match &mut self.form {
-            Form::Integration(form) => Some(form),
+            EditorForm::Integration(form) => Some(form),
             _ => None,
         }
     }
@@ -344,7 +344,7 @@ fn dots(text: &str, width: usize, theme: Theme) -> String {
     theme.pick("•", "*").repeat(text.chars().count().min(room)) + &tail
 }
 
-impl Form {
+impl EditorForm {
     /// Whether something would be lost.
     fn is_typed(&self) -> bool {
         match self {

@@ -1,6 +1,6 @@
 //! Where the palette can jump to, what its line says of each place, and what somebody means who types an id.
 
-use super::{Item, Pick};
+use super::{MenuItem, Pick};
 use crate::console::data::{Attempt, Cause, Delivery, Flow, Job, Lead};
 
 /// So many things of a kind does a screen tell of at most: the palette is for what one sees, a filter for the rest.
@@ -35,12 +35,12 @@ pub enum Jump {
 
 /// A line of the palette that jumps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct JumpTarget {
     pub label: String,
     pub jump: Jump,
 }
 
-impl Place {
+impl JumpTarget {
     fn new(label: String, jump: Jump) -> Self {
         Self { label, jump }
     }
@@ -94,13 +94,13 @@ impl Place {
     }
 
     /// The line.
-    pub fn item(self) -> Item {
-        Item { key: String::new(), label: self.label, pick: Pick::Jump(self.jump), reason: None }
+    pub fn item(self) -> MenuItem {
+        MenuItem { key: String::new(), label: self.label, pick: Pick::Jump(self.jump), reason: None }
     }
 }
 
 /// What Tab types for a line.
-pub fn completed(item: &Item) -> String {
+pub fn completed(item: &MenuItem) -> String {
     match &item.pick {
         Pick::Jump(Jump::Find(text)) => format!("lead {text}"),
         _ => item.label.strip_suffix(OPENS).unwrap_or(&item.label).to_owned(),
@@ -154,7 +154,7 @@ mod tests {
             (format!("int {id}"), Vec::new()),
             (id.to_owned(), Vec::new()),
         ] {
-            let found: Vec<Jump> = Place::typed(&text).into_iter().map(|place| place.jump).collect();
+            let found: Vec<Jump> = JumpTarget::typed(&text).into_iter().map(|place| place.jump).collect();
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -8,15 +8,15 @@ use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::Then;
-use super::jump::{Jump, Place, completed};
+use super::jump::{Jump, JumpTarget, completed};
 use crate::console::data::Flow;
 use crate::console::keymap::{Action, Press};
-use crate::console::msg::Program;
+use crate::console::msg::ShellLine;
 use crate::console::screen::{Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{column, cut, input, popup};
 use crate::console::widgets::input::Input;
-use crate::console::widgets::list::Form;
+use crate::console::widgets::list::ExportFormat;
 use crate::console::widgets::step::window_start;
 
 /// What to do with a line of a menu.
@@ -44,9 +44,9 @@ pub enum Pick {
         mask: bool,
     },
     /// A form for the file of a list.
-    Export(Form),
+    Export(ExportFormat),
     /// Carry a command of the reader's own out, on what was selected when it was asked for.
-    Run(Box<Program>),
+    Run(Box<ShellLine>),
     Nothing,
     Jump(Jump),
     /// What is done to this flow.
@@ -60,7 +60,7 @@ pub enum Pick {
 
 /// One line of a menu; `reason` says why it is not available.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct MenuItem {
     pub key: String,
     pub label: String,
     pub pick: Pick,
@@ -70,13 +70,13 @@ pub struct Item {
 /// Acts that are typed with the integration that they are about: `stage 7/hook`.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
-    pub acts: Vec<Act>,
-    pub targets: Vec<Target>,
+    pub acts: Vec<MenuAct>,
+    pub targets: Vec<MenuIntegration>,
 }
 
 /// An act that may name an integration.
 #[derive(Clone, Debug)]
-pub struct Act {
+pub struct MenuAct {
     pub action: Action,
     /// In small letters.
     pub label: String,
@@ -86,7 +86,7 @@ pub struct Act {
 
 /// An integration that an act may name.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct MenuIntegration {
     id: String,
     reference: String,
     is_enabled: bool,
@@ -100,7 +100,7 @@ pub fn already(enables: Option<bool>, is_enabled: bool) -> Option<&'static str> 
     (enables == Some(is_enabled)).then_some(reason)
 }
 
-impl Target {
+impl MenuIntegration {
     pub fn new(id: String, reference: String, is_enabled: bool) -> Self {
         let lower = reference.to_lowercase();
         Self { id, reference, is_enabled, lower }
@@ -121,14 +121,14 @@ impl Target {
 
 impl Named {
     /// What was typed may mean, the best first.
-    fn items(&self, query: &str) -> Vec<Item> {
+    fn items(&self, query: &str) -> Vec<MenuItem> {
         let mut found = Vec::new();
         let splits = query.match_indices(' ').filter(|(at, _)| !query[..*at].ends_with(' '));
         // The name begins behind as many words as an act has at most.
         let words = self.acts.iter().map(|it| it.label.split(' ').count()).max().unwrap_or(0);
         for (at, _) in splits.take(words) {
             let (act, name) = (query[..at].trim_end_matches([' ', ':']), query[at..].trim_start());
-            let acts: Vec<(u8, &Act)> =
+            let acts: Vec<(u8, &MenuAct)> =
                 self.acts.iter().filter_map(|it| typed(&it.label, act).map(|rank| (rank, it))).collect();
             if acts.is_empty() {
                 continue;
@@ -144,7 +144,7 @@ impl Named {
                     let (action, enables) = (act.action, act.enables);
                     let pick = Pick::On { action, integration: target.id.clone(), enables };
                     let label = format!("{}: {}", act.label, target.reference);
-                    Some(((rank, *is_other, *near), Item { key: String::new(), label, pick, reason }))
+                    Some(((rank, *is_other, *near), MenuItem { key: String::new(), label, pick, reason }))
                 }));
             }
         }
@@ -153,8 +153,8 @@ impl Named {
     }
 
     /// Whom a name means, as [`Target::fits`] says: who is called so altogether, or else all that it fits.
-    fn meant(&self, name: &str) -> Vec<(bool, u8, &Target)> {
-        let mut found: Vec<(bool, u8, &Target)> = self
+    fn meant(&self, name: &str) -> Vec<(bool, u8, &MenuIntegration)> {
+        let mut found: Vec<(bool, u8, &MenuIntegration)> = self
             .targets
             .iter()
             .filter_map(|it| it.fits(name).map(|(is_other, near)| (is_other, near, it)))
@@ -170,7 +170,7 @@ impl Named {
 #[derive(Clone, Debug)]
 pub struct Menu {
     pub title: String,
-    pub items: Vec<Item>,
+    pub items: Vec<MenuItem>,
     pub named: Named,
     pub selected: usize,
     /// Present if typing narrows the list.
@@ -186,7 +186,7 @@ pub struct Menu {
 
 impl Menu {
     /// A menu whose lines are picked by their letters.
-    pub fn letters(title: impl Into<String>, items: Vec<Item>) -> Self {
+    pub fn letters(title: impl Into<String>, items: Vec<MenuItem>) -> Self {
         Self {
             title: title.into(),
             items,
@@ -201,28 +201,28 @@ impl Menu {
     }
 
     /// A menu that typing narrows.
-    pub fn typed(title: impl Into<String>, items: Vec<Item>) -> Self {
+    pub fn typed(title: impl Into<String>, items: Vec<MenuItem>) -> Self {
         Self { query: Some(Input::default()), is_wide: true, ..Self::letters(title, items) }
     }
 
     /// The items that the query leaves, the best first. Letters alone count where no line has the words.
-    pub fn visible(&self) -> Vec<Item> {
+    pub fn visible(&self) -> Vec<MenuItem> {
         let query = self.query.as_ref().map(|q| q.text().trim().to_lowercase()).unwrap_or_default();
-        let ranked = |item: &'_ Item| {
+        let ranked = |item: &'_ MenuItem| {
             let label = item.label.to_lowercase();
             rank(&label, &query).map(|rank| (rank, is_name_alone(item, &label, &query)))
         };
-        let mut found: Vec<((u8, bool), &Item)> =
+        let mut found: Vec<((u8, bool), &MenuItem)> =
             self.items.iter().filter_map(|item| ranked(item).map(|place| (place, item))).collect();
         found.sort_by_key(|(place, _)| *place);
         if found.first().is_some_and(|((rank, _), _)| *rank < LETTERS) {
             found.retain(|((rank, _), _)| *rank < LETTERS);
         }
         let best = found.partition_point(|((rank, _), _)| *rank == 0);
-        let mut items: Vec<Item> = found.into_iter().map(|(_, item)| item.clone()).collect();
+        let mut items: Vec<MenuItem> = found.into_iter().map(|(_, item)| item.clone()).collect();
         items.splice(best..best, self.named.items(&query));
         if let Some(query) = self.query.as_ref().filter(|_| self.jumps) {
-            items.splice(0..0, Place::typed(query.text()).into_iter().map(Place::item));
+            items.splice(0..0, JumpTarget::typed(query.text()).into_iter().map(JumpTarget::item));
         }
         items
     }
@@ -276,7 +276,7 @@ impl Menu {
     fn pick(&self, at: usize) -> Then {
         match self.visible().get(at) {
             None => Then::Stay,
-            Some(Item { reason: Some(reason), .. }) => Then::Refuse(reason.clone()),
+            Some(MenuItem { reason: Some(reason), .. }) => Then::Refuse(reason.clone()),
             Some(item) => Then::Pick(item.pick.clone()),
         }
     }
@@ -313,7 +313,7 @@ impl Menu {
     }
 }
 
-fn line(item: &Item, is_selected: bool, key: usize, room: usize, view: View<'_>) -> Line<'static> {
+fn line(item: &MenuItem, is_selected: bool, key: usize, room: usize, view: View<'_>) -> Line<'static> {
     let theme = view.theme;
     let pointer = if is_selected { theme.pointer() } else { " " };
     let shown = column(&theme.spell(&item.key), key, theme);
@@ -342,7 +342,7 @@ const LETTERS: u8 = 2;
 
 /// Whether what was typed is in the name that an act is labelled with, and nothing of it in the act: whoever types a name
 /// wants to go there.
-fn is_name_alone(item: &Item, label: &str, query: &str) -> bool {
+fn is_name_alone(item: &MenuItem, label: &str, query: &str) -> bool {
     let verb = label.split(' ').next().unwrap_or_default();
     let is_meant = || query.split_whitespace().any(|word| verb.contains(word));
     item.pick == Pick::Act(Action::Toggle) && !query.is_empty() && !is_meant()
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn a_name_leads_there_before_it_is_acted_on_and_letters_count_where_no_word_does() {
         let item =
-            |label: &str, pick| Item { key: String::new(), label: label.to_owned(), pick, reason: None };
+            |label: &str, pick| MenuItem { key: String::new(), label: label.to_owned(), pick, reason: None };
         let jump = |id: &str| Pick::Jump(Jump::Integration(id.to_owned()));
         let items = vec![
             item("disable hubspot-eu", Pick::Act(Action::Toggle)),
@@ -402,9 +402,10 @@ mod tests {
 
     #[test]
     fn a_company_in_front_is_that_one_and_who_is_called_so_is_meant_alone() {
-        let act = |action, label: &str, enables| Act { action, label: label.to_owned(), enables };
-        let target =
-            |reference: &str, is_enabled| Target::new(reference.to_owned(), reference.to_owned(), is_enabled);
+        let act = |action, label: &str, enables| MenuAct { action, label: label.to_owned(), enables };
+        let target = |reference: &str, is_enabled| {
+            MenuIntegration::new(reference.to_owned(), reference.to_owned(), is_enabled)
+        };
         let named = Named {
             acts: vec![
                 act(Action::Toggle, "enable", Some(true)),
@@ -419,7 +420,7 @@ mod tests {
             ],
         };
         let shown = |query: &str| -> String {
-            let said = |it: Item| match it.reason {
+            let said = |it: MenuItem| match it.reason {
                 Some(reason) => format!("{} {reason}", it.label),
                 None => it.label,
             };

@@ -11,9 +11,9 @@ use jiff::SignedDuration;
 
 pub use confirm::{Choice, Confirm, Estimating, Focus, Weight};
 pub use editor::Editor;
-pub use jump::{Jump, Place};
-pub use menu::{Act, Item, Menu, Named, Pick, Target, already};
-pub use notice::Notice;
+pub use jump::{Jump, JumpTarget};
+pub use menu::{Menu, MenuAct, MenuIntegration, MenuItem, Named, Pick, already};
+pub use notice::TextDialog;
 pub use secret::OneTime;
 
 use super::data::Mutation;
@@ -27,7 +27,7 @@ pub enum Dialog {
     Confirm(Box<Confirm>),
     Menu(Menu),
     Editor(Box<Editor>),
-    Notice(Notice),
+    Notice(TextDialog),
 }
 
 impl Dialog {

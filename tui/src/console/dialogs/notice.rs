@@ -15,13 +15,13 @@ use crate::console::widgets::draw::popup;
 
 /// A text over the screen.
 #[derive(Clone, Debug)]
-pub struct Notice {
+pub struct TextDialog {
     pub title: &'static str,
     pub text: String,
     pub hint: &'static str,
 }
 
-impl Notice {
+impl TextDialog {
     /// Any key closes it; `y` copies it first.
     pub fn key(&self, press: Press) -> Then {
         match press.code {

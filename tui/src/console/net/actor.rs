@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use ulid::Ulid;
 
 use super::backoff::Backoff;
-use super::{Dial, Failure, Followed, Fresh, Session};
+use super::{CallFailure, DaemonSession, Dial, Followed, Fresh};
 use crate::console::data::query::Stream;
 use crate::console::data::{Answer, Conn, Done, Mutation, Query};
-use crate::console::msg::{Command, Follow, Msg, Ticket};
+use crate::console::msg::{DaemonRequest, Follow, Msg, Ticket};
 
 /// A connection that held this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
@@ -33,37 +33,37 @@ async fn silence(heartbeat: Option<Instant>) {
 }
 
 /// The other side is gone: the console is ending.
-struct Ended;
+struct ConsoleGone;
 
 /// A change under the id that it keeps however often it is sent.
 #[derive(Clone)]
-struct Change {
+struct PendingChange {
     request_id: String,
     mutation: Mutation,
 }
 
 /// What a call that runs beside the streams comes to.
 enum Outcome {
-    Answered { ticket: Ticket, stream: Option<Stream>, answer: Result<Answer, Failure> },
-    Followed { what: Follow, stream: Result<Followed, Failure> },
-    Changed { ticket: Ticket, done: Result<Done, Failure> },
+    Answered { ticket: Ticket, stream: Option<Stream>, answer: Result<Answer, CallFailure> },
+    Followed { what: Follow, stream: Result<Followed, CallFailure> },
+    Changed { ticket: Ticket, done: Result<Done, CallFailure> },
 }
 
 /// Owns the connection.
 pub struct Actor<D> {
     dial: D,
     out: mpsc::Sender<Msg>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<DaemonRequest>,
     cursor: String,
     follow: Option<Follow>,
-    changes: BTreeMap<Ticket, Change>,
+    changes: BTreeMap<Ticket, PendingChange>,
     backoff: Backoff,
     heard_at: Option<Timestamp>,
 }
 
 /// What lives as long as one connection.
 struct Live {
-    session: Arc<dyn Session>,
+    session: Arc<dyn DaemonSession>,
     calls: JoinSet<Outcome>,
     followed: Option<Followed>,
     first: bool,
@@ -77,7 +77,7 @@ struct Live {
 
 impl<D: Dial> Actor<D> {
     /// Not connected yet.
-    pub fn new(dial: D, out: mpsc::Sender<Msg>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+    pub fn new(dial: D, out: mpsc::Sender<Msg>, commands: mpsc::UnboundedReceiver<DaemonRequest>) -> Self {
         Self {
             dial,
             out,
@@ -100,7 +100,7 @@ impl<D: Dial> Actor<D> {
     }
 
     /// One connection from dial to break.
-    async fn connection(&mut self) -> Result<Failure, Ended> {
+    async fn connection(&mut self) -> Result<CallFailure, ConsoleGone> {
         let session = match self.dial.dial().await {
             Ok(session) => session,
             Err(failure) => return Ok(failure),
@@ -134,18 +134,18 @@ impl<D: Dial> Actor<D> {
                         Ok(())
                     }
                     Some(Err(failure)) => Err(failure),
-                    None => Err(Failure::Away("the daemon closed the connection".to_owned())),
+                    None => Err(CallFailure::Away("the daemon closed the connection".to_owned())),
                 },
-                () = silence(heartbeat) => Err(Failure::Away(HANGS.to_owned())),
+                () = silence(heartbeat) => Err(CallFailure::Away(HANGS.to_owned())),
                 item = next_followed(&mut live.followed) => self.fresh(&mut live, item).await?,
                 Some(outcome) = live.calls.join_next() => match outcome {
                     Ok(outcome) => self.outcome(&mut live, outcome).await?,
                     // It was given up.
                     Err(ended) if ended.is_cancelled() => Ok(()),
-                    Err(_) => Err(Failure::Away("a call broke inside the console".to_owned())),
+                    Err(_) => Err(CallFailure::Away("a call broke inside the console".to_owned())),
                 },
                 command = self.commands.recv() => {
-                    self.command(&mut live, command.ok_or(Ended)?);
+                    self.command(&mut live, command.ok_or(ConsoleGone)?);
                     Ok(())
                 }
             };
@@ -165,20 +165,20 @@ impl<D: Dial> Actor<D> {
     }
 
     /// A console that is ending needs no news.
-    async fn report(&self, msg: Msg) -> Result<(), Ended> {
-        self.out.send(msg).await.map_err(|_| Ended)
+    async fn report(&self, msg: Msg) -> Result<(), ConsoleGone> {
+        self.out.send(msg).await.map_err(|_| ConsoleGone)
     }
 
-    fn command(&mut self, live: &mut Live, command: Command) {
+    fn command(&mut self, live: &mut Live, command: DaemonRequest) {
         match command {
-            Command::Reconnect | Command::Woke => {}
-            Command::Follow(what) => {
+            DaemonRequest::Reconnect | DaemonRequest::Woke => {}
+            DaemonRequest::Follow(what) => {
                 self.follow.clone_from(&what);
                 live.follow(what);
             }
-            Command::Ask { ticket, query } => live.ask(ticket, query),
-            Command::Mutate { ticket, mutation } => {
-                let change = Change { request_id: Ulid::generate().to_string(), mutation };
+            DaemonRequest::Ask { ticket, query } => live.ask(ticket, query),
+            DaemonRequest::Mutate { ticket, mutation } => {
+                let change = PendingChange { request_id: Ulid::generate().to_string(), mutation };
                 self.changes.insert(ticket, change.clone());
                 live.change(ticket, change);
             }
@@ -188,23 +188,27 @@ impl<D: Dial> Actor<D> {
     async fn fresh(
         &mut self,
         live: &mut Live,
-        item: Option<Result<Fresh, Failure>>,
-    ) -> Result<Result<(), Failure>, Ended> {
+        item: Option<Result<Fresh, CallFailure>>,
+    ) -> Result<Result<(), CallFailure>, ConsoleGone> {
         match (item, self.follow.clone()) {
             (Some(Ok(Fresh::Attempts(attempts))), Some(Follow::Integration(integration))) => {
                 let first = std::mem::take(&mut live.first);
                 self.report(Msg::Attempts { integration, attempts, first }).await?;
             }
             (Some(Ok(Fresh::Activity)), Some(Follow::Activity(_))) => self.report(Msg::Happened).await?,
-            (Some(Err(Failure::Refused(_))), _) => live.followed = None,
+            (Some(Err(CallFailure::Refused(_))), _) => live.followed = None,
             (Some(Err(failure)), _) => return Ok(Err(failure)),
-            (None, _) => return Ok(Err(Failure::Away("the daemon closed the connection".to_owned()))),
+            (None, _) => return Ok(Err(CallFailure::Away("the daemon closed the connection".to_owned()))),
             (Some(Ok(_)), _) => {}
         }
         Ok(Ok(()))
     }
 
-    async fn outcome(&mut self, live: &mut Live, outcome: Outcome) -> Result<Result<(), Failure>, Ended> {
+    async fn outcome(
+        &mut self,
+        live: &mut Live,
+        outcome: Outcome,
+    ) -> Result<Result<(), CallFailure>, ConsoleGone> {
         match outcome {
             Outcome::Answered { ticket, stream, answer } => {
                 live.asked.remove(&ticket);
@@ -216,13 +220,13 @@ impl<D: Dial> Actor<D> {
             }
             Outcome::Followed { what, stream } if self.follow.as_ref() == Some(&what) => match stream {
                 Ok(stream) => (live.followed, live.first) = (Some(stream), true),
-                Err(failure @ Failure::Away(_)) => return Ok(Err(failure)),
+                Err(failure @ CallFailure::Away(_)) => return Ok(Err(failure)),
                 Err(failure) => self.report(Msg::Refused(failure.to_string())).await?,
             },
             // Something else was opened meanwhile.
             Outcome::Followed { .. } => {}
             // The change stays, and goes out again under the same id.
-            Outcome::Changed { done: Err(failure @ Failure::Away(_)), .. } => return Ok(Err(failure)),
+            Outcome::Changed { done: Err(failure @ CallFailure::Away(_)), .. } => return Ok(Err(failure)),
             Outcome::Changed { ticket, done } => {
                 self.changes.remove(&ticket);
                 self.report(Msg::Done { ticket, done }).await?;
@@ -232,10 +236,10 @@ impl<D: Dial> Actor<D> {
     }
 
     /// Tells those who wait that the connection broke.
-    async fn broken(&self, live: Live) -> Result<(), Ended> {
+    async fn broken(&self, live: Live) -> Result<(), ConsoleGone> {
         let waiting = live.streams.into_values().flatten().map(|(ticket, _)| ticket);
         for ticket in live.asked.into_iter().chain(waiting) {
-            let answer = Err(Failure::Away("the connection was lost; try again".to_owned()));
+            let answer = Err(CallFailure::Away("the connection was lost; try again".to_owned()));
             self.report(Msg::Answered { ticket, answer }).await?;
         }
         for ticket in self.changes.keys() {
@@ -245,20 +249,20 @@ impl<D: Dial> Actor<D> {
     }
 
     /// Waits for the next dial. What does not change by itself waits for the operator.
-    async fn pause(&mut self, failure: Failure) -> Result<(), Ended> {
+    async fn pause(&mut self, failure: CallFailure) -> Result<(), ConsoleGone> {
         let deadline = match failure {
-            Failure::Away(error) | Failure::Refused(error) => {
+            CallFailure::Away(error) | CallFailure::Refused(error) => {
                 let (wait, attempt) = self.backoff.next(rand::random_range(-1.0..=1.0));
                 let heard_at = self.heard_at;
                 let retry_at = Timestamp::now() + SignedDuration::try_from(wait).unwrap_or_default();
                 self.report(Msg::Conn(Conn::Lost { error, retry_at, attempt, heard_at })).await?;
                 Some(Instant::now() + wait)
             }
-            Failure::Denied(reason) => {
+            CallFailure::Denied(reason) => {
                 self.report(Msg::Conn(Conn::Denied(reason))).await?;
                 None
             }
-            Failure::Incompatible(reason) => {
+            CallFailure::Incompatible(reason) => {
                 self.report(Msg::Conn(Conn::Incompatible(reason))).await?;
                 None
             }
@@ -272,22 +276,22 @@ impl<D: Dial> Actor<D> {
             };
             tokio::select! {
                 () = over => return Ok(()),
-                command = self.commands.recv() => match command.ok_or(Ended)? {
-                    Command::Reconnect => {
+                command = self.commands.recv() => match command.ok_or(ConsoleGone)? {
+                    DaemonRequest::Reconnect => {
                         self.backoff.reset();
                         return self.report(Msg::Conn(Conn::Connecting)).await;
                     }
                     // The wait stood still meanwhile, and the network may be another one.
-                    Command::Woke if deadline.is_some() => return Ok(()),
-                    Command::Woke => {}
-                    Command::Follow(what) => self.follow = what,
-                    Command::Ask { ticket, .. } => {
-                        let answer = Err(Failure::Away("not connected".to_owned()));
+                    DaemonRequest::Woke if deadline.is_some() => return Ok(()),
+                    DaemonRequest::Woke => {}
+                    DaemonRequest::Follow(what) => self.follow = what,
+                    DaemonRequest::Ask { ticket, .. } => {
+                        let answer = Err(CallFailure::Away("not connected".to_owned()));
                         self.report(Msg::Answered { ticket, answer }).await?;
                     }
-                    Command::Mutate { ticket, mutation } => {
+                    DaemonRequest::Mutate { ticket, mutation } => {
                         let request_id = Ulid::generate().to_string();
-                        self.changes.insert(ticket, Change { request_id, mutation });
+                        self.changes.insert(ticket, PendingChange { request_id, mutation });
                         self.report(Msg::Delayed { ticket }).await?;
                     }
                 },
@@ -297,7 +301,7 @@ impl<D: Dial> Actor<D> {
 }
 
 impl Live {
-    fn new(session: Arc<dyn Session>) -> Self {
+    fn new(session: Arc<dyn DaemonSession>) -> Self {
         Self {
             session,
             calls: JoinSet::new(),
@@ -346,14 +350,14 @@ impl Live {
         }
     }
 
-    fn change(&mut self, ticket: Ticket, change: Change) {
+    fn change(&mut self, ticket: Ticket, change: PendingChange) {
         let call = self.session.mutate(change.request_id, change.mutation);
         self.calls.spawn(async move { Outcome::Changed { ticket, done: call.await } });
     }
 }
 
 /// What is told next of what is followed; never, while nothing is.
-async fn next_followed(followed: &mut Option<Followed>) -> Option<Result<Fresh, Failure>> {
+async fn next_followed(followed: &mut Option<Followed>) -> Option<Result<Fresh, CallFailure>> {
     match followed {
         Some(stream) => stream.next().await,
         None => std::future::pending().await,

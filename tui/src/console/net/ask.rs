@@ -7,10 +7,10 @@ use futures::future::join_all;
 use leadline_client::{Client, PAGE_MAX, outcome};
 use leadline_proto::v1;
 
-use super::{Failure, change, convert};
+use super::{CallFailure, change, convert};
 use crate::console::data::integration::Figures;
 use crate::console::data::lead::{Explained, Searched};
-use crate::console::data::query::{FlowTest, Page, Preview, Which};
+use crate::console::data::query::{DeliveryQuery, FlowTest, Page, Preview};
 use crate::console::data::{Answer, CompanyPage, Delivery, LeadPage, Query};
 use crate::moment::reported;
 /// How many rows of a list are asked for at once.
@@ -21,7 +21,7 @@ const HITS: u32 = 50;
 const READINGS: usize = 3;
 
 /// Asks, and answers in the console's own types.
-pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure> {
+pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, CallFailure> {
     Ok(match query {
         Query::Detail { attempt } => {
             let reply = client.get_attempt(v1::GetAttemptRequest { id: attempt }).await?;
@@ -87,7 +87,7 @@ pub(super) async fn ask(client: &Client, query: Query) -> Result<Answer, Failure
 }
 
 /// What happened last, or behind a page.
-async fn activity(client: &Client, company: Option<i64>, after: String) -> Result<Answer, Failure> {
+async fn activity(client: &Client, company: Option<i64>, after: String) -> Result<Answer, CallFailure> {
     let company = company.map(reference).unwrap_or_default();
     let request =
         v1::ListActivityRequest { company, page_size: 100, page_token: after, ..Default::default() };
@@ -97,7 +97,7 @@ async fn activity(client: &Client, company: Option<i64>, after: String) -> Resul
 }
 
 /// The causes of one company, or of all.
-async fn causes(client: &Client, company: Option<i64>, snoozed: bool) -> Result<Answer, Failure> {
+async fn causes(client: &Client, company: Option<i64>, snoozed: bool) -> Result<Answer, CallFailure> {
     let request = v1::ListFailuresRequest {
         company: company.map(reference).unwrap_or_default(),
         include_snoozed: snoozed,
@@ -110,7 +110,7 @@ async fn causes(client: &Client, company: Option<i64>, snoozed: bool) -> Result<
 }
 
 /// Attempts behind those that are known.
-async fn older_attempts(client: &Client, integration: String, after: String) -> Result<Answer, Failure> {
+async fn older_attempts(client: &Client, integration: String, after: String) -> Result<Answer, CallFailure> {
     let request =
         v1::ListAttemptsRequest { integration, page_size: 50, page_token: after, ..Default::default() };
     let reply = client.list_attempts(request).await?;
@@ -118,7 +118,7 @@ async fn older_attempts(client: &Client, integration: String, after: String) -> 
 }
 
 /// Who a lead is, in a line.
-async fn reveal(client: &Client, uuid: String, company: i64) -> Result<Answer, Failure> {
+async fn reveal(client: &Client, uuid: String, company: i64) -> Result<Answer, CallFailure> {
     let it = client.reveal(v1::RevealRequest { uuid, company: reference(company) }).await?;
     let parts = [it.name, it.email, it.phone].into_iter().filter(|part| !part.is_empty());
     Ok(Answer::Document(parts.collect::<Vec<_>>().join(" · ")))
@@ -131,7 +131,7 @@ async fn evidence(
     company: i64,
     json: bool,
     mask: bool,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, CallFailure> {
     let format = if json { v1::EvidenceFormat::Json } else { v1::EvidenceFormat::Markdown };
     let request = v1::GetEvidenceRequest { uuid, company: reference(company), format: format.into(), mask };
     let reply = client.get_evidence(request).await?;
@@ -145,7 +145,7 @@ fn reference(company: i64) -> String {
 
 /// Deliveries in these states. What waits, is held or dead stands in small tables, what was skipped among all deliveries: so
 /// that nothing waits until that is found, it stands behind the others.
-async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answer, Failure> {
+async fn deliveries(client: &Client, which: DeliveryQuery, after: String) -> Result<Answer, CallFailure> {
     const SKIPPED: &str = "skipped";
     let open: Vec<_> = which.states.iter().copied().filter(|state| *state != SKIPPED).collect();
     if open.is_empty() || open.len() == which.states.len() {
@@ -155,20 +155,25 @@ async fn deliveries(client: &Client, which: Which, after: String) -> Result<Answ
     let (mut rows, token) = match after.strip_prefix(SKIPPED) {
         Some(token) => (Vec::new(), token.to_owned()),
         None => {
-            let page = deliveries_page(client, Which { states: open, ..which.clone() }, after).await?;
+            let page =
+                deliveries_page(client, DeliveryQuery { states: open, ..which.clone() }, after).await?;
             if !page.next.is_empty() {
                 return Ok(Answer::Deliveries { rows: page.rows, next: page.next, reached: page.reached });
             }
             (page.rows, String::new())
         }
     };
-    let page = deliveries_page(client, Which { states: vec![SKIPPED], ..which }, token).await?;
+    let page = deliveries_page(client, DeliveryQuery { states: vec![SKIPPED], ..which }, token).await?;
     rows.extend(page.rows);
     let next = if page.next.is_empty() { page.next } else { format!("{SKIPPED}{}", page.next) };
     Ok(Answer::Deliveries { rows, next, reached: page.reached })
 }
 
-async fn deliveries_page(client: &Client, which: Which, after: String) -> Result<Page<Delivery>, Failure> {
+async fn deliveries_page(
+    client: &Client,
+    which: DeliveryQuery,
+    after: String,
+) -> Result<Page<Delivery>, CallFailure> {
     let states =
         which.states.iter().filter_map(|word| v1::DeliveryState::from_word(word)).map(i32::from).collect();
     let filter = v1::DeliveryFilter {
@@ -186,7 +191,7 @@ async fn deliveries_page(client: &Client, which: Which, after: String) -> Result
 }
 
 /// What the text finds; without one, the newest leads.
-async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Answer, Failure> {
+async fn find(client: &Client, text: String, company: Option<i64>) -> Result<Answer, CallFailure> {
     let company = company.map(reference).unwrap_or_default();
     let (leads, next) = if text.is_empty() {
         let reply = client
@@ -209,7 +214,7 @@ async fn find_anywhere(
     text: String,
     company: Option<i64>,
     after: String,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, CallFailure> {
     let company = company.map(reference).unwrap_or_default();
     let request = v1::FindLeadsAnywhereRequest { text, company, page_size: HITS, page_token: after };
     let reply = client.find_leads_anywhere(request).await?;
@@ -223,7 +228,7 @@ async fn find_anywhere(
 }
 
 /// A lead, its deliveries each with why it is where it is, and everything that happened.
-async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, Failure> {
+async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, CallFailure> {
     let company = reference(company);
     let got = client.get_lead(v1::GetLeadRequest { uuid: uuid.clone(), company: company.clone() });
     let traced = client.trace_lead(v1::TraceLeadRequest { uuid, company });
@@ -244,7 +249,7 @@ async fn lead(client: &Client, uuid: String, company: i64) -> Result<LeadPage, F
 }
 
 /// The lead of a delivery, with everything.
-async fn lead_of(client: &Client, id: String) -> Result<LeadPage, Failure> {
+async fn lead_of(client: &Client, id: String) -> Result<LeadPage, CallFailure> {
     let reply = client.get_delivery(v1::GetDeliveryRequest { id }).await?;
     let delivery = reply.delivery.unwrap_or_default();
     lead(client, delivery.lead, delivery.company_id).await
@@ -274,7 +279,10 @@ pub(super) async fn explained(client: &Client, mut delivery: v1::Delivery) -> Ex
 }
 
 /// What integrations came to, page by page.
-async fn figures(client: &Client, company: Option<i64>) -> Result<BTreeMap<String, Arc<Figures>>, Failure> {
+async fn figures(
+    client: &Client,
+    company: Option<i64>,
+) -> Result<BTreeMap<String, Arc<Figures>>, CallFailure> {
     let company = company.map(reference).unwrap_or_default();
     let (mut figures, mut page_token) = (BTreeMap::new(), String::new());
     loop {
@@ -298,7 +306,7 @@ async fn figures(client: &Client, company: Option<i64>) -> Result<BTreeMap<Strin
 }
 
 /// A company's page, with the posts that the intake refused of each of its keys.
-async fn company(client: &Client, id: i64) -> Result<CompanyPage, Failure> {
+async fn company(client: &Client, id: i64) -> Result<CompanyPage, CallFailure> {
     let reply = client.get_company_page(v1::GetCompanyPageRequest { company: id.to_string() }).await?;
     let refused = reply.keys.iter().map(|key| {
         let request = v1::ListRefusalsRequest { key: key.id.clone(), page_size: 20, ..Default::default() };
@@ -333,7 +341,7 @@ async fn preview(
     integration: String,
     lead: String,
     mapping: Option<String>,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, CallFailure> {
     let request = v1::PreviewIntegrationRequest { integration, lead, mapping, ..Default::default() };
     let reply = client.preview_integration(request).await?;
     let outcome = outcome(&reply).to_owned();

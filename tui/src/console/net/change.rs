@@ -5,31 +5,31 @@ use std::time::Duration;
 use leadline_client::{Client, seconds, span};
 use leadline_proto::v1;
 
-use super::{Failure, convert, save};
+use super::{CallFailure, convert, save};
 use crate::console::data::change::{NewIntegration, Skipped, Snooze};
-use crate::console::data::{Done, Entry, Estimate, Integration, Mutation, Secret, Target};
+use crate::console::data::{BulkTarget, Done, Estimate, Integration, Mutation, Secret, SecretEntry};
 use crate::jobs::JobProgress;
 
 /// What a bulk act is about, as the daemon is told: ids, or a filter.
-fn select(target: Target) -> (Vec<String>, Option<v1::DeliveryFilter>) {
+fn select(target: BulkTarget) -> (Vec<String>, Option<v1::DeliveryFilter>) {
     let of = |integration: String, state: v1::DeliveryState| v1::DeliveryFilter {
         integration,
         states: vec![state.into()],
         ..Default::default()
     };
     let filter = match target {
-        Target::Ids(ids) => return (ids, None),
-        Target::Dead { integration } => of(integration, v1::DeliveryState::Dead),
-        Target::Waiting { integration } => {
+        BulkTarget::Ids(ids) => return (ids, None),
+        BulkTarget::Dead { integration } => of(integration, v1::DeliveryState::Dead),
+        BulkTarget::Waiting { integration } => {
             v1::DeliveryFilter { integration, waiting: true, ..Default::default() }
         }
-        Target::Undelivered { integration } => v1::DeliveryFilter {
+        BulkTarget::Undelivered { integration } => v1::DeliveryFilter {
             integration,
             states: vec![v1::DeliveryState::Pending.into(), v1::DeliveryState::Dead.into()],
             ..Default::default()
         },
-        Target::HeldOf { integration } => of(integration, v1::DeliveryState::Held),
-        Target::Cause { cause, company } => {
+        BulkTarget::HeldOf { integration } => of(integration, v1::DeliveryState::Held),
+        BulkTarget::Cause { cause, company } => {
             let company = company.map(|id| id.to_string()).unwrap_or_default();
             v1::DeliveryFilter { cause, company, ..Default::default() }
         }
@@ -42,7 +42,7 @@ fn per_second(per_minute: Option<u32>) -> Option<f64> {
 }
 
 /// How many deliveries it is about, and some of their people.
-pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Estimate, Failure> {
+pub(super) async fn estimate(client: &Client, mutation: Mutation) -> Result<Estimate, CallFailure> {
     let (count, span, sample) = match mutation {
         Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
@@ -71,7 +71,7 @@ async fn move_deliveries(
     mutation: Mutation,
     request_id: String,
     dry_run: bool,
-) -> Result<(u64, Option<prost_types::Duration>, Vec<v1::Delivery>), Failure> {
+) -> Result<(u64, Option<prost_types::Duration>, Vec<v1::Delivery>), CallFailure> {
     Ok(match mutation {
         Mutation::Hold(target) => {
             let (ids, filter) = select(target);
@@ -91,13 +91,13 @@ async fn move_deliveries(
             let reply = client.skip_deliveries(request).await?;
             (reply.count, None, reply.sample)
         }
-        _ => return Err(Failure::Refused("this change has no dry run".to_owned())),
+        _ => return Err(CallFailure::Refused("this change has no dry run".to_owned())),
     })
 }
 
-fn known(it: Option<v1::Integration>) -> Result<Box<Integration>, Failure> {
+fn known(it: Option<v1::Integration>) -> Result<Box<Integration>, CallFailure> {
     it.map(|it| Box::new(convert::integration(it)))
-        .ok_or_else(|| Failure::Incompatible("the daemon's answer names no integration".to_owned()))
+        .ok_or_else(|| CallFailure::Incompatible("the daemon's answer names no integration".to_owned()))
 }
 
 fn changed(it: v1::Integration) -> Done {
@@ -105,7 +105,11 @@ fn changed(it: v1::Integration) -> Done {
 }
 
 /// Carries a change out. The same id may come again: the daemon does it once.
-pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+pub(super) async fn mutate(
+    client: &Client,
+    request_id: String,
+    mutation: Mutation,
+) -> Result<Done, CallFailure> {
     match mutation {
         Mutation::PutBack(back) => save::put_back(client, request_id, *back).await,
         Mutation::Mapping { .. } | Mutation::Settings { .. } | Mutation::FlowWhen { .. } => {
@@ -116,7 +120,11 @@ pub(super) async fn mutate(client: &Client, request_id: String, mutation: Mutati
 }
 
 /// Asks the daemon for a change.
-pub(super) async fn send(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+pub(super) async fn send(
+    client: &Client,
+    request_id: String,
+    mutation: Mutation,
+) -> Result<Done, CallFailure> {
     Ok(match mutation {
         Mutation::Retry { target, re_render, per_minute } => {
             let (ids, filter) = select(target);
@@ -177,7 +185,7 @@ pub(super) async fn send(client: &Client, request_id: String, mutation: Mutation
 }
 
 /// Puts back what was skipped; of a whole job, what had to stay is said.
-async fn unskip(client: &Client, request_id: String, skipped: Skipped) -> Result<Done, Failure> {
+async fn unskip(client: &Client, request_id: String, skipped: Skipped) -> Result<Done, CallFailure> {
     let (ids, job_id) = match skipped {
         Skipped::Ids(ids) => (ids, String::new()),
         Skipped::Job(job) => (Vec::new(), job),
@@ -194,7 +202,7 @@ async fn unskip(client: &Client, request_id: String, skipped: Skipped) -> Result
 }
 
 /// Changes of a company.
-async fn company(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+async fn company(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, CallFailure> {
     match mutation {
         Mutation::SetPlan { company, plan } => {
             let request = v1::SetPlanRequest {
@@ -216,13 +224,13 @@ async fn company(client: &Client, request_id: String, mutation: Mutation) -> Res
                 })
                 .await?;
         }
-        _ => return Err(Failure::Refused("this is no change of a company".to_owned())),
+        _ => return Err(CallFailure::Refused("this is no change of a company".to_owned())),
     }
     Ok(Done::Noted(Vec::new()))
 }
 
 /// Changes of an integration itself.
-async fn integration(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+async fn integration(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, CallFailure> {
     Ok(match mutation {
         Mutation::Enable { integration, held } => {
             let held = v1::HeldChoice::from_word(held.word()).unwrap_or_default().into();
@@ -258,11 +266,11 @@ async fn integration(client: &Client, request_id: String, mutation: Mutation) ->
         }
         Mutation::Create(new) => create(client, request_id, *new).await?,
         Mutation::Rotate { integration, entry } => rotate(client, request_id, integration, entry).await?,
-        _ => return Err(Failure::Refused("this is no change of an integration".to_owned())),
+        _ => return Err(CallFailure::Refused("this is no change of an integration".to_owned())),
     })
 }
 
-async fn create(client: &Client, request_id: String, new: NewIntegration) -> Result<Done, Failure> {
+async fn create(client: &Client, request_id: String, new: NewIntegration) -> Result<Done, CallFailure> {
     let request = v1::CreateIntegrationRequest {
         request_id,
         company: new.company.to_string(),
@@ -282,11 +290,13 @@ async fn rotate(
     client: &Client,
     request_id: String,
     integration: String,
-    entry: Entry,
-) -> Result<Done, Failure> {
+    entry: SecretEntry,
+) -> Result<Done, CallFailure> {
     let (grace, staged, hold) = match entry {
-        Entry::Now { grace_seconds } => (Some(span(Duration::from_secs(grace_seconds.into()))), false, false),
-        Entry::Staged { hold } => (None, true, hold),
+        SecretEntry::Now { grace_seconds } => {
+            (Some(span(Duration::from_secs(grace_seconds.into()))), false, false)
+        }
+        SecretEntry::Staged { hold } => (None, true, hold),
     };
     let signing_secret = String::new();
     let request = v1::RotateSecretRequest { request_id, integration, grace, signing_secret, staged, hold };
@@ -296,12 +306,12 @@ async fn rotate(
 }
 
 /// The attempt of a test or a probe, once it has finished.
-async fn finished(client: &Client, attempt: String) -> Result<crate::console::data::Attempt, Failure> {
+async fn finished(client: &Client, attempt: String) -> Result<crate::console::data::Attempt, CallFailure> {
     let request = v1::AwaitAttemptRequest { attempt, ..Default::default() };
     Ok(convert::attempt(client.await_attempt(request).await?.attempt.unwrap_or_default()))
 }
 
-async fn test(client: &Client, request_id: String, integration: String) -> Result<Done, Failure> {
+async fn test(client: &Client, request_id: String, integration: String) -> Result<Done, CallFailure> {
     let request = v1::TestIntegrationRequest { request_id, integration: integration.clone() };
     let reply = client.test_integration(request).await?;
     let attempt = finished(client, reply.attempt_id).await?;
@@ -320,7 +330,7 @@ async fn credentials(
     request_id: String,
     integration: String,
     json: Secret,
-) -> Result<Done, Failure> {
+) -> Result<Done, CallFailure> {
     let credentials = json.reveal().to_owned();
     let request = v1::SetCredentialsRequest { request_id, integration: integration.clone(), credentials };
     let reply = client.set_credentials(request).await?;
@@ -340,7 +350,7 @@ async fn mapping(
     request_id: String,
     integration: String,
     json: String,
-) -> Result<Done, Failure> {
+) -> Result<Done, CallFailure> {
     let request = v1::UpdateIntegrationRequest {
         request_id,
         integration: integration.clone(),
@@ -349,7 +359,7 @@ async fn mapping(
     };
     let saved = client.update_integration(request).await?;
     // Where there is nothing to compare with, or it fails, the saved one stands.
-    let compared: Result<v1::Integration, Failure> = async {
+    let compared: Result<v1::Integration, CallFailure> = async {
         let check =
             v1::CheckIntegrationRequest { request_id: String::new(), integration: integration.clone() };
         let reply = client.check_integration(check).await?;

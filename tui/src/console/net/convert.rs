@@ -17,7 +17,7 @@ use crate::console::data::lead::{Explained, Record, Said};
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::system::What;
 use crate::console::data::{
-    Act, Activity, Attempt, AttemptState, Badge, Call, Cause, Delivery, DeliveryState, Detail, Flow,
+    Activity, Attempt, AttemptState, AuditEntry, Badge, Call, Cause, Delivery, DeliveryState, Detail, Flow,
     Integration, Lead, Step, Wait, Who,
 };
 use crate::moment::reported as time;
@@ -272,9 +272,9 @@ fn next(act: v1::NextAct, id: &str, delivery: &v1::Delivery) -> Option<String> {
     })
 }
 
-pub(super) fn act(it: v1::AuditLine) -> Act {
+pub(super) fn act(it: v1::AuditLine) -> AuditEntry {
     let (verb, object) = acts::verb_and_object(&it);
-    Act {
+    AuditEntry {
         verb,
         object,
         id: it.id,

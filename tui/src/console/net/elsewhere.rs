@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Actor, Call, Dial, Session};
-use crate::console::msg::{Command, Msg};
+use super::{Actor, DaemonSession, Dial, PendingCall};
+use crate::console::msg::{DaemonRequest, Msg};
 
 /// What one of them may be ahead of the screen.
 const BURST: usize = 64;
@@ -15,7 +15,7 @@ const BURST: usize = 64;
 pub type Other = (String, Arc<dyn Dial>);
 
 impl Dial for Arc<dyn Dial> {
-    fn dial(&self) -> Call<Arc<dyn Session>> {
+    fn dial(&self) -> PendingCall<Arc<dyn DaemonSession>> {
         (**self).dial()
     }
 }
@@ -26,7 +26,7 @@ pub struct Lookout {
     out: mpsc::Sender<Msg>,
     tasks: JoinSet<()>,
     /// An actor ends when nobody can command it any more.
-    commands: Vec<mpsc::UnboundedSender<Command>>,
+    commands: Vec<mpsc::UnboundedSender<DaemonRequest>>,
 }
 
 impl Lookout {
@@ -38,7 +38,7 @@ impl Lookout {
     /// The machine slept: whoever waits to dial does so at once.
     pub fn wake(&self) {
         // One that has ended needs no waking.
-        self.commands.iter().for_each(|command| drop(command.send(Command::Woke)));
+        self.commands.iter().for_each(|command| drop(command.send(DaemonRequest::Woke)));
     }
 
     /// Watches all of them from now on, or none.

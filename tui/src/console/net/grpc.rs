@@ -7,34 +7,34 @@ use futures::stream::{self, BoxStream};
 use leadline_client::{Client, ClientError, Reach};
 use leadline_proto::v1::{self, watch_integrations_response::Message};
 
-use super::{Call, Dial, Failure, Followed, Fresh, Session, Watched, ask, change, convert};
+use super::{CallFailure, DaemonSession, Dial, Followed, Fresh, PendingCall, Watched, ask, change, convert};
 use crate::console::data::{Answer, Done, Mutation, Query};
 use crate::console::msg::{Follow, Msg};
 
 /// A daemon to connect to.
 #[derive(Clone, Debug)]
-pub struct Daemon {
+pub struct GrpcDaemon {
     reach: Reach,
 }
 
-impl Daemon {
+impl GrpcDaemon {
     /// The daemon where the command line or the environment says.
     pub fn new(reach: Reach) -> Self {
         Self { reach }
     }
 }
 
-impl Dial for Daemon {
-    fn dial(&self) -> Call<Arc<dyn Session>> {
+impl Dial for GrpcDaemon {
+    fn dial(&self) -> PendingCall<Arc<dyn DaemonSession>> {
         let reach = self.reach.clone();
         Box::pin(async move {
             let client = Client::find_for_screen(&reach).await?;
-            Ok(Arc::new(client) as Arc<dyn Session>)
+            Ok(Arc::new(client) as Arc<dyn DaemonSession>)
         })
     }
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CallFailure {
     fn from(error: ClientError) -> Self {
         let text = error.to_string();
         match error {
@@ -51,8 +51,8 @@ impl From<ClientError> for Failure {
     }
 }
 
-impl Session for Client {
-    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>> {
+impl DaemonSession for Client {
+    fn watch(&self, cursor: String) -> PendingCall<BoxStream<'static, Watched>> {
         let client = self.clone();
         Box::pin(async move {
             // A daemon of before knows no such question, and lets admins in only.
@@ -60,14 +60,14 @@ impl Session for Client {
             let who = stream::iter(who.map(|who| Ok(Some((cursor.clone(), who)))));
             let request = v1::WatchIntegrationsRequest { cursor, heartbeat: true, ..Default::default() };
             let stream = Self::watch(&client, request).await.map_err(|error| match error {
-                ClientError::Refused { credential: true, message, .. } => Failure::Denied(message),
+                ClientError::Refused { credential: true, message, .. } => CallFailure::Denied(message),
                 other => other.into(),
             })?;
             Ok(who.chain(stream.map(watched)).boxed())
         })
     }
 
-    fn follow(&self, what: Follow) -> Call<Followed> {
+    fn follow(&self, what: Follow) -> PendingCall<Followed> {
         let client = self.clone();
         Box::pin(async move {
             Ok(match what {
@@ -76,23 +76,23 @@ impl Session for Client {
                     let attempts = |reply: v1::WatchAttemptsResponse| {
                         Fresh::Attempts(reply.attempts.into_iter().map(convert::attempt).collect())
                     };
-                    stream.map(move |item| item.map(attempts).map_err(Failure::from)).boxed()
+                    stream.map(move |item| item.map(attempts).map_err(CallFailure::from)).boxed()
                 }
                 Follow::Activity(company) => {
                     let company = company.map(|id| id.to_string()).unwrap_or_default();
                     let stream = client.watch_activity(&company).await?;
-                    stream.map(|item| item.map(|_| Fresh::Activity).map_err(Failure::from)).boxed()
+                    stream.map(|item| item.map(|_| Fresh::Activity).map_err(CallFailure::from)).boxed()
                 }
             })
         })
     }
 
-    fn ask(&self, query: Query) -> Call<Answer> {
+    fn ask(&self, query: Query) -> PendingCall<Answer> {
         let client = self.clone();
         Box::pin(async move { ask::ask(&client, query).await })
     }
 
-    fn mutate(&self, request_id: String, mutation: Mutation) -> Call<Done> {
+    fn mutate(&self, request_id: String, mutation: Mutation) -> PendingCall<Done> {
         let client = self.clone();
         Box::pin(async move { change::mutate(&client, request_id, mutation).await })
     }
@@ -116,20 +116,20 @@ fn watched(item: Result<v1::WatchIntegrationsResponse, ClientError>) -> Watched 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::data::{DeliveryState, Target};
+    use crate::console::data::{BulkTarget, DeliveryState};
     use crate::fake::FakeDaemon;
 
     #[tokio::test]
     async fn a_dry_run_counts_and_the_retry_keeps_its_id() {
         let daemon = FakeDaemon::start().await;
         let client = daemon.client.clone();
-        let dead = Target::Dead { integration: "01I1".to_owned() };
+        let dead = BulkTarget::Dead { integration: "01I1".to_owned() };
         let retry = Mutation::retry(dead, false);
-        Session::ask(&client, Query::Estimate(Box::new(retry))).await.unwrap();
+        DaemonSession::ask(&client, Query::Estimate(Box::new(retry))).await.unwrap();
         for _ in 0..2 {
-            let target = Target::Ids(vec!["01D1".to_owned()]);
+            let target = BulkTarget::Ids(vec!["01D1".to_owned()]);
             let retry = Mutation::retry(target, false);
-            Session::mutate(&client, "01REQ".to_owned(), retry).await.unwrap();
+            DaemonSession::mutate(&client, "01REQ".to_owned(), retry).await.unwrap();
         }
         let asked = daemon.stop().await;
         let [dry, first, again] = &asked[..] else { panic!("{asked:?}") };
@@ -166,14 +166,14 @@ mod tests {
     async fn failures_are_told_apart() {
         let daemon = FakeDaemon::start().await;
         let client = daemon.client.clone();
-        let watch = |client: Client| async move { Session::watch(&client, String::new()).await.err() };
+        let watch = |client: Client| async move { DaemonSession::watch(&client, String::new()).await.err() };
         assert!(
-            matches!(watch(client.clone()).await, Some(Failure::Incompatible(_))),
+            matches!(watch(client.clone()).await, Some(CallFailure::Incompatible(_))),
             "it has no such service"
         );
-        let detail = Session::ask(&client, Query::Detail { attempt: "01A".to_owned() }).await;
-        assert!(matches!(detail, Err(Failure::Refused(_))));
+        let detail = DaemonSession::ask(&client, Query::Detail { attempt: "01A".to_owned() }).await;
+        assert!(matches!(detail, Err(CallFailure::Refused(_))));
         daemon.stop().await;
-        assert!(matches!(watch(client).await, Some(Failure::Away(_))));
+        assert!(matches!(watch(client).await, Some(CallFailure::Away(_))));
     }
 }

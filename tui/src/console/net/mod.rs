@@ -19,17 +19,17 @@ use futures::stream::BoxStream;
 pub use actor::Actor;
 pub use elsewhere::{Lookout, Other};
 
-use super::data::{Answer, Attempt, Done, Failure, Mutation, Query};
+use super::data::{Answer, Attempt, CallFailure, Done, Mutation, Query};
 use super::msg::{Follow, Msg};
 
 /// What a watch yields: how far we are, and what is new; or, with neither, that the daemon runs.
-pub type Watched = Result<Option<(String, Msg)>, Failure>;
+pub type Watched = Result<Option<(String, Msg)>, CallFailure>;
 
 /// A call that is under way.
-pub type Call<T> = BoxFuture<'static, Result<T, Failure>>;
+pub type PendingCall<T> = BoxFuture<'static, Result<T, CallFailure>>;
 
 /// What is followed, as it comes.
-pub type Followed = BoxStream<'static, Result<Fresh, Failure>>;
+pub type Followed = BoxStream<'static, Result<Fresh, CallFailure>>;
 
 /// What came.
 #[derive(Clone, Debug)]
@@ -42,20 +42,20 @@ pub enum Fresh {
 /// Makes connections.
 pub trait Dial: Send + Sync + 'static {
     /// Connects once.
-    fn dial(&self) -> Call<Arc<dyn Session>>;
+    fn dial(&self) -> PendingCall<Arc<dyn DaemonSession>>;
 }
 
 /// A connection. Its calls have deadlines of their own.
-pub trait Session: Send + Sync + 'static {
+pub trait DaemonSession: Send + Sync + 'static {
     /// Integrations from the cursor on: a snapshot if the daemon does not know it.
-    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>>;
+    fn watch(&self, cursor: String) -> PendingCall<BoxStream<'static, Watched>>;
 
     /// The attempts of an integration, the last 50 first, then what is new; or that something happened.
-    fn follow(&self, what: Follow) -> Call<Followed>;
+    fn follow(&self, what: Follow) -> PendingCall<Followed>;
 
     /// A question, which changes nothing.
-    fn ask(&self, query: Query) -> Call<Answer>;
+    fn ask(&self, query: Query) -> PendingCall<Answer>;
 
     /// A change. The same id may come again: the daemon does it once.
-    fn mutate(&self, request_id: String, mutation: Mutation) -> Call<Done>;
+    fn mutate(&self, request_id: String, mutation: Mutation) -> PendingCall<Done>;
 }

@@ -4,13 +4,17 @@
 use leadline_client::Client;
 use leadline_proto::v1;
 
-use super::{Failure, change, convert};
+use super::{CallFailure, change, convert};
 use crate::console::data::undo::{PutBack, Replaced, Stood, replaced, replaced_when};
 use crate::console::data::{Done, Integration, Mutation};
 
 /// Saves, and tells what that replaced. A repeat may find it saved already: what stood before is not known then, and no
 /// way back is better than a wrong one.
-pub(super) async fn save(client: &Client, request_id: String, mutation: Mutation) -> Result<Done, Failure> {
+pub(super) async fn save(
+    client: &Client,
+    request_id: String,
+    mutation: Mutation,
+) -> Result<Done, CallFailure> {
     let before = match &mutation {
         Mutation::FlowWhen { flow, when } => replaced_when(flow, when, &condition(client, flow).await?),
         Mutation::Mapping { integration, .. } | Mutation::Settings { integration, .. } => {
@@ -30,7 +34,11 @@ pub(super) async fn save(client: &Client, request_id: String, mutation: Mutation
 }
 
 /// Puts back what a save replaced. What stands there is read first: what somebody saved since would be lost.
-pub(super) async fn put_back(client: &Client, request_id: String, back: PutBack) -> Result<Done, Failure> {
+pub(super) async fn put_back(
+    client: &Client,
+    request_id: String,
+    back: PutBack,
+) -> Result<Done, CallFailure> {
     let PutBack { change, brings, replaces } = back;
     let (now, change, as_it_is) = match &replaces {
         Stood::When { flow, .. } => {
@@ -48,7 +56,7 @@ pub(super) async fn put_back(client: &Client, request_id: String, back: PutBack)
     } else if now.is_same(&replaces) {
         change::send(client, request_id, change).await?
     } else {
-        return Err(Failure::Refused(
+        return Err(CallFailure::Refused(
             "it is not what you saved: somebody has changed it since, and that would be lost".to_owned(),
         ));
     };
@@ -65,11 +73,11 @@ fn came_to(before: Stood, brings: Option<Stood>, done: &Done) -> Box<Replaced> {
     Box::new(Replaced { before, after })
 }
 
-async fn condition(client: &Client, flow: &str) -> Result<String, Failure> {
+async fn condition(client: &Client, flow: &str) -> Result<String, CallFailure> {
     Ok(client.get_flow(v1::GetFlowRequest { flow: flow.to_owned() }).await?.when)
 }
 
-async fn known(client: &Client, integration: &str) -> Result<Integration, Failure> {
+async fn known(client: &Client, integration: &str) -> Result<Integration, CallFailure> {
     let request = v1::GetIntegrationRequest { integration: integration.to_owned() };
     Ok(convert::integration(client.get_integration(request).await?))
 }

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, Call, Dial, Failure, Followed, Fresh, Session, Watched};
+use super::{Actor, CallFailure, DaemonSession, Dial, Followed, Fresh, PendingCall, Watched};
 use crate::console::data::{Answer, Conn, Done, Mutation, Query};
 use crate::console::fixtures;
-use crate::console::msg::{Command, Follow, Msg};
+use crate::console::msg::{DaemonRequest, Follow, Msg};
 
 fn jobs() -> Query {
     Query::Jobs { company: None, after: String::new() }
@@ -24,15 +24,15 @@ type Feed = mpsc::UnboundedReceiver<Watched>;
 
 /// A daemon that follows a script: one entry for each dial, one for each change.
 #[derive(Default)]
-struct Daemon {
-    dials: Mutex<VecDeque<Result<Feed, Failure>>>,
-    answers: Mutex<VecDeque<Result<Done, Failure>>>,
+struct ScriptedDaemon {
+    dials: Mutex<VecDeque<Result<Feed, CallFailure>>>,
+    answers: Mutex<VecDeque<Result<Done, CallFailure>>>,
     /// Details wait for this.
     release: CancellationToken,
     log: Mutex<Vec<String>>,
 }
 
-impl Daemon {
+impl ScriptedDaemon {
     fn note(&self, text: String) {
         self.log.lock().unwrap().push(text);
     }
@@ -47,13 +47,13 @@ impl Daemon {
             .collect()
     }
 
-    fn expect(&self, dial: Result<Feed, Failure>) {
+    fn expect(&self, dial: Result<Feed, CallFailure>) {
         self.dials.lock().unwrap().push_back(dial);
     }
 }
 
 /// A search that nobody answers: it is noted when nobody waits for it any more.
-struct UnderWay(Arc<Daemon>, String);
+struct UnderWay(Arc<ScriptedDaemon>, String);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -61,31 +61,31 @@ impl Drop for UnderWay {
     }
 }
 
-struct Line(Arc<Daemon>, Mutex<Option<Feed>>);
+struct ScriptedSession(Arc<ScriptedDaemon>, Mutex<Option<Feed>>);
 
-impl Dial for Arc<Daemon> {
-    fn dial(&self) -> Call<Arc<dyn Session>> {
+impl Dial for Arc<ScriptedDaemon> {
+    fn dial(&self) -> PendingCall<Arc<dyn DaemonSession>> {
         let next = self.dials.lock().unwrap().pop_front();
-        let dialed = match next {
-            Some(Ok(feed)) => {
-                Ok(Arc::new(Line(Arc::clone(self), Mutex::new(Some(feed)))) as Arc<dyn Session>)
-            }
-            Some(Err(failure)) => Err(failure),
-            None => Err(Failure::Away("nobody listens".to_owned())),
-        };
+        let dialed =
+            match next {
+                Some(Ok(feed)) => Ok(Arc::new(ScriptedSession(Arc::clone(self), Mutex::new(Some(feed))))
+                    as Arc<dyn DaemonSession>),
+                Some(Err(failure)) => Err(failure),
+                None => Err(CallFailure::Away("nobody listens".to_owned())),
+            };
         std::future::ready(dialed).boxed()
     }
 }
 
-impl Session for Line {
-    fn watch(&self, cursor: String) -> Call<BoxStream<'static, Watched>> {
+impl DaemonSession for ScriptedSession {
+    fn watch(&self, cursor: String) -> PendingCall<BoxStream<'static, Watched>> {
         self.0.note(format!("watch {cursor}"));
         let feed = self.1.lock().unwrap().take().unwrap();
         let items = stream::unfold(feed, |mut feed| async { feed.recv().await.map(|item| (item, feed)) });
         std::future::ready(Ok(items.boxed())).boxed()
     }
 
-    fn follow(&self, what: Follow) -> Call<Followed> {
+    fn follow(&self, what: Follow) -> PendingCall<Followed> {
         let first = match what {
             Follow::Integration(integration) => {
                 self.0.note(format!("attempts {integration}"));
@@ -100,7 +100,7 @@ impl Session for Line {
         std::future::ready(Ok(items.boxed())).boxed()
     }
 
-    fn ask(&self, query: Query) -> Call<Answer> {
+    fn ask(&self, query: Query) -> PendingCall<Answer> {
         let attempt = match query {
             Query::Detail { attempt } => attempt,
             Query::Find { .. } => {
@@ -127,7 +127,7 @@ impl Session for Line {
         .boxed()
     }
 
-    fn mutate(&self, request_id: String, _: Mutation) -> Call<Done> {
+    fn mutate(&self, request_id: String, _: Mutation) -> PendingCall<Done> {
         self.0.note(format!("mutate {request_id}"));
         let answer = self.0.answers.lock().unwrap().pop_front();
         match answer {
@@ -139,14 +139,14 @@ impl Session for Line {
 
 /// The console's side of an actor that runs.
 struct Rig {
-    daemon: Arc<Daemon>,
-    commands: mpsc::UnboundedSender<Command>,
+    daemon: Arc<ScriptedDaemon>,
+    commands: mpsc::UnboundedSender<DaemonRequest>,
     messages: mpsc::Receiver<Msg>,
     tasks: JoinSet<()>,
 }
 
 impl Rig {
-    fn start(daemon: Arc<Daemon>) -> Self {
+    fn start(daemon: Arc<ScriptedDaemon>) -> Self {
         let (out, messages) = mpsc::channel(16);
         let (commands, inbox) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -189,7 +189,7 @@ fn snapshot(cursor: &str) -> Watched {
 
 #[tokio::test]
 async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (first, one) = feed();
     let (_second, two) = feed();
     daemon.expect(Ok(one));
@@ -214,21 +214,21 @@ async fn silence_is_a_daemon_that_hangs_once_it_has_sent_heartbeats() {
     rig.stop().await;
 }
 
-fn mutate(ticket: u64) -> Command {
-    Command::Mutate { ticket, mutation: Mutation::Reset { integration: "01I1".to_owned() } }
+fn mutate(ticket: u64) -> DaemonRequest {
+    DaemonRequest::Mutate { ticket, mutation: Mutation::Reset { integration: "01I1".to_owned() } }
 }
 
 #[tokio::test]
 async fn after_a_break_it_comes_back_where_it_was() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (first, one) = feed();
     let (_second, two) = feed();
     daemon.expect(Ok(one));
-    daemon.expect(Err(Failure::Away("nobody listens".to_owned())));
+    daemon.expect(Err(CallFailure::Away("nobody listens".to_owned())));
     daemon.expect(Ok(two));
     let mut rig = Rig::start(daemon);
     rig.live().await;
-    rig.commands.send(Command::Follow(Some(Follow::Integration("01I1".to_owned())))).unwrap();
+    rig.commands.send(DaemonRequest::Follow(Some(Follow::Integration("01I1".to_owned())))).unwrap();
     let first_ones = |msg: &Msg| matches!(msg, Msg::Attempts { first: true, .. }).then_some(());
     rig.until(first_ones).await;
     first.send(snapshot("c1")).unwrap();
@@ -245,7 +245,7 @@ async fn after_a_break_it_comes_back_where_it_was() {
     assert_eq!(rig.daemon.logged("watch "), ["", "c1"]);
     assert_eq!(rig.daemon.logged("attempts "), ["01I1", "01I1"]);
     // One thing is followed at a time.
-    rig.commands.send(Command::Follow(Some(Follow::Activity(Some(7))))).unwrap();
+    rig.commands.send(DaemonRequest::Follow(Some(Follow::Activity(Some(7))))).unwrap();
     rig.until(|msg| matches!(msg, Msg::Happened).then_some(())).await;
     assert_eq!(rig.daemon.logged("activity "), ["Some(7)"]);
     rig.stop().await;
@@ -253,14 +253,14 @@ async fn after_a_break_it_comes_back_where_it_was() {
 
 #[tokio::test]
 async fn a_change_is_sent_again_under_its_id_until_it_is_answered() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let ((_first, one), (_second, two)) = (feed(), feed());
     daemon.expect(Ok(one));
     daemon.expect(Ok(two));
     daemon.answers.lock().unwrap().extend([
-        Err(Failure::Away("no answer".to_owned())),
+        Err(CallFailure::Away("no answer".to_owned())),
         Ok(Done::Moved { count: 1, job: String::new() }),
-        Err(Failure::Refused("no such integration".to_owned())),
+        Err(CallFailure::Refused("no such integration".to_owned())),
     ]);
     let mut rig = Rig::start(daemon);
     rig.live().await;
@@ -272,7 +272,7 @@ async fn a_change_is_sent_again_under_its_id_until_it_is_answered() {
     };
     assert_eq!(rig.until(answer).await, (7, Ok(Done::Moved { count: 1, job: String::new() })));
     rig.commands.send(mutate(8)).unwrap();
-    assert_eq!(rig.until(answer).await, (8, Err(Failure::Refused("no such integration".to_owned()))));
+    assert_eq!(rig.until(answer).await, (8, Err(CallFailure::Refused("no such integration".to_owned()))));
     let ids = rig.daemon.logged("mutate ");
     assert_eq!(ids.len(), 3);
     assert_eq!(ids[0], ids[1]);
@@ -282,29 +282,31 @@ async fn a_change_is_sent_again_under_its_id_until_it_is_answered() {
 
 #[tokio::test]
 async fn a_denial_waits_for_the_operator() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (_keep, one) = feed();
-    daemon.expect(Err(Failure::Denied("not open to you".to_owned())));
+    daemon.expect(Err(CallFailure::Denied("not open to you".to_owned())));
     daemon.expect(Ok(one));
     let mut rig = Rig::start(daemon);
     rig.until(|msg| matches!(msg, Msg::Conn(Conn::Denied(_))).then_some(())).await;
-    rig.commands.send(Command::Ask { ticket: 1, query: jobs() }).unwrap();
-    rig.until(|msg| matches!(msg, Msg::Answered { ticket: 1, answer: Err(Failure::Away(_)) }).then_some(()))
-        .await;
+    rig.commands.send(DaemonRequest::Ask { ticket: 1, query: jobs() }).unwrap();
+    rig.until(|msg| {
+        matches!(msg, Msg::Answered { ticket: 1, answer: Err(CallFailure::Away(_)) }).then_some(())
+    })
+    .await;
     assert_eq!(rig.daemon.dials.lock().unwrap().len(), 1, "it does not dial by itself");
-    rig.commands.send(Command::Reconnect).unwrap();
+    rig.commands.send(DaemonRequest::Reconnect).unwrap();
     rig.live().await;
     rig.stop().await;
 }
 
 #[tokio::test]
 async fn a_machine_that_slept_dials_at_once_and_knows_since_when_nothing_was_heard() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (first, one) = feed();
     let (_second, two) = feed();
     daemon.expect(Ok(one));
     for _ in 0..5 {
-        daemon.expect(Err(Failure::Away("no network yet".to_owned())));
+        daemon.expect(Err(CallFailure::Away("no network yet".to_owned())));
     }
     daemon.expect(Ok(two));
     let mut rig = Rig::start(daemon);
@@ -323,7 +325,7 @@ async fn a_machine_that_slept_dials_at_once_and_knows_since_when_nothing_was_hea
         let (attempt, heard_at) = rig.until(lost).await;
         assert_eq!(attempt, number, "it goes on to wait longer each time");
         heard.insert(heard_at.expect("it was live"));
-        rig.commands.send(Command::Woke).unwrap();
+        rig.commands.send(DaemonRequest::Woke).unwrap();
     }
     rig.live().await;
     assert_eq!(heard.len(), 1, "the last sign of life, however often it dials");
@@ -334,7 +336,7 @@ async fn a_machine_that_slept_dials_at_once_and_knows_since_when_nothing_was_hea
 
 #[tokio::test]
 async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (keep, one) = feed();
     daemon.expect(Ok(one));
     daemon.answers.lock().unwrap().push_back(Ok(Done::Moved { count: 1, job: String::new() }));
@@ -342,9 +344,9 @@ async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
     rig.live().await;
     for (ticket, attempt) in [(1, "A1"), (2, "A2"), (3, "A3")] {
         let query = Query::Detail { attempt: attempt.to_owned() };
-        rig.commands.send(Command::Ask { ticket, query }).unwrap();
+        rig.commands.send(DaemonRequest::Ask { ticket, query }).unwrap();
     }
-    rig.commands.send(Command::Ask { ticket: 5, query: jobs() }).unwrap();
+    rig.commands.send(DaemonRequest::Ask { ticket: 5, query: jobs() }).unwrap();
     rig.commands.send(mutate(6)).unwrap();
     rig.until(|msg| matches!(msg, Msg::Done { ticket: 6, .. }).then_some(())).await;
     rig.daemon.release.cancel();
@@ -357,18 +359,18 @@ async fn a_call_that_hangs_holds_up_nothing_and_only_the_last_wish_counts() {
 
 #[tokio::test]
 async fn finding_as_one_types_gives_a_search_anywhere_up() {
-    let daemon = Arc::new(Daemon::default());
+    let daemon = Arc::new(ScriptedDaemon::default());
     let (_keep, one) = feed();
     daemon.expect(Ok(one));
     let mut rig = Rig::start(daemon);
     rig.live().await;
     let anywhere = |ticket, text: &str| {
         let query = Query::FindAnywhere { text: text.to_owned(), company: None, after: String::new() };
-        Command::Ask { ticket, query }
+        DaemonRequest::Ask { ticket, query }
     };
     rig.commands.send(anywhere(1, "quartet")).unwrap();
     let text = "quartets".to_owned();
-    rig.commands.send(Command::Ask { ticket: 2, query: Query::Find { text, company: None } }).unwrap();
+    rig.commands.send(DaemonRequest::Ask { ticket: 2, query: Query::Find { text, company: None } }).unwrap();
     rig.until(|msg| matches!(msg, Msg::Answered { ticket: 2, answer: Ok(_) }).then_some(())).await;
     // Who types on has given it up, so that the next one begins at once.
     rig.commands.send(anywhere(3, "quartets")).unwrap();

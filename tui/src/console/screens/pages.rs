@@ -10,7 +10,7 @@ use crate::console::data::query::Page;
 use crate::console::data::{Answer, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch};
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
 /// So many pages at most are shown: what is further behind is for a filter, or for a command.
@@ -46,7 +46,7 @@ impl<T> Default for Pages<T> {
     }
 }
 
-impl<T: Row + Clone> Pages<T> {
+impl<T: TableRow + Clone> Pages<T> {
     /// Reads what is shown again, unless that is under way.
     pub fn load(&mut self, query: impl FnOnce(String) -> Query, cx: &mut Cx<'_>) {
         if !self.fetch.is_waiting() && cx.shared.is_live() {
@@ -112,7 +112,7 @@ impl<T: Row + Clone> Pages<T> {
         }
         let Page { rows, next, reached } = self.fetch.value.take()?;
         // What came in meanwhile has moved the rest by as many places.
-        let known: BTreeSet<&str> = self.rows.iter().map(Row::id).collect();
+        let known: BTreeSet<&str> = self.rows.iter().map(TableRow::id).collect();
         let new: Vec<T> = rows.into_iter().filter(|row| !known.contains(row.id())).collect();
         self.rows.extend(new);
         self.read += 1;
@@ -127,7 +127,7 @@ impl<T: Row + Clone> Pages<T> {
 }
 
 /// Says that all that is shown is marked, and that this is not all there is.
-pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
+pub fn marked<T: TableRow + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
     if pages.has_more() {
         let how = cx.shared.setup.keymap.hint(Action::Older, ": ", " shows more");
         cx.say(Tone::Plain, format!("{marks} are marked; what follows behind them is not{how}"));
@@ -135,14 +135,14 @@ pub fn marked<T: Row + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'_>) {
 }
 
 /// Takes rows of something else away where none will take their place soon.
-pub fn clear_stale<T: Row + Clone>(table: &mut Table<T>, pages: &Pages<T>, shared: &Shared) {
+pub fn clear_stale<T: TableRow + Clone>(table: &mut Table<T>, pages: &Pages<T>, shared: &Shared) {
     if table.is_stale() && (pages.error().is_some() || !shared.is_live()) {
         *table = Table::default();
     }
 }
 
 /// What stands behind the count in the head of a list's pane.
-pub fn note<T: Row + Clone>(pages: &Pages<T>, setup: &Setup) -> String {
+pub fn note<T: TableRow + Clone>(pages: &Pages<T>, setup: &Setup) -> String {
     let reached = pages.reached.map(|at| time::stamp(at, &setup.zone));
     match (pages.has_more(), pages.is_full(), reached) {
         (false, ..) => String::new(),
@@ -156,7 +156,7 @@ pub fn note<T: Row + Clone>(pages: &Pages<T>, setup: &Setup) -> String {
 }
 
 /// What stands where a list has no row: that there is none, unless it was not looked far enough to know.
-pub fn none_found<T: Row + Clone>(pages: &Pages<T>, setup: &Setup, none: &str) -> String {
+pub fn none_found<T: TableRow + Clone>(pages: &Pages<T>, setup: &Setup, none: &str) -> String {
     match pages.reached.filter(|_| pages.has_more()) {
         None => none.to_owned(),
         Some(at) => {

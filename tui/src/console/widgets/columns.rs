@@ -10,7 +10,7 @@ use crate::console::theme::{Role, Theme};
 
 /// What a cell may depend on besides its row.
 #[derive(Clone, Copy)]
-pub struct Look<'a> {
+pub struct CellContext<'a> {
     pub now: Timestamp,
     pub zone: &'a TimeZone,
     pub theme: Theme,
@@ -41,9 +41,9 @@ pub fn styled(role: Role, text: impl Into<String>) -> Cell {
 }
 
 /// A column of a list of `R`, with its cell and its order.
-pub struct Column<R: 'static> {
+pub struct TableColumn<R: 'static> {
     pub spec: Spec<'static>,
-    pub cell: fn(&R, &Look<'_>) -> Cell,
+    pub cell: fn(&R, &CellContext<'_>) -> Cell,
     pub order: Option<fn(&R, &R) -> Ordering>,
     /// What a file gets where the cell says less or says it in signs.
     pub value: Option<fn(&R) -> Value>,
@@ -56,11 +56,11 @@ pub struct Column<R: 'static> {
 const GIVES_WAY: u8 = 3;
 
 /// A column that nobody sorts by.
-pub const fn shows<R>(spec: Spec<'static>, cell: fn(&R, &Look<'_>) -> Cell) -> Column<R> {
-    Column { spec, cell, order: None, value: None, is_company: false, is_integration: false }
+pub const fn shows<R>(spec: Spec<'static>, cell: fn(&R, &CellContext<'_>) -> Cell) -> TableColumn<R> {
+    TableColumn { spec, cell, order: None, value: None, is_company: false, is_integration: false }
 }
 
-impl<R> Column<R> {
+impl<R> TableColumn<R> {
     /// The same, and one can sort by it.
     pub const fn by(mut self, order: fn(&R, &R) -> Ordering) -> Self {
         self.order = Some(order);
@@ -74,7 +74,7 @@ impl<R> Column<R> {
     }
 
     /// What a file gets of a row.
-    pub fn exported(&self, row: &R, look: &Look<'_>) -> Value {
+    pub fn exported(&self, row: &R, look: &CellContext<'_>) -> Value {
         self.value.map_or_else(|| Value::from((self.cell)(row, look).text), |value| value(row))
     }
 
@@ -99,15 +99,16 @@ impl<R> Column<R> {
 
 /// The columns that fit into `width`, each with its own; one blank stands between two.
 pub fn fitting<R>(
-    columns: &[Column<R>],
+    columns: &[TableColumn<R>],
     width: usize,
     is_one_company: bool,
     is_one_integration: bool,
-) -> Vec<(&Column<R>, usize)> {
+) -> Vec<(&TableColumn<R>, usize)> {
     let is_needed =
-        |c: &&Column<R>| !(c.is_company && is_one_company || c.is_integration && is_one_integration);
-    let mut shown: Vec<&Column<R>> = columns.iter().filter(is_needed).collect();
-    let least = |shown: &[&Column<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
+        |c: &&TableColumn<R>| !(c.is_company && is_one_company || c.is_integration && is_one_integration);
+    let mut shown: Vec<&TableColumn<R>> = columns.iter().filter(is_needed).collect();
+    let least =
+        |shown: &[&TableColumn<R>]| shown.iter().map(|c| c.least() + 1).sum::<usize>().saturating_sub(1);
     while least(&shown) > width {
         let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].spec.priority, *at)) else { break };
         if shown[at].spec.priority == 0 {
@@ -115,10 +116,11 @@ pub fn fitting<R>(
         }
         shown.remove(at);
     }
-    let missing = |c: &&Column<R>| usize::from(c.spec.wanted).saturating_sub(c.least());
-    let whole = |shown: &[&Column<R>]| least(shown) + shown.iter().map(missing).sum::<usize>();
+    let missing = |c: &&TableColumn<R>| usize::from(c.spec.wanted).saturating_sub(c.least());
+    let whole = |shown: &[&TableColumn<R>]| least(shown) + shown.iter().map(missing).sum::<usize>();
     // What one wants it gets whole, or not at all.
-    let lasting: Vec<&Column<R>> = shown.iter().copied().filter(|c| c.spec.priority < GIVES_WAY).collect();
+    let lasting: Vec<&TableColumn<R>> =
+        shown.iter().copied().filter(|c| c.spec.priority < GIVES_WAY).collect();
     let is_met = whole(&lasting) <= width;
     while is_met && whole(&shown) > width {
         let Some(at) = (0..shown.len()).max_by_key(|at| (shown[*at].spec.priority, *at)) else { break };
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
     use crate::columns::column;
 
-    const COLUMNS: [Column<u8>; 4] = [
+    const COLUMNS: [TableColumn<u8>; 4] = [
         shows(column("name").share(6, 10, 0), |_, _| plain("")),
         shows(column("company").fixed(8, 1), |_, _| plain("")).company(),
         shows(column("age").fixed(4, 2), |_, _| plain("")),
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(keys(2, false), [("name", 6)], "the drawing cuts");
     }
 
-    const WANTING: [Column<u8>; 4] = [
+    const WANTING: [TableColumn<u8>; 4] = [
         shows(column("name").share(6, 10, 1), |_, _| plain("")),
         shows(column("age").fixed(4, 2), |_, _| plain("")),
         shows(column("took").fixed(4, 4), |_, _| plain("")),

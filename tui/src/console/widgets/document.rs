@@ -35,19 +35,19 @@ pub enum Kind {
 
 /// One line of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct DocumentLine {
     pub kind: Kind,
     pub text: String,
 }
 
 /// A page, not wrapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Doc(pub Vec<Line>);
+pub struct Doc(pub Vec<DocumentLine>);
 
 impl Doc {
     /// Adds a line.
     pub fn push(&mut self, kind: Kind, text: &str) {
-        self.0.push(Line { kind, text: display_text(&text.replace('\t', "  ")).into_owned() });
+        self.0.push(DocumentLine { kind, text: display_text(&text.replace('\t', "  ")).into_owned() });
     }
 
     /// Adds an empty line, unless the page begins or has one already.
@@ -137,7 +137,7 @@ pub fn guide(class: &str, is_dead: bool, keymap: &Keymap) -> Option<(&'static st
 }
 
 /// The lines as they fit into `width` columns; what is too long goes on below, or is cut if `wrap` is off.
-pub fn fit(lines: Vec<Line>, width: usize, wrap: bool) -> Vec<Line> {
+pub fn fit(lines: Vec<DocumentLine>, width: usize, wrap: bool) -> Vec<DocumentLine> {
     let width = width.max(1);
     lines
         .into_iter()
@@ -148,17 +148,17 @@ pub fn fit(lines: Vec<Line>, width: usize, wrap: bool) -> Vec<Line> {
                 parts.truncate(1);
             }
             parts.into_iter().enumerate().map(move |(at, text)| match (at, line.kind) {
-                (0, kind) => Line { kind, text },
+                (0, kind) => DocumentLine { kind, text },
                 // What goes on below has no label.
-                (_, Kind::Field | Kind::Header) => Line { kind: Kind::Text, text },
-                (_, kind) => Line { kind, text },
+                (_, Kind::Field | Kind::Header) => DocumentLine { kind: Kind::Text, text },
+                (_, kind) => DocumentLine { kind, text },
             })
         })
         .collect()
 }
 
 /// How far the lines below the first are moved in.
-fn hang(line: &Line) -> usize {
+fn hang(line: &DocumentLine) -> usize {
     match line.kind {
         Kind::Field => FIELD,
         Kind::Header => 2,
@@ -305,14 +305,14 @@ mod tests {
 
     #[test]
     fn long_lines_break_at_spaces_where_they_can() {
-        let line = |text: &str| vec![Line { kind: Kind::Text, text: text.to_owned() }];
-        let texts = |lines: Vec<Line>| lines.into_iter().map(|l| l.text).collect::<Vec<_>>();
+        let line = |text: &str| vec![DocumentLine { kind: Kind::Text, text: text.to_owned() }];
+        let texts = |lines: Vec<DocumentLine>| lines.into_iter().map(|l| l.text).collect::<Vec<_>>();
         assert_eq!(texts(fit(line("the target failed"), 12, true)), ["the target", "failed"]);
         assert_eq!(texts(fit(line("abcdefgh"), 3, true)), ["abc", "def", "gh"]);
         assert_eq!(texts(fit(line("abcdefgh"), 3, false)), ["abc"]);
         assert_eq!(texts(fit(line("日本語"), 4, true)), ["日本", "語"]);
         assert_eq!(texts(fit(line(""), 4, true)), [""]);
-        let field = vec![Line { kind: Kind::Field, text: "means     the target failed".to_owned() }];
+        let field = vec![DocumentLine { kind: Kind::Field, text: "means     the target failed".to_owned() }];
         assert_eq!(texts(fit(field, 20, true)), ["means     the target", "          failed"]);
     }
 

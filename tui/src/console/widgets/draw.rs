@@ -156,7 +156,7 @@ pub fn wrapped(text: &str, lead: &str, width: usize, role: Role, theme: Theme) -
     doc.push(document::Kind::Text, &head.replace(['\r', '\n'], " "));
     let parts = document::fit(doc.0, width.saturating_sub(lead.chars().count()), true);
     let indent = " ".repeat(lead.chars().count());
-    let line = |(at, part): (usize, document::Line)| {
+    let line = |(at, part): (usize, document::DocumentLine)| {
         let lead = if at == 0 { lead.to_owned() } else { indent.clone() };
         Line::from(vec![theme.span(Role::Quiet, lead), theme.span(role, theme.spell(&part.text))])
     };

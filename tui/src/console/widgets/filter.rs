@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 /// What a row tells of itself: names and their texts. A word without a key is looked for in all of them.
-pub type Fields<'a> = Vec<(&'static str, Cow<'a, str>)>;
+pub type RowTexts<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 impl Filter {
     /// Whether it lets everything through.
@@ -44,13 +44,13 @@ impl Filter {
     }
 
     /// Whether a row with these fields, of that time, passes.
-    pub fn passes(&self, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
+    pub fn passes(&self, fields: &RowTexts<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
         self.terms().all(|(negated, term)| matches(term, fields, at, now) != negated)
     }
 
     /// How far a row is from having the words, 0 being nearest; none if not even their letters are there. A term with a
     /// key, or turned round, is meant as it stands.
-    pub fn distance(&self, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> Option<usize> {
+    pub fn distance(&self, fields: &RowTexts<'_>, at: Option<Timestamp>, now: Timestamp) -> Option<usize> {
         self.terms().try_fold(0, |sum, (negated, term)| {
             if matches(term, fields, at, now) != negated {
                 return Some(sum);
@@ -91,7 +91,7 @@ fn spread(text: &str, word: &str) -> Option<usize> {
     text.iter().enumerate().filter(|(_, c)| *c == first).filter_map(|(start, _)| from(start)).min()
 }
 
-fn matches(term: &str, fields: &Fields<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
+fn matches(term: &str, fields: &RowTexts<'_>, at: Option<Timestamp>, now: Timestamp) -> bool {
     let Some((key, word)) = term.split_once(':') else {
         return fields.iter().any(|(_, text)| contains(text, term));
     };

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use ratatui::layout::Position;
 use serde_json::{Map, Value};
 
-use super::columns::{Column, Look};
+use super::columns::{CellContext, TableColumn};
 use super::input::Input;
-use super::table::{Row, Table};
+use super::table::{Table, TableRow};
 use crate::console::data::Remembered;
 
 /// A list, whatever its rows are.
@@ -18,7 +18,7 @@ pub trait List {
     fn sort(&mut self) -> &mut Option<(&'static str, bool)>;
 
     /// What is shown, with every column; of marked rows there are only those.
-    fn sheet(&self, look: &Look<'_>) -> Sheet;
+    fn sheet(&self, look: &CellContext<'_>) -> Sheet;
 
     /// How it is looked at.
     fn remember(&self) -> Remembered;
@@ -31,9 +31,9 @@ pub trait List {
 }
 
 /// A table with its columns.
-pub struct Listing<'t, R: 'static>(pub &'t mut Table<R>, pub &'static [Column<R>]);
+pub struct Listing<'t, R: 'static>(pub &'t mut Table<R>, pub &'static [TableColumn<R>]);
 
-impl<R: Row> List for Listing<'_, R> {
+impl<R: TableRow> List for Listing<'_, R> {
     fn sorts(&self) -> Vec<(&'static str, String)> {
         let sortable = self.1.iter().filter(|column| column.order.is_some());
         sortable.map(|column| (column.spec.key, column.spec.shown(true).to_lowercase())).collect()
@@ -43,7 +43,7 @@ impl<R: Row> List for Listing<'_, R> {
         &mut self.0.sort
     }
 
-    fn sheet(&self, look: &Look<'_>) -> Sheet {
+    fn sheet(&self, look: &CellContext<'_>) -> Sheet {
         let Self(table, columns) = self;
         let is_chosen = |row: &&R| table.marks.is_empty() || table.marks.contains(row.id());
         let is_wanted = |row: &&R| !table.is_stale() && is_chosen(row);
@@ -81,13 +81,13 @@ impl<R: Row> List for Listing<'_, R> {
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ExportFormat {
     Csv,
     Json,
     Markdown,
 }
 
-impl Form {
+impl ExportFormat {
     /// The ending of the file's name.
     pub const fn ending(self) -> &'static str {
         match self {
@@ -107,10 +107,10 @@ pub struct Sheet {
 
 impl Sheet {
     /// The text of a file; none if a row could not be written, which no row of ours brings about.
-    pub fn text(&self, form: Form) -> Option<String> {
+    pub fn text(&self, form: ExportFormat) -> Option<String> {
         match form {
-            Form::Csv => self.csv(),
-            Form::Json => {
+            ExportFormat::Csv => self.csv(),
+            ExportFormat::Json => {
                 let object = |row: &Vec<Value>| {
                     let pairs = self.keys.iter().zip(row);
                     Value::Object(
@@ -119,7 +119,7 @@ impl Sheet {
                 };
                 Some(format!("{:#}\n", Value::Array(self.rows.iter().map(object).collect())))
             }
-            Form::Markdown => Some(self.markdown()),
+            ExportFormat::Markdown => Some(self.markdown()),
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
     fn a_spreadsheet_gets_no_formula() {
         let csv = "name,dead,error\n\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",-3,\"a|b\n<b>\"\"c\"\"\"\n\
                    \"O'Neil, Ann\",0,\n'+44 20,1,'@x -y\n";
-        assert_eq!(sheet().text(Form::Csv).unwrap(), csv);
+        assert_eq!(sheet().text(ExportFormat::Csv).unwrap(), csv);
     }
 
     #[test]
@@ -201,12 +201,12 @@ mod tests {
         let markdown = "| name | dead | error |\n| --- | --- | --- |\n\
                         | =HYPERLINK(\"http://x\",\"y\") | -3 | a\\|b \\<b\\>\"c\" |\n| O'Neil, Ann | 0 |  |\n\
                         | +44 20 | 1 | @x -y |\n";
-        assert_eq!(sheet().text(Form::Markdown).unwrap(), markdown);
+        assert_eq!(sheet().text(ExportFormat::Markdown).unwrap(), markdown);
     }
 
     #[test]
     fn json_keeps_what_it_is() {
-        let read: Value = serde_json::from_str(&sheet().text(Form::Json).unwrap()).unwrap();
+        let read: Value = serde_json::from_str(&sheet().text(ExportFormat::Json).unwrap()).unwrap();
         assert_eq!(read[1], json!({"name": "O'Neil, Ann", "dead": 0, "error": null}));
     }
 }

@@ -15,7 +15,7 @@ use crate::console::theme::{Role, Theme};
 
 /// Where one is on a page.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct PageScroll {
     scroll: usize,
     pub wrap: bool,
     /// What the last drawing measured: the farthest scroll, and the rows that were seen.
@@ -25,13 +25,13 @@ pub struct Page {
     sections: RefCell<Vec<usize>>,
 }
 
-impl Default for Page {
+impl Default for PageScroll {
     fn default() -> Self {
         Self { scroll: 0, wrap: true, most: Cell::new(0), rows: Cell::new(1), sections: RefCell::default() }
     }
 }
 
-impl Page {
+impl PageScroll {
     /// Goes back to the first line.
     pub fn rewind(&mut self) {
         self.scroll = 0;
@@ -109,7 +109,7 @@ pub fn draw_plain(doc: Doc, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn styled(line: document::Line, width: usize, theme: Theme) -> Line<'static> {
+fn styled(line: document::DocumentLine, width: usize, theme: Theme) -> Line<'static> {
     let text = if theme.ascii { line.text.replace('…', "...") } else { line.text };
     match line.kind {
         Kind::State(state) => {

@@ -9,17 +9,17 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use ratatui::layout::Rect;
 
-use super::columns::Column;
-use super::filter::{Fields, Filter};
+use super::columns::TableColumn;
+use super::filter::{Filter, RowTexts};
 use super::step::step;
 use crate::console::keymap::Action;
 
 /// What a row must tell of itself.
-pub trait Row {
+pub trait TableRow {
     /// Unique in its list, and the same for as long as the row means the same.
     fn id(&self) -> &str;
     /// What a filter looks at.
-    fn fields(&self) -> Fields<'_>;
+    fn fields(&self) -> RowTexts<'_>;
     /// What `died:<2h` looks at.
     fn at(&self) -> Option<Timestamp> {
         None
@@ -81,7 +81,7 @@ impl<R> Default for Table<R> {
     }
 }
 
-impl<R: Row> Table<R> {
+impl<R: TableRow> Table<R> {
     /// Replaces the rows.
     pub fn set(&mut self, rows: Vec<R>) {
         self.rows = rows;
@@ -113,7 +113,7 @@ impl<R: Row> Table<R> {
     }
 
     /// The rows that the filter leaves, in the order asked for.
-    pub fn visible<'t>(&'t self, columns: &[Column<R>], now: Timestamp) -> Vec<&'t R> {
+    pub fn visible<'t>(&'t self, columns: &[TableColumn<R>], now: Timestamp) -> Vec<&'t R> {
         let mut rows: Vec<&R> = if self.is_fuzzy(now) {
             self.nearly(now)
         } else {
@@ -174,7 +174,7 @@ impl<R: Row> Table<R> {
     }
 
     /// Puts the selection on a row that is seen; answers how many marks were dropped with their rows.
-    pub fn normalize(&mut self, columns: &[Column<R>], now: Timestamp) -> usize {
+    pub fn normalize(&mut self, columns: &[TableColumn<R>], now: Timestamp) -> usize {
         // Rows of something else decide nothing, not even what a filter means.
         if self.is_stale() {
             return 0;
@@ -225,7 +225,7 @@ impl<R: Row> Table<R> {
     /// Carries out a move, a mark or an order; `line` is how many rows a step down passes, `page` a page.
     pub fn perform(
         &mut self,
-        columns: &[Column<R>],
+        columns: &[TableColumn<R>],
         now: Timestamp,
         action: Action,
         line: usize,
@@ -258,7 +258,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    fn mark(&mut self, columns: &[Column<R>], now: Timestamp) {
+    fn mark(&mut self, columns: &[TableColumn<R>], now: Timestamp) {
         let Some(id) = self.selected.clone() else { return };
         self.is_moved = true;
         if !self.marks.remove(&id) {
@@ -269,7 +269,7 @@ impl<R: Row> Table<R> {
     }
 
     /// Marks everything between the last mark and the selected row.
-    fn mark_range(&mut self, columns: &[Column<R>], now: Timestamp) {
+    fn mark_range(&mut self, columns: &[TableColumn<R>], now: Timestamp) {
         let ids: Vec<String> = self.visible(columns, now).iter().map(|row| row.id().to_owned()).collect();
         let place = |id: &Option<String>| id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
         let Some(here) = place(&self.selected) else { return };
@@ -278,7 +278,7 @@ impl<R: Row> Table<R> {
         self.is_moved = true;
     }
 
-    fn turn_sort(&mut self, columns: &[Column<R>], forward: bool) {
+    fn turn_sort(&mut self, columns: &[TableColumn<R>], forward: bool) {
         let keys: Vec<&'static str> =
             columns.iter().filter(|c| c.order.is_some()).map(|c| c.spec.key).collect();
         // Place 0 is the order of the screen itself.
@@ -309,7 +309,7 @@ impl<R: Row> Table<R> {
     }
 
     /// How many there are, how many are seen, what is marked, and the order, for the head of the pane.
-    pub fn note(&self, columns: &[Column<R>], now: Timestamp) -> String {
+    pub fn note(&self, columns: &[TableColumn<R>], now: Timestamp) -> String {
         if self.is_stale() {
             // How many there will be is not known yet.
             return String::new();
@@ -337,12 +337,12 @@ mod tests {
     use super::*;
     use crate::columns::column;
 
-    impl Row for (String, u8) {
+    impl TableRow for (String, u8) {
         fn id(&self) -> &str {
             &self.0
         }
 
-        fn fields(&self) -> Fields<'_> {
+        fn fields(&self) -> RowTexts<'_> {
             vec![("name", Cow::Borrowed(&self.0))]
         }
 
@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    const COLUMNS: [Column<(String, u8)>; 2] = [
+    const COLUMNS: [TableColumn<(String, u8)>; 2] = [
         shows(column("name").fixed(4, 0), |row: &(String, u8), _| plain(&*row.0)),
         shows(column("count").fixed(5, 0), |row: &(String, u8), _| plain(row.1.to_string()))
             .by(|a, b| a.1.cmp(&b.1)),

@@ -1,6 +1,6 @@
 //! What a form is about: fixed when it opens, whatever is typed or reported while it is open.
 
-use super::{Editor, Form};
+use super::{Editor, EditorForm};
 use crate::console::data::Mutation;
 
 /// Whom a form would change, and how.
@@ -17,10 +17,10 @@ impl Editor {
     /// What it is about.
     pub(crate) fn about(&self) -> About {
         match &self.form {
-            Form::Credentials(it) => About::Credentials { integration: it.integration.clone() },
-            Form::Mapping(it) => About::Mapping { integration: it.integration.clone() },
-            Form::Flow(it) => About::Flow { flow: it.flow.id.clone() },
-            Form::Integration(it) => it.about(),
+            EditorForm::Credentials(it) => About::Credentials { integration: it.integration.clone() },
+            EditorForm::Mapping(it) => About::Mapping { integration: it.integration.clone() },
+            EditorForm::Flow(it) => About::Flow { flow: it.flow.id.clone() },
+            EditorForm::Integration(it) => it.about(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) enum Part {
 
 /// A line of the form.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct EditorLine {
     pub(super) part: Part,
     pub(super) field: Field,
     pub(super) input: Input,
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     edited: Option<String>,
 }
 
-impl Entry {
+impl EditorLine {
     pub(super) fn new(part: Part, field: Field, before: String) -> Self {
         Self { part, field, input: Input::with(before.clone()), before, edited: None }
     }

@@ -13,13 +13,13 @@ use zeroize::Zeroize as _;
 
 #[cfg(test)]
 use super::about::About;
-use super::entry::{Entry, Part};
+use super::entry::{EditorLine, Part};
 use super::{Then, dots, paste_credentials};
 use crate::console::app::shared::Shared;
 use crate::console::data::change::NewIntegration;
 use crate::console::data::query::{Connector, Field};
 use crate::console::data::{Answer, Integration, Mutation, Query, Secret};
-use crate::console::dialogs::{Item, Menu, Pick};
+use crate::console::dialogs::{Menu, MenuItem, Pick};
 use crate::console::keymap::Press;
 use crate::console::msg::Ticket;
 use crate::console::screen::{Cx, Event, Fetch, View};
@@ -39,7 +39,7 @@ pub struct IntegrationForm {
     /// The choice of a connector, until one is chosen.
     choice: Menu,
     connector: Option<Connector>,
-    lines: Vec<Entry>,
+    lines: Vec<EditorLine>,
     at: usize,
     is_disabled: bool,
     waits_for: Option<Ticket>,
@@ -78,7 +78,7 @@ impl Drop for IntegrationForm {
 
 impl Changed {
     /// A setting as it is. One that is shown as dots starts empty, and stays what it is unless another is typed.
-    fn line(&self, field: &Field) -> Entry {
+    fn line(&self, field: &Field) -> EditorLine {
         let text = match self.config.get(&field.name) {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
@@ -86,9 +86,9 @@ impl Changed {
         };
         if field.secret && !text.is_empty() {
             let field = Field { default: format!("as it is: {text}"), required: false, ..field.clone() };
-            return Entry::new(Part::Config, field, String::new());
+            return EditorLine::new(Part::Config, field, String::new());
         }
-        Entry::new(Part::Config, field.clone(), text)
+        EditorLine::new(Part::Config, field.clone(), text)
     }
 }
 
@@ -147,7 +147,7 @@ impl IntegrationForm {
             return self.choose(&connector);
         }
         if taken {
-            let item = |it: &Connector| Item {
+            let item = |it: &Connector| MenuItem {
                 key: String::new(),
                 label: format!("{:<14} {}", it.name, it.summary),
                 pick: Pick::Connector(it.name.clone()),
@@ -194,7 +194,7 @@ impl IntegrationForm {
             },
             KeyCode::Char('s') if press.ctrl => return self.submit(shared),
             KeyCode::Char('o') if press.ctrl => {
-                return self.lines.get(self.at).map_or(Then::Stay, Entry::for_editor);
+                return self.lines.get(self.at).map_or(Then::Stay, EditorLine::for_editor);
             }
             KeyCode::Char('d') if press.ctrl && self.changed.is_none() => {
                 self.is_disabled = !self.is_disabled
@@ -222,7 +222,7 @@ impl IntegrationForm {
             }
             return;
         }
-        let is_secret = |line: &Entry| line.part == Part::Credentials;
+        let is_secret = |line: &EditorLine| line.part == Part::Credentials;
         match self.lines.get_mut(self.at) {
             Some(line) if !is_secret(line) => return line.input.paste_lines(text.trim()),
             Some(_) => {}
@@ -245,7 +245,7 @@ impl IntegrationForm {
             secret: false,
             words: Vec::new(),
         };
-        let entry = |part, field: &Field| Entry::new(part, field.clone(), String::new());
+        let entry = |part, field: &Field| EditorLine::new(part, field.clone(), String::new());
         let set = |field: &Field| match &self.changed {
             Some(changed) => changed.line(field),
             None => entry(Part::Config, field),
@@ -254,7 +254,7 @@ impl IntegrationForm {
         let credentials = connector.credentials.iter().filter(|_| self.changed.is_none());
         let (needed, optional): (Vec<_>, Vec<_>) = connector.config.iter().partition(|field| field.required);
         let name = self.changed.as_ref().map_or(&connector.name, |changed| &changed.name);
-        let first = Entry::new(Part::Name, called, name.clone());
+        let first = EditorLine::new(Part::Name, called, name.clone());
         self.lines = [first]
             .into_iter()
             .chain(needed.into_iter().map(set))
@@ -272,12 +272,12 @@ impl IntegrationForm {
 
     /// Whether something was typed.
     pub(super) fn is_typed(&self) -> bool {
-        self.lines.iter().any(Entry::is_changed)
+        self.lines.iter().any(EditorLine::is_changed)
     }
 
     fn object(&self, part: Part) -> Result<Map<String, Value>, WrongKind> {
-        let filled = |line: &&Entry| line.part == part && !line.input.text().trim().is_empty();
-        let value = |line: &Entry| {
+        let filled = |line: &&EditorLine| line.part == part && !line.input.text().trim().is_empty();
+        let value = |line: &EditorLine| {
             let (text, name) = (line.input.text().trim(), &line.field.name);
             if line.field.kind == "text" {
                 return Ok((name.clone(), Value::from(text)));
@@ -401,7 +401,7 @@ impl IntegrationForm {
         frame.render_widget(Paragraph::new(lines), inner);
     }
 
-    fn line(&self, line: &Entry, is_at: bool, width: usize, theme: Theme) -> Line<'static> {
+    fn line(&self, line: &EditorLine, is_at: bool, width: usize, theme: Theme) -> Line<'static> {
         const LABEL: usize = 24;
         let star = if line.field.required { " *" } else { "" };
         let label = column(&format!("{}{star}", line.field.name), LABEL, theme);

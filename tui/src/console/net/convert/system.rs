@@ -5,16 +5,16 @@ use leadline_client::{millis, seconds};
 use leadline_proto::v1;
 
 use super::time;
-use crate::console::data::company::{Key, Refused};
+use crate::console::data::company::{IntakeKey, Refused};
 use crate::console::data::system::{Daemon, RefusedKey};
 use crate::console::data::{Company, Job, System};
-use crate::jobs::{About, JobProgress};
+use crate::jobs::{JobProgress, JobSummary};
 
 pub(in crate::console::net) fn job(it: v1::Job) -> Job {
     Job {
         state: it.state().word().to_owned(),
         kind: it.kind().word().to_owned(),
-        about: About::of(&it),
+        about: JobSummary::of(&it),
         progress: JobProgress::of(&it),
         id: it.id,
         operator: it.operator,
@@ -33,8 +33,8 @@ pub(in crate::console::net) fn company(it: v1::Company) -> Company {
     }
 }
 
-pub(in crate::console::net) fn key(it: v1::IntakeKey, refused_at: Option<Timestamp>) -> Key {
-    Key {
+pub(in crate::console::net) fn key(it: v1::IntakeKey, refused_at: Option<Timestamp>) -> IntakeKey {
+    IntakeKey {
         id: it.id,
         prefix: it.prefix,
         revoked_at: time(it.revoked_at),

@@ -15,30 +15,30 @@ use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
 use crate::console::data::system::What;
 use crate::console::data::{Activity, Answer, Attempt, AttemptState, Query, Remembered};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::msg::Follow;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::{AttemptScreen, document, subject_of, whose};
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{fresh, pane, short_error, trouble};
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::page::Page;
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::page::PageScroll;
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
-use tail::{Page as Reported, Tail};
+use tail::{ActivityPage as Reported, Tail};
 
-impl Row for Activity {
+impl TableRow for Activity {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         let mut fields = vec![("company", Cow::Borrowed(&*self.company))];
         match &self.what {
             What::Attempt(it) => fields.extend(
@@ -66,7 +66,7 @@ impl Row for Activity {
 }
 
 /// The columns of what happened.
-pub const COLUMNS: [Column<Activity>; 6] = [
+pub const COLUMNS: [TableColumn<Activity>; 6] = [
     shows(column("at").short("time").fixed(11, 0), |it: &Activity, look| {
         plain(it.at.map(|at| time::recent(look.now, at, look.zone)).unwrap_or_default())
     })
@@ -138,7 +138,7 @@ pub struct ActivityScreen {
     /// Whether something happened since the newest were asked for, and when that was.
     has_news: bool,
     asked_at: Option<Timestamp>,
-    page: Page,
+    page: PageScroll,
     rows: Cell<usize>,
 }
 
@@ -365,9 +365,9 @@ impl Screen for ActivityScreen {
         self.asked_at.filter(|_| waits).map(|at| at + BREATH)
     }
 
-    fn places(&self) -> Vec<Place> {
+    fn places(&self) -> Vec<JumpTarget> {
         let attempt = |it: &Activity| match &it.what {
-            What::Attempt(it) => Some(Place::attempt(it)),
+            What::Attempt(it) => Some(JumpTarget::attempt(it)),
             What::Act(_) | What::Gap => None,
         };
         self.table.rows.iter().filter_map(attempt).take(TOLD).collect()

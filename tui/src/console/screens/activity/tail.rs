@@ -11,7 +11,7 @@ pub(super) const KEPT: usize = 1000;
 
 /// A page as it was reported, newest first.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
+pub(super) struct ActivityPage {
     pub rows: Vec<Activity>,
     /// Asks for what is behind it; empty behind the last. No time would do: lines of one moment may be on both pages.
     pub next: String,
@@ -118,7 +118,7 @@ impl Tail {
 
     /// Takes in a page that was asked for by this token; an empty one asked for the newest. Answers whether it says
     /// anything new.
-    pub(super) fn take(&mut self, token: &str, page: Page) -> bool {
+    pub(super) fn take(&mut self, token: &str, page: ActivityPage) -> bool {
         if token.is_empty() && self.stretches.first().is_some_and(|it| it.rows.starts_with(&page.rows)) {
             return false;
         }
@@ -192,12 +192,12 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::console::data::Act;
+    use crate::console::data::AuditEntry;
 
     /// The lines with these numbers, each of its second; or all of the same one.
     fn lines(numbers: impl Iterator<Item = i64>, second: Option<i64>) -> Vec<Activity> {
         let of = |number| {
-            let act = Act {
+            let act = AuditEntry {
                 id: String::new(),
                 at: Timestamp::from_second(second.unwrap_or(number)).ok(),
                 operator: String::new(),
@@ -219,18 +219,18 @@ mod tests {
     }
 
     /// A page of these seconds; what is behind it is asked for by the last of them.
-    fn page(seconds: Range<i64>) -> Page {
-        Page { next: seconds.start.to_string(), rows: lines(seconds.rev(), None) }
+    fn page(seconds: Range<i64>) -> ActivityPage {
+        ActivityPage { next: seconds.start.to_string(), rows: lines(seconds.rev(), None) }
     }
 
-    fn last_page(seconds: Range<i64>) -> Page {
-        Page { next: String::new(), ..page(seconds) }
+    fn last_page(seconds: Range<i64>) -> ActivityPage {
+        ActivityPage { next: String::new(), ..page(seconds) }
     }
 
     /// A page of one moment, in this order; what is behind it is asked for by the last of them.
-    fn of_a_moment(numbers: &[i64]) -> Page {
+    fn of_a_moment(numbers: &[i64]) -> ActivityPage {
         let next = numbers.last().map(ToString::to_string).unwrap_or_default();
-        Page { next, rows: lines(numbers.iter().copied(), Some(7)) }
+        ActivityPage { next, rows: lines(numbers.iter().copied(), Some(7)) }
     }
 
     /// The numbers that are shown, and a dash for each line that says that there is more.

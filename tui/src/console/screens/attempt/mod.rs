@@ -12,7 +12,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use crate::console::app::menus::attempt_json;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::{Answer, Attempt, AttemptState, Detail, Query};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::msg::Follow;
@@ -20,7 +20,7 @@ use crate::console::screen::{Chosen, Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::columns::{self, plain, styled};
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::page::{Page, draw_plain};
+use crate::console::widgets::page::{PageScroll, draw_plain};
 use crate::console::widgets::time;
 
 /// How many details are kept.
@@ -98,8 +98,8 @@ pub struct AttemptScreen {
     wanted: Option<String>,
     fetch: Fetch<(Attempt, Detail)>,
     details: Details,
-    left: Page,
-    right: Page,
+    left: PageScroll,
+    right: PageScroll,
     is_compared: bool,
     is_right: bool,
 }
@@ -141,8 +141,8 @@ impl AttemptScreen {
             wanted: None,
             fetch: Fetch::default(),
             details: Details::default(),
-            left: Page::default(),
-            right: Page::default(),
+            left: PageScroll::default(),
+            right: PageScroll::default(),
             is_compared: false,
             is_right: false,
         }
@@ -337,8 +337,8 @@ impl Screen for AttemptScreen {
         );
     }
 
-    fn places(&self) -> Vec<Place> {
-        self.attempts.iter().take(TOLD).map(Place::attempt).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        self.attempts.iter().take(TOLD).map(JumpTarget::attempt).collect()
     }
 
     fn follows(&self, _: &Shared) -> Option<Follow> {

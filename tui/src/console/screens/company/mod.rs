@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::console::app::shared::{Shared, is_silent};
 use crate::console::data::{Answer, CompanyPage, Flow, Integration, Query};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
@@ -20,7 +20,7 @@ use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind};
 use crate::console::widgets::draw::{pane, safe};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::page::Page;
+use crate::console::widgets::page::PageScroll;
 use crate::console::widgets::table::Table;
 use crate::console::widgets::time;
 
@@ -35,7 +35,7 @@ pub struct CompanyScreen {
     fetch: Fetch<CompanyPage>,
     table: Table<Integration>,
     is_page: bool,
-    page: Page,
+    page: PageScroll,
     rows: Cell<usize>,
 }
 
@@ -80,7 +80,7 @@ const ACTIONS: [Action; 35] = [
 impl CompanyScreen {
     /// Opens the page of a company.
     pub fn new(id: i64) -> Self {
-        let (fetch, table, page) = (Fetch::default(), Table::default(), Page::default());
+        let (fetch, table, page) = (Fetch::default(), Table::default(), PageScroll::default());
         Self { id, flow: None, is_new: true, fetch, table, is_page: false, page, rows: Cell::new(1) }
     }
 
@@ -205,8 +205,8 @@ impl Screen for CompanyScreen {
         }
     }
 
-    fn places(&self) -> Vec<Place> {
-        self.flows().iter().take(TOLD).map(Place::flow).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        self.flows().iter().take(TOLD).map(JumpTarget::flow).collect()
     }
 
     fn draw(&self, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {

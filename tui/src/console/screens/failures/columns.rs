@@ -8,18 +8,18 @@ use serde_json::json;
 use crate::columns::cause;
 use crate::console::data::Cause;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::draw::short_error;
-use crate::console::widgets::filter::Fields;
-use crate::console::widgets::table::Row;
+use crate::console::widgets::filter::RowTexts;
+use crate::console::widgets::table::TableRow;
 use crate::console::widgets::{time, trend};
 
-impl Row for Cause {
+impl TableRow for Cause {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         let places = self
             .places
             .iter()
@@ -42,7 +42,7 @@ impl Row for Cause {
 }
 
 /// The columns of causes.
-pub(super) const COLUMNS: [Column<Cause>; 9] = [
+pub(super) const COLUMNS: [TableColumn<Cause>; 9] = [
     shows(cause::DEAD, |it: &Cause, look| {
         let sign = look.theme.pick("✗", "x");
         styled(Role::Bad, format!("{sign} {}", it.dead))

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
-use crate::console::data::query::Which;
+use crate::console::data::query::DeliveryQuery;
 use crate::console::data::{Answer, Cause, Delivery, Query, Remembered};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, NO_ROW, Screen, Subject, View};
@@ -23,14 +23,14 @@ use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, clear_stale, marked};
 use crate::console::widgets::filter::Filter;
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::page::Page;
+use crate::console::widgets::page::PageScroll;
 use crate::console::widgets::table::Table;
 
 use columns::COLUMNS;
 
 /// Where the keys go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Pane {
+enum FailuresPane {
     #[default]
     Causes,
     Leads,
@@ -43,7 +43,7 @@ const PASSING: SignedDuration = SignedDuration::from_millis(150);
 #[derive(Debug, Default)]
 pub struct FailuresScreen {
     causes: Table<Cause>,
-    fetch: Fetch<Listed>,
+    fetch: Fetch<ListedCauses>,
     deliveries: Table<Delivery>,
     listed: Pages<Delivery>,
     /// The cause whose deliveries are listed.
@@ -56,14 +56,14 @@ pub struct FailuresScreen {
     wanted: Option<String>,
     /// Shows those too that are off the list for a while.
     with_snoozed: bool,
-    pane: Pane,
-    guide: Page,
+    pane: FailuresPane,
+    guide: PageScroll,
     rows: Cell<usize>,
 }
 
 /// The causes, as they were told.
 #[derive(Clone, Debug)]
-struct Listed {
+struct ListedCauses {
     rows: Vec<Cause>,
     /// How many are left out for a while, and whether more are behind them.
     snoozed: u64,
@@ -138,9 +138,9 @@ impl FailuresScreen {
     }
 
     /// Which deliveries are listed: of the cause that is selected, at the company that is looked at.
-    fn which(&self, shared: &Shared) -> Option<Which> {
+    fn which(&self, shared: &Shared) -> Option<DeliveryQuery> {
         let company = shared.company.as_ref().map(|(id, _)| *id);
-        self.of.clone().map(|cause| Which { cause, company, ..Which::default() })
+        self.of.clone().map(|cause| DeliveryQuery { cause, company, ..DeliveryQuery::default() })
     }
 
     fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
@@ -194,12 +194,12 @@ impl Screen for FailuresScreen {
         match (action, self.pane) {
             (Action::Pane, pane) => {
                 self.pane = match pane {
-                    Pane::Causes => Pane::Leads,
-                    Pane::Leads => Pane::Guide,
-                    Pane::Guide => Pane::Causes,
+                    FailuresPane::Causes => FailuresPane::Leads,
+                    FailuresPane::Leads => FailuresPane::Guide,
+                    FailuresPane::Guide => FailuresPane::Causes,
                 };
             }
-            (Action::Open, Pane::Causes | Pane::Guide) => self.pane = Pane::Leads,
+            (Action::Open, FailuresPane::Causes | FailuresPane::Guide) => self.pane = FailuresPane::Leads,
             // It is seen from every pane.
             (Action::Wrap, _) => self.guide.perform(action),
             (Action::Layout, _) => {
@@ -211,23 +211,25 @@ impl Screen for FailuresScreen {
                 Some(which) => self.listed.more(|after| Query::Deliveries { which, after }, cx),
                 None => cx.say(Tone::Plain, NO_ROW),
             },
-            (Action::Open, Pane::Leads) => match self.deliveries.current() {
+            (Action::Open, FailuresPane::Leads) => match self.deliveries.current() {
                 Some(it) => {
                     let screen = LeadScreen::new(it.lead.clone(), it.company_id, it.person().to_owned());
                     cx.open(Box::new(screen.at(&it.integration_id)));
                 }
                 None => cx.say(Tone::Plain, NO_ROW),
             },
-            (_, Pane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
-            (_, Pane::Guide) if action.is_move() => self.guide.perform(action),
+            (_, FailuresPane::Leads) => self.deliveries.perform(&DELIVERIES, now, action, 1, rows),
+            (_, FailuresPane::Guide) if action.is_move() => self.guide.perform(action),
             // What narrows and orders them does so beside their page, too.
-            (_, Pane::Causes | Pane::Guide) => self.causes.perform(&COLUMNS, now, action, 1, rows),
+            (_, FailuresPane::Causes | FailuresPane::Guide) => {
+                self.causes.perform(&COLUMNS, now, action, 1, rows)
+            }
         }
         match (action, self.pane) {
             (Action::ClearMarks, _) => self.deliveries.marks.clear(),
-            (Action::MarkAll, Pane::Leads) => marked(&self.listed, self.deliveries.marks.len(), cx),
+            (Action::MarkAll, FailuresPane::Leads) => marked(&self.listed, self.deliveries.marks.len(), cx),
             // Whichever cause is the worst by then: what is listed below stays that of this one.
-            (Action::Open | Action::Pane, Pane::Leads | Pane::Guide) => self.causes.hold(),
+            (Action::Open | Action::Pane, FailuresPane::Leads | FailuresPane::Guide) => self.causes.hold(),
             _ => {}
         }
     }
@@ -238,7 +240,7 @@ impl Screen for FailuresScreen {
         }
         let taken = self.fetch.take(&event, |answer| match answer {
             Answer::Causes { rows, snoozed, more } => {
-                Some(Listed { rows: rows.clone(), snoozed: *snoozed, more: *more })
+                Some(ListedCauses { rows: rows.clone(), snoozed: *snoozed, more: *more })
             }
             _ => None,
         });
@@ -279,7 +281,7 @@ impl Screen for FailuresScreen {
 
     fn subject(&self, _: &Shared) -> Subject {
         // Whoever looks at leads means a lead: where none is listed, the whole cause is not meant instead.
-        if self.pane == Pane::Leads && self.deliveries.current().is_none() {
+        if self.pane == FailuresPane::Leads && self.deliveries.current().is_none() {
             return Subject { is_rowless: true, ..Subject::default() };
         }
         let Some(cause) = self.causes.current() else { return Subject::default() };
@@ -297,7 +299,7 @@ impl Screen for FailuresScreen {
         if let Some(it) = self.deliveries.current() {
             subject.lead = Some((it.lead.clone(), it.company_id, it.person().to_owned()));
             subject.company = Some(it.company_id);
-            if self.pane == Pane::Leads {
+            if self.pane == FailuresPane::Leads {
                 subject.cause = None;
                 subject.integration = Some(it.integration_id.clone());
                 subject.deliveries = self.deliveries.chosen().into_iter().map(chosen_delivery).collect();
@@ -310,7 +312,7 @@ impl Screen for FailuresScreen {
         let company = of_company(shared.company.as_ref().map(|(id, _)| *id));
         let snoozed = if self.with_snoozed { " --snoozed" } else { "" };
         match (self.pane, &self.causes.selected) {
-            (Pane::Leads, Some(cause)) => format!("leadline delivery list --cause {cause}{company}"),
+            (FailuresPane::Leads, Some(cause)) => format!("leadline delivery list --cause {cause}{company}"),
             _ => format!("leadline failure list{company}{snoozed}"),
         }
     }
@@ -321,28 +323,32 @@ impl Screen for FailuresScreen {
 
     fn back(&mut self) -> bool {
         match self.pane {
-            Pane::Leads if self.deliveries.back() => true,
-            Pane::Leads | Pane::Guide => {
-                self.pane = Pane::Causes;
+            FailuresPane::Leads if self.deliveries.back() => true,
+            FailuresPane::Leads | FailuresPane::Guide => {
+                self.pane = FailuresPane::Causes;
                 true
             }
-            Pane::Causes => self.causes.back(),
+            FailuresPane::Causes => self.causes.back(),
         }
     }
 
     fn filter(&self) -> Option<&Filter> {
-        Some(if self.pane == Pane::Leads { &self.deliveries.filter } else { &self.causes.filter })
+        Some(if self.pane == FailuresPane::Leads { &self.deliveries.filter } else { &self.causes.filter })
     }
 
     fn filter_mut(&mut self) -> Option<&mut Filter> {
-        Some(if self.pane == Pane::Leads { &mut self.deliveries.filter } else { &mut self.causes.filter })
+        Some(if self.pane == FailuresPane::Leads {
+            &mut self.deliveries.filter
+        } else {
+            &mut self.causes.filter
+        })
     }
 
     fn chips(&self) -> Vec<String> {
         let snoozed = self.with_snoozed.then(|| "snoozed too".to_owned());
-        let above = (self.pane == Pane::Leads && !self.causes.filter.is_empty())
+        let above = (self.pane == FailuresPane::Leads && !self.causes.filter.is_empty())
             .then(|| format!("causes /{}", self.causes.filter.input.text()));
-        let leads = self.deliveries.only("dead leads").filter(|_| self.pane == Pane::Leads);
+        let leads = self.deliveries.only("dead leads").filter(|_| self.pane == FailuresPane::Leads);
         [snoozed, above, self.causes.only("dead causes"), leads].into_iter().flatten().collect()
     }
 
@@ -355,9 +361,9 @@ impl Screen for FailuresScreen {
         asks.into_iter().chain(self.deliveries.faint_at(shared.now)).min()
     }
 
-    fn places(&self) -> Vec<Place> {
-        let causes = self.causes.rows.iter().map(Place::cause);
-        causes.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        let causes = self.causes.rows.iter().map(JumpTarget::cause);
+        causes.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }
 
     fn ages(&self, _: &Shared) -> Vec<Timestamp> {
@@ -367,8 +373,8 @@ impl Screen for FailuresScreen {
     fn label(&self, action: Action, _: &Shared) -> Option<String> {
         let marks = self.deliveries.marks.len();
         match (action, self.pane) {
-            (Action::Retry, Pane::Leads) if marks > 0 => Some(format!("retry {marks} marked")),
-            (Action::Retry, Pane::Leads) => Some("retry this lead".to_owned()),
+            (Action::Retry, FailuresPane::Leads) if marks > 0 => Some(format!("retry {marks} marked")),
+            (Action::Retry, FailuresPane::Leads) => Some("retry this lead".to_owned()),
             (Action::Retry, _) => {
                 Some(format!("retry all {}", self.causes.current().map_or(0, |it| it.dead)))
             }
@@ -379,14 +385,14 @@ impl Screen for FailuresScreen {
             (Action::Snooze, _) if self.causes.current().is_some_and(|it| it.snoozed_until.is_some()) => {
                 Some("wake".to_owned())
             }
-            (Action::Open, Pane::Causes | Pane::Guide) => Some("leads".to_owned()),
-            (Action::Open, Pane::Leads) => Some("open the lead".to_owned()),
+            (Action::Open, FailuresPane::Causes | FailuresPane::Guide) => Some("leads".to_owned()),
+            (Action::Open, FailuresPane::Leads) => Some("open the lead".to_owned()),
             _ => None,
         }
     }
 
     fn list(&mut self) -> Option<Box<dyn List + '_>> {
-        if self.pane == Pane::Leads {
+        if self.pane == FailuresPane::Leads {
             return Some(Box::new(Listing(&mut self.deliveries, &DELIVERIES)));
         }
         Some(Box::new(Listing(&mut self.causes, &COLUMNS)))

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::columns::COLUMNS;
-use super::{FailuresScreen, Listed, Pane};
+use super::{FailuresPane, FailuresScreen, ListedCauses};
 use crate::console::data::Cause;
 use crate::console::data::cause::Remedy;
 use crate::console::keymap::{Action, Keymap};
@@ -28,7 +28,7 @@ pub(super) fn draw(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, a
         let [left, right] = Layout::horizontal(halves).areas(bottom);
         leads(it, view, frame, left);
         advice(it, view, frame, right);
-    } else if it.pane == Pane::Leads {
+    } else if it.pane == FailuresPane::Leads {
         leads(it, view, frame, bottom);
     } else {
         advice(it, view, frame, bottom);
@@ -41,7 +41,7 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
         theme.span(Role::Strong, "Failures by cause"),
         theme.span(Role::Quiet, it.causes.note(&COLUMNS, view.shared.now)),
     ];
-    if let Some(Listed { snoozed, more, .. }) = &it.fetch.value {
+    if let Some(ListedCauses { snoozed, more, .. }) = &it.fetch.value {
         let behind = if *more { ", and more behind them" } else { "" };
         let snoozed = match snoozed {
             0 => String::new(),
@@ -54,10 +54,10 @@ fn causes(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect
     }
     let error = it.fetch.error.as_deref();
     title.push(trouble(error, area.width, theme));
-    let block = pane(title, it.pane == Pane::Causes, theme);
+    let block = pane(title, it.pane == FailuresPane::Causes, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    if it.pane == Pane::Causes {
+    if it.pane == FailuresPane::Causes {
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
     let empty = "Nothing is dead, and nothing waits for a retry.";
@@ -72,10 +72,10 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
         theme.span(Role::Quiet, note(&it.listed, &view.shared.setup)),
         trouble(it.listed.error(), area.width, theme),
     ];
-    let block = pane(title, it.pane == Pane::Leads, theme);
+    let block = pane(title, it.pane == FailuresPane::Leads, theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    if it.pane == Pane::Leads {
+    if it.pane == FailuresPane::Leads {
         it.rows.set(usize::from(inner.height).saturating_sub(1));
     }
     let none = if it.of.is_none() { "No cause is selected." } else { "None of them is dead any more." };
@@ -86,7 +86,7 @@ fn leads(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect)
 fn advice(it: &FailuresScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
     let doc = it.causes.current().map(|cause| describe(cause, view)).unwrap_or_default();
     let title = vec![view.theme.span(Role::Strong, "What it is, and what to do")];
-    it.guide.draw(doc, title, it.pane == Pane::Guide, view, frame, area);
+    it.guide.draw(doc, title, it.pane == FailuresPane::Guide, view, frame, area);
 }
 
 /// The key of what mends a cause, and what it does.

@@ -6,12 +6,12 @@ use crate::columns::{attempt, delivery};
 use crate::console::data::{Attempt, Delivery, DeliveryState};
 use crate::console::screens::attempt::whose;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::draw::{short_error, without_phrase};
 use crate::console::widgets::time;
 
 /// Attempts, the most important first.
-pub const ATTEMPTS: [Column<Attempt>; 9] = [
+pub const ATTEMPTS: [TableColumn<Attempt>; 9] = [
     shows(attempt::STARTED, |it: &Attempt, look| {
         plain(it.started_at.map(|at| time::clock(at, look.zone)).unwrap_or_default())
     })
@@ -49,7 +49,7 @@ pub const ATTEMPTS: [Column<Attempt>; 9] = [
 ];
 
 /// Deliveries, the most important first.
-pub const DELIVERIES: [Column<Delivery>; 8] = [
+pub const DELIVERIES: [TableColumn<Delivery>; 8] = [
     shows(delivery::LEAD, |it: &Delivery, _| plain(it.person())).by(|a, b| a.person().cmp(b.person())),
     shows(delivery::INTEGRATION, |it: &Delivery, _| plain(&*it.integration))
         .integration()

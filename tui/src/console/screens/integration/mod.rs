@@ -11,28 +11,28 @@ use std::cell::Cell;
 use jiff::Timestamp;
 
 use crate::console::app::shared::{Shared, Tone};
-use crate::console::data::query::Which;
+use crate::console::data::query::DeliveryQuery;
 use crate::console::data::{Answer, Attempt, AttemptState, Delivery, DeliveryState, Integration, Query};
 use crate::console::keymap::Action;
 use crate::console::screen::{Chosen, Cx, Event, Fetch, NO_ROW};
 use crate::console::screens::attempt::{AttemptScreen, Details, chosen};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, marked};
-use crate::console::widgets::filter::Fields;
-use crate::console::widgets::page::Page;
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::filter::RowTexts;
+use crate::console::widgets::page::PageScroll;
+use crate::console::widgets::table::{Table, TableRow};
 
 pub use columns::{ATTEMPTS, DELIVERIES};
 
 /// How many attempts are kept, besides selected and marked ones and older ones that were asked for.
 const KEPT: usize = 50;
 
-impl Row for Attempt {
+impl TableRow for Attempt {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![
             ("lead", Cow::Borrowed(self.person())),
             ("lead", Cow::Borrowed(&self.lead)),
@@ -54,12 +54,12 @@ impl Row for Attempt {
     }
 }
 
-impl Row for Delivery {
+impl TableRow for Delivery {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![
             ("lead", Cow::Borrowed(self.person())),
             ("lead", Cow::Borrowed(&self.lead)),
@@ -82,7 +82,7 @@ impl Row for Delivery {
 
 /// Where the keys go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pane {
+enum IntegrationPane {
     List,
     Page,
 }
@@ -104,9 +104,9 @@ pub struct IntegrationScreen {
     deliveries: Table<Delivery>,
     listed: Pages<Delivery>,
     shows_deliveries: bool,
-    pane: Pane,
-    page: Page,
-    answer: Page,
+    pane: IntegrationPane,
+    page: PageScroll,
+    answer: PageScroll,
     rows: Cell<usize>,
 }
 
@@ -177,9 +177,9 @@ impl IntegrationScreen {
             deliveries: Table::default(),
             listed: Pages::default(),
             shows_deliveries: false,
-            pane: Pane::List,
-            page: Page::default(),
-            answer: Page::default(),
+            pane: IntegrationPane::List,
+            page: PageScroll::default(),
+            answer: PageScroll::default(),
             rows: Cell::new(1),
         }
     }
@@ -289,11 +289,11 @@ impl IntegrationScreen {
     }
 
     /// Which deliveries are listed: what has not arrived.
-    fn which(&self) -> Which {
-        Which {
+    fn which(&self) -> DeliveryQuery {
+        DeliveryQuery {
             integration: self.id.clone(),
             states: vec!["dead", "held", "pending", "skipped"],
-            ..Which::default()
+            ..DeliveryQuery::default()
         }
     }
 

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{ATTEMPTS, DELIVERIES, IntegrationScreen, Pane};
+use super::{ATTEMPTS, DELIVERIES, IntegrationPane, IntegrationScreen};
 use crate::console::data::{Delivery, DeliveryState, Integration};
 use crate::console::keymap::Action;
 use crate::console::screen::View;
@@ -117,7 +117,7 @@ fn state(it: &Integration, view: View<'_>, width: usize) -> Line<'static> {
 }
 
 fn list(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let block = pane(title(it, view, area.width), it.pane == Pane::List, view.theme);
+    let block = pane(title(it, view, area.width), it.pane == IntegrationPane::List, view.theme);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     it.rows.set(usize::from(inner.height).saturating_sub(1));
@@ -159,7 +159,7 @@ fn title(it: &IntegrationScreen, view: View<'_>, width: u16) -> Vec<Span<'static
 }
 
 fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let (theme, has_focus) = (view.theme, it.pane == Pane::Page);
+    let (theme, has_focus) = (view.theme, it.pane == IntegrationPane::Page);
     let title = |text: &str| vec![theme.span(Role::Strong, text.to_owned())];
     if it.shows_deliveries {
         let doc = it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default();
@@ -198,7 +198,7 @@ fn side(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rec
 
 /// What came of the selected one, what to do about it, and what the target wrote, as far as there is room.
 fn below(it: &IntegrationScreen, view: View<'_>, frame: &mut Frame<'_>, area: Rect) {
-    let (theme, has_focus) = (view.theme, it.pane == Pane::Page);
+    let (theme, has_focus) = (view.theme, it.pane == IntegrationPane::Page);
     let (name, doc) = if it.shows_deliveries {
         ("Delivery", it.deliveries.current().map(|delivery| describe(delivery, view)).unwrap_or_default())
     } else {

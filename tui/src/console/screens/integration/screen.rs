@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationScreen, Pane, picture};
+use super::{ACTIONS, ATTEMPTS, DELIVERIES, IntegrationPane, IntegrationScreen, picture};
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::Answer;
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::msg::Follow;
@@ -31,12 +31,12 @@ impl Screen for IntegrationScreen {
             Action::Diff => self.open(true, cx),
             Action::Layout => {
                 self.shows_deliveries = !self.shows_deliveries;
-                self.pane = Pane::List;
+                self.pane = IntegrationPane::List;
                 self.load(cx);
             }
-            Action::Pane if self.pane == Pane::Page => self.pane = Pane::List,
+            Action::Pane if self.pane == IntegrationPane::Page => self.pane = IntegrationPane::List,
             Action::Pane => {
-                self.pane = Pane::Page;
+                self.pane = IntegrationPane::Page;
                 // Whoever reads one follows no newer ones.
                 self.attempts.hold();
                 self.deliveries.hold();
@@ -62,7 +62,7 @@ impl Screen for IntegrationScreen {
                 self.page.perform(action);
                 self.answer.perform(action);
             }
-            _ if self.pane == Pane::Page && action.is_move() => {
+            _ if self.pane == IntegrationPane::Page && action.is_move() => {
                 self.page.perform(action);
                 self.answer.perform(action);
             }
@@ -156,8 +156,8 @@ impl Screen for IntegrationScreen {
     }
 
     fn back(&mut self) -> bool {
-        if self.pane == Pane::Page {
-            self.pane = Pane::List;
+        if self.pane == IntegrationPane::Page {
+            self.pane = IntegrationPane::List;
             return true;
         }
         if self.shows_deliveries { self.deliveries.back() } else { self.attempts.back() }
@@ -181,9 +181,9 @@ impl Screen for IntegrationScreen {
         Some(Follow::Integration(self.id.clone()))
     }
 
-    fn places(&self) -> Vec<Place> {
-        let attempts = self.attempts.rows.iter().map(Place::attempt).take(TOLD);
-        attempts.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        let attempts = self.attempts.rows.iter().map(JumpTarget::attempt).take(TOLD);
+        attempts.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }
 
     fn period(&self, shared: &Shared) -> Option<i64> {

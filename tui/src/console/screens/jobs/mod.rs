@@ -12,9 +12,9 @@ use serde_json::json;
 use crate::columns::job;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::of_company;
-use crate::console::data::query::Which;
+use crate::console::data::query::DeliveryQuery;
 use crate::console::data::{Answer, Delivery, Job, Query, Remembered};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, NO_ROW, Screen, Subject, View};
@@ -22,19 +22,19 @@ use crate::console::screens::integration::{DELIVERIES, chosen_delivery};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::screens::pages::{Pages, clear_stale, marked, none_found, note};
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe, trouble};
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
-impl Row for Job {
+impl TableRow for Job {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![
             ("state", Cow::Borrowed(&*self.state)),
             ("kind", Cow::Borrowed(&*self.kind)),
@@ -54,7 +54,7 @@ impl Row for Job {
 }
 
 /// The columns of jobs.
-pub const COLUMNS: [Column<Job>; 9] = [
+pub const COLUMNS: [TableColumn<Job>; 9] = [
     shows(job::CREATED, |it: &Job, look| {
         plain(it.progress.created_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
     })
@@ -156,8 +156,8 @@ impl JobsScreen {
     }
 
     /// Which deliveries are listed: what the selected job touched.
-    fn which(&self) -> Option<Which> {
-        self.of.clone().map(|job| Which { job, ..Which::default() })
+    fn which(&self) -> Option<DeliveryQuery> {
+        self.of.clone().map(|job| DeliveryQuery { job, ..DeliveryQuery::default() })
     }
 
     fn ask_deliveries(&mut self, cx: &mut Cx<'_>) {
@@ -341,9 +341,9 @@ impl Screen for JobsScreen {
         [above, self.jobs.only("jobs with dead"), below].into_iter().flatten().collect()
     }
 
-    fn places(&self) -> Vec<Place> {
-        let jobs = self.jobs.rows.iter().map(Place::job).take(TOLD);
-        jobs.chain(self.deliveries.rows.iter().map(Place::delivery).take(TOLD)).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        let jobs = self.jobs.rows.iter().map(JumpTarget::job).take(TOLD);
+        jobs.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }
 
     fn period(&self, _: &Shared) -> Option<i64> {

@@ -15,29 +15,29 @@ use crate::columns::delivery;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::lead::{Explained, Record, Step};
 use crate::console::data::{Answer, Attempt, Flow, LeadPage, Query};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::attempt::AttemptScreen;
 use crate::console::screens::integration::chosen_delivery;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::document::Doc;
 use crate::console::widgets::draw::short_error;
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::page::Page;
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::page::PageScroll;
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 use crate::moment::retold;
 
-impl Row for Explained {
+impl TableRow for Explained {
     fn id(&self) -> &str {
         &self.delivery.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         let mut fields = self.delivery.fields();
         fields.push(("why", Cow::Borrowed(&self.why)));
         fields
@@ -53,7 +53,7 @@ impl Row for Explained {
 }
 
 /// One line for each delivery.
-pub const COLUMNS: [Column<Explained>; 6] = [
+pub const COLUMNS: [TableColumn<Explained>; 6] = [
     shows(delivery::INTEGRATION.share(12, 18, 0), |it: &Explained, _| plain(&*it.delivery.integration)),
     shows(delivery::STATE, |it: &Explained, look| {
         let (glyph, role) = look.theme.delivery(it.delivery.state);
@@ -92,8 +92,8 @@ pub struct LeadScreen {
     fetch: Fetch<LeadPage>,
     flows: Fetch<Vec<Flow>>,
     table: Table<Explained>,
-    page: Page,
-    event: Page,
+    page: PageScroll,
+    event: PageScroll,
     has_page: bool,
     /// What happened at all integrations is shown, not at the selected one alone.
     shows_all: bool,
@@ -161,8 +161,8 @@ impl LeadScreen {
             fetch: Fetch::default(),
             flows: Fetch::default(),
             table: Table::default(),
-            page: Page::default(),
-            event: Page::default(),
+            page: PageScroll::default(),
+            event: PageScroll::default(),
             has_page: false,
             shows_all: false,
             rows: Cell::new(1),
@@ -372,10 +372,10 @@ impl Screen for LeadScreen {
         picture::draw(self, view, frame, area);
     }
 
-    fn places(&self) -> Vec<Place> {
-        let lead = self.fetch.value.iter().map(|page| Place::lead(&page.lead));
-        let deliveries = self.table.rows.iter().map(|it| Place::delivery(&it.delivery));
-        let flows = self.flows.value.iter().flatten().map(Place::flow);
+    fn places(&self) -> Vec<JumpTarget> {
+        let lead = self.fetch.value.iter().map(|page| JumpTarget::lead(&page.lead));
+        let deliveries = self.table.rows.iter().map(|it| JumpTarget::delivery(&it.delivery));
+        let flows = self.flows.value.iter().flatten().map(JumpTarget::flow);
         lead.chain(deliveries.take(TOLD)).chain(flows.take(TOLD)).collect()
     }
 

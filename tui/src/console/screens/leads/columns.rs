@@ -8,17 +8,17 @@ use serde_json::json;
 use crate::columns::lead;
 use crate::console::data::Lead;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
-use crate::console::widgets::filter::Fields;
-use crate::console::widgets::table::Row;
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
+use crate::console::widgets::filter::RowTexts;
+use crate::console::widgets::table::TableRow;
 use crate::console::widgets::time;
 
-impl Row for Lead {
+impl TableRow for Lead {
     fn id(&self) -> &str {
         &self.uuid
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![("lead", Cow::Borrowed(self.person())), ("company", Cow::Borrowed(&self.company))]
     }
 
@@ -31,23 +31,23 @@ impl Row for Lead {
     }
 }
 
-const NAME: Column<Lead> =
+const NAME: TableColumn<Lead> =
     shows(lead::NAME, |it: &Lead, _| plain(it.person())).by(|a, b| a.person().cmp(b.person()));
-const COMPANY: Column<Lead> =
+const COMPANY: TableColumn<Lead> =
     shows(lead::COMPANY, |it: &Lead, _| plain(&*it.company)).company().by(|a, b| a.company.cmp(&b.company));
-const UNDELIVERED: Column<Lead> = shows(lead::UNDELIVERED, |it: &Lead, _| {
+const UNDELIVERED: TableColumn<Lead> = shows(lead::UNDELIVERED, |it: &Lead, _| {
     styled(if it.undelivered > 0 { Role::Bad } else { Role::Plain }, it.undelivered.to_string())
 })
 .value(|it: &Lead| json!(it.undelivered))
 .by(|a, b| b.undelivered.cmp(&a.undelivered));
-const RECEIVED: Column<Lead> = shows(lead::RECEIVED, |it: &Lead, look| {
+const RECEIVED: TableColumn<Lead> = shows(lead::RECEIVED, |it: &Lead, look| {
     plain(it.received_at.map(|at| time::stamp(at, look.zone)).unwrap_or_default())
 })
 .value(|it: &Lead| json!(it.received_at))
 .by(|a, b| b.received_at.cmp(&a.received_at));
 
 /// The columns of what was found.
-pub(super) const COLUMNS: [Column<Lead>; 7] = [
+pub(super) const COLUMNS: [TableColumn<Lead>; 7] = [
     NAME,
     shows(lead::EMAIL, |it: &Lead, _| plain(&*it.email)).by(|a, b| a.email.cmp(&b.email)),
     COMPANY,
@@ -61,7 +61,7 @@ pub(super) const COLUMNS: [Column<Lead>; 7] = [
 ];
 
 /// Those of leads that say a text: where, and what.
-pub(super) const SAID: [Column<Lead>; 6] = [
+pub(super) const SAID: [TableColumn<Lead>; 6] = [
     NAME,
     shows(lead::VALUE, |it: &Lead, look| {
         plain(look.theme.spell(it.said.as_ref().map_or("", |said| &*said.value)))

@@ -15,13 +15,13 @@ use serde_json::json;
 use crate::console::app::shared::{Shared, Tone};
 use crate::console::data::command::{of_company, quote};
 use crate::console::data::{Lead, Query};
-use crate::console::dialogs::Place;
+use crate::console::dialogs::JumpTarget;
 use crate::console::dialogs::jump::TOLD;
 use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, Typed, View};
 use crate::console::screens::lead::LeadScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::Column;
+use crate::console::widgets::columns::TableColumn;
 use crate::console::widgets::draw::{input, pane, safe, trouble};
 use crate::console::widgets::input::Input;
 use crate::console::widgets::list::{List, Listing};
@@ -149,7 +149,7 @@ impl LeadsScreen {
         }
     }
 
-    fn columns(&self) -> &'static [Column<Lead>] {
+    fn columns(&self) -> &'static [TableColumn<Lead>] {
         if self.is_anywhere { &SAID } else { &COLUMNS }
     }
 
@@ -385,8 +385,8 @@ impl Screen for LeadsScreen {
         self.pause_ends(shared)
     }
 
-    fn places(&self) -> Vec<Place> {
-        self.table.rows.iter().take(TOLD).map(Place::lead).collect()
+    fn places(&self) -> Vec<JumpTarget> {
+        self.table.rows.iter().take(TOLD).map(JumpTarget::lead).collect()
     }
 
     fn chips(&self) -> Vec<String> {

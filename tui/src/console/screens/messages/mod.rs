@@ -9,12 +9,12 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Screen, Subject, View};
 use crate::console::theme::Role;
 use crate::console::widgets::document::{Doc, Kind};
-use crate::console::widgets::page::Page;
+use crate::console::widgets::page::PageScroll;
 use crate::console::widgets::time;
 
 #[derive(Debug, Default)]
 pub struct MessagesScreen {
-    page: Page,
+    page: PageScroll,
 }
 
 const ACTIONS: [Action; 9] = [

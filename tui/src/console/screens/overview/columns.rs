@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::columns::integration;
 use crate::console::data::{Badge, Integration, Wait};
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::draw::{counted, line_width, short_error};
 use crate::console::widgets::{time, trend};
 
 /// The columns, the most important first.
-pub const COLUMNS: [Column<Integration>; 13] = [
+pub const COLUMNS: [TableColumn<Integration>; 13] = [
     shows(integration::NAME, |it: &Integration, _| plain(&*it.name)).by(|a, b| a.name.cmp(&b.name)),
     shows(integration::COMPANY, |it: &Integration, _| plain(&*it.company))
         .company()

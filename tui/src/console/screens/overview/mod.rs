@@ -26,9 +26,9 @@ use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
 use crate::console::widgets::draw::{badge, error_text, line_width, pane, safe};
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
 pub use columns::{COLUMNS, gates, looked_at, pushed, retry, waiting};
@@ -46,12 +46,12 @@ const LEAST: usize = 6;
 /// So much of an account's name is shown.
 const LOOKED_AT: usize = 48;
 
-impl Row for Integration {
+impl TableRow for Integration {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![
             ("name", Cow::Borrowed(&self.name)),
             ("company", Cow::Borrowed(&self.company)),

@@ -18,11 +18,11 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Next, Screen, Subject, View};
 use crate::console::screens::integration::IntegrationScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::draw::{pane, safe, short_error};
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
 /// More daemons than this are only counted.
@@ -37,12 +37,12 @@ struct Placed {
     it: Integration,
 }
 
-impl Row for Placed {
+impl TableRow for Placed {
     fn id(&self) -> &str {
         &self.it.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         let mut fields = self.it.fields();
         fields.push(("profile", Cow::Borrowed(&self.profile)));
         fields
@@ -57,7 +57,7 @@ impl Row for Placed {
     }
 }
 
-const COLUMNS: [Column<Placed>; 7] = [
+const COLUMNS: [TableColumn<Placed>; 7] = [
     shows(integration::PROFILE, |row: &Placed, _| plain(&*row.profile)).by(|a, b| a.profile.cmp(&b.profile)),
     shows(integration::NAME, |row: &Placed, _| plain(&*row.it.name)).by(|a, b| a.it.name.cmp(&b.it.name)),
     shows(integration::COMPANY, |row: &Placed, _| plain(&*row.it.company))

@@ -15,30 +15,30 @@ use crate::console::keymap::Action;
 use crate::console::screen::{Cx, Event, Fetch, Screen, Subject, View};
 use crate::console::screens::company::CompanyScreen;
 use crate::console::theme::Role;
-use crate::console::widgets::columns::{Column, plain, shows, styled};
+use crate::console::widgets::columns::{TableColumn, plain, shows, styled};
 use crate::console::widgets::document::{Doc, Kind, size};
 use crate::console::widgets::draw::{pane, trouble};
-use crate::console::widgets::filter::{Fields, Filter};
+use crate::console::widgets::filter::{Filter, RowTexts};
 use crate::console::widgets::list::{List, Listing};
-use crate::console::widgets::page::Page;
-use crate::console::widgets::table::{Row, Table};
+use crate::console::widgets::page::PageScroll;
+use crate::console::widgets::table::{Table, TableRow};
 use crate::console::widgets::time;
 
 /// A company with what is wrong with it.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct CompanyTrouble {
     id: String,
     company: Company,
     silent: bool,
     bad: usize,
 }
 
-impl Row for Listed {
+impl TableRow for CompanyTrouble {
     fn id(&self) -> &str {
         &self.id
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self) -> RowTexts<'_> {
         vec![("company", Cow::Borrowed(&*self.company.name)), ("plan", Cow::Borrowed(&*self.company.plan))]
     }
 
@@ -52,46 +52,46 @@ impl Row for Listed {
 }
 
 /// The columns of companies.
-pub const COLUMNS: [Column<Listed>; 6] = [
-    shows(company::NAME, |it: &Listed, _| plain(&*it.company.name))
+pub const COLUMNS: [TableColumn<CompanyTrouble>; 6] = [
+    shows(company::NAME, |it: &CompanyTrouble, _| plain(&*it.company.name))
         .by(|a, b| a.company.name.cmp(&b.company.name)),
-    shows(company::ID, |it: &Listed, _| plain(it.id.as_str()))
-        .value(|it: &Listed| json!(it.company.id))
+    shows(company::ID, |it: &CompanyTrouble, _| plain(it.id.as_str()))
+        .value(|it: &CompanyTrouble| json!(it.company.id))
         .by(|a, b| a.company.id.cmp(&b.company.id)),
-    shows(company::LAST_LEAD, |it: &Listed, look| {
+    shows(company::LAST_LEAD, |it: &CompanyTrouble, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
         styled(
             role,
             it.company.last_lead_at.map_or_else(|| "never".to_owned(), |at| time::age(look.now, Some(at))),
         )
     })
-    .value(|it: &Listed| json!(it.company.last_lead_at))
+    .value(|it: &CompanyTrouble| json!(it.company.last_lead_at))
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
-    shows(company::QUIET, |it: &Listed, _| match it.company.quiet_hours {
+    shows(company::QUIET, |it: &CompanyTrouble, _| match it.company.quiet_hours {
         0 => plain("-"),
         hours => plain(format!("{hours}h")),
     })
-    .value(|it: &Listed| json!(it.company.quiet_hours)),
-    shows(company::FAILING, |it: &Listed, _| {
+    .value(|it: &CompanyTrouble| json!(it.company.quiet_hours)),
+    shows(company::FAILING, |it: &CompanyTrouble, _| {
         styled(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
-    .value(|it: &Listed| json!(it.bad))
+    .value(|it: &CompanyTrouble| json!(it.bad))
     .by(|a, b| b.bad.cmp(&a.bad)),
-    shows(company::PLAN, |it: &Listed, _| match it.company.paused_at {
+    shows(company::PLAN, |it: &CompanyTrouble, _| match it.company.paused_at {
         Some(_) => styled(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })
-    .value(|it: &Listed| json!(it.company.plan))
+    .value(|it: &CompanyTrouble| json!(it.company.plan))
     .by(|a, b| a.company.plan.cmp(&b.company.plan)),
 ];
 
 #[derive(Debug, Default)]
 pub struct SystemScreen {
-    companies: Table<Listed>,
+    companies: Table<CompanyTrouble>,
     listed: Fetch<Vec<Company>>,
     fetch: Fetch<System>,
     is_page: bool,
-    page: Page,
+    page: PageScroll,
     rows: Cell<usize>,
 }
 
@@ -121,14 +121,14 @@ impl SystemScreen {
         let listed = |company: &Company| {
             let of =
                 |it: &&crate::console::data::Integration| it.company_id == company.id && it.badge.is_bad();
-            Listed {
+            CompanyTrouble {
                 id: company.id.to_string(),
                 silent: is_silent(company, shared.now),
                 bad: shared.integrations.iter().filter(of).count(),
                 company: company.clone(),
             }
         };
-        let mut rows: Vec<Listed> = shared.companies_in_view().map(listed).collect();
+        let mut rows: Vec<CompanyTrouble> = shared.companies_in_view().map(listed).collect();
         rows.sort_by(|a, b| {
             (!a.silent, a.bad == 0, &a.company.name).cmp(&(!b.silent, b.bad == 0, &b.company.name))
         });

@@ -6,18 +6,18 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Row, Table};
+use super::{Table, TableRow};
 use crate::console::theme::{Role, Theme};
-use crate::console::widgets::columns::{Column, Look, fitting};
+use crate::console::widgets::columns::{CellContext, TableColumn, fitting};
 use crate::console::widgets::draw::{cut, pad, safe, wrapped};
 use crate::console::widgets::step::window_from;
 
-impl<R: Row> Table<R> {
+impl<R: TableRow> Table<R> {
     /// Draws head and rows into the area; without rows, the line that says why.
     pub fn draw(
         &self,
-        columns: &[Column<R>],
-        look: &Look<'_>,
+        columns: &[TableColumn<R>],
+        look: &CellContext<'_>,
         empty: &str,
         frame: &mut Frame<'_>,
         area: Rect,
@@ -61,7 +61,7 @@ impl<R: Row> Table<R> {
     }
 
     /// Selects the row that is drawn there, if one is.
-    pub fn click(&mut self, columns: &[Column<R>], now: Timestamp, place: Position) {
+    pub fn click(&mut self, columns: &[TableColumn<R>], now: Timestamp, place: Position) {
         let (area, start) = self.drawn.get();
         let row = start + usize::from(place.y.saturating_sub(area.y));
         let id = self.visible(columns, now).get(row).map(|row| row.id().to_owned());
@@ -77,9 +77,9 @@ impl<R: Row> Table<R> {
 }
 
 fn head<R>(
-    shown: &[(&Column<R>, usize)],
+    shown: &[(&TableColumn<R>, usize)],
     sort: Option<(&'static str, bool)>,
-    look: &Look<'_>,
+    look: &CellContext<'_>,
     width: usize,
 ) -> Line<'static> {
     let mut text = "   ".to_owned();
@@ -98,10 +98,10 @@ fn head<R>(
 }
 
 /// One row. What is selected is reversed in its first column alone: few bytes travel for a move.
-fn line<R: Row>(
+fn line<R: TableRow>(
     row: &R,
-    shown: &[(&Column<R>, usize)],
-    look: &Look<'_>,
+    shown: &[(&TableColumn<R>, usize)],
+    look: &CellContext<'_>,
     is_selected: bool,
     is_marked: bool,
 ) -> Line<'static> {
