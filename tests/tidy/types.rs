@@ -165,11 +165,25 @@ fn a_type_of_the_daemon_has_a_name_of_its_own() {
         .into_iter()
         .map(|(path, _)| path.trim_end_matches("mod.rs").to_owned())
         .collect();
+    let all = daemon().chain(files("daemon/connectors/src", ".rs"));
+    named_once(all.filter(|(path, _)| !vendors.iter().any(|vendor| path.starts_with(vendor))));
+    assert_eq!(type_name("pub(in crate::store) struct Row<'a> {"), Some("Row"));
+}
+
+/// The same of the console and the commands. What both show of a thing is called as the thing: `console/data` has it for
+/// screens, `cli/output_types` as JSON.
+#[test]
+fn a_type_of_console_and_commands_has_a_name_of_its_own() {
+    named_once(
+        files("tui", ".rs").into_iter().filter(|(path, _)| !path.starts_with("tui/src/cli/output_types")),
+    );
+    named_once(files("tui", ".rs").into_iter().filter(|(path, _)| !path.starts_with("tui/src/console/data")));
+}
+
+/// Fails where two of these files begin a type of the same name.
+fn named_once(all: impl Iterator<Item = (String, String)>) {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, text) in daemon().chain(files("daemon/connectors/src", ".rs")) {
-        if path.ends_with("tests.rs") || vendors.iter().any(|vendor| path.starts_with(vendor)) {
-            continue;
-        }
+    for (path, text) in all.filter(|(path, _)| !path.contains("tests")) {
         for name in product(&text).filter_map(type_name) {
             places.entry(name.to_owned()).or_default().push(path.clone());
         }
@@ -178,7 +192,6 @@ fn a_type_of_the_daemon_has_a_name_of_its_own() {
     let twice: Vec<_> =
         places.iter().map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
     check("a type's name means one thing", &twice);
-    assert_eq!(type_name("pub(in crate::store) struct Row<'a> {"), Some("Row"));
 }
 
 /// The name of the type that a line begins, if it begins one outside of everything else.
@@ -190,8 +203,7 @@ fn type_name(line: &str) -> Option<&str> {
     (!line.starts_with("  ")).then(|| name.split(|c: char| !c.is_alphanumeric() && c != '_').next())?
 }
 
-/// Words that stood for several things, each with what is said instead: no type of the daemon or of the tests is called so
-/// again.
+/// Words that stood for several things, each with what is said instead: no type is called so again.
 const REPLACED: [(&str, &str); 28] = [
     ("Again", "Reaccepted"),
     ("Alone", "PersonLock"),
@@ -225,7 +237,7 @@ const REPLACED: [(&str, &str); 28] = [
 
 #[test]
 fn words_that_were_replaced_do_not_come_back_as_types() {
-    let folders = ["daemon", "tests"];
+    let folders = ["daemon", "tests", "tui"];
     let mut findings = Vec::new();
     for (path, text) in folders.into_iter().flat_map(|folder| files(folder, ".rs")) {
         for name in text.lines().filter_map(type_name) {
