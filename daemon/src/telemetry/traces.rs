@@ -14,7 +14,7 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
-    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanData, SpanExporter as _},
+    trace::{Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanData},
 };
 
 use crate::domain::trace::TraceContext;

@@ -50,7 +50,7 @@ use clap::{
     parser::ValueSource,
 };
 use clap_complete::Shell;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use leadline_client::{Client, PAGE_MAX, Reach};
 use tokio::runtime::Builder;
 
@@ -265,7 +265,7 @@ fn note_more(context: &Context, next: &str) {
 /// everything below would be compiled twice.
 pub fn main() -> ExitCode {
     // One worker beside the main thread: the console draws on one and is connected by the other, and idles cheaply.
-    let work: BoxFuture<'_, ExitCode> = Box::pin(work());
+    let work: LocalBoxFuture<'_, ExitCode> = Box::pin(work());
     match Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => CliError::io("the runtime")(error).report(asks_for_json()),
