@@ -127,7 +127,7 @@ impl Clip {
                 "{name} took an empty text; {EMPTIED}. A clipboard manager may have kept what was there"
             )),
             Taken::Not(program, error) => {
-                Err(LocalError::NotEmptied { program: *program, cause: error.to_string() })
+                Err(LocalError::NotEmptied { program, cause: error.to_string() })
             }
             Taken::Overtaken(name) => Ok(format!("{name} got what was copied next instead of an empty text")),
         }

@@ -125,6 +125,15 @@ fn each_trouble_says_what_to_do() {
             "postgres cannot enter /data, and PostgreSQL does not run as root: choose a --data-dir outside of private \
              directories, such as /var/lib/leadline",
         ),
+    ] {
+        assert_eq!(error.to_string(), reported);
+    }
+}
+
+#[test]
+fn each_trouble_of_a_data_directory_says_what_to_do() {
+    let (path, broken) = (|| PathBuf::from("/data"), || io::Error::other("broken"));
+    for (error, reported) in [
         (
             EmbeddedError::OldServer(path()),
             "the PostgreSQL of an earlier daemon still uses /data: wait until it has stopped",
