@@ -230,3 +230,24 @@ async fn a_daemon_shares_one_token_and_makes_no_more_than_five_calls_at_once() {
     scene.end().await;
     fake.stop().await;
 }
+
+/// Leads of one new person that come together wait for each other, not for the search, which never learns who is there.
+/// One word is half of a name, which only a new Lead gets.
+#[tokio::test]
+async fn leads_of_one_new_person_are_one_lead_without_a_wait() {
+    const LEADS: usize = 4;
+    let (fake, config) = organization().await;
+    fake.with(|zoho| zoho.search_lag = Duration::from_secs(3600));
+    let scene = Scene::with("zoho", config, app()).await;
+    for n in 0..LEADS {
+        let word = |lead: &mut Value| {
+            lead["lead"]["email"] = json!("ada@example.com");
+            (lead["lead"]["name"], lead["lead"]["profile"]) = (json!("Ada"), json!({}));
+        };
+        scene.post(n, word).await;
+    }
+    scene.wait_for(LEADS, "delivered").await;
+    assert_eq!(counts(&fake), (1, LEADS), "{:#?}", fake.calls());
+    scene.end().await;
+    fake.stop().await;
+}

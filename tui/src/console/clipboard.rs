@@ -126,9 +126,7 @@ impl Clip {
             Taken::By(name) => Ok(format!(
                 "{name} took an empty text; {EMPTIED}. A clipboard manager may have kept what was there"
             )),
-            Taken::Not(program, error) => {
-                Err(LocalError::NotEmptied { program, cause: error.to_string() })
-            }
+            Taken::Not(program, error) => Err(LocalError::NotEmptied { program, cause: error.to_string() }),
             Taken::Overtaken(name) => Ok(format!("{name} got what was copied next instead of an empty text")),
         }
     }

@@ -32,7 +32,9 @@ impl Leads for Compiled {
     }
 
     async fn otherwise(&self, _uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
-        let Some(id) = ctx.last_made().and_then(|made| id_of(made)) else { return Ok(None) };
+        let made = ctx.last_made().and_then(|made| id_of(made));
+        // Who made it themselves, and did not find it by its id, need not look again.
+        let Some(id) = made.filter(|id| ctx.id("lead").as_ref() != Some(id)) else { return Ok(None) };
         self.by_id(&id, ctx).await
     }
 

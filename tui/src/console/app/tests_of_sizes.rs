@@ -7,7 +7,7 @@ use ratatui::backend::TestBackend;
 use super::App;
 use super::pictures::shown;
 use crate::console::data::Query;
-use crate::console::fixtures::{self, feed, hostile_answer, live, press, serve_by, visit, visit_by};
+use crate::console::fixtures::{self, feed, hostile_answer, live, press, serve_by, visit_by};
 use crate::console::msg::Msg;
 use crate::console::screens::LEADS;
 use crate::console::theme::{Depth, FOCUSED, SELECTED, Theme};
@@ -117,7 +117,7 @@ fn what_a_question_asks_is_seen_in_a_low_window_however_long_errors_are() {
             it.error = "the target wrote very much ".repeat(20);
         }
         feed(&mut app, Msg::Attempts { integration: "01I1".to_owned(), attempts, first: true });
-        visit(&mut app, "down space space space r");
+        press(&mut app, "down space space space r");
         let text = shown(&app);
         for part in [
             "Retry 3 deliveries?",
