@@ -1,13 +1,13 @@
 //! Leads from files.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio};
 
-use futures::StreamExt as _;
 use leadline_fakes::sample_lead;
 use leadline_proto::v1::{self, lead_service_client::LeadServiceClient};
 use leadline_tests::{request_id, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 
 /// A daemon with a company and an integration, and a place for files.
 struct Scene(leadline_tests::Scene, TempDir);
@@ -292,19 +292,16 @@ async fn an_import_that_is_asked_for_again_tells_what_it_came_to() {
 #[tokio::test]
 async fn an_import_that_is_cut_off_stands_in_the_audit() {
     let scene = Scene::start().await;
-    let mut intake = LeadServiceClient::new(scene.daemon.control().await);
-    let start = v1::ImportStart { request_id: request_id(), company: "7".into(), ..Default::default() };
-    let line = v1::ImportLine { number: 1, json: sample_lead(1).to_string().into_bytes() };
-    let messages = [
-        v1::ImportLeadsRequest { start: Some(start), lines: Vec::new() },
-        v1::ImportLeadsRequest { start: None, lines: vec![line] },
-    ];
-    let endless = futures::stream::iter(messages).chain(futures::stream::pending());
-    let mut answers = intake.import_leads(endless).await.unwrap().into_inner();
-    assert_eq!(answers.message().await.unwrap().unwrap().lines.len(), 1);
-    drop(answers);
+    let mut command = scene.cli.command(&["lead", "import", "-", "--company", "7"]);
+    let mut import = command.stdin(Stdio::piped()).spawn().unwrap();
+    // It goes on until its input ends, and sends 200 lines at a time.
+    let lines = (0..1000).fold(String::new(), |lines, n| lines + &sample_lead(n).to_string() + "\n");
+    let mut input = import.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).await.unwrap();
+    wait_until("some are taken in", async || scene.count("lead").await >= 200).await;
+    import.kill().await.unwrap();
     let audited =
-        "audit WHERE action = 'ImportLeads' AND target = '1 lines' AND after ->> 'cut_off' = 'true'";
+        "audit WHERE action = 'ImportLeads' AND target LIKE '%00 lines' AND after ->> 'cut_off' = 'true'";
     wait_until("the audit says how far it was", async || scene.count(audited).await == 1).await;
     scene.end().await;
 }

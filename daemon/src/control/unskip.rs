@@ -63,8 +63,9 @@ impl Control {
                 }
                 *count.entry(company.0).or_default() += stands;
                 left_alone += left;
-                pending.remember(undone.entries(&call, &count));
             }
+            // Before the commit, as the call may be cut off within it.
+            pending.remember(undone.entries(&call, &count));
             command.commit().await?;
         }
         let told = undone.entries(&call, &count);
