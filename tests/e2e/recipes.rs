@@ -61,7 +61,9 @@ fn monday(request: &Request, body: &Value) -> Result<Reply, Reply> {
     // A date without a day is none.
     let is_day =
         values.get("event_date").is_none_or(|day| day["date"].as_str().is_some_and(|day| day.len() == 10));
-    if !name.is_string() || !is_email || !is_day || !values["guests"].is_string() {
+    let is_count =
+        values["guests"].as_str().is_some_and(|count| count.is_empty() || count.parse::<u32>().is_ok());
+    if !name.is_string() || !is_email || !is_day || !is_count {
         return Err(wrong("invalid value, please check our API documentation"));
     }
     Ok(Reply::json(200, &json!({ "data": { "create_item": { "id": "4711" } } })))
@@ -156,14 +158,19 @@ async fn every_recipe_brings_a_lead() {
         lead["lead"]["name"] = json!("Sarah \"Sal\" O'Patel \\ Söhne");
         let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &lead)).await;
         assert_eq!(outcome, Outcome::Delivered, "{title}");
-        let mut bare = sample_lead(2);
-        for field in ["phone", "event_type", "event_date", "guest_count"] {
-            bare["lead"].as_object_mut().unwrap().remove(field);
+        for is_null in [false, true] {
+            let mut bare = sample_lead(2);
+            let says = bare["lead"].as_object_mut().unwrap();
+            for field in ["phone", "event_type", "event_date", "guest_count"] {
+                says.insert(field.to_owned(), Value::Null);
+            }
+            says.retain(|_, value| is_null || !value.is_null());
+            let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &bare)).await;
+            let without = if is_null { "with null for" } else { "without" };
+            assert_eq!(outcome, Outcome::Delivered, "{title}: {without} what no lead must say");
         }
-        let outcome = pushing.attempt(&mut Bringing::new(EventKind::Created, &bare)).await;
-        assert_eq!(outcome, Outcome::Delivered, "{title}: without what no lead must say");
         let taken = fake.with(|api| api.taken.clone());
-        assert_eq!(taken.len(), 2, "{title}");
+        assert_eq!(taken.len(), 3, "{title}");
         assert!(taken[0].to_string().contains("O'Patel"), "{title}: {}", taken[0]);
         fake.stop().await;
     }

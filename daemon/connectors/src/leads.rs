@@ -194,8 +194,7 @@ pub(super) trait Leads: Sync {
     }
     /// The Lead where none is found by its address: that of the lead of this uuid, where the vendor is told it, or what the
     /// last push for the person made, where the search lags.
-    async fn otherwise(&self, uuid: &str, ctx: &mut Conversation<'_>) -> Result<Option<There>> {
-        let _ = (uuid, ctx);
+    async fn otherwise(&self, _uuid: &str, _ctx: &mut Conversation<'_>) -> Result<Option<There>> {
         Ok(None)
     }
     /// Makes a Lead and returns its id.

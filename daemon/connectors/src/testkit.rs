@@ -176,6 +176,8 @@ pub(super) struct Played {
     pub(super) rendered: Option<Bytes>,
     pub(super) renewals: usize,
     pub(super) note: Option<String>,
+    /// What the next push for the person is told.
+    pub(super) last_made: Value,
 }
 
 impl<'a> PushCase<'a> {
@@ -225,7 +227,7 @@ impl<'a> PushCase<'a> {
 pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) -> Played {
     script.ids = push.ids.clone();
     let driven = runtime::drive(prepared, &mut script, push).now_or_never().expect("a script never waits");
-    let Script { calls, ids, renewals, .. } = script;
+    let Script { calls, ids, renewals, last_made, .. } = script;
     let rendered = push.rendered.cloned().or(driven.rendered.clone());
     let requests: Vec<Request> = calls
         .iter()
@@ -236,7 +238,8 @@ pub(super) fn play(prepared: &dyn Prepared, push: Push<'_>, mut script: Script) 
         .collect();
     let bodies =
         requests.iter().map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect();
-    Played { calls, requests, bodies, outcome: driven.outcome, ids, rendered, renewals, note: driven.note }
+    let runtime::Driven { outcome, note, .. } = driven;
+    Played { calls, requests, bodies, outcome, ids, rendered, renewals, note, last_made }
 }
 
 /// Plays a push of a lead with these answers.

@@ -180,9 +180,9 @@ impl IntegrationCache {
         self.quotas.meet_others(until);
     }
 
-    /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows nothing of the calls
-    /// that were made a moment before; to an integration that is younger there were none. By which clock an id was made
-    /// is not known, and at stake is one window.
+    /// Until when an earlier daemon, or another, may have pushed to an integration. A daemon that was restarted knows
+    /// nothing of the calls that were made a moment before; to an integration that is younger there were none. By which
+    /// clock an id was made is not known, and at stake is one window.
     fn others_until(&self, id: IntegrationId) -> Option<Instant> {
         let (began, began_at) = self.began;
         let earlier = (id.made_at() < began_at).then_some(began);

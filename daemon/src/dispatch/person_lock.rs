@@ -84,8 +84,11 @@ impl PersonLocks {
         let person = {
             let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
             if people.len() >= PEOPLE_MAX {
-                // Who is being pushed is locked.
-                people.retain(|_, person| person.try_lock().map_or(true, |person| is_recent(person.met)));
+                // Others who have it push for that person, or are about to.
+                people.retain(|_, person| {
+                    Arc::strong_count(person) > 1
+                        || person.try_lock().is_ok_and(|person| is_recent(person.met))
+                });
             }
             Arc::clone(people.entry(self.hasher.hash_one(person)).or_default())
         };
@@ -136,6 +139,20 @@ mod tests {
             drop(people.alone(&n.to_string()).await);
         }
         assert!(people.alone("0").await.recently_pushed());
+        assert!(!is_free(&people, "ada").await);
+    }
+
+    #[tokio::test]
+    async fn who_is_about_to_be_pushed_is_not_forgotten() {
+        let people = PersonLocks::default();
+        drop(people.alone("ada").await);
+        // The first push for her has found her, and has not locked her yet.
+        let ada = people.people.lock().unwrap().values().next().cloned().unwrap();
+        ada.try_lock().unwrap().met = None;
+        for n in 0..2 * PEOPLE_MAX {
+            drop(people.alone(&n.to_string()).await);
+        }
+        let _locked = ada.lock_owned().await;
         assert!(!is_free(&people, "ada").await);
     }
 

@@ -183,6 +183,20 @@ async fn integrations_with_one_token_take_turns_and_each_has_the_newest() {
 }
 
 #[tokio::test]
+async fn a_kept_token_that_no_key_opens_keeps_nobody_else_away() {
+    let bench = Bench::new().await;
+    let (first, own) = (bench.lane(), SecretString::from("own"));
+    let second = LaneId::new(bench.company, bench.integration(bench.company, "second").await);
+    bench.sql(r"UPDATE integration SET sealed_refresh = '\x00' WHERE name = 'second'").await;
+    for expected in ["own", "newer"] {
+        let token = bench.store.begin_refresh(first, &own).await.unwrap().unwrap();
+        assert_eq!(token.expose_secret(), expected);
+        bench.store.end_refresh(first, &own, Some(&"newer".into())).await.unwrap();
+    }
+    bench.store.begin_refresh(second, &own).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn nothing_of_a_deleted_integration_stays_once_nobody_pushes_or_probes() {
     let mut bench = Bench::new().await;
     let kept = bench.integration(bench.company, "kept").await;

@@ -50,10 +50,13 @@ impl Compiled {
         }
         ctx.lock_person(&format!("company {}", key.to_lowercase())).await;
         let mut found = VENDOR.listed(ctx, self.search(company), "results").await?;
-        found.extend(ctx.last_made().map(std::mem::take));
-        let is_there = if let Some(id) = same(&found, company) {
+        found.extend(ctx.last_made().cloned());
+        let theirs = same(&found, company);
+        let is_there = if let Some(id) = theirs.and_then(|theirs| id_of(&theirs["id"])) {
             let path = ["contacts", contact, "associations", "default", "companies", &id];
             let put = ctx.send(self.objects(Method::PUT, &path)).await?;
+            // The next one is not to be refused as well.
+            drop(ctx.last_made().filter(|_| (400..429).contains(&put.status)).map(std::mem::take));
             if put.status == 404 {
                 return Err(vendor::gone(NAME, "company"));
             }
@@ -72,7 +75,8 @@ impl Compiled {
             }
         };
         if let (Some(id), Some(made)) = (ctx.id(COMPANY), ctx.last_made()) {
-            *made = json!({ "id": id, "properties": company });
+            // Whoever names no domain does not take the company's away.
+            *made = json!({ "id": id, "properties": theirs.map_or(company, |own| &own["properties"]) });
         }
         Ok(is_there)
     }
@@ -88,12 +92,12 @@ impl Compiled {
 }
 
 /// The one of these with the domain; else one of the name, unless it has another domain than the employer.
-fn same(found: &[Value], company: &Value) -> Option<String> {
+fn same<'a>(found: &'a [Value], company: &Value) -> Option<&'a Value> {
     let is = |one: &Value, name: &str| {
         let own = word(&one["properties"], name);
         own.zip(word(company, name)).map(|(own, told)| own.trim().eq_ignore_ascii_case(told))
     };
     let has_domain = |one: &&Value| is(one, "domain") == Some(true);
     let has_name = |one: &&Value| is(one, "name") == Some(true) && is(one, "domain") != Some(false);
-    id_of(&found.iter().find(has_domain).or_else(|| found.iter().find(has_name))?["id"])
+    found.iter().find(has_domain).or_else(|| found.iter().find(has_name))
 }

@@ -149,9 +149,24 @@ fn what_the_last_push_made_needs_no_search_that_knows_it() {
     assert_eq!(asked(&joined).last().map(String::as_str), Some(put));
     assert_eq!((joined.outcome, joined.ids["company"].as_str()), (Outcome::Delivered, "88"));
     // Whoever is another employer of that name, and whom somebody has deleted, is nobody to join.
-    assert_eq!(asked(&play("other.example", 200)).last().map(String::as_str), Some("POST companies/search"));
+    let other = play("other.example", 200);
+    assert_eq!(asked(&other).last().map(String::as_str), Some("POST companies/search"));
     let gone = play("innkept.example", 404);
     assert_eq!(gone.failure(), ("transient", "hubspot: somebody deleted the company meanwhile", None));
+    // Who does not join it tells the next one all the same.
+    let told = [&other, &play("innkept.example", 500), &gone].map(|played| played.last_made["id"].clone());
+    assert_eq!(told, [json!("88"), json!("88"), Value::Null]);
+}
+
+#[test]
+fn whoever_names_no_domain_tells_the_next_push_the_companys_own() {
+    let lead = employed("Innkept Ltd", "").to_string();
+    let (none, last_made) = (r#"{"results": []}"#, company("88", "innkept.example", "Innkept Ltd"));
+    let case = PushCase { recently_pushed: true, last_made: last_made.clone(), ..PushCase::created(&lead) };
+    // They are in no company, the search finds none, and they are put into the one that was made.
+    let (contact, note, none) = ((200, r#"{"id": "501"}"#), (201, r#"{"id": "9001"}"#), (200, none));
+    let joined = case.run(ready().as_ref(), &[contact, note, none, none, none]);
+    assert_eq!((joined.outcome, joined.last_made), (Outcome::Delivered, last_made));
 }
 
 #[test]
