@@ -154,18 +154,10 @@ type Walk<'w> = &'w [(&'w str, &'w [&'w str])];
 
 const SCREENS: Walk<'_> = &[
     ("2", &["[2 Failures", "evil", r"Barn\u{2"]),
-    ("r", &["[ Cancel ]"]),
-    (ESCAPE, &["[2 Failures"]),
-    ("s", &["[ Cancel ]"]),
-    (ESCAPE, &["[2 Failures"]),
     (ENTER, &[r"Zoe\u{2", "✗ dead"]),
     ("3", &["Find a lead"]),
     ("sarah@", &[r"Zoe\u{202e}"]),
     (ENTER, &[r"Zoe\u{202e}", r"Hook\u{2", "✗ dead", "evil"]),
-    ("r", &["[ Cancel ]"]),
-    (ESCAPE, &["✗ dead"]),
-    ("x", &["Copy evidence"]),
-    (ESCAPE, &["✗ dead"]),
     ("v", &["What happened"]),
     ("v", &["✗ dead"]),
     ("m", &["Mapping of", "What is sent for Zoe", "POST "]),

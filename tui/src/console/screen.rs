@@ -266,7 +266,7 @@ pub trait Screen: fmt::Debug {
     }
 
     /// What it has loaded that the palette can jump to.
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _shared: &Shared) -> Vec<JumpTarget> {
         Vec::new()
     }
 

@@ -235,7 +235,7 @@ pub(crate) struct Enabled {
     #[serde(flatten)]
     integration: Integration,
     were_held: u64,
-    /// Of what was skipped, by which that can be undone.
+    /// The job of what was skipped, by which that can be undone.
     pub(crate) job_id: Option<String>,
 }
 

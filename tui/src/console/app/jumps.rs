@@ -12,7 +12,7 @@ impl App {
         let others = self.stacks.iter().enumerate().filter(|(at, _)| *at != self.at);
         let screens = here.chain(others.flat_map(|(_, stack)| stack.iter().rev()));
         let mut seen = BTreeSet::new();
-        let mut places: Vec<JumpTarget> = screens.flat_map(|screen| screen.places()).collect();
+        let mut places: Vec<JumpTarget> = screens.flat_map(|screen| screen.places(&self.shared)).collect();
         places.retain(|place| seen.insert(place.label.clone()));
         places
     }

@@ -1,7 +1,10 @@
 //! Where the palette can jump to, what its line says of each place, and what somebody means who types an id.
 
+use jiff::tz::TimeZone;
+
 use super::{MenuItem, Pick};
 use crate::console::data::{Attempt, Cause, Delivery, Flow, Job, Lead};
+use crate::console::widgets::time;
 
 /// So many things of a kind does a screen tell of at most: the palette is for what one sees, a filter for the rest.
 pub const TOLD: usize = 200;
@@ -56,8 +59,8 @@ impl JumpTarget {
         Self::new(format!("cause {}  {}", it.id, it.text), Jump::Cause(it.id.clone()))
     }
 
-    pub fn job(it: &Job) -> Self {
-        let about = it.about.sentence(|at| at.to_string());
+    pub fn job(it: &Job, zone: &TimeZone) -> Self {
+        let about = it.about.sentence(|at| time::stamp(at, zone));
         Self::new(format!("job {}  {about}, {}", it.id, it.state), Jump::Job(it.id.clone()))
     }
 
@@ -128,7 +131,24 @@ fn by_id(word: &str, id: &str) -> Option<Jump> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::offset;
+    use leadline_proto::v1;
+
     use super::*;
+    use crate::console::data::{Answer, Query};
+    use crate::console::fixtures;
+    use crate::jobs::JobSummary;
+
+    #[test]
+    fn a_job_is_proposed_with_times_as_its_list_tells_them() {
+        let since = Some(prost_types::Timestamp { seconds: 1_780_581_600, nanos: 0 });
+        let filter = v1::JobFilter { died: Some(v1::Window { since, until: None }), ..Default::default() };
+        let about = JobSummary::of(&v1::Job { filter: Some(filter), ..Default::default() });
+        let answer = fixtures::answer(&Query::Jobs { company: None, after: String::new() });
+        let Answer::Jobs { rows, .. } = &answer else { panic!("{answer:?}") };
+        let place = JumpTarget::job(&Job { about, ..rows[0].clone() }, &TimeZone::fixed(offset(1)));
+        assert!(place.label.contains("everything died since 06-04 15:00:00"), "{}", place.label);
+    }
 
     #[test]
     fn an_id_behind_its_word_is_opened() {

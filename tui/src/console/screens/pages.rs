@@ -137,7 +137,7 @@ pub fn marked<T: TableRow + Clone>(pages: &Pages<T>, marks: usize, cx: &mut Cx<'
 /// Takes rows of something else away where none will take their place soon.
 pub fn clear_stale<T: TableRow + Clone>(table: &mut Table<T>, pages: &Pages<T>, shared: &Shared) {
     if table.is_stale() && (pages.error().is_some() || !shared.is_live()) {
-        *table = Table::default();
+        table.give_up();
     }
 }
 

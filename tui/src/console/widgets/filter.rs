@@ -26,6 +26,13 @@ pub struct Filter {
 pub type RowTexts<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 impl Filter {
+    /// What of it is meant for other rows, too: what is being typed, as the next letters would be keys otherwise. How
+    /// the rows so far were found says nothing of others.
+    pub fn for_others(&mut self) -> Self {
+        let input = std::mem::take(&mut self.input);
+        if self.editing { Self { input, editing: true, ..Self::default() } } else { Self::default() }
+    }
+
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
         self.input.text().trim().is_empty()

@@ -90,12 +90,19 @@ impl<R: TableRow> Table<R> {
     }
 
     /// Something else is listed from now on: what is shown stays until that comes, so that the screen is not drawn empty
-    /// and full again, but nothing of it is selected, marked or acted on. Marks, filter and order go.
+    /// and full again, but nothing of it is selected, marked or acted on. Marks, filter and order go; what is being
+    /// typed of a filter stays.
     pub fn outdate(&mut self, now: Timestamp) {
         let rows = if self.is_loaded { std::mem::take(&mut self.rows) } else { Vec::new() };
         let is_loaded = !rows.is_empty();
         let stale_since = self.stale_since.or(Some(now)).filter(|_| is_loaded);
-        *self = Self { rows, is_loaded, stale_since, ..Self::default() };
+        let filter = self.filter.for_others();
+        *self = Self { rows, is_loaded, stale_since, filter, ..Self::default() };
+    }
+
+    /// Takes rows of something else away; a filter stays, as it was typed for those that did not come.
+    pub fn give_up(&mut self) {
+        *self = Self { filter: std::mem::take(&mut self.filter), ..Self::default() };
     }
 
     /// Whether what is shown is of something else.
@@ -397,6 +404,25 @@ mod tests {
         table.filter.input = Input::with("x");
         table.normalize(&COLUMNS, NOW);
         assert_eq!(table.selected.as_deref(), Some("xa"));
+    }
+
+    #[test]
+    fn what_is_being_typed_of_a_filter_stays_when_something_else_is_listed() {
+        let mut table = table(&[("exv", 1)]);
+        (table.filter.input, table.filter.editing) = (Input::with("ev"), true);
+        table.normalize(&COLUMNS, NOW);
+        assert!(table.filter.is_fuzzy);
+        table.outdate(NOW);
+        assert!(table.filter.editing, "the next letter would be a key");
+        table.set(["eve", "exv"].map(|id| (id.to_owned(), 1)).to_vec());
+        table.normalize(&COLUMNS, NOW);
+        assert_eq!(table.note(&COLUMNS, NOW), " 1 of 2", "one of these has the word itself");
+        // Nothing comes: what was typed for it stays until something else is listed.
+        table.filter.editing = false;
+        table.give_up();
+        assert_eq!(table.filter.input.text(), "ev");
+        table.outdate(NOW);
+        assert!(table.filter.is_empty());
     }
 
     #[test]

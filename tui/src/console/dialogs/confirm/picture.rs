@@ -26,7 +26,7 @@ impl Confirm {
         let width = usize::from(WIDTH.min(area.width.saturating_sub(2))).saturating_sub(6);
         // The popup leaves a line free above and below, and has a frame.
         let room = usize::from(area.height.saturating_sub(4));
-        let mut lines = self.lines(width, FACT_LINES, view);
+        let mut lines = self.lines(width, FACT_LINES, 0, view);
         if lines.len() > room {
             lines = self.shortened(width, room, view);
         }
@@ -37,38 +37,36 @@ impl Confirm {
         frame.render_widget(Paragraph::new(lines).scroll((hidden, 0)), inner);
     }
 
-    /// The same in a low window: blank lines go first, then the ends of facts, then the first facts. What is asked stays.
+    /// The same in a low window: blank lines go first, then the ends of facts, then the first facts, and warnings last.
+    /// What is asked stays.
     fn shortened(&self, width: usize, room: usize, view: View<'_>) -> Vec<Line<'static>> {
-        let dense = |most| {
-            let mut lines = self.lines(width, most, view);
+        let dense = |most, left_out| {
+            let mut lines = self.lines(width, most, left_out, view);
             lines.retain(|line| line.width() > 0);
             lines
         };
-        let mut lines = dense(1);
-        if let Some(longer) = (2..=FACT_LINES).rev().map(dense).find(|lines| lines.len() <= room) {
-            return longer;
-        }
-        let asked = wrapped(&self.question, "", width, Role::Strong, view.theme).len();
-        let over = lines.len().saturating_sub(room).min(self.told().count());
-        let end = (asked + over).min(lines.len());
-        lines.drain(asked.min(end)..end);
-        lines
+        let longest = (1..=FACT_LINES).rev().map(|most| dense(most, 0)).find(|lines| lines.len() <= room);
+        longest.unwrap_or_else(|| dense(1, dense(1, 0).len().saturating_sub(room)))
     }
 
-    /// What is to be known of it, as it is chosen now.
-    fn told(&self) -> impl Iterator<Item = &String> {
+    /// What is to be known of it, as it is chosen now, without so many facts.
+    fn told(&self, left_out: usize) -> Vec<&String> {
         let way = self.choice.as_ref().and_then(|choice| choice.ways.get(choice.at));
-        self.facts.iter().chain(way.into_iter().flat_map(|way| &way.facts))
+        let mut told: Vec<_> = self.facts.iter().chain(way.into_iter().flat_map(|way| &way.facts)).collect();
+        for _ in 0..left_out.min(told.len()) {
+            told.remove(told.iter().position(|fact| !fact.starts_with('!')).unwrap_or(0));
+        }
+        told
     }
 
-    /// All that it says, of each fact as many lines at most.
-    fn lines(&self, width: usize, most: usize, view: View<'_>) -> Vec<Line<'static>> {
+    /// All that it says, of each fact as many lines at most, without so many facts.
+    fn lines(&self, width: usize, most: usize, left_out: usize, view: View<'_>) -> Vec<Line<'static>> {
         let theme = view.theme;
         let mut lines = vec![Line::default()];
         lines.extend(wrapped(&self.question, "", width, Role::Strong, theme));
         lines.push(Line::default());
         let bullet = theme.pick("• ", "* ");
-        for fact in self.told() {
+        for fact in self.told(left_out) {
             let shown = match fact.strip_prefix('!') {
                 Some(warning) => wrapped(warning.trim_start(), "! ", width, Role::Warn, theme),
                 None => wrapped(fact, bullet, width, Role::Plain, theme),
@@ -214,4 +212,21 @@ fn estimated(estimate: &Estimate) -> String {
         seconds => format!("about {}", time::span(seconds.ceil() as i64)),
     };
     format!("{deliveries}, {taken}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_left_out_last() {
+        let mutation = Mutation::FlowWhen { flow: "01F1".to_owned(), when: "true".to_owned() };
+        let mut confirm = Confirm::new("Flow", "Save", "Save it?".to_owned(), mutation);
+        confirm.facts = ["a", "! b", "c", "! d"].map(str::to_owned).to_vec();
+        for (left_out, told) in
+            [(0, &["a", "! b", "c", "! d"][..]), (1, &["! b", "c", "! d"]), (3, &["! d"]), (9, &[])]
+        {
+            assert_eq!(confirm.told(left_out), told);
+        }
+    }
 }

@@ -365,7 +365,7 @@ impl Screen for ActivityScreen {
         self.asked_at.filter(|_| waits).map(|at| at + BREATH)
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         let attempt = |it: &Activity| match &it.what {
             What::Attempt(it) => Some(JumpTarget::attempt(it)),
             What::Act(_) | What::Gap => None,

@@ -337,7 +337,7 @@ impl Screen for AttemptScreen {
         );
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         self.attempts.iter().take(TOLD).map(JumpTarget::attempt).collect()
     }
 

@@ -205,7 +205,7 @@ impl Screen for CompanyScreen {
         }
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         self.flows().iter().take(TOLD).map(JumpTarget::flow).collect()
     }
 

@@ -361,7 +361,7 @@ impl Screen for FailuresScreen {
         asks.into_iter().chain(self.deliveries.faint_at(shared.now)).min()
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         let causes = self.causes.rows.iter().map(JumpTarget::cause);
         causes.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }

@@ -181,7 +181,7 @@ impl Screen for IntegrationScreen {
         Some(Follow::Integration(self.id.clone()))
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         let attempts = self.attempts.rows.iter().map(JumpTarget::attempt).take(TOLD);
         attempts.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }

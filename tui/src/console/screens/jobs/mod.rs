@@ -341,8 +341,8 @@ impl Screen for JobsScreen {
         [above, self.jobs.only("jobs with dead"), below].into_iter().flatten().collect()
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
-        let jobs = self.jobs.rows.iter().map(JumpTarget::job).take(TOLD);
+    fn places(&self, shared: &Shared) -> Vec<JumpTarget> {
+        let jobs = self.jobs.rows.iter().map(|it| JumpTarget::job(it, &shared.setup.zone)).take(TOLD);
         jobs.chain(self.deliveries.rows.iter().map(JumpTarget::delivery).take(TOLD)).collect()
     }
 

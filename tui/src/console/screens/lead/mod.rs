@@ -372,7 +372,7 @@ impl Screen for LeadScreen {
         picture::draw(self, view, frame, area);
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         let lead = self.fetch.value.iter().map(|page| JumpTarget::lead(&page.lead));
         let deliveries = self.table.rows.iter().map(|it| JumpTarget::delivery(&it.delivery));
         let flows = self.flows.value.iter().flatten().map(JumpTarget::flow);

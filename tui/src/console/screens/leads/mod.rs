@@ -385,7 +385,7 @@ impl Screen for LeadsScreen {
         self.pause_ends(shared)
     }
 
-    fn places(&self) -> Vec<JumpTarget> {
+    fn places(&self, _: &Shared) -> Vec<JumpTarget> {
         self.table.rows.iter().take(TOLD).map(JumpTarget::lead).collect()
     }
 
