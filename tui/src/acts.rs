@@ -23,7 +23,13 @@ pub(crate) fn verb_and_object(line: &v1::AuditLine) -> (String, String) {
     };
     let changes = times(line).unwrap_or_else(|| changes(&line.before, &line.after));
     let changes = if changes.is_empty() { changes } else { format!(": {changes}") };
-    (verb, object(line) + &changes)
+    let end = if is_cut_off(line) { " (cut off)" } else { "" };
+    (verb, object(line) + &changes + end)
+}
+
+/// Whether it was not done to its end.
+fn is_cut_off(line: &v1::AuditLine) -> bool {
+    serde_json::from_str::<Value>(&line.after).is_ok_and(|after| after["cut_off"] == true)
 }
 
 /// The verb of an act; none for one that this console does not know.
@@ -163,6 +169,18 @@ mod tests {
             target: target.into(),
             target_name: name.into(),
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_act_that_was_cut_off_says_so() {
+        let told = |after: Value| {
+            let line = line("ImportLeads", "400 lines", "");
+            done(&v1::AuditLine { after: after.to_string(), ..line })
+        };
+        assert_eq!(told(json!({ "accepted": 400, "cut_off": true })), "imported 400 lines (cut off)");
+        for whole in [json!({ "accepted": 400 }), json!({ "cut_off": false }), Value::Null] {
+            assert_eq!(told(whole), "imported 400 lines");
         }
     }
 

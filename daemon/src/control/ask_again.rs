@@ -50,21 +50,20 @@ impl Control {
             let decided = self.compute.run(company, move || decide(&of, &held)).await;
             let settled = decided
                 .map_err(|error| Refusal::State(format!("flows could not be asked: {error}; try again")))?;
-            if !request.dry_run {
+            if request.dry_run {
+                add(&mut report, &settled);
+            } else {
                 let mut command = self.store.batch(&call).await?;
                 if !command.settle_held_by_flows(company, view.version, &settled).await? {
                     // An operator has just changed the company: its flows are asked as they are now.
                     continue;
                 }
+                add(&mut report, &settled);
+                // Before the commit, as the call may be cut off within it.
+                pending.remember(vec![entry(company, &report)]);
                 command.commit().await?;
             }
             after = Some(last);
-            report.released += settled.released.len() as u64;
-            report.skipped += settled.skipped.len() as u64;
-            report.held += settled.held.len() as u64;
-            if !request.dry_run {
-                pending.remember(vec![entry(company, &report)]);
-            }
         }
         if request.dry_run {
             return Ok(Response::new(report));
@@ -78,6 +77,12 @@ impl Control {
         pending.forget();
         Ok(answer)
     }
+}
+
+fn add(report: &mut v1::AskFlowsAgainResponse, settled: &Settled) {
+    report.released += settled.released.len() as u64;
+    report.skipped += settled.skipped.len() as u64;
+    report.held += settled.held.len() as u64;
 }
 
 /// What the audit is told.

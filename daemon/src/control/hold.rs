@@ -124,19 +124,20 @@ impl Control {
             for batch in batches(&page) {
                 if let Some((company, batch)) = last.replace(batch) {
                     let mut command = self.store.batch(&call).await?;
-                    add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
-                    if tally.audit(&mut command, &call, filter.as_ref(), job).await? {
-                        note_skip(&mut command, job, &meant).await?;
-                    }
+                    let batch = ids(&batch);
+                    add(&mut moved, verb.carry_out(&mut command, company, &batch, &call, job).await?);
+                    note_skip(&mut command, job, &meant, (company, &batch)).await?;
+                    tally.audit(&mut command, &call, filter.as_ref(), job).await?;
                     command.commit().await?;
                 }
             }
         }
         self.carry_out(&call, |mut command| async {
             if let Some((company, batch)) = last {
-                add(&mut moved, verb.carry_out(&mut command, company, &ids(&batch), &call, job).await?);
+                let batch = ids(&batch);
+                add(&mut moved, verb.carry_out(&mut command, company, &batch, &call, job).await?);
+                note_skip(&mut command, job, &meant, (company, &batch)).await?;
                 tally.audit(&mut command, &call, filter.as_ref(), job).await?;
-                note_skip(&mut command, job, &meant).await?;
             }
             let (count, running) = (moved.changed, moved.running);
             let job = job.filter(|_| count > 0);
@@ -255,10 +256,15 @@ impl Verb {
     }
 }
 
-/// Writes a bulk skip down as the job by which it can be undone, as far as it is.
-async fn note_skip(command: &mut Command, job: Option<JobId>, meant: &Selection) -> Result<(), Refusal> {
+/// Writes a batch of a bulk skip down as part of the job by which it can be undone.
+async fn note_skip(
+    command: &mut Command,
+    job: Option<JobId>,
+    meant: &Selection,
+    batch: (CompanyId, &[Uuid]),
+) -> Result<(), Refusal> {
     match (job, meant) {
-        (Some(job), Selection::Found { filter, .. }) => command.note_skip(job, filter).await,
+        (Some(job), Selection::Found { filter, .. }) => command.note_skip(job, filter, batch).await,
         _ => Ok(()),
     }
 }

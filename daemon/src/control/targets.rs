@@ -235,18 +235,15 @@ impl AuditTally {
     }
 
     /// One audit line for each company, with the filter that found them and the job that moved them. They are told once,
-    /// with the first batch that is committed: whatever cuts a command off behind it, what was asked for is known. Answers
-    /// whether they were told now.
+    /// with the first batch that is committed: whatever cuts a command off behind it, what was asked for is known.
     pub(super) async fn audit(
         &mut self,
         command: &mut Command,
         call: &Mutation,
         filter: Option<&Value>,
         job: Option<JobId>,
-    ) -> Result<bool, Refusal> {
-        let companies = std::mem::take(&mut self.0);
-        let is_told = !companies.is_empty();
-        for (company, (count, first)) in companies {
+    ) -> Result<(), Refusal> {
+        for (company, (count, first)) in std::mem::take(&mut self.0) {
             let target = match (count, &first[..]) {
                 (1, [only]) => format!("delivery {only}"),
                 _ => format!("{count} deliveries"),
@@ -260,7 +257,7 @@ impl AuditTally {
             }
             command.audit(CompanyId(company), &target, None, Some(after)).await?;
         }
-        Ok(is_told)
+        Ok(())
     }
 }
 

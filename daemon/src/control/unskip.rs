@@ -118,8 +118,13 @@ impl Undone {
         let entry = |(company, count): (&i64, &u64)| {
             let target = match self {
                 Self::Job(job) => format!("job {job}"),
-                Self::Named(named) if named.len() == 1 => format!("delivery {}", named[0].1),
-                Self::Named(_) => format!("{count} deliveries"),
+                Self::Named(named) => {
+                    let mut of_company = named.iter().filter(|(of, _)| of.0 == *company);
+                    match (of_company.next(), of_company.next()) {
+                        (Some((_, only)), None) => format!("delivery {only}"),
+                        _ => format!("{count} deliveries"),
+                    }
+                }
             };
             let after = json!({ "count": count, "request_id": call.request_id });
             AuditEntry { company: CompanyId(*company), target, after }
@@ -146,4 +151,24 @@ fn not_undone(ids: &[Uuid], left: u64) -> Known {
          lead went there since"
     );
     Known::new(RefusalReason::SkipFinal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_of_a_company_names_the_only_one_of_it() {
+        let call = Mutation {
+            operator: "ann".to_owned(),
+            method: "UnskipDeliveries",
+            request_id: String::new(),
+            fingerprint: [0; 32],
+        };
+        let (only, first, second) = (DeliveryId::generate(), DeliveryId::generate(), DeliveryId::generate());
+        let undone = Undone::Named(vec![(CompanyId(7), only), (CompanyId(8), first), (CompanyId(8), second)]);
+        let entries = undone.entries(&call, &BTreeMap::from([(7, 1), (8, 2)]));
+        let targets: Vec<_> = entries.into_iter().map(|entry| entry.target).collect();
+        assert_eq!(targets, [format!("delivery {only}"), "2 deliveries".to_owned()]);
+    }
 }

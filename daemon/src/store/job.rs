@@ -226,19 +226,27 @@ impl Command {
         Ok(id)
     }
 
-    /// Writes a bulk skip down as a job that is done, as far as it is: anew with what it skipped since.
-    pub async fn note_skip(&mut self, job: JobId, filter: &DeliveryFilter) -> Result<(), Refusal> {
+    /// Writes a batch of a bulk skip down as part of a job that is done, as far as it is.
+    pub async fn note_skip(
+        &mut self,
+        job: JobId,
+        filter: &DeliveryFilter,
+        (company, batch): (CompanyId, &[Uuid]),
+    ) -> Result<(), Refusal> {
         sqlx::query!(
             "INSERT INTO job (company_id, id, integration_id, operator, filter, re_render, kind, state, total, released,
                  last_id, finished_at)
              SELECT company_id, $1, integration_id, $2, $3::jsonb - 'error', false, 'skip', 'done', count(*), count(*),
                  (array_agg(id ORDER BY id DESC))[1], now()
-             FROM delivery WHERE job_id = $1 GROUP BY company_id, integration_id
-             ON CONFLICT (company_id, id, integration_id) DO UPDATE SET total = excluded.total,
-                 released = excluded.released, last_id = excluded.last_id, finished_at = excluded.finished_at",
+             FROM delivery WHERE company_id = $4 AND id = ANY($5) AND job_id = $1 GROUP BY company_id, integration_id
+             ON CONFLICT (company_id, id, integration_id) DO UPDATE SET total = job.total + excluded.total,
+                 released = job.released + excluded.released, last_id = greatest(job.last_id, excluded.last_id),
+                 finished_at = excluded.finished_at",
             job.uuid(),
             self.operator,
             keep(filter)?,
+            company.0,
+            batch,
         )
         .execute(&mut *self.tx)
         .await?;

@@ -217,22 +217,25 @@ async fn an_update_is_compared_with_what_last_arrived_there() {
 #[tokio::test]
 async fn a_bulk_skip_is_a_job_that_is_done_and_a_cancelled_job_goes_on() {
     let mut bench = Bench::new().await;
-    let id = bench.pending().await.deliveries[0];
+    let mut ids = [bench.pending().await.deliveries[0], bench.pending().await.deliveries[0]];
+    ids.sort_unstable();
     let job = JobId::generate();
-    let mut command = bench.command().await;
     let reason = Reason::skipped("ann");
-    let moved = command.skip_for(bench.company, &[id.uuid()], &reason, Some(job)).await.unwrap();
-    assert_eq!(moved.changed, 1);
-    command
-        .note_skip(job, &DeliveryFilter { company: Some(bench.company), ..Default::default() })
-        .await
-        .unwrap();
-    command.commit().await.unwrap();
+    let filter = DeliveryFilter { company: Some(bench.company), ..Default::default() };
+    // Batch by batch, each as part of the same job.
+    for (id, total) in ids.into_iter().zip(1..) {
+        let mut command = bench.command().await;
+        let batch = [id.uuid()];
+        let moved = command.skip_for(bench.company, &batch, &reason, Some(job)).await.unwrap();
+        assert_eq!(moved.changed, 1);
+        command.note_skip(job, &filter, (bench.company, &batch)).await.unwrap();
+        command.commit().await.unwrap();
+        let view = bench.store.job(job).await.unwrap();
+        assert!((view.total, view.released, view.finished_at.is_some()) == (total, total, true));
+    }
     let skipped = async |after| bench.store.skipped_by(job, after, 10).await.unwrap();
-    assert_eq!(skipped(None).await, [(bench.company, id)]);
-    assert!(skipped(Some(id)).await.is_empty());
-    let view = bench.store.job(job).await.unwrap();
-    assert!((view.total, view.finished_at.is_some()) == (1, true));
+    assert_eq!(skipped(None).await, ids.map(|id| (bench.company, id)));
+    assert!(skipped(Some(ids[1])).await.is_empty());
     assert_eq!(bench.store.kept_of_job(job).await.unwrap(), None);
     let mut command = bench.command().await;
     let refusal = command.resume_job(job).await.unwrap_err().to_string();

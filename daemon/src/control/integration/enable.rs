@@ -9,12 +9,8 @@ use super::{
     save,
 };
 use crate::{
-    domain::{
-        delivery::{Reason, State},
-        ids::JobId,
-    },
+    domain::{delivery::Reason, ids::JobId},
     store::{
-        delivery::read::DeliveryFilter,
         integration::LockedIntegration,
         operator::command::{Command, Refusal},
         queue::release::BATCH,
@@ -46,9 +42,6 @@ impl Control {
                 // Fewer than a batch: dropping this one leaves them to the last transaction.
                 break;
             }
-            if moved == 0 {
-                note_skip(&mut command, &integration, job).await?;
-            }
             command.commit().await?;
             moved += batch as u64;
         }
@@ -67,7 +60,6 @@ impl Control {
                     break;
                 }
             }
-            note_skip(&mut command, &integration, job).await?;
             command.write_integration(&integration).await?;
             save::audit(&mut command, &integration, Some(before)).await?;
             let view = command.integration_view(integration.lane()).await?;
@@ -104,17 +96,4 @@ async fn move_held(
         v1::HeldChoice::Skip => command.skip_held_for(company, id, &reason, job).await,
         v1::HeldChoice::Keep | v1::HeldChoice::Unspecified => Ok(0),
     }
-}
-
-/// Writes what is skipped down as the job by which that can be undone, as far as it is.
-async fn note_skip(
-    command: &mut Command,
-    integration: &LockedIntegration,
-    job: Option<JobId>,
-) -> Result<(), Refusal> {
-    let Some(job) = job else { return Ok(()) };
-    let (company, integration) = (Some(integration.company.id), Some(integration.id));
-    let filter =
-        DeliveryFilter { company, integration, states: vec![State::Held], ..DeliveryFilter::default() };
-    command.note_skip(job, &filter).await
 }

@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        delivery::Reason,
+        delivery::{Reason, State},
         ids::{CompanyId, IntegrationId, JobId},
     },
     store::{
         Error, Store,
+        delivery::read::DeliveryFilter,
         operator::command::{Command, Refusal},
         queue::hold::MoveOutcome,
     },
@@ -64,6 +65,15 @@ impl Command {
     ) -> Result<usize, Refusal> {
         let held = self.held_for(company, integration, reason).await?;
         let moved = self.skip_for(company, &held, &Reason::skipped(&self.operator.clone()), job).await?;
+        if let Some(job) = job {
+            let filter = DeliveryFilter {
+                company: Some(company),
+                integration: Some(integration),
+                states: vec![State::Held],
+                ..DeliveryFilter::default()
+            };
+            self.note_skip(job, &filter, (company, &held)).await?;
+        }
         Ok(found(&held, moved))
     }
 
