@@ -229,6 +229,15 @@ fn the_daemon_reads_nothing_that_its_unit_hides() {
     check("what the unit hides", &findings);
 }
 
+/// systemd waits for a start as long as its migration takes, and the package would hold up all others meanwhile.
+#[test]
+fn who_installs_the_package_does_not_wait_for_a_migration() {
+    let script = fs::read_to_string(root().join("packaging/debian/postinst")).unwrap();
+    let restarts: Vec<_> =
+        script.lines().map(str::trim).filter(|line| line.contains("restart leadlined")).collect();
+    assert_eq!(restarts, ["systemctl --no-block try-restart leadlined.service || true"]);
+}
+
 /// What the package tells of itself: where a fault is reported, and which crates are in its programs. That both are
 /// installed `make install-check` sees.
 #[test]

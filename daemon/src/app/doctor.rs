@@ -108,7 +108,7 @@ pub async fn examine(config: &Config) -> DoctorReport {
         reach::examine_ports(&mut report, config);
     }
     if let Err(error) = become_daemons_user(&report, config) {
-        report.add(Grade::Bad, "user", error.to_string());
+        report.add(Grade::Bad, "user", telemetry::causes(&error));
     }
     reach::examine_certificates(&mut report, config, certificates);
     examine_directory(&mut report, &config.data_dir);
@@ -141,7 +141,7 @@ fn examine_user(report: &mut DoctorReport, config: &Config, is_running: bool) {
         None => Ok((None, own_user::of(config)?)),
     });
     let (grade, text) = match becomes {
-        Err(error) => (Grade::Bad, error.to_string()),
+        Err(error) => (Grade::Bad, telemetry::causes(&error)),
         Ok((Some(owner), _)) => (Grade::Good, format!("{us}, and the daemon that runs is {}", owner.name)),
         Ok((None, Becomes::RootUntil(mend))) => (Grade::Look, format!("{us}, and so a daemon stays: {mend}")),
         Ok((None, Becomes::Owners(owner))) => {
@@ -268,7 +268,7 @@ async fn examine_database(report: &mut DoctorReport, config: &Config, is_running
             return None;
         }
         Err(error) => {
-            report.add(Grade::Bad, thing, error.to_string());
+            report.add(Grade::Bad, thing, telemetry::causes(&error));
             return None;
         }
     };
@@ -342,7 +342,7 @@ fn examine_programs(report: &mut DoctorReport, config: &Config) {
         Ok(version) => {
             report.add(Grade::Good, "database", format!("PostgreSQL {version} (private), not running"))
         }
-        Err(error) => report.add(Grade::Bad, "database", error.to_string()),
+        Err(error) => report.add(Grade::Bad, "database", telemetry::causes(&error)),
     }
 }
 
@@ -352,7 +352,7 @@ fn examine_key(report: &mut DoctorReport, config: &Config, database: Option<&Ins
     let sealed = database.and_then(|database| database.key_fingerprint.as_deref());
     let previous = database.and_then(|database| database.previous_fingerprint.as_deref());
     match master_key::load(path) {
-        Err(error) => report.add(Grade::Bad, thing, error.to_string()),
+        Err(error) => report.add(Grade::Bad, thing, telemetry::causes(&error)),
         Ok(None) if sealed.is_some() => {
             report.add(Grade::Bad, thing, format!("{shown} is missing: copy it there from your copy"));
         }

@@ -153,10 +153,12 @@ impl Cluster {
 /// Refuses a data directory in which no cluster was made. Only a daemon makes one: a command that was not told of the
 /// database that the daemon uses would work on an empty one.
 pub fn require_cluster(directory: &Path) -> Result<(), EmbeddedError> {
-    if directory.join("postgres/data").is_dir() {
-        Ok(())
-    } else {
-        Err(EmbeddedError::NoCluster(directory.to_owned()))
+    let data = directory.join("postgres/data");
+    match fs::metadata(&data) {
+        Ok(there) if there.is_dir() => Ok(()),
+        // Whoever may not look there is told so, and not that there is nothing.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EmbeddedError::Files(data, error)),
+        _ => Err(EmbeddedError::NoCluster(directory.to_owned())),
     }
 }
 

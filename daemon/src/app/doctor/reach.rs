@@ -157,8 +157,15 @@ pub(super) async fn examine_servers(report: &mut DoctorReport, config: &Config) 
     let asked = servers.into_iter().map(|(name, options)| async move { (name, ask(options).await) });
     let servers = join_all(asked).await;
     judge_servers(report, &servers);
-    let mut places = servers.into_iter().filter_map(|(_, place)| place.ok());
-    places.find(|place| !place.is_standby).map(|place| place.system)
+    primary_of(&servers).map(str::to_owned)
+}
+
+type AskedServer = (String, Result<ServerPlace, sqlx::Error>);
+
+/// The database of the first one that follows no other.
+fn primary_of(servers: &[AskedServer]) -> Option<&str> {
+    let mut places = servers.iter().filter_map(|(_, place)| place.as_ref().ok());
+    places.find(|place| !place.is_standby).map(|place| place.system.as_str())
 }
 
 async fn ask(options: &PgConnectOptions) -> Result<ServerPlace, sqlx::Error> {
@@ -167,13 +174,21 @@ async fn ask(options: &PgConnectOptions) -> Result<ServerPlace, sqlx::Error> {
 }
 
 /// What to say of several servers: of a single one the database does.
-fn judge_servers(report: &mut DoctorReport, servers: &[(String, Result<ServerPlace, sqlx::Error>)]) {
+fn judge_servers(report: &mut DoctorReport, servers: &[AskedServer]) {
     if servers.len() < 2 {
         return;
     }
+    let primary = primary_of(servers);
     let (mut first, mut seen) = (Vec::new(), HashSet::new());
     for (name, place) in servers {
         match place {
+            Ok(place) if place.is_standby && primary.is_some_and(|system| system != place.system) => {
+                let text = format!(
+                    "{name} follows the primary of another database, and would be worked with if it took writes: take it \
+                     out of --database-url"
+                );
+                report.add(Grade::Look, "server", text);
+            }
             Ok(place) if place.is_standby => {
                 report.add(Grade::Good, "server", format!("{name} follows, and can take another's place"));
             }
@@ -265,10 +280,13 @@ mod tests {
         let well = "ok    server          b:5432 follows, and can take another's place\n";
         let gone = "look  server          b:5432: error communicating with database: timed out: it can take nobody's \
                     place\n";
+        let stranger = "look  server          b:5432 follows the primary of another database, and would be worked with if \
+                        it took writes: take it out of --database-url\n";
         let rivals = "look  servers         a:5432 and b:5432 follow no other, and only one may take writes: stop the \
                       others, and make them standbys of it (pg_rewind)\n";
         for (second, expected) in [
             (Some(place(true, "ours", "noon")), well),
+            (Some(place(true, "theirs", "noon")), stranger),
             (Some(away()), gone),
             (Some(place(false, "ours", "noon")), rivals),
             // It is the same server under another name.

@@ -138,6 +138,18 @@ fn of_a_file_that_only_the_daemon_was_given_is_said_where_it_is() {
 }
 
 #[test]
+fn of_what_cannot_be_used_is_said_why() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("postgres/data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("PG_VERSION"), "new\n").unwrap();
+    let mut report = DoctorReport::default();
+    examine_programs(&mut report, &Config::in_dir(temp.path()));
+    let (said, why) = (report.to_string(), "PG_VERSION: it does not hold a version's number\n");
+    assert!(said.starts_with("FAIL  database        cannot use ") && said.ends_with(why), "{said}");
+}
+
+#[test]
 fn of_open_files_is_said_how_many_and_how_to_raise_them() {
     let few =
         "look  open files      4095: raise it to 65536 (LimitNOFILE= in a unit, `ulimit -n` in a shell)\n";

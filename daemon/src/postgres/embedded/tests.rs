@@ -75,6 +75,21 @@ fn a_version_that_is_no_number_is_refused() {
 }
 
 #[test]
+fn a_database_that_cannot_be_looked_at_is_not_said_to_be_missing() {
+    let temp = tempfile::tempdir().unwrap();
+    let found = require_cluster(temp.path());
+    assert!(matches!(found, Err(EmbeddedError::NoCluster(_))), "{found:?}");
+    // Root may look everywhere, but a link that leads to itself leads nobody anywhere.
+    let home = temp.path().join("postgres");
+    std::os::unix::fs::symlink(&home, &home).unwrap();
+    let found = require_cluster(temp.path());
+    assert!(matches!(found, Err(EmbeddedError::Files(..))), "{found:?}");
+    fs::remove_file(&home).unwrap();
+    fs::create_dir_all(home.join("data")).unwrap();
+    require_cluster(temp.path()).unwrap();
+}
+
+#[test]
 fn each_trouble_says_what_to_do() {
     let (path, broken) = (|| PathBuf::from("/data"), || io::Error::other("broken"));
     let install = if cfg!(target_os = "macos") {
