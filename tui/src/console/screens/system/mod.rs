@@ -26,14 +26,14 @@ use crate::console::widgets::time;
 
 /// A company with what is wrong with it.
 #[derive(Clone, Debug)]
-pub struct CompanyTrouble {
+pub struct ListedCompany {
     id: String,
     company: Company,
     silent: bool,
     bad: usize,
 }
 
-impl TableRow for CompanyTrouble {
+impl TableRow for ListedCompany {
     fn id(&self) -> &str {
         &self.id
     }
@@ -52,42 +52,42 @@ impl TableRow for CompanyTrouble {
 }
 
 /// The columns of companies.
-pub const COLUMNS: [TableColumn<CompanyTrouble>; 6] = [
-    shows(company::NAME, |it: &CompanyTrouble, _| plain(&*it.company.name))
+pub const COLUMNS: [TableColumn<ListedCompany>; 6] = [
+    shows(company::NAME, |it: &ListedCompany, _| plain(&*it.company.name))
         .by(|a, b| a.company.name.cmp(&b.company.name)),
-    shows(company::ID, |it: &CompanyTrouble, _| plain(it.id.as_str()))
-        .value(|it: &CompanyTrouble| json!(it.company.id))
+    shows(company::ID, |it: &ListedCompany, _| plain(it.id.as_str()))
+        .value(|it: &ListedCompany| json!(it.company.id))
         .by(|a, b| a.company.id.cmp(&b.company.id)),
-    shows(company::LAST_LEAD, |it: &CompanyTrouble, look| {
+    shows(company::LAST_LEAD, |it: &ListedCompany, look| {
         let role = if it.silent { Role::Alarm } else { Role::Plain };
         styled(
             role,
             it.company.last_lead_at.map_or_else(|| "never".to_owned(), |at| time::age(look.now, Some(at))),
         )
     })
-    .value(|it: &CompanyTrouble| json!(it.company.last_lead_at))
+    .value(|it: &ListedCompany| json!(it.company.last_lead_at))
     .by(|a, b| a.company.last_lead_at.cmp(&b.company.last_lead_at)),
-    shows(company::QUIET, |it: &CompanyTrouble, _| match it.company.quiet_hours {
+    shows(company::QUIET, |it: &ListedCompany, _| match it.company.quiet_hours {
         0 => plain("-"),
         hours => plain(format!("{hours}h")),
     })
-    .value(|it: &CompanyTrouble| json!(it.company.quiet_hours)),
-    shows(company::FAILING, |it: &CompanyTrouble, _| {
+    .value(|it: &ListedCompany| json!(it.company.quiet_hours)),
+    shows(company::FAILING, |it: &ListedCompany, _| {
         styled(if it.bad > 0 { Role::Bad } else { Role::Plain }, it.bad.to_string())
     })
-    .value(|it: &CompanyTrouble| json!(it.bad))
+    .value(|it: &ListedCompany| json!(it.bad))
     .by(|a, b| b.bad.cmp(&a.bad)),
-    shows(company::PLAN, |it: &CompanyTrouble, _| match it.company.paused_at {
+    shows(company::PLAN, |it: &ListedCompany, _| match it.company.paused_at {
         Some(_) => styled(Role::Warn, "paused"),
         None => plain(&*it.company.plan),
     })
-    .value(|it: &CompanyTrouble| json!(it.company.plan))
+    .value(|it: &ListedCompany| json!(it.company.plan))
     .by(|a, b| a.company.plan.cmp(&b.company.plan)),
 ];
 
 #[derive(Debug, Default)]
 pub struct SystemScreen {
-    companies: Table<CompanyTrouble>,
+    companies: Table<ListedCompany>,
     listed: Fetch<Vec<Company>>,
     fetch: Fetch<System>,
     is_page: bool,
@@ -121,14 +121,14 @@ impl SystemScreen {
         let listed = |company: &Company| {
             let of =
                 |it: &&crate::console::data::Integration| it.company_id == company.id && it.badge.is_bad();
-            CompanyTrouble {
+            ListedCompany {
                 id: company.id.to_string(),
                 silent: is_silent(company, shared.now),
                 bad: shared.integrations.iter().filter(of).count(),
                 company: company.clone(),
             }
         };
-        let mut rows: Vec<CompanyTrouble> = shared.companies_in_view().map(listed).collect();
+        let mut rows: Vec<ListedCompany> = shared.companies_in_view().map(listed).collect();
         rows.sort_by(|a, b| {
             (!a.silent, a.bad == 0, &a.company.name).cmp(&(!b.silent, b.bad == 0, &b.company.name))
         });
