@@ -3,8 +3,8 @@
 use super::NAME;
 use crate::prelude::*;
 
-/// Quotas are filled again every minute.
-const MINUTE: Duration = Duration::from_secs(60);
+/// Quotas are filled again every minute, and it is not said when. Who is refused again waits longer each time.
+const WAIT: Duration = Duration::from_secs(15);
 
 /// What Google's status words mean, and reasons that go before them.
 const CLASSES: Classes = &[
@@ -27,7 +27,7 @@ pub(super) fn failure(response: &Response, now: Moment) -> Failure {
         "" => message.to_owned(),
         advice => format!("{}: {advice}", message.trim_end_matches('.')),
     };
-    vendor::refusal(NAME, response, now, [status, &told], class, MINUTE)
+    vendor::refusal(NAME, response, now, [status, &told], class, WAIT)
 }
 
 /// The reason in an error's details, as Google's APIs give it now, or in its list, as they used to.
